@@ -1,0 +1,45 @@
+"""The errors that the library raises on purpose.
+
+Each message says what is wrong, where, what was received, what is allowed and what to do next.
+"""
+
+
+class AdapterError(Exception):
+    """Base of every error raised on purpose; a host may show its text to a user as it is."""
+
+
+class ConfigError(AdapterError):
+    """A config, or a key or value in it, that is not allowed."""
+
+
+class MediaError(AdapterError):
+    """A video that cannot be opened, decoded or sampled as asked."""
+
+
+class WeightsError(AdapterError):
+    """Weights that cannot be found, fetched, verified or fitted to the network."""
+
+
+class BundleError(AdapterError):
+    """A bundle or self-describing .tflite that is damaged, incomplete or foreign."""
+
+
+class DatasetError(AdapterError):
+    """Labels, paths or splits that no model can be trained or measured on."""
+
+
+class TrainingError(AdapterError):
+    """Training that cannot start or go on."""
+
+
+class ConversionError(AdapterError):
+    """A conversion that failed or whose result differs too much from its source."""
+
+
+class MissingExtraError(AdapterError):
+    """A feature whose optional packages are not installed."""
+
+    def __init__(self, package: str, extra: str) -> None:
+        super().__init__(
+            f"{package} is not installed and this needs it. Install it with: pip install 'cliplab[{extra}]'"
+        )

@@ -1,0 +1,304 @@
+"""The values that pass between the parts: frozen dataclasses, checked when made.
+
+Arrays are never copied. ``repr`` prints shapes, not pixels.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+UInt8Array = npt.NDArray[np.uint8]
+Float32Array = npt.NDArray[np.float32]
+Float64Array = npt.NDArray[np.float64]
+
+Aspect = Literal["crop", "pad", "stretch"]
+SamplingMode = Literal["spread", "rate"]
+ShortClip = Literal["repeat_last", "wrap", "error"]
+Aggregation = Literal["mean", "max", "top_mean"]
+Quantize = Literal["none", "float16", "dynamic", "int8"]
+QUANTIZE: tuple[Quantize, ...] = ("none", "float16", "dynamic", "int8")
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise ValueError(message)
+
+
+def _check_array(name: str, array: object, dtype: type[np.generic], ndim: int) -> None:
+    _require(
+        isinstance(array, np.ndarray) and array.dtype == dtype and array.ndim == ndim,
+        f"{name} must be a {np.dtype(dtype).name} array of {ndim} dimensions, got {_describe(array)}",
+    )
+
+
+def _check_range(start: float, end: float) -> None:
+    _require(
+        math.isfinite(start) and math.isfinite(end) and 0 <= start <= end,
+        f"start and end must be finite seconds with 0 <= start <= end, got {start!r} and {end!r}",
+    )
+
+
+def _describe(value: object) -> str:
+    if isinstance(value, np.ndarray):
+        return f"{value.dtype.name} {list(value.shape)}"
+    return f"{type(value).__name__} {value!r:.60}"
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """What media must deliver to a model: the size of frames and which moments of a video to take.
+
+    height, width: the model's input in pixels.
+    aspect: how a frame of another shape is fitted: ``crop`` (fill, cut the rest), ``pad`` (fit, black bars),
+        ``stretch`` (each side on its own).
+    n_frames: frames a clip or window.
+    sampling: ``spread`` takes n_frames at the centres of n_frames equal parts of the window;
+        ``rate`` takes n_frames at ``fps`` from the window's start, so that a window lasts n_frames / fps.
+    window_seconds, stride_seconds: None for both is one clip of the whole range. A stride of None is the window.
+    short_clip: what is done where the video ends before n_frames were had.
+    """
+
+    height: int
+    width: int
+    n_frames: int
+    aspect: Aspect = "crop"
+    sampling: SamplingMode = "spread"
+    fps: float | None = None
+    window_seconds: float | None = None
+    stride_seconds: float | None = None
+    short_clip: ShortClip = "repeat_last"
+
+    def __post_init__(self) -> None:
+        for name in ("height", "width", "n_frames"):
+            value = getattr(self, name)
+            _require(isinstance(value, int) and value >= 1, f"{name} must be a whole number >= 1, got {value!r}")
+        for name in ("fps", "window_seconds", "stride_seconds"):
+            value = getattr(self, name)
+            _require(value is None or 0 < value < math.inf, f"{name} must be above 0, got {value!r}")
+        _require(self.aspect in ("crop", "pad", "stretch"), f"aspect is unknown: {self.aspect!r}")
+        _require(self.short_clip in ("repeat_last", "wrap", "error"), f"short_clip is unknown: {self.short_clip!r}")
+        _require(self.sampling in ("spread", "rate"), f"sampling is unknown: {self.sampling!r}")
+        _require(self.sampling == "spread" or self.fps is not None, 'sampling "rate" needs fps')
+
+    def with_windows(self, window_seconds: float | None, stride_seconds: float | None) -> InputSpec:
+        """The same spec with other windows; None keeps the present value."""
+        return replace(
+            self,
+            window_seconds=self.window_seconds if window_seconds is None else window_seconds,
+            stride_seconds=self.stride_seconds if stride_seconds is None else stride_seconds,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Clip:
+    """Frames of one stretch of one video.
+
+    frames: uint8 [T, H, W, 3] RGB, display orientation and aspect, near the size of the input spec.
+    times: float64 [T], seconds since the video's first frame, never decreasing, when each frame is shown.
+    source: where it came from, for messages. start, end: the stretch it stands for, in seconds.
+    """
+
+    frames: UInt8Array
+    times: Float64Array
+    source: str
+    start: float
+    end: float
+
+    def __post_init__(self) -> None:
+        _check_array("frames", self.frames, np.uint8, 4)
+        _require(self.frames.shape[3] == 3, f"frames must be RGB [T, H, W, 3], got {list(self.frames.shape)}")
+        _require(self.frames.size > 0, f"frames are empty: {list(self.frames.shape)}")
+        _check_array("times", self.times, np.float64, 1)
+        _require(len(self.times) == len(self.frames), f"{len(self.times)} times for {len(self.frames)} frames")
+        _check_range(self.start, self.end)
+
+    def __repr__(self) -> str:
+        return f"Clip({self.source!r}, {self.start:.3f}-{self.end:.3f} s, frames {_describe(self.frames)})"
+
+
+@dataclass(frozen=True)
+class LabelScore:
+    """One class and its score in 0..1."""
+
+    label: str
+    score: float
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """What a model says of one clip.
+
+    scores: float32 [C] in 0..1, every class in the bundle's order. labels: C names in that order.
+    start, end: seconds. frame_scores: float32 [T, C] for models that score frames, else None.
+    """
+
+    scores: Float32Array
+    labels: tuple[str, ...]
+    start: float
+    end: float
+    source: str = ""
+    frame_scores: Float32Array | None = None
+
+    def __post_init__(self) -> None:
+        _check_array("scores", self.scores, np.float32, 1)
+        _require(len(self.scores) == len(self.labels), f"{len(self.scores)} scores for {len(self.labels)} labels")
+        _require(bool(np.isfinite(self.scores).all()), f"scores are not finite: {self.scores}")
+        _check_range(self.start, self.end)
+        if self.frame_scores is not None:
+            _check_array("frame_scores", self.frame_scores, np.float32, 2)
+            _require(
+                self.frame_scores.shape[1] == len(self.labels),
+                f"frame_scores {list(self.frame_scores.shape)} do not fit {len(self.labels)} labels",
+            )
+
+    def top_k(self, k: int) -> list[LabelScore]:
+        """The k best classes, best first; equal scores keep the bundle's order."""
+        order = np.argsort(-self.scores, kind="stable")[: max(k, 0)]
+        return [LabelScore(self.labels[i], float(self.scores[i])) for i in order]
+
+    def score_of(self, label: str) -> float:
+        """The score of one class; a KeyError names the classes there are."""
+        if label not in self.labels:
+            raise KeyError(f"{label!r} is not a label of this model; its labels: {', '.join(self.labels[:20])}")
+        return float(self.scores[self.labels.index(label)])
+
+    def __repr__(self) -> str:
+        best = ", ".join(f"{item.label} {item.score:.3f}" for item in self.top_k(2))
+        return f"Prediction({self.start:.2f}-{self.end:.2f} s, {best}; {len(self.labels)} labels)"
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A stretch of a video that stands for one label. score is the mean score over the stretch, in 0..1."""
+
+    label: str
+    start: float
+    end: float
+    score: float
+
+    def __post_init__(self) -> None:
+        _check_range(self.start, self.end)
+
+
+@dataclass(frozen=True)
+class VideoResult:
+    """What one video gave: its predictions, or the reason why there are none.
+
+    warnings: damage that was passed over (frames that did not decode, and the like).
+    """
+
+    path: str
+    predictions: tuple[Prediction, ...] = ()
+    error: str | None = None
+    warnings: tuple[str, ...] = ()
+
+    def to_json(self, top_k: int) -> dict[str, Any]:
+        """The JSON row that ``cliplab predict --json`` writes."""
+        row: dict[str, Any] = {
+            "path": self.path,
+            "predictions": [
+                {"start": p.start, "end": p.end, "labels": [asdict(item) for item in p.top_k(top_k)]}
+                for p in self.predictions
+            ],
+            "error": self.error,
+        }
+        if self.warnings:
+            row["warnings"] = list(self.warnings)
+        return row
+
+
+@dataclass(frozen=True)
+class EpochLog:
+    """One epoch of training. Losses and accuracies are means over clips; the validation ones None without a split."""
+
+    phase: Literal["head", "fine_tune"]
+    epoch: int
+    loss: float
+    accuracy: float
+    val_loss: float | None
+    val_accuracy: float | None
+    seconds: float
+    best: bool = False
+
+
+@dataclass(frozen=True)
+class TrainReport:
+    """What training did: every epoch, the one that was kept, and why it ended."""
+
+    output_path: str
+    labels: tuple[str, ...]
+    epochs: tuple[EpochLog, ...]
+    best_epoch: int
+    stopped: Literal["finished", "early_stopping", "non_finite_loss", "interrupted"]
+    clips: dict[str, int]
+    decoded_clips: int
+    seconds: float
+    skipped: tuple[str, ...] = ()
+    metrics: dict[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class ConversionReport:
+    """A conversion, measured against its source on real or rendered clips.
+
+    max_score_difference: largest absolute difference of any class score on any clip.
+    agreement: share of clips whose top label is the same. clips: how many were compared; clip_origin says which.
+    source_ms, converted_ms: median milliseconds a clip, one thread.
+    """
+
+    output_path: str
+    quantize: Quantize
+    clips: int
+    clip_origin: str
+    max_score_difference: float
+    agreement: float
+    source_size_bytes: int
+    size_bytes: int
+    source_ms: float
+    converted_ms: float
+    operators: dict[str, int] = field(default_factory=dict)
+    partitions: int | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def expand_binary(probabilities: Float32Array, positive_index: int) -> Float32Array:
+    """Sigmoid outputs float32 [..., 1] of a two-class model to scores [..., 2] in the order of its labels."""
+    positive = probabilities[..., 0]
+    columns = [1 - positive, positive] if positive_index == 1 else [positive, 1 - positive]
+    return np.stack(columns, axis=-1).astype(np.float32)
+
+
+def aggregate(frame_scores: Float32Array, how: Aggregation, top_fraction: float = 0.25) -> Float32Array:
+    """Frame scores float32 [T, C] to clip scores [C].
+
+    ``top_mean`` is, for each class, the mean of the best ``top_fraction`` of the frames (at least one frame).
+    """
+    _check_array("frame_scores", frame_scores, np.float32, 2)
+    if how == "mean":
+        return frame_scores.mean(axis=0, dtype=np.float64).astype(np.float32)
+    if how == "max":
+        return np.asarray(frame_scores.max(axis=0), dtype=np.float32)
+    if how == "top_mean":
+        count = max(1, math.ceil(len(frame_scores) * top_fraction))
+        best = np.sort(frame_scores, axis=0)[-count:]
+        return best.mean(axis=0, dtype=np.float64).astype(np.float32)
+    raise ValueError(f"aggregation must be mean, max or top_mean, got {how!r}")
+
+
+def label_indices(labels: Sequence[str], wanted: Sequence[str]) -> list[int]:
+    """Where each wanted label stands in labels; a KeyError names one that does not."""
+    missing = [name for name in wanted if name not in labels]
+    if missing:
+        raise KeyError(f"{missing[0]!r} is not a label of this model; its labels: {', '.join(labels[:20])}")
+    return [list(labels).index(name) for name in wanted]
