@@ -36,6 +36,10 @@ class ConversionError(AdapterError):
     """A conversion that failed or whose result differs too much from its source."""
 
 
+class StorageError(AdapterError):
+    """A file that cannot be written: a full disk, a read-only folder, a path through a file."""
+
+
 class MissingExtraError(AdapterError):
     """A feature whose optional packages are not installed."""
 
