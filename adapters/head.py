@@ -1,0 +1,91 @@
+"""The layers between a backbone's features and the scores, as the config's ``head`` lists them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from adapters.config import Config
+from adapters.records import Float32Array, expand_binary
+
+VARIABLE_PREFIX = "head_"
+
+
+def output_units(config: Config, labels: tuple[str, ...]) -> int:
+    """1 where a single sigmoid stands for two classes, else one a class."""
+    return 1 if config["positive_label"] is not None else len(labels)
+
+
+def output_activation(config: Config) -> str:
+    """softmax where exactly one class is right and each has its own output, else sigmoid."""
+    binary = config["positive_label"] is not None
+    return "sigmoid" if binary or config["task"] == "multi_label" else "softmax"
+
+
+def class_scores(outputs: Float32Array, config: Config, labels: tuple[str, ...]) -> Float32Array:
+    """Head outputs float32 [..., units] to scores [..., C] in the order of labels."""
+    if config["positive_label"] is None:
+        return outputs
+    return expand_binary(outputs, labels.index(config["positive_label"]))
+
+
+def targets(label_indices: np.ndarray[Any, Any], config: Config, labels: tuple[str, ...]) -> Float32Array:
+    """What the head should output: float32 [N, units], from bool [N, C] of the labels that are right."""
+    wanted = label_indices.astype(np.float32)
+    if config["positive_label"] is None:
+        return wanted
+    position = labels.index(config["positive_label"])
+    return wanted[:, position : position + 1]
+
+
+def build_head(config: Config, feature_size: int, units: int, seed: int) -> Any:
+    """A tf_keras model: features float32 [..., D] to scores [..., units].
+
+    Glorot-uniform kernels drawn from ``seed`` (Glorot and Bengio 2010), zero biases. Dropout follows ``head.step``,
+    an int32 variable [2] of (seed, step) that training sets, so that a resumed run drops what the first would have.
+    """
+    import tensorflow as tf
+    import tf_keras as keras
+
+    step = tf.Variable([0, 0], dtype=tf.int32, trainable=False, name="dropout_step")
+    inputs = keras.Input([feature_size], name="features")
+    value, dense_index = inputs, 0
+    layers = [*config["head"], {"units": units, "activation": output_activation(config), "last": True}]
+    for index, layer in enumerate(layers):
+        if "dropout" in layer:
+            value = _dropout_layer(layer["dropout"], step, index)(value)
+            continue
+        last = layer.get("last", False)
+        name = f"{VARIABLE_PREFIX}{'classifier' if last else f'dense{dense_index}'}"
+        initializer = keras.initializers.GlorotUniform(seed=seed + index)
+        activation = layer.get("activation", "linear")
+        value = keras.layers.Dense(layer["units"], _activation(activation), kernel_initializer=initializer, name=name)(
+            value
+        )
+        dense_index += 1
+    head = keras.Model(inputs, value, name="head")
+    head.dropout_step = step
+    return head
+
+
+def _activation(name: str) -> Any:
+    import tensorflow as tf
+
+    if name == "hard_swish":  # x * relu6(x + 3) / 6 (Howard et al. 2019, MobileNetV3)
+        return lambda value: value * tf.nn.relu6(value + 3.0) / 6.0
+    return {"relu6": tf.nn.relu6, "gelu": tf.nn.gelu}.get(name, name)
+
+
+def _dropout_layer(rate: float, step: Any, index: int) -> Any:
+    """Dropout as a pure function of (seed, step, place): Keras' own keeps hidden state that cannot be resumed."""
+    import tensorflow as tf
+    import tf_keras as keras
+
+    class SeededDropout(keras.layers.Layer):  # type: ignore[misc] # tf_keras has no types
+        def call(self, value: Any, training: bool | None = None) -> Any:
+            if not training:
+                return value
+            return tf.nn.experimental.stateless_dropout(value, rate, seed=step + [0, index * 1_000_003])
+
+    return SeededDropout(name=f"{VARIABLE_PREFIX}dropout{index}")
