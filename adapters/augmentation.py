@@ -32,12 +32,11 @@ def augment(frames: UInt8Array, settings: Config, rng: np.random.Generator) -> U
     if settings["flip"] and draws[4] > 0:
         matrix[0] = -matrix[0]
         matrix[0, 2] += width - 1
-    warped = np.stack(
-        [
-            cv2.warpAffine(frame, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
-            for frame in frames
-        ]
-    )
+    warped = np.empty_like(frames)
+    for frame, target in zip(frames, warped, strict=True):
+        target[:] = cv2.warpAffine(
+            frame, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101
+        )
     return _jitter_color(warped, settings["color_jitter"] * draws[5:8])
 
 
@@ -48,4 +47,4 @@ def _jitter_color(frames: UInt8Array, changes: np.ndarray[tuple[int], np.dtype[n
     value = (value - mean) * contrast + mean
     gray = (value @ LUMA)[..., None]
     value = gray + (value - gray) * saturation
-    return np.clip(value + 0.5, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(value + 0.5, 0, 255), np.uint8)

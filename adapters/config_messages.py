@@ -23,8 +23,9 @@ def explain(name: str, error: ValidationError) -> str:
         if deepest is not None and deepest.absolute_path and len(deepest.absolute_path) > len(error.absolute_path):
             error = deepest
     field = name + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error.absolute_path)
-    if error.validator == "additionalProperties" and isinstance(error.instance, dict):
-        allowed = error.schema.get("properties", {})
+    schema = error.schema
+    if error.validator == "additionalProperties" and isinstance(error.instance, dict) and isinstance(schema, dict):
+        allowed = schema.get("properties", {})
         return " ".join(unknown_key(key, allowed, f'"{field}"') for key in error.instance if key not in allowed)
     return f'"{field}" must be {_allowed(error.schema)}, got {show(error.instance)} ({kind(error.instance)})'
 

@@ -86,6 +86,6 @@ def _dropout_layer(rate: float, step: Any, index: int) -> Any:
         def call(self, value: Any, training: bool | None = None) -> Any:
             if not training:
                 return value
-            return tf.nn.experimental.stateless_dropout(value, rate, seed=step + [0, index * 1_000_003])
+            return tf.nn.experimental.stateless_dropout(value, rate, seed=step + tf.constant([0, index * 1_000_003]))
 
     return SeededDropout(name=f"{VARIABLE_PREFIX}dropout{index}")

@@ -286,13 +286,13 @@ def aggregate(frame_scores: Float32Array, how: Aggregation, top_fraction: float 
     """
     _check_array("frame_scores", frame_scores, np.float32, 2)
     if how == "mean":
-        return frame_scores.mean(axis=0, dtype=np.float64).astype(np.float32)
+        return np.asarray(frame_scores.mean(axis=0, dtype=np.float64), np.float32)
     if how == "max":
         return np.asarray(frame_scores.max(axis=0), dtype=np.float32)
     if how == "top_mean":
         count = max(1, math.ceil(len(frame_scores) * top_fraction))
         best = np.sort(frame_scores, axis=0)[-count:]
-        return best.mean(axis=0, dtype=np.float64).astype(np.float32)
+        return np.asarray(best.mean(axis=0, dtype=np.float64), np.float32)
     raise ValueError(f"aggregation must be mean, max or top_mean, got {how!r}")
 
 
