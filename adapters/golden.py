@@ -1,0 +1,289 @@
+"""The golden clip: a short reference clip, the scores that a model must give for it, and how far off it may be.
+
+By default the clip is rendered, so that nobody's footage travels with a model: the bundle keeps the parameters of the
+rendering and the SHA-256 of its pixels. A clip that was given is kept as it is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from adapters.errors import BundleError
+from adapters.records import Clip, Float32Array, Float64Array, InputSpec, Prediction, UInt8Array
+
+Int64Array = npt.NDArray[np.int64]
+PredictFunction = Callable[[Sequence[Clip]], Sequence[Prediction]]
+
+# Largest absolute difference of any class score (0..1). float32 leaves room for another order of summation on another
+# processor; the others are rounding of the weights, or of weights and activations. A conversion that measured its own
+# difference may store another with `with_tolerance`.
+DEFAULT_TOLERANCES: Mapping[str, float] = {"float32": 1e-4, "float16": 1e-2, "dynamic": 5e-2, "int8": 1e-1}
+
+RENDERER = 1
+VARIANTS = 8
+_NOMINAL_FPS = 10.0
+# A mistake must move the scores by this many times the tolerance of float32 for the golden clip to count as awake.
+_MARGIN = 10.0
+# Below this a model's scores do not depend on the order of frames at all (a mean over frames, summed differently).
+_INDIFFERENT = 1e-6
+
+PERTURBATIONS: Mapping[str, Callable[[UInt8Array], UInt8Array]] = {
+    "swapped channels": lambda frames: np.ascontiguousarray(frames[..., ::-1]),
+    "a shifted mean": lambda frames: frames + np.uint8(16),
+    "reversed time": lambda frames: np.ascontiguousarray(frames[::-1]),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Golden:
+    """What a bundle keeps of its golden clip.
+
+    clip: the reference clip. scores: float32 [C] in 0..1 that the float32 model gives for it. labels: C names.
+    tolerances: precision -> largest absolute difference of any score. variant: which rendering, None for a given clip.
+    sensitivity: mistake -> largest score difference that it makes, measured when the golden was made.
+    """
+
+    clip: Clip
+    scores: Float32Array
+    labels: tuple[str, ...]
+    tolerances: Mapping[str, float] = field(default_factory=lambda: dict(DEFAULT_TOLERANCES))
+    variant: int | None = None
+    sensitivity: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.scores.dtype != np.float32 or self.scores.shape != (len(self.labels),):
+            raise ValueError(
+                f"scores must be float32 [{len(self.labels)}], got {self.scores.dtype} {self.scores.shape}"
+            )
+        if not np.isfinite(self.scores).all():
+            raise ValueError(f"golden scores must be finite, got {self.scores}")
+        bad = {name: value for name, value in self.tolerances.items() if not 0 < value < 1}
+        if bad or not self.tolerances:
+            raise ValueError(f"tolerances must be precision -> a number between 0 and 1, got {dict(self.tolerances)}")
+
+    def blind_to(self, precision: str) -> tuple[str, ...]:
+        """The mistakes that this clip would let pass at that precision, for this model."""
+        limit = self.tolerances.get(precision, 0.0)
+        return tuple(name for name, difference in self.sensitivity.items() if difference <= limit)
+
+    def with_tolerance(self, precision: str, tolerance: float) -> Golden:
+        """The same golden with another tolerance for one precision."""
+        return replace(self, tolerances={**self.tolerances, precision: tolerance})
+
+
+def render_clip(spec: InputSpec, variant: int = 0) -> Clip:
+    """A moving test picture of the spec's size: uint8 [n_frames, height, width, 3] RGB in 16..231, no media needed.
+
+    The same bytes on every machine: integers only. Each channel has a wave of another direction, length and speed, over
+    a fine checkerboard; a square of a plain colour speeds up along its way, and the picture brightens, so that no two
+    channels, and no two directions of time, look alike. 16..231 leaves room to shift the mean without clipping.
+    ``variant`` 0..7 changes waves and colours. Its formula is written out in docs/bundle.md.
+    """
+    if not 0 <= variant < VARIANTS:
+        raise ValueError(f"variant must be 0..{VARIANTS - 1}, got {variant}")
+    frames = np.empty((spec.n_frames, spec.height, spec.width, 3), dtype=np.uint8)
+    y = (np.arange(spec.height, dtype=np.int64) * 256 // spec.height)[:, None]
+    x = (np.arange(spec.width, dtype=np.int64) * 256 // spec.width)[None, :]
+    for index in range(spec.n_frames):
+        frames[index] = _render_frame(x, y, index * 256 // spec.n_frames, variant)
+    fps = spec.fps or _NOMINAL_FPS
+    end = spec.n_frames / fps
+    return Clip(frames, _even_times(spec.n_frames, end), f"golden clip {RENDERER}.{variant}", 0.0, end)
+
+
+def make_golden(
+    spec: InputSpec,
+    predict: PredictFunction,
+    tolerances: Mapping[str, float] = DEFAULT_TOLERANCES,
+    clip: Clip | None = None,
+) -> Golden:
+    """The golden of a model: its scores for a clip, and how much each mistake would move them.
+
+    predict: the float32 model, as ``adapter.predict``. clip: one to use as it is; by default a clip is rendered, and of
+    its variants the first is taken for which swapped channels, a shifted mean and (where the model sees time at all)
+    reversed time move a score by more than ten times the float32 tolerance. Where none does, the most sensitive is
+    taken, and ``sensitivity`` and ``blind_to`` say so. Raises BundleError where predict does not answer for one clip.
+    """
+    if clip is not None:
+        return _measure(clip, predict, tolerances, None)
+    wanted = _MARGIN * tolerances.get("float32", DEFAULT_TOLERANCES["float32"])
+    best: Golden | None = None
+    for variant in range(VARIANTS):
+        golden = _measure(render_clip(spec, variant), predict, tolerances, variant)
+        if best is None or _alertness(golden) > _alertness(best):
+            best = golden
+        if _alertness(golden) > wanted:
+            break
+    assert best is not None
+    return best
+
+
+def check_golden(golden: Golden, predict: PredictFunction, precision: str) -> float:
+    """Predict the golden clip; the largest score difference (0..1) is returned.
+
+    Raises BundleError that names the label furthest off, and the likely mistake where the scores fit a clip with
+    swapped channels or reversed time; also for a precision without a tolerance, other labels, or scores not finite.
+    """
+    tolerance = golden.tolerances.get(precision)
+    if tolerance is None:
+        known = ", ".join(golden.tolerances)
+        raise BundleError(
+            f'golden clip: no tolerance for precision "{precision}"; it has {known}. Save the model again.'
+        )
+    labels, scores = _scores(golden.clip, predict)
+    if labels != golden.labels:
+        at = next((i for i, pair in enumerate(zip(labels, golden.labels, strict=False)) if pair[0] != pair[1]), -1)
+        what = (
+            f"{len(labels)} labels, {len(golden.labels)} expected"
+            if at < 0
+            else (f'label {at} is "{labels[at]}", "{golden.labels[at]}" expected')
+        )
+        raise BundleError(f"golden clip: {what}. Labels must keep the bundle's order; do not sort or edit them.")
+    difference = _difference(scores, golden.scores)
+    if difference <= tolerance:
+        return difference
+    worst = int(np.argmax(np.abs(scores - golden.scores)))
+    raise BundleError(
+        f'golden clip ({precision}): "{golden.labels[worst]}" scored {scores[worst]:.6f}, must be '
+        f"{golden.scores[worst]:.6f} within {tolerance:g} (off by {difference:.6f}). {_diagnosis(golden, predict)}"
+    )
+
+
+def golden_to_bytes(golden: Golden) -> bytes:
+    """golden.npz: ``about`` (JSON as uint8), ``scores`` float32 [C], and for a given clip ``frames`` and ``times``."""
+    clip = golden.clip
+    about = {
+        "renderer": None if golden.variant is None else RENDERER,
+        "variant": golden.variant,
+        "shape": list(clip.frames.shape),
+        "seconds": [clip.start, clip.end],
+        "source": clip.source,
+        "frames_sha256": _frames_sha256(clip.frames),
+        "labels": list(golden.labels),
+        "tolerances": dict(golden.tolerances),
+        "sensitivity": dict(golden.sensitivity),
+    }
+    text = json.dumps(about, ensure_ascii=False, allow_nan=False).encode()
+    arrays: dict[str, Any] = {"about": np.frombuffer(text, dtype=np.uint8), "scores": golden.scores}
+    if golden.variant is None:
+        arrays.update(frames=clip.frames, times=clip.times)
+    file = io.BytesIO()
+    np.savez_compressed(file, **arrays)
+    return file.getvalue()
+
+
+def golden_from_bytes(data: bytes, name: str = "golden.npz") -> Golden:
+    """The golden that ``golden_to_bytes`` wrote. No pickle is read. BundleError names the file and what is wrong."""
+    try:
+        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+            about = json.loads(arrays["about"].tobytes())
+            if about["renderer"] not in (None, RENDERER):
+                raise BundleError(
+                    f"{name}: its clip was rendered by renderer {about['renderer']!r}, this version has {RENDERER}. "
+                    "Install the cliplab version that wrote the bundle, or a newer one."
+                )
+            clip = _stored_clip(about, arrays)
+            golden = Golden(
+                clip=clip,
+                scores=arrays["scores"],
+                labels=tuple(about["labels"]),
+                tolerances=about["tolerances"],
+                variant=about["variant"],
+                sensitivity=about["sensitivity"],
+            )
+    except BundleError:
+        raise
+    except Exception as error:  # np.load, zipfile and json raise a dozen kinds for damaged input
+        raise BundleError(f"{name}: is not a golden clip ({error}). Save the model again.") from error
+    if _frames_sha256(clip.frames) != about["frames_sha256"]:
+        raise BundleError(f"{name}: the golden clip's pixels are not those that its scores belong to. Save it again.")
+    return golden
+
+
+def _stored_clip(about: dict[str, Any], arrays: Mapping[str, Any]) -> Clip:
+    start, end = about["seconds"]
+    if about["variant"] is None:
+        return Clip(arrays["frames"], arrays["times"], about["source"], start, end)
+    n_frames, height, width, _ = about["shape"]
+    spec = InputSpec(height=height, width=width, n_frames=n_frames)
+    return replace(render_clip(spec, about["variant"]), times=_even_times(n_frames, end), end=end)
+
+
+def _even_times(n_frames: int, end: float) -> Float64Array:
+    return np.arange(n_frames, dtype=np.float64) * (end / n_frames)
+
+
+def _frames_sha256(frames: UInt8Array) -> str:
+    return hashlib.sha256(np.ascontiguousarray(frames).tobytes()).hexdigest()
+
+
+def _triangle(value: Int64Array) -> Int64Array:
+    """A wave of period 512 that rises from 0 to 255 and falls back: int64 in, int64 0..255 out."""
+    return np.minimum(255, np.abs(value % 512 - 256)).astype(np.int64, copy=False)
+
+
+def _render_frame(x: Int64Array, y: Int64Array, time: int, variant: int) -> UInt8Array:
+    """x int64 [1, W], y int64 [H, 1] and time in 0..255 -> uint8 [H, W, 3]."""
+    waves = (
+        (2 + variant) * x + variant * y + 3 * time,
+        (3 * variant + 1) * y - 2 * time + 96 * variant,
+        (1 + variant % 3) * (x + 2 * y) - 5 * time + 64 * variant,
+    )
+    checks = ((x // 8 + y // 8) & 1) * (8 + 4 * (variant % 4))
+    left, top = 24 + time * time // 512, 32 + 16 * (variant % 5) + time // 4
+    square = (x >= left) & (x < left + 72) & (y >= top) & (y < top + 72)
+    frame = np.empty((y.shape[0], x.shape[1], 3), dtype=np.uint8)
+    for channel, wave in enumerate(waves):
+        level = _triangle(wave) // (1 + (channel + variant) % 3) + checks
+        level = np.where(square, (37 * variant + 230 - 90 * channel) % 256, level)
+        bright = level * (128 + time // 2) // 256
+        frame[..., channel] = 16 + np.minimum(bright, 255) * 215 // 255
+    return frame
+
+
+def _scores(clip: Clip, predict: PredictFunction) -> tuple[tuple[str, ...], Float32Array]:
+    predictions = predict([clip])
+    if len(predictions) != 1:
+        raise BundleError(f"golden clip: predict gave {len(predictions)} predictions for one clip. It must give one.")
+    return predictions[0].labels, predictions[0].scores
+
+
+def _difference(one: Float32Array, other: Float32Array) -> float:
+    return float(np.abs(one - other).max(initial=0.0))
+
+
+def _measure(clip: Clip, predict: PredictFunction, tolerances: Mapping[str, float], variant: int | None) -> Golden:
+    labels, scores = _scores(clip, predict)
+    sensitivity = {}
+    for name, change in PERTURBATIONS.items():
+        _, changed = _scores(replace(clip, frames=change(clip.frames)), predict)
+        sensitivity[name] = _difference(scores, changed)
+    return Golden(clip, np.array(scores), labels, dict(tolerances), variant, sensitivity)
+
+
+def _alertness(golden: Golden) -> float:
+    """The smallest score difference that a mistake makes; the order of frames counts only where it matters at all."""
+    return min(
+        difference
+        for name, difference in golden.sensitivity.items()
+        if name != "reversed time" or difference > _INDIFFERENT
+    )
+
+
+def _diagnosis(golden: Golden, predict: PredictFunction) -> str:
+    tolerance = max(golden.tolerances.values())
+    for name in ("swapped channels", "reversed time"):
+        if golden.sensitivity.get(name, 0.0) <= tolerance:
+            continue
+        undone = replace(golden.clip, frames=PERTURBATIONS[name](golden.clip.frames))
+        if _difference(_scores(undone, predict)[1], golden.scores) <= tolerance:
+            return f"The scores fit {name}: frames must reach the model as RGB in the order of time."
+    return "Check preprocessing (mean, scale, colour order) and weights, or save the model again."
