@@ -1,0 +1,296 @@
+"""The .tflite that describes itself: config, ordered labels and digests stand in the file's own metadata.
+
+How it is laid out. A TFLite file is a FlatBuffer: a first offset to the root table, then tables that refer only
+forward, by distances. So the description is put in front and the program is kept as it was, byte for byte:
+
+    [root offset "TFL3" | new root table, metadata entry "cliplab", JSON, padding, SHA-256 of this block] [old file]
+
+The new root table refers to the old one's operators, subgraphs and buffers. The block's length is a multiple of 64, so
+the weights keep their alignment; what follows it is the old file, with the digest that it always had. Field numbers are
+those of TFLite's schema.fbs. No FlatBuffer library is needed: what little reading a bare file takes stands below.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import struct
+from pathlib import Path
+from typing import Any
+
+from adapters.errors import BundleError
+
+ENTRY = "cliplab"
+FORMAT = 1
+_IDENTIFIER = b"TFL3"
+_ALIGN = 64
+_DIGEST_BYTES = 32
+# Model in schema.fbs: version, operator_codes, subgraphs, description, buffers, metadata_buffer, metadata,
+# signature_defs; later fields name weights in other files.
+_VERSION, _BUFFERS, _METADATA, _MODEL_FIELDS = 0, 4, 6, 8
+
+
+class _DamagedError(Exception):
+    """An offset that leads out of the file."""
+
+
+def describe(model_bytes: bytes, description: dict[str, Any]) -> bytes:
+    """The model with the description in its metadata; one that is there is replaced.
+
+    description: JSON values, ``{"config": {...}, "labels": [...], "golden_sha256": "..."}``. ``format``,
+    ``program_sha256`` and ``program_size_bytes`` (of the model without the entry) are set here.
+    The result runs wherever the model did. Raises BundleError for bytes that are not a TFLite model, for one whose
+    weights lie outside the FlatBuffer, and for a description that is not JSON (NaN, other objects).
+    """
+    program = strip(model_bytes)
+    whole = {
+        **description,
+        "format": FORMAT,
+        "program_sha256": hashlib.sha256(program).hexdigest(),
+        "program_size_bytes": len(program),
+    }
+    try:
+        payload = json.dumps(whole, ensure_ascii=False, allow_nan=False).encode()
+    except (TypeError, ValueError) as error:
+        raise BundleError(
+            f"description: cannot be written as JSON ({error}). Give plain numbers, text and lists."
+        ) from error
+    try:
+        return _block(program, payload) + program
+    except _DamagedError as error:
+        raise BundleError(f"model: is not a whole .tflite ({error}). Convert it again.") from error
+
+
+def read_description(source: str | Path | bytes) -> dict[str, Any]:
+    """The description of a .tflite: what was given to `describe`, checked against every byte of the file.
+
+    Raises BundleError naming the file where it is missing, no TFLite model, without a description, written by a newer
+    version, or where a byte of the description or the program is not what was written.
+    """
+    name, data = _read(source)
+    try:
+        found = _find_entry(data)
+    except _DamagedError as error:
+        raise BundleError(f"{name}: is damaged or truncated ({error}). Copy or convert it again.") from error
+    if found is None:
+        raise BundleError(
+            f"{name}: is a .tflite that does not describe itself (no metadata entry {ENTRY!r}): its labels and "
+            "preprocessing are not known. Use a file that `cliplab convert` wrote, or load the bundle it came from."
+        )
+    start, end, body = found
+    _check_block(name, data, body)
+    description = _parse(name, data[start:end])
+    program = memoryview(data)[body:]
+    size, expected = len(program), description["program_size_bytes"]
+    if size != expected:
+        what = "truncated" if size < expected else "longer than it was"
+        raise BundleError(f"{name}: is {what}: its program has {size} bytes, {expected} were written. Copy it again.")
+    if hashlib.sha256(program).hexdigest() != description["program_sha256"]:
+        raise BundleError(
+            f"{name}: its program is not the one that its description was written for (SHA-256 differs). "
+            "Copy it again; to change a model, convert it again from its bundle."
+        )
+    return description
+
+
+def strip(model_bytes: bytes) -> bytes:
+    """The model as it was before `describe`: the same bytes; a model without a description is returned as it is.
+
+    Raises BundleError for bytes that are not a TFLite model.
+    """
+    _, data = _read(model_bytes)
+    try:
+        found = _find_entry(data)
+    except _DamagedError as error:
+        raise BundleError(f"model: is not a whole .tflite ({error}). Convert it again.") from error
+    # An entry that another tool moved when it rewrote the file is no block of ours: `describe` then drops it by name.
+    return data[found[2] :] if found and _block_is_whole(data, found[2]) else data
+
+
+def _read(source: str | Path | bytes) -> tuple[str, bytes]:
+    if isinstance(source, bytes):
+        name, data = "model", source
+    else:
+        name = str(source)
+        try:
+            data = Path(source).read_bytes()
+        except IsADirectoryError as error:
+            raise BundleError(
+                f"{name}: is a folder, a .tflite file was expected. A bundle is read as a bundle."
+            ) from error
+        except OSError as error:
+            raise BundleError(f"{name}: cannot be read ({error.strerror}). Name a .tflite file.") from error
+    if len(data) < 8 or data[4:8] != _IDENTIFIER:
+        raise BundleError(
+            f"{name}: is not a TFLite model ({len(data)} bytes, starts with {data[:8]!r}, not the mark 'TFL3'). "
+            "Name a .tflite that `cliplab convert` wrote."
+        )
+    return name, data
+
+
+def _parse(name: str, payload: bytes) -> dict[str, Any]:
+    try:
+        description = json.loads(payload)
+        version = description["format"]
+        whole = isinstance(description["program_size_bytes"], int) and isinstance(description["program_sha256"], str)
+    except (ValueError, KeyError, TypeError) as error:
+        raise BundleError(
+            f"{name}: its description is not one of ours ({error!r}). Convert the model again."
+        ) from error
+    if version != FORMAT or not whole:
+        raise BundleError(
+            f"{name}: its description has format {version!r}, this version reads {FORMAT}. Install a newer cliplab."
+        )
+    return dict(description)
+
+
+def _check_block(name: str, data: bytes, body: int) -> None:
+    if not _block_is_whole(data, body):
+        raise BundleError(
+            f"{name}: its description was changed or moved since it was written (SHA-256 differs). Copy it again; "
+            "to change a model, convert it again from its bundle."
+        )
+
+
+def _block_is_whole(data: bytes, body: int) -> bool:
+    digest = hashlib.sha256(memoryview(data)[: body - _DIGEST_BYTES]).digest()
+    return data[body - _DIGEST_BYTES : body] == digest and data[body + 4 : body + 8] == _IDENTIFIER
+
+
+# Reading: every access is checked, because any byte may be wrong.
+
+
+def _unpack(code: str, data: bytes, at: int) -> int:
+    if not 0 <= at <= len(data) - struct.calcsize(code):
+        raise _DamagedError(f"an offset leads to byte {at} of {len(data)}")
+    return int(struct.unpack_from(code, data, at)[0])
+
+
+def _follow(data: bytes, at: int) -> int:
+    """Where the offset that stands at ``at`` leads."""
+    return at + _unpack("<I", data, at)
+
+
+def _fields(data: bytes, table: int) -> list[int]:
+    """The position of each field of a table, 0 where it is absent."""
+    vtable = table - _unpack("<i", data, table)
+    count = (_unpack("<H", data, vtable) - 4) // 2
+    offsets = [_unpack("<H", data, vtable + 4 + 2 * i) for i in range(count)]
+    return [table + offset if offset else 0 for offset in offsets]
+
+
+def _field(data: bytes, table: int, number: int) -> int:
+    fields = _fields(data, table)
+    return fields[number] if number < len(fields) else 0
+
+
+def _items(data: bytes, field: int) -> list[int]:
+    """The tables of a vector of tables; none for an absent field."""
+    if not field:
+        return []
+    vector = _follow(data, field)
+    count = _unpack("<I", data, vector)
+    if vector + 4 + 4 * count > len(data):
+        raise _DamagedError(f"a list of {count} items leads past byte {len(data)}")
+    return [_follow(data, vector + 4 + 4 * i) for i in range(count)]
+
+
+def _bytes_at(data: bytes, field: int) -> tuple[int, int]:
+    """Start and end of the byte vector (or string) that a field refers to."""
+    vector = _follow(data, field)
+    end = vector + 4 + _unpack("<I", data, vector)
+    if end > len(data):
+        raise _DamagedError(f"{end - vector - 4} bytes at {vector} lead past byte {len(data)}")
+    return vector + 4, end
+
+
+def _entry_name(data: bytes, metadata: int) -> str:
+    field = _field(data, metadata, 0)
+    start, end = _bytes_at(data, field) if field else (0, 0)
+    return data[start:end].decode("utf-8", "replace")
+
+
+def _find_entry(data: bytes) -> tuple[int, int, int] | None:
+    """Start and end of our JSON, and where the block that holds it ends; None where there is no entry of ours."""
+    root = _follow(data, 0)
+    for metadata in _items(data, _field(data, root, _METADATA)):
+        if _entry_name(data, metadata) != ENTRY:
+            continue
+        number = _field(data, metadata, 1)
+        index = _unpack("<I", data, number) if number else 0
+        buffers = _items(data, _field(data, root, _BUFFERS))
+        content = _field(data, buffers[index], 0) if index < len(buffers) else 0
+        if not content:
+            raise _DamagedError(f"metadata entry {ENTRY!r} names buffer {index} of {len(buffers)}, which is empty")
+        start, end = _bytes_at(data, content)
+        return start, end, _aligned(end + _DIGEST_BYTES, _ALIGN)
+    return None
+
+
+def _aligned(size: int, step: int) -> int:
+    return -(-size // step) * step
+
+
+# Writing.
+
+
+def _block(program: bytes, payload: bytes) -> bytes:
+    """What stands in front of the program. Every offset leads forward, as FlatBuffers ask."""
+    root = _follow(program, 0)
+    old = _fields(program, root)
+    if any(old[_MODEL_FIELDS:]):
+        raise BundleError("model: its weights lie in other files, so no file can stand alone. Convert it to one file.")
+    old = [*old, *[0] * _MODEL_FIELDS][:_MODEL_FIELDS]
+    buffers = _items(program, old[_BUFFERS])
+    if not buffers or any(_lies_outside(program, buffer) for buffer in buffers):
+        raise BundleError("model: its weights do not lie in the FlatBuffer (over 2 GB?). Convert to a smaller type.")
+    entries = [item for item in _items(program, old[_METADATA]) if _entry_name(program, item) != ENTRY]
+
+    metadata_list = 64
+    buffer_list = metadata_list + 4 + 4 * (len(entries) + 1)
+    tables = buffer_list + 4 + 4 * (len(buffers) + 1)
+    json_start = _aligned(tables + 48 + 4, 16)  # Buffer.data is aligned to 16
+    size = _aligned(json_start + len(payload) + _DIGEST_BYTES, _ALIGN)
+    block = bytearray(size)
+    struct.pack_into("<I4s", block, 0, 28, _IDENTIFIER)
+    _pack_root(block, program, old, size, {_BUFFERS: buffer_list, _METADATA: metadata_list})
+    _pack_list(block, metadata_list, [*(size + item for item in entries), tables + 8])
+    _pack_list(block, buffer_list, [*(size + item for item in buffers), tables + 28])
+    # Metadata: vtable, then table (name at + 4, buffer at + 8). Buffer: vtable padded to 8 bytes, table (data at + 4).
+    struct.pack_into("<4HiII", block, tables, 8, 12, 4, 8, 8, 36 - 12, len(buffers))
+    struct.pack_into("<4HiI", block, tables + 20, 6, 8, 4, 0, 8, json_start - 4 - (tables + 32))
+    struct.pack_into("<I8s", block, tables + 36, len(ENTRY), ENTRY.encode())
+    struct.pack_into(f"<I{len(payload)}s", block, json_start - 4, len(payload), payload)
+    block[-_DIGEST_BYTES:] = hashlib.sha256(block[:-_DIGEST_BYTES]).digest()
+    return bytes(block)
+
+
+def _pack_root(block: bytearray, program: bytes, old: list[int], size: int, lists: dict[int, int]) -> None:
+    """The new Model: vtable at 8, table at 28. Its fields lead to the new lists, or past the block to the old parts."""
+    struct.pack_into("<HH", block, 8, 20, 36)
+    struct.pack_into("<i", block, 28, 20)
+    for number in range(_MODEL_FIELDS):
+        at = 32 + 4 * number
+        if number in lists:
+            value = lists[number] - at
+        elif not old[number]:
+            continue
+        elif number == _VERSION:
+            value = _unpack("<I", program, old[number])
+        else:
+            value = size + _follow(program, old[number]) - at
+        struct.pack_into("<H", block, 12 + 2 * number, at - 28)
+        struct.pack_into("<I", block, at, value)
+
+
+def _lies_outside(program: bytes, buffer: int) -> bool:
+    """Buffer.offset above 1 is a place in the file outside the FlatBuffer, counted from the file's start."""
+    offset = _field(program, buffer, 1)
+    return bool(offset) and _unpack("<Q", program, offset) > 1
+
+
+def _pack_list(block: bytearray, at: int, targets: list[int]) -> None:
+    struct.pack_into("<I", block, at, len(targets))
+    for i, target in enumerate(targets):
+        place = at + 4 + 4 * i
+        struct.pack_into("<I", block, place, target - place)
