@@ -1,0 +1,70 @@
+"""What a LiteRT program consists of, read from its bytes without running it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from adapters.errors import BundleError
+from adapters.records import Quantize
+
+
+def operators(model: bytes, name: str = "the program") -> dict[str, int]:
+    """How often each operator stands in a .tflite, most frequent first: {"CONV_2D": 33, ...}.
+
+    An operator that is not built in appears as "custom:NAME" (Flex operators as "custom:FlexNAME").
+    BundleError naming the file where the bytes are no sound program.
+    """
+    graph = _graph(model, name)
+    codes = [_operator_name(code) for code in graph.operatorCodes]
+    found = Counter(codes[op.opcodeIndex] for sub in graph.subgraphs for op in sub.operators or ())
+    return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
+
+
+def precision(model: bytes, name: str = "the program") -> Quantize:
+    """How a .tflite was quantised, told from its tensors: ``int8`` where activations are int8, ``dynamic`` where only
+    weights are, ``float16`` where weights are stored so, else ``none``. BundleError where the bytes are no program."""
+    schema, graph = _schema(), _graph(model, name)
+    integer = {schema.TensorType.INT8, schema.TensorType.UINT8}
+    tensors = [tensor for sub in graph.subgraphs for tensor in sub.tensors or ()]
+    constants = [tensor for tensor in tensors if _is_constant(graph, tensor)]
+    kinds = {tensor.type for tensor in constants}
+    # Shape constants and the like are int32, so 8-bit activations can only come from full quantisation.
+    if any(tensor.type in integer for tensor in tensors if not _is_constant(graph, tensor)):
+        return "int8"
+    if kinds & integer:
+        return "dynamic"
+    return "float16" if schema.TensorType.FLOAT16 in kinds else "none"
+
+
+def _schema() -> Any:
+    from ai_edge_litert import schema_py_generated
+
+    return schema_py_generated
+
+
+def _graph(model: bytes, name: str) -> Any:
+    if model[4:8] != b"TFL3":  # the FlatBuffers file identifier of tensorflow/lite/schema/schema.fbs
+        raise BundleError(
+            f"{name} is not a LiteRT program (.tflite). Give a file that convert wrote, or write it again."
+        )
+    try:
+        return _schema().ModelT.InitFromPackedBuf(model, 0)
+    except Exception as error:  # the generated reader indexes blindly: a damaged file raises anything
+        raise BundleError(f"{name} is damaged ({error}). Fetch it again, or write it again with convert.") from error
+
+
+def _is_constant(graph: Any, tensor: Any) -> bool:
+    buffer = graph.buffers[tensor.buffer]
+    return (buffer.data is not None and len(buffer.data) > 0) or bool(buffer.offset)
+
+
+def _operator_name(code: Any) -> str:
+    operator = _schema().BuiltinOperator
+    # Old files keep codes up to 127 in the deprecated field; new ones keep the larger of both (schema.fbs, v3a).
+    number = max(code.builtinCode, code.deprecatedBuiltinCode)
+    if number == operator.CUSTOM:
+        custom = code.customCode
+        return "custom:" + (custom.decode(errors="replace") if isinstance(custom, bytes) else str(custom))
+    names: dict[int, str] = {value: key for key, value in vars(operator).items() if isinstance(value, int)}
+    return names.get(number, f"unknown:{number}")

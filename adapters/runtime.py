@@ -1,0 +1,220 @@
+"""LiteRT programs, run on every core. No TensorFlow.
+
+A program has one fixed input shape. ``Program.run`` takes any number of items, cuts them into batches of the program's
+size and spreads them over a pool of interpreters with one thread each: that keeps cores busier than one interpreter
+with many threads, whose threads wait for each other at every layer.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from queue import Empty, LifoQueue
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from adapters import litert_graph
+from adapters.errors import BundleError, ConfigError
+from adapters.native_log import captured_stderr
+from adapters.records import Quantize
+
+Array = npt.NDArray[Any]
+Float32Array = npt.NDArray[np.float32]
+
+
+def available_cores() -> int:
+    """The cores that this process may use: its affinity where the system tells it, else all."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+class Program:
+    """A .tflite with one float32 input, ready to run; safe to call from several threads at once.
+
+    name: what messages call it. num_threads: the most cores it uses, over all concurrent calls.
+    input_shape: the program's own, batch first. batch_size: its first entry. output_shapes: by name, batch first.
+    model_bytes, size_bytes: the file. Each thread in use holds an interpreter with a packed copy of the weights.
+    """
+
+    def __init__(self, model: Path | str | bytes, num_threads: int | None = None, name: str | None = None) -> None:
+        """model: a path or the file's bytes. num_threads: None for all cores. name: the path by default.
+
+        Raises BundleError naming the file where it is missing, damaged or takes other input than one float32 tensor.
+        """
+        self.name = name or ("the given program" if isinstance(model, bytes) else str(model))
+        self.num_threads = available_cores() if num_threads is None else num_threads
+        if not isinstance(self.num_threads, int) or self.num_threads < 1:
+            raise ConfigError(
+                f"num_threads is {num_threads!r} and must be a whole number of at least 1, or null for all"
+            )
+        self.model_bytes = model if isinstance(model, bytes) else _read(Path(model), self.name)
+        self.size_bytes = len(self.model_bytes)
+        self._idle: LifoQueue[Any] = LifoQueue()
+        self._lock = threading.Lock()
+        self._made = 1
+        self._helpers: ThreadPoolExecutor | None = None
+        first = _open(self.model_bytes, self.name)
+        self._input, self.input_shape = _single_input(first, self.name)
+        self.batch_size = self.input_shape[0]
+        self._outputs = _outputs(first)
+        self.output_shapes = {key: tuple(int(size) for size in item["shape"]) for key, item in self._outputs.items()}
+        self._check_outputs()
+        self._idle.put(first)
+
+    @cached_property
+    def precision(self) -> Quantize:
+        """``none`` (float32), ``float16``, ``dynamic`` or ``int8``, as the file's tensors tell."""
+        return litert_graph.precision(self.model_bytes, self.name)
+
+    def run(self, batch: Float32Array) -> dict[str, Array]:
+        """Run the program over items float32 [N, ...], N of any size, and return each output [N, ...] in their order.
+
+        A last batch that is not full is filled up with zeros, whose results are dropped. Raises BundleError where the
+        items have another shape or type than the program takes.
+        """
+        self._check_batch(batch)
+        results = {
+            key: np.empty((len(batch), *self.output_shapes[key][1:]), item["dtype"])
+            for key, item in self._outputs.items()
+        }
+        starts = deque(range(0, len(batch), self.batch_size))
+
+        def work() -> None:
+            while (start := _next(starts)) is not None:
+                try:
+                    self._run_chunk(batch, start, results)
+                except BaseException:
+                    starts.clear()  # after a failure nothing more begins
+                    raise
+
+        self._spread(work, min(self.num_threads, len(starts)))
+        return results
+
+    def __repr__(self) -> str:
+        return f"Program({self.name!r}, input {list(self.input_shape)}, outputs {self.output_shapes})"
+
+    def _spread(self, work: Any, workers: int) -> None:
+        """Run ``work`` in this thread and in helpers beside it, and wait for those that began."""
+        begun = [self._pool().submit(work) for _ in range(workers - 1)]
+        try:
+            work()
+        finally:
+            # A helper that could not begin, since other calls keep all threads busy, is not needed any more.
+            for helper in begun:
+                if not helper.cancel():
+                    helper.result()
+
+    def _run_chunk(self, batch: Float32Array, start: int, results: dict[str, Array]) -> None:
+        chunk = batch[start : start + self.batch_size]
+        with self._interpreter() as interpreter:
+            # tensor() gives views into the interpreter's memory: one copy in, one copy out. They may not outlive this.
+            target = interpreter.tensor(self._input)()
+            target[: len(chunk)] = chunk
+            target[len(chunk) :] = 0
+            del target
+            interpreter.invoke()
+            for key, item in self._outputs.items():
+                results[key][start : start + len(chunk)] = interpreter.tensor(item["index"])()[: len(chunk)]
+
+    @contextmanager
+    def _interpreter(self) -> Iterator[Any]:
+        """An interpreter that no one else uses; a new one while there are fewer than ``num_threads``."""
+        interpreter = self._take()
+        try:
+            yield interpreter
+        finally:
+            self._idle.put(interpreter)
+
+    def _take(self) -> Any:
+        try:
+            return self._idle.get_nowait()
+        except Empty:
+            with self._lock:
+                grow = self._made < self.num_threads
+                self._made += grow
+            return _open(self.model_bytes, self.name) if grow else self._idle.get()
+
+    def _pool(self) -> ThreadPoolExecutor:
+        with self._lock:
+            if self._helpers is None:
+                self._helpers = ThreadPoolExecutor(max(1, self.num_threads - 1), thread_name_prefix="litert")
+            return self._helpers
+
+    def _check_batch(self, batch: Float32Array) -> None:
+        item = self.input_shape[1:]
+        if not isinstance(batch, np.ndarray) or batch.dtype != np.float32 or batch.shape[1:] != item or not batch.ndim:
+            received = f"{batch.dtype} {list(batch.shape)}" if isinstance(batch, np.ndarray) else type(batch).__name__
+            raise BundleError(
+                f"{self.name} takes float32 [N, {', '.join(map(str, item))}] and was given {received}. Preprocess to "
+                "that size, or make a program for another size with cliplab convert."
+            )
+
+    def _check_outputs(self) -> None:
+        for key, shape in self.output_shapes.items():
+            if not shape or shape[0] != self.batch_size:
+                raise BundleError(
+                    f"{self.name}: output {key!r} is {list(shape)} and does not have one row for each of the "
+                    f"{self.batch_size} items of a batch. Use a program that convert wrote."
+                )
+
+
+def _next(starts: deque[int]) -> int | None:
+    try:
+        return starts.popleft()
+    except IndexError:  # another thread took the last
+        return None
+
+
+def _read(path: Path, name: str) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise BundleError(
+            f"program {name} could not be read ({error.strerror or error}). Give the path of a .tflite file."
+        ) from error
+
+
+def _open(model: bytes, name: str) -> Any:
+    from ai_edge_litert.interpreter import Interpreter
+
+    try:
+        # LiteRT announces its delegate on stderr each time the process opens its first program.
+        with captured_stderr():
+            interpreter = Interpreter(model_content=model, num_threads=1)
+            interpreter.allocate_tensors()
+    except (ValueError, RuntimeError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+        raise BundleError(
+            f"{name} is damaged or is not a LiteRT program that can run here ({reason}). Fetch it again, or write it "
+            "again with cliplab convert."
+        ) from error
+    return interpreter
+
+
+def _single_input(interpreter: Any, name: str) -> tuple[int, tuple[int, ...]]:
+    inputs = interpreter.get_input_details()
+    if len(inputs) != 1 or inputs[0]["dtype"] is not np.float32 or len(inputs[0]["shape"]) < 1:
+        received = ", ".join(f"{item['name']} {np.dtype(item['dtype'])} {item['shape'].tolist()}" for item in inputs)
+        raise BundleError(
+            f"{name} takes {received or 'no input'}, and one float32 input is what can be run. "
+            "Use a program that convert wrote."
+        )
+    return inputs[0]["index"], tuple(int(size) for size in inputs[0]["shape"])
+
+
+def _outputs(interpreter: Any) -> dict[str, dict[str, Any]]:
+    """Each output's details under the name that the signature gives it, or its tensor's name where there is none."""
+    signatures = list(interpreter.get_signature_list())
+    if len(signatures) == 1:
+        details: dict[str, dict[str, Any]] = interpreter.get_signature_runner(signatures[0]).get_output_details()
+        return dict(sorted(details.items()))
+    return {item["name"]: item for item in interpreter.get_output_details()}

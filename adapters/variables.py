@@ -1,0 +1,107 @@
+"""The variables of a tf_keras model as named numpy arrays, out and in.
+
+A variable's name here is the model's own without the ":0" that TensorFlow appends: "stem_conv/kernel". These are the
+names in a bundle's weights.safetensors, so they are part of the bundle's format.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from adapters.errors import WeightsError
+
+Float32Array = npt.NDArray[np.float32]
+
+
+def variables(model: Any) -> dict[str, Float32Array]:
+    """Copies of all variables of a tf_keras model, trainable or not, by name, in the model's order.
+
+    Raises WeightsError where two variables have one name, since such weights could not be read back.
+    """
+    named = _named(model)
+    return {name: np.array(variable.numpy()) for name, variable in named.items()}
+
+
+def assign(model: Any, values: Mapping[str, npt.NDArray[Any]]) -> None:
+    """Set every variable of a tf_keras model from arrays by name; nothing is set unless everything fits.
+
+    Raises WeightsError naming the variable where one is missing, unknown, misshapen or not finite.
+    """
+    named = _named(model)
+    where = f"model {model.name!r}"
+    if missing := [name for name in named if name not in values]:
+        raise WeightsError(
+            f"{where}: the weights have no {missing[0]!r} ({_count(missing)} missing of {len(named)})"
+            f"{_near(missing[0], values)}. Give weights that were made for this network and head."
+        )
+    if extra := [name for name in values if name not in named]:
+        raise WeightsError(
+            f"{where} has no variable {extra[0]!r} ({_count(extra)} unknown of {len(values)}){_near(extra[0], named)}. "
+            "Give weights that were made for this network and head."
+        )
+    for name, variable in named.items():
+        _check(where, name, values[name], tuple(variable.shape))
+    for name, variable in named.items():
+        variable.assign(np.asarray(values[name], np.float32))
+
+
+def random_variables(model: Any, seed: int) -> dict[str, Float32Array]:
+    """Weights to test and measure with: seeded, the same on every machine, of sane scale through a deep network.
+
+    Kernels are normal with variance 2 / fan_in (He et al. 2015, arXiv:1502.01852), normalisation is the identity.
+    Each variable draws from a generator of its own, seeded by its name, so that adding a layer changes no other.
+    """
+    return {name: _draw(name, tuple(variable.shape), seed) for name, variable in _named(model).items()}
+
+
+def _named(model: Any) -> dict[str, Any]:
+    named: dict[str, Any] = {}
+    for variable in model.weights:
+        name = variable.name.removesuffix(":0")
+        if name in named:
+            raise WeightsError(
+                f"model {model.name!r} has two variables named {name!r}, so its weights cannot be told apart by name. "
+                "Give each layer a name of its own."
+            )
+        named[name] = variable
+    return named
+
+
+def _check(where: str, name: str, value: npt.NDArray[Any], shape: tuple[int, ...]) -> None:
+    if np.shape(value) != shape:
+        raise WeightsError(
+            f"{where}: {name!r} is {list(shape)} and the weights have {list(np.shape(value))} for it. "
+            "Give weights that were made for this network, input size and number of labels."
+        )
+    if not np.issubdtype(np.asarray(value).dtype, np.number) or not np.isfinite(value).all():
+        raise WeightsError(
+            f"{where}: the weights for {name!r} hold values that are not finite numbers. Give the weights of a "
+            "training that did not diverge."
+        )
+
+
+def _draw(name: str, shape: tuple[int, ...], seed: int) -> Float32Array:
+    kind = name.rpartition("/")[2]
+    if kind in ("gamma", "moving_variance"):
+        return np.ones(shape, np.float32)
+    if kind in ("bias", "beta", "moving_mean"):
+        return np.zeros(shape, np.float32)
+    generator = np.random.default_rng([seed, *name.encode()])
+    # A depthwise kernel is [h, w, channels, multiplier]: each output sees h * w inputs.
+    fan_in = math.prod(shape[:2]) if kind == "depthwise_kernel" else math.prod(shape[:-1])
+    return (generator.standard_normal(shape) * math.sqrt(2 / fan_in)).astype(np.float32)
+
+
+def _count(names: list[str]) -> str:
+    return "1 is" if len(names) == 1 else f"{len(names)} are"
+
+
+def _near(name: str, names: Mapping[str, Any]) -> str:
+    close = difflib.get_close_matches(name, list(names), 1)
+    return f"; the nearest name is {close[0]!r}" if close else ""

