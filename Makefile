@@ -1,0 +1,44 @@
+# `make demo` and `make test` need Python 3.11 or newer with venv, and a network or a pip cache for the first install.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# One stamp for each set of packages: renewed only when what is to be installed changes.
+RUN_STAMP := $(VENV)/.installed-all
+DEV_STAMP := $(VENV)/.installed-dev
+
+.PHONY: demo test test-full lint docs bench clean
+
+demo: $(RUN_STAMP)
+	$(BIN)/cliplab demo --output demo_output --force
+
+test: lint
+	$(BIN)/python -m pytest -m "not slow"
+
+test-full: lint
+	$(BIN)/python -m pytest
+
+lint: $(DEV_STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+docs: $(DEV_STAMP)
+	$(BIN)/python -m cliplab.docs
+
+bench: $(DEV_STAMP)
+	$(BIN)/python benchmarks/run.py
+
+clean:
+	rm -rf build dist *.egg-info demo_output .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version.split()[0] + ": make PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
+
+$(RUN_STAMP): setup.py pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[all]'
+	@touch $@
+
+$(DEV_STAMP): setup.py pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[all,dev]'
+	@touch $@ $(RUN_STAMP)

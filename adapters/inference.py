@@ -1,0 +1,216 @@
+"""Videos to predictions: windows, batches over files, errors set aside. Every host and command calls this.
+
+Decoding runs ahead in threads while the model runs; at most a few batches of clips wait in memory, however long the
+videos are. Results come in the order of the sources.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from queue import Empty, Queue
+from typing import TYPE_CHECKING
+
+from adapters.base import BaseModelAdapter
+from adapters.config import override
+from adapters.errors import MediaError
+from adapters.records import Clip, InputSpec, Prediction, VideoResult
+
+if TYPE_CHECKING:
+    from adapters.dataset import Example
+
+# path, seconds of it done, its length in seconds or None where unknown, files done, files in all
+OnVideoProgress = Callable[[str, float, float | None, int, int], object]
+
+# Files decoded at the same time: the one whose clips are wanted now and the next, so that a file's end never waits
+# for the opening of another. Each decoder uses FFmpeg's own threads besides.
+FILES_AHEAD = 2
+# What may be wrong with one file, as against the program: it becomes that file's error and the rest goes on.
+FILE_ERRORS = (MediaError, OSError)
+
+
+def predict_videos(
+    adapter: BaseModelAdapter,
+    sources: Sequence[str | Path],
+    *,
+    window_seconds: float | None = None,
+    stride_seconds: float | None = None,
+    on_progress: OnVideoProgress | None = None,
+) -> Iterator[VideoResult]:
+    """Each video's predictions, one a window, or one in all without windows; in the order of sources.
+
+    window_seconds, stride_seconds: None keeps the config's. A video that cannot be read gives a result with ``error``
+    and no predictions, and the others go on; what the model raises is raised. ConfigError for windows that are not
+    allowed. Closing the iterator stops the decoding.
+    """
+    spec = input_spec(adapter, window_seconds, stride_seconds)
+
+    def read(source: str | Path, file: _File) -> Iterator[Clip]:
+        from adapters.media import open_video
+
+        with open_video(source) as video:
+            file.seconds = video.info.duration_seconds
+            try:
+                yield from video.clips(spec)
+            finally:
+                file.warnings = tuple(video.warnings)
+
+    files = [_File(str(source), read=lambda file, source=source: read(source, file)) for source in sources]  # type: ignore[misc]
+    return _predict(adapter, files, on_progress)
+
+
+def predict_examples(
+    adapter: BaseModelAdapter, examples: Sequence[Example], *, on_progress: OnVideoProgress | None = None
+) -> Iterator[VideoResult]:
+    """One prediction for each labelled clip of a dataset, sampled as training samples it; in their order.
+
+    An example that cannot be read gives a result with ``error``, as in ``predict_videos``.
+    """
+    spec = replace(adapter.input_spec, window_seconds=None, stride_seconds=None)
+
+    def read(example: Example, file: _File) -> Iterator[Clip]:
+        from adapters.media import read_clip
+
+        yield read_clip(example.path, spec, example.start_seconds, example.end_seconds)
+
+    files = [_File(str(item.path), read=lambda file, item=item: read(item, file)) for item in examples]  # type: ignore[misc]
+    return _predict(adapter, files, on_progress)
+
+
+def input_spec(
+    adapter: BaseModelAdapter, window_seconds: float | None = None, stride_seconds: float | None = None
+) -> InputSpec:
+    """The adapter's input spec with other windows, checked as the same keys of its config are (ConfigError)."""
+    windows = {"window_seconds": window_seconds, "stride_seconds": stride_seconds}
+    given = {key: value for key, value in windows.items() if value is not None}
+    override(adapter.config, given, "windows")
+    return adapter.input_spec.with_windows(window_seconds, stride_seconds)
+
+
+# The pipeline -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(eq=False)
+class _File:
+    """One source on its way: how it is read, what came of it so far."""
+
+    path: str
+    read: Callable[[_File], Iterator[Clip]]
+    seconds: float | None = None
+    warnings: tuple[str, ...] = ()
+    predictions: list[Prediction] = field(default_factory=list)
+    error: str | None = None
+    open_clips: int = 0
+    finished: bool = False
+
+    def result(self) -> VideoResult:
+        if self.error is not None:
+            return VideoResult(self.path, error=self.error, warnings=self.warnings)
+        return VideoResult(self.path, tuple(self.predictions), warnings=self.warnings)
+
+
+def _predict(
+    adapter: BaseModelAdapter, files: list[_File], on_progress: OnVideoProgress | None
+) -> Iterator[VideoResult]:
+    size = max(1, int(adapter.config.get("batch_size", 1)))
+    batch: list[tuple[_File, Clip]] = []
+    waiting: deque[_File] = deque()
+    done = 0
+    report = on_progress or (lambda *_: None)
+    for file, clips in _decoded(files, size):
+        waiting.append(file)
+        for clip in clips:
+            batch.append((file, clip))
+            file.open_clips += 1
+            if len(batch) == size:
+                _run(adapter, batch)
+                report(file.path, clip.end, file.seconds, done, len(files))
+        file.finished = True
+        if file.error is not None:
+            # Its clips are dropped: a video is predicted as a whole or reported as failed.
+            batch[:] = [entry for entry in batch if entry[0] is not file]
+            file.open_clips = 0
+        while waiting and waiting[0].finished and not waiting[0].open_clips:
+            done += 1
+            report(waiting[0].path, waiting[0].seconds or 0.0, waiting[0].seconds, done, len(files))
+            yield waiting.popleft().result()
+    if batch:
+        _run(adapter, batch)
+    for file in waiting:
+        done += 1
+        report(file.path, file.seconds or 0.0, file.seconds, done, len(files))
+        yield file.result()
+
+
+def _run(adapter: BaseModelAdapter, batch: list[tuple[_File, Clip]]) -> None:
+    """Predict the batch, hand each file its predictions, and empty the batch."""
+    predictions = adapter.predict([clip for _, clip in batch])
+    for (file, _), prediction in zip(batch, predictions, strict=True):
+        file.predictions.append(prediction)
+        file.open_clips -= 1
+    batch.clear()
+
+
+def _decoded(files: list[_File], limit: int) -> Iterator[tuple[_File, Iterator[Clip]]]:
+    """Each file with its clips, decoded ahead in threads; at most ``limit`` clips of a file wait."""
+    ahead: deque[_Reader] = deque()
+    left = iter(files)
+    try:
+        while True:
+            while len(ahead) < FILES_AHEAD and (file := next(left, None)) is not None:
+                ahead.append(_Reader(file, limit))
+            if not ahead:
+                return
+            yield ahead[0].file, ahead[0].clips()
+            ahead.popleft()
+    finally:
+        for reader in ahead:
+            reader.stop()
+
+
+class _Reader:
+    """A thread that decodes one file into a queue of bounded length."""
+
+    def __init__(self, file: _File, limit: int) -> None:
+        self.file = file
+        self._queue: Queue[Clip | BaseException | None] = Queue(limit)
+        self._stopped = threading.Event()
+        threading.Thread(target=self._read, name=f"decode {file.path}", daemon=True).start()
+
+    def clips(self) -> Iterator[Clip]:
+        """The clips as they come. A file's own failure ends them and stands in ``file.error``; others are raised."""
+        while (item := self._queue.get()) is not None:
+            if isinstance(item, FILE_ERRORS):
+                self.file.error = str(item)
+                return
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+
+    def stop(self) -> None:
+        """Let the thread end at its next clip; nobody waits for it."""
+        self._stopped.set()
+        while True:
+            try:
+                self._queue.get_nowait()
+            except Empty:
+                return
+
+    def _read(self) -> None:
+        end: BaseException | None = None
+        try:
+            for clip in self.file.read(self.file):
+                self._put(clip)
+                if self._stopped.is_set():
+                    return
+        except BaseException as error:  # carried to the thread that asked, and judged there
+            end = error
+        self._put(end)
+
+    def _put(self, item: Clip | BaseException | None) -> None:
+        # After stop() has emptied the queue there is room for the one clip on its way, and no other is put.
+        if not self._stopped.is_set():
+            self._queue.put(item)
