@@ -46,14 +46,15 @@ PERTURBATIONS: Mapping[str, Callable[[UInt8Array], UInt8Array]] = {
 class Golden:
     """What a bundle keeps of its golden clip.
 
-    clip: the reference clip. scores: float32 [C] in 0..1 that the float32 model gives for it. labels: C names.
+    clip: the reference clip. scores: float32 [C] in 0..1 that the float32 model gives for it. labels: C names,
+    or none where they are not to be compared.
     tolerances: precision -> largest absolute difference of any score. variant: which rendering, None for a given clip.
     sensitivity: mistake -> largest score difference that it makes, measured when the golden was made.
     """
 
     clip: Clip
     scores: Float32Array
-    labels: tuple[str, ...]
+    labels: tuple[str, ...] = ()
     tolerances: Mapping[str, float] = field(default_factory=lambda: dict(DEFAULT_TOLERANCES))
     variant: int | None = None
     sensitivity: Mapping[str, float] = field(default_factory=dict)
@@ -68,6 +69,17 @@ class Golden:
         bad = {name: value for name, value in self.tolerances.items() if not 0 < value < 1}
         if bad or not self.tolerances:
             raise ValueError(f"tolerances must be precision -> a number between 0 and 1, got {dict(self.tolerances)}")
+
+    @classmethod
+    def of(
+        cls,
+        clip: Clip,
+        scores: Float32Array,
+        labels: Sequence[str] = (),
+        tolerances: Mapping[str, float] = DEFAULT_TOLERANCES,
+    ) -> Golden:
+        """A golden from a clip, rendered or given, and its scores. `make_golden` also measures what it can tell."""
+        return cls(clip, np.array(scores, dtype=np.float32), tuple(labels), dict(tolerances), _variant_of(clip))
 
     def blind_to(self, precision: str) -> tuple[str, ...]:
         """The mistakes that this clip would let pass at that precision, for this model."""
@@ -139,22 +151,26 @@ def check_golden(golden: Golden, predict: PredictFunction, precision: str) -> fl
             f'golden clip: no tolerance for precision "{precision}"; it has {known}. Save the model again.'
         )
     labels, scores = _scores(golden.clip, predict)
-    if labels != golden.labels:
-        at = next((i for i, pair in enumerate(zip(labels, golden.labels, strict=False)) if pair[0] != pair[1]), -1)
-        what = (
-            f"{len(labels)} labels, {len(golden.labels)} expected"
-            if at < 0
-            else (f'label {at} is "{labels[at]}", "{golden.labels[at]}" expected')
-        )
-        raise BundleError(f"golden clip: {what}. Labels must keep the bundle's order; do not sort or edit them.")
+    _compare_labels(golden, labels)
     difference = _difference(scores, golden.scores)
     if difference <= tolerance:
         return difference
     worst = int(np.argmax(np.abs(scores - golden.scores)))
     raise BundleError(
-        f'golden clip ({precision}): "{golden.labels[worst]}" scored {scores[worst]:.6f}, must be '
+        f'golden clip ({precision}): "{labels[worst]}" scored {scores[worst]:.6f}, must be '
         f"{golden.scores[worst]:.6f} within {tolerance:g} (off by {difference:.6f}). {_diagnosis(golden, predict)}"
     )
+
+
+def _compare_labels(golden: Golden, labels: tuple[str, ...]) -> None:
+    if len(labels) != len(golden.scores):
+        what = f"predict gave {len(labels)} scores, {len(golden.scores)} are expected"
+    elif golden.labels and labels != golden.labels:
+        at = next(i for i, (got, wanted) in enumerate(zip(labels, golden.labels, strict=True)) if got != wanted)
+        what = f'label {at} is "{labels[at]}", "{golden.labels[at]}" is expected'
+    else:
+        return
+    raise BundleError(f"golden clip: {what}. Labels keep the bundle's order: do not sort or edit them.")
 
 
 def golden_to_bytes(golden: Golden) -> bytes:
@@ -215,6 +231,16 @@ def _stored_clip(about: dict[str, Any], arrays: Mapping[str, Any]) -> Clip:
     n_frames, height, width, _ = about["shape"]
     spec = InputSpec(height=height, width=width, n_frames=n_frames)
     return replace(render_clip(spec, about["variant"]), times=_even_times(n_frames, end), end=end)
+
+
+def _variant_of(clip: Clip) -> int | None:
+    """Which rendering the clip is; None for any other clip, also one that was changed."""
+    prefix, _, number = clip.source.rpartition(".")
+    if prefix != f"golden clip {RENDERER}" or not number.isdecimal() or int(number) >= VARIANTS:
+        return None
+    n_frames, height, width, _ = clip.frames.shape
+    rendered = render_clip(InputSpec(height=height, width=width, n_frames=n_frames), int(number))
+    return int(number) if np.array_equal(rendered.frames, clip.frames) else None
 
 
 def _even_times(n_frames: int, end: float) -> Float64Array:

@@ -1,0 +1,181 @@
+"""A model on disk: a folder with everything that it is, each file under a SHA-256 (sealed_folder.py keeps it whole).
+
+config.json  metrics.json  card.md  golden.npz  weights.safetensors  programs/*.tflite  bundle.json
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from adapters.errors import BundleError
+from adapters.golden import Golden, golden_from_bytes, golden_to_bytes
+from adapters.sealed_folder import MANIFEST, Sealed, SealedFile, check_name, read_sealed, write_sealed
+
+CONFIG, METRICS, CARD, GOLDEN, WEIGHTS = "config.json", "metrics.json", "card.md", "golden.npz", "weights.safetensors"
+_PROGRAMS, _SUFFIX = "programs/", ".tflite"
+_REQUIRED = (CONFIG, METRICS, CARD)
+_OWN = (*_REQUIRED, GOLDEN, WEIGHTS)
+
+
+@dataclass(frozen=True, eq=False)
+class Bundle:
+    """A bundle that was read and verified.
+
+    path: the folder. config: complete, as it was saved. programs: name without ``.tflite`` -> file, such as
+    ``float32_1x224x224x3``. metrics, card: as saved. golden: None where none was saved. digest: SHA-256 of the list of
+    files; equal digests are equal bundles. size_bytes: all files together. extra: other files that were saved with it.
+    """
+
+    path: Path
+    config: dict[str, Any]
+    programs: dict[str, Path]
+    metrics: dict[str, Any]
+    golden: Golden | None
+    card: str
+    digest: str
+    size_bytes: int
+    extra: dict[str, Path] = field(default_factory=dict)
+    weights_file: SealedFile | None = field(default=None, repr=False)
+
+    @property
+    def has_weights(self) -> bool:
+        """Whether it can be trained and converted; a bundle for an edge device predicts only."""
+        return self.weights_file is not None
+
+    def weights(self) -> dict[str, npt.NDArray[Any]]:
+        """Variable name -> array, read and verified now.
+
+        Raises BundleError where there are none, as on an edge device, or they changed since the bundle was read.
+        """
+        if self.weights_file is None:
+            raise BundleError(
+                f"{self.path}: has no {WEIGHTS}, so it predicts but cannot train or convert. "
+                "Use the bundle that it was made from."
+            )
+        from safetensors.numpy import load
+
+        data = self.weights_file.read()
+        try:
+            return dict(load(data))
+        except Exception as error:  # safetensors has its own kind, and KeyError for a type that numpy lacks
+            raise BundleError(f"{self.weights_file.label}: is no safetensors file ({error}). Save it again.") from error
+
+
+def write_bundle(
+    path: str | Path,
+    *,
+    config: Mapping[str, Any],
+    programs: Mapping[str, bytes],
+    weights: Mapping[str, npt.NDArray[Any]] | None,
+    metrics: Mapping[str, Any],
+    golden: Golden | None,
+    card: str,
+    extra: Mapping[str, bytes] | None = None,
+) -> None:
+    """Write a bundle into a new or an existing folder, in place of a bundle that is there.
+
+    config, metrics: JSON values. programs: name -> LiteRT file, with or without ``.tflite``. weights: variable name ->
+    array; None for a device that only predicts. golden: see golden.py. card: Markdown, see card.py. extra: other files
+    to keep and verify with it, by relative name.
+
+    Raises StorageError (full disk, read-only, ...) with the old bundle unchanged, and BundleError for values that
+    cannot be stored, for a folder with files that are not a bundle's, and while another process writes into it.
+    """
+    folder = Path(path)
+    files = {
+        CONFIG: _to_json(folder / CONFIG, config),
+        METRICS: _to_json(folder / METRICS, metrics),
+        CARD: card.encode(),
+    }
+    for name, program in programs.items():
+        files[f"{_PROGRAMS}{name.removesuffix(_SUFFIX)}{_SUFFIX}"] = program
+    if golden is not None:
+        files[GOLDEN] = golden_to_bytes(golden)
+    if weights is not None:
+        files[WEIGHTS] = _weights_to_bytes(folder / WEIGHTS, weights)
+    for name, data in (extra or {}).items():
+        check_name(name, str(folder))
+        if name in _OWN or name.startswith(_PROGRAMS):
+            raise BundleError(f"{folder / name}: is a bundle's own file, so it cannot be an extra one. Rename it.")
+        files[name] = data
+    write_sealed(folder, files)
+
+
+def read_bundle(path: str | Path) -> Bundle:
+    """Read a bundle and verify every file in it; weights are decoded only when asked for.
+
+    Raises BundleError naming the file that is missing, damaged, not listed, or of a newer version; also for a folder
+    that is no bundle or was never finished, and for a ``bundle.json`` that names files outside the folder. Nothing is
+    written, so a read-only folder will do.
+    """
+    folder = Path(path)
+    sealed = read_sealed(folder, _REQUIRED, (GOLDEN,))
+    files, contents = sealed.files, sealed.contents
+    return Bundle(
+        path=folder,
+        config=_from_json(sealed, CONFIG),
+        programs={_program_name(name): file.path for name, file in files.items() if name.startswith(_PROGRAMS)},
+        metrics=_from_json(sealed, METRICS),
+        golden=golden_from_bytes(contents[GOLDEN], files[GOLDEN].label) if GOLDEN in files else None,
+        card=contents[CARD].decode("utf-8", "replace"),
+        digest=sealed.digest,
+        size_bytes=sum(file.size for file in files.values()),
+        extra={n: file.path for n, file in files.items() if n not in _OWN and not n.startswith(_PROGRAMS)},
+        weights_file=files.get(WEIGHTS),
+    )
+
+
+def read_bundle_config(path: str | Path) -> dict[str, Any]:
+    """The config of a bundle alone, verified: what names the adapter that then reads the rest. BundleError as above."""
+    return _from_json(read_sealed(Path(path), (CONFIG,), verify_all=False), CONFIG)
+
+
+def is_bundle(path: str | Path) -> bool:
+    """Whether the folder says that it is a bundle. It may still be damaged: `read_bundle` tells."""
+    return (Path(path) / MANIFEST).is_file()
+
+
+def _program_name(name: str) -> str:
+    return name.removeprefix(_PROGRAMS).removesuffix(_SUFFIX)
+
+
+def _to_json(path: Path, value: Mapping[str, Any]) -> bytes:
+    try:
+        text = json.dumps(dict(value), indent=2, ensure_ascii=False, allow_nan=False, default=_plain)
+    except (TypeError, ValueError) as error:
+        raise BundleError(
+            f"{path}: cannot be written as JSON ({error}). Give finite numbers, text and lists."
+        ) from error
+    return (text + "\n").encode()
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, (np.generic, np.ndarray)):
+        return value.tolist()
+    raise TypeError(f"{type(value).__name__} is not a JSON value: {value!r:.60}")
+
+
+def _from_json(sealed: Sealed, name: str) -> dict[str, Any]:
+    try:
+        value = json.loads(sealed.contents[name])
+    except (ValueError, RecursionError) as error:
+        raise BundleError(f"{sealed.files[name].label}: is not JSON ({error}). Save the model again.") from error
+    if not isinstance(value, dict):
+        raise BundleError(f"{sealed.files[name].label}: must be a JSON object, got {value!r:.60}. Save it again.")
+    return value
+
+
+def _weights_to_bytes(path: Path, weights: Mapping[str, npt.NDArray[Any]]) -> bytes:
+    from safetensors.numpy import save
+
+    try:
+        return save({name: np.ascontiguousarray(array).reshape(np.shape(array)) for name, array in weights.items()})
+    except Exception as error:  # safetensors has its own kind, and others for values that are no arrays
+        raise BundleError(f"{path}: cannot be stored as safetensors ({error}). Give numeric arrays by name.") from error

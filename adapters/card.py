@@ -1,0 +1,108 @@
+"""The model card: one page of Markdown that says what a model is, what it saw and how good it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from adapters.golden import Golden
+
+_SHOWN_LABELS = 50
+_INPUT_KEYS = (
+    "imgz",
+    "height",
+    "width",
+    "n_frames",
+    "sampling",
+    "fps",
+    "window_seconds",
+    "stride_seconds",
+    "aspect",
+    "short_clip",
+    "mean",
+    "scale",
+)
+_MODEL_KEYS = ("adapter", "variant", "task", "positive_label", "aggregation", "threshold", "quantize", "weights")
+
+
+def render_card(
+    config: Mapping[str, Any],
+    labels: Sequence[str],
+    metrics: Mapping[str, Any],
+    golden: Golden | None = None,
+) -> str:
+    """The card of a model, from what its bundle holds.
+
+    config: complete; the keys that matter to a reader are shown. labels: in the model's order. metrics: as stored;
+    plain numbers and groups of them are shown, lists and texts are left to metrics.json. golden: adds what its clip
+    can and cannot tell.
+    """
+    title = str(config.get("name") or str(config.get("adapter", "model")).rpartition(":")[2])
+    parts = [f"# {_text(title)}", _sentence(config, labels)]
+    parts += _section("Model", _rows(config, _MODEL_KEYS))
+    parts += _section("Input", _rows(config, _INPUT_KEYS))
+    parts += ["## Labels", _labels(labels)]
+    measured = [(name, _value(value)) for name, value in _numbers(metrics)]
+    parts += _section("Measured", measured) or ["## Measured", "Nothing yet: run `cliplab evaluate`."]
+    if golden is not None:
+        parts += ["## Golden clip", _golden(golden)]
+    parts += [
+        "## Use",
+        "`cliplab predict THIS_FOLDER VIDEO` prints its labels. Scores are for the labels above only, and as good "
+        "as the clips it was trained and measured on: check it on your own before you rely on it.",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _sentence(config: Mapping[str, Any], labels: Sequence[str]) -> str:
+    kind = {"single_label": "one of", "multi_label": "any of"}.get(str(config.get("task")), "scores for")
+    return f"A video classifier: a clip in, {kind} {len(labels)} label{'' if len(labels) == 1 else 's'} out."
+
+
+def _rows(config: Mapping[str, Any], keys: Sequence[str]) -> list[tuple[str, str]]:
+    return [(key, _value(config[key])) for key in keys if config.get(key) is not None]
+
+
+def _section(title: str, rows: list[tuple[str, str]]) -> list[str]:
+    if not rows:
+        return []
+    table = ["| | |", "|---|---|", *(f"| {_text(name)} | {value} |" for name, value in rows)]
+    return [f"## {title}", "\n".join(table)]
+
+
+def _labels(labels: Sequence[str]) -> str:
+    shown = "\n".join(f"{number}. {_text(label)}" for number, label in enumerate(labels[:_SHOWN_LABELS]))
+    more = len(labels) - _SHOWN_LABELS
+    return shown + (f"\n\nand {more} more: see `labels` in config.json." if more > 0 else "")
+
+
+def _numbers(metrics: Mapping[str, Any], prefix: str = "") -> list[tuple[str, float]]:
+    found: list[tuple[str, float]] = []
+    for name, value in metrics.items():
+        if isinstance(value, Mapping):
+            found += _numbers(value, f"{prefix}{name}.")
+        elif isinstance(value, (int, float)) and not isinstance(value, bool):
+            found.append((f"{prefix}{name}", value))
+    return found
+
+
+def _golden(golden: Golden) -> str:
+    kind = "a given clip" if golden.variant is None else "a rendered clip"
+    tolerances = ", ".join(f"{name} {value:g}" for name, value in golden.tolerances.items())
+    text = f"golden.npz holds {kind} and the scores that it must give, within: {tolerances}."
+    blind = golden.blind_to("float32")
+    return text + (f" For this model it cannot tell: {', '.join(blind)}." if blind else "")
+
+
+def _value(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, (list, tuple)):
+        return ", ".join(_value(item) for item in value)
+    return _text(str(value))
+
+
+def _text(text: str) -> str:
+    """Text from outside as Markdown that stays in its line and its cell."""
+    plain = " ".join(text.split())
+    return "".join(f"\\{c}" if c in "\\`*_[]<>|#" else c for c in plain)
