@@ -55,7 +55,14 @@ def write_bytes_atomic(path: str | Path, data: bytes) -> None:
 
 def write_text_atomic(path: str | Path, text: str) -> None:
     """The same for text, as UTF-8 with its line ends kept. Raises StorageError."""
-    write_bytes_atomic(path, text.encode("utf-8"))
+    try:
+        data = text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise StorageError(
+            f"{path}: was not written: its text holds a character that UTF-8 has not, such as that of a file name in "
+            f"another encoding ({text[max(error.start - 20, 0) : error.end + 20]!r}). Rename that file, or write JSON."
+        ) from None
+    write_bytes_atomic(path, data)
 
 
 def write_json_atomic(path: str | Path, value: Any, indent: int | None = 2) -> None:
@@ -64,8 +71,21 @@ def write_json_atomic(path: str | Path, value: Any, indent: int | None = 2) -> N
     Raises StorageError; ValueError for NaN or infinity, which JSON does not have; TypeError for other objects.
     The value is encoded before anything is written.
     """
+    write_text_atomic(path, json_text(value, indent) + "\n")
+
+
+def json_text(value: Any, indent: int | None = None) -> str:
+    """A value as JSON text that UTF-8 can hold, under the rules of write_json_atomic.
+
+    Letters are written as they are, unless a file name of another encoding is among them: then as escapes, which
+    reading turns back into the same name.
+    """
     text = json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False, default=_plain)
-    write_text_atomic(path, text + "\n")
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return json.dumps(value, indent=indent, allow_nan=False, default=_plain)
+    return text
 
 
 def storage_error(path: str | Path, error: OSError) -> StorageError:

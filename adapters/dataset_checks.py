@@ -1,0 +1,167 @@
+"""What a dataset holds, and what is wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from adapters.dataset_formats import clips_with_video
+from adapters.dataset_records import SPLITS, Dataset, Example, describe
+from adapters.errors import DatasetError
+
+Task = Literal["single_label", "multi_label"]
+_SHOWN = 5
+
+
+def stats(dataset: Dataset, duration: Callable[[Path], float] | None = None) -> dict[str, Any]:
+    """Clips, groups, videos and seconds: of all, by label and by split (and by label within a split).
+
+    duration: gives a video's length in seconds, for clips without an end; without it, or where it fails, ``seconds``
+    is None for every row that holds such a clip, never a sum that leaves some out.
+    """
+    lengths = {item.key(): _seconds(item, duration) for item in dataset.examples}
+
+    def count(items: Sequence[Example]) -> dict[str, Any]:
+        known = [lengths[item.key()] for item in items]
+        seconds = [value for value in known if value is not None]
+        return {
+            "clips": len(items),
+            "groups": len({item.group for item in items}),
+            "videos": len({item.path for item in items}),
+            "seconds": round(sum(seconds), 3) if len(seconds) == len(known) else None,
+        }
+
+    def by_label(items: Iterable[Example]) -> dict[str, Any]:
+        items = list(items)
+        return {label: count([item for item in items if label in item.labels]) for label in dataset.labels}
+
+    result = {**count(dataset.examples), "labels": by_label(dataset.examples), "splits": {}}
+    for name in (*SPLITS, None):
+        items = dataset.of_split(name).examples
+        if items:
+            result["splits"][name or "unassigned"] = {**count(items), "labels": by_label(items)}
+    return result
+
+
+def check(
+    dataset: Dataset, labels: Sequence[str] | None = None, task: Task = "single_label", allow_missing: bool = False
+) -> None:
+    """Raise one DatasetError that lists everything wrong with the dataset; return where nothing is.
+
+    labels: those of the model, in its order; None does not compare. allow_missing: files that are missing are no error
+    (the caller sets those clips aside with their reason). See problems for what is looked at.
+    """
+    found = problems(dataset, labels, task)
+    if not allow_missing:
+        found += _missing(dataset)
+    if found:
+        head = f"{dataset.root}: the dataset cannot be used" + (f", for {len(found)} reasons" if len(found) > 1 else "")
+        raise DatasetError("\n  ".join([head + ":", *found]))
+
+
+def problems(dataset: Dataset, labels: Sequence[str] | None = None, task: Task = "single_label") -> list[str]:
+    """What is wrong with the labels and splits, a sentence each: no clips, fewer than two classes, labels the model has
+    not, clips without exactly one label, stretches of a video under two labels that overlap, groups in two splits.
+    """
+    if task not in ("single_label", "multi_label"):
+        raise DatasetError(f"task must be single_label or multi_label, got {task!r}")
+    if not dataset.examples:
+        return ["it holds no clips."]
+    found = [*_foreign_labels(dataset, labels), *_leaks(dataset)]
+    if task == "single_label":
+        found += [*_too_few_classes(dataset), *_not_one_label(dataset), *_contradictions(dataset)]
+    elif not any(item.labels for item in dataset.examples):
+        found.append("no clip has a label.")
+    return found
+
+
+def _too_few_classes(dataset: Dataset) -> list[str]:
+    counts = {label: count for label, count in dataset.counts().items() if count}
+    if len(counts) >= 2:
+        return []
+    held = ", ".join(f"{label!r} ({count} clips)" for label, count in counts.items()) or "none"
+    return [f"a model needs clips of two classes or more; there are clips of {held}. Add clips of another class."]
+
+
+def _foreign_labels(dataset: Dataset, labels: Sequence[str] | None) -> list[str]:
+    if labels is None:
+        return []
+    foreign = [f"{name!r} ({count} clips)" for name, count in dataset.counts().items() if count and name not in labels]
+    if not foreign:
+        return []
+    return [
+        f"labels that the model has not: {_some(foreign)}. Its labels: {_some([repr(name) for name in labels], 20)}. "
+        "Rename them in the data, or change the labels of the config."
+    ]
+
+
+def _not_one_label(dataset: Dataset) -> list[str]:
+    wrong = [f"{describe(item)} has {len(item.labels)}" for item in dataset.examples if len(item.labels) != 1]
+    if not wrong:
+        return []
+    return [
+        f"a single-label task needs exactly one label a clip: {_some(wrong)}. Correct or remove these rows, or set "
+        '"task" to "multi_label".'
+    ]
+
+
+def _contradictions(dataset: Dataset) -> list[str]:
+    """Overlapping stretches of one video under two labels. Ranges that only touch do not overlap."""
+    found = []
+    for _, items in clips_with_video(dataset):
+        ordered = sorted((item for item in items if item.labels), key=lambda item: item.start_seconds or 0.0)
+        open_items: list[Example] = []
+        for item in ordered:
+            open_items = [other for other in open_items if _end(other) > (item.start_seconds or 0.0)]
+            clash = next((other for other in open_items if set(other.labels) != set(item.labels)), None)
+            if clash is not None:
+                found.append(f"{describe(clash)} is {_names(clash)} and {describe(item)} is {_names(item)}")
+            open_items.append(item)
+    if not found:
+        return []
+    return [f"the same stretch of a video stands under two labels: {_some(found)}. Keep the right one of each."]
+
+
+def _leaks(dataset: Dataset) -> list[str]:
+    splits: dict[str, set[str]] = {}
+    for item in dataset.examples:
+        if item.split is not None:
+            splits.setdefault(item.group, set()).add(item.split)
+    found = [f"{name!r} in {' and '.join(sorted(names))}" for name, names in splits.items() if len(names) > 1]
+    if not found:
+        return []
+    return [f"groups that stand in two splits, so that a measure would be of known footage: {_some(found)}."]
+
+
+def _missing(dataset: Dataset) -> list[str]:
+    missing = [str(path) for path, _ in clips_with_video(dataset) if not path.is_file()]
+    if not missing:
+        return []
+    return [
+        f"{len(missing)} file{'s are' if len(missing) > 1 else ' is'} missing: {_some(missing)}. "
+        "Put them there, or correct the paths (relative ones start at the dataset's own folder)."
+    ]
+
+
+def _seconds(item: Example, duration: Callable[[Path], float] | None) -> float | None:
+    start, end = item.start_seconds or 0.0, item.end_seconds
+    if end is None and duration is not None:
+        try:
+            end = duration(item.path)
+        except Exception:  # A file that cannot be opened has no known length; check and training say why.
+            return None
+    return None if end is None else max(end - start, 0.0)
+
+
+def _end(item: Example) -> float:
+    return float("inf") if item.end_seconds is None else item.end_seconds
+
+
+def _names(item: Example) -> str:
+    return " + ".join(repr(label) for label in item.labels)
+
+
+def _some(entries: Sequence[str], shown: int = _SHOWN) -> str:
+    rest = len(entries) - shown
+    return "; ".join(entries[:shown]) + (f"; and {rest} more" if rest > 0 else "")

@@ -1,0 +1,156 @@
+"""The items/ + json/ of a Dataloop download: what each field is taken to mean stands in docs/dataset.md."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from adapters.atomic import write_json_atomic
+from adapters.dataset_folders import VIDEO_SUFFIXES, Media, free_name, place, split_folders, videos
+from adapters.dataset_formats import clips_with_video, parse_json, read_text
+from adapters.dataset_records import SPLITS, Dataset, Example, describe, make_dataset, merge_labels, relative_path
+from adapters.errors import DatasetError
+
+
+def import_dataloop(path: str | Path, labels: Sequence[str] | None = None) -> Dataset:
+    """Read a Dataloop download: ``items/<dir>/a.mp4`` with ``json/<dir>/a.json`` or ``json/<dir>/a.mp4.json``.
+
+    Also ``<subset>/items`` and ``<subset>/json`` for the subsets train, validation and test. Annotations of type
+    ``class`` count. Their range is metadata.system startTime and endTime in seconds, else frame and endFrame over the
+    item's fps; with neither, or with all of them 0, the whole video. Annotations of one range become one example with
+    several labels; an item with none is an example without label. Items that are no video are passed over.
+    """
+    root = Path(path)
+    rows: list[tuple[str, Mapping[str, Any]]] = []
+    for split, top in split_folders(root, "items"):
+        for file, where, item in _dataloop_items(top):
+            for row in _dataloop_rows(item, where):
+                rows.append((where, {"split": split, **row, "path": os.path.relpath(file, root)}))
+    if not rows:
+        raise DatasetError(
+            f"{root}: neither items/ and json/ nor <subset>/items hold any item; is the export complete?"
+        )
+    return merge_labels(make_dataset(rows, root, labels))
+
+
+def export_dataloop(dataset: Dataset, path: str | Path, media: Media = "copy", fps: float | None = None) -> Path:
+    """Write items/ and json/ as a Dataloop download has them; ranges as startTime and endTime.
+
+    fps: frames a second of the videos, from which frame and endFrame are written too; None leaves them out.
+    Split, group and source travel in metadata.user of each annotation. Each JSON is written atomically.
+    """
+    root = Path(path)
+    taken: set[Path] = set()
+    for file, examples in clips_with_video(dataset):
+        if not all(item.labels for item in examples) and (len(examples) > 1 or examples[0].start_seconds is not None):
+            raise DatasetError(f"{describe(examples[0])}: a range without label cannot be said in this form; use jsonl")
+        inside = relative_path(file, dataset.root)
+        inside = file.name if os.path.isabs(inside) else inside
+        target = free_name(root / "items" / inside, taken)
+        place(file, target, media)
+        name = target.relative_to(root / "items").as_posix()
+        # The suffix stays in the name: a.mp4 and a.mov may lie side by side.
+        write_json_atomic(root / "json" / (name + ".json"), _dataloop_json(name, examples, fps))
+    return root
+
+
+def _dataloop_json(name: str, examples: Sequence[Example], fps: float | None) -> dict[str, Any]:
+    annotations = []
+    for item in examples:
+        user = {"split": item.split, "group": item.group, "source": item.source}
+        times = {"startTime": item.start_seconds, "endTime": item.end_seconds}
+        system: dict[str, Any] = {key: value for key, value in times.items() if value is not None}
+        if fps is not None:
+            frames = {"frame": item.start_seconds, "endFrame": item.end_seconds}
+            system |= {key: round(value * fps) for key, value in frames.items() if value is not None}
+        for label in item.labels:
+            annotations.append({"type": "class", "label": label, "metadata": {"system": system, "user": user}})
+    item = examples[0]
+    metadata: dict[str, Any] = {"user": {"split": item.split, "group": item.group, "source": item.source}}
+    if item.split is not None and all(other.split == item.split for other in examples):
+        metadata["system"] = {"tags": {item.split: True}}
+    if fps is not None:
+        metadata["fps"] = fps
+    return {"filename": "/" + name, "type": "file", "metadata": metadata, "annotations": annotations}
+
+
+def _dataloop_items(top: Path) -> list[tuple[Path, str, dict[str, Any]]]:
+    """Each item under items/: its file, a place for messages, and its JSON ({} where there is none)."""
+    items, found = top / "items", []
+    files = {file.relative_to(items).as_posix(): file for file in videos(items)}
+    for sheet in sorted((top / "json").rglob("*.json")):
+        content = parse_json(read_text(sheet), str(sheet))
+        if not isinstance(content, dict):
+            raise DatasetError(f"{sheet}: must be an object with filename and annotations, got {content!r:.60}")
+        inside = sheet.relative_to(top / "json").with_suffix("").as_posix()
+        same_stem = [name for name in files if name == inside or os.path.splitext(name)[0] == inside]
+        name = str(content.get("filename") or (same_stem[0] if same_stem else inside)).lstrip("/")
+        if files.pop(name, None) or _is_video(name, content):
+            found.append((items / name, str(sheet), content))
+    found += [(file, str(file), {}) for file in files.values()]
+    return sorted(found, key=lambda entry: entry[0])
+
+
+def _is_video(name: str, item: dict[str, Any]) -> bool:
+    mimetype = str(_object(_object(item.get("metadata")).get("system")).get("mimetype", ""))
+    return os.path.splitext(name)[1].lower() in VIDEO_SUFFIXES or mimetype.startswith("video/")
+
+
+def _dataloop_rows(item: dict[str, Any], where: str) -> list[dict[str, Any]]:
+    metadata = _object(item.get("metadata")) or _object(item.get("itemMetadata"))
+    tags = _object(_object(metadata.get("system")).get("tags"))
+    base: dict[str, Any] = _user(metadata)
+    tagged = [name for name in SPLITS if tags.get(name)]
+    if len(tagged) == 1:
+        base.setdefault("split", tagged[0])
+    annotations = item.get("annotations") or []
+    if not isinstance(annotations, list) or not all(isinstance(entry, dict) for entry in annotations):
+        raise DatasetError(f"{where}: annotations must be a list of objects, got {annotations!r:.60}")
+    rows = []
+    for index, entry in enumerate(annotations, 1):
+        if entry.get("type") == "class":
+            start, end = _dataloop_range(entry, metadata, f"{where}, annotation {index}")
+            row = {"start_seconds": start, "end_seconds": end, "label": entry.get("label")}
+            rows.append({**base, **_user(_object(entry.get("metadata"))), **row})
+    return rows or [{**base, "label": []}]
+
+
+def _dataloop_range(entry: dict[str, Any], metadata: dict[str, Any], where: str) -> tuple[float | None, float | None]:
+    system = _object(_object(entry.get("metadata")).get("system"))
+    start, end = system.get("startTime"), system.get("endTime")
+    if start is None and end is None and (system.get("frame") or system.get("endFrame")):
+        fps = _fps(metadata)
+        if fps is None:
+            raise DatasetError(
+                f"{where}: its range is in frames and the item's metadata has no fps. Set the item's fps on the "
+                "platform and download again, or give startTime and endTime in metadata.system."
+            )
+        start, end = (_seconds(system.get(key), fps, where) for key in ("frame", "endFrame"))
+    return (None, None) if not end and not start else (start, end)
+
+
+def _seconds(frame: object, fps: float, where: str) -> float | None:
+    if frame is None or (isinstance(frame, (int, float)) and not isinstance(frame, bool)):
+        return None if frame is None else frame / fps
+    raise DatasetError(f"{where}: frame and endFrame must be numbers, got {frame!r}")
+
+
+def _fps(metadata: dict[str, Any]) -> float | None:
+    rate = metadata.get("fps") or _object(_object(metadata.get("system")).get("ffmpeg")).get("avg_frame_rate")
+    try:
+        over, _, under = str(rate).partition("/")
+        fps = float(over) / float(under or 1)
+    except (ValueError, ZeroDivisionError):
+        return None
+    return fps if fps > 0 else None
+
+
+def _user(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    user = _object(metadata.get("user"))
+    return {key: user[key] for key in ("split", "group", "source") if isinstance(user.get(key), str)}
+
+
+def _object(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,184 @@
+"""The dataset as a folder for each class, and the placing of media for every form that is a folder."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+from adapters.atomic import storage_error
+from adapters.dataset_formats import clips_with_video
+from adapters.dataset_records import (
+    SPLITS,
+    Dataset,
+    Example,
+    describe,
+    make_dataset,
+    normal_split,
+    relative_path,
+)
+from adapters.errors import DatasetError
+
+Media = Literal["copy", "link"]
+_EXTENSIONS = "3g2 3gp asf avi flv gif m2ts m4v mkv mov mp4 mpeg mpg mts mxf ogv ts vob webm wmv"
+VIDEO_SUFFIXES = frozenset(f".{name}" for name in _EXTENSIONS.split())
+
+
+def import_folders(path: str | Path, labels: Sequence[str] | None = None) -> Dataset:
+    """Read a folder for each class: ``<class>/clip.mp4``, or ``train/<class>/clip.mp4`` and so on for each split.
+
+    A folder within a class is a group: ``ad/film_a/1.mp4`` and ``content/film_a/2.mp4`` are both of group film_a.
+    Classes are in the order of their folders' names unless labels gives another. Files without a video's suffix and
+    hidden ones are passed over.
+    """
+    root = Path(path)
+    rows: list[tuple[str, Mapping[str, Any]]] = []
+    classes: dict[str, None] = {}
+    for split, top in split_folders(root):
+        for folder in _folders(top):
+            classes[folder.name] = None
+            for file in videos(folder):
+                group = file.relative_to(folder).parent.as_posix()
+                row = {"path": str(file.relative_to(root)), "label": folder.name, "split": split}
+                rows.append((str(file), row if group == "." else {**row, "group": group}))
+    if not rows:
+        raise DatasetError(
+            f"{root}: no class folder with videos in it, nor dataset.jsonl, labels.json, dataset.csv, or items/ with "
+            "json/. Put the videos of each class into a folder of that name."
+        )
+    return make_dataset(rows, root, labels if labels is not None else sorted(classes))
+
+
+def export_folders(dataset: Dataset, path: str | Path, media: Media = "copy") -> Path:
+    """Put each video into a folder of its class (under one of its split, where clips have splits).
+
+    media: ``copy`` or ``link`` (symbolic links). Time ranges, several labels and a mix of rows with and without split
+    cannot be said with folders: DatasetError names the first such clip. Files that are there already with the same
+    size and time are left alone, so a broken export goes on where it stopped.
+    """
+    root = Path(path)
+    splits = {item.split for item in dataset.examples}
+    if None in splits and len(splits) > 1:
+        raise DatasetError(f"{dataset.root}: some clips have a split and some have none; split the dataset first")
+    shared = _shared_groups(dataset)
+    taken: set[Path] = set()
+    for item in dataset.examples:
+        if len(item.labels) != 1 or item.start_seconds is not None or item.end_seconds is not None:
+            raise DatasetError(
+                f"{describe(item)} has a time range or not exactly one label, which folders cannot say. "
+                "Export to jsonl, csv, labels_json, coco or dataloop."
+            )
+        parts = [
+            item.split,
+            item.label,
+            *([] if item.group not in shared and _is_own(item, dataset.root) else item.group.split("/")),
+        ]
+        folder = root.joinpath(*(_folder_name(part, item) for part in parts if part))
+        place(item.path, free_name(folder / item.path.name, taken), media)
+    for label in dataset.labels:
+        for split in splits:
+            _make_folder(root.joinpath(*(part for part in (split, label) if part)))
+    return root
+
+
+def split_folders(root: Path, marker: str | None = None) -> list[tuple[str | None, Path]]:
+    """The folders that stand for splits, or the root itself with no split.
+
+    With a marker those that hold a folder of that name; without one, only where every folder is named after a split
+    and holds folders itself.
+    """
+    if not root.is_dir():
+        raise DatasetError(f"{root}: no such folder")
+    if marker is not None:
+        tops = [root, *_folders(root)]
+        return [(None if top == root else _split_name(top.name), top) for top in tops if (top / marker).is_dir()]
+    folders = _folders(root)
+    if folders and all(normal_split(folder.name) in SPLITS and _folders(folder) for folder in folders):
+        return [(normal_split(folder.name), folder) for folder in folders]
+    return [(None, root)]
+
+
+def _split_name(name: str) -> str | None:
+    return normal_split(name) if normal_split(name) in SPLITS else None
+
+
+def _folders(root: Path) -> list[Path]:
+    return sorted(entry for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+
+
+def videos(folder: Path) -> list[Path]:
+    files = (file for file in folder.rglob("*") if file.suffix.lower() in VIDEO_SUFFIXES and not file.is_dir())
+    return sorted(file for file in files if not any(part.startswith(".") for part in file.relative_to(folder).parts))
+
+
+def _shared_groups(dataset: Dataset) -> set[str]:
+    """Groups of more than one video: they must be written, or the videos could part in a later split."""
+    paths: dict[str, set[Path]] = {}
+    for item in dataset.examples:
+        paths.setdefault(item.group, set()).add(item.path)
+    return {group for group, files in paths.items() if len(files) > 1}
+
+
+def _is_own(item: Example, root: Path) -> bool:
+    """Whether the group is only the clip's own path, which reading the folders gives again."""
+    return item.group in (item.source, str(item.path), relative_path(item.path, root))
+
+
+def _folder_name(part: str, item: Example) -> str:
+    if part in ("", ".", "..") or part.startswith(".") or "/" in part or "\\" in part or "\0" in part:
+        raise DatasetError(f"{describe(item)}: {part!r} of its label or group cannot be a folder's name; export to csv")
+    return part
+
+
+def free_name(target: Path, taken: set[Path]) -> Path:
+    """target, or with _2, _3, ... before its suffix where this export has used the name for another file."""
+    candidate, number = target, 1
+    while candidate in taken:
+        number += 1
+        candidate = target.with_stem(f"{target.stem}_{number}")
+    taken.add(candidate)
+    return candidate
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise storage_error(folder, error) from error
+
+
+def place(file: Path, target: Path, media: Media) -> None:
+    """Copy or link a video to target; whole or not at all."""
+    if media not in ("copy", "link"):
+        raise DatasetError(f"media must be copy or link, got {media!r}")
+    if not file.is_file():
+        raise DatasetError(f"{file}: no such file, so it cannot be exported. Correct its row, or leave it out.")
+    _make_folder(target.parent)
+    if target.exists() and (target.samefile(file) or _same(file, target)):
+        return
+    temporary = target.with_name(f".{target.name[:40]}.{os.getpid()}.tmp")
+    try:
+        if media == "link":
+            temporary.symlink_to(file)
+        else:
+            shutil.copy2(file, temporary)
+        os.replace(temporary, target)
+    except OSError as error:
+        raise storage_error(target, error) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _same(file: Path, target: Path) -> bool:
+    one, other = file.stat(), target.stat()
+    return (one.st_size, int(one.st_mtime)) == (other.st_size, int(other.st_mtime))
+
+
+def without_missing(dataset: Dataset) -> tuple[Dataset, list[Path]]:
+    """The dataset without the clips whose file is missing, and those files, so that the rest of a batch goes on."""
+    missing = [file for file, _ in clips_with_video(dataset) if not file.is_file()]
+    gone = set(missing)
+    return replace(dataset, examples=tuple(item for item in dataset.examples if item.path not in gone)), missing
