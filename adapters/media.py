@@ -1,0 +1,362 @@
+"""Video files to clips: open, probe, and take frames by time, scaled while they are decoded.
+
+The rules stand in docs/media.md and :mod:`adapters.sampling`. This is the only decoder of model input.
+Times are seconds since the first frame; source time is kept in VideoInfo.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+
+from adapters.color import ColorInfo, describe_color
+from adapters.errors import MediaError
+from adapters.media_decode import Cursor, Damage, Decoded, Decoder
+from adapters.media_duration import find_end_seconds
+from adapters.media_open import video_streams
+from adapters.media_scale import Orientation, Scaler, display_size, is_gray, is_rgb, orientation_of
+from adapters.preprocess import decode_size
+from adapters.records import Aspect, Clip, InputSpec, UInt8Array
+from adapters.sampling import EPSILON_SECONDS, Window, fill_clip, plan_clip, plan_windows
+
+# A stream that ends this much before its declared end was cut short; less is how muxers round.
+_EARLY_END_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """What is known of one video stream.
+
+    width, height: pixels as shown: square, upright. fps: average frames a second, or None. duration_seconds: from the
+    first frame until the last is no longer shown, or None. frame_count: as the file declares it, or None; edit lists
+    may hide some of them. rotation_degrees: clockwise turn that was applied, after mirroring left-right if mirrored.
+    sample_aspect_ratio: width of a stored pixel over its height. start_seconds: source time of the first frame.
+    video_stream: its index in the container; video_streams: how many there are, cover art not counted.
+    """
+
+    path: str
+    width: int
+    height: int
+    fps: float | None
+    duration_seconds: float | None
+    frame_count: int | None
+    codec: str
+    pixel_format: str
+    bit_depth: int
+    rotation_degrees: int
+    mirrored: bool
+    sample_aspect_ratio: float
+    color: ColorInfo
+    start_seconds: float
+    has_audio: bool
+    video_stream: int
+    video_streams: int
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object of the same names."""
+        return asdict(self)
+
+
+def probe(source: str | Path, video_stream: int | None = None, *, allow_url: bool = False) -> VideoInfo:
+    """What is in a file, by reading its header, one frame and, where the header says too little, its end.
+
+    Raises MediaError as :func:`open_video` does.
+    """
+    with open_video(source, video_stream, allow_url=allow_url) as video:
+        return video.info
+
+
+def open_video(source: str | Path, video_stream: int | None = None, *, allow_url: bool = False) -> Video:
+    """Open a video and decode its first frame.
+
+    video_stream: index of the stream in the container; None is the container's default video stream. allow_url: a
+    source like ``https://...`` may be opened; False by default, so that a path out of a request reads files only.
+
+    Raises MediaError for a file that is missing, a folder, empty, not a video, sound only, encrypted, without a
+    decodable frame, or of an unknown codec or colour system.
+    """
+    return Video(source, video_stream, allow_url=allow_url)
+
+
+def read_clip(
+    source: str | Path,
+    spec: InputSpec,
+    start_seconds: float | None = None,
+    end_seconds: float | None = None,
+    *,
+    video_stream: int | None = None,
+    allow_url: bool = False,
+) -> Clip:
+    """One clip of the whole range, whatever windows the spec has. Ranges and errors as in :meth:`Video.clips`."""
+    with open_video(source, video_stream, allow_url=allow_url) as video:
+        return video.clip(spec, start_seconds, end_seconds)
+
+
+class Video:
+    """An open video; a context manager, made by :func:`open_video`. Not for use by two threads at once.
+
+    info: VideoInfo. Each call of ``clips``, ``clip`` and ``frames`` is a pass of its own from the range's start.
+    """
+
+    def __init__(self, source: str | Path, video_stream: int | None = None, *, allow_url: bool = False) -> None:
+        self._source, self._allow_url = source, allow_url
+        self._damage = Damage()
+        self._frames_seen = 0
+        self._passes: list[Decoder] = []
+        decoder = Decoder(source, video_stream, allow_url, self._damage)
+        try:
+            self._first: Decoded | None = decoder.read()
+            if self._first is None:
+                raise MediaError(_nothing_decoded(source, decoder))
+            self._orientation = orientation_of(self._first.frame)
+            self.info = _describe(source, decoder, self._first, self._orientation)
+        except BaseException:
+            decoder.close()
+            raise
+        self._primed: Decoder | None = decoder  # stands behind the first frame; the first pass goes on with it
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file. Passes that are under way end with an error."""
+        for decoder in [*self._passes, *([self._primed] if self._primed else [])]:
+            decoder.close()
+        self._passes, self._primed, self._first = [], None, None
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Damage that was passed over so far, counted: no frame stands in for one that failed."""
+        notes = list(self._damage.notes)
+        failures = self._damage.failures
+        if failures:
+            seconds = min((s for s in failures if s is not None), default=None)
+            reason = failures[seconds]
+            where = "" if seconds is None else f" at {max(seconds - self.info.start_seconds, 0):.2f} s"
+            total = max(self.info.frame_count or 0, self._frames_seen + len(failures))
+            notes.insert(0, f"{len(failures)} of {total} frames did not decode ({reason}{where})")
+        return tuple(notes)
+
+    def clips(
+        self, spec: InputSpec, start_seconds: float | None = None, end_seconds: float | None = None
+    ) -> Iterator[Clip]:
+        """The spec's windows of the range, or one clip where it has none, in order (:mod:`adapters.sampling`).
+
+        start_seconds, end_seconds: since the first frame; None is the video's start and end; an end past the video's is
+        the video's. Frames have the size of :func:`adapters.preprocess.decode_size`. Overlapping windows decode each
+        frame once. Raises MediaError for a range outside the video, and for a short window where the spec says error.
+        """
+        start, end = self._range(start_seconds, end_seconds)
+        return self._take(spec, plan_windows(spec, start, end))
+
+    def clip(self, spec: InputSpec, start_seconds: float | None = None, end_seconds: float | None = None) -> Clip:
+        """One clip of the whole range, whatever windows the spec has."""
+        start, end = self._range(start_seconds, end_seconds)
+        return next(self._take(spec, iter([plan_clip(spec, start, end)])))
+
+    def frames(
+        self,
+        *,
+        height: int | None = None,
+        width: int | None = None,
+        aspect: Aspect = "crop",
+        fps: float | None = None,
+        start_seconds: float | None = None,
+        end_seconds: float | None = None,
+    ) -> Iterator[tuple[float, UInt8Array]]:
+        """Frames one by one, with times in seconds: every frame with its own time, or the one shown each 1 / fps.
+
+        height, width: the model's input; frames come in the size of decode_size for that aspect, or as shown where
+        both are None. The first is the frame that is shown at start_seconds. Each is uint8 [H, W, 3] RGB.
+        """
+        size = (self.info.width, self.info.height)
+        if height is not None or width is not None:
+            wanted = InputSpec(
+                height=height or self.info.height, width=width or self.info.width, n_frames=1, aspect=aspect
+            )
+            size = decode_size(wanted, *size)
+        if fps is not None and not 0 < fps < math.inf:
+            raise ValueError(f"fps must be above 0, got {fps!r}")
+        start, end = self._range(start_seconds, end_seconds, open_ended=True)
+        return self._stream(size, fps, start, end)
+
+    # -- passes ------------------------------------------------------------------------------------------------------
+
+    def _begin_pass(self) -> tuple[Decoder, Cursor]:
+        if self._primed is not None:
+            decoder, first = self._primed, self._first
+            self._primed = self._first = None
+        else:
+            decoder = Decoder(self._source, self.info.video_stream, self._allow_url, self._damage)
+            first = None
+        self._passes.append(decoder)
+        return decoder, Cursor(decoder, first)
+
+    def _end_pass(self, decoder: Decoder) -> None:
+        self._frames_seen = max(self._frames_seen, decoder.frame_count)
+        decoder.close()
+        if decoder in self._passes:
+            self._passes.remove(decoder)
+
+    def _stream(
+        self, size: tuple[int, int], fps: float | None, start: float, end: float
+    ) -> Iterator[tuple[float, UInt8Array]]:
+        decoder, cursor = self._begin_pass()
+        scale, origin = self._scaler(size), self.info.start_seconds
+        try:
+            shown = cursor.at(origin + start)
+            count, last, picture = 0, None, None
+            while shown is not None:
+                moment = shown.seconds - origin if fps is None else start + count / fps
+                if moment >= end - EPSILON_SECONDS and count:
+                    return
+                if shown is not last or picture is None:
+                    last, picture = shown, scale(shown.frame)
+                yield moment, picture
+                count += 1
+                shown = cursor.step() if fps is None else cursor.at(origin + start + count / fps)
+            self._note_early_end(decoder, end)
+        finally:
+            self._end_pass(decoder)
+
+    def _take(self, spec: InputSpec, windows: Iterator[Window]) -> Iterator[Clip]:
+        scale = self._scaler(decode_size(spec, self.info.width, self.info.height))
+        origin = self.info.start_seconds
+        decoder, cursor = self._begin_pass()
+        taken: dict[int, list[tuple[float, UInt8Array]]] = {}  # by window: what overlapping windows share is one array
+        last: Decoded | None = None
+        picture: UInt8Array | None = None
+        made = 0
+        try:
+            for moment, number, window in _schedule(windows):
+                pictures = taken.setdefault(number, [])
+                shown = cursor.at(origin + moment)
+                if shown is not None:
+                    if shown is not last or picture is None:
+                        last, picture = shown, scale(shown.frame)
+                    pictures.append((max(shown.seconds - origin, 0.0), picture))
+                    if len(pictures) == len(window.times):
+                        made += 1
+                        yield self._assemble(spec, window, taken.pop(number))
+                    continue
+                self._note_early_end(decoder, window.end)
+                if pictures and moment == window.times[len(pictures)]:
+                    real_end = (decoder.end_seconds or 0.0) - origin
+                    made += 1
+                    cut = Window(window.start, max(real_end, window.start), window.times[: len(pictures)])
+                    yield self._assemble(spec, cut, taken.pop(number))
+            if not made:
+                real = (decoder.end_seconds or 0.0) - origin
+                raise MediaError(
+                    f"{self._source}: nothing is shown in the range: the video ends at {real:.2f} s of "
+                    f"{self.info.duration_seconds or 0:.2f} s declared. Take an earlier range, or copy the file again."
+                )
+        finally:
+            self._end_pass(decoder)
+
+    def _assemble(self, spec: InputSpec, window: Window, taken: list[tuple[float, UInt8Array]]) -> Clip:
+        source = str(self._source)
+        indices, times = fill_clip(spec, window, [seconds for seconds, _ in taken], self.info.fps, source)
+        return Clip(np.stack([taken[i][1] for i in indices]), times, source, window.start, window.end)
+
+    def _scaler(self, size: tuple[int, int]) -> Scaler:
+        return Scaler(*size, self.info.color, self._orientation)
+
+    # -- ranges and damage -------------------------------------------------------------------------------------------
+
+    def _range(self, start: float | None, end: float | None, open_ended: bool = False) -> tuple[float, float]:
+        duration = self.info.duration_seconds
+        first = 0.0 if start is None else float(start)
+        last = end if end is not None else duration if duration is not None else math.inf if open_ended else None
+        if last is None:
+            raise MediaError(f"{self._source}: its duration is unknown. Give end_seconds.")
+        if duration is not None:
+            last = min(last, duration)
+        if not (math.isfinite(first) and 0 <= first < last):
+            length = "of unknown length" if duration is None else f"{duration:.3f} s long"
+            raise MediaError(
+                f"{self._source}: the range {start!r} to {end!r} s holds nothing of a video {length}. "
+                f"Take 0 <= start_seconds < end_seconds, with start_seconds inside the video."
+            )
+        return first, float(last)
+
+    def _note_early_end(self, decoder: Decoder, asked_end: float) -> None:
+        declared = self.info.duration_seconds
+        if decoder.end_seconds is None or declared is None:
+            return
+        real = decoder.end_seconds - self.info.start_seconds
+        if real < min(asked_end, declared) - _EARLY_END_SECONDS:
+            text = f"the video ends at {real:.2f} s of {declared:.2f} s declared (cut short or damaged)"
+            if text not in self._damage.notes:
+                self._damage.notes.append(text)
+
+
+def _schedule(windows: Iterator[Window]) -> Iterator[tuple[float, int, Window]]:
+    """The moments of windows that may overlap, merged in order of time: (moment, the window's number, the window)."""
+    heap: list[tuple[float, int, int, Window]] = []
+    upcoming, number = next(windows, None), 0
+    while heap or upcoming is not None:
+        while upcoming is not None and (not heap or upcoming.times[0] <= heap[0][0]):
+            heapq.heappush(heap, (float(upcoming.times[0]), number, 0, upcoming))
+            upcoming, number = next(windows, None), number + 1
+        moment, owner, place, window = heapq.heappop(heap)
+        yield moment, owner, window
+        if place + 1 < len(window.times):
+            heapq.heappush(heap, (float(window.times[place + 1]), owner, place + 1, window))
+
+
+def _describe(source: str | Path, decoder: Decoder, first: Decoded, orientation: Orientation) -> VideoInfo:
+    stream, container, frame = decoder.stream, decoder.container, first.frame
+    aspect = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio or None
+    width, height = display_size(frame, aspect, orientation)
+    color = describe_color(frame, is_rgb(frame), is_gray(frame))
+    if color.matrix in ("ycgco", "ictcp"):
+        raise MediaError(f"{source}: its colours are coded as {color.matrix}, which is not read. Convert it to BT.709.")
+    rate = stream.average_rate or stream.guessed_rate
+    end = find_end_seconds(decoder)
+    return VideoInfo(
+        path=str(source),
+        width=width,
+        height=height,
+        fps=float(rate) if rate else None,
+        duration_seconds=None if end is None else max(end - first.seconds, decoder.interval),
+        frame_count=stream.frames or None,
+        codec=stream.codec_context.codec.canonical_name,
+        pixel_format=frame.format.name,
+        bit_depth=max(component.bits for component in frame.format.components),
+        rotation_degrees=orientation.rotation_degrees,
+        mirrored=orientation.mirrored,
+        sample_aspect_ratio=float(aspect) if aspect else 1.0,
+        color=color,
+        start_seconds=first.seconds,
+        has_audio=bool(container.streams.audio),
+        video_stream=stream.index,
+        video_streams=len(video_streams(container)),
+    )
+
+
+def _nothing_decoded(source: str | Path, decoder: Decoder) -> str:
+    declared = decoder.stream.frames
+    what = f"{declared} frames are declared and none can be decoded" if declared else "there is no frame in it"
+    failures = sorted(decoder.damage.failures.items(), key=lambda item: item[0] or 0.0)
+    if failures:
+        seconds, reason = failures[0]
+        where = "" if seconds is None else f" at {max(seconds, 0):.2f} s"
+        what = what if declared else f"none of {decoder.packet_count} frames can be decoded"
+        return f"{source}: {what} ({reason}{where}). Copy it again or convert it from its source."
+    return f"{source}: {what}. Give a video with at least one frame."
+
+
+__all__ = ["Video", "VideoInfo", "open_video", "probe", "read_clip"]

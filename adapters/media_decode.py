@@ -1,0 +1,260 @@
+"""Packets to frames: one pass over one video stream that goes on past damage, counts it, and seeks where it is safe."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import av
+from av.packet import Packet
+from av.video.frame import PictureType, VideoFrame
+from av.video.stream import VideoStream
+
+from adapters.errors import MediaError
+from adapters.media_open import choose_stream, open_container, reason_of
+
+# A jump costs the refilling of the decoder's pipeline: worth it from about this many frames that need no decoding.
+JUMP_GAIN_FRAMES = 24
+# A demuxer that fails this often in a row has nothing more to give.
+_MAX_READ_ERRORS = 16
+
+
+@dataclass
+class Damage:
+    """What was passed over: for each failure the time in seconds (source time; None if unknown) and FFmpeg's reason."""
+
+    failures: dict[float | None, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, eq=False)
+class Decoded:
+    """A frame and when it is shown: seconds of source time."""
+
+    seconds: float
+    frame: VideoFrame
+
+
+class Decoder:
+    """One pass over the frames of a video stream, in the order of presentation, with jumps ahead.
+
+    Source time is used throughout: the stream's own timestamps in seconds.
+    """
+
+    def __init__(
+        self, source: str | Path, video_stream: int | None = None, allow_url: bool = False, damage: Damage | None = None
+    ) -> None:
+        self.source, self.allow_url = source, allow_url
+        self.damage = damage or Damage()
+        self._open(video_stream)
+
+    def _open(self, video_stream: int | None) -> None:
+        self.container = open_container(self.source, self.allow_url)
+        try:
+            self.stream = choose_stream(self.container, self.source, video_stream)
+        except BaseException:
+            self.container.close()
+            raise
+        self.stream.thread_type = "AUTO"
+        base = self.stream.time_base
+        self._tick = float(base) if base else 1e-6
+        rate = self.stream.average_rate or self.stream.guessed_rate
+        self.interval = float(1 / rate) if rate else 0.04
+        # Containers round timestamps to their tick (Matroska: 1 ms), so a frame may be half a tick late.
+        self.slack = min(self._tick / 2, 0.001) + 1e-6
+        self._begin()
+
+    def _begin(self) -> None:
+        self._packets: Iterator[Packet[VideoStream]] | None = self.container.demux(self.stream)
+        self._queue: deque[Decoded] = deque()
+        self._waiting: list[int] = []  # timestamps of packets whose frames have not come out
+        self._errors: list[tuple[float | None, str]] = []  # failures whose frame is not known yet
+        self._last: float | None = None  # source time of the last frame that came out
+        self._shift = 0.0  # added where timestamps start anew in the middle
+        self._floor: float | None = None  # after a jump: frames before this lean on frames that were not decoded
+        self._expect_key = False
+        self._read_errors = 0
+        self.packet_count = self.frame_count = 0
+        self.end_seconds: float | None = None  # when the last frame stops being shown; known at the end of a pass
+
+    def close(self) -> None:
+        self._packets = None
+        self._queue.clear()
+        self.container.close()
+
+    # -- reading -----------------------------------------------------------------------------------------------------
+
+    def read(self) -> Decoded | None:
+        """The next frame, or None at the end of the stream."""
+        while not self._queue:
+            packet = self._next_packet()
+            if packet is None:
+                self._settle(None)
+                return None
+            self._decode(packet)
+        return self._queue.popleft()
+
+    def _next_packet(self) -> Packet[VideoStream] | None:
+        while self._packets is not None:
+            try:
+                packet = next(self._packets)
+                self._read_errors = 0
+                return packet
+            except StopIteration:
+                self._packets = None
+            except (av.FFmpegError, OSError) as error:
+                self._read_errors += 1
+                self._note(f"the file could not be read on at one point ({reason_of(error)})")
+                # An exception ends PyAV's generator; a new one goes on from where the demuxer stands.
+                self._packets = None if self._read_errors > _MAX_READ_ERRORS else self.container.demux(self.stream)
+        return None
+
+    def _decode(self, packet: Packet[VideoStream]) -> None:
+        stamp = packet.pts if packet.pts is not None else packet.dts
+        if packet.size:
+            self.packet_count += 1
+            if self.packet_count == 1 and packet.has_sidedata("encryption_info"):
+                raise MediaError(f"{self.source}: the video is encrypted. Give a copy without DRM or encryption.")
+            if stamp is not None and not packet.is_discard:
+                self._waiting.append(stamp)
+        try:
+            frames = packet.decode()
+        except (av.FFmpegError, OSError) as error:
+            if isinstance(error, av.EOFError):
+                return
+            self._errors.append((None if stamp is None else stamp * self._tick, reason_of(error)))
+            return
+        for frame in frames:
+            self._accept(frame)
+
+    def _accept(self, frame: VideoFrame) -> None:
+        stamp = frame.pts if frame.pts is not None else frame.dts
+        if stamp is None:
+            seconds = 0.0 if self._last is None else self._last + self.interval
+        else:
+            self._settle(stamp)
+            seconds = stamp * self._tick + self._shift
+            if self._last is not None and seconds <= self._last:
+                self._shift += self._last + self.interval - seconds
+                seconds = self._last + self.interval
+        self._last, self.frame_count = seconds, self.frame_count + 1
+        # A packet's own duration where the container has one, else the average interval.
+        self.end_seconds = seconds + (frame.duration * self._tick if frame.duration else self.interval)
+        if self._floor is None or seconds >= self._floor - self.slack:
+            self._queue.append(Decoded(seconds, frame))
+
+    def _settle(self, stamp: int | None) -> None:
+        """A frame came out (None: the stream ended): packets due before it gave none; failures are theirs."""
+        due = sorted(s for s in self._waiting if stamp is None or s < stamp)
+        self._waiting = [] if stamp is None else [s for s in self._waiting if s > stamp]
+        if stamp is not None and not due:
+            return
+        for lost, (_, reason) in zip(due, list(self._errors), strict=False):
+            self.damage.failures[lost * self._tick] = reason
+            self._errors.pop(0)
+        if stamp is None:
+            for seconds, reason in self._errors:
+                self.damage.failures[seconds] = reason
+            self._errors = []
+
+    def _note(self, text: str) -> None:
+        if text not in self.damage.notes:
+            self.damage.notes.append(text)
+
+    # -- jumping -----------------------------------------------------------------------------------------------------
+
+    def restart(self) -> None:
+        """Back to the first frame, by opening the file anew: right for every container."""
+        index = self.stream.index
+        self.close()
+        self._open(index)
+
+    def index_is_sound(self) -> bool:
+        """Whether the container tells where every key frame is, so that a jump can land on the right one.
+
+        True for MP4 and MOV with a complete index and no edit that hides frames, and for Matroska and WebM with cues.
+        """
+        names = self.container.format.name.split(",")
+        entries = self.stream.index_entries
+        if "mov" in names:
+            return 0 < self.stream.frames == len(entries) and not any(entry.is_discard for entry in entries)
+        return "matroska" in names
+
+    def key_seconds(self, seconds: float) -> float | None:
+        """Where the last key frame at or before a time is, by the index; None if it says nothing."""
+        entries = self.stream.index_entries
+        place = entries.search_timestamp(int(seconds / self._tick))
+        return None if place < 0 else entries[place].timestamp * self._tick
+
+    def jump(self, seconds: float) -> bool:
+        """Go to a key frame at or before a time. False: the file does not seek as its index says; restart then."""
+        for back in (0.0, 1.0, 4.0, 16.0):
+            target = int((seconds - back) / self._tick)
+            try:
+                self.container.seek(target, stream=self.stream)
+            except (av.FFmpegError, OSError):
+                return False
+            self._begin()
+            packet = self._next_packet()
+            if packet is None or packet.pts is None or not packet.is_keyframe:
+                return False
+            self._floor = packet.pts * self._tick
+            if self._floor <= seconds + self.slack:
+                self._decode(packet)
+                return self._lands_on_key()
+        return False
+
+    def _lands_on_key(self) -> bool:
+        first = self.read()
+        if first is None:
+            return False
+        self._queue.appendleft(first)
+        exact = abs(first.seconds - (self._floor or 0.0)) <= self.slack
+        return exact and (bool(first.frame.key_frame) or first.frame.pict_type == PictureType.I)
+
+
+class Cursor:
+    """Moves over the frames of a decoder to the one that is shown at a moment.
+
+    first: the frame that the decoder gave already, if it was read. Frames between far-apart moments are jumped over
+    where the file's index is sound (``may_jump``); the frames are the same either way.
+    """
+
+    def __init__(self, decoder: Decoder, first: Decoded | None = None, may_jump: bool = True) -> None:
+        self.decoder = decoder
+        self._current: Decoded | None = None
+        self._upcoming = first or decoder.read()
+        self._sound: bool | None = None if may_jump else False  # None: not looked at yet
+
+    def at(self, moment: float) -> Decoded | None:
+        """The frame shown at a moment (source seconds, never before the last one asked for); None past the end."""
+        self._jump_towards(moment)
+        while self._upcoming is not None:
+            if self._current is not None and self._upcoming.seconds > moment + self.decoder.slack:
+                return self._current
+            self.step()
+        end = self.decoder.end_seconds
+        return None if end is None or moment > end + self.decoder.interval else self._current
+
+    def step(self) -> Decoded | None:
+        """The next frame, or None at the end."""
+        if self._upcoming is None:
+            return None
+        self._current, self._upcoming = self._upcoming, self.decoder.read()
+        return self._current
+
+    def _jump_towards(self, moment: float) -> None:
+        here, gain = self._upcoming, JUMP_GAIN_FRAMES * self.decoder.interval
+        if self._sound is False or here is None or moment - here.seconds <= gain:
+            return
+        if self._sound is None:
+            self._sound = self.decoder.index_is_sound()
+        key = self.decoder.key_seconds(moment) if self._sound else None
+        if key is None or key - here.seconds <= gain:
+            return
+        self._sound = self.decoder.jump(moment)
+        if not self._sound:
+            self.decoder.restart()
+        self._current, self._upcoming = None, self.decoder.read()

@@ -1,0 +1,56 @@
+"""When a stream ends: from the header where that can be believed, else from the packets at the end of the file."""
+
+from __future__ import annotations
+
+import av
+
+from adapters.errors import MediaError
+from adapters.media_decode import Decoder
+from adapters.media_open import choose_stream, open_container
+
+# Demuxers whose stream duration is a table's or a count's, not an estimate from the bit rate, nor of another stream.
+_EXACT = {"mov", "avi", "gif", "nut"}
+
+
+def find_end_seconds(decoder: Decoder) -> float | None:
+    """When the last frame stops being shown, in source seconds; None for a URL that does not say.
+
+    For containers without an exact duration the packets near the end are read, not decoded: from one declared duration
+    onwards where the container has one, else all of them.
+    """
+    stream, container = decoder.stream, decoder.container
+    base = float(stream.time_base or 0)
+    if stream.duration and _EXACT & set(container.format.name.split(",")):
+        return ((stream.start_time or 0) + stream.duration) * base
+    if container.name.startswith("file:"):
+        try:
+            return _last_packet_end(decoder, near_end=True) or _last_packet_end(decoder, near_end=False)
+        except MediaError:
+            return None
+    if container.duration:
+        return ((container.start_time or 0) + container.duration) / av.time_base
+    return None
+
+
+def _last_packet_end(decoder: Decoder, near_end: bool) -> float | None:
+    with open_container(decoder.source) as container:
+        stream = choose_stream(container, decoder.source, decoder.stream.index)
+        base = float(stream.time_base or 0)
+        if near_end:
+            if not container.duration:
+                return None
+            try:
+                container.seek((container.start_time or 0) + container.duration)
+            except (av.FFmpegError, OSError):
+                return None
+        end: float | None = None
+        try:
+            for packet in container.demux(stream):
+                stamp = packet.pts if packet.pts is not None else packet.dts
+                if stamp is None or packet.is_discard:
+                    continue
+                seconds = stamp * base + (packet.duration * base if packet.duration else decoder.interval)
+                end = seconds if end is None else max(end, seconds)
+        except (av.FFmpegError, OSError):
+            pass  # what was read up to the damage counts; decoding reports it
+        return end

@@ -1,0 +1,142 @@
+"""Opening a video safely: what a path may be, which stream is the video, and errors that say what a file is instead."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import av
+from av.container import InputContainer
+from av.stream import Disposition
+from av.video.stream import VideoStream
+
+from adapters.errors import MediaError
+
+_URL = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+://")
+# A URL that the caller allowed may use these FFmpeg protocols and no others.
+_URL_PROTOCOLS = "http,https,httpproxy,tcp,tls,crypto,rtsp,rtp,udp,rtmp,srt"
+_URL_TIMEOUT_SECONDS = (15.0, 30.0)  # to open, to read
+# FFmpeg reads these as video, but they are no video files: lists that name other files, text, single pictures.
+_LISTS = {"hls", "concat", "dash", "sdp", "imf", "webm_dash_manifest"}
+_TEXT = {"tty", "bintext", "xbin", "adf", "idf"}
+_PICTURES = {"image2", "ico", "image2pipe", "alias_pix", "brender_pix"}
+
+
+def check_source(source: str | Path, allow_url: bool = False) -> str:
+    """The name that FFmpeg may open for a source: ``file:`` and an absolute path, or an allowed URL as it is.
+
+    Raises MediaError for a URL that was not allowed, and for what is missing, a folder, empty or not readable.
+    """
+    text = os.fspath(source)
+    if isinstance(source, str) and _URL.match(text):
+        if allow_url:
+            return text
+        raise MediaError(
+            f"{text}: is a URL, and only local files are opened here. Fetch it to a file first, or pass allow_url=True "
+            f"where the caller may choose addresses."
+        )
+    path = Path(text)
+    try:
+        size = path.stat().st_size
+    except FileNotFoundError:
+        raise MediaError(f"{text}: no such file (looked from {Path.cwd()}). Check the path.") from None
+    except (OSError, ValueError) as error:
+        raise MediaError(f"{text!r}: cannot be read ({error}). Check the path and its permissions.") from None
+    if path.is_dir():
+        raise MediaError(f"{text}: is a folder; a video file is needed. Name the files in it one by one.")
+    if path.is_file() and size == 0:
+        raise MediaError(f"{text}: the file is empty (0 bytes). Copy or download it again.")
+    if not os.access(path, os.R_OK):
+        raise MediaError(f"{text}: no permission to read the file. Change its permissions or run as its owner.")
+    return f"file:{path.absolute()}"
+
+
+def open_container(source: str | Path, allow_url: bool = False) -> InputContainer:
+    """Open a source for reading. Files may not lead FFmpeg to anything but files. Raises MediaError."""
+    name = check_source(source, allow_url)
+    local = name.startswith("file:")
+    options = {"protocol_whitelist": "file" if local else _URL_PROTOCOLS}
+    timeout = None if local else _URL_TIMEOUT_SECONDS
+    try:
+        # Some real AVIs carry metadata that is not UTF-8.
+        container = av.open(name, container_options=options, metadata_errors="replace", timeout=timeout)
+    except (av.FFmpegError, OSError, ValueError) as error:
+        raise MediaError(f"{source}: {_why_not_opened(source, error)}") from None
+    names = set(container.format.name.split(","))
+    kind = (
+        "a playlist that names other files; give the video itself"
+        if names & _LISTS
+        else "text, not a video; give a video file"
+        if names & _TEXT
+        else "a picture, not a video; give a video file or a GIF"
+        if names & _PICTURES or any(n.endswith("_pipe") for n in names)
+        else None
+    )
+    if kind:
+        container.close()
+        raise MediaError(f"{source}: is {kind}.")
+    return container
+
+
+def _why_not_opened(source: str | Path, error: Exception) -> str:
+    reason = reason_of(error)
+    if isinstance(error, av.InvalidDataError) and os.path.isfile(source):
+        with open(source, "rb") as file:
+            head = file.read(12)
+        if head[4:8] in (b"ftyp", b"mdat", b"moov", b"wide", b"free"):
+            return (
+                f"an MP4 or MOV without a readable index ({reason}): cut short, or still being written. Copy it again."
+            )
+        return f"not a video that can be read ({reason}). Give a video file such as MP4, MKV, WebM, AVI, MPEG or GIF."
+    return f"cannot be opened ({reason})."
+
+
+def reason_of(error: BaseException) -> str:
+    """FFmpeg's own words for an error, without numbers and file names, in lower case."""
+    text = str(getattr(error, "strerror", None) or error) or type(error).__name__
+    return "invalid data" if isinstance(error, av.InvalidDataError) else text[:1].lower() + text[1:]
+
+
+def video_streams(container: InputContainer) -> list[VideoStream]:
+    """The moving pictures of a container: never cover art, attached pictures or timed thumbnails."""
+    still = Disposition.attached_pic | Disposition.timed_thumbnails
+    return [stream for stream in container.streams.video if not stream.disposition & still]
+
+
+def choose_stream(container: InputContainer, source: str | Path, video_stream: int | None) -> VideoStream:
+    """The video stream to read: the one at container index ``video_stream``, else FFmpeg's default for the container.
+
+    Raises MediaError where there is none, where the index is of something else, and where no decoder knows the codec.
+    """
+    streams = video_streams(container)
+    if not streams:
+        raise MediaError(f"{source}: {_what_instead(container)}. Give a file with a video stream.")
+    if video_stream is None:
+        best: Any = container.streams.best("video")
+        chosen = next((stream for stream in streams if best is not None and stream.index == best.index), streams[0])
+    else:
+        found = [stream for stream in streams if stream.index == video_stream]
+        if not found:
+            allowed = ", ".join(f"{s.index} ({_size(s)})" for s in streams)
+            raise MediaError(f"{source}: stream {video_stream} is not a video stream of this file. Allowed: {allowed}.")
+        chosen = found[0]
+    if chosen.codec_context is None:
+        raise MediaError(
+            f"{source}: no decoder for the codec of video stream {chosen.index}. Convert the file to H.264 first."
+        )
+    return chosen
+
+
+def _size(stream: VideoStream) -> str:
+    context = stream.codec_context
+    return "unknown codec" if context is None else f"{context.width}x{context.height} {context.name}"
+
+
+def _what_instead(container: InputContainer) -> str:
+    if container.streams.video:
+        return "the only pictures in this file are cover art; it is sound"
+    if container.streams.audio:
+        return "sound only, no video stream"
+    return "no video stream"

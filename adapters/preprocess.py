@@ -1,0 +1,85 @@
+"""Frames to model input: the one transform that train, predict, calibrate and convert all call."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from adapters.records import Clip, Float32Array, InputSpec, UInt8Array
+
+Number = float | Sequence[float]
+
+
+def decode_size(spec: InputSpec, display_width: int, display_height: int) -> tuple[int, int]:
+    """The (width, height) in pixels that media scales a video to while it decodes.
+
+    ``crop``: the video's shape, just large enough to cover the model's input; ``pad``: its shape, just small enough to
+    fit in; ``stretch``: the model's input exactly. What is left over or missing is for :func:`to_model_input`.
+    """
+    if spec.aspect == "stretch":
+        return spec.width, spec.height
+    ratios = spec.width / display_width, spec.height / display_height
+    factor = max(ratios) if spec.aspect == "crop" else min(ratios)
+    width, height = max(1, round(display_width * factor)), max(1, round(display_height * factor))
+    if spec.aspect == "crop":
+        return max(width, spec.width), max(height, spec.height)
+    return min(width, spec.width), min(height, spec.height)
+
+
+def to_model_input(
+    clip_or_frames: Clip | UInt8Array, spec: InputSpec, mean: Number = 0.0, scale: Number = 255.0
+) -> Float32Array:
+    """Frames to what the network reads: ``(x - mean) / scale``.
+
+    clip_or_frames: a Clip, or uint8 [T, H, W, 3] RGB of any size. mean, scale: in levels (0..255), one number or one
+    each for R, G, B; scale is never 0. Returns float32 [T, spec.height, spec.width, 3].
+
+    Frames of the size of :func:`decode_size` are only cropped at the centre or padded; others are resized first, so
+    that any array may be given. Padding is black (level 0 before mean and scale). Raises ValueError for another dtype
+    or shape, and for a mean or scale that is neither.
+    """
+    frames = clip_or_frames.frames if isinstance(clip_or_frames, Clip) else clip_or_frames
+    if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[3] != 3 or frames.size == 0:
+        raise ValueError(f"frames must be uint8 [T, H, W, 3] RGB, got {frames.dtype} {list(frames.shape)}")
+    offset, divisor = _channels("mean", mean), _channels("scale", scale)
+    if not divisor.all():
+        raise ValueError(f"scale must not be 0, got {scale!r}")
+    fitted = fit_frames(frames, spec)
+    # One pass in float32, without a copy of the clip in between.
+    result = np.subtract(fitted, offset, dtype=np.float32)
+    np.divide(result, divisor, out=result)
+    return result
+
+
+def fit_frames(frames: UInt8Array, spec: InputSpec) -> UInt8Array:
+    """uint8 [T, H, W, 3] to [T, spec.height, spec.width, 3]: resized only if need be, then cropped or padded."""
+    height, width = frames.shape[1:3]
+    wanted = decode_size(spec, width, height)
+    if wanted != (width, height):
+        frames = _resize(frames, *wanted)
+        width, height = wanted
+    if (height, width) == (spec.height, spec.width):
+        return frames
+    if spec.aspect == "crop":
+        top, left = (height - spec.height) // 2, (width - spec.width) // 2
+        return frames[:, top : top + spec.height, left : left + spec.width]
+    top, left = (spec.height - height) // 2, (spec.width - width) // 2
+    padded = np.zeros((len(frames), spec.height, spec.width, 3), dtype=np.uint8)
+    padded[:, top : top + height, left : left + width] = frames
+    return padded
+
+
+def _resize(frames: UInt8Array, width: int, height: int) -> UInt8Array:
+    import cv2
+
+    smaller = width * height <= frames.shape[1] * frames.shape[2]
+    how = cv2.INTER_AREA if smaller else cv2.INTER_CUBIC
+    return np.stack([cv2.resize(frame, (width, height), interpolation=how) for frame in frames]).astype(np.uint8)
+
+
+def _channels(name: str, value: Number) -> Float32Array:
+    array = np.asarray(value, dtype=np.float32)
+    if array.shape not in ((), (3,)) or not np.isfinite(array).all():
+        raise ValueError(f"{name} must be one finite number or three (R, G, B), got {value!r}")
+    return array

@@ -1,0 +1,148 @@
+"""Which moments of a video a model sees: pure arithmetic on seconds, no decoding.
+
+The rules, for a range ``[s, e)`` in seconds since the first frame:
+
+* The frame at time t is the one being shown then: the last whose timestamp is at or before t.
+* ``spread``: n_frames moments at the centres of n_frames equal parts, ``s + (i + 0.5) * (e - s) / n_frames``.
+* ``rate``: ``s + i / fps`` for i in 0..n_frames-1; a window lasts ``n_frames / fps``.
+* Windows begin at ``s, s + stride, ...`` as long as they fit. What then remains of the range becomes one last window,
+  which ends at e: it begins at the next place of the grid where that leaves at least half a window, otherwise it is a
+  whole window moved back to end at e. So with a stride of at most a window every moment of the range is in a window.
+  A range shorter than a window is one window.
+* A window is short where it has fewer moments (``rate``) or fewer frames (``spread``) than n_frames; ``short_clip``
+  then says what is done, see :func:`fill_clip`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from adapters.errors import ConfigError, MediaError
+from adapters.records import Float64Array, InputSpec
+
+# Two times closer than this are one: far under any frame interval, far over the rounding of float64 seconds.
+EPSILON_SECONDS = 1e-6
+
+
+@dataclass(frozen=True, eq=False)
+class Window:
+    """A stretch of a video and the moments to look at.
+
+    start, end: seconds since the first frame. times: float64 [1..n_frames] seconds, ascending, ``start <= t < end``.
+    """
+
+    start: float
+    end: float
+    times: Float64Array
+
+
+def window_seconds(spec: InputSpec) -> float | None:
+    """How long a window of this spec lasts, in seconds; None is the whole range (``spread`` without windows).
+
+    Raises ConfigError where ``rate`` is given a window_seconds that is not n_frames / fps (to within one interval).
+    """
+    if spec.sampling == "spread":
+        return spec.window_seconds
+    assert spec.fps is not None  # InputSpec requires it
+    length = spec.n_frames / spec.fps
+    if spec.window_seconds is not None and abs(spec.window_seconds - length) > 1 / spec.fps:
+        raise ConfigError(
+            f'window_seconds is {spec.window_seconds:g} but sampling "rate" looks at n_frames / fps = '
+            f"{spec.n_frames} / {spec.fps:g} = {length:g} seconds. Leave window_seconds out and set stride_seconds, or "
+            f'change n_frames or fps, or use sampling "spread".'
+        )
+    return length
+
+
+def sample_times(spec: InputSpec, start: float, end: float) -> Float64Array:
+    """The moments of one window ``[start, end)``: float64 [1..n_frames] seconds, ascending."""
+    steps = np.arange(spec.n_frames, dtype=np.float64)
+    if spec.sampling == "spread":
+        return start + (steps + 0.5) * ((end - start) / spec.n_frames)
+    assert spec.fps is not None
+    times = start + steps / spec.fps
+    inside = int(np.searchsorted(times, end - EPSILON_SECONDS))
+    return times[: max(inside, 1)]
+
+
+def plan_clip(spec: InputSpec, start: float, end: float) -> Window:
+    """One window for the whole range. With ``rate`` it is n_frames at fps from start and ends where they end."""
+    if spec.sampling == "rate":
+        assert spec.fps is not None
+        end = min(end, start + spec.n_frames / spec.fps)
+    return Window(start, end, sample_times(spec, start, end))
+
+
+def plan_windows(spec: InputSpec, start: float, end: float) -> Iterator[Window]:
+    """The windows of the range ``[start, end)`` in order, by the rules at the top of this page.
+
+    Without window_seconds and stride_seconds it is the one window of :func:`plan_clip`. Lazy.
+    """
+    if spec.window_seconds is None and spec.stride_seconds is None:
+        yield plan_clip(spec, start, end)
+        return
+    for window_start, window_end in _spans(start, end, window_seconds(spec), spec.stride_seconds):
+        yield Window(window_start, window_end, sample_times(spec, window_start, window_end))
+
+
+def _spans(start: float, end: float, length: float | None, stride: float | None) -> Iterator[tuple[float, float]]:
+    if length is None:
+        raise ConfigError(
+            f'stride_seconds is {stride} but sampling "spread" has no window_seconds to stride by: set it too.'
+        )
+    if end - start <= length + EPSILON_SECONDS:
+        yield start, end
+        return
+    step = length if stride is None else stride
+    whole = math.floor((end - start - length + EPSILON_SECONDS) / step) + 1
+    for index in range(whole):
+        yield start + index * step, start + index * step + length
+    covered, following = start + (whole - 1) * step + length, start + whole * step
+    if covered >= end - EPSILON_SECONDS or following >= end - EPSILON_SECONDS:
+        return
+    yield (following, end) if end - following >= length / 2 else (end - length, end)
+
+
+def fill_clip(
+    spec: InputSpec, window: Window, shown: Sequence[float], fps: float | None, source: str
+) -> tuple[list[int], Float64Array]:
+    """Make a clip of exactly n_frames of what a window showed.
+
+    shown: when the frame that was found for each of the window's times began, seconds, never decreasing. fps: the
+    video's average frame rate or None. Returns n_frames indices into ``shown`` and their times, float64 [n_frames],
+    never decreasing.
+
+    A ``rate`` window is short when its range ends before n_frames moments. A ``spread`` window is short when the same
+    frame was found twice and, by the average rate, the window has fewer than n_frames frames: a still that is shown for
+    long in a video with enough frames does not make it short. A short window is filled by ``spec.short_clip``:
+
+    * ``repeat_last``: the last frame goes on being shown. In a ``spread`` window each moment keeps the frame that is
+      being shown then, so that frames repeat in their places and time runs evenly.
+    * ``wrap``: the distinct frames in order, again from the first; times go on growing by the window's length.
+    * ``error``: a MediaError.
+    """
+    found = len(shown)
+    starts = np.asarray(shown, dtype=np.float64)
+    distinct = [0, *(int(i) + 1 for i in np.flatnonzero(np.diff(starts) > 0))]
+    expected = math.inf if fps is None else (window.end - window.start) * fps
+    sparse = len(distinct) < spec.n_frames and (fps is None or expected < spec.n_frames - 0.5)
+    short = found < spec.n_frames or (spec.sampling == "spread" and sparse)
+    if not short:
+        return list(range(found)), starts
+    if spec.short_clip == "error":
+        raise MediaError(
+            f"{source}: {window.start:.2f}-{window.end:.2f} s has {len(distinct)} frames to give and {spec.n_frames} "
+            f'are asked for. Take a longer range, lower n_frames, or set short_clip to "repeat_last" or "wrap".'
+        )
+    if spec.short_clip == "repeat_last":
+        indices = [*range(found), *[found - 1] * (spec.n_frames - found)]
+        return indices, starts[indices]
+    base = list(range(found)) if spec.sampling == "rate" else distinct
+    turns = [divmod(i, len(base)) for i in range(spec.n_frames)]
+    indices = [base[place] for _, place in turns]
+    times = starts[indices] + np.array([turn for turn, _ in turns]) * (window.end - window.start)
+    return indices, np.maximum.accumulate(times)
