@@ -1,0 +1,213 @@
+"""PNG plots of evaluations, training and timelines, written atomically. Drawn without a display and without pyplot."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from adapters.atomic import write_bytes_atomic
+from adapters.errors import MissingExtraError
+from adapters.evaluation_records import EvaluationReport
+from adapters.records import EpochLog, Float32Array, Float64Array, Segment
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_NUMBERED_CLASSES = 30
+_NAMED_CLASSES = 60
+# Seconds between the marks of a timeline: steps that people read clocks in.
+_TICKS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200)
+# Colours that people with any colour vision tell apart: Okabe and Ito, "Color Universal Design", 2008.
+BLUE, ORANGE, GREEN, GREY = "#0072B2", "#E69F00", "#009E73", "#999999"
+
+
+def plot_confusion_matrix(report: EvaluationReport, path: str | Path) -> Path | None:
+    """True class by predicted class: counts, coloured by share of the true class. multi_label: one bar set a class."""
+    if report.task == "multi_label":
+        return _plot_multi_label_counts(report, path)
+    counts = np.array(report.confusion_matrix, dtype=np.float64)
+    share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    size = min(4.5 + 0.35 * len(counts), 14.0)
+    figure, axes = _figure(size, size * 0.9)
+    image = axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
+    figure.colorbar(image, ax=axes, label="share of the true class", fraction=0.046)
+    if len(counts) <= _NUMBERED_CLASSES:
+        for row, column in np.ndindex(*counts.shape):
+            colour = "white" if share[row, column] > 0.5 else "black"
+            axes.text(column, row, f"{counts[row, column]:.0f}", ha="center", va="center", color=colour)
+    if len(counts) <= _NAMED_CLASSES:
+        names = [_plain(label) for label in report.labels]
+        axes.set_xticks(
+            range(len(names)), names, rotation=45 if len(names) > 3 else 0, ha="right" if len(names) > 3 else "center"
+        )
+        axes.set_yticks(range(len(names)), names)
+    axes.set(xlabel="predicted", ylabel="true", title=f"Confusion matrix, {report.clips} clips")
+    return _save(figure, path)
+
+
+def plot_precision_recall(report: EvaluationReport, path: str | Path) -> Path | None:
+    """Precision over recall of the positive label or of the classes with the most clips; None where undefined."""
+    return _plot_curves(report, path, "precision_recall", ("recall", "precision"), "average_precision", diagonal=False)
+
+
+def plot_roc(report: EvaluationReport, path: str | Path) -> Path | None:
+    """True over false positive rate, likewise; None where undefined."""
+    axes = ("false_positive_rate", "true_positive_rate")
+    return _plot_curves(report, path, "roc", axes, "roc_auc", diagonal=True)
+
+
+def plot_reliability(report: EvaluationReport, path: str | Path) -> Path | None:
+    """Share that was right over mean score, bin by bin, with the number of clips of each bin below."""
+    bins = report.curves.get("reliability") or {}
+    if not bins.get("score"):
+        return None
+    figure, (axes, below) = _figure(5.5, 6.0, rows=2, height_ratios=[3, 1], sharex=True)
+    axes.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1, label="perfectly calibrated")
+    axes.plot(bins["score"], bins["share"], "o-", color=BLUE, label="model")
+    axes.set(
+        ylabel="share right", xlim=(0, 1), ylim=(0, 1.02), title=f"Reliability: error {report.calibration_error:.3f}"
+    )
+    axes.legend(loc="upper left")
+    below.bar(bins["score"], bins["clips"], width=0.05, color=BLUE)
+    below.set(xlabel="score", ylabel="clips")
+    return _save(figure, path)
+
+
+def plot_learning_curves(epochs: Sequence[EpochLog], path: str | Path) -> Path:
+    """Loss and accuracy over epochs, training and validation; the epoch that was kept is marked, phases are parted."""
+    if not epochs:
+        raise ValueError("learning curves need at least one epoch, got none")
+    figure, (loss, accuracy) = _figure(6.5, 6.0, rows=2, sharex=True)
+    x = np.arange(1, len(epochs) + 1)
+    for axes, name in ((loss, "loss"), (accuracy, "accuracy")):
+        for prefix, colour, label in (("", BLUE, "train"), ("val_", ORANGE, "validation")):
+            values = [getattr(epoch, prefix + name) for epoch in epochs]
+            y = np.array([np.nan if value is None else value for value in values], dtype=np.float64)
+            # Epochs whose loss was not finite leave a hole in the line.
+            if np.isfinite(y).any():
+                axes.plot(x, np.where(np.isfinite(y), y, np.nan), "o-", markersize=3, color=colour, label=label)
+        for number, epoch in enumerate(epochs, 1):
+            if epoch.best:
+                axes.axvline(number, color=GREEN, linestyle="--", linewidth=1, label="kept")
+            if number > 1 and epoch.phase != epochs[number - 2].phase:
+                axes.axvline(number - 0.5, color=GREY, linewidth=1, label=epoch.phase.replace("_", "-") + " starts")
+        axes.set_ylabel(name)
+        handles = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
+        if handles:
+            axes.legend(handles.values(), handles.keys())
+    loss.set_title("Learning curves")
+    accuracy.set_xlabel("epoch")
+    accuracy.xaxis.get_major_locator().set_params(integer=True)
+    return _save(figure, path)
+
+
+def plot_timeline(
+    times: Float64Array,
+    scores: Float32Array,
+    path: str | Path,
+    *,
+    label: str = "score",
+    segments: Sequence[Segment] = (),
+    truth: Sequence[Segment] = (),
+    threshold: float | None = None,
+    title: str | None = None,
+) -> Path:
+    """A label's score over a video (what segments.timeline gives), the segments found and, below, the true ones.
+
+    times: float64 [N] seconds. scores: float32 [N] in 0..1; NaN leaves a hole. The path that was written.
+    """
+    figure, axes = _figure(11.0, 3.2)
+    axes.plot(times, scores, color=BLUE, linewidth=1.2, label=_plain(label))
+    for number, item in enumerate(segments):
+        axes.axvspan(item.start, item.end, color=ORANGE, alpha=0.35, label=None if number else "found", linewidth=0)
+    for number, item in enumerate(truth):
+        axes.axvspan(item.start, item.end, 0, 0.06, color=GREEN, label=None if number else "true", linewidth=0)
+    if threshold is not None:
+        axes.axhline(threshold, color=GREY, linestyle="--", linewidth=1, label=f"threshold {threshold:g}")
+    end = max([*times[-1:].tolist(), *(item.end for item in (*segments, *truth)), 1e-3])
+    axes.set(xlim=(0, end), ylim=(0, 1.03), xlabel="time", ylabel="score")
+    ticks = next((step for step in _TICKS if end / step <= 10), end / 10)
+    axes.set_xticks(np.arange(0, end + ticks / 1e3, ticks))
+    axes.xaxis.set_major_formatter(_clock)
+    if title:
+        axes.set_title(_plain(title), loc="left")
+    axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=4, fontsize="small", frameon=False)
+    return _save(figure, path)
+
+
+def _plot_curves(
+    report: EvaluationReport, path: str | Path, name: str, keys: tuple[str, str], measure: str, diagonal: bool
+) -> Path | None:
+    curves = report.curves.get(name) or {}
+    if not curves:
+        return None
+    figure, axes = _figure(5.5, 5.0)
+    figures = {item.label: getattr(item, measure) for item in report.per_class}
+    for label, points in curves.items():
+        legend = f"{_plain(label)} ({measure.replace('_', ' ')} {figures[label]:.3f})"
+        axes.plot(points[keys[0]], points[keys[1]], label=legend, drawstyle="default" if diagonal else "steps-post")
+    if diagonal:
+        axes.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1)
+    axes.set(xlabel=keys[0].replace("_", " "), ylabel=keys[1].replace("_", " "), xlim=(0, 1), ylim=(0, 1.02))
+    axes.legend(loc="lower right" if diagonal else "lower left", fontsize="small")
+    return _save(figure, path)
+
+
+def _plot_multi_label_counts(report: EvaluationReport, path: str | Path) -> Path:
+    shown = list(zip(report.labels, report.confusion_matrix, strict=True))[:_NAMED_CLASSES]
+    figure, axes = _figure(7.0, 1.8 + 0.3 * len(shown))
+    y = np.arange(len(shown))
+    left = np.zeros(len(shown))
+    parts = (("true positives", GREEN, 1, 1), ("missed", ORANGE, 1, 0), ("false positives", BLUE, 0, 1))
+    for label, colour, row, column in parts:
+        width = np.array([matrix[row][column] for _, matrix in shown], dtype=np.float64)
+        axes.barh(y, width, left=left, color=colour, label=label)
+        left += width
+    axes.set_yticks(y, [_plain(label) for label, _ in shown])
+    axes.invert_yaxis()
+    axes.set(xlabel="clips", title=f"Decisions by class, {report.clips} clips")
+    axes.legend(fontsize="small")
+    return _save(figure, path)
+
+
+def _clock(seconds: float, position: int | None = None) -> str:
+    """Seconds as 1:05 or 1:02:05, with tenths where the tick is not a whole second."""
+    rest = abs(seconds)
+    minutes, rest = divmod(round(rest, 1), 60)
+    hours, minutes = divmod(int(minutes), 60)
+    tail = f"{rest:02.0f}" if rest == int(rest) else f"{rest:04.1f}"
+    return f"{hours}:{minutes:02d}:{tail}" if hours else f"{minutes}:{tail}"
+
+
+def _plain(text: str) -> str:
+    """Text as it is: a dollar sign would start a formula."""
+    return text.replace("$", r"\$")
+
+
+def _figure(
+    width: float, height: float, rows: int = 1, height_ratios: Sequence[float] | None = None, sharex: bool = False
+) -> tuple[Figure, Any]:
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise MissingExtraError("matplotlib", "train") from None
+    figure = Figure(figsize=(width, height), layout="constrained")
+    axes: Any = figure.subplots(rows, 1, sharex=sharex, gridspec_kw={"height_ratios": height_ratios or [1] * rows})
+    for item in np.ravel(axes):
+        item.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def _save(figure: Figure, path: str | Path) -> Path:
+    buffer = io.BytesIO()
+    with warnings.catch_warnings():
+        # A label in a script that the font has not is drawn as boxes; the figures beside it are right all the same.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+        figure.savefig(buffer, format="png", dpi=120)
+    write_bytes_atomic(path, buffer.getvalue())
+    return Path(path)
