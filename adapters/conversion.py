@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from adapters.errors import ConversionError
+from adapters.litert_graph import operators
 from adapters.native_log import captured_stderr, import_tensorflow
-from adapters.records import QUANTIZE, Quantize
+from adapters.records import QUANTIZE, ConversionReport, Quantize
+from adapters.runtime import xnnpack_partitions
+
+__all__ = ["compare", "operators", "to_litert", "xnnpack_partitions"]
 
 Float32Array = npt.NDArray[np.float32]
+Batch = TypeVar("Batch")
 
 SIGNATURE = "serving_default"
 INPUT_NAME = "images"
@@ -75,6 +83,114 @@ def to_litert(
             f"{' (' + detail[0][:300] + ')' if detail else ''}. Allowed are operators that LiteRT has built in; "
             "replace the layer that is named, or convert without quantisation to see whether that is the cause."
         ) from error
+
+
+def compare(
+    source: Callable[[Batch], Float32Array],
+    converted: Callable[[Batch], Float32Array],
+    batches: Iterable[Batch],
+    *,
+    clip_origin: str,
+    output_path: Path | str,
+    quantize: Quantize,
+    source_size_bytes: int,
+    model: bytes,
+    min_agreement: float,
+) -> ConversionReport:
+    """Measure a converted program against its source on the same clips.
+
+    source, converted: from one batch of clips, of any type, to class scores float32 [N, C] in 0..1, one row a clip and
+        every class (a sigmoid expanded to both of its classes). The report's times are those of these functions, so
+        give them programs of one thread, and clips that are decoded already.
+    clip_origin: which clips they are, for the report. model: the converted .tflite's bytes.
+    min_agreement: the least share of clips, 0..1, whose top label must be the same.
+
+    Raises ConversionError where there are no clips, scores are not finite or differ in shape, or too few labels agree.
+    """
+    measured = _measure(source, converted, batches, str(output_path))
+    if not measured.same:
+        raise ConversionError(f"{output_path}: there were no clips to compare on ({clip_origin}). Give at least one.")
+    kept, clips, difference = sum(measured.same), len(measured.same), max(measured.differences)
+    if kept / clips < min_agreement:
+        raise ConversionError(
+            f"{output_path}: the {quantize!r} program gives the same top label as its source on {kept} of {clips} "
+            f"clips ({clip_origin}), {kept / clips:.3f}, and at least {min_agreement:g} is asked for; the largest "
+            f'score difference is {difference:.4f}. {_other_ways(quantize)}, or lower "min_agreement".'
+        )
+    return ConversionReport(
+        output_path=str(output_path),
+        quantize=quantize,
+        clips=clips,
+        clip_origin=clip_origin,
+        max_score_difference=difference,
+        agreement=kept / clips,
+        source_size_bytes=source_size_bytes,
+        size_bytes=len(model),
+        source_ms=float(np.median(measured.source_ms)),
+        converted_ms=float(np.median(measured.converted_ms)),
+        operators=operators(model, str(output_path)),
+        partitions=xnnpack_partitions(model, str(output_path)),
+    )
+
+
+@dataclass
+class _Measured:
+    differences: list[float] = field(default_factory=list)
+    same: list[bool] = field(default_factory=list)
+    source_ms: list[float] = field(default_factory=list)
+    converted_ms: list[float] = field(default_factory=list)
+
+
+def _measure(
+    source: Callable[[Batch], Float32Array],
+    converted: Callable[[Batch], Float32Array],
+    batches: Iterable[Batch],
+    where: str,
+) -> _Measured:
+    found = _Measured()
+    for index, batch in enumerate(batches):
+        if index == 0:  # the first run packs weights and fills caches
+            source(batch), converted(batch)
+        expected, source_ms = _timed(source, batch)
+        received, converted_ms = _timed(converted, batch)
+        _check_scores(expected, received, where)
+        found.differences.append(float(np.abs(expected - received).max()))
+        found.same += (_top(expected) == _top(received)).tolist()
+        found.source_ms.append(source_ms)
+        found.converted_ms.append(converted_ms)
+    return found
+
+
+def _timed(scores: Callable[[Batch], Float32Array], batch: Batch) -> tuple[Float32Array, float]:
+    """A batch's scores, and the milliseconds that each of its clips took."""
+    start = time.perf_counter()
+    found = scores(batch)
+    return found, (time.perf_counter() - start) * 1e3 / max(1, len(found))
+
+
+def _top(scores: Float32Array) -> npt.NDArray[np.intp]:
+    """The top class of each row; of a single sigmoid, whether it says yes."""
+    return scores.argmax(axis=1) if scores.shape[1] > 1 else (scores[:, 0] >= 0.5).astype(np.intp)
+
+
+def _check_scores(expected: Float32Array, received: Float32Array, where: str) -> None:
+    if expected.ndim != 2 or expected.shape != received.shape or expected.size == 0:
+        raise ConversionError(
+            f"{where}: the source gives scores {list(expected.shape)} and the program {list(received.shape)}; "
+            "both must be [clips, classes]. Compare programs of the same labels."
+        )
+    for whose, scores in (("source", expected), ("converted program", received)):
+        if not np.isfinite(scores).all():
+            raise ConversionError(
+                f"{where}: the {whose} gives scores that are not finite numbers. Check the weights for NaN "
+                'and the input for values outside the range of the preprocessing, or convert with quantize "none".'
+            )
+
+
+def _other_ways(quantize: Quantize) -> str:
+    if quantize == "int8":
+        return 'Calibrate on more clips that look like those to predict on, convert with "dynamic" or "float16"'
+    return 'Convert with "none"' if quantize != "none" else "Check that both have the same weights"
 
 
 def _check(batch_shape: Sequence[int], quantize: Quantize) -> None:

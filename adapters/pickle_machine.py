@@ -1,0 +1,208 @@
+"""The small part of the pickle machine that a PyTorch state dict needs: values, tuples, lists, dicts and three names.
+
+Nothing is imported, and no object of the file's choosing is made, called or given a state. Opcodes are told apart by
+``pickletools`` of the standard library, which only reads them.
+"""
+
+from __future__ import annotations
+
+import io
+import pickletools
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+STORAGE_DTYPES = {
+    "torch DoubleStorage": "<f8",
+    "torch FloatStorage": "<f4",
+    "torch HalfStorage": "<f2",
+    "torch BFloat16Storage": "bfloat16",
+    "torch LongStorage": "<i8",
+    "torch IntStorage": "<i4",
+    "torch ShortStorage": "<i2",
+    "torch CharStorage": "|i1",
+    "torch ByteStorage": "|u1",
+    "torch BoolStorage": "|b1",
+}
+MAX_DIMENSIONS = 32  # numpy before 2.0 holds no more
+
+
+class Refused(Exception):
+    """Why a file is not a state dict; ``read_state_dict`` adds where and what to do."""
+
+
+@dataclass(frozen=True)
+class Storage:
+    """One block of raw values in the file: its key, the type of its values and their count."""
+
+    key: str
+    dtype: str
+    count: int
+
+    @property
+    def size_bytes(self) -> int:
+        return self.count * (2 if self.dtype == "bfloat16" else np.dtype(self.dtype).itemsize)
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """A tensor as a window onto a storage; offset and strides count values, not bytes."""
+
+    storage: Storage
+    offset: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Global:
+    """An allowed name that the pickle mentioned: a key of CALLABLES or of STORAGE_DTYPES."""
+
+    name: str
+
+
+def _whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**62
+
+
+def _rebuild_tensor(arguments: tuple[Any, ...]) -> Tensor:
+    """``torch._utils._rebuild_tensor_v2(storage, offset, shape, strides, requires_grad, hooks[, metadata])``."""
+    if not 6 <= len(arguments) <= 7:
+        raise Refused("a tensor is damaged")
+    storage, offset, shape, strides = arguments[:4]
+    sizes = (*shape, *strides) if isinstance(shape, tuple) and isinstance(strides, tuple) else (None,)
+    sound = isinstance(storage, Storage) and _whole(offset) and all(_whole(size) for size in sizes)
+    if not sound or len(shape) != len(strides) or len(shape) > MAX_DIMENSIONS:
+        raise Refused("a tensor has a damaged shape or stride")
+    return Tensor(storage, offset, shape, strides)
+
+
+def _rebuild_parameter(arguments: tuple[Any, ...]) -> Tensor:
+    """``torch._utils._rebuild_parameter(tensor, requires_grad, hooks)``."""
+    if len(arguments) != 3 or not isinstance(arguments[0], Tensor):
+        raise Refused("a parameter is damaged")
+    return arguments[0]
+
+
+def _ordered_dict(arguments: tuple[Any, ...]) -> dict[Any, Any]:
+    if arguments:
+        raise Refused("a dict is damaged")
+    return {}
+
+
+CALLABLES: dict[str, Callable[[tuple[Any, ...]], object]] = {
+    "collections OrderedDict": _ordered_dict,
+    "torch._utils _rebuild_tensor_v2": _rebuild_tensor,
+    "torch._utils _rebuild_parameter": _rebuild_parameter,
+}
+
+
+def run_pickle(stream: io.BytesIO) -> object:
+    """The object of the pickle that begins here: plain values, lists, dicts, Storage and Tensor tickets.
+    The stream then stands behind it. Raises Refused where the pickle is damaged or asks for anything else."""
+    machine = Machine()
+    try:
+        for opcode, argument, _ in pickletools.genops(stream):
+            if opcode.name == "STOP":
+                return machine.pop()
+            machine.step(opcode.name, argument)
+    except (ValueError, IndexError, KeyError, TypeError, OverflowError, struct.error, RecursionError):
+        raise Refused("it ends early or is damaged") from None
+    raise Refused("it ends early")
+
+
+class Machine:
+    """The part of the pickle machine that a dict of tensors needs: values, tuples, dicts, lists and CALLABLES."""
+
+    def __init__(self) -> None:
+        self.stack: list[Any] = []
+        self.marks: list[int] = []
+        self.memo: dict[int, Any] = {}
+
+    def pop(self) -> Any:
+        return self.stack.pop()
+
+    def pop_mark(self) -> list[Any]:
+        start = self.marks.pop()
+        items = self.stack[start:]
+        del self.stack[start:]
+        return items
+
+    def step(self, name: str, argument: Any) -> None:
+        stack = self.stack
+        match name:
+            case "PROTO":
+                pass
+            case "BININT" | "BININT1" | "BININT2" | "LONG1" | "BINFLOAT" | "BINUNICODE" | "SHORT_BINUNICODE":
+                stack.append(argument)
+            case "NONE" | "NEWTRUE" | "NEWFALSE":
+                stack.append({"NONE": None, "NEWTRUE": True, "NEWFALSE": False}[name])
+            case "EMPTY_DICT" | "EMPTY_LIST" | "EMPTY_TUPLE":
+                stack.append({"EMPTY_DICT": dict, "EMPTY_LIST": list, "EMPTY_TUPLE": tuple}[name]())
+            case "MARK":
+                self.marks.append(len(stack))
+            case "TUPLE":
+                stack.append(tuple(self.pop_mark()))
+            case "TUPLE1" | "TUPLE2" | "TUPLE3":
+                count = int(name[-1])
+                items = tuple(stack[-count:])
+                del stack[-count:]
+                stack.append(items)
+            case "BINPUT" | "LONG_BINPUT":
+                self.memo[argument] = stack[-1]
+            case "MEMOIZE":
+                self.memo[len(self.memo)] = stack[-1]
+            case "BINGET" | "LONG_BINGET":
+                stack.append(self.memo[argument])
+            case "SETITEM" | "SETITEMS" | "APPEND" | "APPENDS":
+                self.fill(name)
+            case "GLOBAL":
+                stack.append(self.named(argument))
+            case "REDUCE":
+                stack.append(self.call())
+            case "BINPERSID":
+                stack.append(self.storage(self.pop()))
+            case "BUILD":
+                self.pop()  # the dict's _metadata (version numbers of modules): not weights
+                if not isinstance(stack[-1], dict):
+                    raise Refused("it sets the state of an object that is not a dict")
+            case _:
+                raise Refused(f"it uses the pickle instruction {name}, which no dict of tensors needs")
+
+    def fill(self, name: str) -> None:
+        items = (
+            self.pop_mark() if name.endswith("S") else [self.pop() for _ in range(1 if name == "APPEND" else 2)][::-1]
+        )
+        target = self.stack[-1]
+        if name.startswith("APPEND") and isinstance(target, list):
+            target.extend(items)
+        elif name.startswith("SETITEM") and isinstance(target, dict) and all(isinstance(k, str) for k in items[::2]):
+            # Text keys only: to hash a deeply nested tuple would overflow the C stack.
+            target.update(zip(items[::2], items[1::2], strict=True))
+        else:
+            raise Refused("it fills something other than a list or a dict by text keys")
+
+    def named(self, name: str) -> Global:
+        if name not in CALLABLES and name not in STORAGE_DTYPES:
+            raise Refused(f"it names {name.replace(' ', '.')!r:.80}, which is not allowed")
+        return Global(name)
+
+    def call(self) -> object:
+        arguments, target = self.pop(), self.pop()
+        if not isinstance(target, Global) or target.name not in CALLABLES or not isinstance(arguments, tuple):
+            raise Refused("it calls something that may not be called")
+        return CALLABLES[target.name](arguments)
+
+    def storage(self, identity: object) -> Storage:
+        """A storage's ticket: ("storage", type, key, device, count), in the legacy layout with a view that is None."""
+        if not isinstance(identity, tuple) or len(identity) not in (5, 6) or identity[0] != "storage":
+            raise Refused("a storage is damaged")
+        kind, key, count = identity[1], identity[2], identity[4]
+        if not isinstance(kind, Global) or kind.name not in STORAGE_DTYPES or not isinstance(key, str):
+            raise Refused("a storage is of an unknown type")
+        if not _whole(count) or identity[5:] not in ((), (None,)):
+            raise Refused("a storage has a damaged length or is a view of another")
+        return Storage(key, STORAGE_DTYPES[kind.name], count)
