@@ -20,6 +20,7 @@ from adapters.records import (
 )
 
 OnEpochEnd = Callable[[EpochLog], object]
+OnProgress = Callable[[str, int, int], object]
 
 
 class BaseModelAdapter(ABC):
@@ -27,15 +28,22 @@ class BaseModelAdapter(ABC):
 
     A new adapter is a subclass with a ``schema.json`` of its keys, and one JSON in ``configs/`` that names it.
     ``given`` is the config as the caller wrote it; ``config`` is the complete one, which ``load`` replaces.
+    ``on_progress(stage, done, total)``, where set, is told how far long work other than epochs has come.
     """
 
     schema_path: ClassVar[Path]
 
-    def __init__(self, config: Mapping[str, Any]) -> None:
-        """Keep a checked config; nothing heavy happens here. ConfigError says what is wrong with it."""
+    def __init__(self, config: Mapping[str, Any], *, explicit: bool = False) -> None:
+        """Keep a checked config; nothing heavy happens here. ConfigError says what is wrong with it.
+
+        explicit: every key of config was meant, so that on ``load`` a key that belongs to the weights must agree even
+        where it has the schema's default value. False suits platforms that hand over filled-in configs.
+        """
         own_name = f"{type(self).__module__}:{type(self).__qualname__}"
         self.given: Config = {"adapter": own_name, **config}
         self.config: Config = check_config(self.given)
+        self.explicit = explicit
+        self.on_progress: OnProgress | None = None
 
     @classmethod
     def config_problems(cls, config: Config) -> Iterable[str]:

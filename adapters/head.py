@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 from adapters.config import Config
+from adapters.native_log import import_keras, import_tensorflow
 from adapters.records import Float32Array, expand_binary
 
-VARIABLE_PREFIX = "head_"
+VARIABLE_PREFIX = "scores_"
 
 
 def output_units(config: Config, labels: tuple[str, ...]) -> int:
@@ -39,15 +40,13 @@ def targets(label_indices: np.ndarray[Any, Any], config: Config, labels: tuple[s
     return wanted[:, position : position + 1]
 
 
-def build_head(config: Config, feature_size: int, units: int, seed: int) -> Any:
-    """A tf_keras model: features float32 [..., D] to scores [..., units].
+def build_head(config: Config, feature_size: int, units: int) -> tuple[Any, Any]:
+    """(head, dropout step). head: a tf_keras model, features float32 [B, D] to scores [B, units].
 
-    Glorot-uniform kernels drawn from ``seed`` (Glorot and Bengio 2010), zero biases. Dropout follows ``head.step``,
-    an int32 variable [2] of (seed, step) that training sets, so that a resumed run drops what the first would have.
+    Dropout follows the second, an int32 variable [2] of (seed, step) that training sets, so that a resumed run drops
+    what the first would have dropped.
     """
-    import tensorflow as tf
-    import tf_keras as keras
-
+    tf, keras = import_tensorflow(), import_keras()
     step = tf.Variable([0, 0], dtype=tf.int32, trainable=False, name="dropout_step")
     inputs = keras.Input([feature_size], name="features")
     value, dense_index = inputs, 0
@@ -57,21 +56,14 @@ def build_head(config: Config, feature_size: int, units: int, seed: int) -> Any:
             value = _dropout_layer(layer["dropout"], step, index)(value)
             continue
         last = layer.get("last", False)
-        name = f"{VARIABLE_PREFIX}{'classifier' if last else f'dense{dense_index}'}"
-        initializer = keras.initializers.GlorotUniform(seed=seed + index)
-        activation = layer.get("activation", "linear")
-        value = keras.layers.Dense(layer["units"], _activation(activation), kernel_initializer=initializer, name=name)(
-            value
-        )
+        name = f"{VARIABLE_PREFIX}{'output' if last else f'dense{dense_index}'}"
+        value = keras.layers.Dense(layer["units"], _activation(layer.get("activation", "linear")), name=name)(value)
         dense_index += 1
-    head = keras.Model(inputs, value, name="head")
-    head.dropout_step = step
-    return head
+    return keras.Model(inputs, value, name="scores"), step
 
 
 def _activation(name: str) -> Any:
-    import tensorflow as tf
-
+    tf = import_tensorflow()
     if name == "hard_swish":  # x * relu6(x + 3) / 6 (Howard et al. 2019, MobileNetV3)
         return lambda value: value * tf.nn.relu6(value + 3.0) / 6.0
     return {"relu6": tf.nn.relu6, "gelu": tf.nn.gelu}.get(name, name)
@@ -79,8 +71,7 @@ def _activation(name: str) -> Any:
 
 def _dropout_layer(rate: float, step: Any, index: int) -> Any:
     """Dropout as a pure function of (seed, step, place): Keras' own keeps hidden state that cannot be resumed."""
-    import tensorflow as tf
-    import tf_keras as keras
+    tf, keras = import_tensorflow(), import_keras()
 
     class SeededDropout(keras.layers.Layer):  # type: ignore[misc] # tf_keras has no types
         def call(self, value: Any, training: bool | None = None) -> Any:

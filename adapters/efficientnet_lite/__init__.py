@@ -1,0 +1,5 @@
+"""EfficientNet-Lite: scores single frames, pretrained on ImageNet."""
+
+from adapters.efficientnet_lite.adapter import EfficientNetLiteAdapter
+
+__all__ = ["EfficientNetLiteAdapter"]

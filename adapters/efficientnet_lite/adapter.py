@@ -1,0 +1,42 @@
+"""The EfficientNet-Lite adapter: which network, which weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from adapters.efficientnet_lite.network import build_backbone, torch_to_variables
+from adapters.errors import WeightsError
+from adapters.frame_adapter import FrameModelAdapter
+from adapters.frame_network import Pretrained
+from adapters.torch_pickle import read_state_dict
+from adapters.weights import find_package_weights, read_safetensors
+
+IMAGENET_LABELS = Path(__file__).parent.parent / "labels" / "imagenet1000.txt"
+
+
+class EfficientNetLiteAdapter(FrameModelAdapter):
+    """EfficientNet-Lite (Tan and Le 2019; the Lite variants without squeeze-excitation, with ReLU6)."""
+
+    schema_path = Path(__file__).with_name("schema.json")
+    own_labels_path = IMAGENET_LABELS
+
+    def build_backbone(self, height: int, width: int) -> Any:
+        return build_backbone(height, width, self.config["variant"])
+
+    def weights_file(self) -> Path:
+        if self.config["weights"] == "imagenet":
+            return find_package_weights(f"efficientnet_{self.config['variant']}")
+        return Path(self.config["weights"])
+
+    def read_pretrained(self, path: Path) -> Pretrained:
+        if path.suffix == ".safetensors":
+            variables = read_safetensors(path)
+        elif path.suffix == ".pth":
+            variables = torch_to_variables(read_state_dict(path))
+        else:
+            raise WeightsError(
+                f'{path}: "weights" must be "imagenet", "random" or the path of a .pth or .safetensors file'
+            )
+        classifier = {name: variables.pop(f"classifier/{name}") for name in ("kernel", "bias")}
+        return Pretrained(variables, classifier)

@@ -1,0 +1,165 @@
+"""Backbone features of labelled clips: computed once through LiteRT, kept by weights, preprocessing and clip."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from adapters.augmentation import augment, time_shift_seconds
+from adapters.config import Config
+from adapters.dataset import Example
+from adapters.errors import MediaError
+from adapters.feature_store import FeatureStore
+from adapters.media import read_clip
+from adapters.records import Clip, Float32Array, InputSpec
+
+# Clips decoded and run together: enough to keep the cores busy, few enough that a kill loses seconds.
+CHUNK_CLIPS = 16
+# Files up to this size are hashed whole; of larger ones both ends, with size and time of change.
+WHOLE_FILE_BYTES = 64 * 2**20
+END_BYTES = 2**20
+
+
+@dataclass(frozen=True)
+class View:
+    """One example seen one way: number 0 is plain, the others are augmented, each from its own seed."""
+
+    example: Example
+    number: int
+
+
+@dataclass(frozen=True)
+class CachedFeatures:
+    """Rows of a memory-mapped array. keys: view -> row key; skipped: path -> why it has none; decoded: clips read."""
+
+    store: FeatureStore
+    keys: dict[View, str]
+    skipped: dict[str, str]
+    decoded: int
+
+    def of(self, views: Sequence[View]) -> Float32Array:
+        """float32 [len(views), *row_shape], read from the map."""
+        return np.asarray(self.store.array()[self.store.rows([self.keys[view] for view in views])], np.float32)
+
+
+def cached_features(
+    folder: Path,
+    identity: Config,
+    spec: InputSpec,
+    views: Sequence[View],
+    augmentation: Config,
+    seed: int,
+    compute: Callable[[list[Clip]], list[Float32Array]],
+    row_shape: Sequence[int],
+    on_progress: Callable[[str, int, int], object] | None = None,
+) -> CachedFeatures:
+    """Features of every view, from the cache where it has them.
+
+    identity: what the features follow from beside the clip (weights, preprocessing, sampling). A clip that cannot be
+    read is set aside with its reason.
+    """
+    store = FeatureStore(folder / _digest(identity), row_shape)
+    skipped: dict[str, str] = {}
+    fingerprints = _fingerprints({view.example.path for view in views}, skipped)
+    keys = {
+        view: _view_key(view, fingerprints[view.example.path], augmentation, seed)
+        for view in views
+        if view.example.path in fingerprints
+    }
+    missing = [view for view, key in keys.items() if key not in store]
+    done = len(views) - len(missing)
+    if on_progress:
+        on_progress("features", done, len(views))
+    for chunk, clips in _decoded(missing, spec, augmentation, seed, skipped):
+        if clips:
+            features = compute(clips)
+            store.append({keys[view]: value for view, value in zip(chunk, features, strict=True)})
+        done += len(chunk)
+        if on_progress:
+            on_progress("features", done, len(views))
+    found = {view: key for view, key in keys.items() if key in store}
+    return CachedFeatures(store, found, skipped, len(missing))
+
+
+def read_view(view: View, spec: InputSpec, augmentation: Config, seed: int) -> Clip:
+    """The frames of one view of an example. MediaError where the video cannot be read."""
+    example = view.example
+    if view.number == 0:
+        return read_clip(example.path, spec, example.start_seconds, example.end_seconds)
+    rng = np.random.default_rng([seed, view.number, *_digest(example.key()).encode()])
+    start, end = example.start_seconds, example.end_seconds
+    if start is not None and end is not None:
+        shift = time_shift_seconds(augmentation, (end - start) / spec.n_frames, rng)
+        start, end = max(0.0, start + shift), max(0.0, end + shift)
+    try:
+        clip = read_clip(example.path, spec, start, end)
+    except MediaError:  # shifted past the end of the video
+        clip = read_clip(example.path, spec, example.start_seconds, example.end_seconds)
+    frames = augment(clip.frames, augmentation, rng)
+    return Clip(frames, clip.times, clip.source, clip.start, clip.end)
+
+
+def _decoded(
+    views: Sequence[View], spec: InputSpec, augmentation: Config, seed: int, skipped: dict[str, str]
+) -> Iterator[tuple[list[View], list[Clip]]]:
+    """Chunks of views with their clips, the next chunk being decoded while the caller works on one."""
+
+    def read(view: View) -> Clip | MediaError:
+        try:
+            return read_view(view, spec, augmentation, seed)
+        except MediaError as error:
+            return error
+
+    with ThreadPoolExecutor(2, thread_name_prefix="decode") as pool:
+        chunks = [list(views[first : first + CHUNK_CLIPS]) for first in range(0, len(views), CHUNK_CLIPS)]
+        ahead = [[pool.submit(read, view) for view in chunk] for chunk in chunks[:2]]
+        for number, chunk in enumerate(chunks):
+            results = [future.result() for future in ahead.pop(0)]
+            if number + 2 < len(chunks):
+                ahead.append([pool.submit(read, view) for view in chunks[number + 2]])
+            kept = [(view, clip) for view, clip in zip(chunk, results, strict=True) if isinstance(clip, Clip)]
+            for view, result in zip(chunk, results, strict=True):
+                if isinstance(result, MediaError):
+                    skipped[str(view.example.path)] = str(result)
+            yield [view for view, _ in kept], [clip for _, clip in kept]
+
+
+def _view_key(view: View, fingerprint: str, augmentation: Config, seed: int) -> str:
+    example = view.example
+    own: list[Any] = [fingerprint, example.start_seconds, example.end_seconds, view.number]
+    return _digest(own if view.number == 0 else [*own, augmentation, seed, example.key()])
+
+
+def _fingerprints(paths: set[Path], skipped: dict[str, str]) -> dict[Path, str]:
+    found = {}
+    for path in paths:
+        try:
+            found[path] = _fingerprint(path)
+        except OSError as error:
+            skipped[str(path)] = f"{path}: cannot be read ({error.strerror})"
+    return found
+
+
+def _fingerprint(path: Path) -> str:
+    """What tells a file's content from another's, wherever it lies."""
+    stat = path.stat()
+    digest = hashlib.sha256(str(stat.st_size).encode())
+    with path.open("rb") as file:
+        if stat.st_size <= WHOLE_FILE_BYTES:
+            digest.update(file.read())
+        else:
+            digest.update(str(stat.st_mtime_ns).encode() + file.read(END_BYTES))
+            file.seek(-END_BYTES, 2)
+            digest.update(file.read())
+    return digest.hexdigest()
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,243 @@
+"""The training loop: batches, loss, early stopping, a checkpoint after each epoch, and going on from one.
+
+What an epoch does follows from (seed, phase, epoch) alone - order, dropout, augmentation - so a run that was stopped
+and goes on ends in the same bits as one that was not, on the same machine and versions.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from adapters.atomic import write_bytes_atomic
+from adapters.errors import TrainingError
+from adapters.native_log import import_keras, import_tensorflow
+from adapters.records import Aggregation, EpochLog, Float32Array
+
+Inputs = Callable[[npt.NDArray[np.int64], int | None], Float32Array]
+Stopped = Literal["finished", "early_stopping", "non_finite_loss", "interrupted"]
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Clips to fit or validate on.
+
+    inputs(rows, epoch): what the model takes for these clips, float32 [len(rows), ...]; epoch is None when validating.
+    targets: float32 [N, units]. weights: float32 [N], how much each clip counts.
+    """
+
+    inputs: Inputs
+    targets: Float32Array
+    weights: Float32Array
+
+
+@dataclass(frozen=True)
+class FitSettings:
+    """One phase of training. patience: epochs without a better validation loss, None for no early stopping.
+
+    key: what the run follows from; a checkpoint of another key is not gone on from.
+    """
+
+    phase: Literal["head", "fine_tune"]
+    epochs: int
+    learning_rate: float
+    batch_size: int
+    seed: int
+    patience: int | None
+    exclusive: bool
+    key: str
+    train_batch_norm: bool = False
+
+
+@dataclass(frozen=True)
+class FitResult:
+    logs: tuple[EpochLog, ...]
+    best_epoch: int
+    stopped: Stopped
+
+
+def aggregate_frames(probabilities: Any, how: Aggregation, top_fraction: float) -> Any:
+    """Tensor [B, T, units] to [B, units], as ``records.aggregate`` does for arrays."""
+    tf = import_tensorflow()
+    if how == "mean":
+        return tf.reduce_mean(probabilities, axis=1)
+    if how == "max":
+        return tf.reduce_max(probabilities, axis=1)
+    count = max(1, math.ceil(probabilities.shape[1] * top_fraction))
+    best = tf.math.top_k(tf.transpose(probabilities, [0, 2, 1]), k=count, sorted=False).values
+    return tf.reduce_mean(best, axis=2)
+
+
+def clip_losses(targets: Any, scores: Any, exclusive: bool) -> Any:
+    """Cross-entropy a clip, tensor [B]. exclusive: softmax scores of which one class is right."""
+    tf = import_tensorflow()
+    scores = tf.clip_by_value(scores, 1e-7, 1 - 1e-7)
+    if exclusive:
+        return -tf.reduce_sum(targets * tf.math.log(scores), axis=-1)
+    losses = targets * tf.math.log(scores) + (1 - targets) * tf.math.log(1 - scores)
+    return -tf.reduce_mean(losses, axis=-1)
+
+
+class Fitter:
+    """One phase: ``forward(inputs, training)`` gives clip scores [B, units]; ``trainable`` is what the rate moves.
+
+    saved: every variable that the phase may change (trainable ones, batch statistics): what checkpoints hold.
+    step_variable: int32 [2], set to (seed, step) before each step, for dropout.
+    """
+
+    def __init__(
+        self,
+        forward: Callable[[Any, bool], Any],
+        trainable: Sequence[Any],
+        saved: Sequence[Any],
+        step_variable: Any,
+        settings: FitSettings,
+        checkpoint: Path,
+    ) -> None:
+        tf, keras = import_tensorflow(), import_keras()
+        self.settings, self.checkpoint, self.saved = settings, checkpoint, list(saved)
+        self.optimizer = keras.optimizers.Adam(settings.learning_rate)
+        self.optimizer.build(trainable)
+        self.step_variable = step_variable
+        self.best: list[Float32Array] = [variable.numpy() for variable in self.saved]
+        exclusive = settings.exclusive
+
+        @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator] # TensorFlow has no types
+        def train_step(inputs: Any, targets: Any, weights: Any) -> Any:
+            with tf.GradientTape() as tape:
+                scores = forward(inputs, True)
+                losses = clip_losses(targets, scores, exclusive) * weights
+                loss = tf.reduce_sum(losses) / tf.maximum(tf.reduce_sum(weights), 1e-9)
+            self.optimizer.apply_gradients(zip(tape.gradient(loss, trainable), trainable, strict=True))
+            return tf.reduce_sum(losses), scores
+
+        @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator] # TensorFlow has no types
+        def test_step(inputs: Any, targets: Any, weights: Any) -> Any:
+            scores = forward(inputs, False)
+            return tf.reduce_sum(clip_losses(targets, scores, exclusive) * weights), scores
+
+        self._train_step, self._test_step = train_step, test_step
+
+    def fit(
+        self, train: Examples, validation: Examples | None, on_epoch_end: Callable[[EpochLog], object] | None
+    ) -> FitResult:
+        """Train to the end, from the checkpoint where there is one of this key; the best epoch's weights are set."""
+        logs, stopped = self._resume()
+        while stopped is None and len(logs) < self.settings.epochs:
+            log = self._epoch(len(logs), train, validation, best_so_far(logs))
+            if not math.isfinite(log.loss) or (log.val_loss is not None and not math.isfinite(log.val_loss)):
+                stopped = "non_finite_loss"
+                break
+            logs.append(log)
+            if log.best:
+                self.best = [variable.numpy() for variable in self.saved]
+            if self._out_of_patience(logs):
+                stopped = "early_stopping"
+            self._save(logs, stopped)
+            if on_epoch_end is not None and on_epoch_end(log) is False:
+                stopped = "interrupted"
+        if not logs:
+            raise TrainingError(
+                "the loss is not finite in the first epoch: nothing was learned. Lower the learning rate "
+                f"({self.settings.learning_rate:g} now) and look at the data's values"
+            )
+        for variable, value in zip(self.saved, self.best, strict=True):
+            variable.assign(value)
+        return FitResult(tuple(logs), max(log.epoch for log in logs if log.best), stopped or "finished")
+
+    def _epoch(self, epoch: int, train: Examples, validation: Examples | None, best: float) -> EpochLog:
+        started = time.perf_counter()
+        order = np.random.default_rng([self.settings.seed, 1, epoch]).permutation(len(train.targets))
+        loss, accuracy = self._pass(train, order, epoch)
+        val_loss = val_accuracy = None
+        if validation is not None:
+            val_loss, val_accuracy = self._pass(validation, np.arange(len(validation.targets)), None)
+        watched = loss if val_loss is None else val_loss
+        seconds = time.perf_counter() - started
+        return EpochLog(
+            self.settings.phase, epoch, loss, accuracy, val_loss, val_accuracy, seconds, best=watched < best
+        )
+
+    def _pass(self, data: Examples, order: npt.NDArray[np.int64], epoch: int | None) -> tuple[float, float]:
+        """Every clip once: the weighted mean loss and the share that is right."""
+        size = min(self.settings.batch_size, len(order)) if epoch is not None else min(256, len(order))
+        total = right = 0.0
+        for number, first in enumerate(range(0, len(order), size)):
+            rows = order[first : first + size]
+            inputs, targets, weights = data.inputs(rows, epoch), data.targets[rows], data.weights[rows]
+            missing = size - len(rows)
+            if missing:  # one shape for every step: clips of weight 0 fill the last one
+                inputs = np.concatenate([inputs, np.repeat(inputs[:1], missing, axis=0)])
+                targets = np.concatenate([targets, np.repeat(targets[:1], missing, axis=0)])
+                weights = np.concatenate([weights, np.zeros(missing, np.float32)])
+            if epoch is not None:
+                self.step_variable.assign([self.settings.seed, epoch * 1_000_003 + number])
+            step = self._test_step if epoch is None else self._train_step
+            losses, scores = step(inputs, targets, weights)
+            total += float(losses)
+            right += _right(np.asarray(scores)[: len(rows)], targets[: len(rows)], self.settings.exclusive)
+        return total / float(data.weights.sum()), right / len(order)
+
+    def _out_of_patience(self, logs: Sequence[EpochLog]) -> bool:
+        patience = self.settings.patience
+        if patience is None or logs[-1].val_loss is None:
+            return False
+        return len(logs) - 1 - max(log.epoch for log in logs if log.best) >= patience
+
+    # Checkpoints --------------------------------------------------------------------------------------------------
+
+    def _save(self, logs: Sequence[EpochLog], stopped: Stopped | None) -> None:
+        from safetensors.numpy import save
+
+        arrays = {f"now/{i}": v.numpy() for i, v in enumerate(self.saved)}
+        arrays |= {f"best/{i}": value for i, value in enumerate(self.best)}
+        arrays |= {f"optimizer/{i}": np.asarray(v.numpy()) for i, v in enumerate(self.optimizer.variables)}
+        about = {
+            "key": self.settings.key,
+            "stopped": json.dumps(stopped),
+            "logs": json.dumps([asdict(log) for log in logs]),
+        }
+        write_bytes_atomic(self.checkpoint, save(arrays, metadata=about))
+
+    def _resume(self) -> tuple[list[EpochLog], Stopped | None]:
+        from safetensors import SafetensorError, safe_open
+
+        if not self.checkpoint.is_file():
+            return [], None
+        try:
+            with safe_open(self.checkpoint, framework="np") as file:
+                about = file.metadata()
+                if about.get("key") != self.settings.key:
+                    return [], None
+                for index, variable in enumerate(self.saved):
+                    variable.assign(file.get_tensor(f"now/{index}"))
+                self.best = [file.get_tensor(f"best/{index}") for index in range(len(self.saved))]
+                for index, variable in enumerate(self.optimizer.variables):
+                    variable.assign(file.get_tensor(f"optimizer/{index}"))
+        except SafetensorError as error:
+            raise TrainingError(
+                f"{self.checkpoint}: the checkpoint is damaged ({error}). Delete it to train from the start"
+            ) from error
+        stopped: Stopped | None = json.loads(about["stopped"])
+        return [EpochLog(**row) for row in json.loads(about["logs"])], stopped
+
+
+def best_so_far(logs: Sequence[EpochLog]) -> float:
+    """The lowest loss watched so far: validation's, or training's where there is no validation."""
+    watched = [log.loss if log.val_loss is None else log.val_loss for log in logs if log.best]
+    return min(watched, default=math.inf)
+
+
+def _right(scores: Float32Array, targets: Float32Array, exclusive: bool) -> float:
+    """How many clips are right: the top class, or every label on the right side of 0.5."""
+    if exclusive:
+        return float((scores.argmax(axis=1) == targets.argmax(axis=1)).sum())
+    return float(((scores >= 0.5) == (targets >= 0.5)).all(axis=1).sum())

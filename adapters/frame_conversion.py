@@ -1,0 +1,99 @@
+"""Converting a frame model: one self-describing .tflite, measured against the program that it stands in for."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from adapters.atomic import write_bytes_atomic
+from adapters.errors import ConversionError
+from adapters.golden import VARIANTS, golden_to_bytes, make_golden, render_clip
+from adapters.records import QUANTIZE, Clip, ConversionReport, Float32Array, Quantize
+from adapters.runtime import Program
+from adapters.tflite_file import describe
+
+if TYPE_CHECKING:
+    from adapters.frame_adapter import FrameModelAdapter
+
+
+def convert_frame_model(
+    adapter: FrameModelAdapter,
+    output_path: Path,
+    quantize: Quantize,
+    calibration: Sequence[Clip] | None,
+    clips: Sequence[Clip] | None,
+) -> ConversionReport:
+    """Write the model as one file of that precision; see ``BaseModelAdapter.convert``.
+
+    It is measured on ``clips``, else on the calibration clips, else on rendered ones, before anything is written.
+    """
+    from adapters.conversion import compare
+
+    if quantize not in QUANTIZE:
+        raise ConversionError(f'"quantize" must be one of {", ".join(QUANTIZE)}, got {quantize!r}')
+    if output_path.suffix.lower() != ".tflite":
+        raise ConversionError(f'{output_path}: the converted file\'s name must end in ".tflite"')
+    if quantize == "int8" and not calibration:
+        raise ConversionError(
+            "int8 is calibrated on clips like those that the model will see, and none were given. "
+            "Give some (cliplab convert --data DATASET), or use float16 or dynamic, which need none"
+        )
+    source = adapter.program()
+    program = (
+        source.model_bytes
+        if quantize == adapter.config["quantize"]
+        else adapter.make_program_bytes(quantize, calibration or ())
+    )
+    chosen, origin = _clips_to_measure(adapter, calibration, clips)
+    report = compare(
+        _scores(adapter, Program(source.model_bytes, num_threads=1)),
+        _scores(adapter, Program(program, num_threads=1, name=str(output_path))),
+        [[clip] for clip in chosen],
+        clip_origin=origin,
+        output_path=output_path,
+        quantize=quantize,
+        source_size_bytes=source.size_bytes,
+        model=program,
+        min_agreement=adapter.config["min_agreement"],
+    )
+    write_bytes_atomic(output_path, describe(program, describe_model(adapter, quantize)))
+    return report
+
+
+def describe_model(adapter: FrameModelAdapter, quantize: Quantize) -> dict[str, object]:
+    """What a .tflite says of itself: config, labels, the program's name and the digest of the golden clip's scores."""
+    config = {
+        **adapter.config,
+        "labels": list(adapter.labels),
+        "head": adapter.network_config["head"],
+        "quantize": quantize,
+    }
+    golden = make_golden(adapter.input_spec, adapter.predict)
+    return {
+        "config": config,
+        "labels": list(adapter.labels),
+        "program": adapter.program_name(quantize),
+        "golden_sha256": hashlib.sha256(golden_to_bytes(golden)).hexdigest(),
+    }
+
+
+def _clips_to_measure(
+    adapter: FrameModelAdapter, calibration: Sequence[Clip] | None, clips: Sequence[Clip] | None
+) -> tuple[Sequence[Clip], str]:
+    if clips:
+        return clips, "given clips"
+    if calibration:
+        return calibration, "calibration clips"
+    return [render_clip(adapter.input_spec, variant) for variant in range(VARIANTS)], "rendered clips"
+
+
+def _scores(adapter: FrameModelAdapter, program: Program) -> Callable[[Sequence[Clip]], Float32Array]:
+    def scores(batch: Sequence[Clip]) -> Float32Array:
+        outputs = program.run(adapter.model_input(batch))["scores"]
+        return np.stack([prediction.scores for prediction in adapter.predictions(outputs, batch)])
+
+    return scores

@@ -1,0 +1,79 @@
+"""A name, path or config to an adapter that is ready to use. Every host and command starts here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from adapters.base import BaseModelAdapter
+from adapters.config import Config, adapter_class, merge, override, read_object
+from adapters.errors import BundleError, ConfigError
+
+CONFIG_SUFFIXES = (".json", ".yaml", ".yml")
+
+
+def ready_configs() -> dict[str, Path]:
+    """The configs that come with the library: name -> file."""
+    import configs
+
+    folder = Path(configs.__file__).parent
+    return {path.stem: path for path in sorted(folder.glob("*.json"))}
+
+
+def read_config(source: str | Path | Mapping[str, Any]) -> Config:
+    """A config as it was written: an object, a JSON or YAML file, or the name of a ready one. Not checked yet."""
+    if isinstance(source, Mapping):
+        return dict(source)
+    path = Path(source)
+    if path.suffix.lower() not in CONFIG_SUFFIXES and not path.exists():
+        ready = ready_configs()
+        if str(source) in ready:
+            return read_object(ready[str(source)])
+        raise ConfigError(
+            f"{source}: there is no such file, and no ready config of this name; ready are: {', '.join(ready)}"
+        )
+    return read_object(path)
+
+
+def open_model(source: str | Path | Mapping[str, Any], overrides: Mapping[str, Any] | None = None) -> BaseModelAdapter:
+    """An adapter from a bundle directory, a self-describing .tflite, a config file, a ready config's name or a config.
+
+    overrides: keys that the user set beside it. On a stored model only runtime keys, and program keys for which a
+    program can be made, may differ (ConfigError).
+    """
+    overrides = dict(overrides or {})
+    if not isinstance(source, Mapping):
+        path = Path(source)
+        if path.is_dir() or path.suffix.lower() == ".tflite":
+            return _open_stored(path, overrides)
+    config = merge(read_config(source), overrides)
+    if "adapter" not in config:
+        where = "config" if isinstance(source, Mapping) else str(source)
+        raise ConfigError(
+            f'{where}: "adapter" is required, e.g. "adapters.efficientnet_lite:EfficientNetLiteAdapter". '
+            "A model is a bundle directory, a .tflite, a config file or one of: " + ", ".join(ready_configs())
+        )
+    return adapter_class(config["adapter"])(config)
+
+
+def _open_stored(path: Path, overrides: Config) -> BaseModelAdapter:
+    stored = stored_config(path)
+    changes = merge({key: stored[key] for key in overrides if key in stored}, overrides)
+    changed, _ = override(stored, changes, str(path))
+    adapter = adapter_class(stored["adapter"], str(path))(changed, explicit=True)
+    adapter.load(path)
+    return adapter
+
+
+def stored_config(path: Path) -> Config:
+    """The config inside a bundle directory or a self-describing .tflite."""
+    from adapters.bundle import read_bundle_config
+    from adapters.tflite_file import read_description
+
+    if not path.exists():
+        raise BundleError(f"{path}: there is no such file or folder. A model is a bundle directory or a .tflite file")
+    if path.is_dir():
+        return read_bundle_config(path)
+    config: Config = read_description(path)["config"]
+    return config

@@ -1,0 +1,41 @@
+"""LiteRT programs made from weights, kept so that the next process needs no TensorFlow to make them again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+from adapters.atomic import write_bytes_atomic
+from adapters.config import Config
+from adapters.weights import cache_dir
+
+# The code that a program's bytes follow from, beside its identity: a change in it makes cached programs stale.
+CODE_FOLDERS = ("conversion.py", "head.py", "variables.py", "frame_adapter.py", "*/network.py")
+
+
+@cache
+def _code_digest() -> str:
+    here = Path(__file__).parent
+    digest = hashlib.sha256()
+    for pattern in CODE_FOLDERS:
+        for path in sorted(here.glob(pattern)):
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def path_of(identity: Config) -> Path:
+    """Where the program of this identity lies, if it does."""
+    text = json.dumps({**identity, "code": _code_digest()}, sort_keys=True)
+    return cache_dir() / "programs" / f"{hashlib.sha256(text.encode()).hexdigest()}.tflite"
+
+
+def get_or_make(identity: Config, make: Callable[[], bytes]) -> Path:
+    """The cached program of this identity; made and kept first where there is none."""
+    path = path_of(identity)
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_bytes_atomic(path, make())
+    return path

@@ -1,0 +1,321 @@
+"""Training a frame model: features from the cache, a head in seconds, then the last layers if asked for."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from adapters.base import OnEpochEnd
+from adapters.config import Config
+from adapters.errors import AdapterError, DatasetError, StorageError
+from adapters.feature_cache import CachedFeatures, View, cached_features, read_view
+from adapters.fitting import Examples, FitResult, FitSettings, Fitter, aggregate_frames
+from adapters.head import class_scores
+from adapters.native_log import import_keras, import_tensorflow
+from adapters.preprocess import to_model_input
+from adapters.records import EpochLog, Float32Array, TrainReport
+from adapters.training_data import TrainingData, clip_weights, label_matrix, target_array, training_data
+from adapters.weights import cache_dir
+
+if TYPE_CHECKING:
+    from adapters.frame_adapter import FrameModelAdapter
+    from adapters.frame_network import FrameNetwork
+
+
+@dataclass
+class _Run:
+    """What the phases of one training share."""
+
+    adapter: FrameModelAdapter
+    data: TrainingData
+    network: FrameNetwork
+    state_folder: Path
+    key: str
+    on_epoch_end: OnEpochEnd | None
+
+    @property
+    def config(self) -> Config:
+        return self.adapter.config
+
+    def settings(self, phase: Literal["head", "fine_tune"]) -> FitSettings:
+        config, tuning = self.config, phase == "fine_tune"
+        return FitSettings(
+            phase=phase,
+            epochs=config["fine_tune_epochs" if tuning else "num_epochs"],
+            learning_rate=config["fine_tune_learning_rate" if tuning else "learning_rate"],
+            batch_size=config["batch_size"],
+            seed=config["seed"],
+            patience=config["early_stopping_patience"],
+            exclusive=config["task"] == "single_label" and config["positive_label"] is None,
+            key=self.key,
+            train_batch_norm=config["train_batch_norm"],
+        )
+
+    def forward(self, inputs: Any, training: bool, *, through: Any = None) -> Any:
+        """Features [B, T, D], or frames where there is a backbone to go through, to clip scores [B, units]."""
+        tf = import_tensorflow()
+        frames = inputs.shape[1]
+        if through is not None:
+            flat = tf.reshape(inputs, [-1, *inputs.shape[2:]])
+            inputs = tf.reshape(
+                through(flat, training=training and self.config["train_batch_norm"]), [-1, frames, self.features]
+            )
+        scores = self.network.head(tf.reshape(inputs, [-1, self.features]), training=training)
+        scores = tf.reshape(scores, [-1, frames, scores.shape[-1]])
+        return aggregate_frames(scores, self.config["aggregation"], self.config["top_fraction"])
+
+    @property
+    def features(self) -> int:
+        return int(self.network.backbone.output_shape[-1])
+
+
+def train_frame_model(
+    adapter: FrameModelAdapter, data_path: Path, output_path: Path, on_epoch_end: OnEpochEnd | None = None
+) -> TrainReport:
+    """Train, adopt the best weights, and write the bundle to output_path. See ``BaseModelAdapter.train``.
+
+    What an interrupted run needs to go on lies in ``<output_path>.training`` until the bundle is written.
+    """
+    import_keras()  # before any work: says how to install it
+    started = time.perf_counter()
+    wanted = adapter.labels if adapter.trained else adapter.config["labels"]
+    data = training_data(data_path, adapter.config, wanted)
+    features, data = _features(adapter, data)
+    run = _start_run(adapter, data, output_path, on_epoch_end)
+    results = [_fit_head(run, features)]
+    layers = _layers_to_tune(run)
+    if layers and results[0].stopped != "interrupted":
+        results.append(_fine_tune(run, layers))
+    metrics = _metrics(run, features, results)
+    _adopt(run, metrics)
+    adapter.save_with(output_path, _curve_files(results))
+    shutil.rmtree(run.state_folder, ignore_errors=True)
+    last = results[-1]
+    return TrainReport(
+        output_path=str(output_path),
+        labels=data.labels,
+        epochs=tuple(log for result in results for log in result.logs),
+        best_epoch=last.best_epoch,
+        stopped=last.stopped,
+        clips=data.counts,
+        decoded_clips=features.decoded,
+        seconds=time.perf_counter() - started,
+        skipped=tuple(features.skipped.values()),
+        metrics=metrics["validation"],
+    )
+
+
+# Features and data --------------------------------------------------------------------------------------------------
+
+
+def _features(adapter: FrameModelAdapter, data: TrainingData) -> tuple[CachedFeatures, TrainingData]:
+    """Cached features of every view; clips that cannot be read are left out of the data."""
+    config = adapter.config
+    views = [View(example, n) for example in data.train for n in range(config["augment_views"] + 1)]
+    views += [View(example, 0) for example in data.validation]
+    found = cached_features(
+        cache_dir() / "features",
+        adapter.feature_identity(),
+        adapter.input_spec,
+        views,
+        config["augmentation"],
+        config["seed"],
+        adapter.frame_features,
+        (config["n_frames"], adapter.feature_program().output_shapes["features"][-1]),
+        adapter.on_progress,
+    )
+    complete = {view.example for view in found.keys} - {view.example for view in views if view not in found.keys}
+    train = tuple(example for example in data.train if example in complete)
+    validation = tuple(example for example in data.validation if example in complete)
+    counts = Counter(label for example in train for label in example.labels)
+    for label in data.labels:
+        if not counts[label]:
+            first = next(iter(found.skipped.values()), "")
+            raise DatasetError(
+                f"no clip of {label!r} in the train split can be read; {len(found.skipped)} files cannot be, "
+                f"the first: {first}"
+            )
+    kept = {**data.counts, "train": len(train), "validation": len(validation)}
+    return found, TrainingData(data.labels, train, validation, kept)
+
+
+def _examples(run: _Run, which: Sequence[Any], inputs: Any) -> Examples:
+    return Examples(
+        inputs,
+        target_array(which, run.data.labels, run.config),
+        clip_weights(which, run.data.labels, run.config, run.data.train),
+    )
+
+
+def _start_run(
+    adapter: FrameModelAdapter, data: TrainingData, output_path: Path, on_epoch_end: OnEpochEnd | None
+) -> _Run:
+    from adapters.variables import assign
+
+    adapter.begin_training(data.labels)
+    network = adapter.build_network()
+    assign(network.model, adapter.variables())
+    key = hashlib.sha256(
+        json.dumps(
+            [
+                {k: v for k, v in adapter.config.items() if k not in ("name", "num_threads", "gates")},
+                adapter.feature_identity(),
+                [[e.key(), e.labels] for e in (*data.train, *data.validation)],
+            ],
+            sort_keys=True,
+        ).encode()
+    ).hexdigest()
+    folder = output_path.with_name(output_path.name + ".training")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(f"{folder}: cannot be made ({error.strerror}). Name another output path") from error
+    return _Run(adapter, data, network, folder, key, on_epoch_end)
+
+
+# Phases -------------------------------------------------------------------------------------------------------------
+
+
+def _fit_head(run: _Run, features: CachedFeatures) -> FitResult:
+    config, views = run.config, run.config["augment_views"]
+
+    def train_inputs(rows: Any, epoch: int | None) -> Float32Array:
+        rng = np.random.default_rng([config["seed"], 2, epoch or 0])
+        choice = rng.integers(0, views + 1, size=len(run.data.train))
+        return features.of([View(run.data.train[row], int(choice[row])) for row in rows])
+
+    def validation_inputs(rows: Any, epoch: int | None) -> Float32Array:
+        return features.of([View(run.data.validation[row], 0) for row in rows])
+
+    head = run.network.head
+    fitter = Fitter(
+        run.forward,
+        head.trainable_variables,
+        head.trainable_variables,
+        run.network.dropout_step,
+        run.settings("head"),
+        run.state_folder / "head.safetensors",
+    )
+    validation = _examples(run, run.data.validation, validation_inputs) if run.data.validation else None
+    return fitter.fit(_examples(run, run.data.train, train_inputs), validation, run.on_epoch_end)
+
+
+def _layers_to_tune(run: _Run) -> list[Any]:
+    """The backbone's layers that ``fine_tune_layers`` or ``freeze_layers`` leaves to be trained."""
+    layers, last, first = run.network.backbone.layers, run.config["fine_tune_layers"], run.config["freeze_layers"]
+    if last is None and first is None:
+        return []
+    count = last if last is not None else len(layers) - first
+    if not 0 <= count <= len(layers):
+        key = "fine_tune_layers" if last is not None else "freeze_layers"
+        raise AdapterError(f'"{key}" is {last if last is not None else first}; the backbone has {len(layers)} layers')
+    return list(layers[len(layers) - count :])
+
+
+def _fine_tune(run: _Run, layers: Sequence[Any]) -> FitResult:
+    config, head, backbone = run.config, run.network.head, run.network.backbone
+    for layer in backbone.layers:
+        # A frozen batch normalisation also keeps its statistics (tf_keras: trainable=False means inference mode).
+        layer.trainable = any(layer is chosen for chosen in layers)
+    trainable = [*head.trainable_variables, *backbone.trainable_variables]
+    statistics = [v for layer in layers for v in layer.non_trainable_variables] if config["train_batch_norm"] else []
+    fitter = Fitter(
+        lambda inputs, training: run.forward(inputs, training, through=backbone),
+        trainable,
+        [*trainable, *statistics],
+        run.network.dropout_step,
+        run.settings("fine_tune"),
+        run.state_folder / "fine_tune.safetensors",
+    )
+    validation = (
+        _examples(run, run.data.validation, _frames_of(run, run.data.validation)) if run.data.validation else None
+    )
+    return fitter.fit(_examples(run, run.data.train, _frames_of(run, run.data.train)), validation, run.on_epoch_end)
+
+
+def _frames_of(run: _Run, examples: Sequence[Any]) -> Any:
+    """Inputs for fine-tuning: preprocessed frames [B, T, H, W, 3], augmented anew in each epoch."""
+    config, spec = run.config, run.adapter.input_spec
+
+    def inputs(rows: Any, epoch: int | None) -> Float32Array:
+        number = 0 if epoch is None else epoch + 1 + config["augment_views"]
+        clips = [read_view(View(examples[row], number), spec, config["augmentation"], config["seed"]) for row in rows]
+        return np.stack([to_model_input(clip, spec, config["mean"], config["scale"]) for clip in clips])
+
+    return inputs
+
+
+# Results ------------------------------------------------------------------------------------------------------------
+
+
+def _metrics(run: _Run, features: CachedFeatures, results: Sequence[FitResult]) -> dict[str, Any]:
+    """What travels in metrics.json: the history, and metrics on the validation clips where there are some."""
+    history = [vars(log) for result in results for log in result.logs]
+    metrics: dict[str, Any] = {"history": history, "clips": run.data.counts, "validation": {}}
+    if not run.data.validation:
+        return metrics
+    from adapters.evaluation import evaluate
+
+    tuned = len(results) > 1
+    frames = _frames_of(run, run.data.validation)
+    rows = range(len(run.data.validation))
+    outputs = [
+        np.asarray(
+            run.forward(frames([row], None), False, through=run.network.backbone)
+            if tuned
+            else run.forward(features.of([View(run.data.validation[row], 0)]), False)
+        )[0]
+        for row in rows
+    ]
+    scores = class_scores(np.stack(outputs), run.config, run.data.labels)
+    matrix = label_matrix(run.data.validation, run.data.labels)
+    truth = matrix if run.config["task"] == "multi_label" else matrix.argmax(axis=1)
+    report = evaluate(
+        scores,
+        truth,
+        run.data.labels,
+        positive_label=run.config["positive_label"],
+        threshold=run.config["threshold"],
+        paths=[str(example.path) for example in run.data.validation],
+    ).to_json()
+    report.pop("mistakes", None)
+    metrics["validation"] = report
+    return metrics
+
+
+def _adopt(run: _Run, metrics: dict[str, Any]) -> None:
+    from adapters.variables import variables
+
+    calibration = []
+    if run.config["quantize"] == "int8":
+        chosen = run.data.train[: run.config["calibration_clips"]]
+        calibration = [read_view(View(example, 0), run.adapter.input_spec, {}, 0) for example in chosen]
+    run.adapter.metrics = metrics
+    run.adapter.adopt(variables(run.network.model), calibration)
+
+
+def _curve_files(results: Sequence[FitResult]) -> dict[str, bytes]:
+    """Learning curves for people and for machines."""
+    from adapters.plots import plot_learning_curves
+
+    logs: list[EpochLog] = [log for result in results for log in result.logs]
+    names = list(EpochLog.__dataclass_fields__)
+    lines = [",".join(names)]
+    lines += [",".join("" if getattr(log, name) is None else str(getattr(log, name)) for name in names) for log in logs]
+    with tempfile.TemporaryDirectory() as folder:
+        picture = plot_learning_curves(logs, Path(folder) / "curves.png").read_bytes()
+    return {
+        "curves/curves.json": json.dumps([vars(log) for log in logs], indent=1).encode(),
+        "curves/curves.csv": ("\n".join(lines) + "\n").encode(),
+        "curves/curves.png": picture,
+    }

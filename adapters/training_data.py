@@ -1,0 +1,92 @@
+"""From a labelled dataset to what a training run needs: label order, splits, targets and weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from adapters.config import Config
+from adapters.dataset import Dataset, Example, check, read_dataset, split
+from adapters.errors import DatasetError
+from adapters.head import targets
+from adapters.records import Float32Array
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """labels: class order. train, validation: clips; validation may be empty."""
+
+    labels: tuple[str, ...]
+    train: tuple[Example, ...]
+    validation: tuple[Example, ...]
+    counts: dict[str, int]
+
+
+def training_data(path: Path, config: Config, wanted: Sequence[str] | None) -> TrainingData:
+    """Read, check and split a dataset for training.
+
+    wanted: the class order that the model has or the config names; None takes the dataset's own. DatasetError says
+    which class has too few clips, which label is unknown, which path stands under two labels.
+    """
+    dataset = read_dataset(path)
+    labels = tuple(wanted) if wanted is not None else _label_order(dataset, config)
+    check(dataset, labels=labels, task=config["task"])
+    dataset = replace(dataset, labels=labels)
+    if any(example.split is None for example in dataset.examples):
+        dataset = split(dataset, tuple(config["split_fractions"]), seed=config["seed"])
+    train, validation = dataset.of_split("train").examples, dataset.of_split("validation").examples
+    for label in labels:
+        if not any(label in example.labels for example in train):
+            raise DatasetError(
+                f"{path}: no clip of {label!r} is in the train split ({len(train)} clips). Label some, or leave the "
+                "class out"
+            )
+    counts = {name: len(dataset.of_split(name).examples) for name in ("train", "validation", "test")}
+    return TrainingData(labels, train, validation, counts)
+
+
+def _label_order(dataset: Dataset, config: Config) -> tuple[str, ...]:
+    positive = config["positive_label"]
+    if positive is not None and positive not in dataset.labels:
+        raise DatasetError(
+            f'{dataset.root}: "positive_label" is {positive!r}, which no clip has; the labels are '
+            f"{', '.join(dataset.labels)}"
+        )
+    return dataset.labels
+
+
+def label_matrix(examples: Sequence[Example], labels: Sequence[str]) -> npt.NDArray[np.bool_]:
+    """Which labels are right: bool [N, C]."""
+    return np.array([[label in example.labels for label in labels] for example in examples], bool).reshape(
+        len(examples), len(labels)
+    )
+
+
+def clip_weights(
+    examples: Sequence[Example], labels: Sequence[str], config: Config, train: Sequence[Example]
+) -> Float32Array:
+    """How much each clip counts in the loss, float32 [N]; 1 on average over the training clips where balanced.
+
+    balanced: a clip counts train clips / (classes * train clips of its class), as scikit-learn's "balanced" does;
+    a clip of several labels takes the mean of theirs.
+    """
+    matrix = label_matrix(examples, labels).astype(np.float32)
+    setting = config["class_weights"]
+    if setting == "none":
+        return np.ones(len(examples), np.float32)
+    if isinstance(setting, dict):
+        by_class = np.array([setting[label] for label in labels], np.float32)
+    else:
+        counts = label_matrix(train, labels).sum(axis=0)
+        by_class = (len(train) / (len(labels) * np.maximum(counts, 1))).astype(np.float32)
+    total = matrix.sum(axis=1)
+    return np.where(total > 0, matrix @ by_class / np.maximum(total, 1), 1.0).astype(np.float32)
+
+
+def target_array(examples: Sequence[Example], labels: tuple[str, ...], config: Config) -> Float32Array:
+    """What the head should output for each clip: float32 [N, units]."""
+    return targets(label_matrix(examples, labels), config, labels)
