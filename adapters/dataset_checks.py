@@ -8,19 +8,26 @@ from typing import Any, Literal
 
 from adapters.dataset_formats import clips_with_video
 from adapters.dataset_records import SPLITS, Dataset, Example, describe
-from adapters.errors import DatasetError
+from adapters.errors import DatasetError, MediaError
 
 Task = Literal["single_label", "multi_label"]
 _SHOWN = 5
 
 
-def stats(dataset: Dataset, duration: Callable[[Path], float] | None = None) -> dict[str, Any]:
+def stats(dataset: Dataset, duration: Callable[[Path], float | None] | None = None) -> dict[str, Any]:
     """Clips, groups, videos and seconds: of all, by label and by split (and by label within a split).
 
-    duration: gives a video's length in seconds, for clips without an end; without it, or where it fails, ``seconds``
-    is None for every row that holds such a clip, never a sum that leaves some out.
+    duration: gives a video's length in seconds, asked for clips without an end; None opens the video to see.
+    ``seconds`` is None for every row that holds a clip of unknown length, never a sum that leaves some out.
     """
-    lengths = {item.key(): _seconds(item, duration) for item in dataset.examples}
+    known_ends: dict[Path, float | None] = {}
+
+    def end_of(path: Path) -> float | None:
+        if path not in known_ends:
+            known_ends[path] = (duration or _probe)(path)
+        return known_ends[path]
+
+    lengths = {item.key(): _seconds(item, end_of) for item in dataset.examples}
 
     def count(items: Sequence[Example]) -> dict[str, Any]:
         known = [lengths[item.key()] for item in items]
@@ -144,14 +151,18 @@ def _missing(dataset: Dataset) -> list[str]:
     ]
 
 
-def _seconds(item: Example, duration: Callable[[Path], float] | None) -> float | None:
-    start, end = item.start_seconds or 0.0, item.end_seconds
-    if end is None and duration is not None:
-        try:
-            end = duration(item.path)
-        except Exception:  # A file that cannot be opened has no known length; check and training say why.
-            return None
-    return None if end is None else max(end - start, 0.0)
+def _probe(path: Path) -> float | None:
+    from adapters.media import probe
+
+    try:
+        return probe(path).duration_seconds
+    except (MediaError, OSError):  # Of no known length; check and training say why it cannot be opened.
+        return None
+
+
+def _seconds(item: Example, end_of: Callable[[Path], float | None]) -> float | None:
+    end = item.end_seconds if item.end_seconds is not None else end_of(item.path)
+    return None if end is None else max(end - (item.start_seconds or 0.0), 0.0)
 
 
 def _end(item: Example) -> float:

@@ -11,7 +11,7 @@ from adapters.atomic import write_json_atomic
 from adapters.dataset_folders import VIDEO_SUFFIXES, Media, free_name, place, split_folders, videos
 from adapters.dataset_formats import clips_with_video, parse_json, read_text
 from adapters.dataset_records import SPLITS, Dataset, Example, describe, make_dataset, merge_labels, relative_path
-from adapters.errors import DatasetError
+from adapters.errors import DatasetError, MediaError
 
 
 def import_dataloop(path: str | Path, labels: Sequence[str] | None = None) -> Dataset:
@@ -38,7 +38,8 @@ def import_dataloop(path: str | Path, labels: Sequence[str] | None = None) -> Da
 def export_dataloop(dataset: Dataset, path: str | Path, media: Media = "copy", fps: float | None = None) -> Path:
     """Write items/ and json/ as a Dataloop download has them; ranges as startTime and endTime.
 
-    fps: frames a second of the videos, from which frame and endFrame are written too; None leaves them out.
+    fps: frames a second, from which frame and endFrame are written too; None takes each video's own, and leaves these
+    keys out for a video that cannot be opened.
     Split, group and source travel in metadata.user of each annotation. Each JSON is written atomically.
     """
     root = Path(path)
@@ -52,8 +53,17 @@ def export_dataloop(dataset: Dataset, path: str | Path, media: Media = "copy", f
         place(file, target, media)
         name = target.relative_to(root / "items").as_posix()
         # The suffix stays in the name: a.mp4 and a.mov may lie side by side.
-        write_json_atomic(root / "json" / (name + ".json"), _dataloop_json(name, examples, fps))
+        write_json_atomic(root / "json" / (name + ".json"), _dataloop_json(name, examples, fps or _probe_fps(file)))
     return root
+
+
+def _probe_fps(file: Path) -> float | None:
+    from adapters.media import probe
+
+    try:
+        return probe(file).fps
+    except (MediaError, OSError):
+        return None
 
 
 def _dataloop_json(name: str, examples: Sequence[Example], fps: float | None) -> dict[str, Any]:
