@@ -1,4 +1,4 @@
-"""A model on disk: a folder with everything that it is, each file under a SHA-256 (sealed_folder.py keeps it whole).
+"""A model on disk: a folder with everything that it is, each file sealed by its SHA-256 (see sealed_folder.py).
 
 config.json  metrics.json  card.md  golden.npz  weights.safetensors  programs/*.tflite  bundle.json
 """
@@ -16,7 +16,8 @@ import numpy.typing as npt
 
 from adapters.errors import BundleError
 from adapters.golden import Golden, golden_from_bytes, golden_to_bytes
-from adapters.sealed_folder import MANIFEST, Sealed, SealedFile, check_name, read_sealed, write_sealed
+from adapters.sealed_folder import MANIFEST, Sealed, SealedFile, check_name, read_sealed
+from adapters.sealed_writer import write_sealed
 
 CONFIG, METRICS, CARD, GOLDEN, WEIGHTS = "config.json", "metrics.json", "card.md", "golden.npz", "weights.safetensors"
 _PROGRAMS, _SUFFIX = "programs/", ".tflite"
@@ -148,12 +149,11 @@ def _program_name(name: str) -> str:
 
 def _to_json(path: Path, value: Mapping[str, Any]) -> bytes:
     try:
-        text = json.dumps(dict(value), indent=2, ensure_ascii=False, allow_nan=False, default=_plain)
+        return (json.dumps(dict(value), indent=2, ensure_ascii=False, allow_nan=False, default=_plain) + "\n").encode()
     except (TypeError, ValueError) as error:
         raise BundleError(
             f"{path}: cannot be written as JSON ({error}). Give finite numbers, text and lists."
         ) from error
-    return (text + "\n").encode()
 
 
 def _plain(value: object) -> object:

@@ -14,31 +14,43 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from adapters.errors import BundleError
-from adapters.records import Clip, Float32Array, Float64Array, InputSpec, Prediction, UInt8Array
+from adapters.records import Clip, Float32Array, InputSpec, Prediction, UInt8Array
+from adapters.rendered_clip import RENDERER, even_times, render_clip, rendered_variant
 
-Int64Array = npt.NDArray[np.int64]
+__all__ = [
+    "DEFAULT_TOLERANCES",
+    "PERTURBATIONS",
+    "Golden",
+    "PredictFunction",
+    "check_golden",
+    "golden_from_bytes",
+    "golden_to_bytes",
+    "make_golden",
+    "measure_tolerance",
+    "render_clip",
+]
+
 PredictFunction = Callable[[Sequence[Clip]], Sequence[Prediction]]
 
 # Largest absolute difference of any class score (0..1). float32 leaves room for another order of summation on another
-# processor; the others are rounding of the weights, or of weights and activations. A conversion that measured its own
-# difference may store another with `with_tolerance`.
-DEFAULT_TOLERANCES: Mapping[str, float] = {"float32": 1e-4, "float16": 1e-2, "dynamic": 5e-2, "int8": 1e-1}
+# processor; the others are rounding of the weights, or of weights and activations. These hold for most models; a
+# conversion that has the program at hand stores a tighter one with `measure_tolerance`.
+DEFAULT_TOLERANCES: Mapping[str, float] = {"float32": 1e-4, "float16": 5e-3, "dynamic": 5e-2, "int8": 1e-1}
 
-RENDERER = 1
-VARIANTS = 8
-_NOMINAL_FPS = 10.0
-# A mistake must move the scores by this many times the tolerance of float32 for the golden clip to count as awake.
-_MARGIN = 10.0
+# Fine and strong patterns first: image networks answer to them, so that the search mostly ends at once.
+_SEARCH_ORDER = (5, 2, 6, 0, 3, 1, 4, 7)
+# A mistake that moves a score by this much is told from any float32 or float16 rounding: twice the latter's tolerance.
+_AWAKE = 1e-2
 # Below this a model's scores do not depend on the order of frames at all (a mean over frames, summed differently).
 _INDIFFERENT = 1e-6
 
+_TIME = "reversed time"
 PERTURBATIONS: Mapping[str, Callable[[UInt8Array], UInt8Array]] = {
     "swapped channels": lambda frames: np.ascontiguousarray(frames[..., ::-1]),
     "a shifted mean": lambda frames: frames + np.uint8(16),
-    "reversed time": lambda frames: np.ascontiguousarray(frames[::-1]),
+    _TIME: lambda frames: np.ascontiguousarray(frames[::-1]),
 }
 
 
@@ -60,10 +72,10 @@ class Golden:
     sensitivity: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.scores.dtype != np.float32 or self.scores.shape != (len(self.labels),):
-            raise ValueError(
-                f"scores must be float32 [{len(self.labels)}], got {self.scores.dtype} {self.scores.shape}"
-            )
+        if self.scores.dtype != np.float32 or self.scores.ndim != 1:
+            raise ValueError(f"scores must be float32 [C], got {self.scores.dtype} {list(self.scores.shape)}")
+        if self.labels and len(self.labels) != len(self.scores):
+            raise ValueError(f"{len(self.labels)} labels for {len(self.scores)} scores")
         if not np.isfinite(self.scores).all():
             raise ValueError(f"golden scores must be finite, got {self.scores}")
         bad = {name: value for name, value in self.tolerances.items() if not 0 < value < 1}
@@ -79,7 +91,7 @@ class Golden:
         tolerances: Mapping[str, float] = DEFAULT_TOLERANCES,
     ) -> Golden:
         """A golden from a clip, rendered or given, and its scores. `make_golden` also measures what it can tell."""
-        return cls(clip, np.array(scores, dtype=np.float32), tuple(labels), dict(tolerances), _variant_of(clip))
+        return cls(clip, np.array(scores, dtype=np.float32), tuple(labels), dict(tolerances), rendered_variant(clip))
 
     def blind_to(self, precision: str) -> tuple[str, ...]:
         """The mistakes that this clip would let pass at that precision, for this model."""
@@ -89,26 +101,6 @@ class Golden:
     def with_tolerance(self, precision: str, tolerance: float) -> Golden:
         """The same golden with another tolerance for one precision."""
         return replace(self, tolerances={**self.tolerances, precision: tolerance})
-
-
-def render_clip(spec: InputSpec, variant: int = 0) -> Clip:
-    """A moving test picture of the spec's size: uint8 [n_frames, height, width, 3] RGB in 16..231, no media needed.
-
-    The same bytes on every machine: integers only. Each channel has a wave of another direction, length and speed, over
-    a fine checkerboard; a square of a plain colour speeds up along its way, and the picture brightens, so that no two
-    channels, and no two directions of time, look alike. 16..231 leaves room to shift the mean without clipping.
-    ``variant`` 0..7 changes waves and colours. Its formula is written out in docs/bundle.md.
-    """
-    if not 0 <= variant < VARIANTS:
-        raise ValueError(f"variant must be 0..{VARIANTS - 1}, got {variant}")
-    frames = np.empty((spec.n_frames, spec.height, spec.width, 3), dtype=np.uint8)
-    y = (np.arange(spec.height, dtype=np.int64) * 256 // spec.height)[:, None]
-    x = (np.arange(spec.width, dtype=np.int64) * 256 // spec.width)[None, :]
-    for index in range(spec.n_frames):
-        frames[index] = _render_frame(x, y, index * 256 // spec.n_frames, variant)
-    fps = spec.fps or _NOMINAL_FPS
-    end = spec.n_frames / fps
-    return Clip(frames, _even_times(spec.n_frames, end), f"golden clip {RENDERER}.{variant}", 0.0, end)
 
 
 def make_golden(
@@ -121,21 +113,33 @@ def make_golden(
 
     predict: the float32 model, as ``adapter.predict``. clip: one to use as it is; by default a clip is rendered, and of
     its variants the first is taken for which swapped channels, a shifted mean and (where the model sees time at all)
-    reversed time move a score by more than ten times the float32 tolerance. Where none does, the most sensitive is
-    taken, and ``sensitivity`` and ``blind_to`` say so. Raises BundleError where predict does not answer for one clip.
+    reversed time each move a score by more than 0.01. Where none does, the most sensitive is taken, and ``sensitivity``
+    and ``blind_to`` say so. It takes 4 predictions, and up to 32 for a model that hardly answers to rendered clips.
+    Raises BundleError where predict does not give one prediction for one clip.
     """
     if clip is not None:
         return _measure(clip, predict, tolerances, None)
-    wanted = _MARGIN * tolerances.get("float32", DEFAULT_TOLERANCES["float32"])
-    best: Golden | None = None
-    for variant in range(VARIANTS):
-        golden = _measure(render_clip(spec, variant), predict, tolerances, variant)
-        if best is None or _alertness(golden) > _alertness(best):
-            best = golden
-        if _alertness(golden) > wanted:
+    best, alertness = None, -1.0
+    for variant in _SEARCH_ORDER:
+        golden = _measure(render_clip(spec, variant), predict, tolerances, variant, floor=alertness)
+        if _alertness(golden) > alertness:
+            best, alertness = golden, _alertness(golden)
+        if alertness > _AWAKE:
             break
     assert best is not None
     return best
+
+
+def measure_tolerance(golden: Golden, predict: PredictFunction, precision: str) -> Golden:
+    """The golden with a tolerance for one precision from the program itself: twice its difference on this machine.
+
+    Never under the float32 tolerance. The program must have been compared with its source before, as conversion does:
+    a wrong program would be given a wide tolerance. Raises BundleError for other labels or numbers of scores.
+    """
+    labels, scores = _scores(golden.clip, predict)
+    _compare_labels(golden, labels)
+    smallest = golden.tolerances.get("float32", DEFAULT_TOLERANCES["float32"])
+    return golden.with_tolerance(precision, min(0.999, max(smallest, 2 * _difference(scores, golden.scores))))
 
 
 def check_golden(golden: Golden, predict: PredictFunction, precision: str) -> float:
@@ -156,9 +160,10 @@ def check_golden(golden: Golden, predict: PredictFunction, precision: str) -> fl
     if difference <= tolerance:
         return difference
     worst = int(np.argmax(np.abs(scores - golden.scores)))
+    advice = _diagnosis(golden, predict, tolerance)
     raise BundleError(
         f'golden clip ({precision}): "{labels[worst]}" scored {scores[worst]:.6f}, must be '
-        f"{golden.scores[worst]:.6f} within {tolerance:g} (off by {difference:.6f}). {_diagnosis(golden, predict)}"
+        f"{golden.scores[worst]:.6f} within {tolerance:g} (off by {difference:.6f}). {advice}"
     )
 
 
@@ -230,49 +235,11 @@ def _stored_clip(about: dict[str, Any], arrays: Mapping[str, Any]) -> Clip:
         return Clip(arrays["frames"], arrays["times"], about["source"], start, end)
     n_frames, height, width, _ = about["shape"]
     spec = InputSpec(height=height, width=width, n_frames=n_frames)
-    return replace(render_clip(spec, about["variant"]), times=_even_times(n_frames, end), end=end)
-
-
-def _variant_of(clip: Clip) -> int | None:
-    """Which rendering the clip is; None for any other clip, also one that was changed."""
-    prefix, _, number = clip.source.rpartition(".")
-    if prefix != f"golden clip {RENDERER}" or not number.isdecimal() or int(number) >= VARIANTS:
-        return None
-    n_frames, height, width, _ = clip.frames.shape
-    rendered = render_clip(InputSpec(height=height, width=width, n_frames=n_frames), int(number))
-    return int(number) if np.array_equal(rendered.frames, clip.frames) else None
-
-
-def _even_times(n_frames: int, end: float) -> Float64Array:
-    return np.arange(n_frames, dtype=np.float64) * (end / n_frames)
+    return replace(render_clip(spec, about["variant"]), times=even_times(n_frames, end), end=end)
 
 
 def _frames_sha256(frames: UInt8Array) -> str:
     return hashlib.sha256(np.ascontiguousarray(frames).tobytes()).hexdigest()
-
-
-def _triangle(value: Int64Array) -> Int64Array:
-    """A wave of period 512 that rises from 0 to 255 and falls back: int64 in, int64 0..255 out."""
-    return np.minimum(255, np.abs(value % 512 - 256)).astype(np.int64, copy=False)
-
-
-def _render_frame(x: Int64Array, y: Int64Array, time: int, variant: int) -> UInt8Array:
-    """x int64 [1, W], y int64 [H, 1] and time in 0..255 -> uint8 [H, W, 3]."""
-    waves = (
-        (2 + variant) * x + variant * y + 3 * time,
-        (3 * variant + 1) * y - 2 * time + 96 * variant,
-        (1 + variant % 3) * (x + 2 * y) - 5 * time + 64 * variant,
-    )
-    checks = ((x // 8 + y // 8) & 1) * (8 + 4 * (variant % 4))
-    left, top = 24 + time * time // 512, 32 + 16 * (variant % 5) + time // 4
-    square = (x >= left) & (x < left + 72) & (y >= top) & (y < top + 72)
-    frame = np.empty((y.shape[0], x.shape[1], 3), dtype=np.uint8)
-    for channel, wave in enumerate(waves):
-        level = _triangle(wave) // (1 + (channel + variant) % 3) + checks
-        level = np.where(square, (37 * variant + 230 - 90 * channel) % 256, level)
-        bright = level * (128 + time // 2) // 256
-        frame[..., channel] = 16 + np.minimum(bright, 255) * 215 // 255
-    return frame
 
 
 def _scores(clip: Clip, predict: PredictFunction) -> tuple[tuple[str, ...], Float32Array]:
@@ -286,27 +253,29 @@ def _difference(one: Float32Array, other: Float32Array) -> float:
     return float(np.abs(one - other).max(initial=0.0))
 
 
-def _measure(clip: Clip, predict: PredictFunction, tolerances: Mapping[str, float], variant: int | None) -> Golden:
+def _measure(
+    clip: Clip, predict: PredictFunction, tolerances: Mapping[str, float], variant: int | None, floor: float = -1.0
+) -> Golden:
+    """A golden with its sensitivities; the first that shows it less alert than ``floor`` ends the measuring."""
     labels, scores = _scores(clip, predict)
     sensitivity = {}
     for name, change in PERTURBATIONS.items():
         _, changed = _scores(replace(clip, frames=change(clip.frames)), predict)
         sensitivity[name] = _difference(scores, changed)
+        if name != _TIME and sensitivity[name] <= floor:
+            break
     return Golden(clip, np.array(scores), labels, dict(tolerances), variant, sensitivity)
 
 
 def _alertness(golden: Golden) -> float:
     """The smallest score difference that a mistake makes; the order of frames counts only where it matters at all."""
     return min(
-        difference
-        for name, difference in golden.sensitivity.items()
-        if name != "reversed time" or difference > _INDIFFERENT
+        difference for name, difference in golden.sensitivity.items() if name != _TIME or difference > _INDIFFERENT
     )
 
 
-def _diagnosis(golden: Golden, predict: PredictFunction) -> str:
-    tolerance = max(golden.tolerances.values())
-    for name in ("swapped channels", "reversed time"):
+def _diagnosis(golden: Golden, predict: PredictFunction, tolerance: float) -> str:
+    for name in ("swapped channels", _TIME):
         if golden.sensitivity.get(name, 0.0) <= tolerance:
             continue
         undone = replace(golden.clip, frames=PERTURBATIONS[name](golden.clip.frames))

@@ -8,26 +8,24 @@ content or the new one, and a folder that never had any is refused, because it h
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
 import re
-import shutil
 import stat
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from adapters.atomic import storage_error, write_bytes_atomic
 from adapters.errors import BundleError
 
 MANIFEST = "bundle.json"
 FORMAT = "cliplab-bundle"
 VERSION = 1
-_STAGED = ".cliplab-staged"
+STAGED = ".cliplab-staged"
+OBSOLETE = ".obsolete"  # beside the staged files: which files of the old content are to go
 # Plain names only: no "..", no hidden file, no drive letter, no separator but "/".
 _PART = r"[A-Za-z0-9_][A-Za-z0-9._+-]*"
 _NAME = re.compile(rf"{_PART}(/{_PART}){{0,7}}")
@@ -80,34 +78,6 @@ def check_name(name: str, where: str) -> None:
         )
 
 
-def write_sealed(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Put these files in the folder, new or existing, in place of the sealed files that are there.
-
-    Raises StorageError (full disk, read-only, a path that is a file) with the old content unchanged, and BundleError
-    for a name that is not allowed, for a folder with visible files that were not sealed there, and while another
-    process writes into it.
-    """
-    for name in files:
-        check_name(name, str(folder))
-    if len({name.casefold() for name in files}) < len(files):
-        raise BundleError(f"{folder}: two files differ only in upper and lower case: {sorted(files)}. Rename one.")
-    created = not folder.exists()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with _locked(folder):
-            old = _finish_last_write(folder)
-            _refuse_unlisted(folder, old, "A bundle is not written over other files. Choose a new folder, or move it")
-            _stage_and_commit(folder, files)
-            _settle(folder, files, old)
-    except BaseException as error:
-        if created:
-            with contextlib.suppress(OSError):
-                folder.rmdir()
-        if isinstance(error, OSError):
-            raise storage_error(folder, error) from error
-        raise
-
-
 def read_sealed(
     folder: Path, required: tuple[str, ...], optional: tuple[str, ...] = (), verify_all: bool = True
 ) -> Sealed:
@@ -119,18 +89,19 @@ def read_sealed(
     content meanwhile, it is read again.
     """
     for seconds in (*_RETRY_SECONDS, None):
-        before = _state(folder)
+        before = write_state(folder)
         try:
             return _read_once(folder, required, optional, verify_all)
         except BundleError:
-            if seconds is None or (_state(folder) == before and not (folder / _STAGED).exists()):
+            after = write_state(folder)
+            if seconds is None or (after == before and not after[1]):
                 raise
         time.sleep(seconds)
     raise AssertionError("unreachable")
 
 
 def _read_once(folder: Path, required: tuple[str, ...], optional: tuple[str, ...], verify_all: bool) -> Sealed:
-    entries, digest = _read_manifest(folder)
+    entries, digest = read_manifest(folder)
     for name in required:
         if name not in entries:
             raise BundleError(f"{folder / name}: is not in {MANIFEST}, and every bundle has one. Save the model again.")
@@ -138,7 +109,7 @@ def _read_once(folder: Path, required: tuple[str, ...], optional: tuple[str, ...
     names = [name for name in entries if verify_all or name in wanted]
     files = {name: _locate(folder, name, entries[name]["sha256"], entries[name]["size_bytes"]) for name in names}
     if verify_all:
-        _refuse_unlisted(folder, files, f"Nothing in {MANIFEST} vouches for it. Move it")
+        refuse_unlisted(folder, {*files, *obsolete_names(folder)}, f"Nothing in {MANIFEST} vouches for it. Move it")
     contents = {}
     for name, file in files.items():
         data = file.read()
@@ -147,11 +118,11 @@ def _read_once(folder: Path, required: tuple[str, ...], optional: tuple[str, ...
     return Sealed(files, contents, digest)
 
 
-def _read_manifest(folder: Path) -> tuple[dict[str, dict[str, Any]], str]:
+def read_manifest(folder: Path) -> tuple[dict[str, dict[str, Any]], str]:
     """The list of files and its digest."""
     path = folder / MANIFEST
     try:
-        _refuse_link(folder, path)
+        refuse_link(folder, path)
         data = path.read_bytes()
     except OSError as error:
         raise BundleError(_why_no_manifest(folder, error)) from error
@@ -165,7 +136,7 @@ def _read_manifest(folder: Path) -> tuple[dict[str, dict[str, Any]], str]:
     if version != VERSION:
         raise BundleError(f"{path}: has version {version!r}, this cliplab reads {VERSION}. Install a newer cliplab.")
     files = manifest.get("files")
-    if not isinstance(files, dict) or manifest.get("digest") != _digest(files):
+    if not isinstance(files, dict) or manifest.get("digest") != list_digest(files):
         raise BundleError(f"{path}: is damaged or was edited (its own digest differs). Copy or save the bundle again.")
     for name, entry in files.items():
         check_name(name, str(path))
@@ -188,28 +159,23 @@ def _why_no_manifest(folder: Path, error: OSError) -> str:
         return f"{folder}: does not exist. Name a folder that a model was saved to."
     if not folder.is_dir():
         return f"{folder}: is a file, a bundle is a folder. A .tflite that describes itself is loaded as it is."
-    if (folder / _STAGED).exists():
+    if (folder / STAGED).exists():
         return f"{folder}: was never finished (no {MANIFEST}): saving was interrupted. Save the model again."
     return f"{folder / MANIFEST}: cannot be read ({error.strerror}), so this is no bundle. Name a folder that has one."
 
 
-def _manifest_bytes(files: Mapping[str, bytes]) -> bytes:
-    entries = {n: {"sha256": hashlib.sha256(files[n]).hexdigest(), "size_bytes": len(files[n])} for n in sorted(files)}
-    manifest = {"format": FORMAT, "version": VERSION, "files": entries, "digest": _digest(entries)}
-    return (json.dumps(manifest, indent=2) + "\n").encode()
-
-
-def _digest(entries: Mapping[str, Any]) -> str:
+def list_digest(entries: Mapping[str, Any]) -> str:
+    """SHA-256 of the list of files as canonical JSON: what tells one bundle from another."""
     return hashlib.sha256(json.dumps(entries, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def _locate(folder: Path, name: str, sha256: str, size: int) -> SealedFile:
     """The listed file: in place, or staged where moving it there was interrupted."""
-    in_place, staged = folder / name, folder / _STAGED / name
-    if staged.is_file() and not _is(in_place, sha256) and _is(staged, sha256):
+    in_place, staged = folder / name, folder / STAGED / name
+    if staged.is_file() and not has_digest(in_place, sha256) and has_digest(staged, sha256):
         in_place = staged
     label = str(folder / name)
-    _refuse_link(folder, in_place)
+    refuse_link(folder, in_place)
     try:
         mode = in_place.stat().st_mode
     except OSError as error:
@@ -219,18 +185,23 @@ def _locate(folder: Path, name: str, sha256: str, size: int) -> SealedFile:
     return SealedFile(in_place, label, sha256, size)
 
 
-def _is(path: Path, sha256: str) -> bool:
-    return path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == sha256
+def has_digest(path: Path, sha256: str) -> bool:
+    """Whether a file is there and has these contents."""
+    try:
+        return path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == sha256
+    except OSError:  # moved meanwhile
+        return False
 
 
-def _refuse_link(folder: Path, path: Path) -> None:
+def refuse_link(folder: Path, path: Path) -> None:
+    """BundleError for a path that leads out of the folder through a symbolic link."""
     if not path.resolve().is_relative_to(folder.resolve()):
         raise BundleError(
             f"{path}: is a link that leads out of the bundle. Copy the bundle with its files, not its links."
         )
 
 
-def _refuse_unlisted(folder: Path, listed: Mapping[str, object], advice: str) -> None:
+def refuse_unlisted(folder: Path, listed: Collection[str], advice: str) -> None:
     """Hidden files are the file system's and other tools' own business; everything else must be listed."""
     for parent, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
@@ -241,75 +212,21 @@ def _refuse_unlisted(folder: Path, listed: Mapping[str, object], advice: str) ->
                 raise BundleError(f"{folder / relative}: is not a file of this bundle. {advice} out of {folder}.")
 
 
-def _state(folder: Path) -> bytes | None:
+def write_state(folder: Path) -> tuple[bytes | None, bool]:
+    """The list of files, and whether a write is under way or was interrupted."""
     try:
-        return (folder / MANIFEST).read_bytes()
+        manifest = (folder / MANIFEST).read_bytes()
     except OSError:
-        return None
+        manifest = None
+    return manifest, (folder / STAGED).exists()
 
 
-@contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """One writer at a time, where the system has such locks; the lock goes with the process, also when killed."""
+def obsolete_names(folder: Path) -> list[str]:
+    """Files that an interrupted write had still to remove."""
     try:
-        import fcntl
-    except ImportError:  # Windows
-        yield
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise BundleError(f"{folder}: another process is writing this bundle. Wait, or choose a folder.") from error
-        except OSError:  # a network file system without locks
-            pass
-        yield
-    finally:
-        os.close(handle)
-
-
-def _finish_last_write(folder: Path) -> dict[str, dict[str, Any]]:
-    """Complete a write that was killed after its commit, drop one killed before it; the files that are listed now."""
-    files: dict[str, dict[str, Any]] = {}
-    if (folder / MANIFEST).exists():
-        files, _ = _read_manifest(folder)
-        for name, entry in files.items():
-            staged = folder / _STAGED / name
-            if staged.is_file() and not _is(folder / name, entry["sha256"]) and _is(staged, entry["sha256"]):
-                (folder / name).parent.mkdir(parents=True, exist_ok=True)
-                os.replace(staged, folder / name)
-    _remove_staged(folder)
-    return files
-
-
-def _stage_and_commit(folder: Path, files: Mapping[str, bytes]) -> None:
-    manifest = _manifest_bytes(files)
-    try:
-        for name, data in files.items():
-            write_bytes_atomic(folder / _STAGED / name, data)
-        write_bytes_atomic(folder / MANIFEST, manifest)
-    except BaseException:
-        # Ctrl-C may come just after the commit: then the staged files are the content.
-        if _state(folder) != manifest:
-            _remove_staged(folder)
-        raise
-
-
-def _settle(folder: Path, files: Mapping[str, bytes], old: Mapping[str, object]) -> None:
-    """After the commit: move staged files to their names and remove those that are no longer listed."""
-    for name in files:
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        os.replace(folder / _STAGED / name, folder / name)
-    for name in set(old) - set(files):
-        (folder / name).unlink(missing_ok=True)
-        for parent in list(Path(name).parents)[:-1]:
-            with contextlib.suppress(OSError):  # not empty
-                (folder / parent).rmdir()
-    _remove_staged(folder)
-
-
-def _remove_staged(folder: Path) -> None:
-    shutil.rmtree(folder / _STAGED, ignore_errors=True)
-    for stray in folder.glob(f".{MANIFEST}.*.tmp"):
-        stray.unlink(missing_ok=True)
+        names = json.loads((folder / STAGED / OBSOLETE).read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return []
+    return (
+        [name for name in names if isinstance(name, str) and _NAME.fullmatch(name)] if isinstance(names, list) else []
+    )

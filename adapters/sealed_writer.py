@@ -1,0 +1,134 @@
+"""Writing a folder of sealed files in one step; sealed_folder.py says how it stays whole."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from adapters.atomic import storage_error, write_bytes_atomic
+from adapters.errors import BundleError
+from adapters.sealed_folder import (
+    FORMAT,
+    MANIFEST,
+    OBSOLETE,
+    STAGED,
+    VERSION,
+    check_name,
+    has_digest,
+    list_digest,
+    obsolete_names,
+    read_manifest,
+    refuse_link,
+    refuse_unlisted,
+    write_state,
+)
+
+
+def write_sealed(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Put these files in the folder, new or existing, in place of the sealed files that are there.
+
+    Raises StorageError (full disk, read-only, a path that is a file) with the old content unchanged, and BundleError
+    for a name that is not allowed, for a folder with visible files that were not sealed there, and while another
+    process writes into it.
+    """
+    for name in files:
+        check_name(name, str(folder))
+    if len({name.casefold() for name in files}) < len(files):
+        raise BundleError(f"{folder}: two files differ only in upper and lower case: {sorted(files)}. Rename one.")
+    created = not folder.exists()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with _locked(folder):
+            old = _finish_last_write(folder)
+            refuse_unlisted(folder, old, "A bundle is not written over other files. Choose a new folder, or move it")
+            _stage_and_commit(folder, files, sorted(set(old) - set(files)))
+            _settle(folder, files)
+    except BaseException as error:
+        if created:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+        if isinstance(error, OSError):
+            raise storage_error(folder, error) from error
+        raise
+
+
+def _manifest_bytes(files: Mapping[str, bytes]) -> bytes:
+    entries = {n: {"sha256": hashlib.sha256(files[n]).hexdigest(), "size_bytes": len(files[n])} for n in sorted(files)}
+    manifest = {"format": FORMAT, "version": VERSION, "files": entries, "digest": list_digest(entries)}
+    return (json.dumps(manifest, indent=2) + "\n").encode()
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """One writer at a time, where the system has such locks; the lock goes with the process, also when killed."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise BundleError(f"{folder}: another process is writing this bundle. Wait, or choose a folder.") from error
+        except OSError:  # a network file system without locks
+            pass
+        yield
+    finally:
+        os.close(handle)
+
+
+def _finish_last_write(folder: Path) -> dict[str, dict[str, Any]]:
+    """Complete a write that was killed after its commit, drop one killed before it; the files that are listed now."""
+    files: dict[str, dict[str, Any]] = {}
+    if (folder / MANIFEST).exists():
+        files, _ = read_manifest(folder)
+        _settle(folder, [name for name, entry in files.items() if _is_waiting(folder, name, entry["sha256"])])
+    _remove_staged(folder)
+    return files
+
+
+def _is_waiting(folder: Path, name: str, sha256: str) -> bool:
+    return has_digest(folder / STAGED / name, sha256) and not has_digest(folder / name, sha256)
+
+
+def _stage_and_commit(folder: Path, files: Mapping[str, bytes], obsolete: list[str]) -> None:
+    manifest = _manifest_bytes(files)
+    try:
+        for name, data in files.items():
+            write_bytes_atomic(folder / STAGED / name, data)
+        write_bytes_atomic(folder / STAGED / OBSOLETE, json.dumps(obsolete).encode())
+        write_bytes_atomic(folder / MANIFEST, manifest)
+    except BaseException:
+        # Ctrl-C may come just after the commit: then the staged files are the content.
+        if write_state(folder)[0] != manifest:
+            _remove_staged(folder)
+        raise
+
+
+def _settle(folder: Path, names: Iterable[str]) -> None:
+    """After the commit: move staged files to their names and remove those of the old content that are not listed."""
+    listed, _ = read_manifest(folder)
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        os.replace(folder / STAGED / name, folder / name)
+    for name in set(obsolete_names(folder)) - set(listed):
+        refuse_link(folder, folder / name)
+        (folder / name).unlink(missing_ok=True)
+        for parent in list(Path(name).parents)[:-1]:
+            with contextlib.suppress(OSError):  # not empty
+                (folder / parent).rmdir()
+    _remove_staged(folder)
+
+
+def _remove_staged(folder: Path) -> None:
+    shutil.rmtree(folder / STAGED, ignore_errors=True)
+    for stray in folder.glob(f".{MANIFEST}.*.tmp"):
+        stray.unlink(missing_ok=True)
