@@ -378,7 +378,7 @@ def test_a_writer_killed_at_any_moment_leaves_the_old_bundle_or_the_new_one(tmp_
             seen = 0
             def count(event, arguments):
                 nonlocal seen
-                if event in FILE_EVENTS:
+                if event in CHANGES or (event == "open" and arguments[2] & (os.O_WRONLY | os.O_RDWR)):
                     seen += 1
                     if seen == moment:
                         os.kill(os.getpid(), signal.SIGKILL)
