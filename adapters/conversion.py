@@ -225,6 +225,11 @@ def _batches(calibration: Iterable[Float32Array] | None, shape: tuple[int, ...])
                 f"calibration batch {count} is {received} and must be float32 {list(shape)}. "
                 "Give batches of the program's own input shape, preprocessed as for prediction."
             )
+        if not np.isfinite(batch).all():
+            raise ConversionError(
+                f"calibration batch {count} holds values that are not finite numbers, from which no 8-bit range can be "
+                "told. Leave that clip out, and check its file."
+            )
         count += 1
         yield batch
     if count == 0 and calibration is not None:

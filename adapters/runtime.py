@@ -62,7 +62,7 @@ class Program:
         self._lock = threading.Lock()
         self._made = 1
         self._helpers: ThreadPoolExecutor | None = None
-        first = _open(self.model_bytes, self.name)
+        first = open_interpreter(self.model_bytes, self.name)
         self._input, self.input_shape = _single_input(first, self.name)
         self.batch_size = self.input_shape[0]
         self._outputs = _outputs(first)
@@ -141,7 +141,7 @@ class Program:
             with self._lock:
                 grow = self._made < self.num_threads
                 self._made += grow
-            return _open(self.model_bytes, self.name) if grow else self._idle.get()
+            return open_interpreter(self.model_bytes, self.name) if grow else self._idle.get()
 
     def _pool(self) -> ThreadPoolExecutor:
         with self._lock:
@@ -183,7 +183,8 @@ def _read(path: Path, name: str) -> bytes:
         ) from error
 
 
-def _open(model: bytes, name: str) -> Any:
+def open_interpreter(model: bytes, name: str) -> Any:
+    """A LiteRT interpreter of one thread with its tensors allocated. BundleError where the bytes are no program."""
     from ai_edge_litert.interpreter import Interpreter
 
     try:
@@ -200,10 +201,25 @@ def _open(model: bytes, name: str) -> Any:
     return interpreter
 
 
+def xnnpack_partitions(model: bytes, name: str = "the program") -> int | None:
+    """Into how many pieces XNNPACK cuts a program on this machine: 1 is best, since between two pieces others compute.
+
+    0 where XNNPACK runs none of it; None where this LiteRT does not tell. BundleError where the program does not open.
+    """
+    interpreter = open_interpreter(model, name)
+    try:
+        # Not a public method: LiteRT has no public one that tells. A delegate's piece is an operator named DELEGATE.
+        nodes = interpreter._get_ops_details()
+    except AttributeError:
+        return None
+    return len([node for node in nodes if node["op_name"] == "DELEGATE"])
+
+
 def _single_input(interpreter: Any, name: str) -> tuple[int, tuple[int, ...]]:
     inputs = interpreter.get_input_details()
     if len(inputs) != 1 or inputs[0]["dtype"] is not np.float32 or len(inputs[0]["shape"]) < 1:
-        received = ", ".join(f"{item['name']} {np.dtype(item['dtype'])} {item['shape'].tolist()}" for item in inputs)
+        listed = [f"{item['name']} {np.dtype(item['dtype'])} {item['shape'].tolist()}" for item in inputs]
+        received = ", ".join(listed[:2]) + (f" and {len(inputs) - 2} more" if len(inputs) > 2 else "")
         raise BundleError(
             f"{name} takes {received or 'no input'}, and one float32 input is what can be run. "
             "Use a program that convert wrote."
