@@ -1,0 +1,25 @@
+"""Everything that the command line does, as Python: each function is one command of the same name and arguments."""
+
+from cliplab.bench import bench
+from cliplab.config_tools import config_check, config_schema, config_show
+from cliplab.dataset_tools import dataset_export, dataset_import, dataset_split, dataset_stats
+from cliplab.demo import demo
+from cliplab.models import convert, evaluate, finetune, predict, train, verify
+
+__all__ = [
+    "bench",
+    "config_check",
+    "config_schema",
+    "config_show",
+    "convert",
+    "dataset_export",
+    "dataset_import",
+    "dataset_split",
+    "dataset_stats",
+    "demo",
+    "evaluate",
+    "finetune",
+    "predict",
+    "train",
+    "verify",
+]

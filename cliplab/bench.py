@@ -1,0 +1,96 @@
+"""How fast and how large a model is, on this machine."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from adapters.config import merge
+from adapters.errors import ConfigError
+from adapters.loading import open_model
+from adapters.records import Clip
+from adapters.runtime import available_cores
+from cliplab.measure import rendered_clips, size_bytes, time_predict
+
+
+@dataclass(frozen=True)
+class BenchReport:
+    """latency_ms: min, median and p95 of one clip alone; clips_per_second: in batches of the config's batch_size.
+
+    Decoding is not included. size_bytes: the LiteRT program (None for a model without one). peak_memory_bytes: the most
+    that this process held so far, the interpreter and its libraries included. threads: cores that prediction may use.
+    """
+
+    latency_ms: dict[str, float]
+    clips_per_second: float
+    size_bytes: int | None
+    peak_memory_bytes: int
+    threads: int
+    clips: int
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def bench(
+    model: str | Path | Mapping[str, Any],
+    *,
+    overrides: Mapping[str, Any] | None = None,
+    threads: int | None = None,
+    clips: int = 50,
+    video: str | Path | None = None,
+) -> BenchReport:
+    """Time a model's predictions.
+
+    threads: short for num_threads in overrides; None is the config's. clips: how many are timed. video: its windows, or
+    the whole of it as one clip, are what is predicted; None is rendered clips.
+    Raises ConfigError, BundleError, MediaError.
+    """
+    if clips < 1:
+        raise ConfigError(f"clips must be a whole number of at least 1, got {clips}")
+    adapter = open_model(model, merge(overrides or {}, {} if threads is None else {"num_threads": threads}))
+    found = rendered_clips(adapter) if video is None else _clips_of(adapter.input_spec, video, clips)
+    chosen = [found[i % len(found)] for i in range(clips)]
+    times = time_predict(adapter, chosen)
+    size = adapter.config["batch_size"]
+    start = time.perf_counter()
+    for first in range(0, clips, size):
+        adapter.predict(chosen[first : first + size])
+    elapsed = time.perf_counter() - start
+    return BenchReport(
+        latency_ms={
+            "min": round(min(times), 3),
+            "median": round(float(np.median(times)), 3),
+            "p95": round(float(np.percentile(times, 95)), 3),
+        },
+        clips_per_second=round(clips / elapsed, 2),
+        size_bytes=size_bytes(adapter),
+        peak_memory_bytes=peak_memory_bytes(),
+        threads=adapter.config["num_threads"] or available_cores(),
+        clips=clips,
+    )
+
+
+def _clips_of(spec: Any, video: str | Path, limit: int) -> list[Clip]:
+    from itertools import islice
+
+    from adapters.media import open_video
+
+    with open_video(video) as opened:
+        return list(islice(opened.clips(spec), min(limit, 64)))
+
+
+def peak_memory_bytes() -> int:
+    """The most memory that this process has held; 0 where the system does not tell (Windows)."""
+    try:
+        import resource
+    except ImportError:
+        return 0
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024  # macOS counts bytes, Linux kibibytes

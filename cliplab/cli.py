@@ -1,0 +1,53 @@
+"""The command line. Each command is one call of the function of its name in ``cliplab.api``, and a way to show it."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from cliplab import commands_data, commands_model
+
+app = typer.Typer(
+    name="cliplab",
+    help="Train, evaluate, convert and run video models. Every command takes --json. Exit codes: 0 good, 1 some inputs "
+    "failed, 2 bad usage or config, 130 interrupted. CLIPLAB_DEBUG=1 shows tracebacks.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"cliplab {version('cliplab')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """What stands before a command."""
+
+
+commands_model.register(app)
+commands_data.register(app)
+
+
+def main() -> None:
+    """The entry point ``cliplab``."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,153 @@
+"""Commands about configs and datasets, and the demo."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cliplab.console import FAILED, bar, command, show, write_json
+from cliplab.options import AsJson, Data, DryRun, Force, Model, Overrides, parsed
+
+FORMATS = "jsonl, labels_json, csv, coco, folders and dataloop"
+Output = Annotated[Path, typer.Argument(help="Where it is written.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to the app."""
+    config = typer.Typer(help="Show, check and describe configs.", no_args_is_help=True, rich_markup_mode=None)
+    config.command("show")(command(config_show))
+    config.command("check")(command(config_check))
+    config.command("schema")(command(config_schema))
+    dataset = typer.Typer(
+        help="Import, split, export and count labelled clips.", no_args_is_help=True, rich_markup_mode=None
+    )
+    dataset.command("import")(command(dataset_import))
+    dataset.command("split")(command(dataset_split))
+    dataset.command("export")(command(dataset_export))
+    dataset.command("stats")(command(dataset_stats))
+    app.add_typer(config, name="config")
+    app.add_typer(dataset, name="dataset")
+    app.command()(command(demo))
+
+
+def config_show(config: Model, overrides: Overrides = None, as_json: AsJson = False) -> None:
+    """Show the complete config: migrated, checked, with every default."""
+    from cliplab import config_tools, render
+
+    complete = config_tools.config_show(config, overrides=parsed(overrides))
+    write_json(complete) if as_json else show(*render.config(complete))
+
+
+def config_check(
+    configs: Annotated[list[str], typer.Argument(metavar="CONFIG...", help="Config files, ready names or bundles.")],
+    as_json: AsJson = False,
+) -> int | None:
+    """Check configs. Exits with 2 where one is wrong, and says what is."""
+    from dataclasses import asdict
+
+    from cliplab import config_tools, render
+    from cliplab.console import USAGE
+
+    checks = config_tools.config_check(configs)
+    write_json([asdict(item) for item in checks]) if as_json else show(*render.config_checks(checks))
+    return USAGE if any(item.error for item in checks) else None
+
+
+def config_schema(
+    config: Annotated[
+        str, typer.Argument(metavar="CONFIG", help='An adapter as "module:Class", or a config that names one.')
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """List an adapter's keys; with --json, its whole JSON Schema."""
+    from cliplab import config_tools, render
+
+    found = config_tools.config_schema(config)
+    write_json(found) if as_json else show(*render.schema(found))
+
+
+def dataset_import(
+    source: Data,
+    output: Output,
+    form: Annotated[
+        str | None,
+        typer.Option("--format", help=f"One of {FORMATS}; else it is seen."),
+    ] = None,
+    labels: Annotated[list[str] | None, typer.Option(help="A class, in order; give it once a class.")] = None,
+    force: Force = False,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """Read labelled clips in any form and write dataset.jsonl."""
+    from cliplab import dataset_tools, render
+
+    report = dataset_tools.dataset_import(source, output, form=form, labels=labels, force=force, dry_run=dry_run)
+    write_json(report.to_json()) if as_json else show(*render.dataset(report))
+
+
+def dataset_split(
+    data: Data,
+    output: Output,
+    fractions: Annotated[tuple[float, float, float], typer.Option(help="Shares of train, validation and test.")] = (
+        0.7,
+        0.15,
+        0.15,
+    ),
+    seed: Annotated[int, typer.Option(help="Another seed deals the groups otherwise.")] = 0,
+    reassign: Annotated[bool, typer.Option("--reassign", help="Deal clips that have a split anew.")] = False,
+    force: Force = False,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """Deal clips into train, validation and test: by class, and whole groups together."""
+    from cliplab import dataset_tools, render
+
+    report = dataset_tools.dataset_split(
+        data, output, fractions=fractions, seed=seed, reassign=reassign, force=force, dry_run=dry_run
+    )
+    write_json(report.to_json()) if as_json else show(*render.dataset(report))
+
+
+def dataset_export(
+    data: Data,
+    output: Output,
+    form: Annotated[str, typer.Option("--format", help=f"One of {FORMATS}.")],
+    media: Annotated[str | None, typer.Option(help="copy or link: for folders and dataloop.")] = None,
+    force: Force = False,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write a dataset in another form."""
+    from cliplab import dataset_tools, render
+
+    report = dataset_tools.dataset_export(data, output, form=form, media=media, force=force, dry_run=dry_run)
+    write_json(report.to_json()) if as_json else show(*render.dataset(report))
+
+
+def dataset_stats(data: Data, as_json: AsJson = False) -> int | None:
+    """Count clips, groups and seconds, and say what a model would refuse. Exits with 1 where there is such a thing."""
+    from cliplab import dataset_tools, render
+
+    report = dataset_tools.dataset_stats(data)
+    write_json(report.to_json()) if as_json else show(*render.dataset(report))
+    return FAILED if report.problems else None
+
+
+def demo(
+    output: Annotated[Path, typer.Option(help="A folder for the model, the figures and the timeline.")] = Path(
+        "demo_output"
+    ),
+    samples: Annotated[Path | None, typer.Option(help="The sample clips; else those of the checkout.")] = None,
+    force: Force = False,
+    as_json: AsJson = False,
+) -> int | None:
+    """Train on the sample clips, evaluate, convert, and find the ad break in a broadcast."""
+    from cliplab import demo as demonstration
+    from cliplab import render
+
+    with bar() as progress:
+        report = demonstration.demo(output, samples=samples, force=force, on_progress=progress.stage)
+    write_json(report.to_json()) if as_json else show(*render.demo(report))
+    return None if report.found_break else FAILED

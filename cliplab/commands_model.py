@@ -1,0 +1,207 @@
+"""Commands about a model: predict, train, finetune, evaluate, convert, verify, bench."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from adapters.records import Quantize
+from cliplab.console import FAILED, Bar, bar, command, show, write_json
+from cliplab.options import AsJson, Data, Force, Model, Overrides, parsed
+
+if TYPE_CHECKING:
+    from adapters.records import EpochLog, TrainReport
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to the app."""
+    for function in (predict, train, finetune, evaluate, convert, verify, bench):
+        app.command()(command(function))
+
+
+def predict(
+    model: Model,
+    videos: Annotated[
+        list[str],
+        typer.Argument(metavar="VIDEO...", help="Files, folders (every video below them) and quoted patterns."),
+    ],
+    overrides: Overrides = None,
+    window_seconds: Annotated[float | None, typer.Option(help="Length of each window; short for --set.")] = None,
+    stride_seconds: Annotated[float | None, typer.Option(help="From one window's start to the next.")] = None,
+    top_k: Annotated[int | None, typer.Option(help="How many of the best labels to show.")] = None,
+    segments: Annotated[
+        str | None, typer.Option(metavar="LABEL", help="Also the segments of this label, by the config's threshold.")
+    ] = None,
+    output: Annotated[Path | None, typer.Option(help="Also write the JSON rows to this file.")] = None,
+    force: Force = False,
+    as_json: AsJson = False,
+) -> int | None:
+    """Predict videos. Exits with 1 where some of them could not be read; the others are predicted."""
+    from cliplab import models, render
+
+    with bar() as progress:
+        report = models.predict(
+            model,
+            videos,
+            overrides=parsed(overrides),
+            window_seconds=window_seconds,
+            stride_seconds=stride_seconds,
+            top_k=top_k,
+            segments=segments,
+            output=output,
+            force=force,
+            on_progress=progress.video,
+        )
+    write_json(report.to_json()) if as_json else show(*render.predictions(report))
+    return FAILED if report.failed else None
+
+
+def train(
+    config: Annotated[
+        str, typer.Argument(metavar="CONFIG", help="A config file (JSON or YAML), or a ready config's name.")
+    ],
+    data: Data,
+    output: Annotated[Path, typer.Argument(help="Where the bundle goes.")],
+    overrides: Overrides = None,
+    force: Force = False,
+    as_json: AsJson = False,
+) -> int | None:
+    """Train a model on labelled clips. Interrupted, it goes on where it stopped when run again."""
+    from cliplab import models
+
+    with bar() as progress:
+        report = models.train(
+            config,
+            data,
+            output,
+            overrides=parsed(overrides),
+            force=force,
+            on_epoch_end=_epochs(progress),
+            on_progress=progress.stage,
+        )
+    return _trained(report, as_json)
+
+
+def finetune(
+    model: Annotated[str, typer.Argument(metavar="BUNDLE", help="The bundle to go on from; it is not altered.")],
+    data: Data,
+    output: Annotated[Path, typer.Argument(help="Where the new bundle goes.")],
+    overrides: Overrides = None,
+    force: Force = False,
+    as_json: AsJson = False,
+) -> int | None:
+    """Train a bundle's model further on other clips of the same labels, e.g. with --set fine_tune_layers=20."""
+    from cliplab import models
+
+    with bar() as progress:
+        report = models.finetune(
+            model,
+            data,
+            output,
+            overrides=parsed(overrides),
+            force=force,
+            on_epoch_end=_epochs(progress),
+            on_progress=progress.stage,
+        )
+    return _trained(report, as_json)
+
+
+def _epochs(progress: Bar) -> Any:
+    def on_epoch_end(log: EpochLog) -> None:
+        validation = "" if log.val_loss is None else f", validation {log.val_loss:.3f}"
+        progress.update(f"{log.phase} epoch {log.epoch}: loss {log.loss:.3f}{validation}", 0, None)
+
+    return on_epoch_end
+
+
+def _trained(report: TrainReport, as_json: bool) -> int | None:
+    from cliplab import render
+
+    write_json(report.to_json()) if as_json else show(*render.training(report))
+    return FAILED if report.skipped or report.stopped == "non_finite_loss" else None
+
+
+def evaluate(
+    model: Model,
+    data: Data,
+    split: Annotated[str, typer.Option(help="Which clips: train, validation, test or all.")] = "test",
+    output: Annotated[Path | None, typer.Option(help="A folder for evaluation.json and plots.")] = None,
+    overrides: Overrides = None,
+    force: Force = False,
+    as_json: AsJson = False,
+) -> int | None:
+    """Measure a model on labelled clips. Exits with 1 where it misses a gate of its config, and says which."""
+    from cliplab import models, render
+
+    with bar() as progress:
+        evaluation = models.evaluate(
+            model,
+            data,
+            split=split,
+            output=output,
+            overrides=parsed(overrides),
+            force=force,
+            on_progress=progress.video,
+        )
+    write_json(evaluation.to_json()) if as_json else show(*render.evaluation(evaluation))
+    return FAILED if evaluation.failures or evaluation.skipped else None
+
+
+def convert(
+    model: Model,
+    output: Annotated[Path, typer.Option("--output", help="The .tflite to write.")],
+    quantize: Annotated[Quantize, typer.Option(help="Arithmetic of the program.")] = "none",
+    data: Annotated[
+        Path | None, typer.Option(help="Labelled clips: train calibrates int8, the other splits measure.")
+    ] = None,
+    overrides: Overrides = None,
+    force: Force = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write a model as one self-describing .tflite, measured against the model it came from."""
+    from cliplab import models, render
+
+    with bar() as progress:
+        report = models.convert(
+            model,
+            output,
+            quantize=quantize,
+            data=data,
+            overrides=parsed(overrides),
+            force=force,
+            on_progress=progress.stage,
+        )
+    write_json(report.to_json()) if as_json else show(*render.conversion(report))
+
+
+def verify(
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="A bundle or a self-describing .tflite.")],
+    converted: Annotated[str, typer.Argument(metavar="CONVERTED", help="The one to compare with it.")],
+    data: Annotated[Path | None, typer.Option(help="Labelled clips to compare on: validation and test.")] = None,
+    min_agreement: Annotated[float | None, typer.Option(help="Least share of equal labels; else the config's.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compare any two models of the same labels. Exits with 1 where too few clips get the same label."""
+    from cliplab import models, render
+
+    with bar() as progress:
+        report = models.verify(source, converted, data=data, min_agreement=min_agreement, on_progress=progress.stage)
+    write_json(report.to_json()) if as_json else show(*render.conversion(report))
+
+
+def bench(
+    model: Model,
+    overrides: Overrides = None,
+    threads: Annotated[int | None, typer.Option(help="Processor cores to use; else the config's.")] = None,
+    clips: Annotated[int, typer.Option(help="How many clips to time.")] = 50,
+    video: Annotated[Path | None, typer.Option(help="Time this video's clips; else rendered ones.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Time a model's predictions on this machine, decoding not included."""
+    from cliplab import bench as benchmark
+    from cliplab import render
+
+    report = benchmark.bench(model, overrides=parsed(overrides), threads=threads, clips=clips, video=video)
+    write_json(report.to_json()) if as_json else show(*render.benchmark(report))

@@ -1,0 +1,66 @@
+"""`cliplab config`: show, check and describe configs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from adapters.config import check_config, merge, schema
+from adapters.errors import AdapterError, ConfigError
+from adapters.loading import read_config, ready_configs, stored_config
+
+
+def config_show(
+    config: str | Path | Mapping[str, Any], *, overrides: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """The complete config: migrated, checked, every default filled in.
+
+    config: a config file, a ready config's name, a bundle, a self-describing .tflite, or the object itself.
+    Raises ConfigError naming each key that is wrong.
+    """
+    where = "config" if isinstance(config, Mapping) else str(config)
+    return check_config(merge(_read(config), overrides or {}), where)
+
+
+def _read(config: str | Path | Mapping[str, Any]) -> dict[str, Any]:
+    if not isinstance(config, Mapping) and (Path(config).is_dir() or Path(config).suffix.lower() == ".tflite"):
+        return stored_config(Path(config))
+    return read_config(config)
+
+
+@dataclass(frozen=True)
+class ConfigCheck:
+    """What is wrong with one config; error is None where nothing is."""
+
+    config: str
+    error: str | None
+
+
+def config_check(configs: Sequence[str | Path]) -> list[ConfigCheck]:
+    """Check each config as ``config_show`` reads it; none stops the others."""
+    checks = []
+    for config in configs:
+        try:
+            config_show(config)
+            checks.append(ConfigCheck(str(config), None))
+        except AdapterError as error:
+            checks.append(ConfigCheck(str(config), str(error)))
+    return checks
+
+
+def config_schema(config: str | Path) -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) of an adapter's configs.
+
+    config: an adapter ("module:Class"), or anything that ``config_show`` reads and that names one.
+    """
+    name = str(config)
+    if ":" not in name or Path(name).exists():
+        found = _read(name).get("adapter")
+        if not isinstance(found, str):
+            raise ConfigError(
+                f'{config}: "adapter" is required, got {found!r}. Ready configs: {", ".join(ready_configs())}'
+            )
+        name = found
+    return schema(name)

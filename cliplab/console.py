@@ -1,0 +1,124 @@
+"""How commands talk: data on stdout, everything else on stderr, an error in one line, an exit code that says which."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, ParamSpec
+
+import typer
+
+from adapters.errors import AdapterError, ConfigError, MissingExtraError
+
+P = ParamSpec("P")
+GOOD, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+
+
+def debug() -> bool:
+    """CLIPLAB_DEBUG=1 shows tracebacks."""
+    return os.environ.get("CLIPLAB_DEBUG", "") not in ("", "0")
+
+
+def command(function: Callable[P, int | None]) -> Callable[P, None]:
+    """A command's outcome as an exit code: 0 good, 1 something failed, 2 bad usage or config, 130 interrupted.
+
+    The function returns its code, or None for 0.
+    """
+
+    @functools.wraps(function)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            code = function(*args, **kwargs) or GOOD
+            sys.stdout.flush()
+        except KeyboardInterrupt:
+            say_error("interrupted; no half-written file is left")
+            code = INTERRUPTED
+        except BrokenPipeError:
+            # The reader of stdout has gone, as `| head` does; Python must not try to flush to it once more at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            code = GOOD
+        except AdapterError as error:
+            if debug():
+                raise
+            say_error(str(error))
+            code = USAGE if isinstance(error, (ConfigError, MissingExtraError)) else FAILED
+        except Exception as error:
+            if debug():
+                raise
+            say_error(
+                f"unexpected {type(error).__name__}: {error}. This is a fault of cliplab; "
+                "CLIPLAB_DEBUG=1 shows where it happened"
+            )
+            code = FAILED
+        raise typer.Exit(code)
+
+    return run
+
+
+def say_error(message: str) -> None:
+    """One error on stderr, its first word in red where that is a terminal."""
+    red, plain = ("\033[31m", "\033[0m") if _colour(sys.stderr) else ("", "")
+    print(f"{red}error:{plain} {message}", file=sys.stderr, flush=True)
+
+
+def _colour(stream: Any) -> bool:
+    return bool(stream.isatty()) and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
+
+
+def write_json(value: Any) -> None:
+    """A JSON value on stdout."""
+    print(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def show(*renderables: Any) -> None:
+    """Tables and text on stdout, as wide as the terminal, or 100 columns where there is none."""
+    from rich.console import Console
+
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 100)
+    for item in renderables:
+        console.print(item, markup=False)
+
+
+class Bar:
+    """A progress bar on stderr where that is a terminal, else nothing."""
+
+    def __init__(self, progress: Any) -> None:
+        self._progress = progress
+        self._task: Any = None
+        self._text = ""
+
+    def update(self, text: str, done: float, total: float | None) -> None:
+        """Show text and done of total; another text begins another bar."""
+        if self._progress is None:
+            return
+        if self._task is None:
+            self._task = self._progress.add_task(text, total=total, completed=done)
+        else:
+            self._progress.update(self._task, description=text, total=total, completed=done)
+
+    def video(self, path: str, seconds: float, length: float | None, done: int, files: int) -> None:
+        """An ``OnVideoProgress``: the part of the present file counts too."""
+        part = min(seconds / length, 1.0) if length and done < files else 0.0
+        self.update(f"{os.path.basename(path)} ({min(done + 1, files)} of {files})", done + part, files)
+
+    def stage(self, stage: str, done: int, total: int) -> None:
+        """An ``OnProgress``."""
+        self.update(stage, done, total)
+
+
+@contextmanager
+def bar() -> Iterator[Bar]:
+    """A bar for the length of a command's work."""
+    if not sys.stderr.isatty():
+        yield Bar(None)
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        yield Bar(progress)

@@ -1,0 +1,244 @@
+"""The whole loop on the sample clips: labels, training, evaluation, conversion, and the ad break in a broadcast."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from adapters.base import OnProgress
+from adapters.errors import DatasetError
+from adapters.records import ConversionReport, EpochLog, Prediction, Segment
+from cliplab import models
+from cliplab.outputs import require_new
+
+LABEL = "ad"
+CONFIG = "ad_efficientnet_lite0"
+TOLERANCE_SECONDS = 1.0
+CHECKOUT_SAMPLES = Path(__file__).resolve().parent.parent / "samples"
+
+
+@dataclass(frozen=True)
+class Contender:
+    """What the model or the baseline reached. boundary_error: seconds, the larger of both; None where nothing fits.
+
+    predictions: windows of the broadcast, for the figure. window_ap: average precision of their scores, a window being
+    true where its middle lies in the break.
+    """
+
+    f1: float | None
+    average_precision: float | None
+    window_ap: float | None
+    found: tuple[Segment, ...]
+    boundary_error: float | None
+    within_tolerance: bool
+    predictions: tuple[Prediction, ...] = field(repr=False, default=())
+
+    def to_json(self) -> dict[str, Any]:
+        row = {name: value for name, value in vars(self).items() if name != "predictions"}
+        return {**row, "found": [asdict(item) for item in self.found]}
+
+
+@dataclass(frozen=True)
+class DemoReport:
+    """The demo's figures; files: where the bundle, the programs, the evaluation and the timeline are."""
+
+    model: Contender
+    baseline: Contender
+    truth: tuple[Segment, ...]
+    programs: dict[str, ConversionReport]
+    gate_failures: tuple[str, ...]
+    files: dict[str, str]
+    seconds: dict[str, float]
+
+    @property
+    def found_break(self) -> bool:
+        """True where the model found the break and nothing else, each boundary within TOLERANCE_SECONDS."""
+        return self.model.within_tolerance
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "found_break": self.found_break,
+            "model": self.model.to_json(),
+            "baseline": self.baseline.to_json(),
+            "truth": [asdict(item) for item in self.truth],
+            "programs": {name: report.to_json() for name, report in self.programs.items()},
+            "gate_failures": list(self.gate_failures),
+            "files": self.files,
+            "seconds": self.seconds,
+        }
+
+
+def demo(
+    output: str | Path = "demo_output",
+    *,
+    samples: str | Path | None = None,
+    force: bool = False,
+    on_progress: OnProgress | None = None,
+) -> DemoReport:
+    """Train the ad-break model on the samples, measure and convert it, and find the break in samples/broadcast.mp4.
+
+    output: a folder for the bundle, two .tflite files, the evaluation, timeline.png and demo.json. samples: the folder
+    with dataset.jsonl and broadcast.mp4; None is the checkout's. on_progress(stage, done, total) follows each step.
+    Raises DatasetError where there are no samples, StorageError where output is filled already.
+    """
+    folder = _samples_folder(samples)
+    output = Path(output)
+    require_new(output, force)
+    seconds: dict[str, float] = {}
+    report = on_progress or (lambda stage, done, total: None)
+    data, broadcast = folder / "dataset.jsonl", folder / "broadcast.mp4"
+    bundle = output / "bundle"
+    with _timed(seconds, "train"):
+        models.train(CONFIG, data, bundle, force=True, on_epoch_end=_epochs(report), on_progress=report)
+    with _timed(seconds, "evaluate"):
+        evaluation = models.evaluate(bundle, data, output=output / "evaluation", force=True, on_progress=_files(report))
+    programs = {}
+    for quantize in ("float16", "int8"):
+        with _timed(seconds, f"convert to {quantize}"):
+            programs[quantize] = models.convert(
+                bundle,
+                output / f"ad_{quantize}.tflite",
+                quantize=quantize,
+                data=data,
+                force=True,
+                on_progress=report,
+            )
+    with _timed(seconds, "predict the broadcast"):
+        found = models.predict(bundle, [broadcast], segments=LABEL, on_progress=_files(report))
+    truth = _truth(folder / "broadcast.json")
+    predictions = _good(found)
+    model = _contender(
+        evaluation.report.f1, evaluation.report.average_precision, predictions, (found.segments or ((),))[0], truth
+    )
+    with _timed(seconds, "baseline"):
+        baseline = _baseline(folder, bundle, predictions, truth)
+    files = {"bundle": str(bundle), "evaluation": str(output / "evaluation"), "timeline": str(output / "timeline.png")}
+    result = DemoReport(model, baseline, truth, programs, evaluation.failures, files, seconds)
+    _write(result, broadcast, output)
+    return result
+
+
+def _write(result: DemoReport, broadcast: Path, output: Path) -> None:
+    from adapters.atomic import write_json_atomic
+    from cliplab.demo_figure import draw_timeline
+
+    draw_timeline(result, broadcast, output / "timeline.png")
+    write_json_atomic(output / "demo.json", result.to_json())
+
+
+def _samples_folder(samples: str | Path | None) -> Path:
+    folder = CHECKOUT_SAMPLES if samples is None else Path(samples)
+    if not (folder / "dataset.jsonl").is_file() or not (folder / "broadcast.mp4").is_file():
+        raise DatasetError(
+            f"{folder}: holds no dataset.jsonl and broadcast.mp4. The sample clips come with the source checkout and "
+            "not with the installed package: run the demo there, or name its samples folder with --samples"
+        )
+    return folder
+
+
+@contextmanager
+def _timed(seconds: dict[str, float], name: str) -> Iterator[None]:
+    start = time.perf_counter()
+    yield
+    seconds[name] = round(time.perf_counter() - start, 2)
+
+
+def _epochs(report: OnProgress) -> Callable[[EpochLog], None]:
+    def on_epoch_end(log: EpochLog) -> None:
+        report(f"training, epoch {log.epoch}: loss {log.loss:.3f}", 0, 0)
+
+    return on_epoch_end
+
+
+def _files(report: OnProgress) -> Callable[[str, float, float | None, int, int], None]:
+    def on_video(path: str, seconds: float, length: float | None, done: int, files: int) -> None:
+        if files == 1:
+            report(f"predicting {Path(path).name}", round(seconds), round(length or 0))
+        else:
+            report("evaluating", done, files)
+
+    return on_video
+
+
+def _good(report: models.PredictReport) -> tuple[Prediction, ...]:
+    result = report.results[0]
+    if result.error is not None:
+        raise DatasetError(result.error)
+    return result.predictions
+
+
+def _truth(path: Path) -> tuple[Segment, ...]:
+    rows = json.loads(path.read_text(encoding="utf-8"))["segments"]
+    return tuple(Segment(r["label"], r["start_seconds"], r["end_seconds"], 1.0) for r in rows if r["label"] == LABEL)
+
+
+# Scores -------------------------------------------------------------------------------------------------------------
+
+
+def _contender(
+    f1: float | None,
+    average_precision: float | None,
+    predictions: tuple[Prediction, ...],
+    found: tuple[Segment, ...],
+    truth: tuple[Segment, ...],
+) -> Contender:
+    from sklearn.metrics import average_precision_score
+
+    from adapters.segments import match_segments
+
+    middles = [(item.start + item.end) / 2 for item in predictions]
+    inside = [any(segment.start <= middle < segment.end for segment in truth) for middle in middles]
+    window_ap = average_precision_score(inside, [item.score_of(LABEL) for item in predictions])
+    match = match_segments(found, truth, TOLERANCE_SECONDS)
+    return Contender(
+        f1, average_precision, float(window_ap), found, match.max_boundary_error, match.within_tolerance, predictions
+    )
+
+
+def _baseline(folder: Path, bundle: Path, windows: tuple[Prediction, ...], truth: tuple[Segment, ...]) -> Contender:
+    """Colour-and-sharpness histograms and logistic regression: the same clips, windows, threshold and smoothing."""
+    import numpy as np
+
+    from adapters.evaluation import evaluate
+    from adapters.loading import open_model
+    from adapters.records import VideoResult
+
+    baseline = _baseline_module(folder)
+    rows = [json.loads(line) for line in (folder / "dataset.jsonl").read_text(encoding="utf-8").splitlines()]
+    fitted = baseline.fit([row for row in rows if row["split"] == "train"], folder)
+    test = [row for row in rows if row["split"] == "test"]
+    adapter = open_model(bundle)
+    labels = adapter.labels
+
+    def scores_of(probability: float) -> Any:
+        return np.array([probability if label == LABEL else 1 - probability for label in labels], np.float32)
+
+    clip_scores = np.stack([scores_of(float(p)) for p in baseline.score_clips(fitted, test, folder)])
+    report = evaluate(
+        clip_scores,
+        [labels.index(row["label"]) for row in test],
+        labels,
+        positive_label=LABEL,
+        threshold=adapter.config["threshold"],
+    )
+    config, video = adapter.config, folder / "broadcast.mp4"
+    scored = baseline.score_windows(fitted, video, config["window_seconds"], config["stride_seconds"])
+    predictions = tuple(Prediction(scores_of(p), labels, start, end, str(video)) for start, end, p in scored)
+    found = models.find_segments(adapter, VideoResult(str(video), predictions), LABEL)
+    return _contender(report.f1, report.average_precision, predictions, tuple(found), truth)
+
+
+def _baseline_module(folder: Path) -> Any:
+    """samples/baseline.py, which is no part of an installed package."""
+    spec = importlib.util.spec_from_file_location("cliplab_samples_baseline", folder / "baseline.py")
+    if spec is None or spec.loader is None:
+        raise DatasetError(f"{folder / 'baseline.py'}: cannot be loaded")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

@@ -1,0 +1,329 @@
+"""What a person does with a model: predict, train, fine-tune, evaluate, convert, verify. Each is a command too."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from adapters.base import BaseModelAdapter, OnEpochEnd, OnProgress
+from adapters.config import check_config, effect, merge
+from adapters.errors import ConfigError
+from adapters.inference import OnVideoProgress, input_spec, predict_videos
+from adapters.loading import open_model
+from adapters.records import Clip, ConversionReport, Quantize, Segment, TrainReport, VideoResult
+from cliplab.outputs import find_videos, require_new
+
+if TYPE_CHECKING:
+    from adapters.evaluation import EvaluationReport
+
+Source = str | Path | Mapping[str, Any]
+# Keys that govern training alone, so that fine-tuning a stored model may change them: its network stays the same.
+FINETUNE_KEYS = (
+    "num_epochs",
+    "learning_rate",
+    "early_stopping_patience",
+    "class_weights",
+    "fine_tune_layers",
+    "freeze_layers",
+    "fine_tune_epochs",
+    "fine_tune_learning_rate",
+    "train_batch_norm",
+    "augment_views",
+    "augmentation",
+    "split_fractions",
+    "seed",
+)
+
+
+# Predict ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class PredictReport:
+    """What every video gave. segments: one tuple a result, where they were asked for."""
+
+    results: tuple[VideoResult, ...]
+    top_k: int
+    segments: tuple[tuple[Segment, ...], ...] | None = None
+
+    @property
+    def failed(self) -> int:
+        """How many videos could not be read."""
+        return sum(result.error is not None for result in self.results)
+
+    def to_json(self) -> list[dict[str, Any]]:
+        rows = [result.to_json(self.top_k) for result in self.results]
+        for row, found in zip(rows, self.segments or (), strict=False):
+            row["segments"] = [asdict(segment) for segment in found]
+        return rows
+
+
+def predict(
+    model: Source,
+    videos: Sequence[str | Path],
+    *,
+    overrides: Mapping[str, Any] | None = None,
+    window_seconds: float | None = None,
+    stride_seconds: float | None = None,
+    top_k: int | None = None,
+    segments: str | None = None,
+    output: str | Path | None = None,
+    force: bool = False,
+    on_progress: OnVideoProgress | None = None,
+) -> PredictReport:
+    """Predict videos with a bundle, a self-describing .tflite, a config or a ready config's name.
+
+    videos: files, folders (every video below them) and patterns. A video that cannot be read is a result with an error.
+    window_seconds, stride_seconds, top_k: short for these keys of overrides. segments: a label; its scores become
+    segments by the config's threshold, smoothing_seconds, min_segment_seconds and merge_gap_seconds.
+    output: a JSON file to write the rows to. Raises ConfigError, BundleError, WeightsError, StorageError.
+    """
+    require_new(output, force)
+    short = {"window_seconds": window_seconds, "stride_seconds": stride_seconds, "top_k": top_k}
+    adapter = open_model(model, {**(overrides or {}), **{k: v for k, v in short.items() if v is not None}})
+    if segments is not None and segments not in adapter.labels:
+        raise ConfigError(f"segments: {segments!r} is not a label of this model; its labels: {_some(adapter.labels)}")
+    results = tuple(predict_videos(adapter, find_videos(videos), on_progress=on_progress))
+    found = None if segments is None else tuple(tuple(find_segments(adapter, item, segments)) for item in results)
+    report = PredictReport(results, adapter.config["top_k"], found)
+    if output is not None:
+        from adapters.atomic import write_json_atomic
+
+        write_json_atomic(output, report.to_json())
+    return report
+
+
+def find_segments(adapter: BaseModelAdapter, result: VideoResult, label: str) -> list[Segment]:
+    """The segments of one label in one video's predictions, by the adapter's config."""
+    from adapters.segments import scores_to_segments
+
+    if not result.predictions:
+        return []
+    keys = ("threshold", "smoothing_seconds", "min_segment_seconds", "merge_gap_seconds")
+    return scores_to_segments(result.predictions, label, **{key: adapter.config[key] for key in keys})
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+
+
+# Train --------------------------------------------------------------------------------------------------------------
+
+
+def train(
+    config: Source,
+    data: str | Path,
+    output: str | Path,
+    *,
+    overrides: Mapping[str, Any] | None = None,
+    force: bool = False,
+    on_epoch_end: OnEpochEnd | None = None,
+    on_progress: OnProgress | None = None,
+) -> TrainReport:
+    """Train a model from its config and pretrained weights on labelled clips, and write its bundle to output.
+
+    config: a config file, a ready config's name or the object. data: a dataset in any form. Interrupted training goes
+    on where it stopped when called again with the same arguments. on_epoch_end(log) may return False to stop.
+    Raises ConfigError, DatasetError, TrainingError, StorageError.
+    """
+    require_new(output, force)
+    if not isinstance(config, Mapping) and _is_stored(config):
+        raise ConfigError(
+            f"{config}: is a trained model. Go on from its weights with finetune, or name a config to train"
+        )
+    adapter = open_model(config, overrides)
+    adapter.on_progress = on_progress
+    return adapter.train(data, output, on_epoch_end)
+
+
+def finetune(
+    model: str | Path,
+    data: str | Path,
+    output: str | Path,
+    *,
+    overrides: Mapping[str, Any] | None = None,
+    force: bool = False,
+    on_epoch_end: OnEpochEnd | None = None,
+    on_progress: OnProgress | None = None,
+) -> TrainReport:
+    """Train a stored model further, from its weights, on other labelled clips of the same labels.
+
+    model: a bundle with weights. overrides: runtime keys and those of training (FINETUNE_KEYS), e.g.
+    {"fine_tune_layers": 20}. The bundle itself is not altered: output is a new one. Raises as ``train`` does.
+    """
+    require_new(output, force)
+    if not _is_stored(model):
+        raise ConfigError(f"{model}: is no trained model to go on from. Name a bundle directory, or use train")
+    adapter = open_model(model)
+    given = dict(overrides or {})
+    for key in given:
+        if key in adapter.config and key not in FINETUNE_KEYS and effect(type(adapter), key) != "runtime":
+            raise ConfigError(
+                f'{model}: "{key}" shapes the network, and fine-tuning keeps it: it is {adapter.config[key]!r}, got '
+                f"{given[key]!r}. Leave it out, or train a model with it"
+            )
+    adapter.config = check_config(merge(adapter.config, given), str(model))
+    adapter.on_progress = on_progress
+    return adapter.train(data, output, on_epoch_end)
+
+
+def _is_stored(model: str | Path) -> bool:
+    return Path(model).is_dir() or Path(model).suffix.lower() == ".tflite"
+
+
+# Evaluate -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The metrics, the gates that they missed (a sentence each), and the clips that could not be read."""
+
+    report: EvaluationReport
+    split: str
+    failures: tuple[str, ...]
+    skipped: tuple[VideoResult, ...]
+    output: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        skipped = [{"path": item.path, "error": item.error} for item in self.skipped]
+        return {"split": self.split, **self.report.to_json(), "gate_failures": list(self.failures), "skipped": skipped}
+
+
+def evaluate(
+    model: Source,
+    data: str | Path,
+    *,
+    split: str = "test",
+    output: str | Path | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    force: bool = False,
+    on_progress: OnVideoProgress | None = None,
+) -> Evaluation:
+    """Measure a model on the labelled clips of one split, and hold the figures against the config's gates.
+
+    split: train, validation, test or all. output: a folder for evaluation.json and plots. Clips without a split get
+    the one that training gives them. Clips that cannot be read are set aside and listed.
+    Raises ConfigError, DatasetError, StorageError.
+    """
+    from adapters.evaluation import check_gates, write_report
+    from cliplab.measure import evaluate_examples, labelled_clips
+
+    require_new(output, force)
+    adapter = open_model(model, overrides)
+    examples = labelled_clips(adapter, data, (split,)) if split != "all" else labelled_clips(adapter, data)
+    report, skipped = evaluate_examples(adapter, examples, on_progress)
+    if output is not None:
+        write_report(report, output)
+    failures = check_gates(report, adapter.config["gates"])
+    return Evaluation(report, split, tuple(failures), skipped, None if output is None else str(output))
+
+
+# Convert ------------------------------------------------------------------------------------------------------------
+
+
+def convert(
+    model: Source,
+    output: str | Path,
+    *,
+    quantize: Quantize = "none",
+    data: str | Path | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    force: bool = False,
+    on_progress: Callable[[str, int, int], object] | None = None,
+) -> ConversionReport:
+    """Write the model as one self-describing .tflite and measure it against the model's own program.
+
+    quantize: none, float16, dynamic or int8. data: labelled clips: int8 is calibrated on its train split (at most
+    ``calibration_clips``), and the report measures on the other splits. Without data it measures on a rendered clip.
+    Raises ConversionError where fewer than ``min_agreement`` of the clips keep their label.
+    """
+    from cliplab.measure import HELD_OUT, read_clips
+
+    if Path(output).suffix.lower() != ".tflite":
+        raise ConfigError(f"output must be a file whose name ends in .tflite, got {str(output)!r}")
+    require_new(output, force)
+    adapter = open_model(model, overrides)
+    if data is None:
+        return adapter.convert(output, quantize)
+    limit, origin = adapter.config["calibration_clips"], f"validation and test clips of {data}"
+    clips = read_clips(adapter, data, HELD_OUT, limit, on_progress)
+    if quantize != "int8":
+        # Nothing is calibrated, so these are only what the contract measures on.
+        return replace(adapter.convert(output, quantize, clips), clip_origin=origin)
+    calibration = read_clips(adapter, data, ("train",), limit, on_progress)
+    unproven = Path(output).with_name(f".{Path(output).stem}.{os.getpid()}.tflite")
+    try:
+        adapter.convert(unproven, quantize, calibration)
+        report = _compare(
+            open_model(model, {**(overrides or {}), "num_threads": 1}),
+            open_model(unproven, {"num_threads": 1}),
+            clips,
+            (origin, output),
+            adapter.config["min_agreement"],
+        )
+        os.replace(unproven, output)
+    finally:
+        unproven.unlink(missing_ok=True)
+    return report
+
+
+def verify(
+    source: Source,
+    converted: Source,
+    *,
+    data: str | Path | None = None,
+    min_agreement: float | None = None,
+    on_progress: Callable[[str, int, int], object] | None = None,
+) -> ConversionReport:
+    """Measure any two models of the same labels against each other: score differences, agreement, size and speed.
+
+    data: labelled clips to compare on (validation and test splits); without it, a rendered clip.
+    min_agreement: None is the source's config's. Raises ConversionError where agreement is lower, ConfigError where
+    the labels differ.
+    """
+    from cliplab.measure import HELD_OUT, read_clips, rendered_clips
+
+    one, other = open_model(source, {"num_threads": 1}), open_model(converted, {"num_threads": 1})
+    if one.labels != other.labels:
+        raise ConfigError(
+            f"the labels differ: {_some(one.labels)} against {_some(other.labels)}. Compare models of one task"
+        )
+    if data is None:
+        clips, origin = rendered_clips(one), "rendered clips"
+    else:
+        clips = read_clips(one, data, HELD_OUT, one.config["calibration_clips"], on_progress)
+        origin = f"validation and test clips of {data}"
+    least = one.config["min_agreement"] if min_agreement is None else min_agreement
+    return _compare(one, other, clips, (origin, converted), least)
+
+
+def _compare(
+    source: BaseModelAdapter,
+    converted: BaseModelAdapter,
+    clips: Sequence[Clip],
+    names: tuple[str, Source],
+    min_agreement: float,
+) -> ConversionReport:
+    from cliplab.measure import compare_models
+
+    origin, path = names
+    return compare_models(
+        source, converted, clips, clip_origin=origin, output_path=str(path), min_agreement=min_agreement
+    )
+
+
+__all__ = [
+    "Evaluation",
+    "PredictReport",
+    "convert",
+    "evaluate",
+    "find_segments",
+    "finetune",
+    "input_spec",
+    "predict",
+    "train",
+    "verify",
+]
