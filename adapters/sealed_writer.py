@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from adapters.atomic import storage_error, write_bytes_atomic
-from adapters.errors import BundleError
+from adapters.errors import BundleError, StorageError
 from adapters.sealed_folder import (
     FORMAT,
     MANIFEST,
@@ -33,7 +33,8 @@ from adapters.sealed_folder import (
 def write_sealed(folder: Path, files: Mapping[str, bytes]) -> None:
     """Put these files in the folder, new or existing, in place of the sealed files that are there.
 
-    Raises StorageError (full disk, read-only, a path that is a file) with the old content unchanged, and BundleError
+    Raises StorageError (full disk, read-only, a path that is a file) with the old content unchanged (or, after the
+    commit, the new content whole: the message says so), and BundleError
     for a name that is not allowed, for a folder with visible files that were not sealed there, and while another
     process writes into it.
     """
@@ -48,7 +49,13 @@ def write_sealed(folder: Path, files: Mapping[str, bytes]) -> None:
             old = _finish_last_write(folder)
             refuse_unlisted(folder, old, "A bundle is not written over other files. Choose a new folder, or move it")
             _stage_and_commit(folder, files, sorted(set(old) - set(files)))
-            _settle(folder, files)
+            try:
+                _settle(folder, files)
+            except OSError as error:
+                raise StorageError(
+                    f"{folder}: the new bundle is saved and can be loaded, but its files could not all be moved into "
+                    f"place ({error.strerror}). Free some space or check permissions, then save again to tidy up."
+                ) from error
     except BaseException as error:
         if created:
             with contextlib.suppress(OSError):

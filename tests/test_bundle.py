@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import textwrap
 import threading
 from collections.abc import Callable
@@ -416,12 +417,56 @@ def test_a_writer_killed_at_any_moment_leaves_the_old_bundle_or_the_new_one(tmp_
                 moment += 1
         print(json.dumps(outcomes))
     """
-    outcomes = run_child(code, tmp_path)
+    memory = Path("/dev/shm")  # where there is one: hundreds of fsyncs cost nothing there, and a kill is a kill
+    with tempfile.TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else tmp_path) as folder:
+        outcomes = run_child(code, folder)
     assert set(outcomes["over"]) == {"old", "new"}
     assert outcomes["over"] == sorted(outcomes["over"], reverse=True)  # old until the commit, new from then on
     assert set(outcomes["new"]) == {"refused", "old"}
     assert set(outcomes["again"]) == {"new", "third"}
     assert min(len(seen) for seen in outcomes.values()) > 15
+
+
+def test_a_failure_or_ctrl_c_at_any_moment_leaves_the_old_bundle_or_the_new_one(tmp_path: Path) -> None:
+    """Each change to the file system in turn fails for want of space, or is interrupted."""
+    code = """
+        import shutil
+        base = Path(sys.argv[1])
+        CHANGES = {"os.rename", "os.remove", "os.mkdir", "os.rmdir"}
+        left, failure = 0, None
+
+        def count(event, arguments):
+            global left
+            if event in CHANGES or (event == "open" and arguments[2] & (os.O_WRONLY | os.O_RDWR)):
+                left -= 1
+                if left == 0:
+                    raise failure
+
+        sys.addaudithook(count)
+        save(base / "old", **A)
+        outcomes = []
+        for failure in (OSError(28, "No space left on device"), KeyboardInterrupt()):
+            for moment in range(1, 1000):
+                folder = base / f"{type(failure).__name__}{moment}"
+                shutil.copytree(base / "old", folder)
+                left, raised = moment, None
+                try:
+                    save(folder, **B)
+                except (AdapterError, KeyboardInterrupt) as error:
+                    raised = type(error).__name__
+                done, left = left > 0, 0
+                outcomes.append([raised, read_bundle(folder).card, len(list(folder.glob(".*")))])
+                if done:
+                    break
+        print(json.dumps(outcomes))
+    """
+    outcomes = run_child(code, tmp_path)
+    assert len(outcomes) > 30
+    assert {raised for raised, _, _ in outcomes} == {"StorageError", "KeyboardInterrupt", None}
+    for raised, card, hidden in outcomes:
+        assert card in ("old", "new")
+        assert not (raised is None and card == "old")
+        assert not (card == "old" and hidden)
 
 
 def test_a_full_disk_changes_nothing(tmp_path: Path) -> None:
