@@ -11,8 +11,9 @@ import numpy as np
 
 from adapters.atomic import write_bytes_atomic
 from adapters.errors import ConversionError
-from adapters.golden import VARIANTS, golden_to_bytes, make_golden, render_clip
+from adapters.golden import golden_to_bytes, make_golden
 from adapters.records import QUANTIZE, Clip, ConversionReport, Float32Array, Quantize
+from adapters.rendered_clip import VARIANTS, render_clip
 from adapters.runtime import Program
 from adapters.tflite_file import describe
 

@@ -87,6 +87,8 @@ def train_frame_model(
     What an interrupted run needs to go on lies in ``<output_path>.training`` until the bundle is written.
     """
     import_keras()  # before any work: says how to install it
+    if adapter.trained:
+        adapter.variables()  # likewise: a model that came without weights cannot be trained
     started = time.perf_counter()
     wanted = adapter.labels if adapter.trained else adapter.config["labels"]
     data = training_data(data_path, adapter.config, wanted)
@@ -187,6 +189,7 @@ def _start_run(
 
 
 def _fit_head(run: _Run, features: CachedFeatures) -> FitResult:
+    """The head alone, on features from the cache."""
     config, views = run.config, run.config["augment_views"]
 
     def train_inputs(rows: Any, epoch: int | None) -> Float32Array:

@@ -1,0 +1,139 @@
+"""The training loop on a toy: a logistic regression whose data and answers are known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from adapters.errors import TrainingError
+from adapters.fitting import Examples, FitResult, FitSettings, Fitter, aggregate_frames, clip_losses
+from adapters.records import EpochLog, aggregate
+
+tf = pytest.importorskip("tensorflow", reason="training needs the train extra: pip install 'cliplab[train]'")
+
+KEY = "toy"
+
+
+def toy_examples(count: int, seed: int) -> Examples:
+    rng = np.random.default_rng(seed)
+    points = rng.normal(size=(count, 3)).astype(np.float32)
+    targets = (points @ np.array([1.0, -2.0, 0.5], np.float32) > 0).astype(np.float32)[:, None]
+    return Examples(lambda rows, epoch: points[rows], targets, np.ones(count, np.float32))
+
+
+def make_fitter(folder: Path, forward: Any = None, **changes: Any) -> tuple[Fitter, Any]:
+    kernel = tf.Variable(np.full((3, 1), 0.1, np.float32))
+    step = tf.Variable([0, 0])
+
+    def logistic(inputs: Any, training: bool) -> Any:
+        if training:  # as dropout does: noise that follows from the step alone
+            inputs = inputs + 0.1 * tf.random.stateless_normal(tf.shape(inputs), seed=step)
+        return tf.sigmoid(tf.matmul(inputs, kernel))
+
+    settings = FitSettings("head", 6, 0.05, 16, 7, None, False, KEY)
+    settings = FitSettings(**{**vars(settings), **changes})
+    chosen = logistic if forward is None else lambda inputs, training: forward(kernel, inputs)
+    return Fitter(chosen, [kernel], [kernel], step, settings, folder / "state.safetensors"), kernel
+
+
+def stop_after(epoch: int) -> Callable[[EpochLog], None]:
+    def hook(log: EpochLog) -> None:
+        if log.epoch == epoch:
+            raise KeyboardInterrupt
+
+    return hook
+
+
+def run(folder: Path, hook: Any = None, **changes: Any) -> tuple[FitResult, Any]:
+    folder.mkdir(exist_ok=True)
+    fitter, kernel = make_fitter(folder, **changes)
+    result = fitter.fit(toy_examples(50, 0), toy_examples(30, 1), hook)
+    return result, kernel.numpy()
+
+
+def test_learns(tmp_path: Path) -> None:
+    result, _ = run(tmp_path, epochs=30)
+    assert result.stopped == "finished"
+    assert result.logs[-1].loss < 0.5 * result.logs[0].loss
+    assert result.logs[-1].val_accuracy is not None
+    assert result.logs[-1].val_accuracy >= 0.9
+
+
+def test_same_seed_same_bits_and_another_seed_others(tmp_path: Path) -> None:
+    first, one = run(tmp_path / "a")
+    second, two = run(tmp_path / "b")
+    _, three = run(tmp_path / "c", seed=8)
+    np.testing.assert_array_equal(one, two)
+    assert [log.loss for log in first.logs] == [log.loss for log in second.logs]
+    assert np.abs(one - three).max() > 0
+
+
+@pytest.mark.parametrize("epoch", [0, 2, 4])
+def test_interrupted_and_resumed_is_as_if_it_had_not_been(tmp_path: Path, epoch: int) -> None:
+    whole, expected = run(tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "cut", stop_after(epoch))
+    resumed, found = run(tmp_path / "cut")
+    np.testing.assert_array_equal(found, expected)
+    assert [(log.epoch, log.loss, log.val_loss) for log in resumed.logs] == [
+        (log.epoch, log.loss, log.val_loss) for log in whole.logs
+    ]
+
+
+def test_a_checkpoint_of_another_run_is_not_gone_on_from(tmp_path: Path) -> None:
+    run(tmp_path, epochs=2)
+    result, _ = run(tmp_path, key="another")
+    assert [log.epoch for log in result.logs] == list(range(6))
+
+
+def test_damaged_checkpoint_is_named(tmp_path: Path) -> None:
+    run(tmp_path, epochs=2)
+    (tmp_path / "state.safetensors").write_bytes(b"\x10\0\0\0\0\0\0\0 no json here!")
+    with pytest.raises(TrainingError, match=r"state\.safetensors.*Delete"):
+        run(tmp_path)
+
+
+def test_early_stopping_restores_the_best_epoch(tmp_path: Path) -> None:
+    # So high a rate that the validation loss swings.
+    result, kernel = run(tmp_path, epochs=40, patience=3, learning_rate=3.0)
+    assert result.stopped == "early_stopping"
+    losses = [log.val_loss for log in result.logs if log.val_loss is not None]
+    assert result.best_epoch == int(np.argmin(losses))
+    assert len(result.logs) == result.best_epoch + 4
+    data = toy_examples(30, 1)
+    scores = 1 / (1 + np.exp(-data.inputs(np.arange(30), None) @ kernel))
+    loss = float(np.mean(np.asarray(clip_losses(data.targets, scores, False))))
+    assert loss == pytest.approx(min(losses), rel=1e-5)
+
+
+def test_non_finite_loss_keeps_the_last_good_epoch(tmp_path: Path) -> None:
+    def breaks_when_moved_far(kernel: Any, inputs: Any) -> Any:
+        scores = tf.sigmoid(tf.matmul(inputs, kernel))
+        return tf.where(tf.norm(kernel) > 1.5, np.float32(np.nan), scores)
+
+    result, kernel = run(tmp_path, forward=breaks_when_moved_far, epochs=50, learning_rate=0.1)
+    assert result.stopped == "non_finite_loss"
+    assert 0 < len(result.logs) < 50
+    assert np.isfinite(kernel).all()
+
+
+def test_non_finite_from_the_start_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="learning rate"):
+        run(tmp_path, forward=lambda kernel, inputs: tf.matmul(inputs, kernel) * np.float32(np.nan))
+
+
+def test_false_from_the_hook_stops(tmp_path: Path) -> None:
+    result, _ = run(tmp_path, lambda log: log.epoch < 1)
+    assert result.stopped == "interrupted"
+    assert len(result.logs) == 2
+
+
+@pytest.mark.parametrize("how", ["mean", "max", "top_mean"])
+def test_aggregation_trains_as_it_predicts(how: Any) -> None:
+    scores = np.random.default_rng(0).random((4, 7, 3)).astype(np.float32)
+    expected = np.stack([aggregate(clip, how, 0.3) for clip in scores])
+    np.testing.assert_allclose(aggregate_frames(tf.constant(scores), how, 0.3), expected, atol=1e-6)
