@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from adapters.dataset_formats import clips_with_video
 from adapters.dataset_records import SPLITS, Dataset, Example, describe
-from adapters.errors import DatasetError, MediaError
+from adapters.errors import AdapterError, DatasetError
 
 Task = Literal["single_label", "multi_label"]
 _SHOWN = 5
@@ -17,14 +17,19 @@ _SHOWN = 5
 def stats(dataset: Dataset, duration: Callable[[Path], float | None] | None = None) -> dict[str, Any]:
     """Clips, groups, videos and seconds: of all, by label and by split (and by label within a split).
 
-    duration: gives a video's length in seconds, asked for clips without an end; None opens the video to see.
+    duration: gives a video's length in seconds, asked for clips without an end; None opens the video to see. A length
+    that fails to be read is unknown.
     ``seconds`` is None for every row that holds a clip of unknown length, never a sum that leaves some out.
     """
     known_ends: dict[Path, float | None] = {}
 
     def end_of(path: Path) -> float | None:
         if path not in known_ends:
-            known_ends[path] = (duration or _probe)(path)
+            try:
+                known_ends[path] = (duration or _probe)(path)
+            except (AdapterError, OSError, ValueError):
+                # Of no known length; check and training say why the video cannot be opened.
+                known_ends[path] = None
         return known_ends[path]
 
     lengths = {item.key(): _seconds(item, end_of) for item in dataset.examples}
@@ -154,10 +159,7 @@ def _missing(dataset: Dataset) -> list[str]:
 def _probe(path: Path) -> float | None:
     from adapters.media import probe
 
-    try:
-        return probe(path).duration_seconds
-    except (MediaError, OSError):  # Of no known length; check and training say why it cannot be opened.
-        return None
+    return probe(path).duration_seconds
 
 
 def _seconds(item: Example, end_of: Callable[[Path], float | None]) -> float | None:

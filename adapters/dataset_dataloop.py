@@ -78,7 +78,9 @@ def _dataloop_json(name: str, examples: Sequence[Example], fps: float | None) ->
         for label in item.labels:
             annotations.append({"type": "class", "label": label, "metadata": {"system": system, "user": user}})
     item = examples[0]
-    metadata: dict[str, Any] = {"user": {"split": item.split, "group": item.group, "source": item.source}}
+    metadata: dict[str, Any] = {}
+    if not annotations:
+        metadata["user"] = {"split": item.split, "group": item.group, "source": item.source}
     if item.split is not None and all(other.split == item.split for other in examples):
         metadata["system"] = {"tags": {item.split: True}}
     if fps is not None:

@@ -11,7 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from adapters.atomic import json_text, write_json_atomic, write_text_atomic
-from adapters.dataset_records import Dataset, Example, describe, first_seen, make_dataset, merge_labels, to_row
+from adapters.dataset_records import (
+    Dataset,
+    Example,
+    describe,
+    first_seen,
+    make_dataset,
+    merge_labels,
+    to_row,
+    video_groups,
+)
 from adapters.errors import DatasetError
 
 _CSV_COLUMNS = ("path", "label", "start_seconds", "end_seconds", "split", "group", "source")
@@ -91,15 +100,17 @@ def import_labels_json(path: str | Path, labels: Sequence[str] | None = None) ->
 def export_labels_json(dataset: Dataset, path: str | Path) -> Path:
     """Write labels.json atomically: plain paths where nothing more is known of a clip, objects elsewhere."""
     path = Path(path)
+    # Groups go unwritten only where reading gives all of them again: a written one draws others of its video to it.
+    own_groups = [item.group for item in dataset.examples] == video_groups(dataset.examples)
     content: dict[str, list[Any]] = {label: [] for label in dataset.labels}
     for item in dataset.examples:
         if not item.labels:
             raise DatasetError(f"{describe(item)} has no label, which labels.json cannot say; export to CSV or JSONL")
         row = {key: value for key, value in to_row(item, path.parent).items() if value is not None and key != "label"}
+        if own_groups:
+            del row["group"]
         if row["source"] == row["path"]:
             del row["source"]
-        if row["group"] == row.get("source", row["path"]):
-            del row["group"]
         for label in item.labels:
             content[label].append(row["path"] if set(row) == {"path"} else row)
     write_json_atomic(path, content)
@@ -130,7 +141,7 @@ def export_csv(dataset: Dataset, path: str | Path) -> Path:
     """Write a CSV atomically with every column of a row. Label order and unused labels are not in it."""
     path = Path(path)
     buffer = io.StringIO(newline="")
-    writer = csv.writer(buffer, lineterminator="\n")
+    writer = csv.writer(buffer, lineterminator="\r\n")
     writer.writerow(_CSV_COLUMNS)
     for item in dataset.examples:
         row = to_row(item, path.parent)

@@ -139,7 +139,7 @@ def make_dataset(rows: Iterable[tuple[str, Mapping[str, Any]]], root: Path, labe
     examples = [_example(row, where, root) for where, row in placed]
     explicit = [bool(row.get("group")) for _, row in placed]
     grouped = tuple(
-        replace(item, group=group) for item, group in zip(examples, _groups(examples, explicit), strict=True)
+        replace(item, group=group) for item, group in zip(examples, video_groups(examples, explicit), strict=True)
     )
     return Dataset(grouped, tuple(labels) if labels is not None else first_seen(grouped), root)
 
@@ -157,7 +157,8 @@ def merge_labels(dataset: Dataset) -> Dataset:
 
 
 def to_row(example: Example, folder: Path) -> dict[str, Any]:
-    """An example as a JSON object; the path is relative where it lies under folder."""
+    """An example as a JSON object; the path is relative where it lies under folder, so is a group or source that is a
+    path, so that the folder can move."""
     labels: str | list[str] = example.labels[0] if len(example.labels) == 1 else list(example.labels)
     return {
         "path": relative_path(example.path, folder),
@@ -165,8 +166,8 @@ def to_row(example: Example, folder: Path) -> dict[str, Any]:
         "end_seconds": example.end_seconds,
         "label": labels,
         "split": example.split,
-        "group": example.group,
-        "source": example.source,
+        "group": relative_path(Path(example.group), folder) if os.path.isabs(example.group) else example.group,
+        "source": relative_path(Path(example.source), folder) if os.path.isabs(example.source) else example.source,
     }
 
 
@@ -213,12 +214,13 @@ def _labels(value: object, where: str) -> tuple[str, ...]:
     return tuple(labels)
 
 
-def _groups(examples: Sequence[Example], explicit: Sequence[bool]) -> list[str]:
-    """The group of each example: its own where it was written, else that of its video.
+def video_groups(examples: Sequence[Example], explicit: Sequence[bool] | None = None) -> list[str]:
+    """The group of each example: its own where it was written (explicit; None: nowhere), else that of its video.
 
     Examples without a written group that share a path or a source are one group, so that two ranges of a video cannot
     part; it takes the name of a written group of the same video where there is one, else of the first source.
     """
+    explicit = [False] * len(examples) if explicit is None else explicit
     parent: dict[str, str] = {}
 
     def find(node: str) -> str:

@@ -135,7 +135,7 @@ def plot_timeline(
     axes.set_xticks(np.arange(0, end + ticks / 1e3, ticks))
     axes.xaxis.set_major_formatter(_clock)
     if title:
-        axes.set_title(_plain(title), loc="left")
+        axes.set_title(_plain(title, 60), loc="left")
     axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=4, fontsize="small", frameon=False)
     return _save(figure, path)
 
@@ -184,8 +184,10 @@ def _clock(seconds: float, position: int | None = None) -> str:
     return f"{hours}:{minutes:02d}:{tail}" if hours else f"{minutes}:{tail}"
 
 
-def _plain(text: str) -> str:
-    """Text as it is: a dollar sign would start a formula."""
+def _plain(text: str, longest: int = 28) -> str:
+    """Text on one line and short enough not to squeeze the plot; a dollar sign would start a formula."""
+    text = " ".join(text.split())
+    text = text if len(text) <= longest else text[: longest - 1] + "…"
     return text.replace("$", r"\$")
 
 
