@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Annotated
 
@@ -43,6 +44,8 @@ commands_data.register(app)
 
 def main() -> None:
     """The entry point ``cliplab``."""
+    # TensorFlow, where a command needs it, tells of drivers that it looked for and did not find: no error of ours.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
         app()
     except KeyboardInterrupt:

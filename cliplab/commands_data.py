@@ -8,10 +8,10 @@ from typing import Annotated
 import typer
 
 from cliplab.console import FAILED, bar, command, show, write_json
-from cliplab.options import AsJson, Data, DryRun, Force, Model, Overrides, parsed
+from cliplab.options import AsJson, Data, DryRun, Force, Model, Overrides, arg, opt, parsed
 
 FORMATS = "jsonl, labels_json, csv, coco, folders and dataloop"
-Output = Annotated[Path, typer.Argument(help="Where it is written.")]
+Output = Annotated[Path, arg("OUTPUT", "Where it is written.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -41,7 +41,7 @@ def config_show(config: Model, overrides: Overrides = None, as_json: AsJson = Fa
 
 
 def config_check(
-    configs: Annotated[list[str], typer.Argument(metavar="CONFIG...", help="Config files, ready names or bundles.")],
+    configs: Annotated[list[str], arg("CONFIG", "Config files, ready names or bundles.")],
     as_json: AsJson = False,
 ) -> int | None:
     """Check configs. Exits with 2 where one is wrong, and says what is."""
@@ -56,9 +56,7 @@ def config_check(
 
 
 def config_schema(
-    config: Annotated[
-        str, typer.Argument(metavar="CONFIG", help='An adapter as "module:Class", or a config that names one.')
-    ],
+    config: Annotated[str, arg("CONFIG", 'An adapter as "module:Class", or a config that names one.')],
     as_json: AsJson = False,
 ) -> None:
     """List an adapter's keys; with --json, its whole JSON Schema."""
@@ -73,9 +71,9 @@ def dataset_import(
     output: Output,
     form: Annotated[
         str | None,
-        typer.Option("--format", help=f"One of {FORMATS}; else it is seen."),
+        opt("FORM", f"One of {FORMATS}; else it is seen.", "--format"),
     ] = None,
-    labels: Annotated[list[str] | None, typer.Option(help="A class, in order; give it once a class.")] = None,
+    labels: Annotated[list[str] | None, opt("LABEL", "A class; given once for each, in order.", "--label")] = None,
     force: Force = False,
     dry_run: DryRun = False,
     as_json: AsJson = False,
@@ -90,12 +88,15 @@ def dataset_import(
 def dataset_split(
     data: Data,
     output: Output,
-    fractions: Annotated[tuple[float, float, float], typer.Option(help="Shares of train, validation and test.")] = (
+    fractions: Annotated[
+        tuple[float, float, float],
+        opt("SHARE SHARE SHARE", "Shares of train, validation and test."),
+    ] = (
         0.7,
         0.15,
         0.15,
     ),
-    seed: Annotated[int, typer.Option(help="Another seed deals the groups otherwise.")] = 0,
+    seed: Annotated[int, opt("N", "Another seed deals the groups otherwise.")] = 0,
     reassign: Annotated[bool, typer.Option("--reassign", help="Deal clips that have a split anew.")] = False,
     force: Force = False,
     dry_run: DryRun = False,
@@ -113,8 +114,8 @@ def dataset_split(
 def dataset_export(
     data: Data,
     output: Output,
-    form: Annotated[str, typer.Option("--format", help=f"One of {FORMATS}.")],
-    media: Annotated[str | None, typer.Option(help="copy or link: for folders and dataloop.")] = None,
+    form: Annotated[str, opt("FORM", f"One of {FORMATS}.", "--format")],
+    media: Annotated[str | None, opt("HOW", "copy or link: for folders and dataloop.")] = None,
     force: Force = False,
     dry_run: DryRun = False,
     as_json: AsJson = False,
@@ -136,10 +137,8 @@ def dataset_stats(data: Data, as_json: AsJson = False) -> int | None:
 
 
 def demo(
-    output: Annotated[Path, typer.Option(help="A folder for the model, the figures and the timeline.")] = Path(
-        "demo_output"
-    ),
-    samples: Annotated[Path | None, typer.Option(help="The sample clips; else those of the checkout.")] = None,
+    output: Annotated[Path, opt("FOLDER", "Where model, figures and timeline go.")] = Path("demo_output"),
+    samples: Annotated[Path | None, opt("FOLDER", "The sample clips; else those of the checkout.")] = None,
     force: Force = False,
     as_json: AsJson = False,
 ) -> int | None:

@@ -9,7 +9,7 @@ import typer
 
 from adapters.records import Quantize
 from cliplab.console import FAILED, Bar, bar, command, show, write_json
-from cliplab.options import AsJson, Data, Force, Model, Overrides, parsed
+from cliplab.options import AsJson, Data, Force, Model, Overrides, arg, opt, parsed
 
 if TYPE_CHECKING:
     from adapters.records import EpochLog, TrainReport
@@ -25,16 +25,14 @@ def predict(
     model: Model,
     videos: Annotated[
         list[str],
-        typer.Argument(metavar="VIDEO...", help="Files, folders (every video below them) and quoted patterns."),
+        arg("VIDEO", "Files, folders (every video below them) and quoted patterns."),
     ],
     overrides: Overrides = None,
-    window_seconds: Annotated[float | None, typer.Option(help="Length of each window; short for --set.")] = None,
-    stride_seconds: Annotated[float | None, typer.Option(help="From one window's start to the next.")] = None,
-    top_k: Annotated[int | None, typer.Option(help="How many of the best labels to show.")] = None,
-    segments: Annotated[
-        str | None, typer.Option(metavar="LABEL", help="Also the segments of this label, by the config's threshold.")
-    ] = None,
-    output: Annotated[Path | None, typer.Option(help="Also write the JSON rows to this file.")] = None,
+    window_seconds: Annotated[float | None, opt("S", "Length of each window in seconds.")] = None,
+    stride_seconds: Annotated[float | None, opt("S", "Seconds from one window's start to the next.")] = None,
+    top_k: Annotated[int | None, opt("K", "How many of the best labels to show.")] = None,
+    segments: Annotated[str | None, opt("LABEL", "Also the segments of this label, by the config's threshold.")] = None,
+    output: Annotated[Path | None, opt("FILE", "Also write the JSON rows to this file.")] = None,
     force: Force = False,
     as_json: AsJson = False,
 ) -> int | None:
@@ -59,11 +57,9 @@ def predict(
 
 
 def train(
-    config: Annotated[
-        str, typer.Argument(metavar="CONFIG", help="A config file (JSON or YAML), or a ready config's name.")
-    ],
+    config: Annotated[str, arg("CONFIG", "A config file (JSON or YAML), or a ready config's name.")],
     data: Data,
-    output: Annotated[Path, typer.Argument(help="Where the bundle goes.")],
+    output: Annotated[Path, arg("OUTPUT", "Where the bundle goes.")],
     overrides: Overrides = None,
     force: Force = False,
     as_json: AsJson = False,
@@ -85,9 +81,9 @@ def train(
 
 
 def finetune(
-    model: Annotated[str, typer.Argument(metavar="BUNDLE", help="The bundle to go on from; it is not altered.")],
+    model: Annotated[str, arg("BUNDLE", "The bundle to go on from; it is not altered.")],
     data: Data,
-    output: Annotated[Path, typer.Argument(help="Where the new bundle goes.")],
+    output: Annotated[Path, arg("OUTPUT", "Where the new bundle goes.")],
     overrides: Overrides = None,
     force: Force = False,
     as_json: AsJson = False,
@@ -126,8 +122,8 @@ def _trained(report: TrainReport, as_json: bool) -> int | None:
 def evaluate(
     model: Model,
     data: Data,
-    split: Annotated[str, typer.Option(help="Which clips: train, validation, test or all.")] = "test",
-    output: Annotated[Path | None, typer.Option(help="A folder for evaluation.json and plots.")] = None,
+    split: Annotated[str, opt("SPLIT", "Which clips: train, validation, test or all.")] = "test",
+    output: Annotated[Path | None, opt("FOLDER", "A folder for evaluation.json and plots.")] = None,
     overrides: Overrides = None,
     force: Force = False,
     as_json: AsJson = False,
@@ -151,10 +147,11 @@ def evaluate(
 
 def convert(
     model: Model,
-    output: Annotated[Path, typer.Option("--output", help="The .tflite to write.")],
-    quantize: Annotated[Quantize, typer.Option(help="Arithmetic of the program.")] = "none",
+    output: Annotated[Path, opt("FILE", "The .tflite to write.", "--output")],
+    quantize: Annotated[Quantize, opt("Q", "none (float32), float16, dynamic or int8.")] = "none",
     data: Annotated[
-        Path | None, typer.Option(help="Labelled clips: train calibrates int8, the other splits measure.")
+        Path | None,
+        opt("DATA", "Labelled clips: train calibrates int8, the other splits measure."),
     ] = None,
     overrides: Overrides = None,
     force: Force = False,
@@ -177,10 +174,10 @@ def convert(
 
 
 def verify(
-    source: Annotated[str, typer.Argument(metavar="SOURCE", help="A bundle or a self-describing .tflite.")],
-    converted: Annotated[str, typer.Argument(metavar="CONVERTED", help="The one to compare with it.")],
-    data: Annotated[Path | None, typer.Option(help="Labelled clips to compare on: validation and test.")] = None,
-    min_agreement: Annotated[float | None, typer.Option(help="Least share of equal labels; else the config's.")] = None,
+    source: Annotated[str, arg("SOURCE", "A bundle or a self-describing .tflite.")],
+    converted: Annotated[str, arg("CONVERTED", "The one to compare with it.")],
+    data: Annotated[Path | None, opt("DATA", "Labelled clips to compare on: validation and test.")] = None,
+    min_agreement: Annotated[float | None, opt("SHARE", "Least share of equal labels; else the config's.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Compare any two models of the same labels. Exits with 1 where too few clips get the same label."""
@@ -194,9 +191,9 @@ def verify(
 def bench(
     model: Model,
     overrides: Overrides = None,
-    threads: Annotated[int | None, typer.Option(help="Processor cores to use; else the config's.")] = None,
-    clips: Annotated[int, typer.Option(help="How many clips to time.")] = 50,
-    video: Annotated[Path | None, typer.Option(help="Time this video's clips; else rendered ones.")] = None,
+    threads: Annotated[int | None, opt("N", "Processor cores to use; else the config's.")] = None,
+    clips: Annotated[int, opt("N", "How many clips to time.")] = 50,
+    video: Annotated[Path | None, opt("FILE", "Time this video's clips; else rendered ones.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Time a model's predictions on this machine, decoding not included."""

@@ -12,19 +12,19 @@ from adapters.records import Segment
 if TYPE_CHECKING:
     from cliplab.demo import DemoReport
 
-FRAMES = 14
+FRAMES = 10
 MODEL, BASELINE, TRUE = "#1f6fb2", "#e08214", "#2a9d5c"
 
 
 def draw_timeline(report: DemoReport, video: Path, path: Path) -> None:
-    """Write the picture as a PNG of about 1300 x 560 pixels."""
+    """Write the picture as a PNG of about 1300 x 560 pixels; MediaError where the video cannot be read."""
     from matplotlib.figure import Figure
 
     from adapters.segments import timeline
 
     end = report.model.predictions[-1].end
     figure = Figure(figsize=(11, 4.7), layout="constrained")
-    strip, spans, curve = figure.subplots(3, 1, sharex=True, gridspec_kw={"height_ratios": [1.0, 0.75, 2.2]})
+    strip, spans, curve = figure.subplots(3, 1, sharex=True, gridspec_kw={"height_ratios": [0.72, 0.75, 2.3]})
     _draw_strip(strip, video, end)
     rows = (
         ("true break", report.truth, TRUE),

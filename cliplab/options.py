@@ -7,6 +7,17 @@ from typing import Annotated, Any
 
 import typer
 
+
+def arg(metavar: str, text: str) -> Any:
+    """An argument of a command: what it is called and what it is."""
+    return typer.Argument(metavar=metavar, help=text)
+
+
+def opt(metavar: str, text: str, *names: str) -> Any:
+    """An option with a value. names: None follows from the parameter."""
+    return typer.Option(*names, metavar=metavar, help=text)
+
+
 Model = Annotated[
     str,
     typer.Argument(
