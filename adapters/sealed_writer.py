@@ -136,6 +136,9 @@ def _settle(folder: Path, names: Iterable[str]) -> None:
 
 
 def _remove_staged(folder: Path) -> None:
-    shutil.rmtree(folder / STAGED, ignore_errors=True)
+    staged = folder / STAGED
+    if staged.is_symlink():  # not ours: writing through it would lead out of the folder
+        staged.unlink()
+    shutil.rmtree(staged, ignore_errors=True)
     for stray in folder.glob(f".{MANIFEST}.*.tmp"):
         stray.unlink(missing_ok=True)

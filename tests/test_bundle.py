@@ -310,6 +310,15 @@ def test_links_out_of_the_folder_are_refused(bundle: Path, tmp_path: Path) -> No
     assert (elsewhere / "float32_1x8x8x3.tflite").read_bytes() == b"program" * 100
 
 
+def test_a_planted_link_does_not_lead_writing_out_of_the_folder(bundle: Path, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (bundle / ".cliplab-staged").symlink_to(tmp_path / "elsewhere")
+    save(bundle, card="new")
+    assert read_bundle(bundle).card == "new"
+    assert not list((tmp_path / "elsewhere").iterdir())
+    assert not list(bundle.glob(".*"))
+
+
 def test_a_moved_copied_or_linked_bundle_is_still_whole(bundle: Path, tmp_path: Path) -> None:
     digest = read_bundle(bundle).digest
     shutil.copytree(bundle, tmp_path / "copy")
@@ -344,6 +353,26 @@ def test_a_path_that_cannot_be_a_folder(tmp_path: Path) -> None:
     for path in (tmp_path / "file", tmp_path / "file" / "model"):
         with pytest.raises(StorageError, match=r"could not be written .* is a file, not a folder"):
             save(path)
+
+
+def test_the_card_says_what_a_reader_needs() -> None:
+    config = {
+        "adapter": "adapters.x:NiceAdapter",
+        "task": "single_label",
+        "imgz": 224,
+        "fps": None,
+        "mean": [127.0, 1.5],
+    }
+    labels = ["a|b", "<script>", "two\nlines", *(f"label {i}" for i in range(100))]
+    card = render_card(config, labels, {"f1": 0.91239, "per_class": {"x": {"recall": 1}}, "ok": True, "curve": [1, 2]})
+    assert card.startswith("# NiceAdapter\n\nA video classifier: a clip in, one of 103 labels out.\n")
+    assert "| mean | 127, 1.5 |" in card
+    assert "fps" not in card
+    assert "0. a\\|b\n1. \\<script\\>\n2. two lines\n" in card
+    assert "label 46\n\nand 53 more" in card
+    assert "| f1 | 0.9124 |\n| per\\_class.x.recall | 1 |\n" in card
+    assert "curve" not in card
+    assert "Nothing yet: run `cliplab evaluate`." in render_card(config, labels, {})
 
 
 PREAMBLE = f"""
