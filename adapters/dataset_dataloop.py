@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 from adapters.atomic import write_json_atomic
 from adapters.dataset_folders import VIDEO_SUFFIXES, Media, free_name, place, split_folders, videos
 from adapters.dataset_formats import clips_with_video, parse_json, read_text
-from adapters.dataset_records import SPLITS, Dataset, Example, describe, make_dataset, merge_labels, relative_path
+from adapters.dataset_records import SPLITS, Dataset, describe, make_dataset, merge_labels, relative_path, to_row
 from adapters.errors import DatasetError, MediaError
 
 
@@ -19,8 +20,9 @@ def import_dataloop(path: str | Path, labels: Sequence[str] | None = None) -> Da
 
     Also ``<subset>/items`` and ``<subset>/json`` for the subsets train, validation and test. Annotations of type
     ``class`` count. Their range is metadata.system startTime and endTime in seconds, else frame and endFrame over the
-    item's fps; with neither, or with all of them 0, the whole video. Annotations of one range become one example with
-    several labels; an item with none is an example without label. Items that are no video are passed over.
+    item's fps; with neither, or with all of them 0, the whole video; an end at the item's length is the video's own.
+    Annotations of one range become one example with several labels; an item with none is an example without label.
+    Items that are no video are passed over.
     """
     root = Path(path)
     rows: list[tuple[str, Mapping[str, Any]]] = []
@@ -38,8 +40,9 @@ def import_dataloop(path: str | Path, labels: Sequence[str] | None = None) -> Da
 def export_dataloop(dataset: Dataset, path: str | Path, media: Media = "copy", fps: float | None = None) -> Path:
     """Write items/ and json/ as a Dataloop download has them; ranges as startTime and endTime.
 
-    fps: frames a second, from which frame and endFrame are written too; None takes each video's own, and leaves these
-    keys out for a video that cannot be opened.
+    fps: frames a second, from which frame and endFrame are written too; None takes each video's own. The length of the
+    video stands for an open end, for the platform takes an annotation without one to be a moment. For a video that
+    cannot be opened the keys that are not known are left out.
     Split, group and source travel in metadata.user of each annotation. Each JSON is written atomically.
     """
     root = Path(path)
@@ -53,39 +56,52 @@ def export_dataloop(dataset: Dataset, path: str | Path, media: Media = "copy", f
         place(file, target, media)
         name = target.relative_to(root / "items").as_posix()
         # The suffix stays in the name: a.mp4 and a.mov may lie side by side.
-        write_json_atomic(root / "json" / (name + ".json"), _dataloop_json(name, examples, fps or _probe_fps(file)))
+        rate, length = _probe(file)
+        rows = [to_row(item, dataset.root) for item in examples]
+        write_json_atomic(root / "json" / (name + ".json"), _dataloop_json(name, rows, fps or rate, length))
     return root
 
 
-def _probe_fps(file: Path) -> float | None:
+def _probe(file: Path) -> tuple[float | None, float | None]:
+    """Frames a second and length in seconds, None where not known."""
     from adapters.media import probe
 
     try:
-        return probe(file).fps
+        info = probe(file)
     except (MediaError, OSError):
-        return None
+        return None, None
+    return info.fps, info.duration_seconds
 
 
-def _dataloop_json(name: str, examples: Sequence[Example], fps: float | None) -> dict[str, Any]:
+def _dataloop_json(
+    name: str, rows: Sequence[dict[str, Any]], fps: float | None, length: float | None
+) -> dict[str, Any]:
     annotations = []
-    for item in examples:
-        user = {"split": item.split, "group": item.group, "source": item.source}
-        times = {"startTime": item.start_seconds, "endTime": item.end_seconds}
+    for row in rows:
+        times = {"startTime": row["start_seconds"], "endTime": row["end_seconds"]}
+        if length is not None:
+            times = {"startTime": times["startTime"] or 0.0, "endTime": times["endTime"] or length}
         system: dict[str, Any] = {key: value for key, value in times.items() if value is not None}
         if fps is not None:
-            frames = {"frame": item.start_seconds, "endFrame": item.end_seconds}
+            frames = {"frame": times["startTime"], "endFrame": times["endTime"]}
             system |= {key: round(value * fps) for key, value in frames.items() if value is not None}
-        for label in item.labels:
-            annotations.append({"type": "class", "label": label, "metadata": {"system": system, "user": user}})
-    item = examples[0]
-    metadata: dict[str, Any] = {}
+        labels = [row["label"]] if isinstance(row["label"], str) else row["label"]
+        for label in labels:
+            annotations.append({"type": "class", "label": label, "metadata": {"system": system, "user": _user_of(row)}})
+    metadata: dict[str, Any] = {"system": {}}
     if not annotations:
-        metadata["user"] = {"split": item.split, "group": item.group, "source": item.source}
-    if item.split is not None and all(other.split == item.split for other in examples):
-        metadata["system"] = {"tags": {item.split: True}}
+        metadata["user"] = _user_of(rows[0])
+    if rows[0]["split"] is not None and all(row["split"] == rows[0]["split"] for row in rows):
+        metadata["system"]["tags"] = {rows[0]["split"]: True}
+    if length is not None:
+        metadata["system"]["ffmpeg"] = {"duration": length}
     if fps is not None:
         metadata["fps"] = fps
     return {"filename": "/" + name, "type": "file", "metadata": metadata, "annotations": annotations}
+
+
+def _user_of(row: dict[str, Any]) -> dict[str, Any]:
+    return {key: row[key] for key in ("split", "group", "source")}
 
 
 def _dataloop_items(top: Path) -> list[tuple[Path, str, dict[str, Any]]]:
@@ -140,6 +156,9 @@ def _dataloop_range(entry: dict[str, Any], metadata: dict[str, Any], where: str)
                 "platform and download again, or give startTime and endTime in metadata.system."
             )
         start, end = (_seconds(system.get(key), fps, where) for key in ("frame", "endFrame"))
+    length, fps = _number(_ffmpeg(metadata).get("duration")), _fps(metadata)
+    if length is not None and isinstance(end, (int, float)) and end >= length - 0.5 / (fps or 25):
+        end = None  # to within half a frame the video's own end
     return (None, None) if not end and not start else (start, end)
 
 
@@ -150,13 +169,23 @@ def _seconds(frame: object, fps: float, where: str) -> float | None:
 
 
 def _fps(metadata: dict[str, Any]) -> float | None:
-    rate = metadata.get("fps") or _object(_object(metadata.get("system")).get("ffmpeg")).get("avg_frame_rate")
+    rate = metadata.get("fps") or _ffmpeg(metadata).get("avg_frame_rate")
+    over, _, under = str(rate).partition("/")
+    top, bottom = _number(over), _number(under or 1)
+    return top / bottom if top and bottom else None
+
+
+def _ffmpeg(metadata: dict[str, Any]) -> dict[str, Any]:
+    return _object(_object(metadata.get("system")).get("ffmpeg"))
+
+
+def _number(value: object) -> float | None:
+    """A positive finite number out of a number or its text, else None."""
     try:
-        over, _, under = str(rate).partition("/")
-        fps = float(over) / float(under or 1)
-    except (ValueError, ZeroDivisionError):
+        number = float(str(value))
+    except ValueError:
         return None
-    return fps if fps > 0 else None
+    return number if 0 < number < math.inf else None
 
 
 def _user(metadata: Mapping[str, Any]) -> dict[str, Any]:

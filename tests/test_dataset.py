@@ -301,15 +301,23 @@ def test_bad_dataloop_items_are_named(tmp_path: Path, content: Any, message: str
     assert "a.json" in str(caught.value)
 
 
-def test_dataloop_export_of_a_real_video_names_frames(tmp_path: Path, shared: Path) -> None:
+def test_dataloop_export_of_a_real_video_names_frames_and_ends(tmp_path: Path, shared: Path) -> None:
     clip = shared / "media" / "clips" / "mmaction2_demo_arm_wrestling.mp4"
-    dataset = Dataset((Example(clip, ("ad",), 1.0, 3.0),), ("ad",), clip.parent)
+    items = (Example(clip, ("ad",), 1.0, 3.0), Example(clip, ("content",), 3.0), Example(clip, ("whole",)))
+    dataset = Dataset(items, ("ad", "content", "whole"), clip.parent)
     out = export_dataset(dataset, tmp_path / "out", "dataloop", media="link")
-    content = json.loads((out / "json" / (clip.name + ".json")).read_text())
-    system = content["annotations"][0]["metadata"]["system"]
-    fps = content["metadata"]["fps"]
-    assert system == {"startTime": 1.0, "endTime": 3.0, "frame": round(fps), "endFrame": round(3 * fps)}
     assert (out / "items" / clip.name).resolve() == clip.resolve()
+    text = (out / "json" / (clip.name + ".json")).read_text()
+    assert str(clip.parent) not in text
+    content = json.loads(text)
+    fps, length = content["metadata"]["fps"], content["metadata"]["system"]["ffmpeg"]["duration"]
+    assert length == pytest.approx(10, abs=0.2)
+    system = [entry["metadata"]["system"] for entry in content["annotations"]]
+    assert system[0] == {"startTime": 1.0, "endTime": 3.0, "frame": round(fps), "endFrame": round(3 * fps)}
+    assert system[1] == {"startTime": 3.0, "endTime": length, "frame": round(3 * fps), "endFrame": round(length * fps)}
+    assert (system[2]["startTime"], system[2]["endTime"]) == (0.0, length)
+    again = [(item.labels, item.start_seconds, item.end_seconds) for item in read_dataset(out)]
+    assert again == [(item.labels, item.start_seconds, item.end_seconds) for item in items]
 
 
 # Exports that hold media
