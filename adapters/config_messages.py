@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from jsonschema.exceptions import ValidationError, best_match
+from jsonschema.exceptions import ValidationError
 
 
 def unknown_key(name: str, keys: Iterable[str], adapter: str) -> str:
@@ -19,8 +19,9 @@ def unknown_key(name: str, keys: Iterable[str], adapter: str) -> str:
 def explain(name: str, error: ValidationError) -> str:
     """One sentence: the field, what is allowed, what was received."""
     if error.validator == "oneOf" and error.context:
-        deepest = best_match(error.context)
-        if deepest is not None and deepest.absolute_path and len(deepest.absolute_path) > len(error.absolute_path):
+        # The option that the value came furthest into is the one that was meant.
+        deepest = max(error.context, key=lambda option: len(option.absolute_path))
+        if len(deepest.absolute_path) > len(error.absolute_path):
             error = deepest
     field = name + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error.absolute_path)
     schema = error.schema

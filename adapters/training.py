@@ -17,9 +17,10 @@ import numpy as np
 
 from adapters.base import OnEpochEnd
 from adapters.config import Config
+from adapters.dataset import Example
 from adapters.errors import AdapterError, DatasetError, StorageError
 from adapters.feature_cache import CachedFeatures, View, cached_features, read_view
-from adapters.fitting import Examples, FitResult, FitSettings, Fitter, aggregate_frames
+from adapters.fitting import Examples, FitResult, FitSettings, Fitter, Inputs, aggregate_frames
 from adapters.head import class_scores
 from adapters.native_log import import_keras, import_tensorflow
 from adapters.preprocess import to_model_input
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class _Run:
+class TrainingRun:
     """What the phases of one training share."""
 
     adapter: FrameModelAdapter
@@ -93,12 +94,13 @@ def train_frame_model(
     wanted = adapter.labels if adapter.trained else adapter.config["labels"]
     data = training_data(data_path, adapter.config, wanted)
     features, data = _features(adapter, data)
-    run = _start_run(adapter, data, output_path, on_epoch_end)
-    results = [_fit_head(run, features)]
-    layers = _layers_to_tune(run)
-    if layers and results[0].stopped != "interrupted":
-        results.append(_fine_tune(run, layers))
-    metrics = _metrics(run, features, results)
+    with features.store:
+        run = start_run(adapter, data, output_path, on_epoch_end)
+        results = [_fit_head(run, features)]
+        layers = _layers_to_tune(run)
+        if layers and results[0].stopped != "interrupted":
+            results.append(_fine_tune(run, layers))
+        metrics = _metrics(run, features, results)
     _adopt(run, metrics)
     adapter.save_with(output_path, _curve_files(results))
     shutil.rmtree(run.state_folder, ignore_errors=True)
@@ -151,7 +153,8 @@ def _features(adapter: FrameModelAdapter, data: TrainingData) -> tuple[CachedFea
     return found, TrainingData(data.labels, train, validation, kept)
 
 
-def _examples(run: _Run, which: Sequence[Any], inputs: Any) -> Examples:
+def examples(run: TrainingRun, which: Sequence[Example], inputs: Inputs) -> Examples:
+    """Clips with their targets and weights, for ``Fitter``."""
     return Examples(
         inputs,
         target_array(which, run.data.labels, run.config),
@@ -159,9 +162,10 @@ def _examples(run: _Run, which: Sequence[Any], inputs: Any) -> Examples:
     )
 
 
-def _start_run(
+def start_run(
     adapter: FrameModelAdapter, data: TrainingData, output_path: Path, on_epoch_end: OnEpochEnd | None
-) -> _Run:
+) -> TrainingRun:
+    """The network with its first weights, and the folder for checkpoints beside the output."""
     from adapters.variables import assign
 
     adapter.begin_training(data.labels)
@@ -182,13 +186,13 @@ def _start_run(
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StorageError(f"{folder}: cannot be made ({error.strerror}). Name another output path") from error
-    return _Run(adapter, data, network, folder, key, on_epoch_end)
+    return TrainingRun(adapter, data, network, folder, key, on_epoch_end)
 
 
 # Phases -------------------------------------------------------------------------------------------------------------
 
 
-def _fit_head(run: _Run, features: CachedFeatures) -> FitResult:
+def _fit_head(run: TrainingRun, features: CachedFeatures) -> FitResult:
     """The head alone, on features from the cache."""
     config, views = run.config, run.config["augment_views"]
 
@@ -209,11 +213,11 @@ def _fit_head(run: _Run, features: CachedFeatures) -> FitResult:
         run.settings("head"),
         run.state_folder / "head.safetensors",
     )
-    validation = _examples(run, run.data.validation, validation_inputs) if run.data.validation else None
-    return fitter.fit(_examples(run, run.data.train, train_inputs), validation, run.on_epoch_end)
+    validation = examples(run, run.data.validation, validation_inputs) if run.data.validation else None
+    return fitter.fit(examples(run, run.data.train, train_inputs), validation, run.on_epoch_end)
 
 
-def _layers_to_tune(run: _Run) -> list[Any]:
+def _layers_to_tune(run: TrainingRun) -> list[Any]:
     """The backbone's layers that ``fine_tune_layers`` or ``freeze_layers`` leaves to be trained."""
     layers, last, first = run.network.backbone.layers, run.config["fine_tune_layers"], run.config["freeze_layers"]
     if last is None and first is None:
@@ -225,7 +229,7 @@ def _layers_to_tune(run: _Run) -> list[Any]:
     return list(layers[len(layers) - count :])
 
 
-def _fine_tune(run: _Run, layers: Sequence[Any]) -> FitResult:
+def _fine_tune(run: TrainingRun, layers: Sequence[Any]) -> FitResult:
     config, head, backbone = run.config, run.network.head, run.network.backbone
     for layer in backbone.layers:
         # A frozen batch normalisation also keeps its statistics (tf_keras: trainable=False means inference mode).
@@ -241,18 +245,18 @@ def _fine_tune(run: _Run, layers: Sequence[Any]) -> FitResult:
         run.state_folder / "fine_tune.safetensors",
     )
     validation = (
-        _examples(run, run.data.validation, _frames_of(run, run.data.validation)) if run.data.validation else None
+        examples(run, run.data.validation, frame_inputs(run, run.data.validation)) if run.data.validation else None
     )
-    return fitter.fit(_examples(run, run.data.train, _frames_of(run, run.data.train)), validation, run.on_epoch_end)
+    return fitter.fit(examples(run, run.data.train, frame_inputs(run, run.data.train)), validation, run.on_epoch_end)
 
 
-def _frames_of(run: _Run, examples: Sequence[Any]) -> Any:
-    """Inputs for fine-tuning: preprocessed frames [B, T, H, W, 3], augmented anew in each epoch."""
+def frame_inputs(run: TrainingRun, which: Sequence[Example], *, augmented: bool = True) -> Inputs:
+    """Inputs for fine-tuning: preprocessed frames [B, T, H, W, 3]; training ones augmented anew in each epoch."""
     config, spec = run.config, run.adapter.input_spec
 
     def inputs(rows: Any, epoch: int | None) -> Float32Array:
-        number = 0 if epoch is None else epoch + 1 + config["augment_views"]
-        clips = [read_view(View(examples[row], number), spec, config["augmentation"], config["seed"]) for row in rows]
+        number = 0 if epoch is None or not augmented else epoch + 1 + config["augment_views"]
+        clips = [read_view(View(which[row], number), spec, config["augmentation"], config["seed"]) for row in rows]
         return np.stack([to_model_input(clip, spec, config["mean"], config["scale"]) for clip in clips])
 
     return inputs
@@ -261,7 +265,7 @@ def _frames_of(run: _Run, examples: Sequence[Any]) -> Any:
 # Results ------------------------------------------------------------------------------------------------------------
 
 
-def _metrics(run: _Run, features: CachedFeatures, results: Sequence[FitResult]) -> dict[str, Any]:
+def _metrics(run: TrainingRun, features: CachedFeatures, results: Sequence[FitResult]) -> dict[str, Any]:
     """What travels in metrics.json: the history, and metrics on the validation clips where there are some."""
     history = [vars(log) for result in results for log in result.logs]
     metrics: dict[str, Any] = {"history": history, "clips": run.data.counts, "validation": {}}
@@ -270,11 +274,11 @@ def _metrics(run: _Run, features: CachedFeatures, results: Sequence[FitResult]) 
     from adapters.evaluation import evaluate
 
     tuned = len(results) > 1
-    frames = _frames_of(run, run.data.validation)
+    frames = frame_inputs(run, run.data.validation)
     rows = range(len(run.data.validation))
     outputs = [
         np.asarray(
-            run.forward(frames([row], None), False, through=run.network.backbone)
+            run.forward(frames(np.array([row]), None), False, through=run.network.backbone)
             if tuned
             else run.forward(features.of([View(run.data.validation[row], 0)]), False)
         )[0]
@@ -296,7 +300,7 @@ def _metrics(run: _Run, features: CachedFeatures, results: Sequence[FitResult]) 
     return metrics
 
 
-def _adopt(run: _Run, metrics: dict[str, Any]) -> None:
+def _adopt(run: TrainingRun, metrics: dict[str, Any]) -> None:
     from adapters.variables import variables
 
     calibration = []
