@@ -23,6 +23,8 @@ _MATRICES: dict[int, Matrix] = {
 }  # fmt: skip
 _TRANSFERS: dict[int, Transfer] = {16: "pq", 18: "hlg"}
 _FULL_RANGE = 2
+# Codecs whose monochrome is luma, with footroom and headroom where nothing is said.
+_LIMITED_GRAY = {"h264", "hevc", "vp9", "av1", "mpeg4", "mpeg2video"}
 
 # ITU-R BT.2408: the luminance of SDR white within an HDR signal, and ITU-R BT.2100 HLG's nominal peak and its gamma.
 SDR_WHITE_NITS = 203.0
@@ -53,22 +55,23 @@ class ColorInfo:
         return self.transfer != "sdr" or self.primaries != "bt709"
 
 
-def describe_color(frame: Any, rgb: bool, gray: bool) -> ColorInfo:
+def describe_color(frame: Any, codec: str, rgb: bool, gray: bool) -> ColorInfo:
     """The ColorInfo of an ``av.VideoFrame``; rgb, gray: whether its pixel format has no chroma planes of its own.
 
     Untagged is read as players do: BT.709 matrix from 720 lines or 1280 columns up, else BT.601; limited range, but
-    full for RGB and for the ``yuvj`` formats; SDR; BT.709 primaries.
+    full for RGB, for the ``yuvj`` formats and for the gray of picture codecs; SDR; BT.709 primaries.
     """
     assumed = []
     matrix: Matrix | None = "rgb" if rgb else "gray" if gray else _MATRICES.get(int(frame.colorspace))
     if matrix is None or (matrix == "rgb" and not rgb):
         matrix = "bt709" if frame.height >= 720 or frame.width >= 1280 else "bt601"
         assumed.append("matrix")
-    if rgb or frame.format.name.startswith("yuvj"):
+    untagged_range = int(frame.color_range) == 0
+    if rgb or frame.format.name.startswith("yuvj") or (gray and untagged_range and codec not in _LIMITED_GRAY):
         color_range: Range = "full"
     else:
         color_range = "full" if int(frame.color_range) == _FULL_RANGE else "limited"
-        if int(frame.color_range) == 0:
+        if untagged_range:
             assumed.append("range")
     transfer = _TRANSFERS.get(int(frame.color_trc), "sdr")
     if int(frame.color_primaries) == 9:

@@ -147,6 +147,10 @@ class Video:
             where = "" if seconds is None else f" at {max(seconds - self.info.start_seconds, 0):.2f} s"
             total = max(self.info.frame_count or 0, self._frames_seen + len(failures))
             notes.insert(0, f"{len(failures)} of {total} frames did not decode ({reason}{where})")
+        if self._damage.concealed:
+            count, first = len(self._damage.concealed), min(self._damage.concealed) - self.info.start_seconds
+            what = "1 frame is" if count == 1 else f"{count} frames are"
+            notes.append(f"{what} damaged in part and used as the decoder repaired it, from {max(first, 0):.2f} s")
         return tuple(notes)
 
     def clips(
@@ -321,19 +325,20 @@ def _describe(source: str | Path, decoder: Decoder, first: Decoded, orientation:
     stream, container, frame = decoder.stream, decoder.container, first.frame
     aspect = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio or None
     width, height = display_size(frame, aspect, orientation)
-    color = describe_color(frame, is_rgb(frame), is_gray(frame))
+    codec = stream.codec_context.codec.canonical_name
+    color = describe_color(frame, codec, is_rgb(frame), is_gray(frame))
     if color.matrix in ("ycgco", "ictcp"):
         raise MediaError(f"{source}: its colours are coded as {color.matrix}, which is not read. Convert it to BT.709.")
     rate = stream.average_rate or stream.guessed_rate
-    end = find_end_seconds(decoder)
+    end = find_end_seconds(decoder, first.seconds)
     return VideoInfo(
         path=str(source),
         width=width,
         height=height,
         fps=float(rate) if rate else None,
-        duration_seconds=None if end is None else max(end - first.seconds, decoder.interval),
+        duration_seconds=None if end is None else max(round(end - first.seconds, 9), decoder.interval),
         frame_count=stream.frames or None,
-        codec=stream.codec_context.codec.canonical_name,
+        codec=codec,
         pixel_format=frame.format.name,
         bit_depth=max(component.bits for component in frame.format.components),
         rotation_degrees=orientation.rotation_degrees,

@@ -13,19 +13,26 @@ from av.video.frame import PictureType, VideoFrame
 from av.video.stream import VideoStream
 
 from adapters.errors import MediaError
-from adapters.media_open import choose_stream, open_container, reason_of
+from adapters.media_open import choose_stream, encrypted_message, open_container, reason_of
 
 # A jump costs the refilling of the decoder's pipeline: worth it from about this many frames that need no decoding.
 JUMP_GAIN_FRAMES = 24
 # A demuxer that fails this often in a row has nothing more to give.
 _MAX_READ_ERRORS = 16
+# Timestamps that step back this far belong to another clock (two recordings joined), not to a misordered frame.
+_CLOCK_RESET_SECONDS = 1.0
 
 
 @dataclass
 class Damage:
-    """What was passed over: for each failure the time in seconds (source time; None if unknown) and FFmpeg's reason."""
+    """What was passed over. Times are source seconds.
+
+    failures: when each frame that did not decode was due (None: unknown), and FFmpeg's reason. concealed: when frames
+    were shown in which the decoder filled in what was damaged. notes: anything else, in words.
+    """
 
     failures: dict[float | None, str] = field(default_factory=dict)
+    concealed: set[float] = field(default_factory=set)
     notes: list[str] = field(default_factory=list)
 
 
@@ -64,6 +71,8 @@ class Decoder:
         self.interval = float(1 / rate) if rate else 0.04
         # Containers round timestamps to their tick (Matroska: 1 ms), so a frame may be half a tick late.
         self.slack = min(self._tick / 2, 0.001) + 1e-6
+        names = self.container.format.name.split(",")
+        self._stores_dts_only, self._index_loaded = "avi" in names, "matroska" not in names
         self._begin()
 
     def _begin(self) -> None:
@@ -73,6 +82,8 @@ class Decoder:
         self._errors: list[tuple[float | None, str]] = []  # failures whose frame is not known yet
         self._last: float | None = None  # source time of the last frame that came out
         self._shift = 0.0  # added where timestamps start anew in the middle
+        self._last_stamps: tuple[int | None, int | None] = (None, None)
+        self._backwards_pts = self._backwards_dts = 0
         self._floor: float | None = None  # after a jump: frames before this lean on frames that were not decoded
         self._expect_key = False
         self._read_errors = 0
@@ -116,7 +127,7 @@ class Decoder:
         if packet.size:
             self.packet_count += 1
             if self.packet_count == 1 and packet.has_sidedata("encryption_info"):
-                raise MediaError(f"{self.source}: the video is encrypted. Give a copy without DRM or encryption.")
+                raise MediaError(encrypted_message(self.source))
             if stamp is not None and not packet.is_discard:
                 self._waiting.append(stamp)
         try:
@@ -130,20 +141,47 @@ class Decoder:
             self._accept(frame)
 
     def _accept(self, frame: VideoFrame) -> None:
-        stamp = frame.pts if frame.pts is not None else frame.dts
+        if frame.pts is not None:
+            self._settle(frame.pts)
+        stamp = self._stamp(frame)
         if stamp is None:
             seconds = 0.0 if self._last is None else self._last + self.interval
         else:
-            self._settle(stamp)
-            seconds = stamp * self._tick + self._shift
-            if self._last is not None and seconds <= self._last:
-                self._shift += self._last + self.interval - seconds
-                seconds = self._last + self.interval
+            seconds = self._after_last(stamp * self._tick)
         self._last, self.frame_count = seconds, self.frame_count + 1
         # A packet's own duration where the container has one, else the average interval.
         self.end_seconds = seconds + (frame.duration * self._tick if frame.duration else self.interval)
         if self._floor is None or seconds >= self._floor - self.slack:
             self._queue.append(Decoded(seconds, frame))
+            if frame.is_corrupt:
+                self.damage.concealed.add(seconds)
+
+    def _stamp(self, frame: VideoFrame) -> int | None:
+        """The frame's timestamp in ticks: pts, or dts where the container keeps no pts or the pts run backwards.
+
+        Frames come out in the order of presentation, so of the two the one that runs backwards less often is right.
+        """
+        pts, dts = frame.pts, frame.dts
+        if pts is None or dts is None:
+            return dts if pts is None else pts
+        last_pts, last_dts = self._last_stamps
+        self._backwards_pts += last_pts is not None and pts <= last_pts
+        self._backwards_dts += last_dts is not None and dts <= last_dts
+        self._last_stamps = (pts, dts)
+        if self._stores_dts_only and not self._backwards_dts:
+            return dts
+        return pts if self._backwards_pts <= self._backwards_dts else dts
+
+    def _after_last(self, seconds: float) -> float:
+        """Source time that always grows: a far step back is a clock that starts anew, a small one a wrong timestamp."""
+        last = self._last
+        seconds += self._shift
+        if last is None or seconds > last:
+            return seconds
+        if last - seconds > _CLOCK_RESET_SECONDS:
+            self._shift += last + self.interval - seconds
+            return last + self.interval
+        return last + self.interval / 2
 
     def _settle(self, stamp: int | None) -> None:
         """A frame came out (None: the stream ended): packets due before it gave none; failures are theirs."""
@@ -184,6 +222,10 @@ class Decoder:
 
     def key_seconds(self, seconds: float) -> float | None:
         """Where the last key frame at or before a time is, by the index; None if it says nothing."""
+        if not self._index_loaded:
+            # Matroska reads its cues at the first seek, so the first jump is a guess that the rest profits from.
+            self._index_loaded = True
+            return seconds
         entries = self.stream.index_entries
         place = entries.search_timestamp(int(seconds / self._tick))
         return None if place < 0 else entries[place].timestamp * self._tick

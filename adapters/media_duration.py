@@ -9,18 +9,21 @@ from adapters.media_decode import Decoder
 from adapters.media_open import choose_stream, open_container
 
 # Demuxers whose stream duration is a table's or a count's, not an estimate from the bit rate, nor of another stream.
-_EXACT = {"mov", "avi", "gif", "nut"}
+_EXACT = {"mov", "gif", "nut"}
 
 
-def find_end_seconds(decoder: Decoder) -> float | None:
+def find_end_seconds(decoder: Decoder, first_seconds: float) -> float | None:
     """When the last frame stops being shown, in source seconds; None for a URL that does not say.
 
-    For containers without an exact duration the packets near the end are read, not decoded: from one declared duration
-    onwards where the container has one, else all of them.
+    first_seconds: source time of the first frame. For containers without an exact duration the packets near the end are
+    read, not decoded: from the declared duration onwards where the container has one, else all of them.
     """
     stream, container = decoder.stream, decoder.container
     base = float(stream.time_base or 0)
-    if stream.duration and _EXACT & set(container.format.name.split(",")):
+    names = set(container.format.name.split(","))
+    if stream.duration and "avi" in names:  # a count of frames
+        return first_seconds + stream.duration * base
+    if stream.duration and _EXACT & names:
         return ((stream.start_time or 0) + stream.duration) * base
     if container.name.startswith("file:"):
         try:

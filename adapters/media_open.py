@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,13 @@ _URL = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+://")
 # A URL that the caller allowed may use these FFmpeg protocols and no others.
 _URL_PROTOCOLS = "http,https,httpproxy,tcp,tls,crypto,rtsp,rtp,udp,rtmp,srt"
 _URL_TIMEOUT_SECONDS = (15.0, 30.0)  # to open, to read
-# FFmpeg reads these as video, but they are no video files: lists that name other files, text, single pictures.
+# FFmpeg reads these as video, but they are no video files: lists that lead to other files and addresses, text, single
+# pictures (with every demuxer named *_pipe), and its own generator.
+_REFUSED = {"hls", "concat", "dash", "webm_dash_manifest", "sdp", "imf", "tty", "bintext", "xbin", "adf", "idf"} | {
+    "image2", "image2pipe", "ico", "alias_pix", "brender_pix", "lavfi"
+}  # fmt: skip
+_ENCRYPTED_ENTRIES = (b"encv", b"drmi")  # sample entries of protected video: ISO/IEC 14496-12 and FairPlay
+_INDEX_BYTES = 1 << 20  # an MP4's sample entries stand within this much of its beginning or end
 _LISTS = {"hls", "concat", "dash", "sdp", "imf", "webm_dash_manifest"}
 _TEXT = {"tty", "bintext", "xbin", "adf", "idf"}
 _PICTURES = {"image2", "ico", "image2pipe", "alias_pix", "brender_pix"}
@@ -57,31 +64,25 @@ def open_container(source: str | Path, allow_url: bool = False) -> InputContaine
     """Open a source for reading. Files may not lead FFmpeg to anything but files. Raises MediaError."""
     name = check_source(source, allow_url)
     local = name.startswith("file:")
-    options = {"protocol_whitelist": "file" if local else _URL_PROTOCOLS}
+    options = {"protocol_whitelist": "file" if local else _URL_PROTOCOLS, "format_whitelist": _allowed_formats()}
     timeout = None if local else _URL_TIMEOUT_SECONDS
     try:
         # Some real AVIs carry metadata that is not UTF-8.
-        container = av.open(name, container_options=options, metadata_errors="replace", timeout=timeout)
+        return av.open(name, container_options=options, metadata_errors="replace", timeout=timeout)
     except (av.FFmpegError, OSError, ValueError) as error:
         raise MediaError(f"{source}: {_why_not_opened(source, error)}") from None
-    names = set(container.format.name.split(","))
-    kind = (
-        "a playlist that names other files; give the video itself"
-        if names & _LISTS
-        else "text, not a video; give a video file"
-        if names & _TEXT
-        else "a picture, not a video; give a video file or a GIF"
-        if names & _PICTURES or any(n.endswith("_pipe") for n in names)
-        else None
-    )
-    if kind:
-        container.close()
-        raise MediaError(f"{source}: is {kind}.")
-    return container
+
+
+@cache
+def _allowed_formats() -> str:
+    """Every demuxer of this FFmpeg but the refused ones: a list could lead it, from a file, to anywhere."""
+    return ",".join(sorted(n for n in av.formats_available if n not in _REFUSED and not n.endswith("_pipe")))
 
 
 def _why_not_opened(source: str | Path, error: Exception) -> str:
     reason = reason_of(error)
+    if isinstance(error, av.ArgumentError):  # the demuxer that recognised it is not in the white list
+        return "a playlist, a text or a single picture, not a video. Give a video file or a GIF."
     if isinstance(error, av.InvalidDataError) and os.path.isfile(source):
         with open(source, "rb") as file:
             head = file.read(12)
@@ -123,10 +124,26 @@ def choose_stream(container: InputContainer, source: str | Path, video_stream: i
             raise MediaError(f"{source}: stream {video_stream} is not a video stream of this file. Allowed: {allowed}.")
         chosen = found[0]
     if chosen.codec_context is None:
+        if "mov" in container.format.name.split(",") and _names_sample_entry(source, _ENCRYPTED_ENTRIES):
+            raise MediaError(encrypted_message(source))
         raise MediaError(
             f"{source}: no decoder for the codec of video stream {chosen.index}. Convert the file to H.264 first."
         )
     return chosen
+
+
+def encrypted_message(source: str | Path) -> str:
+    return f"{source}: the video is encrypted. Give a copy without DRM or encryption."
+
+
+def _names_sample_entry(source: str | Path, names: tuple[bytes, ...]) -> bool:
+    if not os.path.isfile(source):
+        return False
+    with open(source, "rb") as file:
+        ends = file.read(_INDEX_BYTES)
+        file.seek(max(0, os.path.getsize(source) - _INDEX_BYTES))
+        ends += file.read()
+    return any(name in ends for name in names)
 
 
 def _size(stream: VideoStream) -> str:
