@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from adapters.base import BaseModelAdapter
 from adapters.config import override
-from adapters.errors import MediaError
+from adapters.errors import ConfigError, MediaError
 from adapters.records import Clip, InputSpec, Prediction, VideoResult
 
 if TYPE_CHECKING:
@@ -87,7 +87,10 @@ def input_spec(
     windows = {"window_seconds": window_seconds, "stride_seconds": stride_seconds}
     given = {key: value for key, value in windows.items() if value is not None}
     override(adapter.config, given, "windows")
-    return adapter.input_spec.with_windows(window_seconds, stride_seconds)
+    try:
+        return adapter.input_spec.with_windows(window_seconds, stride_seconds)
+    except ValueError as error:  # NaN, which JSON Schema has no word for
+        raise ConfigError(f"windows: {error}") from None
 
 
 # The pipeline -------------------------------------------------------------------------------------------------------

@@ -1,0 +1,173 @@
+"""Videos to predictions: order, windows, batches over files, errors set aside, bounded memory, progress."""
+
+from __future__ import annotations
+
+import gc
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny_adapter import TinyAdapter
+from tiny_videos import render_video
+
+from adapters.dataset import Example
+from adapters.errors import ConfigError
+from adapters.inference import predict_examples, predict_videos
+from adapters.media import read_clip
+from adapters.records import Clip, Prediction
+
+ADAPTER = "tiny_adapter:TinyAdapter"
+
+
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    folder = tmp_path_factory.mktemp("videos")
+    kinds = ("warm", "cold", "warm", "cold")
+    return [render_video(folder / f"{i}_{kind}.mp4", kind, i, seconds=2 + i) for i, kind in enumerate(kinds)]
+
+
+def tiny(**keys: object) -> TinyAdapter:
+    return TinyAdapter({"schema_version": 1, "adapter": ADAPTER, **keys})
+
+
+class Recording(TinyAdapter):
+    """The tiny adapter, noting how many clips each call of predict was given."""
+
+    def __init__(self, **keys: object) -> None:
+        super().__init__({"schema_version": 1, "adapter": ADAPTER, **keys})
+        self.sizes: list[int] = []
+
+    def predict(self, batch: Sequence[Clip]) -> list[Prediction]:
+        self.sizes.append(len(batch))
+        return super().predict(batch)
+
+
+def test_each_video_in_order(videos: list[Path]) -> None:
+    results = list(predict_videos(tiny(), videos))
+    assert [item.path for item in results] == [str(path) for path in videos]
+    assert [item.predictions[0].top_k(1)[0].label for item in results] == ["warm", "cold", "warm", "cold"]
+    assert [len(item.predictions) for item in results] == [1] * 4
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 3, 7, 64])
+def test_windows_score_the_same_whatever_the_batch(videos: list[Path], batch_size: int) -> None:
+    adapter = tiny(batch_size=batch_size)
+    for result in predict_videos(adapter, videos, window_seconds=1.0, stride_seconds=0.5):
+        assert result.error is None
+        starts = [item.start for item in result.predictions]
+        assert starts == sorted(starts)
+        assert max(np.diff(starts)) <= 0.5 + 1e-6
+        alone = read_clip(result.path, adapter.input_spec, starts[1], starts[1] + 1.0)
+        np.testing.assert_allclose(result.predictions[1].scores, adapter.predict([alone])[0].scores, atol=1e-6)
+
+
+def test_batches_reach_over_files(videos: list[Path]) -> None:
+    adapter = Recording(batch_size=3)
+    list(predict_videos(adapter, videos))
+    assert adapter.sizes == [3, 1]
+
+
+def test_a_bad_file_is_set_aside(videos: list[Path], tmp_path: Path) -> None:
+    empty, text = tmp_path / "empty.mp4", tmp_path / "text.mp4"
+    empty.write_bytes(b"")
+    text.write_text("this is no video")
+    sources = [empty, videos[0], tmp_path / "missing.mp4", text, videos[1], tmp_path]
+    results = list(predict_videos(tiny(batch_size=4), sources))
+    assert [item.path for item in results] == [str(path) for path in sources]
+    assert [item.error is None for item in results] == [False, True, False, False, True, False]
+    for item in results:
+        assert (item.error is None) != (item.predictions == ())
+    assert "missing.mp4" in str(results[2].error)
+
+
+def test_a_file_that_fails_midway_has_no_predictions(videos: list[Path]) -> None:
+    adapter = tiny(batch_size=2, short_clip="error", sampling="rate", fps=4.0, n_frames=40)
+    results = list(predict_videos(adapter, videos))
+    assert all(item.error and not item.predictions for item in results)
+
+
+def test_what_the_model_raises_is_raised(videos: list[Path]) -> None:
+    class Broken(TinyAdapter):
+        def predict(self, batch: Sequence[Clip]) -> list[Prediction]:
+            raise ZeroDivisionError("the model's own fault")
+
+    with pytest.raises(ZeroDivisionError):
+        list(predict_videos(Broken({"schema_version": 1, "adapter": ADAPTER}), videos))
+
+
+@pytest.mark.parametrize("seconds", [0.0, -1.0, float("nan"), float("inf")])
+def test_windows_that_are_none(videos: list[Path], seconds: float) -> None:
+    with pytest.raises(ConfigError, match="window_seconds"):
+        list(predict_videos(tiny(), videos, window_seconds=seconds))
+
+
+def test_a_stride_needs_a_window(videos: list[Path]) -> None:
+    with pytest.raises(ConfigError, match='"stride_seconds" needs "window_seconds"'):
+        list(predict_videos(tiny(), videos, stride_seconds=1.0))
+
+
+def test_progress_ends_at_the_last_file(videos: list[Path], tmp_path: Path) -> None:
+    calls: list[tuple[str, float, float | None, int, int]] = []
+    sources = [*videos, tmp_path / "missing.mp4"]
+    list(predict_videos(tiny(), sources, window_seconds=1.0, on_progress=lambda *call: calls.append(call)))
+    done = [call[3] for call in calls]
+    assert done == sorted(done)
+    assert done[-1] == len(sources)
+    assert {call[4] for call in calls} == {len(sources)}
+    for _, seconds, length, _, _ in calls:
+        assert seconds >= 0
+        assert length is None or seconds <= length + 1e-6
+
+
+def test_memory_is_bounded_however_long_the_video(tmp_path: Path) -> None:
+    """While a slow model runs, the clips alive are those of its batch, of a queue and in the decoder's hands."""
+    alive: list[int] = []
+
+    class Slow(TinyAdapter):
+        def predict(self, batch: Sequence[Clip]) -> list[Prediction]:
+            time.sleep(0.02)
+            alive.append(sum(isinstance(item, Clip) for item in gc.get_objects()))
+            return super().predict(batch)
+
+    path = render_video(tmp_path / "long.mp4", "warm", 0, seconds=30)
+    adapter = Slow({"schema_version": 1, "adapter": ADAPTER, "batch_size": 2})
+    [result] = predict_videos(adapter, [path], window_seconds=0.5)
+    assert len(result.predictions) == 60
+    assert 2 <= max(alive) <= 8
+
+
+def test_closing_ends_the_decoders(videos: list[Path]) -> None:
+    iterator = predict_videos(tiny(batch_size=1), videos * 3, window_seconds=0.5, stride_seconds=0.1)
+    next(iterator)
+    iterator.close()  # type: ignore[attr-defined]
+    deadline = time.monotonic() + 10
+    while any(thread.name.startswith("decode ") for thread in threading.enumerate()):
+        assert time.monotonic() < deadline, "decoder threads go on after close"
+        time.sleep(0.02)
+
+
+def test_damage_is_a_warning(shared: Path) -> None:
+    [result] = predict_videos(tiny(), [shared / "media" / "odd" / "decord_corrupted.mp4"], window_seconds=0.5)
+    assert result.error is None
+    assert result.predictions
+    assert any("decode" in warning for warning in result.warnings)
+
+
+def test_examples_are_one_prediction_each(videos: list[Path], tmp_path: Path) -> None:
+    examples = [
+        Example(videos[0], ("warm",), 0.5, 1.5),
+        Example(tmp_path / "missing.mp4", ("warm",)),
+        Example(videos[1], ("cold",)),
+    ]
+    adapter = tiny(window_seconds=0.5)
+    first, missing, last = predict_examples(adapter, examples)
+    assert [(p.start, p.end) for p in first.predictions] == [(0.5, 1.5)]
+    assert missing.error is not None
+    assert len(last.predictions) == 1
+    spec = replace(adapter.input_spec, window_seconds=None)
+    expected = adapter.predict([read_clip(videos[0], spec, 0.5, 1.5)])[0].scores
+    np.testing.assert_allclose(first.predictions[0].scores, expected, atol=1e-6)
