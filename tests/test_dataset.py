@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -484,3 +485,22 @@ def test_the_checkout_can_move(tmp_path: Path) -> None:
     write_dataset(make(tmp_path / "one", ("media/a.mp4", "ad"), ("media/b.mp4", "content")), tmp_path / "one")
     shutil.move(tmp_path / "one", tmp_path / "two")
     check(read_dataset(tmp_path / "two"))
+
+
+def test_the_forms_in_the_docs_are_read(tmp_path: Path) -> None:
+    text = (Path(__file__).parent.parent / "docs" / "dataset.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```(jsonl|json|csv)\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    assert [kind for kind, _ in blocks] == ["jsonl", "json", "csv", "json"]
+    found = [read_dataset(write(tmp_path / f"{i}.{kind}", block)) for i, (kind, block) in enumerate(blocks)]
+    assert [dataset.labels for dataset in found] == [
+        ("content", "ad"),
+        ("highlights", "normal"),
+        ("ad", "animated"),
+        ("content", "ad"),
+    ]
+    assert [len(dataset) for dataset in found] == [2, 3, 2, 1]
+
+
+def test_the_docs_name_every_form() -> None:
+    text = (Path(__file__).parent.parent / "docs" / "dataset.md").read_text(encoding="utf-8")
+    assert all(f"`{form}`" in text for form in FORMATS)

@@ -260,3 +260,15 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(StorageError, match="file/out"):
         write_report(example_report(), tmp_path / "file" / "out")
+
+
+def test_the_docs_name_every_gate_and_measure() -> None:
+    text = (Path(__file__).parent.parent / "docs" / "evaluation.md").read_text(encoding="utf-8")
+    assert all(f"`{name}`" in text for name in (*GATES, *(measure for measure, _ in GATES.values())))
+
+
+def test_the_example_in_the_docs_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = (Path(__file__).parent.parent / "docs" / "evaluation.md").read_text(encoding="utf-8")
+    code = text.split("```python\n", 1)[1].split("```", 1)[0].replace('"evaluation/"', repr(str(tmp_path)))
+    exec(code, {})
+    assert capsys.readouterr().out == "precision 0.5 is under min_precision 0.95.\n"
