@@ -13,64 +13,44 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from adapters.media import open_video, read_clip
+from adapters.records import Clip, InputSpec
+
 Row = Mapping[str, Any]
 Float32Array = npt.NDArray[np.float32]
+
+HERE = Path(__file__).parent
 POSITIVE = "ad"
-FRAMES = 8
-_SIDE = (160, 90)
+# Features are those of small frames, so that a video's size does not matter.
+SPEC = InputSpec(height=90, width=160, n_frames=8, aspect="stretch")
+_SIZE = (SPEC.width, SPEC.height)
 
 
 def frame_features(frames: npt.NDArray[np.uint8]) -> Float32Array:
     """uint8 [T, H, W, 3] RGB -> float32 [T, 34]: hue, saturation and value histograms, sharpness, edge density.
 
-    Each histogram sums to 1; sharpness is the logarithm of the variance of the Laplacian; edge density is the
-    share of Canny edge pixels. Frames are reduced to 160x90 first, so that their size does not matter.
+    Each histogram sums to 1 (16, 8 and 8 bins); sharpness is the logarithm of 1 + the variance of the Laplacian; edge
+    density is the share of Canny edge pixels. Frames are brought to 160x90 first.
     """
     features = []
     for frame in frames:
-        small = cv2.resize(frame, _SIDE, interpolation=cv2.INTER_AREA)
+        small = np.asarray(cv2.resize(frame, _SIZE, interpolation=cv2.INTER_AREA), np.uint8)
         hsv = cv2.cvtColor(small, cv2.COLOR_RGB2HSV)
-        parts = [
-            cv2.calcHist([hsv], [channel], None, [bins], [0, top]).ravel() / hsv[..., 0].size
+        histograms = [
+            cv2.calcHist([hsv], [channel], None, [bins], [0, top]).ravel() / (small.size / 3)
             for channel, bins, top in ((0, 16, 180), (1, 8, 256), (2, 8, 256))
         ]
         grey = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
         sharpness = np.log1p(cv2.Laplacian(grey, cv2.CV_64F).var())
-        edges = (cv2.Canny(grey, 80, 160) > 0).mean()
-        features.append(np.concatenate([*parts, [sharpness, edges]]))
+        edges = np.mean(np.asarray(cv2.Canny(grey, 80, 160)) > 0)
+        features.append(np.concatenate([*histograms, [sharpness, edges]]))
     return np.array(features, np.float32)
 
 
-def _clip_features(path: Path, windows: Sequence[tuple[float, float]]) -> Float32Array:
-    """The mean of FRAMES frames' features for each window of a video, float32 [len(windows), 34]."""
-    import av
-
-    times, features = [], []
-    with av.open(str(path)) as container:
-        for frame in container.decode(video=0):
-            times.append(float(frame.time or 0.0))
-            features.append(frame_features(frame.to_ndarray(format="rgb24")[None])[0])
-    taken = np.array(times)
-    rows = []
-    for start, end in windows:
-        moments = start + (np.arange(FRAMES) + 0.5) / FRAMES * (end - start)
-        picks = np.clip(np.searchsorted(taken, moments + 1e-6, side="right") - 1, 0, len(taken) - 1)
-        rows.append(np.mean([features[i] for i in picks], axis=0))
-    return np.array(rows, np.float32)
-
-
-def _rows_features(rows: Sequence[Row], folder: Path) -> Float32Array:
-    if not rows:
-        raise ValueError("rows are empty; give the rows of dataset.jsonl that belong to one split")
-    return np.concatenate(
-        [_clip_features(folder / row["path"], [(row["start_seconds"], row["end_seconds"])]) for row in rows]
-    )
-
-
-def fit(rows: Sequence[Row], folder: Path = Path(__file__).parent) -> Any:
+def fit(rows: Sequence[Row], folder: str | Path = HERE) -> Any:
     """Fit on rows of dataset.jsonl, whose paths are relative to folder; gives a scikit-learn pipeline.
 
-    ValueError when the rows are empty or hold one label only.
+    ValueError when the rows do not hold the label "ad" and another one; MediaError for a file that cannot be read.
     """
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
@@ -79,28 +59,42 @@ def fit(rows: Sequence[Row], folder: Path = Path(__file__).parent) -> Any:
     labels = np.array([row["label"] == POSITIVE for row in rows])
     if len(set(labels.tolist())) != 2:
         found = sorted({str(row["label"]) for row in rows})
-        raise ValueError(f"rows need the label {POSITIVE!r} and another one, got {found}; give a split with both")
+        raise ValueError(
+            f"{len(rows)} rows with the labels {found}; the label {POSITIVE!r} and another one are needed. "
+            'Give the rows of dataset.jsonl whose split is "train".'
+        )
     model = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=1000))
-    return model.fit(_rows_features(rows, folder), labels)
+    return model.fit(_rows_features(rows, Path(folder)), labels)
 
 
-def score_clips(model: Any, rows: Sequence[Row], folder: Path = Path(__file__).parent) -> Float32Array:
-    """Probability of an ad for each row, float32 [N] in 0..1."""
-    return np.asarray(model.predict_proba(_rows_features(rows, folder))[:, 1], np.float32)
+def score_clips(model: Any, rows: Sequence[Row], folder: str | Path = HERE) -> Float32Array:
+    """Probability of an ad for each row, float32 [N] in 0..1. Errors as those of ``fit``."""
+    if not rows:
+        return np.zeros(0, np.float32)
+    return np.asarray(model.predict_proba(_rows_features(rows, Path(folder)))[:, 1], np.float32)
 
 
 def score_windows(
     model: Any, video: str | Path, window_seconds: float = 2.0, stride_seconds: float = 0.5
 ) -> list[tuple[float, float, float]]:
-    """(start, end, probability of an ad) for each whole window of a video, in seconds."""
-    if window_seconds <= 0 or stride_seconds <= 0:
-        raise ValueError(f"window and stride must be above 0 s, got {window_seconds} and {stride_seconds}")
-    import av
+    """(start, end, probability of an ad) for each window of a video, in seconds; the windows are the library's.
 
-    with av.open(str(video)) as container:
-        stream = container.streams.video[0]
-        duration = float(stream.duration * stream.time_base) if stream.duration and stream.time_base else 0.0
-    count = max(1, int((duration - window_seconds) / stride_seconds + 1e-6) + 1)
-    windows = [(i * stride_seconds, min(i * stride_seconds + window_seconds, duration)) for i in range(count)]
-    scores = model.predict_proba(_clip_features(Path(video), windows))[:, 1]
-    return [(start, end, float(score)) for (start, end), score in zip(windows, scores, strict=True)]
+    ValueError for a window or stride that is not above 0, MediaError for a file that cannot be read.
+    """
+    with open_video(video) as opened:
+        clips = [
+            (clip.start, clip.end, _clip_features(clip))
+            for clip in opened.clips(SPEC.with_windows(window_seconds, stride_seconds))
+        ]
+    scores = model.predict_proba(np.array([features for _, _, features in clips]))[:, 1]
+    return [(start, end, float(score)) for (start, end, _), score in zip(clips, scores, strict=True)]
+
+
+def _rows_features(rows: Sequence[Row], folder: Path) -> Float32Array:
+    """float32 [N, 34], the mean over each row's frames."""
+    clips = (read_clip(folder / row["path"], SPEC, row["start_seconds"], row["end_seconds"]) for row in rows)
+    return np.array([_clip_features(clip) for clip in clips], np.float32)
+
+
+def _clip_features(clip: Clip) -> Float32Array:
+    return np.asarray(frame_features(clip.frames).mean(axis=0), np.float32)

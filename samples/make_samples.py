@@ -17,13 +17,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-
 from rendering import cartoons, footage, plan, sound, video
 from rendering.ads import TEMPLATES
 from rendering.drawing import Canvas
 
 HERE = Path(__file__).parent
-CRF_CLIP, CRF_BROADCAST = 22, 21
+CRF_CLIP, CRF_BROADCAST = 23, 22
 
 
 def render_shot(shot: plan.Shot, folder: Path) -> Iterator[Canvas]:

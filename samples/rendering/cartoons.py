@@ -220,11 +220,12 @@ def snow(t: float, rng: Random) -> Canvas:
     box(image, x - 24, 118, x + 24, 154, hat)
     box(image, x - 38, 150, x + 38, 158, hat)
     polygon(image, [(x, 172), (x + 34, 178), (x, 182)], (240, 140, 50))
-    for dx in (-10, 10):
-        ellipse(image, (x + dx, 166), (4, 4), (20, 20, 20))
+    for eye in (-10, 10):
+        ellipse(image, (x + eye, 166), (4, 4), (20, 20, 20))
     for _ in range(70):
-        fx, fy, r = rng.uniform(0, 640), (rng.uniform(0, 380) + t * rng.uniform(50, 110)) % 380 - 10, rng.uniform(2, 5)
-        ellipse(image, (fx + 10 * math.sin(t + fx), fy), (r, r), (255, 255, 255), 0.85)
+        fx, fy = rng.uniform(0, 640), (rng.uniform(0, 380) + t * rng.uniform(50, 110)) % 380 - 10
+        flake = rng.uniform(2, 5)
+        ellipse(image, (fx + 10 * math.sin(t + fx), fy), (flake, flake), (255, 255, 255), 0.85)
     return image
 
 

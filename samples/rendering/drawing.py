@@ -177,7 +177,7 @@ def _text_mask(words: str, font: str, height: int, stretch: float) -> npt.NDArra
     mask = mask[:, used[0] : used[-1] + 1] if len(used) else mask
     ratio = height / capitals
     size = (max(1, round(mask.shape[1] * ratio * stretch)), max(1, round(mask.shape[0] * ratio)))
-    return cv2.resize(mask, size, interpolation=cv2.INTER_AREA).astype(np.float32) / 255
+    return np.asarray(cv2.resize(mask, size, interpolation=cv2.INTER_AREA), np.float32) / np.float32(255)
 
 
 def text(
@@ -213,9 +213,14 @@ def _stamp(image: Canvas, mask: npt.NDArray[np.float32], left: float, top: float
 
 def place(image: Canvas, picture: Canvas, centre: Point, width: float, turn: float = 0.0) -> None:
     """Lay a whole canvas, made `width` wide and turned by degrees, on image."""
-    matrix = cv2.getRotationMatrix2D((WIDTH / 2, HEIGHT / 2), turn, width / WIDTH)
-    matrix[:, 2] += (centre[0] - WIDTH / 2, centre[1] - HEIGHT / 2)
+    matrix = np.asarray(cv2.getRotationMatrix2D((WIDTH / 2, HEIGHT / 2), turn, width / WIDTH))
+    matrix[:, 2] += np.array((centre[0] - WIDTH / 2, centre[1] - HEIGHT / 2))
     size = (WIDTH, HEIGHT)
     moved = cv2.warpAffine(picture, matrix, size, flags=cv2.INTER_AREA)
     mask = cv2.warpAffine(np.ones((HEIGHT, WIDTH), np.float32), matrix, size, flags=cv2.INTER_LINEAR)
-    blend(image, moved, mask)
+    blend(image, np.asarray(moved, np.uint8), np.asarray(mask, np.float32))
+
+
+def mix_canvas(image: Canvas, colour: Colour, share: float) -> Canvas:
+    """The image with a share of one colour laid over it."""
+    return (image * (1 - share) + np.array(colour) * share).round().astype(np.uint8)

@@ -63,7 +63,8 @@ class Take:
 @lru_cache(maxsize=4)
 def _read(path: Path, start: float, end: float) -> tuple[npt.NDArray[np.float64], list[Canvas]]:
     """Times from the shot's start and frames, uint8 [h, w, 3] RGB, of one stretch of a file."""
-    times, frames = [], []
+    times: list[float] = []
+    frames: list[Canvas] = []
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         stream.thread_type = "AUTO"
@@ -73,7 +74,7 @@ def _read(path: Path, start: float, end: float) -> tuple[npt.NDArray[np.float64]
             if frame.time >= end - 1e-6:
                 break
             times.append(frame.time - start)
-            frames.append(frame.to_ndarray(format="rgb24"))
+            frames.append(np.asarray(frame.to_ndarray(format="rgb24"), np.uint8))
     return np.array(times), frames
 
 
@@ -103,9 +104,8 @@ def _crop(frame: Canvas, take: Take, done: float) -> Canvas:
     scale = WIDTH / w
     matrix = np.array([[scale, 0, WIDTH / 2 - x * scale], [0, scale, HEIGHT / 2 - y * scale]])
     if scale < 0.75:  # reduce by area first, else thin lines shimmer
-        small = cv2.resize(frame, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        frame = np.asarray(cv2.resize(frame, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8)
         matrix = np.array([[1, 0, WIDTH / 2 - x * scale], [0, 1, HEIGHT / 2 - y * scale]])
-        frame = small
     out = cv2.warpAffine(frame, matrix, (WIDTH, HEIGHT), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
     return np.ascontiguousarray(out[:, ::-1]) if take.flip else np.asarray(out, np.uint8)
 
@@ -118,4 +118,4 @@ def grade(image: Canvas, name: str) -> Canvas:
     values = image.astype(np.float32)
     grey = (values @ np.array([0.299, 0.587, 0.114], np.float32))[..., None]
     values = (grey + (values - grey) * saturation) * np.array(gain, np.float32)
-    return np.clip((values - 118) * contrast + 118, 0, 255).round().astype(np.uint8)
+    return np.asarray(np.clip((values - 118) * contrast + 118, 0, 255).round(), np.uint8)

@@ -30,7 +30,9 @@ def write(path: Path, frames: Iterable[Canvas], crf: int, sound: npt.NDArray[np.
     with av.open(str(path), "w", options={"movflags": "+faststart"}) as container:
         stream = container.add_stream("libx264", rate=FPS)
         stream.width, stream.height, stream.pix_fmt = WIDTH // 2, HEIGHT // 2, "yuv420p"
-        stream.options = {"crf": str(crf), "preset": "slow", "g": str(3 * FPS), "threads": "1"}
+        stream.codec_context.thread_count = 1
+        x264 = "sync-lookahead=0:lookahead-threads=1"
+        stream.options = {"crf": str(crf), "preset": "slow", "g": str(3 * FPS), "x264-params": x264}
         audio = container.add_stream("aac", rate=SAMPLE_RATE, layout="mono") if sound is not None else None
         if audio is not None:
             audio.bit_rate = 48000
