@@ -9,7 +9,8 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import dataclass
+from typing import IO, Any
 
 from adapters.errors import MissingExtraError
 
@@ -22,31 +23,67 @@ class CapturedLog:
     text = ""
 
 
+@dataclass
+class _Redirect:
+    """Where stderr goes while at least one block is open. ``saved`` is the descriptor to put back."""
+
+    blocks: int = 0
+    saved: int = -1
+    sink: IO[bytes] | None = None
+
+
+_REDIRECT = _Redirect()
+
+
 @contextmanager
 def captured_stderr() -> Iterator[CapturedLog]:
     """Send file descriptor 2 to a temporary file for the length of the block.
 
-    For short native calls only: what other threads print meanwhile is caught too. One block at a time; a second waits.
-    Where the process has no stderr the block simply runs.
+    For native calls only: what other threads print meanwhile is caught too. Blocks may nest, and may overlap between
+    threads: none waits for another, and stderr comes back when the last has ended. Where the process has no stderr the
+    block simply runs.
     """
     log = CapturedLog()
+    start = _open_block()
+    try:
+        yield log
+    finally:
+        if start is not None:
+            log.text = _close_block(start)
+
+
+def _open_block() -> int | None:
+    """Redirect stderr if no other block did; where in the file this block begins, or None without a stderr."""
     with _LOCK:
-        try:
-            saved = os.dup(2)
-        except OSError:
-            yield log
-            return
-        with tempfile.TemporaryFile() as sink:
+        if _REDIRECT.sink is None:
+            try:
+                _REDIRECT.saved = os.dup(2)
+            except OSError:
+                return None
             if sys.stderr is not None:
                 sys.stderr.flush()
-            os.dup2(sink.fileno(), 2)
-            try:
-                yield log
-            finally:
-                os.dup2(saved, 2)
-                os.close(saved)
-                sink.seek(0)
-                log.text = sink.read().decode(errors="replace")
+            # Closed by the last block; unbuffered, since native code writes to it past Python.
+            _REDIRECT.sink = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115
+            os.dup2(_REDIRECT.sink.fileno(), 2)
+        _REDIRECT.blocks += 1
+        return os.fstat(_REDIRECT.sink.fileno()).st_size
+
+
+def _close_block(start: int) -> str:
+    """What was printed since ``start``; the last block puts stderr back."""
+    with _LOCK:
+        sink = _REDIRECT.sink
+        assert sink is not None
+        sink.seek(start)
+        text = sink.read().decode(errors="replace")
+        sink.seek(0, os.SEEK_END)
+        _REDIRECT.blocks -= 1
+        if _REDIRECT.blocks == 0:
+            os.dup2(_REDIRECT.saved, 2)
+            os.close(_REDIRECT.saved)
+            sink.close()
+            _REDIRECT.sink = None
+        return text
 
 
 def import_tensorflow() -> Any:
@@ -54,11 +91,18 @@ def import_tensorflow() -> Any:
 
     Sets TF_CPP_MIN_LOG_LEVEL to 2 (errors only) unless the user has set it. MissingExtraError where it is missing.
     """
-    return _import("tensorflow")
+    if "tensorflow" in sys.modules:
+        return sys.modules["tensorflow"]
+    tensorflow = _import("tensorflow")
+    with captured_stderr():
+        # The first look for a GPU prints an error where there is none. It changes no setting.
+        tensorflow.config.list_physical_devices("GPU")
+    return tensorflow
 
 
 def import_keras() -> Any:
     """The tf_keras module, likewise."""
+    import_tensorflow()
     return _import("tf_keras")
 
 

@@ -141,7 +141,14 @@ class Program:
             with self._lock:
                 grow = self._made < self.num_threads
                 self._made += grow
-            return open_interpreter(self.model_bytes, self.name) if grow else self._idle.get()
+        if not grow:
+            return self._idle.get()
+        try:
+            return open_interpreter(self.model_bytes, self.name)
+        except BaseException:
+            with self._lock:
+                self._made -= 1
+            raise
 
     def _pool(self) -> ThreadPoolExecutor:
         with self._lock:

@@ -124,6 +124,17 @@ def test_calibration_with_nan_is_refused_and_its_own_errors_pass_through() -> No
         to_litert(tiny_model(), (1, *TINY), "int8", broken())
 
 
+def test_calibration_may_come_from_a_program_that_runs_meanwhile() -> None:
+    """A pool that opens its second interpreter in the middle of a conversion must not wait for the conversion's end."""
+
+    def from_a_pool() -> Iterator[np.ndarray]:
+        for seed in range(3):
+            Program(tiny_program(), 2).run(images(64, seed=seed))
+            yield images(1, seed=seed)
+
+    assert Program(to_litert(tiny_model(), (1, *TINY), "int8", from_a_pool()), 1).precision == "int8"
+
+
 @pytest.mark.parametrize("shape", [(), (None, *TINY), (0, *TINY), (1.0, *TINY)])
 def test_a_shape_that_is_not_fixed_is_refused(shape: Any) -> None:
     with pytest.raises(ConversionError, match="one fixed shape"):

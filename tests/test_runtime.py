@@ -239,6 +239,31 @@ def test_native_output_is_held_back_and_stderr_comes_back(capfd: pytest.CaptureF
     assert capfd.readouterr().err == "before after"
 
 
+def test_captures_overlap_without_waiting_for_each_other(capfd: pytest.CaptureFixture[str]) -> None:
+    """As when a calibration generator runs a program while a conversion is under way."""
+    opened, done = threading.Event(), threading.Event()
+
+    def other() -> None:
+        with captured_stderr():
+            opened.set()
+            done.wait(timeout=30)
+
+    with captured_stderr() as outer:
+        os.write(2, b"one ")
+        thread = threading.Thread(target=other)
+        thread.start()
+        assert opened.wait(timeout=30)
+        with captured_stderr() as inner:
+            os.write(2, b"two")
+        assert inner.text == "two"
+    assert outer.text == "one two"
+    os.write(2, b"still held by the other thread")
+    done.set()
+    thread.join(timeout=30)
+    os.write(2, b"back")
+    assert capfd.readouterr().err == "back"
+
+
 # Lite0 ----------------------------------------------------------------------------------------------------------------
 
 
