@@ -113,7 +113,7 @@ def hlg_to_scene(signal: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.floati
 def tone_curve(nits: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.floating[Any]]:
     """The EETF of ITU-R BT.2390 (section 5.4.1): luminance of a 1000 cd/m2 master to that of a 203 cd/m2 display.
 
-    Up to about 94 cd/m2 nothing changes; above, a Hermite spline in PQ rolls off to 203 cd/m2. Both blacks are 0.
+    Up to about 89 cd/m2 nothing changes; above, a Hermite spline in PQ rolls off to 203 cd/m2. Both blacks are 0.
     """
     peak = nits_to_pq(np.array(HDR_PEAK_NITS))
     top = nits_to_pq(np.array(SDR_WHITE_NITS)) / peak

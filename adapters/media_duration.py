@@ -10,13 +10,14 @@ from adapters.media_open import choose_stream, open_container
 
 # Demuxers whose stream duration is a table's or a count's, not an estimate from the bit rate, nor of another stream.
 _EXACT = {"mov", "gif", "nut"}
+_TAIL_SECONDS = 5  # read before the declared end: seeking by time is rough in program and transport streams
 
 
 def find_end_seconds(decoder: Decoder, first_seconds: float) -> float | None:
     """When the last frame stops being shown, in source seconds; None for a URL that does not say.
 
     first_seconds: source time of the first frame. For containers without an exact duration the packets near the end are
-    read, not decoded: from the declared duration onwards where the container has one, else all of them.
+    read, not decoded: from shortly before the declared end where the container has one, else all of them.
     """
     stream, container = decoder.stream, decoder.container
     base = float(stream.time_base or 0)
@@ -43,7 +44,8 @@ def _last_packet_end(decoder: Decoder, near_end: bool) -> float | None:
             if not container.duration:
                 return None
             try:
-                container.seek((container.start_time or 0) + container.duration)
+                end_of_all = (container.start_time or 0) + container.duration
+                container.seek(max(end_of_all - _TAIL_SECONDS * av.time_base, container.start_time or 0))
             except (av.FFmpegError, OSError):
                 return None
         end: float | None = None

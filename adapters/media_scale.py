@@ -20,6 +20,7 @@ _SMALLER = Interpolation.AREA | _EXACT
 _LARGER = Interpolation.BICUBIC | _EXACT
 _SWS_MATRICES = {"bt709": 1, "fcc": 4, "bt601": 5, "smpte240m": 7, "bt2020": 9}  # SWS_CS_* of libswscale
 _LIMITED, _FULL = 1, 2  # AVCOL_RANGE_*
+_WHITE_48 = np.uint16(255 << 8)  # where libswscale puts the white of luma and chroma in rgb48
 _EXPAND_LIMITED = np.clip(np.rint((np.arange(256) - 16.0) * 255 / 219), 0, 255).astype(np.uint8)
 
 
@@ -88,7 +89,11 @@ class Scaler:
 
     def _convert(self, frame: VideoFrame, width: int, height: int) -> UInt8Array:
         if self._color.needs_tone_curve:
-            return to_bt709(self._reformat(frame, width, height, "rgb48le"), self._color)
+            wide = self._reformat(frame, width, height, "rgb48le")
+            if self._color.matrix != "rgb":
+                wide = np.minimum(wide, _WHITE_48)  # to the full 16 bits: x * 257 / 256
+                wide += wide >> 8
+            return to_bt709(wide, self._color)
         picture: UInt8Array = self._reformat(frame, width, height, "rgb24")
         if self._color.matrix == "gray" and self._color.range == "limited":
             return _EXPAND_LIMITED[picture]  # libswscale takes every gray format for full range

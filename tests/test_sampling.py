@@ -1,0 +1,137 @@
+"""Which moments are taken: properties that hold for every range, window and stride."""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from adapters.errors import ConfigError, MediaError
+from adapters.records import InputSpec
+from adapters.sampling import Window, fill_clip, plan_clip, plan_windows, window_seconds
+
+seconds = st.floats(0.05, 30.0)
+counts = st.integers(1, 40)
+NEAR = 1e-5
+
+
+def spread(n_frames: int, window: float | None = None, stride: float | None = None, **more: str) -> InputSpec:
+    return InputSpec(8, 8, n_frames, window_seconds=window, stride_seconds=stride, **more)  # type: ignore[arg-type]
+
+
+def rate(n_frames: int, fps: float, stride: float | None = None, **more: str) -> InputSpec:
+    return InputSpec(8, 8, n_frames, sampling="rate", fps=fps, stride_seconds=stride, **more)  # type: ignore[arg-type]
+
+
+@given(start=st.floats(0, 100), length=seconds, window=seconds, share=st.floats(0.05, 1.0), n_frames=counts)
+def test_windows_leave_no_part_of_the_range_out(
+    start: float, length: float, window: float, share: float, n_frames: int
+) -> None:
+    end = start + length
+    windows = list(plan_windows(spread(n_frames, window, window * share), start, end))
+    assert windows[0].start == start
+    assert windows[-1].end == pytest.approx(end, abs=NEAR)
+    for before, after in pairwise(windows):
+        assert before.start < after.start <= before.end + NEAR  # in order, and without a gap
+    for item in windows:
+        assert start - NEAR <= item.start < item.end <= end + NEAR
+        assert item.end - item.start <= window + NEAR
+
+
+@given(length=seconds, window=seconds, factor=st.floats(0.05, 3.0))
+def test_a_partial_window_is_at_least_half_and_only_the_last_is_partial(
+    length: float, window: float, factor: float
+) -> None:
+    windows = list(plan_windows(spread(4, window, window * factor), 0.0, length))
+    lengths = [item.end - item.start for item in windows]
+    assert all(value == pytest.approx(window, abs=NEAR) for value in lengths[:-1])
+    if length > window + NEAR:
+        assert lengths[-1] >= window / 2 - NEAR
+    else:
+        assert len(windows) == 1
+
+
+@given(start=st.floats(0, 100), length=seconds, n_frames=counts)
+def test_spread_takes_the_centres_of_equal_parts(start: float, length: float, n_frames: int) -> None:
+    times = plan_clip(spread(n_frames), start, start + length).times
+    parts = np.linspace(start, start + length, n_frames + 1)
+    np.testing.assert_allclose(times, (parts[:-1] + parts[1:]) / 2, rtol=0, atol=1e-9)
+
+
+@given(start=st.floats(0, 100), length=seconds, n_frames=counts, fps=st.floats(0.5, 60))
+def test_rate_takes_every_interval_and_stops_at_the_end(start: float, length: float, n_frames: int, fps: float) -> None:
+    window = plan_clip(rate(n_frames, fps), start, start + length)
+    assert window.end == pytest.approx(min(start + length, start + n_frames / fps))
+    np.testing.assert_allclose(np.diff(window.times), 1 / fps, atol=1e-9)
+    assert window.times[0] == start
+    assert len(window.times) == 1 or window.times[-1] < window.end
+    assert len(window.times) == n_frames or window.times[-1] + 1 / fps >= start + length - NEAR
+
+
+def test_windows_of_ten_seconds_by_three_and_two() -> None:
+    spans = [(w.start, w.end) for w in plan_windows(spread(2, 3.0, 2.0), 0.0, 10.0)]
+    # 8-10 is a partial window of more than half.
+    assert spans == [(0, 3), (2, 5), (4, 7), (6, 9), (8, 10)]
+    # A rest of less than half a window: a whole window moved back.
+    assert [(w.start, w.end) for w in plan_windows(spread(2, 3.0), 0.0, 10.0)] == [(0, 3), (3, 6), (6, 9), (7, 10)]
+    # A stride longer than the window leaves gaps on purpose.
+    assert [(w.start, w.end) for w in plan_windows(spread(2, 1.0, 4.0), 0.0, 10.0)] == [(0, 1), (4, 5), (8, 9)]
+
+
+def test_an_hour_of_windows_is_planned_lazily() -> None:
+    windows = plan_windows(spread(16, 2.0, 0.001), 0.0, 1e9)
+    assert next(windows).start == 0.0
+    assert next(windows).start == pytest.approx(0.001)
+
+
+def test_rate_windows_last_n_frames_over_fps_and_another_length_is_refused() -> None:
+    assert window_seconds(rate(16, 5)) == pytest.approx(3.2)
+    with pytest.raises(ConfigError, match=r"window_seconds is 5 .* n_frames / fps = 16 / 5 = 3.2"):
+        list(plan_windows(rate(16, 5).with_windows(5.0, None), 0.0, 20.0))
+    with pytest.raises(ConfigError, match=r"stride_seconds is 1.0 .* no window_seconds"):
+        list(plan_windows(spread(4, None, 1.0), 0.0, 20.0))
+
+
+@given(available=st.integers(1, 12), n_frames=st.integers(1, 30), policy=st.sampled_from(["repeat_last", "wrap"]))
+def test_a_short_rate_window_is_filled_to_n_frames_in_order(available: int, n_frames: int, policy: str) -> None:
+    spec = rate(n_frames, 10, short_clip=policy)
+    window = plan_clip(spec, 0.0, available / 10)
+    indices, times = fill_clip(spec, window, list(window.times), 10, "v")
+    found = len(window.times)
+    assert len(indices) == len(times) == n_frames
+    assert indices[:found] == list(range(found))
+    assert (np.diff(times) >= 0).all()
+    rest = indices[found:]
+    assert rest == ([found - 1] * len(rest) if policy == "repeat_last" else [i % found for i in range(found, n_frames)])
+
+
+def test_short_spread_window_by_policy() -> None:
+    shown = [0.0, 0.0, 0.1, 0.1, 0.2, 0.2]  # three frames at 10 a second, six asked for
+
+    def fill(policy: str) -> tuple[list[int], list[float]]:
+        spec = spread(6, short_clip=policy)
+        indices, times = fill_clip(spec, plan_clip(spec, 0.0, 0.3), shown, 10, "v.mp4")
+        return indices, [round(float(t), 3) for t in times]
+
+    assert fill("repeat_last") == ([0, 1, 2, 3, 4, 5], shown)
+    assert fill("wrap") == ([0, 2, 4, 0, 2, 4], [0.0, 0.1, 0.2, 0.3, 0.4, 0.5])
+    with pytest.raises(MediaError, match=r"v.mp4: 0.00-0.30 s has 3 frames to give and 6 are asked for"):
+        fill("error")
+
+
+def test_a_still_in_a_video_with_enough_frames_is_not_short() -> None:
+    spec = spread(4, short_clip="error")
+    window = Window(0.0, 4.0, np.array([0.5, 1.5, 2.5, 3.5]))
+    indices, _ = fill_clip(spec, window, [0.4, 1.0, 1.0, 3.4], 25, "v")
+    assert indices == [0, 1, 2, 3]
+
+
+def test_unknown_rate_counts_what_was_found() -> None:
+    spec = spread(2, short_clip="error")
+    assert not math.isnan(plan_clip(spec, 0, 1).times[0])
+    with pytest.raises(MediaError, match="1 frames to give and 2"):
+        fill_clip(spec, plan_clip(spec, 0.0, 1.0), [0.0, 0.0], None, "v")
