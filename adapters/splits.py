@@ -75,7 +75,7 @@ def _groups(dataset: Dataset, reassign: bool) -> list[_Group]:
                     "footage that it was trained on. Correct the rows, or split again with reassign."
                 )
             group.split = item.split
-    return sorted(groups.values(), key=lambda group: group.name)
+    return list(groups.values())
 
 
 def _check_enough(label: str, groups: Sequence[_Group], wanted: dict[Split, float]) -> list[Split]:

@@ -268,6 +268,16 @@ def test_a_dataloop_download(tmp_path: Path) -> None:
     assert len(found) == 5
 
 
+@pytest.mark.parametrize(("end", "read"), [(10.0, None), (9.985, None), (9.9, 9.9), (12.0, None)])
+def test_a_dataloop_range_to_the_end_is_the_videos_own_end(tmp_path: Path, end: float, read: float | None) -> None:
+    metadata = {"fps": 25, "system": {"ffmpeg": {"duration": "10.0"}}}
+    item = {"filename": "/a.mp4", "metadata": metadata, "annotations": [annotation("ad", startTime=3, endTime=end)]}
+    touch(tmp_path, "items/a.mp4")
+    write(tmp_path / "json/a.json", item)
+    (found,) = import_dataloop(tmp_path).examples
+    assert (found.start_seconds, found.end_seconds) == (3.0, read)
+
+
 def test_dataloop_subsets_are_splits(tmp_path: Path) -> None:
     for split in ("train", "validation"):
         touch(tmp_path, f"{split}/items/{split}.mp4")

@@ -12,7 +12,21 @@ from hypothesis import strategies as st
 from adapters.dataset import SPLITS, Dataset, Example, export_dataset, read_dataset, write_dataset
 
 # Names that trip parsers: separators, quotes, brackets, spaces, line ends, formulas, other scripts.
-LABELS = ("ad", "content", "a,b;c", 'say "hi"', "[x", " lead", "two\nlines", "$5\t", "広告", "cr\rlf", "=1+1", "#")
+LABELS = (
+    "ad",
+    "content",
+    "a,b;c",
+    'say "hi"',
+    "[x",
+    " lead",
+    "two\nlines",
+    "$5\t",
+    "広告",
+    "cr\rlf",
+    "=1+1",
+    "#",
+    "line\u2028separator",
+)
 NAMES = ("a.mp4", "b c.mp4", "d,e.mov", 'f"g.mkv', "h/i.mp4", "ü/広.webm", "[j].mp4", "k#t=1.mp4", " l .mp4")
 GROUPS = ("", "tape 1", "shot,2", "a.mp4", "[g]")
 seconds = st.floats(0, 1e5, allow_nan=False).map(abs)

@@ -97,6 +97,13 @@ def test_shares_are_near_the_fractions_in_every_class(seed: int, count: int) -> 
             assert abs(clips[name] - share * total) <= 4
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_a_group_of_many_clips_leaves_the_shares_as_asked(seed: int) -> None:
+    groups = [("tape", ["ad"] * 20), *((f"g{i}", ["ad"]) for i in range(80))]
+    clips = Counter(item.split for item in split(dataset(*groups), seed=seed))
+    assert clips == {"train": 70, "validation": 15, "test": 15}
+
+
 def test_three_groups_are_enough_and_fewer_are_named() -> None:
     groups = [(f"ad{i}", ["ad"] * 4) for i in range(3)] + [(f"c{i}", ["content"]) for i in range(9)]
     counts = Counter(item.split for item in split(dataset(*groups)) if item.label == "ad")
@@ -135,7 +142,9 @@ def test_multi_label_and_unlabelled_clips() -> None:
         Example(ROOT / f"{i}.mp4", (("ad",), ("ad", "content"), ("content",), ())[i % 4]) for i in range(40)
     )
     result = split(Dataset(examples, ("ad", "content"), ROOT))
-    assert Counter(item.split for item in result if not item.labels)["train"] >= 5
+    unlabelled = Counter(item.split for item in result if not item.labels)
+    assert set(unlabelled) == set(SPLITS)
+    assert unlabelled["train"] >= 5
     for label in ("ad", "content"):
         assert {item.split for item in result if label in item.labels} == set(SPLITS)
 

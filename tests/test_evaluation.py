@@ -118,6 +118,13 @@ score_arrays = hnp.arrays(
 )
 
 
+def test_calibration_bins_are_of_equal_width() -> None:
+    # 0.601 and 0.66 share the bin from 9/15 to 10/15, 0.67 is in the next; 1.0 is in the last.
+    report = evaluate(binary([0.601, 0.66, 0.67, 1.0]), [1, 0, 0, 1], BINARY, positive_label="ad")
+    assert report.calibration_error == pytest.approx((2 * abs(0.5 - 0.6305) + 0.67 + 0) / 4, rel=1e-5)
+    assert report.curves["reliability"]["clips"] == [2, 1, 1]
+
+
 @settings(max_examples=60, deadline=None)
 @given(score_arrays, st.data())
 def test_every_measure_is_in_range_or_undefined(scores: np.ndarray, data: st.DataObject) -> None:
