@@ -108,9 +108,12 @@ def read_sealed(
         before = write_state(folder)
         try:
             return _read_once(folder, required, optional, verify_all)
-        except BundleError:
+        except (BundleError, OSError) as error:
             after = write_state(folder)
             if seconds is None or (after == before and not after[1]):
+                if isinstance(error, OSError):
+                    advice = "Check the disk and its permissions."
+                    raise BundleError(f"{folder}: cannot be read ({error.strerror}). {advice}") from error
                 raise
         time.sleep(seconds)
     raise AssertionError("unreachable")
@@ -206,7 +209,7 @@ def has_digest(path: Path, sha256: str) -> bool:
     """Whether a file is there and has these contents."""
     try:
         return path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == sha256
-    except OSError:  # moved meanwhile
+    except FileNotFoundError:  # moved meanwhile
         return False
 
 
@@ -242,8 +245,7 @@ def obsolete_names(folder: Path) -> list[str]:
     """Files that an interrupted write had still to remove."""
     try:
         names = json.loads((folder / STAGED / OBSOLETE).read_bytes())
-    except (OSError, ValueError, RecursionError):
+    except (FileNotFoundError, NotADirectoryError, ValueError, RecursionError):
         return []
-    return (
-        [name for name in names if isinstance(name, str) and _NAME.fullmatch(name)] if isinstance(names, list) else []
-    )
+    names = names if isinstance(names, list) else []
+    return [name for name in names if isinstance(name, str) and _NAME.fullmatch(name)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from adapters.card import render_card
 from adapters.errors import BundleError
 from adapters.golden import (
     Golden,
+    PredictFunction,
     check_golden,
     golden_from_bytes,
     golden_to_bytes,
@@ -133,23 +135,35 @@ def test_a_published_stream_model_is_caught_in_every_mistake(shared: Path) -> No
     assert check_golden(golden_from_bytes(golden_to_bytes(golden)), predict, "float32") == 0.0
 
 
-def test_a_variant_is_chosen_to_which_the_model_answers() -> None:
-    """A model whose scores are saturated for some clips still gets one that it is awake on."""
+def colour_model(brightness_counts: bool) -> PredictFunction:
+    """A saturated model: only clips much redder than blue move its scores."""
 
-    def predict(clips: list[Clip]) -> list[Prediction]:
+    def predict(clips: Sequence[Clip]) -> list[Prediction]:
         out = []
         for clip in clips:
             red, _, blue = clip.frames.mean(axis=(0, 1, 2)) / 255
-            score = float(np.clip((blue - red) * 4, 0, 1))
-            out.append(Prediction(np.array([1 - score, score], np.float32), ("red", "blue"), clip.start, clip.end))
+            score = float(
+                np.clip((red - blue - 0.1) * 4, 0, 1) * (clip.frames.mean() / 255 if brightness_counts else 1)
+            )
+            out.append(Prediction(np.array([1 - score, score], np.float32), ("other", "red"), clip.start, clip.end))
         return out
 
+    return predict
+
+
+def test_a_variant_is_chosen_to_which_the_model_answers() -> None:
+    predict = colour_model(brightness_counts=True)
     golden = make_golden(SPEC, predict)
-    assert golden.variant is not None
-    assert golden.sensitivity["swapped channels"] > 0.1
-    assert golden.sensitivity["reversed time"] == 0.0
-    assert golden.blind_to("float32") == ("a shifted mean",)  # and the order of frames is nothing to this model
-    assert "cannot tell: a shifted mean." in render_card({}, golden.labels, {}, golden)
+    assert golden.blind_to("float32") == ()  # and the order of frames is nothing to this model
+    assert golden.sensitivity["reversed time"] < 1e-6
+    asleep = make_golden(SPEC, predict, clip=render_clip(SPEC, 5))
+    assert asleep.blind_to("float32") == ("swapped channels", "a shifted mean")
+
+
+def test_what_the_clip_cannot_tell_is_said() -> None:
+    golden = make_golden(SPEC, colour_model(brightness_counts=False))
+    assert "a shifted mean" in golden.blind_to("float32")
+    assert "cannot tell: " in render_card({}, golden.labels, {}, golden)
 
 
 def test_a_given_clip_is_kept_as_it_is() -> None:
