@@ -23,7 +23,7 @@ from adapters.dataset_records import (
 from adapters.errors import DatasetError
 
 Media = Literal["copy", "link"]
-_EXTENSIONS = "3g2 3gp asf avi flv gif m2ts m4v mkv mov mp4 mpeg mpg mts mxf ogv ts vob webm wmv"
+_EXTENSIONS = "3g2 3gp asf avi f4v flv gif m2ts m2v m4v mkv mov mp4 mpeg mpg mts mxf ogv qt ts vob webm wmv y4m"
 VIDEO_SUFFIXES = frozenset(f".{name}" for name in _EXTENSIONS.split())
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -163,6 +165,27 @@ def test_mistakes_name_the_clips_the_surest_first() -> None:
     assert (report.mistakes[0].start, report.mistakes[0].end) == (3.0, 7.0)
     short = example_report(paths=["a.mp4"] * 8, worst=1)
     assert (len(short.mistakes), short.mistake_count, short.mistakes[0].start) == (1, 2, None)
+
+
+# Packages
+
+
+@pytest.mark.parametrize(("package", "named"), [("sklearn", "scikit-learn"), ("matplotlib", "matplotlib")])
+def test_a_missing_package_is_named_with_the_command_that_installs_it(package: str, named: str, tmp_path: Path) -> None:
+    code = (
+        "import sys; import numpy as np\n"
+        "from adapters import evaluation, plots, segments, dataset\n"
+        "assert not {'sklearn', 'matplotlib', 'tensorflow'} & set(sys.modules), 'imported before it is needed'\n"
+        f"sys.modules[{package!r}] = None\n"
+        "scores = np.eye(2, dtype=np.float32)\n"
+        "try: evaluation.write_report(evaluation.evaluate(scores, [0, 1], ['a', 'b']), sys.argv[1])\n"
+        "except Exception as error: print(type(error).__name__, error)\n"
+    )
+    root = Path(__file__).parent.parent
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], cwd=root, capture_output=True, text=True)
+    assert done.stdout.startswith(f"MissingExtraError {named} is not installed"), done.stderr
+    assert "pip install 'cliplab[train]'" in done.stdout
+    assert list(tmp_path.iterdir()) == []
 
 
 # Input that does not fit
