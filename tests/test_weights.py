@@ -218,6 +218,12 @@ def test_messages_say_what_was_found_and_what_to_do(tmp_path: Path) -> None:
         read_state_dict(tmp_path / "none.pth")
     with pytest.raises(WeightsError, match="dict of tensors"):
         read_state_dict(legacy_file(pickle.dumps([1, 2], 2), {}))
+    with pytest.raises(WeightsError, match="bytes follow the last storage"):
+        read_state_dict(torch_file(SMALL, legacy=True) + b"more")
+    with pytest.raises(WeightsError, match=r"it names '(posix|nt)\.system', which is not allowed"):
+        read_state_dict(legacy_file(pickle.dumps({"w": Evil(tmp_path)}, 2), {}))
+    with pytest.raises(WeightsError, match="uses the pickle instruction FRAME"):
+        read_state_dict(legacy_file(pickle.dumps({"w": Evil(tmp_path)}, 4), {}))
 
 
 # The installed package ------------------------------------------------------------------------------------------------
