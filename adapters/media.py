@@ -110,6 +110,7 @@ class Video:
         self._damage = Damage()
         self._frames_seen = 0
         self._passes: list[Decoder] = []
+        self._closed = False
         decoder = Decoder(source, video_stream, allow_url, self._damage)
         try:
             self._first: Decoded | None = decoder.read()
@@ -131,10 +132,10 @@ class Video:
         self.close()
 
     def close(self) -> None:
-        """Close the file. Passes that are under way end with an error."""
+        """Close the file. Passes that are under way, and later ones, raise MediaError."""
         for decoder in [*self._passes, *([self._primed] if self._primed else [])]:
             decoder.close()
-        self._passes, self._primed, self._first = [], None, None
+        self._passes, self._primed, self._first, self._closed = [], None, None, True
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -199,6 +200,8 @@ class Video:
     # -- passes ------------------------------------------------------------------------------------------------------
 
     def _begin_pass(self) -> tuple[Decoder, Cursor]:
+        if self._closed:
+            raise MediaError(f"{self._source}: this video is closed. Open it again.")
         if self._primed is not None:
             decoder, first = self._primed, self._first
             self._primed = self._first = None

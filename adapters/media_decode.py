@@ -72,6 +72,7 @@ class Decoder:
         # Containers round timestamps to their tick (Matroska: 1 ms), so a frame may be half a tick late.
         self.slack = min(self._tick / 2, 0.001) + 1e-6
         names = self.container.format.name.split(",")
+        self.closed = False
         self._stores_dts_only, self._index_loaded = "avi" in names, "matroska" not in names
         self._begin()
 
@@ -91,6 +92,7 @@ class Decoder:
         self.end_seconds: float | None = None  # when the last frame stops being shown; known at the end of a pass
 
     def close(self) -> None:
+        self.closed = True
         self._packets = None
         self._queue.clear()
         self.container.close()
@@ -98,7 +100,9 @@ class Decoder:
     # -- reading -----------------------------------------------------------------------------------------------------
 
     def read(self) -> Decoded | None:
-        """The next frame, or None at the end of the stream."""
+        """The next frame, or None at the end of the stream. Raises MediaError once closed."""
+        if self.closed:
+            raise MediaError(f"{self.source}: was closed while it was being read. Keep the video open until the end.")
         while not self._queue:
             packet = self._next_packet()
             if packet is None:

@@ -36,7 +36,7 @@ class Orientation:
     def rotation_degrees(self) -> int:
         """Clockwise turn to show it, 0, 90, 180 or 270 (mirrored pictures: left-right first)."""
         if self.transpose:
-            return 90 if self.flip_x != self.mirrored else 270
+            return 90 if self.flip_x else 270
         return 180 if self.flip_y else 0
 
     @property
