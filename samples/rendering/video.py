@@ -25,7 +25,7 @@ def finish(image: Canvas) -> Canvas:
 def write(path: Path, frames: Iterable[Canvas], crf: int, sound: npt.NDArray[np.float32] | None = None) -> None:
     """Write finished frames at FPS as H.264, with mono sound float32 [samples] in -1..1 at SAMPLE_RATE as AAC.
 
-    One thread and no bit rate target, so that the same frames give the same file with the same encoder.
+    The encoder works on one thread; even so, x264 may spend a few bytes otherwise from run to run on the same frames.
     """
     with av.open(str(path), "w", options={"movflags": "+faststart"}) as container:
         stream = container.add_stream("libx264", rate=FPS)
