@@ -217,6 +217,26 @@ print([name for name in sys.modules if name.split(".")[0] in ("tensorflow", "tf_
     assert done.stderr == ""
 
 
+def test_without_tensorflow_the_message_has_the_pip_command() -> None:
+    code = """
+import sys
+class NotInstalled:
+    def find_spec(self, name, *others):
+        if name in ("tensorflow", "tf_keras"):
+            raise ModuleNotFoundError(name=name)
+sys.meta_path.insert(0, NotInstalled())
+from adapters.errors import MissingExtraError
+from adapters.native_log import import_keras
+try:
+    import_keras()
+except MissingExtraError as error:
+    print(error)
+"""
+    done = run_python(code).stdout
+    assert done.startswith("tensorflow is not installed")
+    assert "pip install 'cliplab[train]'" in done
+
+
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system has no processor affinity")
 def test_all_cores_means_those_that_the_process_may_use() -> None:
     code = """
