@@ -167,7 +167,7 @@ settings_in = st.fixed_dictionaries(
 )
 
 
-@settings(deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(any_windows(), st.floats(0, 1), settings_in)
 def test_segments_are_sorted_disjoint_in_range_and_long_enough(
     items: list[Prediction], threshold: float, options: dict[str, float]
@@ -181,7 +181,7 @@ def test_segments_are_sorted_disjoint_in_range_and_long_enough(
         assert 0 <= item.score <= 1
 
 
-@settings(deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(any_windows(), st.floats(0, 1), st.floats(0, 1), settings_in)
 def test_a_higher_threshold_covers_no_new_moment(
     items: list[Prediction], one: float, other: float, options: dict[str, float]
@@ -192,7 +192,7 @@ def test_a_higher_threshold_covers_no_new_moment(
         assert any(wide.start <= item.start and item.end <= wide.end for wide in low)
 
 
-@settings(deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(any_windows())
 def test_a_timeline_stays_within_the_scores(items: list[Prediction]) -> None:
     times, scores = timeline(items, "ad")
