@@ -9,59 +9,22 @@ from __future__ import annotations
 import heapq
 import math
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 
-from adapters.color import ColorInfo, describe_color
 from adapters.errors import MediaError
 from adapters.media_decode import Cursor, Damage, Decoded, Decoder
-from adapters.media_duration import find_end_seconds
-from adapters.media_open import video_streams
-from adapters.media_scale import Orientation, Scaler, display_size, is_gray, is_rgb, orientation_of
+from adapters.media_info import VideoInfo, describe_video, nothing_decoded
+from adapters.media_scale import Scaler, orientation_of
 from adapters.preprocess import decode_size
 from adapters.records import Aspect, Clip, InputSpec, UInt8Array
 from adapters.sampling import EPSILON_SECONDS, Window, fill_clip, plan_clip, plan_windows
 
 # A stream that ends this much before its declared end was cut short; less is how muxers round.
 _EARLY_END_SECONDS = 0.5
-
-
-@dataclass(frozen=True)
-class VideoInfo:
-    """What is known of one video stream.
-
-    width, height: pixels as shown: square, upright. fps: average frames a second, or None. duration_seconds: from the
-    first frame until the last is no longer shown, or None. frame_count: as the file declares it, or None; edit lists
-    may hide some of them. rotation_degrees: clockwise turn that was applied, after mirroring left-right if mirrored.
-    sample_aspect_ratio: width of a stored pixel over its height. start_seconds: source time of the first frame.
-    video_stream: its index in the container; video_streams: how many there are, cover art not counted.
-    """
-
-    path: str
-    width: int
-    height: int
-    fps: float | None
-    duration_seconds: float | None
-    frame_count: int | None
-    codec: str
-    pixel_format: str
-    bit_depth: int
-    rotation_degrees: int
-    mirrored: bool
-    sample_aspect_ratio: float
-    color: ColorInfo
-    start_seconds: float
-    has_audio: bool
-    video_stream: int
-    video_streams: int
-
-    def to_json(self) -> dict[str, Any]:
-        """A JSON object of the same names."""
-        return asdict(self)
 
 
 def probe(source: str | Path, video_stream: int | None = None, *, allow_url: bool = False) -> VideoInfo:
@@ -115,9 +78,9 @@ class Video:
         try:
             self._first: Decoded | None = decoder.read()
             if self._first is None:
-                raise MediaError(_nothing_decoded(source, decoder))
+                raise MediaError(nothing_decoded(source, decoder))
             self._orientation = orientation_of(self._first.frame)
-            self.info = _describe(source, decoder, self._first, self._orientation)
+            self.info = describe_video(source, decoder, self._first, self._orientation)
         except BaseException:
             decoder.close()
             raise
@@ -322,49 +285,6 @@ def _schedule(windows: Iterator[Window]) -> Iterator[tuple[float, int, Window]]:
         yield moment, owner, window
         if place + 1 < len(window.times):
             heapq.heappush(heap, (float(window.times[place + 1]), owner, place + 1, window))
-
-
-def _describe(source: str | Path, decoder: Decoder, first: Decoded, orientation: Orientation) -> VideoInfo:
-    stream, container, frame = decoder.stream, decoder.container, first.frame
-    aspect = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio or None
-    width, height = display_size(frame, aspect, orientation)
-    codec = stream.codec_context.codec.canonical_name
-    color = describe_color(frame, codec, is_rgb(frame), is_gray(frame))
-    if color.matrix in ("ycgco", "ictcp"):
-        raise MediaError(f"{source}: its colours are coded as {color.matrix}, which is not read. Convert it to BT.709.")
-    rate = stream.average_rate or stream.guessed_rate
-    end = find_end_seconds(decoder, first.seconds)
-    return VideoInfo(
-        path=str(source),
-        width=width,
-        height=height,
-        fps=float(rate) if rate else None,
-        duration_seconds=None if end is None else max(round(end - first.seconds, 9), decoder.interval),
-        frame_count=stream.frames or None,
-        codec=codec,
-        pixel_format=frame.format.name,
-        bit_depth=max(component.bits for component in frame.format.components),
-        rotation_degrees=orientation.rotation_degrees,
-        mirrored=orientation.mirrored,
-        sample_aspect_ratio=float(aspect) if aspect else 1.0,
-        color=color,
-        start_seconds=first.seconds,
-        has_audio=bool(container.streams.audio),
-        video_stream=stream.index,
-        video_streams=len(video_streams(container)),
-    )
-
-
-def _nothing_decoded(source: str | Path, decoder: Decoder) -> str:
-    declared = decoder.stream.frames
-    what = f"{declared} frames are declared and none can be decoded" if declared else "there is no frame in it"
-    failures = sorted(decoder.damage.failures.items(), key=lambda item: item[0] or 0.0)
-    if failures:
-        seconds, reason = failures[0]
-        where = "" if seconds is None else f" at {max(seconds, 0):.2f} s"
-        what = what if declared else f"none of {decoder.packet_count} frames can be decoded"
-        return f"{source}: {what} ({reason}{where}). Copy it again or convert it from its source."
-    return f"{source}: {what}. Give a video with at least one frame."
 
 
 __all__ = ["Video", "VideoInfo", "open_video", "probe", "read_clip"]
