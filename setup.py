@@ -1,10 +1,13 @@
 """Packaging of cliplab: three packages, the ready configs, and extras for what is heavy."""
 
+import re
 from pathlib import Path
 
 from setuptools import find_packages, setup
 
 HERE = Path(__file__).parent
+# Read as text: importing the package would need what is to be installed.
+VERSION = re.search(r'__version__ = "(.+)"', (HERE / "cliplab/__init__.py").read_text(encoding="utf-8")).group(1)
 
 CORE = [
     "numpy>=2.0",
@@ -14,7 +17,7 @@ CORE = [
     "jsonschema>=4.20",
     "pyyaml>=6.0",
     "safetensors>=0.4.5",
-    "typer>=0.15",
+    "typer>=0.20",
     "rich>=13.0",
 ]
 TRAIN = [
@@ -25,26 +28,31 @@ TRAIN = [
     "matplotlib>=3.9",
 ]
 DEV = [
+    "setuptools>=77",
+    "wheel",
     "pytest>=8",
     "hypothesis>=6.100",
     "ruff>=0.8",
     "mypy>=1.13",
     "pre-commit>=4",
-    "build>=1.2",
     "types-PyYAML",
     "types-jsonschema",
 ]
 
+PACKAGES = ("adapters", "movinet_adapter", "cliplab", "configs")
+DATA = ["*.json", "*/*.json", "*.txt", "*/*.txt", "py.typed"]
+
 setup(
     name="cliplab",
-    version="0.1.0",
+    version=VERSION,
     description="Pluggable video-model adapters with one contract, and the lab around them",
     long_description=(HERE / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
+    license_files=["LICENSE"],
     python_requires=">=3.11",
-    packages=find_packages(include=["adapters", "adapters.*", "cliplab", "cliplab.*", "configs"]),
-    package_data={"adapters": ["*.json", "*/*.json", "*.txt", "*/*.txt", "py.typed"], "configs": ["*.json"]},
+    packages=find_packages(include=[f"{name}{rest}" for name in PACKAGES for rest in ("", ".*")]),
+    package_data={name: DATA for name in PACKAGES},
     install_requires=CORE,
     extras_require={"train": TRAIN, "dev": DEV, "all": TRAIN},
     entry_points={"console_scripts": ["cliplab=cliplab.cli:main"]},

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from cliplab import commands_data, commands_model
+from cliplab import __version__, commands_data, commands_model
 
 app = typer.Typer(
     name="cliplab",
@@ -23,9 +23,7 @@ app = typer.Typer(
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        from importlib.metadata import version
-
-        typer.echo(f"cliplab {version('cliplab')}")
+        typer.echo(f"cliplab {__version__}")
         raise typer.Exit
 
 
