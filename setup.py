@@ -52,7 +52,7 @@ setup(
     license_files=["LICENSE"],
     python_requires=">=3.11",
     packages=find_packages(include=[f"{name}{rest}" for name in PACKAGES for rest in ("", ".*")]),
-    package_data={name: DATA for name in PACKAGES},
+    package_data=dict.fromkeys(PACKAGES, DATA),
     install_requires=CORE,
     extras_require={"train": TRAIN, "dev": DEV, "all": TRAIN},
     entry_points={"console_scripts": ["cliplab=cliplab.cli:main"]},
