@@ -71,9 +71,10 @@ def _activation(name: str) -> Any:
 
 def _dropout_layer(rate: float, step: Any, index: int) -> Any:
     """Dropout as a pure function of (seed, step, place): Keras' own keeps hidden state that cannot be resumed."""
-    tf, keras = import_tensorflow(), import_keras()
+    tf: Any = import_tensorflow()
+    keras: Any = import_keras()
 
-    class SeededDropout(keras.layers.Layer):  # type: ignore[misc] # tf_keras has no types
+    class SeededDropout(keras.layers.Layer):  # type: ignore[misc,name-defined] # tf_keras has no types
         def call(self, value: Any, training: bool | None = None) -> Any:
             if not training:
                 return value

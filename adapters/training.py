@@ -1,4 +1,4 @@
-"""Training a frame model: features from the cache, a head in seconds, then the last layers if asked for."""
+"""Training a model: features from the cache, a head in seconds, then the last layers if asked for."""
 
 from __future__ import annotations
 
@@ -18,28 +18,27 @@ import numpy as np
 from adapters.base import OnEpochEnd
 from adapters.config import Config
 from adapters.dataset import Example
-from adapters.errors import AdapterError, DatasetError, StorageError
+from adapters.errors import ConfigError, DatasetError, StorageError
 from adapters.feature_cache import CachedFeatures, View, cached_features, read_view
 from adapters.fitting import Examples, FitResult, FitSettings, Fitter, Inputs, aggregate_frames
 from adapters.head import class_scores
 from adapters.native_log import import_keras, import_tensorflow
-from adapters.preprocess import to_model_input
 from adapters.records import EpochLog, Float32Array, TrainReport
 from adapters.training_data import TrainingData, clip_weights, label_matrix, target_array, training_data
 from adapters.weights import cache_dir
 
 if TYPE_CHECKING:
-    from adapters.frame_adapter import FrameModelAdapter
-    from adapters.frame_network import FrameNetwork
+    from adapters.model_adapter import ModelAdapter
+    from adapters.network import Backbone, Network
 
 
 @dataclass
 class TrainingRun:
     """What the phases of one training share."""
 
-    adapter: FrameModelAdapter
+    adapter: ModelAdapter
     data: TrainingData
-    network: FrameNetwork
+    network: Network
     state_folder: Path
     key: str
     on_epoch_end: OnEpochEnd | None
@@ -62,26 +61,20 @@ class TrainingRun:
             train_batch_norm=config["train_batch_norm"],
         )
 
-    def forward(self, inputs: Any, training: bool, *, through: Any = None) -> Any:
-        """Features [B, T, D], or frames where there is a backbone to go through, to clip scores [B, units]."""
+    def forward(self, inputs: Any, training: bool, *, through: Backbone | None = None) -> Any:
+        """Features [B, items, D], or items [B, items, ...] to send through a backbone, to clip scores [B, units]."""
         tf = import_tensorflow()
-        frames = inputs.shape[1]
+        items = inputs.shape[1]
+        flat = tf.reshape(inputs, [-1, *inputs.shape[2:]])
         if through is not None:
-            flat = tf.reshape(inputs, [-1, *inputs.shape[2:]])
-            inputs = tf.reshape(
-                through(flat, training=training and self.config["train_batch_norm"]), [-1, frames, self.features]
-            )
-        scores = self.network.head(tf.reshape(inputs, [-1, self.features]), training=training)
-        scores = tf.reshape(scores, [-1, frames, scores.shape[-1]])
-        return aggregate_frames(scores, self.config["aggregation"], self.config["top_fraction"])
-
-    @property
-    def features(self) -> int:
-        return int(self.network.backbone.output_shape[-1])
+            flat = through(flat, training=training and self.config["train_batch_norm"])
+        scores = self.network.head(flat, training=training)
+        scores = tf.reshape(scores, [-1, items, scores.shape[-1]])
+        return aggregate_frames(scores, self.config.get("aggregation", "mean"), self.config.get("top_fraction", 1.0))
 
 
-def train_frame_model(
-    adapter: FrameModelAdapter, data_path: Path, output_path: Path, on_epoch_end: OnEpochEnd | None = None
+def train_model(
+    adapter: ModelAdapter, data_path: Path, output_path: Path, on_epoch_end: OnEpochEnd | None = None
 ) -> TrainReport:
     """Train, adopt the best weights, and write the bundle to output_path. See ``BaseModelAdapter.train``.
 
@@ -122,7 +115,7 @@ def train_frame_model(
 # Features and data --------------------------------------------------------------------------------------------------
 
 
-def _features(adapter: FrameModelAdapter, data: TrainingData) -> tuple[CachedFeatures, TrainingData]:
+def _features(adapter: ModelAdapter, data: TrainingData) -> tuple[CachedFeatures, TrainingData]:
     """Cached features of every view; clips that cannot be read are left out of the data."""
     config = adapter.config
     views = [View(example, n) for example in data.train for n in range(config["augment_views"] + 1)]
@@ -134,8 +127,8 @@ def _features(adapter: FrameModelAdapter, data: TrainingData) -> tuple[CachedFea
         views,
         config["augmentation"],
         config["seed"],
-        adapter.frame_features,
-        (config["n_frames"], adapter.feature_program().output_shapes["features"][-1]),
+        adapter.backbone_features,
+        (adapter.items_per_clip, adapter.feature_program().output_shapes["features"][-1]),
         adapter.on_progress,
     )
     complete = {view.example for view in found.keys} - {view.example for view in views if view not in found.keys}
@@ -163,14 +156,14 @@ def examples(run: TrainingRun, which: Sequence[Example], inputs: Inputs) -> Exam
 
 
 def start_run(
-    adapter: FrameModelAdapter, data: TrainingData, output_path: Path, on_epoch_end: OnEpochEnd | None
+    adapter: ModelAdapter, data: TrainingData, output_path: Path, on_epoch_end: OnEpochEnd | None
 ) -> TrainingRun:
     """The network with its first weights, and the folder for checkpoints beside the output."""
     from adapters.variables import assign
 
     adapter.begin_training(data.labels)
     network = adapter.build_network()
-    assign(network.model, adapter.variables())
+    assign(network, adapter.variables())
     key = hashlib.sha256(
         json.dumps(
             [
@@ -217,47 +210,45 @@ def _fit_head(run: TrainingRun, features: CachedFeatures) -> FitResult:
     return fitter.fit(examples(run, run.data.train, train_inputs), validation, run.on_epoch_end)
 
 
-def _layers_to_tune(run: TrainingRun) -> list[Any]:
-    """The backbone's layers that ``fine_tune_layers`` or ``freeze_layers`` leaves to be trained."""
-    layers, last, first = run.network.backbone.layers, run.config["fine_tune_layers"], run.config["freeze_layers"]
+def _layers_to_tune(run: TrainingRun) -> int:
+    """How many of the backbone's last layers ``fine_tune_layers`` or ``freeze_layers`` leaves to be trained."""
+    total, last, first = run.network.backbone.layer_count, run.config["fine_tune_layers"], run.config["freeze_layers"]
     if last is None and first is None:
-        return []
-    count = last if last is not None else len(layers) - first
-    if not 0 <= count <= len(layers):
+        return 0
+    count = int(last if last is not None else total - first)
+    if not 0 <= count <= total:
         key = "fine_tune_layers" if last is not None else "freeze_layers"
-        raise AdapterError(f'"{key}" is {last if last is not None else first}; the backbone has {len(layers)} layers')
-    return list(layers[len(layers) - count :])
+        raise ConfigError(f'"{key}" is {run.config[key]}; the backbone has {total} layers')
+    return count
 
 
-def _fine_tune(run: TrainingRun, layers: Sequence[Any]) -> FitResult:
-    config, head, backbone = run.config, run.network.head, run.network.backbone
-    for layer in backbone.layers:
-        # A frozen batch normalisation also keeps its statistics (tf_keras: trainable=False means inference mode).
-        layer.trainable = any(layer is chosen for chosen in layers)
-    trainable = [*head.trainable_variables, *backbone.trainable_variables]
-    statistics = [v for layer in layers for v in layer.non_trainable_variables] if config["train_batch_norm"] else []
+def _fine_tune(run: TrainingRun, layers: int) -> FitResult:
+    head, backbone = run.network.head, run.network.backbone
+    tuned, statistics = backbone.tune(layers)
+    trainable = [*head.trainable_variables, *tuned]
     fitter = Fitter(
         lambda inputs, training: run.forward(inputs, training, through=backbone),
         trainable,
-        [*trainable, *statistics],
+        [*trainable, *(statistics if run.config["train_batch_norm"] else [])],
         run.network.dropout_step,
         run.settings("fine_tune"),
         run.state_folder / "fine_tune.safetensors",
     )
-    validation = (
-        examples(run, run.data.validation, frame_inputs(run, run.data.validation)) if run.data.validation else None
-    )
-    return fitter.fit(examples(run, run.data.train, frame_inputs(run, run.data.train)), validation, run.on_epoch_end)
+    train = examples(run, run.data.train, item_inputs(run, run.data.train))
+    validation = None
+    if run.data.validation:
+        validation = examples(run, run.data.validation, item_inputs(run, run.data.validation))
+    return fitter.fit(train, validation, run.on_epoch_end)
 
 
-def frame_inputs(run: TrainingRun, which: Sequence[Example], *, augmented: bool = True) -> Inputs:
-    """Inputs for fine-tuning: preprocessed frames [B, T, H, W, 3]; training ones augmented anew in each epoch."""
+def item_inputs(run: TrainingRun, which: Sequence[Example], *, augmented: bool = True) -> Inputs:
+    """Inputs for fine-tuning: preprocessed items [B, items, ...]; training ones augmented anew in each epoch."""
     config, spec = run.config, run.adapter.input_spec
 
     def inputs(rows: Any, epoch: int | None) -> Float32Array:
         number = 0 if epoch is None or not augmented else epoch + 1 + config["augment_views"]
         clips = [read_view(View(which[row], number), spec, config["augmentation"], config["seed"]) for row in rows]
-        return np.stack([to_model_input(clip, spec, config["mean"], config["scale"]) for clip in clips])
+        return np.stack([run.adapter.items(clip) for clip in clips])
 
     return inputs
 
@@ -274,7 +265,7 @@ def _metrics(run: TrainingRun, features: CachedFeatures, results: Sequence[FitRe
     from adapters.evaluation import evaluate
 
     tuned = len(results) > 1
-    frames = frame_inputs(run, run.data.validation)
+    frames = item_inputs(run, run.data.validation)
     rows = range(len(run.data.validation))
     outputs = [
         np.asarray(
@@ -308,7 +299,7 @@ def _adopt(run: TrainingRun, metrics: dict[str, Any]) -> None:
         chosen = run.data.train[: run.config["calibration_clips"]]
         calibration = [read_view(View(example, 0), run.adapter.input_spec, {}, 0) for example in chosen]
     run.adapter.metrics = metrics
-    run.adapter.adopt(variables(run.network.model), calibration)
+    run.adapter.adopt(variables(run.network), calibration)
 
 
 def _curve_files(results: Sequence[FitResult]) -> dict[str, bytes]:

@@ -15,9 +15,9 @@ import pytest
 
 from adapters.bundle import read_bundle
 from adapters.errors import DatasetError, StorageError
-from adapters.frame_adapter import FrameModelAdapter
 from adapters.loading import open_model
 from adapters.media import read_clip
+from adapters.model_adapter import ModelAdapter
 from adapters.records import EpochLog
 from tests.tiny_videos import render_dataset, render_video
 
@@ -47,9 +47,9 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return render_dataset(tmp_path_factory.mktemp("data"))
 
 
-def fresh(**changes: Any) -> FrameModelAdapter:
+def fresh(**changes: Any) -> ModelAdapter:
     adapter = open_model("efficientnet_lite0", {**SMALL, **changes})
-    assert isinstance(adapter, FrameModelAdapter)
+    assert isinstance(adapter, ModelAdapter)
     return adapter
 
 
@@ -161,10 +161,10 @@ def test_cached_head_equals_head_trained_through_the_network(dataset: Path, tmp_
         run.settings("head"),
         tmp_path / "whole.safetensors",
     )
-    plain = training.frame_inputs(run, data.train, augmented=False)
-    validation = training.frame_inputs(run, data.validation, augmented=False)
+    plain = training.item_inputs(run, data.train, augmented=False)
+    validation = training.item_inputs(run, data.validation, augmented=False)
     fitter.fit(training.examples(run, data.train, plain), training.examples(run, data.validation, validation), None)
-    frames = np.stack([whole.model_input([clip]) for clip in clips])
+    frames = np.stack([whole.items(clip) for clip in clips])
     through = np.asarray(run.forward(frames, False, through=run.network.backbone))
     np.testing.assert_allclose(cached, through, atol=1e-3)
 
@@ -186,7 +186,7 @@ def test_fine_tuning_moves_the_last_layers_only(dataset: Path, tmp_path: Path) -
 
 
 def test_freeze_layers_says_the_same(dataset: Path, tmp_path: Path) -> None:
-    total = len(fresh().build_network().backbone.layers)
+    total = fresh().build_network().backbone.layer_count
     adapter = fresh(freeze_layers=total - 4, fine_tune_epochs=1, num_epochs=1, fine_tune_learning_rate=0.01)
     adapter.train(dataset, tmp_path / "tuned")
     before, after = fresh(labels=["warm", "cold"]).variables(), weights_of(tmp_path / "tuned")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from adapters.efficientnet_lite.network import build_backbone, torch_to_variables
 from adapters.errors import WeightsError
 from adapters.frame_adapter import FrameModelAdapter
-from adapters.frame_network import Pretrained
+from adapters.head import VARIABLE_PREFIX
+from adapters.network import KerasBackbone, Pretrained
 from adapters.torch_pickle import read_state_dict
 from adapters.weights import find_package_weights, read_safetensors
 
@@ -20,9 +20,11 @@ class EfficientNetLiteAdapter(FrameModelAdapter):
 
     schema_path = Path(__file__).with_name("schema.json")
     own_labels_path = IMAGENET_LABELS
+    backbone_keys = ("variant", "imgz")
 
-    def build_backbone(self, height: int, width: int) -> Any:
-        return build_backbone(height, width, self.config["variant"])
+    def build_backbone(self) -> KerasBackbone:
+        size = self.config["imgz"]
+        return KerasBackbone(build_backbone(size, size, self.config["variant"]))
 
     def weights_file(self) -> Path:
         if self.config["weights"] == "imagenet":
@@ -38,5 +40,6 @@ class EfficientNetLiteAdapter(FrameModelAdapter):
             raise WeightsError(
                 f'{path}: "weights" must be "imagenet", "random" or the path of a .pth or .safetensors file'
             )
-        classifier = {name: variables.pop(f"classifier/{name}") for name in ("kernel", "bias")}
+        kinds = ("kernel", "bias")
+        classifier = {f"{VARIABLE_PREFIX}output/{kind}": variables.pop(f"classifier/{kind}") for kind in kinds}
         return Pretrained(variables, classifier)

@@ -1,4 +1,4 @@
-"""Converting a frame model: one self-describing .tflite, measured against the program that it stands in for."""
+"""Converting a model: one self-describing .tflite, measured against the program that it stands in for."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from adapters.runtime import Program
 from adapters.tflite_file import describe
 
 if TYPE_CHECKING:
-    from adapters.frame_adapter import FrameModelAdapter
+    from adapters.model_adapter import ModelAdapter
 
 
-def convert_frame_model(
-    adapter: FrameModelAdapter,
+def convert_model(
+    adapter: ModelAdapter,
     output_path: Path,
     quantize: Quantize,
     calibration: Sequence[Clip] | None,
@@ -65,7 +65,7 @@ def convert_frame_model(
     return report
 
 
-def describe_model(adapter: FrameModelAdapter, quantize: Quantize) -> dict[str, object]:
+def describe_model(adapter: ModelAdapter, quantize: Quantize) -> dict[str, object]:
     """What a .tflite says of itself: config, labels, the program's name and the digest of the golden clip's scores."""
     config = {
         **adapter.config,
@@ -83,7 +83,7 @@ def describe_model(adapter: FrameModelAdapter, quantize: Quantize) -> dict[str, 
 
 
 def _clips_to_measure(
-    adapter: FrameModelAdapter, calibration: Sequence[Clip] | None, clips: Sequence[Clip] | None
+    adapter: ModelAdapter, calibration: Sequence[Clip] | None, clips: Sequence[Clip] | None
 ) -> tuple[Sequence[Clip], str]:
     if clips:
         return clips, "given clips"
@@ -92,9 +92,5 @@ def _clips_to_measure(
     return [render_clip(adapter.input_spec, variant) for variant in range(VARIANTS)], "rendered clips"
 
 
-def _scores(adapter: FrameModelAdapter, program: Program) -> Callable[[Sequence[Clip]], Float32Array]:
-    def scores(batch: Sequence[Clip]) -> Float32Array:
-        outputs = program.run(adapter.model_input(batch))["scores"]
-        return np.stack([prediction.scores for prediction in adapter.predictions(outputs, batch)])
-
-    return scores
+def _scores(adapter: ModelAdapter, program: Program) -> Callable[[Sequence[Clip]], Float32Array]:
+    return lambda batch: np.stack([prediction.scores for prediction in adapter.predict_with(program, batch)])

@@ -1,0 +1,341 @@
+"""What adapters share: everything but the network and what one item of its input is, which a subclass declares.
+
+A model sees items: a frame model each frame of a clip, a clip model the clip. The backbone turns an item into
+features, the head features into scores, and the scores of a clip's items are aggregated into the clip's.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from adapters import program_cache
+from adapters.base import BaseModelAdapter, OnEpochEnd
+from adapters.bundle import Bundle, read_bundle, write_bundle
+from adapters.card import render_card
+from adapters.config import Config, adapter_class, check_config, override
+from adapters.errors import AdapterError, BundleError, ConfigError, WeightsError
+from adapters.golden import make_golden
+from adapters.head import class_scores
+from adapters.network import (
+    Backbone,
+    Network,
+    Pretrained,
+    Variables,
+    backbone_identity,
+    build_network,
+    initial_variables,
+    make_backbone_bytes,
+    program_identity,
+)
+from adapters.records import (
+    Clip,
+    ConversionReport,
+    Float32Array,
+    InputSpec,
+    Prediction,
+    Quantize,
+    TrainReport,
+    aggregate,
+)
+from adapters.runtime import Program
+from adapters.tflite_file import read_description
+
+PRECISION_NAMES = {"none": "float32", "float16": "float16", "dynamic": "dynamic", "int8": "int8"}
+# Items a program takes at once. One is fastest an item on the processors measured (benchmarks/results.md), and
+# batches are spread over interpreters anyway.
+PROGRAM_BATCH = 1
+
+
+@dataclass
+class _Model:
+    """What was loaded or made: programs by name, where they came from, and what was made of them so far.
+
+    bundle, path: None for a model that was not loaded. A .tflite has a path and no bundle, so no weights.
+    """
+
+    programs: dict[str, Path | bytes] = field(default_factory=dict)
+    bundle: Bundle | None = None
+    path: Path | None = None
+    variables: Variables | None = None
+    active: tuple[str, Program] | None = None
+    backbone: Program | None = None
+
+    @property
+    def has_weights(self) -> bool:
+        return self.path is None or (self.bundle is not None and self.bundle.has_weights)
+
+
+class ModelAdapter(BaseModelAdapter):
+    """The contract, for a network of backbone and head whose LiteRT program takes one float32 tensor of items.
+
+    A subclass says what an item is (``item_shape``, ``items``), which network (``build_backbone``, and in
+    ``backbone_keys`` the config's keys that shape it), which weights (``weights_file``, ``read_pretrained``) and what
+    their classes are called (``own_labels_path``, a name a line).
+    """
+
+    own_labels_path: ClassVar[Path]
+    backbone_keys: ClassVar[tuple[str, ...]]
+
+    @property
+    @abstractmethod
+    def item_shape(self) -> tuple[int, ...]:
+        """The shape of one item of the network's input."""
+
+    @abstractmethod
+    def items(self, clip: Clip) -> Float32Array:
+        """A clip preprocessed: float32 [items, *item_shape]."""
+
+    @property
+    @abstractmethod
+    def items_per_clip(self) -> int:
+        """Items of a clip that was sampled as ``input_spec`` says."""
+
+    @abstractmethod
+    def build_backbone(self) -> Backbone:
+        """The backbone of the config, with fresh variables. Imports TensorFlow."""
+
+    @abstractmethod
+    def weights_file(self) -> Path:
+        """The local file that ``weights`` means, verified; WeightsError says how to get it."""
+
+    @abstractmethod
+    def read_pretrained(self, path: Path) -> Pretrained:
+        """The variables in a weights file, named as the network names them."""
+
+    def __init__(self, config: Mapping[str, Any], *, explicit: bool = False) -> None:
+        super().__init__(config, explicit=explicit)
+        self.metrics: dict[str, Any] = {}
+        self.trained = False
+        self._model = _Model()
+
+    # What the model is --------------------------------------------------------------------------------------------
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        if self.config["labels"] is not None:
+            return tuple(self.config["labels"])
+        return tuple(self.own_labels_path.read_text(encoding="utf-8").splitlines())
+
+    @property
+    def input_spec(self) -> InputSpec:
+        config = self.config
+        return InputSpec(
+            height=config["imgz"],
+            width=config["imgz"],
+            n_frames=config["n_frames"],
+            aspect=config["aspect"],
+            sampling=config["sampling"],
+            fps=config["fps"],
+            window_seconds=config["window_seconds"],
+            stride_seconds=config["stride_seconds"],
+            short_clip=config["short_clip"],
+        )
+
+    @property
+    def network_config(self) -> Config:
+        """The config that shapes the network: without labels of its own it is the published classifier alone."""
+        return self.config if self.config["labels"] is not None else {**self.config, "head": []}
+
+    def program_name(self, quantize: Quantize | None = None) -> str:
+        """The key of the program that the config asks for, e.g. float32_1x224x224x3."""
+        shape = "x".join(str(size) for size in (PROGRAM_BATCH, *self.item_shape))
+        return f"{PRECISION_NAMES[quantize or self.config['quantize']]}_{shape}"
+
+    # Load and save ------------------------------------------------------------------------------------------------
+
+    def load(self, local_path: str | Path) -> None:
+        path = Path(local_path)
+        if path.is_dir():
+            bundle = read_bundle(path)
+            stored, programs, metrics = bundle.config, dict(bundle.programs), bundle.metrics
+        else:
+            description = read_description(path)
+            bundle, stored, metrics = None, description["config"], {}
+            programs = {description["program"]: path}
+        if adapter_class(str(stored.get("adapter")), str(path)) is not type(self):
+            raise BundleError(
+                f"{path}: is a model of {stored.get('adapter')}, not of {self.given['adapter']}. "
+                "Load it with the adapter that it names, or with open_model, which finds it"
+            )
+        given = {**self.given, "adapter": stored["adapter"]}
+        config, _ = override(check_config(stored, str(path)), given, str(path), explicit=self.explicit)
+        self.config, self.metrics, self.trained = config, metrics, True
+        self._model = _Model(programs=dict(programs), bundle=bundle, path=path)
+
+    def save(self, local_path: str | Path) -> None:
+        self.save_with(local_path, {})
+
+    def save_with(self, local_path: str | Path, extra: Mapping[str, bytes]) -> None:
+        """Write a bundle with other files in it, name -> bytes."""
+        self._require_trained()
+        programs = {self.program_name(): self.program().model_bytes}
+        if self._model.bundle is not None:
+            programs = {name: path.read_bytes() for name, path in self._model.bundle.programs.items()} | programs
+        config = {**self.config, "labels": list(self.labels), "head": self.network_config["head"]}
+        golden = make_golden(self.input_spec, self.predict)
+        write_bundle(
+            local_path,
+            config=config,
+            programs=programs,
+            weights=self.variables() if self._model.has_weights else None,
+            metrics=self.metrics,
+            golden=golden,
+            card=render_card(config, self.labels, self.metrics, golden),
+            extra=extra,
+        )
+
+    # Weights, network, programs -----------------------------------------------------------------------------------
+
+    def variables(self) -> Variables:
+        """Every variable of backbone and head by name. WeightsError where the model came without."""
+        model = self._model
+        if model.variables is None:
+            if not model.has_weights:
+                raise WeightsError(
+                    f"{model.path}: holds a program and no weights, so it predicts but cannot be trained, resized or "
+                    "converted. Use the bundle directory that it was converted from"
+                )
+            model.variables = initial_variables(self) if model.bundle is None else model.bundle.weights()
+        return model.variables
+
+    def build_network(self) -> Network:
+        """The network of the config, with fresh variables. Imports TensorFlow."""
+        return build_network(self)
+
+    def program(self) -> Program:
+        """The LiteRT program that the config asks for: stored, cached, or made from the weights now."""
+        name, model = self.program_name(), self._model
+        if model.active is None or model.active[0] != name:
+            if name not in model.programs:
+                model.programs[name] = self._make_program(name)
+            model.active = (name, Program(model.programs[name], num_threads=self.config["num_threads"]))
+        return model.active[1]
+
+    def _make_program(self, name: str) -> Path | bytes:
+        model, quantize = self._model, self.config["quantize"]
+        if not model.has_weights:
+            raise ConfigError(
+                f"{model.path}: holds {', '.join(model.programs)} and the config asks for {name}, which cannot be made "
+                "without weights. Convert the bundle that it came from: cliplab convert BUNDLE "
+                f"--quantize {quantize} --set imgz={self.config['imgz']} --output X.tflite"
+            )
+        if quantize == "int8":
+            raise ConfigError(
+                '"quantize" is "int8", which is calibrated on clips, and the model has no int8 program yet. '
+                "Make it with: cliplab convert MODEL --quantize int8 --data DATASET --output X.tflite"
+            )
+        return program_cache.get_or_make(program_identity(self), lambda: self.make_program_bytes(quantize))
+
+    def make_program_bytes(self, quantize: Quantize, calibration: Sequence[Clip] = ()) -> bytes:
+        """A program of the present weights and size, made now. int8 is calibrated on the clips' items."""
+        from adapters.conversion import to_litert
+        from adapters.variables import assign
+
+        network = self.build_network()
+        assign(network, self.variables())
+        clips = calibration[: self.config["calibration_clips"]]
+        items = (item[None] for clip in clips for item in self.items(clip)) if clips else None
+        return to_litert(network, (PROGRAM_BATCH, *self.item_shape), quantize, items)
+
+    def _require_trained(self) -> None:
+        if not self.trained and self.config["labels"] is not None and self.config["weights"] != "random":
+            raise AdapterError(
+                f"the head for labels {', '.join(self.labels[:5])} is not trained. Train it (cliplab train), load a "
+                'bundle, or leave "labels" out to use the classes of the weights'
+            )
+
+    # Predict ------------------------------------------------------------------------------------------------------
+
+    def predict(self, batch: Sequence[Clip]) -> list[Prediction]:
+        if not batch:
+            return []
+        self._require_trained()
+        return self.predict_with(self.program(), batch)
+
+    def predict_with(self, program: Program, batch: Sequence[Clip]) -> list[Prediction]:
+        """``predict`` by a certain program of this model."""
+        config, labels = self.config, self.labels
+        return [
+            Prediction(
+                aggregate(scores, config.get("aggregation", "mean"), config.get("top_fraction", 1.0)),
+                labels,
+                clip.start,
+                clip.end,
+                clip.source,
+                scores if self.items_per_clip > 1 else None,
+            )
+            for clip, outputs in zip(batch, self._by_clip(batch, program, "scores"), strict=True)
+            for scores in [class_scores(outputs, config, labels)]
+        ]
+
+    def embed(self, batch: Sequence[Clip]) -> Float32Array:
+        """The mean of the features of each clip's items: float32 [N, D]."""
+        self._require_trained()
+        program = self.program()
+        if not batch:
+            return np.zeros((0, program.output_shapes["features"][-1]), np.float32)
+        features = self._by_clip(batch, program, "features")
+        return np.stack([values.mean(axis=0) for values in features]).astype(np.float32)
+
+    def backbone_features(self, batch: Sequence[Clip]) -> list[Float32Array]:
+        """What training caches: float32 [items, D] of each clip, by the backbone alone, whatever the head."""
+        return self._by_clip(batch, self.feature_program(), "features")
+
+    def _by_clip(self, batch: Sequence[Clip], program: Program, output: str) -> list[Float32Array]:
+        """An output of the program, float32 [items, ...] for each clip; all clips run together."""
+        items = [self.items(clip) for clip in batch]
+        values = program.run(np.concatenate(items))[output]
+        return np.split(values, np.cumsum([len(clip_items) for clip_items in items])[:-1])
+
+    def feature_program(self) -> Program:
+        """The float32 LiteRT program of the backbone alone, cached by the weights' content."""
+        if self._model.backbone is None:
+            identity = backbone_identity(self)
+            source = program_cache.get_or_make(identity, lambda: make_backbone_bytes(self, PROGRAM_BATCH))
+            self._model.backbone = Program(source, num_threads=self.config["num_threads"])
+        return self._model.backbone
+
+    def feature_identity(self) -> Config:
+        """What cached features follow from, beside the clip."""
+        keys = ("aspect", "mean", "scale", "n_frames", "sampling", "fps", "short_clip")
+        return {key: self.config[key] for key in keys} | {"backbone": backbone_identity(self)}
+
+    # Train and convert --------------------------------------------------------------------------------------------
+
+    def train(
+        self, data_path: str | Path, output_path: str | Path, on_epoch_end: OnEpochEnd | None = None
+    ) -> TrainReport:
+        from adapters.training import train_model
+
+        return train_model(self, Path(data_path), Path(output_path), on_epoch_end)
+
+    def begin_training(self, labels: Sequence[str]) -> None:
+        """Take the class order; a model without a head for it gets a new one."""
+        if not self.trained:
+            self.config = check_config({**self.config, "labels": list(labels)})
+            self._model = _Model()
+
+    def adopt(self, variables: Variables, calibration: Sequence[Clip]) -> None:
+        """Take over trained variables and make the program that the config asks for."""
+        self.trained, self._model = True, _Model(variables=variables)
+        if self.config["quantize"] == "int8":
+            self._model.programs[self.program_name()] = self.make_program_bytes("int8", calibration)
+
+    def convert(
+        self,
+        output_path: str | Path,
+        quantize: Quantize = "none",
+        calibration: Sequence[Clip] | None = None,
+        *,
+        clips: Sequence[Clip] | None = None,
+    ) -> ConversionReport:
+        """See the contract. clips: what to measure on where it should not be the calibration clips."""
+        from adapters.model_conversion import convert_model
+
+        return convert_model(self, Path(output_path), quantize, calibration, clips)
