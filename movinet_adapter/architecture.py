@@ -142,8 +142,7 @@ def convolutions(of: Architecture, layer: Layer) -> dict[str, Conv]:
     name, wide = layer.name, layer.expanded
     found = {"expansion": _pointwise(of, f"{name}/expansion", layer.inputs, wide)}
     if of.mode == "base":
-        shape = (layer.kernel_time, layer.kernel, layer.kernel, 1, wide)
-        found["feature"] = Conv(f"{name}/feature", shape)
+        found["feature"] = Conv(f"{name}/feature", (layer.kernel_time, layer.kernel, layer.kernel, 1, wide))
     else:
         shape = (layer.kernel, layer.kernel, wide, 1)
         found["feature"] = Conv(f"{name}/feature", shape, kernel_name="depthwise_kernel")

@@ -33,7 +33,9 @@ class Lowered:
     position_scales: Mapping[str, Any]
 
 
-def clip_outputs(net: Lowered, frames: Tensor, *, running: bool = False, observe: Observe | None = None) -> Any:
+def clip_outputs(
+    net: Lowered, frames: Tensor, *, running: bool = False, observe: Observe | None = None
+) -> dict[str, Tensor]:
     """A whole clip, from nothing before it.
 
     frames: float32 [B, T, H, W, 3] RGB in 0..1; T, H and W static. Returns {"logits": [B, C], "features": [B, D]};
