@@ -13,14 +13,13 @@ from av.video.frame import PictureType, VideoFrame
 from av.video.stream import VideoStream
 
 from adapters.errors import MediaError
+from adapters.media_clock import Clock, may_be_joined
 from adapters.media_open import choose_stream, encrypted_message, open_container, reason_of
 
 # A jump costs the refilling of the decoder's pipeline: worth it from about this many frames that need no decoding.
 JUMP_GAIN_FRAMES = 24
 # A demuxer that fails this often in a row has nothing more to give.
 _MAX_READ_ERRORS = 16
-# Timestamps that step back this far belong to another clock (two recordings joined), not to a misordered frame.
-_CLOCK_RESET_SECONDS = 1.0
 
 
 @dataclass
@@ -74,6 +73,7 @@ class Decoder:
         names = self.container.format.name.split(",")
         self.closed = False
         self._stores_dts_only, self._index_loaded = "avi" in names, "matroska" not in names
+        self._may_be_joined = may_be_joined(self.container)
         self._begin()
 
     def _begin(self) -> None:
@@ -81,8 +81,7 @@ class Decoder:
         self._queue: deque[Decoded] = deque()
         self._waiting: list[int] = []  # timestamps of packets whose frames have not come out
         self._errors: list[tuple[float | None, str]] = []  # failures whose frame is not known yet
-        self._last: float | None = None  # source time of the last frame that came out
-        self._shift = 0.0  # added where timestamps start anew in the middle
+        self._clock = Clock(self.interval, self._may_be_joined)
         self._last_stamps: tuple[int | None, int | None] = (None, None)
         self._backwards_pts = self._backwards_dts = 0
         self._floor: float | None = None  # after a jump: frames before this lean on frames that were not decoded
@@ -117,7 +116,8 @@ class Decoder:
                 packet = next(self._packets)
                 self._read_errors = 0
                 return packet
-            except StopIteration:
+            except (StopIteration, IndexError):
+                # IndexError: PyAV at the end of a transport stream whose damage looks like new streams.
                 self._packets = None
             except (av.FFmpegError, OSError) as error:
                 self._read_errors += 1
@@ -149,10 +149,11 @@ class Decoder:
             self._settle(frame.pts)
         stamp = self._stamp(frame)
         if stamp is None:
-            seconds = 0.0 if self._last is None else self._last + self.interval
+            seconds = 0.0 if self._clock.last is None else self._clock.last + self.interval
+            self._clock.last = seconds
         else:
-            seconds = self._after_last(stamp * self._tick)
-        self._last, self.frame_count = seconds, self.frame_count + 1
+            seconds = self._clock.advance(stamp * self._tick)
+        self.frame_count += 1
         # A packet's own duration where the container has one, else the average interval.
         self.end_seconds = seconds + (frame.duration * self._tick if frame.duration else self.interval)
         if self._floor is None or seconds >= self._floor - self.slack:
@@ -175,17 +176,6 @@ class Decoder:
         if self._stores_dts_only and not self._backwards_dts:
             return dts
         return pts if self._backwards_pts <= self._backwards_dts else dts
-
-    def _after_last(self, seconds: float) -> float:
-        """Source time that always grows: a far step back is a clock that starts anew, a small one a wrong timestamp."""
-        last = self._last
-        seconds += self._shift
-        if last is None or seconds > last:
-            return seconds
-        if last - seconds > _CLOCK_RESET_SECONDS:
-            self._shift += last + self.interval - seconds
-            return last + self.interval
-        return last + self.interval / 2
 
     def _settle(self, stamp: int | None) -> None:
         """A frame came out (None: the stream ended): packets due before it gave none; failures are theirs."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import av
 
 from adapters.errors import MediaError
+from adapters.media_clock import Clock, may_be_joined
 from adapters.media_decode import Decoder
 from adapters.media_open import choose_stream, open_container
 
@@ -17,7 +18,8 @@ def find_end_seconds(decoder: Decoder, first_seconds: float) -> float | None:
     """When the last frame stops being shown, in source seconds; None for a URL that does not say.
 
     first_seconds: source time of the first frame. For containers without an exact duration the packets near the end are
-    read, not decoded: from shortly before the declared end where the container has one, else all of them.
+    read, not decoded: from shortly before the declared end where the container has one. All packets are read where it
+    has none, and of program and transport streams, whose clock may start anew in the middle.
     """
     stream, container = decoder.stream, decoder.container
     base = float(stream.time_base or 0)
@@ -28,7 +30,8 @@ def find_end_seconds(decoder: Decoder, first_seconds: float) -> float | None:
         return ((stream.start_time or 0) + stream.duration) * base
     if container.name.startswith("file:"):
         try:
-            return _last_packet_end(decoder, near_end=True) or _last_packet_end(decoder, near_end=False)
+            tail = None if may_be_joined(container) else _last_packet_end(decoder, near_end=True)
+            return tail or _last_packet_end(decoder, near_end=False)
         except MediaError:
             return None
     if container.duration:
@@ -49,13 +52,17 @@ def _last_packet_end(decoder: Decoder, near_end: bool) -> float | None:
             except (av.FFmpegError, OSError):
                 return None
         end: float | None = None
+        clock = Clock(decoder.interval, may_be_joined(container))
         try:
             for packet in container.demux(stream):
-                stamp = packet.pts if packet.pts is not None else packet.dts
-                if stamp is None or packet.is_discard:
+                shown = packet.pts if packet.pts is not None else packet.dts
+                if shown is None or packet.is_discard:
                     continue
-                seconds = stamp * base + (packet.duration * base if packet.duration else decoder.interval)
+                stored = packet.dts if packet.dts is not None else shown
+                # The clock runs on decoding times, which grow; presentation follows at its distance.
+                seconds = clock.advance(stored * base) + (shown - stored) * base
+                seconds += packet.duration * base if packet.duration else decoder.interval
                 end = seconds if end is None else max(end, seconds)
-        except (av.FFmpegError, OSError):
-            pass  # what was read up to the damage counts; decoding reports it
+        except (av.FFmpegError, OSError, IndexError):
+            pass  # what was read up to the damage counts; decoding reports it (IndexError: see Decoder)
         return end

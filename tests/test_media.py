@@ -193,6 +193,45 @@ def test_damage_is_passed_over_and_counted(video_path: Path, tmp_path: Path) -> 
         assert any(text.startswith("1 of 200 ") for text in video.warnings)
 
 
+@pytest.mark.parametrize("gap_seconds", [0, 3600])
+def test_joined_recordings_are_one_video(tmp_path: Path, gap_seconds: int) -> None:
+    first = write_numbered(tmp_path / "1.ts", 50, options=FAST, gop=25)
+    ticks = [gap_seconds * 25 + i for i in range(75)]
+    second = write_numbered(tmp_path / "2.ts", 75, options=FAST, gop=25, ticks=ticks)
+    joined = tmp_path / "joined.ts"
+    joined.write_bytes(first.read_bytes() + second.read_bytes())
+    with open_video(joined) as video:
+        frames = list(video.frames())
+        assert [number_of(frame) for _, frame in frames] == [*range(50), *range(75)]
+        np.testing.assert_allclose(np.diff([t for t, _ in frames]), 1 / 25, atol=0.002)
+        assert video.info.duration_seconds == pytest.approx(5.0, abs=0.1)
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.ts", "a.avi", "a.gif"])
+def test_damaged_bytes_give_frames_or_a_media_error(name: str, tmp_path: Path) -> None:
+    codec = {"a.avi": "mpeg4", "a.gif": "gif"}.get(name, "libx264")
+    options = FAST if codec == "libx264" else None
+    pixel_format = "rgb8" if codec == "gif" else "yuv420p"
+    whole = write_numbered(tmp_path / name, 40, codec=codec, options=options, pixel_format=pixel_format, gop=20)
+    data = whole.read_bytes()
+    random = np.random.default_rng(7)
+    outcomes = set()
+    for attempt in range(24):
+        bad = bytearray(data[: int(random.integers(1, len(data)))] if attempt % 4 == 0 else data)
+        for place in random.integers(0, len(bad), int(random.choice([0, 1, 10, 200]))):
+            bad[place] = int(random.integers(0, 256))
+        damaged = tmp_path / f"bad{whole.suffix}"
+        damaged.write_bytes(bad)
+        try:
+            with open_video(damaged) as video:
+                for clip in video.clips(spec(4, window_seconds=0.5)):
+                    assert len(clip.frames) == 4
+            outcomes.add("frames")
+        except MediaError:
+            outcomes.add("refused")
+    assert "frames" in outcomes
+
+
 def encrypted(path: Path) -> Path:
     key = "00112233445566778899aabbccddeeff"
     options = {"encryption_scheme": "cenc-aes-ctr", "encryption_key": key, "encryption_kid": key}
