@@ -228,6 +228,7 @@ class Decoder:
         """Go to a key frame at or before a time. False: the file does not seek as its index says; restart then."""
         for back in (0.0, 1.0, 4.0, 16.0):
             target = int((seconds - back) / self._tick)
+            self._settle(None)  # failures up to here are not forgotten
             try:
                 self.container.seek(target, stream=self.stream)
             except (av.FFmpegError, OSError):
