@@ -71,13 +71,11 @@ def _activation(name: str) -> Any:
 
 def _dropout_layer(rate: float, step: Any, index: int) -> Any:
     """Dropout as a pure function of (seed, step, place): Keras' own keeps hidden state that cannot be resumed."""
-    tf: Any = import_tensorflow()
-    keras: Any = import_keras()
+    tf, keras = import_tensorflow(), import_keras()
 
-    class SeededDropout(keras.layers.Layer):  # type: ignore[misc,name-defined] # tf_keras has no types
-        def call(self, value: Any, training: bool | None = None) -> Any:
-            if not training:
-                return value
-            return tf.nn.experimental.stateless_dropout(value, rate, seed=step + tf.constant([0, index * 1_000_003]))
+    def call(layer: Any, value: Any, training: bool | None = None) -> Any:
+        if not training:
+            return value
+        return tf.nn.experimental.stateless_dropout(value, rate, seed=step + tf.constant([0, index * 1_000_003]))
 
-    return SeededDropout(name=f"{VARIABLE_PREFIX}dropout{index}")
+    return type("SeededDropout", (keras.layers.Layer,), {"call": call})(name=f"{VARIABLE_PREFIX}dropout{index}")

@@ -8,31 +8,22 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
-from adapters import program_cache
+from adapters import programs
 from adapters.base import BaseModelAdapter, OnEpochEnd
-from adapters.bundle import Bundle, read_bundle, write_bundle
+from adapters.bundle import read_bundle, write_bundle
 from adapters.card import render_card
 from adapters.config import Config, adapter_class, check_config, override
-from adapters.errors import AdapterError, BundleError, ConfigError, WeightsError
-from adapters.golden import make_golden
+from adapters.errors import AdapterError, BundleError, WeightsError
+from adapters.golden import Golden, make_golden, measure_tolerance
 from adapters.head import class_scores
-from adapters.network import (
-    Backbone,
-    Network,
-    Pretrained,
-    Variables,
-    backbone_identity,
-    build_network,
-    initial_variables,
-    make_backbone_bytes,
-    program_identity,
-)
+from adapters.model_state import ModelState, RunsItems
+from adapters.network import Backbone, Network, Pretrained, Variables, build_network, initial_variables
+from adapters.programs import PRECISION_NAMES, PROGRAM_BATCH, backbone_identity
 from adapters.records import (
     Clip,
     ConversionReport,
@@ -45,30 +36,6 @@ from adapters.records import (
 )
 from adapters.runtime import Program
 from adapters.tflite_file import read_description
-
-PRECISION_NAMES = {"none": "float32", "float16": "float16", "dynamic": "dynamic", "int8": "int8"}
-# Items a program takes at once. One is fastest an item on the processors measured (benchmarks/results.md), and
-# batches are spread over interpreters anyway.
-PROGRAM_BATCH = 1
-
-
-@dataclass
-class _Model:
-    """What was loaded or made: programs by name, where they came from, and what was made of them so far.
-
-    bundle, path: None for a model that was not loaded. A .tflite has a path and no bundle, so no weights.
-    """
-
-    programs: dict[str, Path | bytes] = field(default_factory=dict)
-    bundle: Bundle | None = None
-    path: Path | None = None
-    variables: Variables | None = None
-    active: tuple[str, Program] | None = None
-    backbone: Program | None = None
-
-    @property
-    def has_weights(self) -> bool:
-        return self.path is None or (self.bundle is not None and self.bundle.has_weights)
 
 
 class ModelAdapter(BaseModelAdapter):
@@ -112,7 +79,7 @@ class ModelAdapter(BaseModelAdapter):
         super().__init__(config, explicit=explicit)
         self.metrics: dict[str, Any] = {}
         self.trained = False
-        self._model = _Model()
+        self._model = ModelState()
 
     # What the model is --------------------------------------------------------------------------------------------
 
@@ -153,11 +120,11 @@ class ModelAdapter(BaseModelAdapter):
         path = Path(local_path)
         if path.is_dir():
             bundle = read_bundle(path)
-            stored, programs, metrics = bundle.config, dict(bundle.programs), bundle.metrics
+            stored, files, metrics = bundle.config, dict(bundle.programs), bundle.metrics
         else:
             description = read_description(path)
             bundle, stored, metrics = None, description["config"], {}
-            programs = {description["program"]: path}
+            files = {description["program"]: path}
         if adapter_class(str(stored.get("adapter")), str(path)) is not type(self):
             raise BundleError(
                 f"{path}: is a model of {stored.get('adapter')}, not of {self.given['adapter']}. "
@@ -166,7 +133,7 @@ class ModelAdapter(BaseModelAdapter):
         given = {**self.given, "adapter": stored["adapter"]}
         config, _ = override(check_config(stored, str(path)), given, str(path), explicit=self.explicit)
         self.config, self.metrics, self.trained = config, metrics, True
-        self._model = _Model(programs=dict(programs), bundle=bundle, path=path)
+        self._model = ModelState(programs=dict(files), bundle=bundle, path=path)
 
     def save(self, local_path: str | Path) -> None:
         self.save_with(local_path, {})
@@ -174,20 +141,35 @@ class ModelAdapter(BaseModelAdapter):
     def save_with(self, local_path: str | Path, extra: Mapping[str, bytes]) -> None:
         """Write a bundle with other files in it, name -> bytes."""
         self._require_trained()
-        programs = {self.program_name(): self.program().model_bytes}
+        files = {self.program_name(): self.program().model_bytes}
         if self._model.bundle is not None:
-            programs = {name: path.read_bytes() for name, path in self._model.bundle.programs.items()} | programs
+            files = {name: path.read_bytes() for name, path in self._model.bundle.programs.items()} | files
         config = {**self.config, "labels": list(self.labels), "head": self.network_config["head"]}
-        golden = make_golden(self.input_spec, self.predict)
+        golden = self.golden()
         write_bundle(
             local_path,
             config=config,
-            programs=programs,
+            programs=files,
             weights=self.variables() if self._model.has_weights else None,
             metrics=self.metrics,
             golden=golden,
             card=render_card(config, self.labels, self.metrics, golden),
             extra=extra,
+        )
+
+    def golden(self) -> Golden:
+        """The golden clip: the stored one, else made now, by the float32 program where there are weights.
+
+        The config's precision has the tolerance that it was measured to need.
+        """
+        if self._model.bundle is not None and self._model.bundle.golden is not None:
+            return self._model.bundle.golden
+        if self.config["quantize"] == "none" or not self._model.has_weights:
+            return make_golden(self.input_spec, lambda clips: self.predict_with(self.program(), clips))
+        exact = Program(programs.make_program_bytes(self, "none"), num_threads=self.config["num_threads"])
+        golden = make_golden(self.input_spec, lambda clips: self.predict_with(exact, clips))
+        return measure_tolerance(
+            golden, lambda clips: self.predict_with(self.program(), clips), PRECISION_NAMES[self.config["quantize"]]
         )
 
     # Weights, network, programs -----------------------------------------------------------------------------------
@@ -213,35 +195,9 @@ class ModelAdapter(BaseModelAdapter):
         name, model = self.program_name(), self._model
         if model.active is None or model.active[0] != name:
             if name not in model.programs:
-                model.programs[name] = self._make_program(name)
+                model.programs[name] = programs.get_program(self, model)
             model.active = (name, Program(model.programs[name], num_threads=self.config["num_threads"]))
         return model.active[1]
-
-    def _make_program(self, name: str) -> Path | bytes:
-        model, quantize = self._model, self.config["quantize"]
-        if not model.has_weights:
-            raise ConfigError(
-                f"{model.path}: holds {', '.join(model.programs)} and the config asks for {name}, which cannot be made "
-                "without weights. Convert the bundle that it came from: cliplab convert BUNDLE "
-                f"--quantize {quantize} --set imgz={self.config['imgz']} --output X.tflite"
-            )
-        if quantize == "int8":
-            raise ConfigError(
-                '"quantize" is "int8", which is calibrated on clips, and the model has no int8 program yet. '
-                "Make it with: cliplab convert MODEL --quantize int8 --data DATASET --output X.tflite"
-            )
-        return program_cache.get_or_make(program_identity(self), lambda: self.make_program_bytes(quantize))
-
-    def make_program_bytes(self, quantize: Quantize, calibration: Sequence[Clip] = ()) -> bytes:
-        """A program of the present weights and size, made now. int8 is calibrated on the clips' items."""
-        from adapters.conversion import to_litert
-        from adapters.variables import assign
-
-        network = self.build_network()
-        assign(network, self.variables())
-        clips = calibration[: self.config["calibration_clips"]]
-        items = (item[None] for clip in clips for item in self.items(clip)) if clips else None
-        return to_litert(network, (PROGRAM_BATCH, *self.item_shape), quantize, items)
 
     def _require_trained(self) -> None:
         if not self.trained and self.config["labels"] is not None and self.config["weights"] != "random":
@@ -256,9 +212,19 @@ class ModelAdapter(BaseModelAdapter):
         if not batch:
             return []
         self._require_trained()
-        return self.predict_with(self.program(), batch)
+        return self.predict_with(self.active_program(), batch)
 
-    def predict_with(self, program: Program, batch: Sequence[Clip]) -> list[Prediction]:
+    def active_program(self) -> RunsItems:
+        """What predicts on the config's device."""
+        if self.config["device"] == "cpu":
+            return self.program()
+        if self._model.on_gpu is None:
+            from adapters.tensorflow_program import TensorFlowProgram, first_gpu
+
+            self._model.on_gpu = TensorFlowProgram(self, first_gpu())
+        return self._model.on_gpu
+
+    def predict_with(self, program: RunsItems, batch: Sequence[Clip]) -> list[Prediction]:
         """``predict`` by a certain program of this model."""
         config, labels = self.config, self.labels
         return [
@@ -277,7 +243,7 @@ class ModelAdapter(BaseModelAdapter):
     def embed(self, batch: Sequence[Clip]) -> Float32Array:
         """The mean of the features of each clip's items: float32 [N, D]."""
         self._require_trained()
-        program = self.program()
+        program = self.active_program()
         if not batch:
             return np.zeros((0, program.output_shapes["features"][-1]), np.float32)
         features = self._by_clip(batch, program, "features")
@@ -287,7 +253,7 @@ class ModelAdapter(BaseModelAdapter):
         """What training caches: float32 [items, D] of each clip, by the backbone alone, whatever the head."""
         return self._by_clip(batch, self.feature_program(), "features")
 
-    def _by_clip(self, batch: Sequence[Clip], program: Program, output: str) -> list[Float32Array]:
+    def _by_clip(self, batch: Sequence[Clip], program: RunsItems, output: str) -> list[Float32Array]:
         """An output of the program, float32 [items, ...] for each clip; all clips run together."""
         items = [self.items(clip) for clip in batch]
         values = program.run(np.concatenate(items))[output]
@@ -296,8 +262,7 @@ class ModelAdapter(BaseModelAdapter):
     def feature_program(self) -> Program:
         """The float32 LiteRT program of the backbone alone, cached by the weights' content."""
         if self._model.backbone is None:
-            identity = backbone_identity(self)
-            source = program_cache.get_or_make(identity, lambda: make_backbone_bytes(self, PROGRAM_BATCH))
+            source = programs.get_backbone_program(self)
             self._model.backbone = Program(source, num_threads=self.config["num_threads"])
         return self._model.backbone
 
@@ -319,13 +284,13 @@ class ModelAdapter(BaseModelAdapter):
         """Take the class order; a model without a head for it gets a new one."""
         if not self.trained:
             self.config = check_config({**self.config, "labels": list(labels)})
-            self._model = _Model()
+            self._model = ModelState()
 
     def adopt(self, variables: Variables, calibration: Sequence[Clip]) -> None:
         """Take over trained variables and make the program that the config asks for."""
-        self.trained, self._model = True, _Model(variables=variables)
+        self.trained, self._model = True, ModelState(variables=variables)
         if self.config["quantize"] == "int8":
-            self._model.programs[self.program_name()] = self.make_program_bytes("int8", calibration)
+            self._model.programs[self.program_name()] = programs.make_program_bytes(self, "int8", calibration)
 
     def convert(
         self,

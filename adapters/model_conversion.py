@@ -11,7 +11,8 @@ import numpy as np
 
 from adapters.atomic import write_bytes_atomic
 from adapters.errors import ConversionError
-from adapters.golden import golden_to_bytes, make_golden
+from adapters.golden import golden_to_bytes
+from adapters.programs import make_program_bytes
 from adapters.records import QUANTIZE, Clip, ConversionReport, Float32Array, Quantize
 from adapters.rendered_clip import VARIANTS, render_clip
 from adapters.runtime import Program
@@ -47,7 +48,7 @@ def convert_model(
     program = (
         source.model_bytes
         if quantize == adapter.config["quantize"]
-        else adapter.make_program_bytes(quantize, calibration or ())
+        else make_program_bytes(adapter, quantize, calibration or ())
     )
     chosen, origin = _clips_to_measure(adapter, calibration, clips)
     report = compare(
@@ -73,12 +74,11 @@ def describe_model(adapter: ModelAdapter, quantize: Quantize) -> dict[str, objec
         "head": adapter.network_config["head"],
         "quantize": quantize,
     }
-    golden = make_golden(adapter.input_spec, adapter.predict)
     return {
         "config": config,
         "labels": list(adapter.labels),
         "program": adapter.program_name(quantize),
-        "golden_sha256": hashlib.sha256(golden_to_bytes(golden)).hexdigest(),
+        "golden_sha256": hashlib.sha256(golden_to_bytes(adapter.golden())).hexdigest(),
     }
 
 

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-import numpy as np
-
-from adapters.config import Config
 from adapters.errors import WeightsError
 from adapters.head import VARIABLE_PREFIX, build_head, output_units
 from adapters.records import Float32Array
@@ -135,60 +131,3 @@ def initial_variables(adapter: ModelAdapter) -> Variables:
             + (f"it has no variable {missing[0]!r}" if missing else f"variable {unknown[0]!r} is not in the network")
         )
     return {**values, **published}
-
-
-def make_backbone_bytes(adapter: ModelAdapter, batch: int) -> bytes:
-    """A float32 LiteRT program of the backbone alone: {"features": [batch, D]}."""
-    from adapters.conversion import to_litert
-    from adapters.variables import assign
-
-    backbone = adapter.build_backbone()
-    assign(backbone, _backbone_part(adapter.variables()))
-    return to_litert(_WithVariables(backbone), (batch, *adapter.item_shape), output_name="features")
-
-
-class _WithVariables:
-    """A backbone under the name by which the converter finds variables."""
-
-    def __init__(self, backbone: Backbone) -> None:
-        self.variables, self.backbone = list(backbone.weights), backbone
-
-    def __call__(self, items: Any) -> Any:
-        return self.backbone(items)
-
-
-def program_identity(adapter: ModelAdapter) -> Config:
-    """What the bytes of the config's program follow from."""
-    config = adapter.network_config
-    keys = ("head", "task", "positive_label", "labels", "quantize")
-    own = {key: config[key] for key in keys} | {"name": adapter.program_name(), "classes": len(adapter.labels)}
-    own |= {"backbone": backbone_identity(adapter)}
-    if adapter.trained:
-        own["variables"] = _digest(adapter.variables())
-    elif config["weights"] == "random":
-        own["seed"] = config["seed"]
-    return own
-
-
-def backbone_identity(adapter: ModelAdapter) -> Config:
-    """What the bytes of the backbone's program follow from. Reads weights, and needs no TensorFlow."""
-    config = adapter.config
-    own = {"adapter": config["adapter"]} | {key: config[key] for key in adapter.backbone_keys}
-    if not adapter.trained and config["weights"] == "random":
-        return own | {"seed": config["seed"]}
-    if adapter.trained:
-        return own | {"variables": _digest(_backbone_part(adapter.variables()))}
-    return own | {"variables": _digest(adapter.read_pretrained(adapter.weights_file()).backbone)}
-
-
-def _backbone_part(variables: Mapping[str, Float32Array]) -> Variables:
-    return {name: value for name, value in variables.items() if not name.startswith(VARIABLE_PREFIX)}
-
-
-def _digest(variables: Mapping[str, Float32Array]) -> str:
-    digest = hashlib.sha256()
-    for name in sorted(variables):
-        value = np.ascontiguousarray(variables[name])
-        digest.update(f"{name} {value.shape} {value.dtype}".encode())
-        digest.update(value.tobytes())
-    return digest.hexdigest()

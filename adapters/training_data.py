@@ -34,7 +34,8 @@ def training_data(path: Path, config: Config, wanted: Sequence[str] | None) -> T
     """
     dataset = read_dataset(path)
     labels = tuple(wanted) if wanted is not None else _label_order(dataset, config)
-    check(dataset, labels=labels, task=config["task"])
+    # A missing file is set aside later with its reason, as a damaged one is.
+    check(dataset, labels=labels, task=config["task"], allow_missing=True)
     dataset = replace(dataset, labels=labels)
     if any(example.split is None for example in dataset.examples):
         dataset = split(dataset, tuple(config["split_fractions"]), seed=config["seed"])

@@ -1,0 +1,40 @@
+"""What an adapter holds in memory: what was loaded, and what was made of it so far."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from adapters.bundle import Bundle
+from adapters.records import Float32Array
+from adapters.runtime import Program
+
+
+class RunsItems(Protocol):
+    """A LiteRT program, or TensorFlow in its place."""
+
+    output_shapes: dict[str, tuple[int, ...]]
+
+    def run(self, batch: Float32Array) -> dict[str, Float32Array]:
+        """float32 [N, *item_shape] to each output [N, ...]."""
+
+
+@dataclass
+class ModelState:
+    """What was loaded or made: programs by name, where they came from, and what was made of them so far.
+
+    bundle, path: None for a model that was not loaded. A .tflite has a path and no bundle, so no weights.
+    """
+
+    programs: dict[str, Path | bytes] = field(default_factory=dict)
+    bundle: Bundle | None = None
+    path: Path | None = None
+    variables: dict[str, Float32Array] | None = None
+    active: tuple[str, Program] | None = None
+    backbone: Program | None = None
+    on_gpu: RunsItems | None = None
+
+    @property
+    def has_weights(self) -> bool:
+        return self.path is None or (self.bundle is not None and self.bundle.has_weights)

@@ -1,0 +1,128 @@
+"""An adapter's LiteRT programs: what their bytes follow from, and how they are made."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from adapters import program_cache
+from adapters.config import Config
+from adapters.errors import ConfigError
+from adapters.head import VARIABLE_PREFIX
+from adapters.network import Backbone, Variables
+from adapters.records import Clip, Float32Array, Quantize
+
+if TYPE_CHECKING:
+    from adapters.model_adapter import ModelAdapter
+    from adapters.model_state import ModelState
+
+PRECISION_NAMES = {"none": "float32", "float16": "float16", "dynamic": "dynamic", "int8": "int8"}
+# Items a program takes at once. One is fastest an item on the processors measured (benchmarks/results.md), and
+# batches are spread over interpreters anyway.
+PROGRAM_BATCH = 1
+# Items that int8 is calibrated on at most, spread over the clips: 44 frames gave the same agreement as 334, and each
+# takes the calibrator about 0.15 s (EfficientNet-Lite0, one core).
+CALIBRATION_ITEMS = 96
+
+
+def get_program(adapter: ModelAdapter, state: ModelState) -> Path | bytes:
+    """The program that the config asks for, cached or made now. ConfigError where it cannot be."""
+    quantize, name = adapter.config["quantize"], adapter.program_name()
+    if not state.has_weights:
+        raise ConfigError(
+            f"{state.path}: holds {', '.join(state.programs)} and the config asks for {name}, which cannot be made "
+            "without weights. Convert the bundle that it came from: cliplab convert BUNDLE "
+            f"--quantize {quantize} --set imgz={adapter.config['imgz']} --output X.tflite"
+        )
+    if quantize == "int8":
+        raise ConfigError(
+            '"quantize" is "int8", which is calibrated on clips, and the model has no int8 program yet. '
+            "Make it with: cliplab convert MODEL --quantize int8 --data DATASET --output X.tflite"
+        )
+    return program_cache.get_or_make(program_identity(adapter), lambda: make_program_bytes(adapter, quantize))
+
+
+def make_program_bytes(adapter: ModelAdapter, quantize: Quantize, calibration: Sequence[Clip] = ()) -> bytes:
+    """A program of the adapter's present weights and size, made now. int8 is calibrated on the clips' items."""
+    from adapters.conversion import to_litert
+    from adapters.variables import assign
+
+    network = adapter.build_network()
+    assign(network, adapter.variables())
+    items = _calibration_items(adapter, calibration) if calibration else None
+    return to_litert(network, (PROGRAM_BATCH, *adapter.item_shape), quantize, items)
+
+
+def get_backbone_program(adapter: ModelAdapter) -> Path | bytes:
+    """The float32 program of the backbone alone, {"features": [batch, D]}, from the cache or made now."""
+    return program_cache.get_or_make(backbone_identity(adapter), lambda: _make_backbone_bytes(adapter))
+
+
+def _calibration_items(adapter: ModelAdapter, clips: Sequence[Clip]) -> Iterator[Float32Array]:
+    """Items of at most ``calibration_clips`` clips, as many of each, CALIBRATION_ITEMS in all."""
+    chosen = clips[: adapter.config["calibration_clips"]]
+    each = max(1, CALIBRATION_ITEMS // len(chosen))
+    for clip in chosen[:CALIBRATION_ITEMS]:
+        items = adapter.items(clip)
+        for position in np.unique(np.linspace(0, len(items) - 1, min(each, len(items))).round().astype(int)):
+            yield items[position][None]
+
+
+def _make_backbone_bytes(adapter: ModelAdapter) -> bytes:
+    from adapters.conversion import to_litert
+    from adapters.variables import assign
+
+    backbone = adapter.build_backbone()
+    assign(backbone, backbone_part(adapter.variables()))
+    return to_litert(_WithVariables(backbone), (PROGRAM_BATCH, *adapter.item_shape), output_name="features")
+
+
+class _WithVariables:
+    """A backbone under the name by which the converter finds variables."""
+
+    def __init__(self, backbone: Backbone) -> None:
+        self.variables, self.backbone = list(backbone.weights), backbone
+
+    def __call__(self, items: Any) -> Any:
+        return self.backbone(items)
+
+
+def program_identity(adapter: ModelAdapter) -> Config:
+    """What the bytes of the config's program follow from."""
+    config = adapter.network_config
+    keys = ("head", "task", "positive_label", "labels", "quantize")
+    own = {key: config[key] for key in keys} | {"name": adapter.program_name(), "classes": len(adapter.labels)}
+    own |= {"backbone": backbone_identity(adapter)}
+    if adapter.trained:
+        own["variables"] = _digest(adapter.variables())
+    elif config["weights"] == "random":
+        own["seed"] = config["seed"]
+    return own
+
+
+def backbone_identity(adapter: ModelAdapter) -> Config:
+    """What the bytes of the backbone's program follow from. Reads weights, and needs no TensorFlow."""
+    config = adapter.config
+    own = {"adapter": config["adapter"]} | {key: config[key] for key in adapter.backbone_keys}
+    if not adapter.trained and config["weights"] == "random":
+        return own | {"seed": config["seed"]}
+    if adapter.trained:
+        return own | {"variables": _digest(backbone_part(adapter.variables()))}
+    return own | {"variables": _digest(adapter.read_pretrained(adapter.weights_file()).backbone)}
+
+
+def backbone_part(variables: Mapping[str, Float32Array]) -> Variables:
+    return {name: value for name, value in variables.items() if not name.startswith(VARIABLE_PREFIX)}
+
+
+def _digest(variables: Mapping[str, Float32Array]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(variables):
+        value = np.ascontiguousarray(variables[name])
+        digest.update(f"{name} {value.shape} {value.dtype}".encode())
+        digest.update(value.tobytes())
+    return digest.hexdigest()
