@@ -77,10 +77,12 @@ def write_json(value: Any) -> None:
 def show(*renderables: Any) -> None:
     """Tables and text on stdout, as wide as the terminal, or 100 columns where there is none."""
     from rich.console import Console
+    from rich.text import Text
 
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 100)
     for item in renderables:
-        console.print(item, markup=False)
+        # Plain lines are left to the terminal to wrap, so that a path can be copied from a pipe or a log.
+        console.print(item, markup=False, soft_wrap=isinstance(item, (str, Text)))
 
 
 class Bar:
