@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from adapters.records import Quantize
-from cliplab.console import FAILED, Bar, bar, command, show, write_json
+from cliplab.console import FAILED, bar, command, show, write_json
 from cliplab.options import AsJson, Data, Force, Model, Overrides, arg, opt, parsed
 
 if TYPE_CHECKING:
-    from adapters.records import EpochLog, TrainReport
+    from adapters.records import TrainReport
 
 
 def register(app: typer.Typer) -> None:
@@ -74,7 +74,6 @@ def train(
             output,
             overrides=parsed(overrides),
             force=force,
-            on_epoch_end=_epochs(progress),
             on_progress=progress.stage,
         )
     return _trained(report, as_json)
@@ -98,18 +97,9 @@ def finetune(
             output,
             overrides=parsed(overrides),
             force=force,
-            on_epoch_end=_epochs(progress),
             on_progress=progress.stage,
         )
     return _trained(report, as_json)
-
-
-def _epochs(progress: Bar) -> Any:
-    def on_epoch_end(log: EpochLog) -> None:
-        validation = "" if log.val_loss is None else f", validation {log.val_loss:.3f}"
-        progress.update(f"{log.phase} epoch {log.epoch}: loss {log.loss:.3f}{validation}", 0, None)
-
-    return on_epoch_end
 
 
 def _trained(report: TrainReport, as_json: bool) -> int | None:

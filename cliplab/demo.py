@@ -13,7 +13,7 @@ from typing import Any
 
 from adapters.base import OnProgress
 from adapters.errors import DatasetError
-from adapters.records import ConversionReport, EpochLog, Prediction, Segment
+from adapters.records import ConversionReport, Prediction, Segment
 from cliplab import models
 from cliplab.outputs import require_new
 
@@ -95,7 +95,7 @@ def demo(
     data, broadcast = folder / "dataset.jsonl", folder / "broadcast.mp4"
     bundle = output / "bundle"
     with _timed(seconds, "train"):
-        models.train(CONFIG, data, bundle, force=True, on_epoch_end=_epochs(report), on_progress=report)
+        models.train(CONFIG, data, bundle, force=True, on_progress=report)
     with _timed(seconds, "evaluate"):
         evaluation = models.evaluate(bundle, data, output=output / "evaluation", force=True, on_progress=_files(report))
     programs = {}
@@ -147,13 +147,6 @@ def _timed(seconds: dict[str, float], name: str) -> Iterator[None]:
     start = time.perf_counter()
     yield
     seconds[name] = round(time.perf_counter() - start, 2)
-
-
-def _epochs(report: OnProgress) -> Callable[[EpochLog], None]:
-    def on_epoch_end(log: EpochLog) -> None:
-        report(f"training, epoch {log.epoch}: loss {log.loss:.3f}", 0, 0)
-
-    return on_epoch_end
 
 
 def _files(report: OnProgress) -> Callable[[str, float, float | None, int, int], None]:

@@ -13,7 +13,7 @@ from adapters.config import check_config, effect, merge
 from adapters.errors import ConfigError
 from adapters.inference import OnVideoProgress, input_spec, predict_videos
 from adapters.loading import open_model
-from adapters.records import Clip, ConversionReport, Quantize, Segment, TrainReport, VideoResult
+from adapters.records import Clip, ConversionReport, EpochLog, Quantize, Segment, TrainReport, VideoResult
 from cliplab.outputs import find_videos, require_new
 
 if TYPE_CHECKING:
@@ -134,9 +134,7 @@ def train(
         raise ConfigError(
             f"{config}: is a trained model. Go on from its weights with finetune, or name a config to train"
         )
-    adapter = open_model(config, overrides)
-    adapter.on_progress = on_progress
-    return adapter.train(data, output, on_epoch_end)
+    return _train(open_model(config, overrides), data, output, on_epoch_end, on_progress)
 
 
 def finetune(
@@ -166,8 +164,28 @@ def finetune(
                 f"{given[key]!r}. Leave it out, or train a model with it"
             )
     adapter.config = check_config(merge(adapter.config, given), str(model))
+    return _train(adapter, data, output, on_epoch_end, on_progress)
+
+
+def _train(
+    adapter: BaseModelAdapter,
+    data: str | Path,
+    output: str | Path,
+    on_epoch_end: OnEpochEnd | None,
+    on_progress: OnProgress | None,
+) -> TrainReport:
+    """Train, with each epoch told to on_progress as a stage as well."""
     adapter.on_progress = on_progress
-    return adapter.train(data, output, on_epoch_end)
+    most = {"head": adapter.config["num_epochs"], "fine_tune": adapter.config["fine_tune_epochs"]}
+
+    def epoch_done(log: EpochLog) -> object:
+        if on_progress is not None:
+            validation = "" if log.val_loss is None else f", validation {log.val_loss:.3f}"
+            name = "fine-tuning" if log.phase == "fine_tune" else "training"
+            on_progress(f"{name}, loss {log.loss:.3f}{validation}", log.epoch + 1, most[log.phase])
+        return None if on_epoch_end is None else on_epoch_end(log)
+
+    return adapter.train(data, output, epoch_done)
 
 
 def _is_stored(model: str | Path) -> bool:

@@ -20,11 +20,9 @@ if TYPE_CHECKING:
 Shown = list[Any]
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str | None = None) -> Table:
+def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Table:
     """A table whose cells are plain text, never markup; columns that begin with ">" are numbers, set right."""
-    made = Table(
-        title=Text(title) if title else None, title_justify="left", header_style="bold", box=None, pad_edge=False
-    )
+    made = Table(header_style="bold", box=None, pad_edge=False)
     for name in columns:
         made.add_column(name.lstrip(">"), justify="right" if name.startswith(">") else "left", overflow="fold")
     for row in rows:
@@ -65,12 +63,10 @@ def predictions(report: PredictReport) -> Shown:
             continue
         shown += [Text(f"{result.path}: {warning}", style="yellow") for warning in result.warnings]
         if report.segments is None:
-            shown.append(_windows(result, report.top_k))
+            shown += [result.path, _windows(result, report.top_k)]
         else:
             rows = [(s.label, clock(s.start), clock(s.end), number(s.score)) for s in report.segments[index]]
-            shown.append(table(("segment", ">start", ">end", ">score"), rows, result.path))
-            if not rows:
-                shown.append("no segments")
+            shown += [result.path, table(("segment", ">start", ">end", ">score"), rows) if rows else "no segments"]
     if len(report.results) > 1:
         shown.append(f"{len(report.results)} videos, {report.failed} failed")
     return shown
@@ -85,7 +81,7 @@ def _windows(result: VideoResult, top_k: int) -> Table:
         (clock(p.start), clock(p.end), ", ".join(f"{item.label} {item.score:.3f}" for item in p.top_k(top_k)))
         for p in result.predictions
     ]
-    return table((">start", ">end", "labels"), rows, result.path)
+    return table((">start", ">end", "labels"), rows)
 
 
 def training(report: TrainReport) -> Shown:
@@ -194,7 +190,7 @@ def schema(found: Mapping[str, Any]) -> Shown:
         (name, json.dumps(key["default"]) if "default" in key else "required", key["x-effect"], key["description"])
         for name, key in keys.items()
     ]
-    return [table(("key", "default", "takes effect", "meaning"), rows, found["title"])]
+    return [found["title"], table(("key", "default", "takes effect", "meaning"), rows)]
 
 
 def dataset(report: DatasetReport) -> Shown:
