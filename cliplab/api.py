@@ -2,9 +2,10 @@
 
 from cliplab.bench import bench
 from cliplab.config_tools import config_check, config_schema, config_show
+from cliplab.conversion_tools import convert, verify
 from cliplab.dataset_tools import dataset_export, dataset_import, dataset_split, dataset_stats
 from cliplab.demo import demo
-from cliplab.models import convert, evaluate, finetune, predict, train, verify
+from cliplab.models import evaluate, finetune, predict, train
 
 __all__ = [
     "bench",

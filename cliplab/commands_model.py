@@ -148,10 +148,10 @@ def convert(
     as_json: AsJson = False,
 ) -> None:
     """Write a model as one self-describing .tflite, measured against the model it came from."""
-    from cliplab import models, render
+    from cliplab import conversion_tools, render
 
     with bar() as progress:
-        report = models.convert(
+        report = conversion_tools.convert(
             model,
             output,
             quantize=quantize,
@@ -171,10 +171,12 @@ def verify(
     as_json: AsJson = False,
 ) -> None:
     """Compare any two models of the same labels. Exits with 1 where too few clips get the same label."""
-    from cliplab import models, render
+    from cliplab import conversion_tools, render
 
     with bar() as progress:
-        report = models.verify(source, converted, data=data, min_agreement=min_agreement, on_progress=progress.stage)
+        report = conversion_tools.verify(
+            source, converted, data=data, min_agreement=min_agreement, on_progress=progress.stage
+        )
     write_json(report.to_json()) if as_json else show(*render.conversion(report))
 
 

@@ -15,6 +15,7 @@ from adapters.base import OnProgress
 from adapters.errors import DatasetError
 from adapters.records import ConversionReport, Prediction, Segment
 from cliplab import models
+from cliplab.conversion_tools import convert
 from cliplab.outputs import require_new
 
 LABEL = "ad"
@@ -101,7 +102,7 @@ def demo(
     programs = {}
     for quantize in ("float16", "int8"):
         with _timed(seconds, f"convert to {quantize}"):
-            programs[quantize] = models.convert(
+            programs[quantize] = convert(
                 bundle,
                 output / f"ad_{quantize}.tflite",
                 quantize=quantize,

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adapters.base import BaseModelAdapter, OnEpochEnd, OnProgress
 from adapters.config import check_config, effect, merge
 from adapters.errors import ConfigError
-from adapters.inference import OnVideoProgress, input_spec, predict_videos
+from adapters.inference import OnVideoProgress, predict_videos
 from adapters.loading import open_model
-from adapters.records import Clip, ConversionReport, EpochLog, Quantize, Segment, TrainReport, VideoResult
+from adapters.records import EpochLog, Segment, TrainReport, VideoResult
 from cliplab.outputs import find_videos, require_new
 
 if TYPE_CHECKING:
@@ -85,7 +84,7 @@ def predict(
     short = {"window_seconds": window_seconds, "stride_seconds": stride_seconds, "top_k": top_k}
     adapter = open_model(model, {**(overrides or {}), **{k: v for k, v in short.items() if v is not None}})
     if segments is not None and segments not in adapter.labels:
-        raise ConfigError(f"segments: {segments!r} is not a label of this model; its labels: {_some(adapter.labels)}")
+        raise ConfigError(f"segments: {segments!r} is not a label of this model; its labels: {some(adapter.labels)}")
     results = tuple(predict_videos(adapter, find_videos(videos), on_progress=on_progress))
     found = None if segments is None else tuple(tuple(find_segments(adapter, item, segments)) for item in results)
     report = PredictReport(results, adapter.config["top_k"], found)
@@ -106,7 +105,8 @@ def find_segments(adapter: BaseModelAdapter, result: VideoResult, label: str) ->
     return scores_to_segments(result.predictions, label, **{key: adapter.config[key] for key in keys})
 
 
-def _some(names: Sequence[str]) -> str:
+def some(names: Sequence[str]) -> str:
+    """The first names of a long list, for messages."""
     return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
 
 
@@ -237,111 +237,3 @@ def evaluate(
         write_report(report, output)
     failures = check_gates(report, adapter.config["gates"])
     return Evaluation(report, split, tuple(failures), skipped, None if output is None else str(output))
-
-
-# Convert ------------------------------------------------------------------------------------------------------------
-
-
-def convert(
-    model: Source,
-    output: str | Path,
-    *,
-    quantize: Quantize = "none",
-    data: str | Path | None = None,
-    overrides: Mapping[str, Any] | None = None,
-    force: bool = False,
-    on_progress: Callable[[str, int, int], object] | None = None,
-) -> ConversionReport:
-    """Write the model as one self-describing .tflite and measure it against the model's own program.
-
-    quantize: none, float16, dynamic or int8. data: labelled clips: int8 is calibrated on its train split (at most
-    ``calibration_clips``), and the report measures on the other splits. Without data it measures on a rendered clip.
-    Raises ConversionError where fewer than ``min_agreement`` of the clips keep their label.
-    """
-    from cliplab.measure import HELD_OUT, read_clips
-
-    if Path(output).suffix.lower() != ".tflite":
-        raise ConfigError(f"output must be a file whose name ends in .tflite, got {str(output)!r}")
-    require_new(output, force)
-    adapter = open_model(model, overrides)
-    if data is None:
-        return adapter.convert(output, quantize)
-    limit, origin = adapter.config["calibration_clips"], f"validation and test clips of {data}"
-    clips = read_clips(adapter, data, HELD_OUT, limit, on_progress)
-    if quantize != "int8":
-        # Nothing is calibrated, so these are only what the contract measures on.
-        return replace(adapter.convert(output, quantize, clips), clip_origin=origin)
-    calibration = read_clips(adapter, data, ("train",), limit, on_progress)
-    unproven = Path(output).with_name(f".{Path(output).stem}.{os.getpid()}.tflite")
-    try:
-        adapter.convert(unproven, quantize, calibration)
-        report = _compare(
-            open_model(model, {**(overrides or {}), "num_threads": 1}),
-            open_model(unproven, {"num_threads": 1}),
-            clips,
-            (origin, output),
-            adapter.config["min_agreement"],
-        )
-        os.replace(unproven, output)
-    finally:
-        unproven.unlink(missing_ok=True)
-    return report
-
-
-def verify(
-    source: Source,
-    converted: Source,
-    *,
-    data: str | Path | None = None,
-    min_agreement: float | None = None,
-    on_progress: Callable[[str, int, int], object] | None = None,
-) -> ConversionReport:
-    """Measure any two models of the same labels against each other: score differences, agreement, size and speed.
-
-    data: labelled clips to compare on (validation and test splits); without it, a rendered clip.
-    min_agreement: None is the source's config's. Raises ConversionError where agreement is lower, ConfigError where
-    the labels differ.
-    """
-    from cliplab.measure import HELD_OUT, read_clips, rendered_clips
-
-    one, other = open_model(source, {"num_threads": 1}), open_model(converted, {"num_threads": 1})
-    if one.labels != other.labels:
-        raise ConfigError(
-            f"the labels differ: {_some(one.labels)} against {_some(other.labels)}. Compare models of one task"
-        )
-    if data is None:
-        clips, origin = rendered_clips(one), "rendered clips"
-    else:
-        clips = read_clips(one, data, HELD_OUT, one.config["calibration_clips"], on_progress)
-        origin = f"validation and test clips of {data}"
-    least = one.config["min_agreement"] if min_agreement is None else min_agreement
-    return _compare(one, other, clips, (origin, converted), least)
-
-
-def _compare(
-    source: BaseModelAdapter,
-    converted: BaseModelAdapter,
-    clips: Sequence[Clip],
-    names: tuple[str, Source],
-    min_agreement: float,
-) -> ConversionReport:
-    from cliplab.measure import compare_models
-
-    origin, path = names
-    return compare_models(
-        source, converted, clips, clip_origin=origin, output_path=str(path), min_agreement=min_agreement
-    )
-
-
-__all__ = [
-    "Evaluation",
-    "PredictReport",
-    "convert",
-    "evaluate",
-    "find_segments",
-    "finetune",
-    "input_spec",
-    "predict",
-    "train",
-    "verify",
-]

@@ -1,0 +1,107 @@
+"""`cliplab convert` and `cliplab verify`: one self-describing .tflite, measured against what it stands in for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from adapters.base import BaseModelAdapter
+from adapters.errors import ConfigError
+from adapters.loading import open_model
+from adapters.records import Clip, ConversionReport, Quantize
+from cliplab.models import Source, some
+from cliplab.outputs import require_new
+
+
+def convert(
+    model: Source,
+    output: str | Path,
+    *,
+    quantize: Quantize = "none",
+    data: str | Path | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    force: bool = False,
+    on_progress: Callable[[str, int, int], object] | None = None,
+) -> ConversionReport:
+    """Write the model as one self-describing .tflite and measure it against the model's own program.
+
+    quantize: none, float16, dynamic or int8. data: labelled clips: int8 is calibrated on its train split (at most
+    ``calibration_clips``), and the report measures on the other splits. Without data it measures on a rendered clip.
+    Raises ConversionError where fewer than ``min_agreement`` of the clips keep their label.
+    """
+    from cliplab.measure import HELD_OUT, read_clips
+
+    if Path(output).suffix.lower() != ".tflite":
+        raise ConfigError(f"output must be a file whose name ends in .tflite, got {str(output)!r}")
+    require_new(output, force)
+    adapter = open_model(model, overrides)
+    if data is None:
+        return adapter.convert(output, quantize)
+    limit, origin = adapter.config["calibration_clips"], f"validation and test clips of {data}"
+    clips = read_clips(adapter, data, HELD_OUT, limit, on_progress)
+    if quantize != "int8":
+        # Nothing is calibrated, so these are only what the contract measures on.
+        return replace(adapter.convert(output, quantize, clips), clip_origin=origin)
+    calibration = read_clips(adapter, data, ("train",), limit, on_progress)
+    unproven = Path(output).with_name(f".{Path(output).stem}.{os.getpid()}.tflite")
+    try:
+        adapter.convert(unproven, quantize, calibration)
+        report = _compare(
+            open_model(model, {**(overrides or {}), "num_threads": 1}),
+            open_model(unproven, {"num_threads": 1}),
+            clips,
+            (origin, output),
+            adapter.config["min_agreement"],
+        )
+        os.replace(unproven, output)
+    finally:
+        unproven.unlink(missing_ok=True)
+    return report
+
+
+def verify(
+    source: Source,
+    converted: Source,
+    *,
+    data: str | Path | None = None,
+    min_agreement: float | None = None,
+    on_progress: Callable[[str, int, int], object] | None = None,
+) -> ConversionReport:
+    """Measure any two models of the same labels against each other: score differences, agreement, size and speed.
+
+    data: labelled clips to compare on (validation and test splits); without it, a rendered clip.
+    min_agreement: None is the source's config's. Raises ConversionError where agreement is lower, ConfigError where
+    the labels differ.
+    """
+    from cliplab.measure import HELD_OUT, read_clips, rendered_clips
+
+    one, other = open_model(source, {"num_threads": 1}), open_model(converted, {"num_threads": 1})
+    if one.labels != other.labels:
+        raise ConfigError(
+            f"the labels differ: {some(one.labels)} against {some(other.labels)}. Compare models of one task"
+        )
+    if data is None:
+        clips, origin = rendered_clips(one), "rendered clips"
+    else:
+        clips = read_clips(one, data, HELD_OUT, one.config["calibration_clips"], on_progress)
+        origin = f"validation and test clips of {data}"
+    least = one.config["min_agreement"] if min_agreement is None else min_agreement
+    return _compare(one, other, clips, (origin, converted), least)
+
+
+def _compare(
+    source: BaseModelAdapter,
+    converted: BaseModelAdapter,
+    clips: Sequence[Clip],
+    names: tuple[str, Source],
+    min_agreement: float,
+) -> ConversionReport:
+    from cliplab.measure import compare_models
+
+    origin, path = names
+    return compare_models(
+        source, converted, clips, clip_origin=origin, output_path=str(path), min_agreement=min_agreement
+    )
