@@ -1,0 +1,91 @@
+"""Commands about a folder of models that workers serve from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cliplab.console import FAILED, command, show, write_json
+from cliplab.options import AsJson, DryRun, arg, opt
+
+if TYPE_CHECKING:
+    from cliplab.manifest import ManifestReport
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to the app."""
+    registry = typer.Typer(
+        help="Keep versions of models, and which of them is in use.", no_args_is_help=True, rich_markup_mode=None
+    )
+    registry.command("manifest")(command(registry_manifest))
+    app.add_typer(registry, name="registry")
+
+
+def registry_manifest(
+    folder: Annotated[Path, arg("DIR", "The folder of .tflite files and model_manifest.json.")],
+    add: Annotated[
+        Path | None, opt("FILE", "Enter this .tflite, copied into DIR where it is not there; else all of DIR.")
+    ] = None,
+    metrics: Annotated[
+        Path | None, opt("FILE", "Its figures: evaluation.json, a bundle's metrics.json, or names and numbers.")
+    ] = None,
+    keep_best: Annotated[
+        str | None,
+        opt("METRIC", "Make the best model by this metric current; lower is better for loss, error, latency, size."),
+    ] = None,
+    current: Annotated[str | None, opt("NAME", "Make this model current.")] = None,
+    next_name: Annotated[
+        str | None,
+        opt("PREFIX", "With --add, enter it as the next version, PREFIX_v002.tflite; alone, only tell that name."),
+    ] = None,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> int | None:
+    """Write and update DIR/model_manifest.json. Exits with 1 where a file of DIR is damaged or half-written."""
+    from cliplab import manifest
+
+    report = manifest.registry_manifest(
+        folder,
+        add=add,
+        metrics=metrics,
+        keep_best=keep_best,
+        current=current,
+        next_name=next_name,
+        dry_run=dry_run,
+    )
+    only_name = next_name is not None and add is None
+    if as_json:
+        write_json(report.to_json())
+    else:
+        show(report.next_name if only_name else _shown(report))
+    return FAILED if report.problems and not only_name else None
+
+
+def _shown(report: ManifestReport) -> Any:
+    """Every model with its figures, the current one marked, and what was done."""
+    from rich.console import Group
+
+    from cliplab.render import problem, table
+
+    rows = [
+        (
+            "current" if item.name == report.current else "",
+            item.name,
+            item.created or "-",
+            ", ".join(f"{name} {_figure(value)}" for name, value in item.metrics.items()) or "-",
+            item.state,
+        )
+        for item in report.models
+    ]
+    shown: list[Any] = [table(("", "model", "created", "metrics", "file"), rows)]
+    shown += [problem(text) for text in report.problems]
+    if report.current != report.previous:
+        shown.append(f"current: {report.current} (before: {report.previous or 'none'})")
+    shown.append(f"written: {report.path}" if report.written else f"not changed: {report.path}")
+    return Group(*shown)
+
+
+def _figure(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

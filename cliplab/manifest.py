@@ -1,0 +1,293 @@
+"""`cliplab registry manifest`: enter models in a folder's manifest, choose the current one, name the next version.
+
+Workers follow it with ``CurrentModel``. The form of the file is in ``manifest_file``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from adapters.atomic import write_bytes_atomic
+from adapters.errors import BundleError, ConfigError
+from adapters.tflite_file import read_description
+from cliplab.current_model import CurrentModel
+from cliplab.manifest_file import (
+    MANIFEST,
+    Manifest,
+    check_model,
+    locked,
+    name_problem,
+    read_manifest,
+    utc,
+    write_manifest,
+)
+from cliplab.manifest_metrics import best_model, is_figure, lower_is_better, read_metrics
+
+__all__ = [
+    "MANIFEST",
+    "CurrentModel",
+    "Manifest",
+    "ManifestReport",
+    "ModelState",
+    "lower_is_better",
+    "next_version",
+    "read_manifest",
+    "registry_manifest",
+]
+_VERSION = re.compile(r"(?P<prefix>.+)_v(?P<number>[0-9]{1,9})", re.IGNORECASE | re.DOTALL)
+# A manifest with new models, the file to copy for it (None: it is in its place), what is wrong with other files.
+_Entered = tuple[Manifest, tuple[Path, bytes] | None, list[str]]
+
+
+@dataclass(frozen=True)
+class ModelState:
+    """One listed model. state: whether its file is whole (good), not there (missing) or not what was written."""
+
+    name: str
+    created: str | None
+    metrics: dict[str, Any]
+    state: Literal["good", "missing", "damaged"]
+
+
+@dataclass(frozen=True)
+class ManifestReport:
+    """A manifest after (with dry_run: as it would be after) an update.
+
+    path: the manifest. previous: the current model before. added: models that were not listed before. written: whether
+    the file was changed. problems: files of the folder that are damaged or half-written, a sentence each; none of them
+    is or becomes current. next_name: the version name that was asked for.
+    """
+
+    path: str
+    current: str | None
+    previous: str | None
+    models: tuple[ModelState, ...]
+    added: tuple[str, ...]
+    written: bool
+    problems: tuple[str, ...]
+    next_name: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def registry_manifest(
+    folder: str | Path,
+    *,
+    add: str | Path | None = None,
+    metrics: str | Path | None = None,
+    keep_best: str | None = None,
+    current: str | None = None,
+    next_name: str | None = None,
+    dry_run: bool = False,
+) -> ManifestReport:
+    """Write or update folder/model_manifest.json. Alone, it enters every whole .tflite there that is not listed.
+
+    add: a .tflite to enter, and to copy into the folder where it is not in it. A name that is taken by another file is
+    refused. metrics: a JSON file of its figures, see ``read_metrics``; for a listed model they replace the old ones.
+    keep_best: a metric; the whole model with the best figure becomes current (see ``lower_is_better``).
+    current: a name; that model becomes current. With neither, the current model stays; the first one ever entered, of
+    several the newest, becomes current.
+    next_name: a prefix, or the name of any version; the next free version name. With add, the model is entered under
+    it; alone, it is only told and nothing is written. dry_run: tell, and write nothing.
+
+    ``created`` is when the .tflite was written, in UTC. Keys of others are kept. Writers wait for each other; a reader
+    sees the old or the new manifest; a model's file is in place before the manifest names it.
+    Raises BundleError where the manifest is damaged (it is left as it is), where a model to enter or the one that would
+    be current is missing, half-written or not self-describing; ConfigError for arguments that are wrong together, a
+    metric or name that is not there; StorageError.
+    """
+    place = Path(folder)
+    _check_usage(place, add, metrics, keep_best, current, next_name)
+    only_name = next_name is not None and add is None
+    with contextlib.nullcontext() if dry_run or only_name else locked(place):
+        before = read_manifest(place)
+        name = None if next_name is None else next_version(next_name, _taken(before))
+        if only_name:
+            return _report(before, before, *_states(before), next_name=name)
+        after, copy, problems = _enter_folder(before) if add is None else _enter(before, Path(add), name, metrics)
+        pending = None if copy is None else copy[0]
+        states, damaged = _states(after, pending)
+        if keep_best is not None:
+            after = _with_best(after, states, keep_best, None if add is None else name or Path(add).name)
+        else:
+            after = _with_current(before, after, current, pending)
+        changed = after.document != before.document
+        if changed and not dry_run:
+            if copy is not None:
+                write_bytes_atomic(*copy)
+            write_manifest(after)
+    return _report(before, after, states, problems + damaged, written=changed and not dry_run, next_name=name)
+
+
+def next_version(name: str, taken: Iterable[str] = ()) -> str:
+    """The next free version name: tricks_v001.tflite -> tricks_v002.tflite, tricks -> tricks_v001.tflite.
+
+    name: a prefix or any version's name. taken: names that are there; upper and lower case are one, as on some disks.
+    At least three digits, and as many as the longest number taken. Raises ConfigError for what is no file name.
+    """
+    own = _VERSION.fullmatch(_stem(name))
+    prefix = own["prefix"] if own else _stem(name)
+    problem = name_problem(f"{prefix}.tflite")
+    if problem:
+        raise ConfigError(f"next_name: {problem}. Give the name without its version, such as highlight_movinet_a0")
+    found = [match for match in (_VERSION.fullmatch(_stem(item)) for item in (name, *taken)) if match]
+    numbers = [match["number"] for match in found if match["prefix"].casefold() == prefix.casefold()]
+    width = max((3, *map(len, numbers)))
+    return f"{prefix}_v{max((0, *map(int, numbers))) + 1:0{width}d}.tflite"
+
+
+def _stem(name: str) -> str:
+    return name[: -len(".tflite")] if name.lower().endswith(".tflite") else name
+
+
+def _taken(manifest: Manifest) -> set[str]:
+    """Names that no new model may have: listed ones, also of files that are gone, and files that are not listed."""
+    return {*manifest.names, *(path.name for path in manifest.path.parent.iterdir())}
+
+
+def _check_usage(
+    folder: Path,
+    add: str | Path | None,
+    metrics: str | Path | None,
+    keep_best: str | None,
+    current: str | None,
+    next_name: str | None,
+) -> None:
+    if not folder.is_dir():
+        raise ConfigError(f"{folder}: there is no such folder. Make it first (mkdir -p), or name the folder of models")
+    if metrics is not None and add is None:
+        raise ConfigError("metrics are those of a model that is entered: give add (--add X.tflite) too")
+    if keep_best is not None and current is not None:
+        raise ConfigError("keep_best and current both choose the current model: give one of them")
+    if next_name is not None and add is None and (keep_best or current):
+        raise ConfigError("next_name alone tells a name and changes nothing: give add too, or leave the others out")
+
+
+def _enter(manifest: Manifest, source: Path, name: str | None, metrics: str | Path | None) -> _Entered:
+    """The manifest with the model at source, under its own name or another."""
+    name = source.name if name is None else name
+    problem = name_problem(name)
+    if problem:
+        raise ConfigError(f"{source}: {problem}. Rename it, or give next_name (--next-name PREFIX)")
+    check_model(source)
+    figures = None if metrics is None else read_metrics(metrics)
+    target = manifest.path.parent / name
+    entered = manifest.with_model(name, utc(source.stat().st_mtime), figures)
+    if target.exists() and os.path.samefile(source, target):
+        return entered, None, []
+    data = source.read_bytes()
+    if target.exists() and target.read_bytes() == data:
+        return entered, None, []
+    if target.exists() or name in manifest.names:
+        state = "is another file" if target.exists() else "is listed and its file is gone"
+        raise BundleError(
+            f"{target}: {state}, and a version is never replaced: workers and metrics refer to it by name. "
+            f"Enter {source} under a new name: --next-name {_stem(name)}"
+        )
+    read_description(data)  # the bytes that are copied, should the file have changed since it was checked
+    return entered, (target, data), []
+
+
+def _enter_folder(manifest: Manifest) -> _Entered:
+    """The manifest with every whole .tflite of its folder, the oldest first, and what is wrong with the others."""
+    found = []
+    for path in manifest.path.parent.iterdir():
+        if not name_problem(path.name) and path.name not in manifest.names and path.is_file():
+            found.append((path.stat().st_mtime, path))
+    problems: list[str] = []
+    for seconds, path in sorted(found):
+        try:
+            check_model(path)
+        except BundleError as error:
+            problems.append(str(error))
+            continue
+        manifest = manifest.with_model(path.name, utc(seconds), None)
+    if not manifest.names and not problems:
+        folder = manifest.path.parent
+        raise BundleError(
+            f"{folder}: holds no .tflite, so there is nothing to list. "
+            f"Add one: cliplab registry manifest {folder} --add X.tflite"
+        )
+    return manifest, None, problems
+
+
+def _states(manifest: Manifest, pending: Path | None = None) -> tuple[tuple[ModelState, ...], list[str]]:
+    """Every listed model with the state of its file, and what is wrong with those that are damaged.
+
+    A missing one that is not current is no problem: old versions are deleted. pending: one that is about to be written.
+    """
+    states, problems = [], []
+    for name in manifest.names:
+        path, entry = manifest.path.parent / name, manifest.entry(name)
+        state: Literal["good", "missing", "damaged"] = "good"
+        try:
+            if path != pending:
+                check_model(path)
+        except BundleError as error:
+            state = "damaged" if path.exists() else "missing"
+            if state == "damaged":
+                problems.append(str(error))
+        states.append(ModelState(name, entry.get("created"), manifest.metrics(name), state))
+    return tuple(states), problems
+
+
+def _with_best(after: Manifest, states: Iterable[ModelState], metric: str, added: str | None) -> Manifest:
+    """The manifest with the best whole model as its current one. A model that was just added must have the metric."""
+    if added is not None:
+        best_model({added: after.metrics(added)}, metric, None)
+    have = [item for item in states if is_figure(item.metrics.get(metric))]
+    if have and all(item.state != "good" for item in have):
+        lost = ", ".join(f"{item.name} ({item.state})" for item in have)
+        raise BundleError(f"{after.path}: no whole model has the metric {metric!r}, only {lost}. Copy it there again.")
+    whole = {item.name: item.metrics for item in states if item.state == "good"}
+    return after.with_current(best_model(whole, metric, after.current))
+
+
+def _with_current(before: Manifest, after: Manifest, wanted: str | None, pending: Path | None) -> Manifest:
+    """The manifest with its current model: the wanted one, else the one that it has, else the newest that is new."""
+    if wanted is not None and wanted not in after.names:
+        raise ConfigError(f"current: {wanted!r} is not listed. Listed are: {', '.join(after.names) or 'none'}")
+    new = [name for name in after.names if name not in before.names]
+    chosen = wanted or after.current or (new[-1] if new else None)
+    if chosen is None:
+        if after.names:
+            raise ConfigError(f"{after.path}: names no current model. Choose one: --current NAME, --keep-best METRIC")
+        return after
+    path = after.path.parent / chosen
+    if path != pending:
+        try:
+            check_model(path)
+        except BundleError as error:
+            raise BundleError(
+                f"{error} It would be current, and no worker could load it. Choose another: --current NAME or "
+                "--keep-best METRIC"
+            ) from error
+    return after.with_current(chosen)
+
+
+def _report(
+    before: Manifest,
+    after: Manifest,
+    states: tuple[ModelState, ...],
+    problems: list[str],
+    *,
+    written: bool = False,
+    next_name: str | None = None,
+) -> ManifestReport:
+    return ManifestReport(
+        path=str(after.path),
+        current=after.current,
+        previous=before.current,
+        models=states,
+        added=tuple(name for name in after.names if name not in before.names),
+        written=written,
+        problems=tuple(problems),
+        next_name=next_name,
+    )

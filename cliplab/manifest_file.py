@@ -1,0 +1,225 @@
+"""model_manifest.json: which models a folder holds, and which of them its workers use. Read, checked, locked, written.
+
+{"current": "highlight_v002.tflite",
+ "models": [{"name": "highlight_v002.tflite", "created": "2025-01-08T10:00:00Z", "metrics": {"f1": 0.8}}]}
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from adapters.atomic import storage_error, write_json_atomic
+from adapters.config import parse_json
+from adapters.errors import BundleError, StorageError
+from adapters.tflite_file import read_description
+
+MANIFEST = "model_manifest.json"
+LOCK = ".model_manifest.lock"
+LOCK_SECONDS = 60.0
+# A temporary file that an atomic write left when it was killed; the age makes sure that nobody is still writing it.
+_STRAY = re.compile(r"\..+\.[0-9a-f]{12}\.tmp")
+_STRAY_SECONDS = 3600.0
+_NAME = re.compile(r"[^./\\\x00-\x1f][^/\\\x00-\x1f]*\.tflite", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A manifest whose form was checked; the files that it names were not.
+
+    path: where it stands or will stand. document: its whole JSON, keys of others included; never altered in place.
+    """
+
+    path: Path
+    document: dict[str, Any]
+
+    @property
+    def current(self) -> str | None:
+        """The model that workers use; None where there is none yet."""
+        return self.document.get("current")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every listed model, in the order of the file."""
+        return tuple(entry["name"] for entry in self.document["models"])
+
+    def entry(self, name: str) -> dict[str, Any]:
+        """What the manifest says of a listed model: name, created, metrics and keys of others."""
+        return next(entry for entry in self.document["models"] if entry["name"] == name)
+
+    def metrics(self, name: str) -> dict[str, Any]:
+        """The metrics of a listed model; empty where none were entered."""
+        return dict(self.entry(name).get("metrics", {}))
+
+    def with_model(self, name: str, created: str, metrics: Mapping[str, Any] | None) -> Manifest:
+        """The manifest with one more model; of one that it lists, only metrics that are given are replaced."""
+        models = list(self.document["models"])
+        if name not in self.names:
+            models.append({"name": name, "created": created, "metrics": dict(metrics or {})})
+        elif metrics is not None:
+            models[self.names.index(name)] = {**self.entry(name), "metrics": dict(metrics)}
+        return Manifest(self.path, {**self.document, "models": models})
+
+    def with_current(self, name: str) -> Manifest:
+        """The manifest with another current model."""
+        return Manifest(self.path, {**self.document, "current": name})
+
+
+def read_manifest(folder: str | Path) -> Manifest:
+    """The manifest of a folder; one without models where there is no file yet.
+
+    Raises BundleError naming the file, and what is wrong in it, where it is no JSON (or half of it), or not of the form
+    above. ``created`` and ``metrics`` may be absent, as people write it by hand; what is there must be right.
+    """
+    path = Path(folder) / MANIFEST
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        return Manifest(path, {"current": None, "models": []})
+    except (OSError, UnicodeDecodeError) as error:
+        raise BundleError(f"{path}: cannot be read ({error}). Correct it by hand, or move it away.") from error
+    try:
+        document = parse_json(text)
+        problem = _problem(document)
+    except (ValueError, RecursionError) as error:
+        problem = f"is damaged or half-written: it is not JSON ({error or type(error).__name__})"
+    if problem:
+        raise BundleError(f"{path}: {problem}. It is left as it is: correct it by hand, or move it away.")
+    return Manifest(path, document)
+
+
+def write_manifest(manifest: Manifest) -> None:
+    """Put the manifest in its place in one step; StorageError leaves the old one. The caller holds ``locked``."""
+    write_json_atomic(manifest.path, manifest.document)
+
+
+def name_problem(name: object) -> str | None:
+    """Why a model's name is not allowed: it must be one visible file of the folder, ending in .tflite."""
+    if isinstance(name, str) and _NAME.fullmatch(name):
+        return None
+    return f"{name!r:.200} is no model's name: it must be a single file name that ends in .tflite, without a folder"
+
+
+def check_model(path: Path) -> dict[str, Any]:
+    """The description of a model that workers can open: every byte of the file was verified.
+
+    Raises BundleError naming the file where it is missing, half-written, damaged, or does not describe itself.
+    """
+    description = read_description(path)
+    config, labels = description.get("config"), description.get("labels")
+    if not isinstance(config, dict) or not isinstance(config.get("adapter"), str) or not isinstance(labels, list):
+        raise BundleError(
+            f"{path}: its description names no adapter and labels, so no worker can open it. "
+            "Use a file that `cliplab convert` wrote."
+        )
+    return description
+
+
+def utc(seconds: float) -> str:
+    """Seconds since 1970 as the manifest writes times: 2025-01-08T10:00:00Z."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """One writer of this folder's manifest at a time, over threads and processes; the lock goes with the process.
+
+    Waits up to ``LOCK_SECONDS`` for another, then raises StorageError. Windows and file systems that have no such locks
+    go without.
+    """
+    handle = _open_lock(folder / LOCK)
+    try:
+        if handle is not None:
+            _wait_for_lock(handle, folder / LOCK)
+            _remove_strays(folder)
+        yield
+    finally:
+        if handle is not None:
+            os.close(handle)
+
+
+def _problem(document: Any) -> str | None:
+    """What is wrong in a manifest's form, as the end of a sentence that begins with the file's name."""
+    models = document.get("models") if isinstance(document, dict) else None
+    if not isinstance(models, list):
+        return 'must be a JSON object with "current" and a list "models"'
+    names: list[str] = []
+    for index, entry in enumerate(models):
+        wrong = _entry_problem(entry)
+        if wrong:
+            return f"models[{index}]: {wrong}"
+        names.append(entry["name"])
+        if names.count(names[-1]) > 1:
+            return f"models[{index}]: {names[-1]!r} is listed twice"
+    current = document.get("current")
+    if current is not None and current not in names:
+        return f'"current" is {current!r:.200}, which "models" does not list'
+    return None
+
+
+def _entry_problem(entry: Any) -> str | None:
+    if not isinstance(entry, dict):
+        return f"must be an object with name, created and metrics, got {entry!r:.80}"
+    if not isinstance(entry.get("metrics", {}), dict):
+        return f'"metrics" must be an object of names and numbers, got {entry["metrics"]!r:.80}'
+    if "created" in entry and not _is_time(entry["created"]):
+        return f'"created" must be a time in UTC such as "2025-01-08T10:00:00Z", got {entry["created"]!r:.80}'
+    return name_problem(entry.get("name"))
+
+
+def _is_time(value: object) -> bool:
+    try:
+        return isinstance(value, str) and datetime.fromisoformat(value).tzinfo is not None
+    except ValueError:
+        return False
+
+
+def _open_lock(path: Path) -> int | None:
+    """A handle to lock, None where there can be no lock and none is needed or none exists."""
+    try:
+        import fcntl  # noqa: F401
+    except ImportError:  # Windows
+        return None
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    except PermissionError:
+        # Another user's lock file can be locked all the same. Without one, the folder cannot be written either.
+        return os.open(path, os.O_RDONLY) if path.exists() else None
+    except OSError as error:
+        if os.access(path.parent, os.W_OK):
+            raise storage_error(path, error) from error
+        return None  # a read-only disk: looking at what is there is still good
+
+
+def _wait_for_lock(handle: int, path: Path) -> None:
+    import fcntl
+
+    deadline = time.monotonic() + LOCK_SECONDS
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise StorageError(
+                    f"{path}: another process has been writing the manifest for {LOCK_SECONDS:.0f} s. "
+                    "Wait for it or end it, then run this again."
+                ) from None
+            time.sleep(0.02)
+        except OSError:  # a file system without locks
+            return
+
+
+def _remove_strays(folder: Path) -> None:
+    """Temporary files of writers that were killed long ago: each may be as large as a model."""
+    for path in folder.glob(".*.tmp"):
+        with contextlib.suppress(OSError):
+            if _STRAY.fullmatch(path.name) and time.time() - path.stat().st_mtime > _STRAY_SECONDS:
+                path.unlink()

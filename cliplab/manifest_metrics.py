@@ -1,0 +1,75 @@
+"""The metrics that a manifest keeps of a model: where they are read from, and which model they make the best."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from adapters.config import parse_json
+from adapters.errors import ConfigError
+
+# A metric with one of these words in its name is the better the lower it is: log_loss, calibration_error, latency_ms.
+LOWER_WORDS = frozenset({"loss", "losses", "error", "errors", "latency", "size", "ms", "bytes"})
+
+
+def read_metrics(path: str | Path) -> dict[str, float]:
+    """The figures of a metrics file, name -> finite number; an undefined one (null) is left out.
+
+    path: an ``evaluation.json``; a bundle's ``metrics.json``, whose validation figures count; or any JSON object of
+    names and numbers. Raises ConfigError naming the file, and the key that is no number.
+    """
+    try:
+        found = parse_json(Path(path).read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror}). Name a JSON file of metrics.") from error
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"{path}: is not JSON ({error}). Name an evaluation.json or metrics.json.") from error
+    if not isinstance(found, dict):
+        raise ConfigError(f"{path}: must hold a JSON object of metric names and numbers, got {found!r:.80}")
+    if isinstance(found.get("validation"), dict):
+        found = found["validation"]
+        if not found:
+            raise ConfigError(
+                f"{path}: has no validation figures: the model was trained without validation clips. "
+                "Measure it (cliplab evaluate MODEL DATA --output FOLDER) and name FOLDER/evaluation.json"
+            )
+    if "confusion_matrix" in found:
+        from adapters.evaluation_records import GATES
+
+        found = {measure: found.get(measure) for measure, _ in GATES.values()}
+    for name, value in found.items():
+        if value is not None and not is_figure(value):
+            raise ConfigError(f"{path}: {name!r} must be a finite number, got {value!r:.80}. Leave it out")
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def lower_is_better(metric: str) -> bool:
+    """Whether a lower figure is the better one, by the words of the metric's name (``LOWER_WORDS``)."""
+    return any(word.lower() in LOWER_WORDS for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+", metric))
+
+
+def best_model(metrics: Mapping[str, Mapping[str, Any]], metric: str, current: str | None) -> str:
+    """The model with the best figure; of equals the current one, else the first.
+
+    metrics: name of a model -> its metrics; models without this figure do not take part.
+    Raises ConfigError where none has it, with the metrics that there are.
+    """
+    figures = {name: values[metric] for name, values in metrics.items() if is_figure(values.get(metric))}
+    if not figures:
+        known = sorted({key for values in metrics.values() for key, value in values.items() if is_figure(value)})
+        near = difflib.get_close_matches(metric, known, n=1)
+        hint = f' Did you mean "{near[0]}"?' if near else ""
+        raise ConfigError(f'no model has the metric "{metric}".{hint} Entered are: {", ".join(known) or "none"}')
+    best = (min if lower_is_better(metric) else max)(figures.values())
+    if current is not None and figures.get(current) == best:
+        return current
+    return next(name for name, value in figures.items() if value == best)
+
+
+def is_figure(value: object) -> bool:
+    """Whether a value is a finite number, so that it can be compared."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and -math.inf < value < math.inf
