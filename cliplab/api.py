@@ -5,6 +5,7 @@ from cliplab.config_tools import config_check, config_schema, config_show
 from cliplab.conversion_tools import convert, verify
 from cliplab.dataset_tools import dataset_export, dataset_import, dataset_split, dataset_stats
 from cliplab.demo import demo
+from cliplab.manifest import registry_manifest
 from cliplab.models import evaluate, finetune, predict, train
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "evaluate",
     "finetune",
     "predict",
+    "registry_manifest",
     "train",
     "verify",
 ]

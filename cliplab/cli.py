@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from cliplab import __version__, commands_data, commands_model
+from cliplab import __version__, commands_data, commands_model, commands_registry
 
 app = typer.Typer(
     name="cliplab",
@@ -38,6 +38,7 @@ def options(
 
 commands_model.register(app)
 commands_data.register(app)
+commands_registry.register(app)
 
 
 def main() -> None:
