@@ -15,158 +15,156 @@ from typing import Any
 import numpy as np
 
 from adapters.native_log import import_tensorflow
+from movinet_adapter import operations as ops
 from movinet_adapter.architecture import Architecture, Layer
 from movinet_adapter.folding import Folded
 from movinet_adapter.stream_states import StreamStates
 
 Tensor = Any
+Outputs = dict[str, Tensor]
 Observe = Callable[[str, Tensor], None]
 
 
 @dataclass(frozen=True)
 class Lowered:
-    """A network ready to compute. weights: what ``fold`` gave. position_scales: the layers' positional encoding
-    factors by layer name, empty where there is none."""
+    """A network ready to compute.
+
+    weights: what ``fold`` gave. position_scales: factors of the positional encoding by layer, empty where there is
+    none. by_frame: in base mode, how many of the first layers compute one clip a frame at a time (see ``freeze``).
+    """
 
     of: Architecture
     weights: Mapping[str, Folded]
     position_scales: Mapping[str, Any]
+    by_frame: int = 0
+
+    def activate(self, x: Tensor) -> Tensor:
+        return ops.activate(self.of.activation, x)
 
 
-def clip_outputs(
-    net: Lowered, frames: Tensor, *, running: bool = False, observe: Observe | None = None
-) -> dict[str, Tensor]:
-    """A whole clip, from nothing before it.
+def clip_outputs(net: Lowered, frames: Tensor, *, running: bool = False, observe: Observe | None = None) -> Outputs:
+    """Whole clips, from nothing before them.
 
     frames: float32 [B, T, H, W, 3] RGB in 0..1; T, H and W static. Returns {"logits": [B, C], "features": [B, D]};
     with ``running``, in stream mode, also {"frame_logits": [B, T, C], "frame_features": [B, T, D]}: what the clip would
-    have given had it ended at each frame. ``observe`` is called with each layer's name and output [T * B, H, W, C].
+    have given had it ended at each frame. ``observe`` is called with "stem" and each layer's name and its output
+    [T * B, H, W, C].
     """
-    return _outputs(net, frames, StreamStates.none(), running, observe)
+    tf = import_tensorflow()
+    observe = observe or _ignore
+    batch, times, height, width, channels = frames.shape
+    stacked = frames if batch == 1 else tf.transpose(frames, [1, 0, 2, 3, 4])
+    x = tf.reshape(stacked, [-1, height, width, channels])
+    if net.of.mode == "stream":
+        return _stream_outputs(net, x, times, StreamStates(None), running, observe)
+    by_frame = net.by_frame if batch == 1 and times > 1 else 0
+    x = _first_layers_by_frame(net, x, by_frame, observe) if by_frame else _stem(net, x, observe)
+    for layer in net.of.layers[by_frame:]:
+        x = _base_layer(net, layer, x, times)
+        observe(layer.name, x)
+    features = ops.clip_mean(net.activate(ops.pointwise(x, net.weights["head"])), times)
+    return {"logits": _classify(net, features), "features": features}
 
 
 def step_outputs(
     net: Lowered, frames: Tensor, states: Mapping[str, Tensor], *, running: bool = False
-) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+) -> tuple[Outputs, Outputs]:
     """The next frames of one stream: float32 [1, n, H, W, 3] and the states, to outputs and the new states."""
-    stream = StreamStates.of(states)
-    return _outputs(net, frames, stream, running, None), stream.after
+    stream = StreamStates(states)
+    x = import_tensorflow().reshape(frames, frames.shape[1:])
+    return _stream_outputs(net, x, frames.shape[1], stream, running, _ignore), stream.after
 
 
-def _outputs(
-    net: Lowered, frames: Tensor, states: StreamStates, running: bool, observe: Observe | None
-) -> dict[str, Tensor]:
+def _ignore(name: str, x: Tensor) -> None:
+    pass
+
+
+def _stem(net: Lowered, x: Tensor, observe: Observe) -> Tensor:
+    x = net.activate(ops.stem(x, net.weights["stem"]))
+    observe("stem", x)
+    return x
+
+
+# Base mode ------------------------------------------------------------------------------------------------------------
+
+
+def _base_layer(net: Lowered, layer: Layer, x: Tensor, times: int) -> Tensor:
+    """Expand, convolve over space and time, gate, project, and add the shortcut."""
+    name = layer.name
+    y = net.activate(ops.pointwise(x, net.weights[f"{name}/expansion"]))
+    y = net.activate(ops.depthwise_in_time(y, net.weights[f"{name}/feature"], layer.stride, times))
+    y = ops.times_clip_gate(y, _gate(net, layer, ops.clip_mean(y, times)), times)
+    return ops.pointwise(y, net.weights[f"{name}/projection"]) + _shortcut(net, layer, x)
+
+
+def _first_layers_by_frame(net: Lowered, x: Tensor, count: int, observe: Observe) -> Tensor:
+    """The stem and ``count`` layers of one clip [T, H, W, C], a tensor a frame: what is computed then is small enough
+    to stay in a core's own cache between one operator and the next, which makes up for there being many operators."""
+    frames = [_stem(net, x[time : time + 1], _ignore) for time in range(x.shape[0])]
+    observe("stem", ops.stack(frames))
+    for layer in net.of.layers[:count]:
+        frames = _base_layer_by_frame(net, layer, frames)
+        observe(layer.name, ops.stack(frames))
+    return ops.stack(frames)
+
+
+def _base_layer_by_frame(net: Lowered, layer: Layer, frames: list[Tensor]) -> list[Tensor]:
+    name, weights = layer.name, net.weights
+    y = [net.activate(ops.pointwise(frame, weights[f"{name}/expansion"])) for frame in frames]
+    y = [net.activate(frame) for frame in ops.depthwise_by_frame(y, weights[f"{name}/feature"], layer.stride)]
+    means = ops.total([ops.clip_mean(frame, 1) for frame in y]) * (1.0 / len(y))
+    gate = _gate(net, layer, means)
+    y = [ops.pointwise(ops.times_clip_gate(frame, gate, 1), weights[f"{name}/projection"]) for frame in y]
+    return [found + _shortcut(net, layer, frame) for found, frame in zip(y, frames, strict=True)]
+
+
+# Stream mode ----------------------------------------------------------------------------------------------------------
+
+
+def _stream_outputs(
+    net: Lowered, x: Tensor, times: int, states: StreamStates, running: bool, observe: Observe
+) -> Outputs:
     tf = import_tensorflow()
-    _, times, height, width, channels = frames.shape
-    stacked = frames if frames.shape[0] == 1 else tf.transpose(frames, [1, 0, 2, 3, 4])
-    x = tf.reshape(stacked, [-1, height, width, channels])
-    stem = net.weights["stem"]
-    x = _activate(net.of.activation, tf.nn.conv2d(x, stem.kernel, 2, "SAME") + stem.bias)
+    x = _stem(net, x, observe)
     for layer in net.of.layers:
-        if observe:
-            observe("stem" if layer is net.of.layers[0] else _before(net.of, layer), x)
-        x = _bottleneck(net, layer, x, times, states)
-    if observe:
-        observe(net.of.layers[-1].name, x)
-    x = _activate(net.of.activation, _pointwise(x, net.weights["head"]))
-    if net.of.mode == "base":
-        features = _clip_mean(x, times)
-        return {"logits": _classify(net, features), "features": features}
-    return _stream_head(net, x, times, states, running)
-
-
-def _before(of: Architecture, layer: Layer) -> str:
-    return of.layers[of.layers.index(layer) - 1].name
-
-
-def _stream_head(net: Lowered, x: Tensor, times: int, states: StreamStates, running: bool) -> dict[str, Tensor]:
-    tf = import_tensorflow()
-    frame_means = tf.reshape(tf.reduce_mean(x, [1, 2]), [times, -1, net.of.head])
-    means = states.running_mean("state_head", frame_means)
+        x = _stream_layer(net, layer, x, times, states)
+        observe(layer.name, x)
+    x = net.activate(ops.pointwise(x, net.weights["head"]))
+    means = states.running_mean("state_head", tf.reshape(tf.reduce_mean(x, [1, 2]), [times, -1, net.of.head]))
     features = means[-1]
     outputs = {"logits": _classify(net, features), "features": features}
     if running:
         by_clip = tf.transpose(means, [1, 0, 2])
-        outputs["frame_features"] = by_clip
         logits = _classify(net, tf.reshape(by_clip, [-1, net.of.head]))
+        outputs["frame_features"] = by_clip
         outputs["frame_logits"] = tf.reshape(logits, [-1, times, logits.shape[-1]])
     return outputs
 
 
-def _bottleneck(net: Lowered, layer: Layer, x: Tensor, times: int, states: StreamStates) -> Tensor:
-    """Expand, convolve over space and time, gate, project, and add the shortcut."""
-    tf = import_tensorflow()
-    of, name = net.of, layer.name
-    y = _activate(of.activation, _pointwise(x, net.weights[f"{name}/expansion"]))
-    y = _activate(of.activation, _depthwise(y, net.weights[f"{name}/feature"], layer, times))
-    if f"{name}/feature/temporal" in net.weights:
+def _stream_layer(net: Lowered, layer: Layer, x: Tensor, times: int, states: StreamStates) -> Tensor:
+    """The same as in base mode, with the convolution split into space and then time, which sees the past only."""
+    name, weights = layer.name, net.weights
+    y = net.activate(ops.pointwise(x, weights[f"{name}/expansion"]))
+    feature = weights[f"{name}/feature"]
+    y = net.activate(ops.depthwise(y, feature.kernel[0], layer.stride) + feature.bias)
+    if layer.kernel_time > 1:
         full = states.with_buffer(f"state_{name}", y, times, layer.kernel_time - 1)
-        y = _activate(of.activation, _temporal(full, net.weights[f"{name}/feature/temporal"], y.shape))
-    if of.squeeze_excite == "time":
-        y = _times_gate(y, _gate(net, layer, _clip_mean(y, times)), times)
-    elif of.squeeze_excite == "time_and_frame":
-        y = y * tf.reshape(_stream_gate(net, layer, y, times, states), [-1, 1, 1, layer.expanded])
-    y = _pointwise(y, net.weights[f"{name}/projection"])
-    if layer.has_skip_projection:
-        pooled = tf.nn.avg_pool2d(x, 3, 2, "SAME") if layer.stride > 1 else x
-        x = _pointwise(pooled, net.weights[f"{name}/skip"])
-    return y + x
-
-
-def _depthwise(x: Tensor, weights: Folded, layer: Layer, times: int) -> Tensor:
-    """The sum over temporal taps, with as many frames out as in and zeros beyond the clip's ends."""
-    tf = import_tensorflow()
-    strides, middle = [1, layer.stride, layer.stride, 1], len(weights.kernel) // 2
-    total = tf.nn.depthwise_conv2d(x, weights.kernel[middle], strides, "SAME") + weights.bias
-    batch = x.shape[0] // times if x.shape[0] is not None else tf.shape(x)[0] // times
-    for tap, kernel in enumerate(weights.kernel):
-        shift = tap - middle  # this tap sees the frame that many later than the one it gives to
-        if shift == 0 or abs(shift) >= times:
-            continue
-        seen = x[shift * batch :] if shift > 0 else x[: shift * batch]
-        part = tf.nn.depthwise_conv2d(seen, kernel, strides, "SAME")
-        missing = abs(shift) * batch
-        ends = [[0, missing] if shift > 0 else [missing, 0], [0, 0], [0, 0], [0, 0]]
-        total = total + tf.pad(part, ends)
-    return total
-
-
-def _temporal(full: Tensor, weights: Folded, shape: Any) -> Tensor:
-    """Frames [kernel_time - 1 + T, ...] as [1, time, pixels, C] to the T frames that have all their past."""
-    tf = import_tensorflow()
-    y = tf.nn.depthwise_conv2d(full, weights.kernel, [1, 1, 1, 1], "VALID") + weights.bias
-    return tf.reshape(y, [-1, *shape[1:]])
-
-
-def _clip_mean(x: Tensor, times: int) -> Tensor:
-    """[T * B, H, W, C] to the mean over each clip's time and space [B, C]."""
-    tf = import_tensorflow()
-    _, height, width, channels = x.shape
-    if x.shape[0] == times:  # one clip
-        return tf.reshape(tf.reduce_mean(x, [0, 1, 2]), [1, channels])
-    return tf.reduce_mean(tf.reshape(x, [times, -1, height * width, channels]), [0, 2])
-
-
-def _times_gate(x: Tensor, gate: Tensor, times: int) -> Tensor:
-    """x [T * B, H, W, C] times gate [B, C]."""
-    tf = import_tensorflow()
-    _, height, width, channels = x.shape
-    if x.shape[0] == times:
-        return x * tf.reshape(gate, [1, 1, 1, channels])
-    by_clip = tf.reshape(x, [times, -1, height * width, channels]) * tf.reshape(gate, [1, -1, 1, channels])
-    return tf.reshape(by_clip, [-1, height, width, channels])
+        y = net.activate(ops.temporal(full, weights[f"{name}/feature/temporal"], *y.shape[1:3]))
+    if net.of.squeeze_excite != "none":
+        y = y * _stream_gate(net, layer, y, times, states)
+    return ops.pointwise(y, weights[f"{name}/projection"]) + _shortcut(net, layer, x)
 
 
 def _stream_gate(net: Lowered, layer: Layer, y: Tensor, times: int, states: StreamStates) -> Tensor:
-    """The gate [T * B, C] from the running mean and each frame's own."""
+    """The gate [T * B, 1, 1, C] from the running mean and each frame's own."""
     tf = import_tensorflow()
-    prefix = f"state_{layer.name}"
-    frame_means = tf.reshape(tf.reduce_mean(y, [1, 2]), [times, -1, layer.expanded])
+    prefix, channels = f"state_{layer.name}", layer.expanded
+    frame_means = tf.reshape(tf.reduce_mean(y, [1, 2]), [times, -1, channels])
     seen = tf.concat([states.running_mean(prefix, frame_means), frame_means], -1)
     if net.of.positions:
         positions = states.positions(prefix, times)
-        seen = seen + net.position_scales[layer.name] * _position_encoding(positions, 2 * layer.expanded)
-    return _gate(net, layer, tf.reshape(seen, [-1, 2 * layer.expanded]))
+        seen = seen + net.position_scales[layer.name] * _position_encoding(positions, 2 * channels)
+    return tf.reshape(_gate(net, layer, tf.reshape(seen, [-1, 2 * channels])), [-1, 1, 1, channels])
 
 
 def _position_encoding(positions: Tensor, channels: int) -> Tensor:
@@ -175,36 +173,27 @@ def _position_encoding(positions: Tensor, channels: int) -> Tensor:
     tf = import_tensorflow()
     even = 2 * (np.arange(channels) // 2)
     rates = (1 / np.power(10_000.0, even / channels)).astype(np.float32)
-    radians = tf.reshape(positions, [-1, 1]) * rates[None, :]
-    return tf.concat([tf.sin(radians[:, 0::2]), tf.cos(radians[:, 1::2])], -1)[:, None, :]
+    radians = tf.reshape(positions, [-1, 1])
+    return tf.concat([tf.sin(radians * rates[None, 0::2]), tf.cos(radians * rates[None, 1::2])], -1)[:, None, :]
+
+
+# Both -----------------------------------------------------------------------------------------------------------------
 
 
 def _gate(net: Lowered, layer: Layer, means: Tensor) -> Tensor:
-    hidden = _activate(net.of.activation, _dense(means, net.weights[f"{layer.name}/se/reduce"]))
-    return _activate(net.of.gating, _dense(hidden, net.weights[f"{layer.name}/se/expand"]))
+    """Squeeze-excitation: what each channel is multiplied by, in 0..1, from means [N, seen] to [N, C]."""
+    hidden = net.activate(ops.dense(means, net.weights[f"{layer.name}/se/reduce"]))
+    return ops.activate(net.of.gating, ops.dense(hidden, net.weights[f"{layer.name}/se/expand"]))
+
+
+def _shortcut(net: Lowered, layer: Layer, x: Tensor) -> Tensor:
+    if not layer.has_skip_projection:
+        return x
+    if layer.stride > 1:
+        x = import_tensorflow().nn.avg_pool2d(x, 3, layer.stride, "SAME")
+    return ops.pointwise(x, net.weights[f"{layer.name}/skip"])
 
 
 def _classify(net: Lowered, features: Tensor) -> Tensor:
-    hidden = _activate(net.of.activation, _dense(features, net.weights["classifier/hidden"]))
-    return _dense(hidden, net.weights["classifier/output"])
-
-
-def _pointwise(x: Tensor, weights: Folded) -> Tensor:
-    tf = import_tensorflow()
-    return tf.nn.conv2d(x, weights.kernel[None, None], 1, "SAME") + weights.bias
-
-
-def _dense(x: Tensor, weights: Folded) -> Tensor:
-    return import_tensorflow().matmul(x, weights.kernel) + weights.bias
-
-
-def _activate(name: str, x: Tensor) -> Tensor:
-    """swish and hard_swish: Howard et al. 2019, arXiv:1905.02244. tf-models' hard_sigmoid multiplies by 0.16667."""
-    tf = import_tensorflow()
-    if name == "swish":
-        return tf.nn.silu(x)
-    if name == "hard_swish":
-        return x * tf.nn.relu6(x + 3.0) * (1.0 / 6.0)
-    if name == "hard_sigmoid":
-        return tf.nn.relu6(x + 3.0) * 0.16667
-    return {"sigmoid": tf.sigmoid, "relu6": tf.nn.relu6}[name](x)
+    hidden = net.activate(ops.dense(features, net.weights["classifier/hidden"]))
+    return ops.dense(hidden, net.weights["classifier/output"])

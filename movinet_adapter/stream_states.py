@@ -20,14 +20,6 @@ class StreamStates:
     before: Mapping[str, Tensor] | None
     after: dict[str, Tensor] = field(default_factory=dict)
 
-    @classmethod
-    def none(cls) -> StreamStates:
-        return cls(None)
-
-    @classmethod
-    def of(cls, states: Mapping[str, Tensor]) -> StreamStates:
-        return cls(states)
-
     def with_buffer(self, prefix: str, x: Tensor, times: int, size: int) -> Tensor:
         """Frames [T * B, H, W, C] behind the ``size`` frames before them, as [1, size + T, B * H * W, C]."""
         tf = import_tensorflow()

@@ -1,0 +1,119 @@
+"""The 2D operations that a MoViNet is made of here, on stacked frames [N, H, W, C]."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from adapters.native_log import import_tensorflow
+from movinet_adapter.folding import Folded
+
+Tensor = Any
+
+
+def activate(name: str, x: Tensor) -> Tensor:
+    """swish (Ramachandran et al. 2017, arXiv:1710.05941), hard_swish and hard_sigmoid (Howard et al. 2019,
+    arXiv:1905.02244; tf-models multiplies the latter by 0.16667 and not by 1/6), sigmoid or relu6."""
+    tf = import_tensorflow()
+    if name == "swish":
+        return tf.nn.silu(x)
+    if name == "hard_swish":
+        return x * tf.nn.relu6(x + 3.0) * (1.0 / 6.0)
+    if name == "hard_sigmoid":
+        return tf.nn.relu6(x + 3.0) * 0.16667
+    return {"sigmoid": tf.sigmoid, "relu6": tf.nn.relu6}[name](x)
+
+
+def stem(x: Tensor, weights: Folded) -> Tensor:
+    """The first convolution, which halves the size: [N, H, W, 3] to [N, H / 2, W / 2, C]."""
+    return import_tensorflow().nn.conv2d(x, weights.kernel, 2, "SAME") + weights.bias
+
+
+def pointwise(x: Tensor, weights: Folded) -> Tensor:
+    """A 1x1 convolution."""
+    return import_tensorflow().nn.conv2d(x, weights.kernel[None, None], 1, "SAME") + weights.bias
+
+
+def dense(x: Tensor, weights: Folded) -> Tensor:
+    """[N, in] to [N, out]."""
+    return import_tensorflow().matmul(x, weights.kernel) + weights.bias
+
+
+def depthwise(x: Tensor, kernel: Tensor, stride: int) -> Tensor:
+    """One temporal tap: [k, k, C, 1] over each frame, without its bias."""
+    return import_tensorflow().nn.depthwise_conv2d(x, kernel, [1, stride, stride, 1], "SAME")
+
+
+def depthwise_in_time(x: Tensor, weights: Folded, stride: int, times: int) -> Tensor:
+    """A depthwise 3D convolution of [T * B, H, W, C] as the sum over its taps, zeros beyond the clip's ends."""
+    tf = import_tensorflow()
+    middle = len(weights.kernel) // 2
+    total = depthwise(x, weights.kernel[middle], stride) + weights.bias
+    batch = (tf.shape(x)[0] if x.shape[0] is None else x.shape[0]) // times
+    for tap, kernel in enumerate(weights.kernel):
+        shift = tap - middle  # this tap sees the frame that many later than the one it adds to
+        if shift == 0 or abs(shift) >= times:
+            continue
+        seen = x[shift * batch :] if shift > 0 else x[: shift * batch]
+        missing = abs(shift) * batch
+        ends = [[0, missing] if shift > 0 else [missing, 0], [0, 0], [0, 0], [0, 0]]
+        total = total + tf.pad(depthwise(seen, kernel, stride), ends)
+    return total
+
+
+def depthwise_by_frame(frames: Sequence[Tensor], weights: Folded, stride: int) -> list[Tensor]:
+    """The same for frames that are tensors of their own [1, H, W, C], one an entry."""
+    middle = len(weights.kernel) // 2
+    found = []
+    for index, frame in enumerate(frames):
+        total = depthwise(frame, weights.kernel[middle], stride) + weights.bias
+        for tap, kernel in enumerate(weights.kernel):
+            other = index + tap - middle
+            if tap != middle and 0 <= other < len(frames):
+                total = total + depthwise(frames[other], kernel, stride)
+        found.append(total)
+    return found
+
+
+def temporal(full: Tensor, weights: Folded, height: int, width: int) -> Tensor:
+    """Frames with their past as [1, kernel_time - 1 + T, B * H * W, C] to [T * B, H, W, C]."""
+    tf = import_tensorflow()
+    y = tf.nn.depthwise_conv2d(full, weights.kernel, [1, 1, 1, 1], "VALID") + weights.bias
+    return tf.reshape(y, [-1, height, width, y.shape[-1]])
+
+
+def clip_mean(x: Tensor, times: int) -> Tensor:
+    """[T * B, H, W, C] to the mean over each clip's time and space [B, C]."""
+    tf = import_tensorflow()
+    _, height, width, channels = x.shape
+    if x.shape[0] == times:  # one clip
+        return tf.reshape(tf.reduce_mean(x, [0, 1, 2]), [1, channels])
+    return tf.reduce_mean(tf.reshape(x, [times, -1, height * width, channels]), [0, 2])
+
+
+def times_clip_gate(x: Tensor, gate: Tensor, times: int) -> Tensor:
+    """x [T * B, H, W, C] times gate [B, C]."""
+    tf = import_tensorflow()
+    _, height, width, channels = x.shape
+    if x.shape[0] == times:
+        return x * tf.reshape(gate, [1, 1, 1, channels])
+    by_clip = tf.reshape(x, [times, -1, height * width, channels]) * tf.reshape(gate, [1, -1, 1, channels])
+    return tf.reshape(by_clip, [-1, height, width, channels])
+
+
+def stack(frames: Sequence[Tensor]) -> Tensor:
+    """Concatenate along the first axis, four at a time: XNNPACK takes no more in one operator."""
+    tf, parts = import_tensorflow(), list(frames)
+    while len(parts) > 1:
+        groups = [parts[start : start + 4] for start in range(0, len(parts), 4)]
+        parts = [tf.concat(group, 0) if len(group) > 1 else group[0] for group in groups]
+    return parts[0]
+
+
+def total(parts: Sequence[Tensor]) -> Tensor:
+    """The sum of tensors of one shape, two at a time, as a tree."""
+    left = list(parts)
+    while len(left) > 1:
+        pairs = [left[start : start + 2] for start in range(0, len(left), 2)]
+        left = [pair[0] + pair[1] if len(pair) == 2 else pair[0] for pair in pairs]
+    return left[0]
