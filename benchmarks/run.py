@@ -32,6 +32,11 @@ def processor() -> str:
     return f"{found.group(1) if found else platform.processor() or platform.machine()}, {cores} cores"
 
 
+def load() -> str:
+    """How busy the machine is before a measurement: figures taken beside other work are not to be believed."""
+    return f", load average {os.getloadavg()[0]:.1f} before" if hasattr(os, "getloadavg") else ""
+
+
 def as_table(output: str) -> str:
     """JSON lines as one Markdown table of two columns or of one row a line; other text as it is."""
     lines = [line for line in output.splitlines() if line.strip()]
@@ -53,12 +58,12 @@ def sections() -> dict[str, str]:
 
 def main(chosen: list[str]) -> int:
     found, failed = sections(), 0
-    where = f"{date.today()}, {processor()}, Python {platform.python_version()}"
     for path in sorted(HERE.glob("bench_*.py")):
         name = path.stem.removeprefix("bench_")
         if chosen and name not in chosen:
             continue
         print(f"{name} ...", file=sys.stderr, flush=True)
+        where = f"{date.today()}, {processor()}, Python {platform.python_version()}{load()}"
         environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": str(ROOT)}
         done = subprocess.run(
             [sys.executable, str(path), *ARGUMENTS.get(name, [])], capture_output=True, text=True, env=environment
