@@ -22,6 +22,8 @@ from adapters.errors import TrainingError
 from adapters.native_log import import_keras, import_tensorflow
 from adapters.records import Aggregation, EpochLog, Float32Array
 
+VALIDATION_BATCH = 256
+
 Inputs = Callable[[npt.NDArray[np.int64], int | None], Float32Array]
 Stopped = Literal["finished", "early_stopping", "non_finite_loss", "interrupted"]
 
@@ -43,6 +45,7 @@ class Examples:
 class FitSettings:
     """One phase of training. patience: epochs without a better validation loss, None for no early stopping.
 
+    exclusive: exactly one class is right (softmax). aggregation, top_fraction: how item scores become a clip's.
     key: what the run follows from; a checkpoint of another key is not gone on from.
     """
 
@@ -54,6 +57,8 @@ class FitSettings:
     patience: int | None
     exclusive: bool
     key: str
+    aggregation: Aggregation = "mean"
+    top_fraction: float = 1.0
     train_batch_norm: bool = False
 
 
@@ -64,20 +69,20 @@ class FitResult:
     stopped: Stopped
 
 
-def aggregate_frames(probabilities: Any, how: Aggregation, top_fraction: float) -> Any:
-    """Tensor [B, T, units] to [B, units], as ``records.aggregate`` does for arrays."""
+def aggregate_items(scores: Any, how: Aggregation, top_fraction: float) -> Any:
+    """Tensor [B, items, units] to [B, units], as ``records.aggregate`` does for arrays."""
     tf = import_tensorflow()
     if how == "mean":
-        return tf.reduce_mean(probabilities, axis=1)
+        return tf.reduce_mean(scores, axis=1)
     if how == "max":
-        return tf.reduce_max(probabilities, axis=1)
-    count = max(1, math.ceil(probabilities.shape[1] * top_fraction))
-    best = tf.math.top_k(tf.transpose(probabilities, [0, 2, 1]), k=count, sorted=False).values
+        return tf.reduce_max(scores, axis=1)
+    count = max(1, math.ceil(scores.shape[1] * top_fraction))
+    best = tf.math.top_k(tf.transpose(scores, [0, 2, 1]), k=count, sorted=False).values
     return tf.reduce_mean(best, axis=2)
 
 
-def clip_losses(targets: Any, scores: Any, exclusive: bool) -> Any:
-    """Cross-entropy a clip, tensor [B]. exclusive: softmax scores of which one class is right."""
+def cross_entropy(targets: Any, scores: Any, exclusive: bool) -> Any:
+    """Over the last axis, the units. exclusive: softmax scores of which one class is right; else sigmoids."""
     tf = import_tensorflow()
     scores = tf.clip_by_value(scores, 1e-7, 1 - 1e-7)
     if exclusive:
@@ -86,8 +91,21 @@ def clip_losses(targets: Any, scores: Any, exclusive: bool) -> Any:
     return -tf.reduce_mean(losses, axis=-1)
 
 
+def clip_losses(targets: Any, scores: Any, settings: FitSettings) -> Any:
+    """The loss of each clip, tensor [B], from item scores [B, items, units].
+
+    With aggregation "mean" each item is to be right by itself, which also makes frame scores worth reading; with the
+    others only what is aggregated is, since most items of a clip may show nothing.
+    """
+    tf = import_tensorflow()
+    if settings.aggregation == "mean":
+        return tf.reduce_mean(cross_entropy(targets[:, None], scores, settings.exclusive), axis=1)
+    clip_scores = aggregate_items(scores, settings.aggregation, settings.top_fraction)
+    return cross_entropy(targets, clip_scores, settings.exclusive)
+
+
 class Fitter:
-    """One phase: ``forward(inputs, training)`` gives clip scores [B, units]; ``trainable`` is what the rate moves.
+    """One phase: ``forward(inputs, training)`` gives item scores [B, items, units]; ``trainable`` is what is trained.
 
     saved: every variable that the phase may change (trainable ones, batch statistics): what checkpoints hold.
     step_variable: int32 [2], set to (seed, step) before each step, for dropout.
@@ -108,21 +126,22 @@ class Fitter:
         self.optimizer.build(trainable)
         self.step_variable = step_variable
         self.best: list[Float32Array] = [variable.numpy() for variable in self.saved]
-        exclusive = settings.exclusive
+        how, top = settings.aggregation, settings.top_fraction
 
         @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator] # TensorFlow has no types
         def train_step(inputs: Any, targets: Any, weights: Any) -> Any:
             with tf.GradientTape() as tape:
                 scores = forward(inputs, True)
-                losses = clip_losses(targets, scores, exclusive) * weights
+                losses = clip_losses(targets, scores, settings) * weights
                 loss = tf.reduce_sum(losses) / tf.maximum(tf.reduce_sum(weights), 1e-9)
             self.optimizer.apply_gradients(zip(tape.gradient(loss, trainable), trainable, strict=True))
-            return tf.reduce_sum(losses), scores
+            return tf.reduce_sum(losses), aggregate_items(scores, how, top)
 
         @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator] # TensorFlow has no types
         def test_step(inputs: Any, targets: Any, weights: Any) -> Any:
             scores = forward(inputs, False)
-            return tf.reduce_sum(clip_losses(targets, scores, exclusive) * weights), scores
+            losses = clip_losses(targets, scores, settings) * weights
+            return tf.reduce_sum(losses), aggregate_items(scores, how, top)
 
         self._train_step, self._test_step = train_step, test_step
 
@@ -168,7 +187,9 @@ class Fitter:
 
     def _pass(self, data: Examples, order: npt.NDArray[np.int64], epoch: int | None) -> tuple[float, float]:
         """Every clip once: the weighted mean loss and the share that is right."""
-        size = min(self.settings.batch_size, len(order)) if epoch is not None else min(256, len(order))
+        # Features are small; whole clips take memory.
+        several = epoch is None and self.settings.phase == "head"
+        size = min(VALIDATION_BATCH if several else self.settings.batch_size, len(order))
         total = right = 0.0
         for number, first in enumerate(range(0, len(order), size)):
             rows = order[first : first + size]

@@ -123,6 +123,10 @@ def initial_variables(adapter: ModelAdapter) -> Variables:
     published = dict(pretrained.backbone)
     if config["labels"] is None:
         published |= pretrained.classifier
+    else:
+        # A new classifier starts from no opinion: where there are few clips, what a random one thinks of directions
+        # that no clip shows would never be unlearned.
+        values[f"{VARIABLE_PREFIX}output/kernel"][:] = 0
     unknown = sorted(set(published) - set(values))
     missing = sorted(name for name in values if name not in published and not name.startswith(VARIABLE_PREFIX))
     if unknown or missing:

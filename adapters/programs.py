@@ -14,7 +14,7 @@ from adapters.config import Config
 from adapters.errors import ConfigError
 from adapters.head import VARIABLE_PREFIX
 from adapters.network import Backbone, Variables
-from adapters.records import Clip, Float32Array, Quantize
+from adapters.records import Clip, Float32Array, Quantize, spread
 
 if TYPE_CHECKING:
     from adapters.model_adapter import ModelAdapter
@@ -64,9 +64,9 @@ def get_backbone_program(adapter: ModelAdapter) -> Path | bytes:
 
 def _calibration_items(adapter: ModelAdapter, clips: Sequence[Clip]) -> Iterator[Float32Array]:
     """Items of at most ``calibration_clips`` clips, as many of each, CALIBRATION_ITEMS in all."""
-    chosen = clips[: adapter.config["calibration_clips"]]
+    chosen = spread(clips, min(adapter.config["calibration_clips"], CALIBRATION_ITEMS))
     each = max(1, CALIBRATION_ITEMS // len(chosen))
-    for clip in chosen[:CALIBRATION_ITEMS]:
+    for clip in chosen:
         items = adapter.items(clip)
         for position in np.unique(np.linspace(0, len(items) - 1, min(each, len(items))).round().astype(int)):
             yield items[position][None]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,9 @@ ShortClip = Literal["repeat_last", "wrap", "error"]
 Aggregation = Literal["mean", "max", "top_mean"]
 Quantize = Literal["none", "float16", "dynamic", "int8"]
 QUANTIZE: tuple[Quantize, ...] = ("none", "float16", "dynamic", "int8")
+
+
+T = TypeVar("T")
 
 
 def _require(condition: bool, message: str) -> None:
@@ -296,9 +299,8 @@ def aggregate(frame_scores: Float32Array, how: Aggregation, top_fraction: float 
     raise ValueError(f"aggregation must be mean, max or top_mean, got {how!r}")
 
 
-def label_indices(labels: Sequence[str], wanted: Sequence[str]) -> list[int]:
-    """Where each wanted label stands in labels; a KeyError names one that does not."""
-    missing = [name for name in wanted if name not in labels]
-    if missing:
-        raise KeyError(f"{missing[0]!r} is not a label of this model; its labels: {', '.join(labels[:20])}")
-    return [list(labels).index(name) for name in wanted]
+def spread(values: Sequence[T], count: int) -> list[T]:
+    """At most ``count`` of the values, evenly over the whole: sets are often in the order of their classes."""
+    if len(values) <= count:
+        return list(values)
+    return [values[position * len(values) // count] for position in range(count)]

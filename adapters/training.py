@@ -20,10 +20,10 @@ from adapters.config import Config
 from adapters.dataset import Example
 from adapters.errors import ConfigError, DatasetError, StorageError
 from adapters.feature_cache import CachedFeatures, View, cached_features, read_view
-from adapters.fitting import Examples, FitResult, FitSettings, Fitter, Inputs, aggregate_frames
+from adapters.fitting import Examples, FitResult, FitSettings, Fitter, Inputs, aggregate_items
 from adapters.head import class_scores
 from adapters.native_log import import_keras, import_tensorflow
-from adapters.records import EpochLog, Float32Array, TrainReport
+from adapters.records import EpochLog, Float32Array, TrainReport, spread
 from adapters.training_data import TrainingData, clip_weights, label_matrix, target_array, training_data
 from adapters.weights import cache_dir
 
@@ -58,19 +58,19 @@ class TrainingRun:
             patience=config["early_stopping_patience"],
             exclusive=config["task"] == "single_label" and config["positive_label"] is None,
             key=self.key,
+            aggregation=config.get("aggregation", "mean"),
+            top_fraction=config.get("top_fraction", 1.0),
             train_batch_norm=config["train_batch_norm"],
         )
 
     def forward(self, inputs: Any, training: bool, *, through: Backbone | None = None) -> Any:
-        """Features [B, items, D], or items [B, items, ...] to send through a backbone, to clip scores [B, units]."""
+        """Features [B, items, D], or items [B, items, ...] to send through a backbone, to scores [B, items, units]."""
         tf = import_tensorflow()
-        items = inputs.shape[1]
         flat = tf.reshape(inputs, [-1, *inputs.shape[2:]])
         if through is not None:
             flat = through(flat, training=training and self.config["train_batch_norm"])
         scores = self.network.head(flat, training=training)
-        scores = tf.reshape(scores, [-1, items, scores.shape[-1]])
-        return aggregate_frames(scores, self.config.get("aggregation", "mean"), self.config.get("top_fraction", 1.0))
+        return tf.reshape(scores, [-1, inputs.shape[1], scores.shape[-1]])
 
 
 def train_model(
@@ -264,18 +264,7 @@ def _metrics(run: TrainingRun, features: CachedFeatures, results: Sequence[FitRe
         return metrics
     from adapters.evaluation import evaluate
 
-    tuned = len(results) > 1
-    frames = item_inputs(run, run.data.validation)
-    rows = range(len(run.data.validation))
-    outputs = [
-        np.asarray(
-            run.forward(frames(np.array([row]), None), False, through=run.network.backbone)
-            if tuned
-            else run.forward(features.of([View(run.data.validation[row], 0)]), False)
-        )[0]
-        for row in rows
-    ]
-    scores = class_scores(np.stack(outputs), run.config, run.data.labels)
+    scores = class_scores(_validation_scores(run, features, tuned=len(results) > 1), run.config, run.data.labels)
     matrix = label_matrix(run.data.validation, run.data.labels)
     truth = matrix if run.config["task"] == "multi_label" else matrix.argmax(axis=1)
     report = evaluate(
@@ -291,12 +280,23 @@ def _metrics(run: TrainingRun, features: CachedFeatures, results: Sequence[FitRe
     return metrics
 
 
+def _validation_scores(run: TrainingRun, features: CachedFeatures, *, tuned: bool) -> Float32Array:
+    """Clip scores [N, units] of the validation clips: from cached features, or through a backbone that has changed."""
+    items, backbone = item_inputs(run, run.data.validation), run.network.backbone if tuned else None
+    settings, found = run.settings("head"), []
+    for row, example in enumerate(run.data.validation):
+        inputs = items(np.array([row]), None) if tuned else features.of([View(example, 0)])
+        scores = run.forward(inputs, False, through=backbone)
+        found.append(np.asarray(aggregate_items(scores, settings.aggregation, settings.top_fraction))[0])
+    return np.stack(found)
+
+
 def _adopt(run: TrainingRun, metrics: dict[str, Any]) -> None:
     from adapters.variables import variables
 
     calibration = []
     if run.config["quantize"] == "int8":
-        chosen = run.data.train[: run.config["calibration_clips"]]
+        chosen = spread(run.data.train, run.config["calibration_clips"])
         calibration = [read_view(View(example, 0), run.adapter.input_spec, {}, 0) for example in chosen]
     run.adapter.metrics = metrics
     run.adapter.adopt(variables(run.network), calibration)

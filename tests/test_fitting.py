@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from adapters.errors import TrainingError
-from adapters.fitting import Examples, FitResult, FitSettings, Fitter, aggregate_frames, clip_losses
+from adapters.fitting import Examples, FitResult, FitSettings, Fitter, aggregate_items, cross_entropy
 from adapters.records import EpochLog, aggregate
 
 tf = pytest.importorskip("tensorflow", reason="training needs the train extra: pip install 'cliplab[train]'")
@@ -32,7 +32,7 @@ def make_fitter(folder: Path, forward: Any = None, **changes: Any) -> tuple[Fitt
     def logistic(inputs: Any, training: bool) -> Any:
         if training:  # as dropout does: noise that follows from the step alone
             inputs = inputs + 0.1 * tf.random.stateless_normal(tf.shape(inputs), seed=step)
-        return tf.sigmoid(tf.matmul(inputs, kernel))
+        return tf.sigmoid(tf.matmul(inputs, kernel))[:, None]
 
     settings = FitSettings("head", 6, 0.05, 16, 7, None, False, KEY)
     settings = FitSettings(**{**vars(settings), **changes})
@@ -106,14 +106,14 @@ def test_early_stopping_restores_the_best_epoch(tmp_path: Path) -> None:
     assert len(result.logs) == result.best_epoch + 4
     data = toy_examples(30, 1)
     scores = 1 / (1 + np.exp(-data.inputs(np.arange(30), None) @ kernel))
-    loss = float(np.mean(np.asarray(clip_losses(data.targets, scores, False))))
+    loss = float(np.mean(np.asarray(cross_entropy(data.targets, scores, False))))
     assert loss == pytest.approx(min(losses), rel=1e-5)
 
 
 def test_non_finite_loss_keeps_the_last_good_epoch(tmp_path: Path) -> None:
     def breaks_when_moved_far(kernel: Any, inputs: Any) -> Any:
         scores = tf.sigmoid(tf.matmul(inputs, kernel))
-        return tf.where(tf.norm(kernel) > 1.5, np.float32(np.nan), scores)
+        return tf.where(tf.norm(kernel) > 1.5, np.float32(np.nan), scores)[:, None]
 
     result, kernel = run(tmp_path, forward=breaks_when_moved_far, epochs=50, learning_rate=0.1)
     assert result.stopped == "non_finite_loss"
@@ -123,7 +123,7 @@ def test_non_finite_loss_keeps_the_last_good_epoch(tmp_path: Path) -> None:
 
 def test_non_finite_from_the_start_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="learning rate"):
-        run(tmp_path, forward=lambda kernel, inputs: tf.matmul(inputs, kernel) * np.float32(np.nan))
+        run(tmp_path, forward=lambda kernel, inputs: tf.matmul(inputs, kernel)[:, None] * np.float32(np.nan))
 
 
 def test_false_from_the_hook_stops(tmp_path: Path) -> None:
@@ -136,4 +136,4 @@ def test_false_from_the_hook_stops(tmp_path: Path) -> None:
 def test_aggregation_trains_as_it_predicts(how: Any) -> None:
     scores = np.random.default_rng(0).random((4, 7, 3)).astype(np.float32)
     expected = np.stack([aggregate(clip, how, 0.3) for clip in scores])
-    np.testing.assert_allclose(aggregate_frames(tf.constant(scores), how, 0.3), expected, atol=1e-6)
+    np.testing.assert_allclose(aggregate_items(tf.constant(scores), how, 0.3), expected, atol=1e-6)
