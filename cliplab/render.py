@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from cliplab.models import Evaluation, PredictReport
 
 Shown = list[Any]
+LAST_EPOCHS = 15
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Table:
@@ -85,7 +86,8 @@ def _windows(result: VideoResult, top_k: int) -> Table:
 
 
 def training(report: TrainReport) -> Shown:
-    """The epochs, best marked, and where the bundle is."""
+    """The last epochs, best marked, and where the bundle is, which holds the curves of all."""
+    left_out = max(0, len(report.epochs) - LAST_EPOCHS)
     rows = [
         (
             log.phase,
@@ -96,11 +98,12 @@ def training(report: TrainReport) -> Shown:
             number(log.val_accuracy),
             "best" if log.best else "",
         )
-        for log in report.epochs
+        for log in report.epochs[left_out:]
     ]
     names = ("phase", ">epoch", ">loss", ">accuracy", ">val loss", ">val accuracy", "")
     clips = ", ".join(f"{count} {name}" for name, count in report.clips.items())
     return [
+        *([f"the last {LAST_EPOCHS} of {len(report.epochs)} epochs"] if left_out else []),
         table(names, rows),
         f"{report.output_path}: labels {', '.join(report.labels)}; {clips} clips; {report.stopped}, "
         f"best epoch {report.best_epoch}; {report.decoded_clips} clips decoded, {report.seconds:.1f} s",
