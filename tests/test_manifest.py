@@ -424,11 +424,14 @@ def check_whole(folder: Path) -> Any:
 
 def test_two_processes_add_at_once_and_none_is_lost(deployed: Path, new: Path) -> None:
     code = (
-        "from cliplab.manifest import registry_manifest\n"
+        "import os, time; from cliplab.manifest import registry_manifest\n"
         "print('ready', flush=True)\n"
+        "while not os.path.exists(sys.argv[3]): time.sleep(0.001)\n"
         "for _ in range(8): registry_manifest(sys.argv[1], add=sys.argv[2], next_name='highlight_movinet_a0')\n"
     )
-    writers = [python(code, deployed, new) for _ in range(2)]
+    go = new.with_name("go")
+    writers = [python(code, deployed, new, go) for _ in range(2)]
+    go.touch()
     assert [writer.wait(timeout=60) for writer in writers] == [0, 0]
     expected = [f"highlight_movinet_a0_v{number:03d}.tflite" for number in range(1, 18)]
     assert list(check_whole(deployed).names) == expected
@@ -453,7 +456,7 @@ def test_a_writer_waits_for_another_and_goes_on_when_it_is_killed(deployed: Path
 
 
 def test_a_killed_writer_leaves_a_whole_manifest_and_whole_models(folder: Path, tmp_path: Path) -> None:
-    """Killed at eight moments of adding models of 2 MB, each time the best so far."""
+    """Killed at five moments of adding models of 2 MB, each time the best so far."""
     source = make_tflite(tmp_path / "big.tflite", size_bytes=2_000_000)
     figures = tmp_path / "m.json"
     code = (
@@ -464,9 +467,9 @@ def test_a_killed_writer_leaves_a_whole_manifest_and_whole_models(folder: Path, 
         "    registry_manifest(folder, add=source, metrics=figures, next_name='v', keep_best='f1')\n"
     )
     registry_manifest(folder, add=make_tflite(folder / "first.tflite"))
-    for attempt in range(8):
+    for attempt in range(5):
         writer = python(code, folder, source, figures)
-        time.sleep(0.03 + 0.037 * attempt)
+        time.sleep(0.05 + 0.061 * attempt)
         writer.send_signal(signal.SIGKILL)
         writer.communicate(timeout=30)
         check_whole(folder)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,14 @@ class TfliteAdapter(TinyAdapter):
     def load(self, local_path: str | Path) -> None:
         stored = check_config(read_description(local_path)["config"], str(local_path))
         self.config, _ = override(stored, self.given, str(local_path), explicit=self.explicit)
+
+
+class OverwrittenAdapter(TfliteAdapter):
+    """One whose file somebody writes over while it is loaded."""
+
+    def load(self, local_path: str | Path) -> None:
+        super().load(local_path)
+        make_tflite(Path(local_path), "overwritten")
 
 
 @functools.cache
@@ -44,7 +51,3 @@ def make_tflite(path: Path, label: str = "warm", size_bytes: int = 64, **config:
     config = check_config({**config, "labels": labels, "positive_label": label})
     path.write_bytes(describe(bare_program(size_bytes), {"config": config, "labels": labels}))
     return path
-
-
-if __name__ == "__main__":  # path, label: for tests that need another process
-    make_tflite(Path(sys.argv[1]), sys.argv[2])
