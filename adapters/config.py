@@ -135,12 +135,15 @@ def schema(adapter: str | type[BaseModelAdapter]) -> Config:
     """The whole JSON Schema of an adapter's config, self-contained, for editors and forms."""
     cls = adapter_class(adapter) if isinstance(adapter, str) else adapter
     own = copy.deepcopy(_schema_file(cls.schema_path))
+    common = copy.deepcopy(_schema_file(COMMON_SCHEMA))
+    # A key that the adapter says again is the adapter's alone: under allOf both would hold.
+    common["properties"] = {k: v for k, v in common["properties"].items() if k not in own["properties"]}
     own["properties"] = {name: value for name, value in properties(cls).items() if name in own["properties"]}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": own.get("title", cls.__name__),
         "type": "object",
-        "allOf": [copy.deepcopy(_schema_file(COMMON_SCHEMA)), own],
+        "allOf": [common, own],
         "unevaluatedProperties": False,
     }
 

@@ -42,8 +42,8 @@ class ModelAdapter(BaseModelAdapter):
     """The contract, for a network of backbone and head whose LiteRT program takes one float32 tensor of items.
 
     A subclass says what an item is (``item_shape``, ``items``), which network (``build_backbone``, and in
-    ``backbone_keys`` the config's keys that shape it), which weights (``weights_file``, ``read_pretrained``) and what
-    their classes are called (``own_labels_path``, a name a line).
+    ``backbone_keys`` the config's keys that shape it), which weights (``pretrained``) and what their classes are called
+    (``own_labels_path``, a name a line).
     """
 
     own_labels_path: ClassVar[Path]
@@ -68,12 +68,8 @@ class ModelAdapter(BaseModelAdapter):
         """The backbone of the config, with fresh variables. Imports TensorFlow."""
 
     @abstractmethod
-    def weights_file(self) -> Path:
-        """The local file that ``weights`` means, verified; WeightsError says how to get it."""
-
-    @abstractmethod
-    def read_pretrained(self, path: Path) -> Pretrained:
-        """The variables in a weights file, named as the network names them."""
+    def pretrained(self) -> Pretrained:
+        """What ``weights`` means, verified; WeightsError says how to get it. Not asked for where it is "random"."""
 
     def __init__(self, config: Mapping[str, Any], *, explicit: bool = False) -> None:
         super().__init__(config, explicit=explicit)
@@ -107,7 +103,12 @@ class ModelAdapter(BaseModelAdapter):
     @property
     def network_config(self) -> Config:
         """The config that shapes the network: without labels of its own it is the published classifier alone."""
-        return self.config if self.config["labels"] is not None else {**self.config, "head": []}
+        return self.config if self.config["labels"] is not None else {**self.config, "head": self.published_head}
+
+    @property
+    def published_head(self) -> list[Config]:
+        """The layers before the published classifier's last one, as a config's ``head`` lists them."""
+        return []
 
     def program_name(self, quantize: Quantize | None = None) -> str:
         """The key of the program that the config asks for, e.g. float32_1x224x224x3."""
@@ -166,7 +167,7 @@ class ModelAdapter(BaseModelAdapter):
             return self._model.bundle.golden
         if self.config["quantize"] == "none" or not self._model.has_weights:
             return make_golden(self.input_spec, lambda clips: self.predict_with(self.program(), clips))
-        exact = Program(programs.make_program_bytes(self, "none"), num_threads=self.config["num_threads"])
+        exact = self.open_program(programs.make_program_bytes(self, "none"), self.config["num_threads"])
         golden = make_golden(self.input_spec, lambda clips: self.predict_with(exact, clips))
         return measure_tolerance(
             golden, lambda clips: self.predict_with(self.program(), clips), PRECISION_NAMES[self.config["quantize"]]
@@ -186,18 +187,32 @@ class ModelAdapter(BaseModelAdapter):
             model.variables = initial_variables(self) if model.bundle is None else model.bundle.weights()
         return model.variables
 
+    def random_variables(self, network: Network) -> Variables:
+        """What ``weights`` "random" means: drawn by the config's seed."""
+        from adapters.variables import random_variables
+
+        return random_variables(network, self.config["seed"])
+
     def build_network(self) -> Network:
         """The network of the config, with fresh variables. Imports TensorFlow."""
         return build_network(self)
 
-    def program(self) -> Program:
+    def program(self) -> RunsItems:
         """The LiteRT program that the config asks for: stored, cached, or made from the weights now."""
         name, model = self.program_name(), self._model
         if model.active is None or model.active[0] != name:
             if name not in model.programs:
                 model.programs[name] = programs.get_program(self, model)
-            model.active = (name, Program(model.programs[name], num_threads=self.config["num_threads"]))
+            model.active = (name, self.open_program(model.programs[name], self.config["num_threads"]))
         return model.active[1]
+
+    def open_program(self, source: Path | bytes, num_threads: int | None, name: str | None = None) -> RunsItems:
+        """A program's file made ready to run items."""
+        return Program(source, num_threads=num_threads, name=name)
+
+    def convert_network(self, network: Network, quantize: Quantize, calibration: Sequence[Clip]) -> bytes:
+        """A network with its weights as a LiteRT program. int8 is calibrated on the clips."""
+        return programs.convert_items(self, network, quantize, calibration)
 
     def _require_trained(self) -> None:
         if not self.trained and self.config["labels"] is not None and self.config["weights"] != "random":
@@ -229,25 +244,38 @@ class ModelAdapter(BaseModelAdapter):
         config, labels = self.config, self.labels
         return [
             Prediction(
-                aggregate(scores, config.get("aggregation", "mean"), config.get("top_fraction", 1.0)),
+                self.clip_scores(scores),
                 labels,
                 clip.start,
                 clip.end,
                 clip.source,
-                scores if self.items_per_clip > 1 else None,
+                scores if self.has_frame_scores else None,
             )
             for clip, outputs in zip(batch, self._by_clip(batch, program, "scores"), strict=True)
             for scores in [class_scores(outputs, config, labels)]
         ]
 
+    @property
+    def has_frame_scores(self) -> bool:
+        """Whether the rows of a clip's scores belong to its frames."""
+        return self.items_per_clip > 1
+
+    def clip_scores(self, scores: Float32Array) -> Float32Array:
+        """The scores of a clip's items float32 [items, C] to the clip's [C]."""
+        return aggregate(scores, self.config.get("aggregation", "mean"), self.config.get("top_fraction", 1.0))
+
+    def clip_features(self, features: Float32Array) -> Float32Array:
+        """The features of a clip's items float32 [items, D] to the clip's [D]."""
+        return np.asarray(features.mean(axis=0), np.float32)
+
     def embed(self, batch: Sequence[Clip]) -> Float32Array:
-        """The mean of the features of each clip's items: float32 [N, D]."""
+        """Features of each clip: float32 [N, D]."""
         self._require_trained()
         program = self.active_program()
         if not batch:
             return np.zeros((0, program.output_shapes["features"][-1]), np.float32)
         features = self._by_clip(batch, program, "features")
-        return np.stack([values.mean(axis=0) for values in features]).astype(np.float32)
+        return np.stack([self.clip_features(values) for values in features])
 
     def backbone_features(self, batch: Sequence[Clip]) -> list[Float32Array]:
         """What training caches: float32 [items, D] of each clip, by the backbone alone, whatever the head."""

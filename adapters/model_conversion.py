@@ -15,11 +15,11 @@ from adapters.golden import golden_to_bytes
 from adapters.programs import make_program_bytes
 from adapters.records import QUANTIZE, Clip, ConversionReport, Float32Array, Quantize
 from adapters.rendered_clip import VARIANTS, render_clip
-from adapters.runtime import Program
 from adapters.tflite_file import describe
 
 if TYPE_CHECKING:
     from adapters.model_adapter import ModelAdapter
+    from adapters.model_state import RunsItems
 
 
 def convert_model(
@@ -52,8 +52,8 @@ def convert_model(
     )
     chosen, origin = _clips_to_measure(adapter, calibration, clips)
     report = compare(
-        _scores(adapter, Program(source.model_bytes, num_threads=1)),
-        _scores(adapter, Program(program, num_threads=1, name=str(output_path))),
+        _scores(adapter, adapter.open_program(source.model_bytes, 1)),
+        _scores(adapter, adapter.open_program(program, 1, str(output_path))),
         [[clip] for clip in chosen],
         clip_origin=origin,
         output_path=output_path,
@@ -92,5 +92,5 @@ def _clips_to_measure(
     return [render_clip(adapter.input_spec, variant) for variant in range(VARIANTS)], "rendered clips"
 
 
-def _scores(adapter: ModelAdapter, program: Program) -> Callable[[Sequence[Clip]], Float32Array]:
+def _scores(adapter: ModelAdapter, program: RunsItems) -> Callable[[Sequence[Clip]], Float32Array]:
     return lambda batch: np.stack([prediction.scores for prediction in adapter.predict_with(program, batch)])

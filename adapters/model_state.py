@@ -14,7 +14,14 @@ from adapters.runtime import Program
 class RunsItems(Protocol):
     """A LiteRT program, or TensorFlow in its place."""
 
-    output_shapes: dict[str, tuple[int, ...]]
+    @property
+    def output_shapes(self) -> dict[str, tuple[int, ...]]: ...
+
+    @property
+    def model_bytes(self) -> bytes: ...
+
+    @property
+    def size_bytes(self) -> int: ...
 
     def run(self, batch: Float32Array) -> dict[str, Float32Array]:
         """float32 [N, *item_shape] to each output [N, ...]."""
@@ -31,7 +38,7 @@ class ModelState:
     bundle: Bundle | None = None
     path: Path | None = None
     variables: dict[str, Float32Array] | None = None
-    active: tuple[str, Program] | None = None
+    active: tuple[str, RunsItems] | None = None
     backbone: Program | None = None
     on_gpu: RunsItems | None = None
 

@@ -47,6 +47,9 @@ class Backbone(Protocol):
     def tune(self, layers: int) -> tuple[Sequence[Any], Sequence[Any]]:
         """Make the last layers trainable and freeze the others: (trainable variables, their batch statistics)."""
 
+    def for_conversion(self) -> Backbone:
+        """The same with its present values, in the form that converts best."""
+
     def __call__(self, items: Any, training: bool = False) -> Any:
         """float32 [B, *item_shape] to features [B, D]; batch normalisation in inference mode unless training."""
 
@@ -69,6 +72,9 @@ class KerasBackbone:
     @property
     def layer_count(self) -> int:
         return len(self.model.layers)
+
+    def for_conversion(self) -> KerasBackbone:
+        return self
 
     def tune(self, layers: int) -> tuple[Sequence[Any], Sequence[Any]]:
         first = len(self.model.layers) - layers
@@ -113,13 +119,11 @@ def build_network(adapter: ModelAdapter) -> Network:
 
 def initial_variables(adapter: ModelAdapter) -> Variables:
     """The variables before any training: random ones by the seed, under published ones where the config names some."""
-    from adapters.variables import random_variables
-
     config = adapter.config
-    values = random_variables(adapter.build_network(), config["seed"])
+    values = adapter.random_variables(adapter.build_network())
     if config["weights"] == "random":
         return values
-    pretrained = adapter.read_pretrained(adapter.weights_file())
+    pretrained = adapter.pretrained()
     published = dict(pretrained.backbone)
     if config["labels"] is None:
         published |= pretrained.classifier

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +15,7 @@ from adapters import program_cache
 from adapters.config import Config
 from adapters.errors import ConfigError
 from adapters.head import VARIABLE_PREFIX
-from adapters.network import Backbone, Variables
+from adapters.network import Network, Variables
 from adapters.records import Clip, Float32Array, Quantize, spread
 
 if TYPE_CHECKING:
@@ -47,14 +49,27 @@ def get_program(adapter: ModelAdapter, state: ModelState) -> Path | bytes:
 
 
 def make_program_bytes(adapter: ModelAdapter, quantize: Quantize, calibration: Sequence[Clip] = ()) -> bytes:
-    """A program of the adapter's present weights and size, made now. int8 is calibrated on the clips' items."""
-    from adapters.conversion import to_litert
+    """A program of the adapter's present weights and size, made now. int8 is calibrated on the clips."""
     from adapters.variables import assign
 
     network = adapter.build_network()
     assign(network, adapter.variables())
-    items = _calibration_items(adapter, calibration) if calibration else None
-    return to_litert(network, (PROGRAM_BATCH, *adapter.item_shape), quantize, items)
+    return adapter.convert_network(network, quantize, calibration)
+
+
+def convert_items(adapter: ModelAdapter, network: Network, quantize: Quantize, calibration: Sequence[Clip]) -> bytes:
+    """A network of items as a LiteRT program; int8 is calibrated on the clips' items."""
+    from adapters.conversion import to_litert
+
+    backbone, head = network.backbone.for_conversion(), network.head
+
+    def run(items: Any) -> dict[str, Any]:
+        features = backbone(items)
+        return {"scores": head(features), "features": features}
+
+    samples = _calibration_items(adapter, calibration) if calibration else None
+    model = _Convertible(run, [*backbone.weights, *head.weights])
+    return to_litert(model, (PROGRAM_BATCH, *adapter.item_shape), quantize, samples)
 
 
 def get_backbone_program(adapter: ModelAdapter) -> Path | bytes:
@@ -78,17 +93,19 @@ def _make_backbone_bytes(adapter: ModelAdapter) -> bytes:
 
     backbone = adapter.build_backbone()
     assign(backbone, backbone_part(adapter.variables()))
-    return to_litert(_WithVariables(backbone), (PROGRAM_BATCH, *adapter.item_shape), output_name="features")
+    fixed = backbone.for_conversion()
+    model = _Convertible(fixed, fixed.weights)
+    return to_litert(model, (PROGRAM_BATCH, *adapter.item_shape), output_name="features")
 
 
-class _WithVariables:
-    """A backbone under the name by which the converter finds variables."""
+class _Convertible:
+    """A function and the variables that it reads, as the converter takes them."""
 
-    def __init__(self, backbone: Backbone) -> None:
-        self.variables, self.backbone = list(backbone.weights), backbone
+    def __init__(self, run: Callable[[Any], Any], variables: Sequence[Any]) -> None:
+        self.run, self.variables = run, list(variables)
 
     def __call__(self, items: Any) -> Any:
-        return self.backbone(items)
+        return self.run(items)
 
 
 def program_identity(adapter: ModelAdapter) -> Config:
@@ -107,12 +124,22 @@ def program_identity(adapter: ModelAdapter) -> Config:
 def backbone_identity(adapter: ModelAdapter) -> Config:
     """What the bytes of the backbone's program follow from. Reads weights, and needs no TensorFlow."""
     config = adapter.config
-    own = {"adapter": config["adapter"]} | {key: config[key] for key in adapter.backbone_keys}
+    own = {"adapter": config["adapter"], "code": _code_digest(Path(inspect.getfile(type(adapter))).parent)}
+    own |= {key: config[key] for key in adapter.backbone_keys}
     if not adapter.trained and config["weights"] == "random":
         return own | {"seed": config["seed"]}
     if adapter.trained:
         return own | {"variables": _digest(backbone_part(adapter.variables()))}
-    return own | {"variables": _digest(adapter.read_pretrained(adapter.weights_file()).backbone)}
+    return own | {"variables": _digest(adapter.pretrained().backbone)}
+
+
+@cache
+def _code_digest(folder: Path) -> str:
+    """The code of an adapter's own package: with another, its cached programs are stale."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.glob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 def backbone_part(variables: Mapping[str, Float32Array]) -> Variables:

@@ -50,6 +50,9 @@ class TensorFlowProgram:
         outputs = self._function.get_concrete_function().structured_outputs
         self.output_shapes = {name: tuple(value.shape) for name, value in outputs.items()}
 
+    # No file stands behind it; saving and converting take the LiteRT program.
+    model_bytes, size_bytes = b"", 0
+
     def run(self, batch: Float32Array) -> dict[str, Float32Array]:
         """float32 [N, *item_shape] to {"scores": [N, units], "features": [N, D]}."""
         tf = import_tensorflow()

@@ -26,12 +26,9 @@ class EfficientNetLiteAdapter(FrameModelAdapter):
         size = self.config["imgz"]
         return KerasBackbone(build_backbone(size, size, self.config["variant"]))
 
-    def weights_file(self) -> Path:
-        if self.config["weights"] == "imagenet":
-            return find_package_weights(f"efficientnet_{self.config['variant']}")
-        return Path(self.config["weights"])
-
-    def read_pretrained(self, path: Path) -> Pretrained:
+    def pretrained(self) -> Pretrained:
+        name = self.config["weights"]
+        path = find_package_weights(f"efficientnet_{self.config['variant']}") if name == "imagenet" else Path(name)
         if path.suffix == ".safetensors":
             variables = read_safetensors(path)
         elif path.suffix == ".pth":
