@@ -1,0 +1,330 @@
+"""LiteRT programs that carry named states from frame to frame. No TensorFlow.
+
+A stream program takes one frame and every state by name, and gives its outputs and every new state. Here a
+``StreamState`` belongs to one stream, and leases an interpreter while it is advanced: so many streams share a program
+and as many interpreters as there are threads at work. The newest states stay in the interpreter until another stream
+needs it, so a stream that has an interpreter to itself copies each state once a frame, from output to input.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import math
+import threading
+import weakref
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from adapters import litert_graph
+from adapters.errors import BundleError, ConfigError
+from adapters.native_log import captured_stderr
+from adapters.records import Float32Array, Quantize
+from adapters.runtime import available_cores, open_interpreter
+
+STEP, INIT, IMAGE = "serving_default", "init", "image"
+
+Array = npt.NDArray[Any]
+States = dict[str, Array]
+BeforeStep = Callable[[Mapping[str, Array]], object]
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """index: in the program's first graph."""
+
+    index: int
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+
+class StreamProgram:
+    """A .tflite that steps along a stream; safe to call from several threads at once, each with states of its own.
+
+    name: what messages call it. num_threads: the most interpreters, of one thread each.
+    image_shape: (1, 1, H, W, 3). states: what a stream remembers, by name. output_shapes: of everything else, by name.
+    """
+
+    def __init__(self, model: Path | str | bytes, num_threads: int | None = None, name: str | None = None) -> None:
+        """model: a path or the file's bytes. num_threads: None for all cores. name: the path by default.
+
+        Raises BundleError naming the file where it is missing, damaged or no stream program, ConfigError for
+        num_threads under 1.
+        """
+        self.name = name or ("the given program" if isinstance(model, bytes) else str(model))
+        self.num_threads = available_cores() if num_threads is None else num_threads
+        if not isinstance(self.num_threads, int) or self.num_threads < 1:
+            raise ConfigError(
+                f"num_threads is {num_threads!r} and must be a whole number of at least 1, or null for all"
+            )
+        self.model_bytes = model if isinstance(model, bytes) else _read(Path(model), self.name)
+        self.size_bytes = len(self.model_bytes)
+        interpreter = open_interpreter(self.model_bytes, self.name)
+        self._inputs, self._outputs = _signature(interpreter, self.name)
+        self.image_shape = self._inputs[IMAGE].shape
+        self.states = {name: spec for name, spec in self._inputs.items() if name != IMAGE}
+        self.output_shapes = {name: spec.shape for name, spec in self._outputs.items() if name not in self.states}
+        self._initial = _initial_states(interpreter, self.states, self.name)
+        self._idle = threading.Condition()
+        self._slots = [_Slot(interpreter, self)]
+        self._made = 1
+
+    @cached_property
+    def precision(self) -> Quantize:
+        """``none`` (float32), ``float16``, ``dynamic`` or ``int8``, as the file's tensors tell."""
+        return litert_graph.precision(self.model_bytes, self.name)
+
+    @property
+    def state_bytes(self) -> int:
+        """What one stream remembers."""
+        return sum(value.nbytes for value in self._initial.values())
+
+    def initial_states(self) -> States:
+        """The states of a stream that has seen nothing, as new arrays."""
+        return {name: value.copy() for name, value in self._initial.items()}
+
+    def open(self, states: Mapping[str, Array] | None = None) -> StreamState:
+        """A new stream, from its start or from copies of ``states``. Raises BundleError where those do not fit."""
+        if states is not None:
+            self._check_states(states)
+        return StreamState(self, {name: np.array(value) for name, value in (states or self._initial).items()})
+
+    def run_clips(self, clips: Sequence[Float32Array]) -> list[dict[str, Array]]:
+        """Whole clips, each from a stream's start and several at once: see ``StreamState.advance``."""
+        workers = min(self.num_threads, len(clips))
+        if workers < 2:
+            return [self.open().advance(clip) for clip in clips]
+        with ThreadPoolExecutor(workers, thread_name_prefix="stream") as pool:
+            return list(pool.map(lambda clip: self.open().advance(clip), clips))
+
+    def __repr__(self) -> str:
+        return (
+            f"StreamProgram({self.name!r}, image {list(self.image_shape)}, {len(self.states)} states, "
+            f"outputs {self.output_shapes})"
+        )
+
+    @contextmanager
+    def _lease(self, state: StreamState) -> Iterator[_Slot]:
+        """A slot that holds this stream's states and that no one else uses."""
+        slot = self._take(state)
+        try:
+            slot.hold(state)
+            yield slot
+        except BaseException:
+            state._forget(slot)  # half a step is no state to go on from
+            raise
+        finally:
+            with self._idle:
+                self._slots.append(slot)
+                self._idle.notify()
+
+    def _take(self, state: StreamState) -> _Slot:
+        with self._idle:
+            while True:
+                # Its own is idle if it has one: whoever takes that moves the states out. Then one that holds none.
+                slot = state._slot or next((free for free in self._slots if free.holder() is None), None)
+                if slot is None and self._made < self.num_threads:
+                    self._made += 1
+                    break
+                if slot is None and self._slots:
+                    slot = self._slots[0]  # the one that was given back longest ago
+                if slot is not None:
+                    self._slots.remove(slot)
+                    slot.give_up(unless=state)
+                    return slot
+                self._idle.wait()
+        try:
+            return _Slot(open_interpreter(self.model_bytes, self.name), self)
+        except BaseException:
+            with self._idle:
+                self._made -= 1
+                self._idle.notify()
+            raise
+
+    def _check_images(self, images: object) -> None:
+        frame = self.image_shape[2:]
+        if not isinstance(images, np.ndarray) or images.dtype != np.float32 or images.shape[1:] != frame:
+            received = f"{images.dtype} {list(images.shape)}" if isinstance(images, np.ndarray) else type(images)
+            raise BundleError(
+                f"{self.name} takes float32 [T, {', '.join(map(str, frame))}] and was given {received}. Preprocess to "
+                "that size, or make a program for another size with cliplab convert."
+            )
+
+    def _check_states(self, states: Mapping[str, Array]) -> None:
+        for name in sorted(set(states) ^ set(self.states)):
+            raise BundleError(
+                f"{self.name}: state {name!r} is {'unknown' if name in states else 'missing'}. Give the states that "
+                "this program wrote."
+            )
+        for name, spec in self.states.items():
+            if states[name].shape != spec.shape or states[name].dtype != spec.dtype:
+                raise BundleError(
+                    f"{self.name}: state {name!r} is {states[name].dtype} {list(states[name].shape)} and must be "
+                    f"{spec.dtype} {list(spec.shape)}. Give the states that this program wrote."
+                )
+
+
+class StreamState:
+    """What one stream remembers. One thread at a time; made by ``StreamProgram.open``."""
+
+    def __init__(self, program: StreamProgram, arrays: States) -> None:
+        self.program = program
+        self._arrays = arrays
+        self._slot: _Slot | None = None  # where the newest values are; None: in _arrays
+
+    def advance(self, images: Float32Array, before_step: BeforeStep | None = None) -> dict[str, Array]:
+        """Take the next frames and return each output, one row a frame: ``scores`` [T, units], ``features`` [T, D].
+
+        images: float32 [T, H, W, 3] as the network reads them. before_step: called before each frame with the
+        states by name, which it may change in place but not keep.
+        Raises BundleError where images have another shape or type than the program takes. Any error while it steps
+        resets the stream.
+        """
+        self.program._check_images(images)
+        shapes = self.program.output_shapes
+        specs = self.program._outputs
+        results = {name: np.empty((len(images), *shapes[name][1:]), specs[name].dtype) for name in shapes}
+        if len(images):
+            with self.program._lease(self) as slot:
+                for index, image in enumerate(images):
+                    slot.step(image, before_step)
+                    for name, result in results.items():
+                        result[index] = slot.outputs[name][0]
+        return results
+
+    def arrays(self) -> States:
+        """Copies of the states as they are now."""
+        with self.program._idle:
+            if self._slot is not None:
+                self._slot.save(self)
+        return {name: value.copy() for name, value in self._arrays.items()}
+
+    def reset(self) -> None:
+        """Back to a stream that has seen nothing."""
+        with self.program._idle:
+            self._forget(self._slot)
+
+    def _forget(self, slot: _Slot | None) -> None:
+        if slot is not None:
+            slot.owner = None
+        self._slot = None
+        for name, value in self.program._initial.items():
+            np.copyto(self._arrays[name], value)
+
+
+class _Slot:
+    """An interpreter and the stream whose newest states it holds. inputs, outputs: its own memory, by name."""
+
+    def __init__(self, interpreter: Any, program: StreamProgram) -> None:
+        self.interpreter = interpreter
+        self.inputs = {name: _memory(interpreter, spec) for name, spec in program._inputs.items()}
+        self.outputs = {name: _memory(interpreter, spec) for name, spec in program._outputs.items()}
+        self.states = tuple(program.states)
+        self.owner: weakref.ref[StreamState] | None = None
+        self.stepped = False  # whether the newest states are among the outputs, not the inputs
+
+    def holder(self) -> StreamState | None:
+        """The stream whose states are here, while anyone still has it."""
+        return self.owner() if self.owner is not None else None
+
+    def hold(self, state: StreamState) -> None:
+        """Load a stream's states, unless they are here."""
+        if state._slot is self:
+            return
+        for name in self.states:
+            np.copyto(self.inputs[name], state._arrays[name])
+        self.owner, self.stepped, state._slot = weakref.ref(state), False, self
+
+    def give_up(self, unless: StreamState) -> None:
+        """Move the states that are here out to their stream."""
+        state = self.holder()
+        if state is not None and state is not unless:
+            self.save(state)
+            state._slot, self.owner = None, None
+
+    def save(self, state: StreamState) -> None:
+        newest = self.outputs if self.stepped else self.inputs
+        for name in self.states:
+            np.copyto(state._arrays[name], newest[name])
+
+    def step(self, image: Float32Array, before_step: BeforeStep | None) -> None:
+        if self.stepped:
+            for name in self.states:
+                np.copyto(self.inputs[name], self.outputs[name])
+            self.stepped = False
+        if before_step is not None:
+            before_step(self.inputs)
+        np.copyto(self.inputs[IMAGE][0, 0], image)
+        self.interpreter.invoke()
+        self.stepped = True
+
+
+def _memory(interpreter: Any, spec: TensorSpec) -> Array:
+    """A tensor's memory as an array that does not keep the interpreter alive.
+
+    LiteRT refuses to run while an array from ``tensor()`` exists, and making eighty of them anew takes as long as a
+    fiftieth of a step. Memory of a program of fixed shapes stays where it is once its tensors are allocated.
+    """
+    address, _ = interpreter.tensor(spec.index)().__array_interface__["data"]
+    size = math.prod(spec.shape) * spec.dtype.itemsize
+    memory: Any = (ctypes.c_char * size).from_address(address)
+    return np.ndarray(spec.shape, spec.dtype, memory)
+
+
+def _read(path: Path, name: str) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise BundleError(
+            f"program {name} could not be read ({error.strerror or error}). Give the path of a .tflite file."
+        ) from error
+
+
+def _signature(interpreter: Any, name: str) -> tuple[dict[str, TensorSpec], dict[str, TensorSpec]]:
+    """The step's inputs and outputs by name. BundleError where this is no stream program."""
+    found = interpreter.get_signature_list().get(STEP, {})
+    if IMAGE not in found.get("inputs", ()) or not set(found["inputs"]) - {IMAGE} <= set(found["outputs"]):
+        raise BundleError(
+            f"{name} is no stream program: its signature {STEP!r} must take {IMAGE!r} and states, and give each state "
+            "anew. Use a stream program that convert wrote, or load this one as what it is."
+        )
+    runner = interpreter.get_signature_runner(STEP)
+    inputs, outputs = _specs(runner.get_input_details()), _specs(runner.get_output_details())
+    if {spec.index for spec in inputs.values()} != {item["index"] for item in interpreter.get_input_details()}:
+        raise BundleError(f"{name}: its signature {STEP!r} is not its first graph. Convert it again.")
+    image = inputs[IMAGE]
+    if image.dtype != np.float32 or len(image.shape) != 5 or image.shape[:2] != (1, 1) or image.shape[4] != 3:
+        raise BundleError(
+            f"{name} takes {image.dtype} {list(image.shape)} as {IMAGE!r} and must take one frame at a time, float32 "
+            "[1, 1, H, W, 3]. Convert it again."
+        )
+    for state in set(inputs) - {IMAGE}:
+        if (inputs[state].shape, inputs[state].dtype) != (outputs[state].shape, outputs[state].dtype):
+            raise BundleError(f"{name}: state {state!r} comes out as another shape or type. Convert it again.")
+    return inputs, outputs
+
+
+def _specs(details: Mapping[str, Mapping[str, Any]]) -> dict[str, TensorSpec]:
+    return {
+        key: TensorSpec(item["index"], tuple(int(size) for size in item["shape"]), np.dtype(item["dtype"]))
+        for key, item in sorted(details.items())
+    }
+
+
+def _initial_states(interpreter: Any, states: Mapping[str, TensorSpec], name: str) -> States:
+    """What the program's ``init`` gives; zeros for one without, as published programs are."""
+    if INIT not in interpreter.get_signature_list():
+        return {key: np.zeros(spec.shape, spec.dtype) for key, spec in states.items()}
+    with captured_stderr():
+        found = interpreter.get_signature_runner(INIT)()
+    for key, spec in states.items():
+        if key not in found or found[key].shape != spec.shape or found[key].dtype != spec.dtype:
+            raise BundleError(f"{name}: its signature {INIT!r} does not give state {key!r} as {list(spec.shape)}.")
+    return {key: np.array(found[key]) for key in states}
