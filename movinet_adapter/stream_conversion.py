@@ -1,0 +1,132 @@
+"""A causal network and its head as one LiteRT program that steps along a stream, a frame at a time, with named states.
+
+Signature "serving_default": ``image`` float32 [1, 1, H, W, 3] and every state in; ``scores`` [1, units], ``features``
+[1, D] and every new state out. Signature "init": nothing in, every state of a new stream out. States are float32 and
+int32 at the interface whatever the precision. See ``adapters.stream_program`` for how it is run.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+
+from adapters.errors import ConversionError
+from adapters.native_log import captured_stderr, import_tensorflow
+from adapters.records import QUANTIZE, Float32Array, Quantize
+from adapters.stream_program import IMAGE, STEP
+from movinet_adapter.architecture import StateSpec, initial_states
+from movinet_adapter.init_signature import add_init
+from movinet_adapter.network import Network, freeze
+
+CALIBRATION_FRAMES = 300  # beyond these, ranges hardly move, and each takes some 0.1 s
+
+
+def stream_program_bytes(
+    backbone: Network,
+    head: Any | None,
+    quantize: Quantize = "none",
+    calibration: Iterable[Float32Array] | None = None,
+) -> bytes:
+    """The .tflite of a stream network.
+
+    backbone: in stream mode. head: a tf_keras model, features float32 [B, D] to scores [B, units]; None for the
+        network's own classifier with a softmax.
+    quantize: ``none`` float32; ``float16`` weights stored as float16; ``dynamic`` weights int8; ``int8`` weights and
+        activations int8, but what is summed over time stays float32: an 8-bit sum would soon not change any more.
+    calibration: for int8, clips float32 [T, H, W, 3] as the network reads them, each seen from a stream's start.
+
+    Built-in operators only. Raises ConversionError where int8 has no calibration, a clip is misshapen, or the converter
+    refuses; ConfigError for a network in base mode.
+    """
+    specs = backbone.states
+    if quantize not in QUANTIZE:
+        raise ConversionError(f"quantize is {quantize!r} and must be one of: {', '.join(QUANTIZE)}.")
+    if quantize == "int8" and calibration is None:
+        raise ConversionError(
+            'quantize "int8" was asked for without calibration data. Give clips of real input as calibration, or use '
+            '"dynamic" or "float16", which need none.'
+        )
+    function = _step_function(freeze(backbone), head, specs, float_sums=quantize == "int8")
+    samples = None if quantize != "int8" else _samples(function, backbone, calibration or ())
+    return add_init(_convert(function, head, quantize, samples, backbone.name), specs)
+
+
+def _step_function(network: Network, head: Any | None, specs: dict[str, StateSpec], *, float_sums: bool) -> Any:
+    """The step as a concrete function of named tensors to a dict."""
+    tf = import_tensorflow()
+
+    def step(**named: Any) -> dict[str, Any]:
+        outputs, states = network.step(named.pop(IMAGE), named, float_sums=float_sums)
+        features = outputs["features"]
+        scores = tf.nn.softmax(outputs["logits"]) if head is None else head(features, training=False)
+        return {"scores": scores, "features": features, **states}
+
+    signature = {IMAGE: tf.TensorSpec([1, 1, network.height, network.width, 3], tf.float32, name=IMAGE)}
+    signature |= {name: tf.TensorSpec(spec.shape, spec.dtype, name=name) for name, spec in specs.items()}
+    return tf.function(step, autograph=False).get_concrete_function(**signature)
+
+
+def _convert(function: Any, head: Any | None, quantize: Quantize, samples: Any, name: str) -> bytes:
+    tf = import_tensorflow()
+    module = tf.Module()
+    module.kept, module.step = list(head.variables) if head is not None else [], function
+    log = None
+    try:
+        with tempfile.TemporaryDirectory(prefix="cliplab-") as folder, captured_stderr() as log:
+            tf.saved_model.save(module, folder, signatures={STEP: function})
+            converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=[STEP])
+            if quantize != "none":
+                converter.optimizations = [tf.lite.Optimize.DEFAULT]
+            if quantize == "float16":
+                converter.target_spec.supported_types = [tf.float16]
+            converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+            if quantize == "int8":
+                converter.representative_dataset = lambda: ((STEP, sample) for sample in samples)
+                # Without INT8-only: what has no 8-bit kernel, or should not use it, stays float32.
+                converter.target_spec.supported_ops = [
+                    tf.lite.OpsSet.TFLITE_BUILTINS_INT8,
+                    tf.lite.OpsSet.TFLITE_BUILTINS,
+                ]
+            return bytes(converter.convert())
+    except ConversionError:
+        raise
+    except Exception as error:  # the converter raises many types, and its reasons are in their text
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        detail = log.text.strip().splitlines()[-1:] if log else []
+        raise ConversionError(
+            f"the stream step of {name} could not be converted to LiteRT {quantize!r}: {reason[0]:.300}"
+            f"{' (' + detail[0][:300] + ')' if detail else ''}. Convert without quantisation to see whether that is "
+            "the cause."
+        ) from error
+
+
+def _samples(function: Any, network: Network, clips: Iterable[Float32Array]) -> Iterator[dict[str, Any]]:
+    """What the step is given along each clip: a frame and the states before it."""
+    tf = import_tensorflow()
+    shape, count = (network.height, network.width, 3), 0
+    for number, clip in enumerate(clips):
+        if not isinstance(clip, np.ndarray) or clip.dtype != np.float32 or clip.shape[1:] != shape or not len(clip):
+            received = f"{clip.dtype} {list(clip.shape)}" if isinstance(clip, np.ndarray) else type(clip).__name__
+            raise ConversionError(
+                f"calibration clip {number} is {received} and must be float32 [T, {', '.join(map(str, shape))}], T at "
+                "least 1. Give clips preprocessed as for prediction."
+            )
+        if not np.isfinite(clip).all():
+            raise ConversionError(
+                f"calibration clip {number} holds values that are not finite numbers, from which no 8-bit range can be "
+                "told. Leave it out, and check its file."
+            )
+        states: dict[str, Any] = dict(initial_states(network.states))
+        for frame in clip[: CALIBRATION_FRAMES - count]:
+            sample = {IMAGE: frame[None, None], **{name: np.asarray(value) for name, value in states.items()}}
+            yield sample
+            count += 1
+            found = function(**{name: tf.constant(value) for name, value in sample.items()})
+            states = {name: found[name] for name in states}
+        if count >= CALIBRATION_FRAMES:
+            return
+    if count == 0:
+        raise ConversionError("calibration holds no clips and int8 needs at least one. Give clips of real input.")
