@@ -1,0 +1,97 @@
+"""Weights that were fetched or imported once, kept under our names, so that later processes need no network and no
+TensorFlow.
+
+``$CLIPLAB_CACHE/movinet/<what they are and where from>/<content digest>.safetensors``: a file whose content is not what
+its name says is passed over.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from adapters.atomic import write_bytes_atomic
+from adapters.errors import WeightsError
+from adapters.weights import cache_dir, read_safetensors, sha256_file
+from movinet_adapter.architecture import Architecture
+from movinet_adapter.weights_mapping import Variables, fit_by_name
+
+_FORMAT = 1  # a change to how weights are imported needs a new number, so that what was kept before is not used
+_SOURCE_KEY = "cliplab.source"
+
+
+@dataclass(frozen=True, eq=False)
+class Kept:
+    """Weights from the cache. source: where they were first had from."""
+
+    variables: Variables
+    source: str
+    digest: str
+
+
+def content_digest(variables: Mapping[str, Any]) -> str:
+    """The SHA-256 of variables by name, shape and float32 values, whatever file or order they came in."""
+    digest = hashlib.sha256()
+    for name in sorted(variables):
+        value = np.ascontiguousarray(variables[name], "<f4")
+        digest.update(json.dumps([name, list(np.shape(variables[name]))]).encode())
+        digest.update(value.tobytes())
+    return digest.hexdigest()
+
+
+def files_digest(files: Mapping[str, Path]) -> str:
+    """The SHA-256 of files by name and content. WeightsError where one cannot be read."""
+    listed = [[name, sha256_file(files[name])] for name in sorted(files)]
+    return hashlib.sha256(json.dumps(listed).encode()).hexdigest()
+
+
+def folder_of(of: Architecture, identity: str) -> Path:
+    """Where the weights of an identity - a URL, or the digest of the files they came from - are kept."""
+    key = hashlib.sha256(json.dumps([_FORMAT, identity]).encode()).hexdigest()[:16]
+    return cache_dir() / "movinet" / f"{of.model_id}_{of.mode}_{key}"
+
+
+def find(of: Architecture, identity: str) -> tuple[Kept | None, str]:
+    """What is kept of an identity, verified; else None and, for a message, what was found instead."""
+    folder = folder_of(of, identity)
+    reason = f"nothing in {folder}"
+    for path in _newest_first(folder):
+        try:
+            variables = read_safetensors(path)
+        except WeightsError as error:
+            reason = str(error)
+            continue
+        digest = content_digest(variables)
+        if digest == path.stem:
+            return Kept(fit_by_name(of, variables, str(path))[0], _source_in(path), digest), ""
+        reason = f"{path} is damaged: its content is not what its name says"
+    return None, reason
+
+
+def keep(of: Architecture, identity: str, variables: Variables, source: str) -> str:
+    """Keep weights, whole or not at all; their digest. StorageError where they cannot be written."""
+    from safetensors.numpy import save
+
+    digest = content_digest(variables)
+    ordered = {name: np.ascontiguousarray(value).reshape(value.shape) for name, value in variables.items()}
+    data = save(ordered, metadata={_SOURCE_KEY: source})
+    write_bytes_atomic(folder_of(of, identity) / f"{digest}.safetensors", data)
+    return digest
+
+
+def _newest_first(folder: Path) -> Iterator[Path]:
+    found = [path for path in folder.glob("*.safetensors") if not path.name.startswith(".")]
+    yield from sorted(found, key=lambda path: path.stat().st_mtime_ns, reverse=True)
+
+
+def _source_in(path: Path) -> str:
+    from safetensors import safe_open
+
+    with safe_open(path, framework="numpy") as file:
+        return str((file.metadata() or {}).get(_SOURCE_KEY, path))
