@@ -1,4 +1,4 @@
-"""Stream programs for tests, each converted once a session: A0 with small frames, random weights and a head of three."""
+"""Stream programs for tests, each converted once: A0 with small frames, random weights and a head of three."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ from adapters.stream_program import StreamProgram
 
 pytest.importorskip("tensorflow", reason="pip install 'cliplab[train]'")
 
-from stream_programs import (  # noqa: E402
+from stream_programs import (
     SIZE,
     UNITS,
     as_input,
@@ -33,7 +33,7 @@ from stream_programs import (  # noqa: E402
     small_program,
 )
 
-from movinet_adapter.stream_conversion import stream_program_bytes  # noqa: E402
+from movinet_adapter.stream_conversion import stream_program_bytes
 
 TOLERANCE = 1e-4
 
