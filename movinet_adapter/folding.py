@@ -25,8 +25,9 @@ from movinet_adapter.architecture import (
 
 @dataclass(frozen=True)
 class Folded:
-    """One convolution as it is computed. kernel: dense or 1x1 [in, out]; stem [3, 3, in, out]; depthwise a tuple of
-    [k, k, C, 1], one for each temporal tap (one in stream mode); temporal [kernel_time, 1, C, 1]. bias: [out]."""
+    """One convolution as it is computed. kernel: dense [in, out]; 1x1 [1, 1, in, out]; stem [3, 3, in, out]; depthwise
+    a tuple of [k, k, C, 1], one for each temporal tap (one in stream mode); temporal [kernel_time, 1, C, 1]. bias:
+    [out]."""
 
     kernel: Any
     bias: Any
@@ -44,7 +45,9 @@ def fold(of: Architecture, num_classes: int, values: Mapping[str, Any]) -> dict[
                 rezero = values[f"{layer.name}/rezero"]
                 kernel, bias = kernel * rezero, bias * rezero
             found[conv.name] = Folded(_arrange(part, conv, kernel), bias)
-    for conv in (head, *classifier_convs(of, num_classes)):
+    kernel, bias = _kernel_and_bias(head, values)
+    found[head.name] = Folded(_reshape(kernel, head.shape[-4:]), bias)
+    for conv in classifier_convs(of, num_classes):
         kernel, bias = _kernel_and_bias(conv, values)
         found[conv.name] = Folded(_reshape(kernel, conv.shape[-2:]), bias)
     return found
@@ -67,7 +70,7 @@ def _arrange(part: str, conv: Conv, kernel: Any) -> Any:
     if part == "temporal":
         return kernel
     if part != "feature":
-        return _reshape(kernel, conv.shape[-2:])
+        return _reshape(kernel, conv.shape[-4:])
     if conv.kernel_name == "depthwise_kernel":
         return (kernel,)
     time, height, width, _, channels = conv.shape

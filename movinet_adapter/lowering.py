@@ -9,7 +9,7 @@ the sum over its temporal taps of 2D depthwise convolutions of shifted frames; a
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from adapters.native_log import import_tensorflow
 from movinet_adapter import operations as ops
 from movinet_adapter.architecture import Architecture, Layer
 from movinet_adapter.folding import Folded
-from movinet_adapter.stream_states import StreamStates
+from movinet_adapter.stream_states import FloatSums, StreamStates
 
 Tensor = Any
 Outputs = dict[str, Tensor]
@@ -58,21 +58,40 @@ def clip_outputs(net: Lowered, frames: Tensor, *, running: bool = False, observe
     if net.of.mode == "stream":
         return _stream_outputs(net, x, times, StreamStates(None), running, observe)
     by_frame = net.by_frame if batch == 1 and times > 1 else 0
+    net = replace(net, weights=_as_tensors(net.weights))
     x = _first_layers_by_frame(net, x, by_frame, observe) if by_frame else _stem(net, x, observe)
     for layer in net.of.layers[by_frame:]:
         x = _base_layer(net, layer, x, times)
         observe(layer.name, x)
-    features = ops.clip_mean(net.activate(ops.pointwise(x, net.weights["head"])), times)
+    means = ops.clip_mean(net.activate(ops.pointwise(x, net.weights["head"])), times)
+    features = tf.reshape(means, [-1, net.of.head])
     return {"logits": _classify(net, features), "features": features}
 
 
 def step_outputs(
-    net: Lowered, frames: Tensor, states: Mapping[str, Tensor], *, running: bool = False
+    net: Lowered,
+    frames: Tensor,
+    states: Mapping[str, Tensor],
+    *,
+    running: bool = False,
+    float_sums: bool = False,
 ) -> tuple[Outputs, Outputs]:
-    """The next frames of one stream: float32 [1, n, H, W, 3] and the states, to outputs and the new states."""
-    stream = StreamStates(states)
+    """The next frames of one stream: float32 [1, n, H, W, 3] and the states, to outputs and the new states.
+
+    float_sums: for conversion to 8 bits; see ``FloatSums``.
+    """
+    stream = FloatSums(states) if float_sums else StreamStates(states)
     x = import_tensorflow().reshape(frames, frames.shape[1:])
     return _stream_outputs(net, x, frames.shape[1], stream, running, _ignore), stream.after
+
+
+def _as_tensors(weights: Mapping[str, Folded]) -> dict[str, Folded]:
+    """Frozen weights as one constant each: numpy arrays would become another constant at every frame's use."""
+    tf = import_tensorflow()
+    return {
+        name: Folded(tf.nest.map_structure(tf.convert_to_tensor, folded.kernel), tf.convert_to_tensor(folded.bias))
+        for name, folded in weights.items()
+    }
 
 
 def _ignore(name: str, x: Tensor) -> None:
@@ -164,7 +183,7 @@ def _stream_gate(net: Lowered, layer: Layer, y: Tensor, times: int, states: Stre
     if net.of.positions:
         positions = states.positions(prefix, times)
         seen = seen + net.position_scales[layer.name] * _position_encoding(positions, 2 * channels)
-    return tf.reshape(_gate(net, layer, tf.reshape(seen, [-1, 2 * channels])), [-1, 1, 1, channels])
+    return _gate(net, layer, tf.reshape(seen, [-1, 1, 1, 2 * channels]))
 
 
 def _position_encoding(positions: Tensor, channels: int) -> Tensor:
@@ -181,9 +200,12 @@ def _position_encoding(positions: Tensor, channels: int) -> Tensor:
 
 
 def _gate(net: Lowered, layer: Layer, means: Tensor) -> Tensor:
-    """Squeeze-excitation: what each channel is multiplied by, in 0..1, from means [N, seen] to [N, C]."""
-    hidden = net.activate(ops.dense(means, net.weights[f"{layer.name}/se/reduce"]))
-    return ops.activate(net.of.gating, ops.dense(hidden, net.weights[f"{layer.name}/se/expand"]))
+    """Squeeze-excitation: what each channel is multiplied by, in 0..1, from means [N, 1, 1, seen] to [N, 1, 1, C].
+
+    As 1x1 convolutions: before a dense layer the converter drops the batch of one, and XNNPACK then refuses it.
+    """
+    hidden = net.activate(ops.pointwise(means, net.weights[f"{layer.name}/se/reduce"]))
+    return ops.activate(net.of.gating, ops.pointwise(hidden, net.weights[f"{layer.name}/se/expand"]))
 
 
 def _shortcut(net: Lowered, layer: Layer, x: Tensor) -> Tensor:

@@ -31,7 +31,7 @@ def stem(x: Tensor, weights: Folded) -> Tensor:
 
 def pointwise(x: Tensor, weights: Folded) -> Tensor:
     """A 1x1 convolution."""
-    return import_tensorflow().nn.conv2d(x, weights.kernel[None, None], 1, "SAME") + weights.bias
+    return import_tensorflow().nn.conv2d(x, weights.kernel, 1, "SAME") + weights.bias
 
 
 def dense(x: Tensor, weights: Folded) -> Tensor:
@@ -83,20 +83,21 @@ def temporal(full: Tensor, weights: Folded, height: int, width: int) -> Tensor:
 
 
 def clip_mean(x: Tensor, times: int) -> Tensor:
-    """[T * B, H, W, C] to the mean over each clip's time and space [B, C]."""
+    """[T * B, H, W, C] to the mean over each clip's time and space [B, 1, 1, C]."""
     tf = import_tensorflow()
     _, height, width, channels = x.shape
     if x.shape[0] == times:  # one clip
-        return tf.reshape(tf.reduce_mean(x, [0, 1, 2]), [1, channels])
-    return tf.reduce_mean(tf.reshape(x, [times, -1, height * width, channels]), [0, 2])
+        return tf.reduce_mean(x, [0, 1, 2], keepdims=True)
+    means = tf.reduce_mean(tf.reshape(x, [times, -1, height * width, channels]), [0, 2])
+    return tf.reshape(means, [-1, 1, 1, channels])
 
 
 def times_clip_gate(x: Tensor, gate: Tensor, times: int) -> Tensor:
-    """x [T * B, H, W, C] times gate [B, C]."""
+    """x [T * B, H, W, C] times gate [B, 1, 1, C]."""
     tf = import_tensorflow()
     _, height, width, channels = x.shape
     if x.shape[0] == times:
-        return x * tf.reshape(gate, [1, 1, 1, channels])
+        return x * gate
     by_clip = tf.reshape(x, [times, -1, height * width, channels]) * tf.reshape(gate, [1, -1, 1, channels])
     return tf.reshape(by_clip, [-1, height, width, channels])
 

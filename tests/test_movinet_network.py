@@ -238,6 +238,25 @@ def test_every_variable_moves_the_logits(mode: str, model_id: str, base: Network
     assert np.isfinite(sizes).all()
 
 
+def test_a_step_of_training_lowers_the_loss_and_leaves_the_statistics(base: Network) -> None:
+    network, clips = make_network("a0", "base"), make_clips(2)
+    before = {name: variable.numpy() for name, variable in network.named.items()}
+
+    def step() -> Any:
+        with tf.GradientTape() as tape:
+            logits = network(tf.constant(clips))["logits"]
+            loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits([0, 1], logits))
+        gradients = tape.gradient(loss, network.trainable_variables)
+        for variable, gradient in zip(network.trainable_variables, gradients, strict=True):
+            variable.assign_sub(1e-3 * gradient)
+        return loss
+
+    losses = [float(step()) for _ in range(4)]
+    assert losses[-1] < losses[0]
+    moved = {name for name, value in before.items() if not np.array_equal(value, network.named[name].numpy())}
+    assert moved == {spec.name for spec in variable_specs(network.architecture, CLASSES) if spec.trainable}
+
+
 def test_time_matters_in_base_mode_and_only_the_past_in_stream_mode(base: Network, stream: Network) -> None:
     clip = make_clips(1)
     assert difference(base(clip)["logits"], base(clip[:, ::-1])["logits"]) > 50 * TOLERANCE
@@ -246,6 +265,38 @@ def test_time_matters_in_base_mode_and_only_the_past_in_stream_mode(base: Networ
     before, after = stream(clip, running=True), stream(changed, running=True)
     assert difference(before["frame_logits"][:, :-1], after["frame_logits"][:, :-1]) < TOLERANCE
     assert difference(before["logits"], after["logits"]) > 50 * TOLERANCE
+
+
+# As a LiteRT program --------------------------------------------------------------------------------------------------
+
+
+def test_layers_computed_a_frame_at_a_time_give_the_same(base: Network) -> None:
+    clip = tf.constant(make_clips(1))
+    seen: dict[int, dict[str, Any]] = {0: {}, 15: {}}
+    for count, layers in seen.items():
+        freeze(base, by_frame=count)(clip, observe=lambda name, value, layers=layers: layers.update({name: value}))
+    assert list(seen[0]) == list(seen[15])
+    for name, value in seen[0].items():
+        assert difference(value, seen[15][name]) < TOLERANCE, name
+    assert freeze(base).by_frame == 11
+
+
+def test_a_base_program_is_one_piece_of_built_in_operators_and_gives_the_same(base: Network) -> None:
+    from adapters.conversion import to_litert
+    from adapters.litert_graph import operators
+    from adapters.runtime import Program, xnnpack_partitions
+
+    # Two layers by frame, to see both ways in one program; more only take longer to convert.
+    clip, program = make_clips(1), to_litert(freeze(base, by_frame=2), (1, FRAMES, HEIGHT, WIDTH, 3))
+    assert set(operators(program)) <= {
+        "ADD", "AVERAGE_POOL_2D", "CONCATENATION", "CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED",
+        "LOGISTIC", "MEAN", "MUL", "PAD", "RESHAPE", "SLICE", "STRIDED_SLICE", "SUM",
+    }  # fmt: skip
+    assert xnnpack_partitions(program) == 1
+    expected, found = base(tf.constant(clip)), Program(program, num_threads=1).run(clip)
+    assert set(found) == {"logits", "features"}
+    for name, value in found.items():
+        assert difference(expected[name], value) < TOLERANCE, name
 
 
 # Shape and names ------------------------------------------------------------------------------------------------------
