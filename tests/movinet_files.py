@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -105,12 +105,10 @@ def write_saved_model(
     folder: Path,
     of: Architecture,
     values: Mapping[str, np.ndarray],
-    *,
     size: int = 32,
-    listed: Callable[[list[Any]], list[Any]] = list,
 ) -> Path:
     """A SavedModel laid out as the published ones are, that computes with our lowering: seconds where ``export`` takes
-    most of a minute. Of fixed frame size, a frame at a time in stream mode. listed: changes the list of variables."""
+    most of a minute. Of fixed frame size, a frame at a time in stream mode."""
     import tensorflow as tf
 
     from adapters.variables import assign
@@ -119,7 +117,7 @@ def write_saved_model(
     classes = values["classifier/output/bias"].size
     network = build_network(of.model_id, of.mode, height=size, width=size, n_frames=2, num_classes=classes)
     assign(network, values)
-    root = tf.train.Checkpoint(variables=listed(network.variables))
+    root = tf.train.Checkpoint(variables=network.variables)
     if of.mode == "base":
 
         @tf.function(input_signature=[tf.TensorSpec([1, 2, size, size, 3], tf.float32, name="image")])

@@ -5,12 +5,10 @@ from __future__ import annotations
 import io
 import os
 import shutil
-import subprocess
 import sys
 import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +16,6 @@ from hub_server import Answer, HubServer, closed_port_url, hub_server, tar_gz
 from movinet_files import Values, export, wide_values, write_checkpoint, write_saved_model
 from movinet_resolve import (
     INSTALL,
-    ROOT,
     assert_nothing_kept,
     assert_same,
     files_under,
@@ -26,6 +23,7 @@ from movinet_resolve import (
     isolate,
     resolve,
 )
+from storage_server import storage_server
 
 from adapters.errors import WeightsError
 from movinet_adapter.architecture import architecture
@@ -84,6 +82,7 @@ def checkpoint(base_values: Values, tmp_path: Path) -> Path:
 # TF Hub over HTTP -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_what_tf_models_exports_is_read_and_kept_for_processes_without_tensorflow(
     hub: HubServer, base_values: Values, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -181,6 +180,26 @@ def test_a_damaged_model_in_the_cache_of_the_client_is_named_and_left(
     assert files_under("CLIPLAB_CACHE") == []
 
 
+@pytest.mark.slow
+def test_an_uncompressed_model_is_read_where_it_is_served_from(
+    hub: HubServer, base_model: Path, base_values: Values, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The client asks where the model lies unpacked, and TensorFlow reads it there, gs:// and all."""
+    if shutil.which("openssl") is None:
+        pytest.skip("the loopback storage needs a certificate: install openssl (apt install openssl)")
+    monkeypatch.setenv("TFHUB_MODEL_LOAD_FORMAT", "UNCOMPRESSED")
+    location = f"/{HANDLE.format('base')}?tf-hub-format=uncompressed"
+    hub.answers[location] = Answer(b"gs://tfhub-modules/a0/base/3/uncompressed", status=303)
+    shutil.copytree(base_model, tmp_path / "bucket" / "a0" / "base" / "3" / "uncompressed")
+    with storage_server(tmp_path / "bucket", tmp_path) as reached:
+        for key, value in reached.items():
+            monkeypatch.setenv(key, value)
+        found = in_new_process({"weights": "kinetics-600", "model_id": "a0", "model_mode": "base"})
+    assert found["digest"] == content_digest(base_values)
+    assert hub.requests == [location]
+    assert files_under("TFHUB_CACHE_DIR") == []
+
+
 def test_an_uncompressed_location_that_is_not_one_is_reported(hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TFHUB_MODEL_LOAD_FORMAT", "UNCOMPRESSED")
     location = f"/{HANDLE.format('base')}?tf-hub-format=uncompressed"
@@ -206,18 +225,11 @@ def test_offline_the_message_has_every_source_and_the_way_out(tmp_path: Path) ->
     assert_nothing_kept()
 
 
-def test_without_the_client_the_message_has_the_pip_command() -> None:
+def test_without_the_client_the_message_has_the_pip_command(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("tensorflow", reason=INSTALL)
-    code = (
-        "import sys\n"
-        "sys.modules['tensorflow_hub'] = None\n"
-        "from movinet_adapter.weights import resolve_weights\n"
-        "resolve_weights({})\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True
-    )
-    assert "tensorflow_hub is not installed; pip install 'cliplab[train]' has it" in done.stderr
+    monkeypatch.setitem(sys.modules, "tensorflow_hub", None)  # as if it were not installed
+    with pytest.raises(WeightsError, match=r"tensorflow_hub is not installed; pip install 'cliplab\[train\]' has it"):
+        resolve()
 
 
 # Models that are not what was asked for ------------------------------------------------------------------------------
@@ -261,33 +273,30 @@ def test_a_foreign_model_on_the_hub_is_refused_and_not_kept(hub: HubServer, tmp_
     assert_nothing_kept()
 
 
-def test_a_model_that_computes_something_else_is_refused(base_values: Values, tmp_path: Path) -> None:
+def test_a_model_that_computes_something_else_is_refused(base_model: Path, tmp_path: Path) -> None:
     """Two variables of one shape change places: order and shapes fit, the logits tell."""
-    pytest.importorskip("tensorflow", reason=INSTALL)
-
-    def swapped(listed: list[Any]) -> list[Any]:
-        return [listed[1], listed[0], *listed[2:]]
-
-    folder = write_saved_model(tmp_path / "swapped", BASE, base_values, listed=swapped)
+    tf = pytest.importorskip("tensorflow", reason=INSTALL)
+    model = tf.saved_model.load(str(base_model))
+    first, second, *rest = model.variables
+    swapped = tf.train.Checkpoint(variables=[second, first, *rest], model=model)
+    tf.saved_model.save(swapped, str(tmp_path / "swapped"), signatures=dict(model.signatures))
     with pytest.raises(WeightsError, match="computes something else: its logits differ from ours by"):
-        resolve(folder)
+        resolve(tmp_path / "swapped")
     assert_nothing_kept()
 
 
 # Local paths ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_saved_model_folder_is_imported_once(base_model: Path, base_values: Values) -> None:
-    found = resolve(base_model)
-    assert_same(found, base_values)
-    assert found.source == str(base_model)
-    config = {"weights": str(base_model), "model_id": "a0", "model_mode": "base"}
-    assert in_new_process(config) == {"digest": found.digest, "source": str(base_model), "heavy": []}
-
-
-def test_a_changed_saved_model_is_imported_anew(base_model: Path, base_values: Values, tmp_path: Path) -> None:
+def test_a_saved_model_folder_is_imported_once_for_each_content(
+    base_model: Path, base_values: Values, tmp_path: Path
+) -> None:
     folder = shutil.copytree(base_model, tmp_path / "model")
-    resolve(folder)
+    found = resolve(folder)
+    assert_same(found, base_values)
+    assert found.source == str(folder)
+    config = {"weights": str(folder), "model_id": "a0", "model_mode": "base"}
+    assert in_new_process(config) == {"digest": found.digest, "source": str(folder), "heavy": []}
     data = folder / "variables" / "variables.data-00000-of-00001"
     data.write_bytes(data.read_bytes()[:5000])
     with pytest.raises(WeightsError, match="could not be read"):
@@ -451,13 +460,14 @@ def test_a_damaged_file_in_the_cache_is_not_used(
 
 
 def test_each_server_version_and_model_has_its_own_place(
-    hub: HubServer, base_model: Path, base_values: Values, monkeypatch: pytest.MonkeyPatch
+    hub: HubServer, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    hub.publish(HANDLE.format("base"), base_model)
+    hub.answers["/checkpoints/movinet_a0_base.tar.gz"] = Answer(tar_gz(checkpoint.parent))
     resolve()
     for keys in ({"hub_version": 4}, {"model_id": "a1"}, {"model_mode": "stream"}):
         with pytest.raises(WeightsError, match="the cache: nothing in"):
             resolve(**keys)
     monkeypatch.setenv("CLIPLAB_TFHUB_URL", closed_port_url())
+    hub.answers.clear()
     with pytest.raises(WeightsError, match="the cache: nothing in"):
         resolve()
