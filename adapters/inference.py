@@ -18,6 +18,7 @@ from adapters.base import BaseModelAdapter
 from adapters.config import override
 from adapters.errors import ConfigError, MediaError
 from adapters.records import Clip, InputSpec, Prediction, VideoResult
+from adapters.stream_inference import StreamsVideos, predict_streams
 
 if TYPE_CHECKING:
     from adapters.dataset import Example
@@ -47,6 +48,8 @@ def predict_videos(
     allowed. Closing the iterator stops the decoding.
     """
     spec = input_spec(adapter, window_seconds, stride_seconds)
+    if isinstance(adapter, StreamsVideos) and adapter.streams and spec.window_seconds is None:
+        return predict_streams(adapter, spec, sources, on_progress)
 
     def read(source: str | Path, file: _File) -> Iterator[Clip]:
         from adapters.media import open_video

@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import numpy as np
 
@@ -21,7 +21,7 @@ from adapters.config import Config, adapter_class, check_config, override
 from adapters.errors import AdapterError, BundleError, WeightsError
 from adapters.golden import Golden, make_golden, measure_tolerance
 from adapters.head import class_scores
-from adapters.model_state import ModelState, RunsItems
+from adapters.model_state import AnyProgram, ModelState, RunsItems
 from adapters.network import Backbone, Network, Pretrained, Variables, build_network, initial_variables
 from adapters.programs import PRECISION_NAMES, PROGRAM_BATCH, backbone_identity
 from adapters.records import (
@@ -167,7 +167,7 @@ class ModelAdapter(BaseModelAdapter):
             return self._model.bundle.golden
         if self.config["quantize"] == "none" or not self._model.has_weights:
             return make_golden(self.input_spec, lambda clips: self.predict_with(self.program(), clips))
-        exact = self.open_program(programs.make_program_bytes(self, "none"), self.config["num_threads"])
+        exact = self.open_program(programs.get_float_program(self), self.config["num_threads"])
         golden = make_golden(self.input_spec, lambda clips: self.predict_with(exact, clips))
         return measure_tolerance(
             golden, lambda clips: self.predict_with(self.program(), clips), PRECISION_NAMES[self.config["quantize"]]
@@ -197,7 +197,7 @@ class ModelAdapter(BaseModelAdapter):
         """The network of the config, with fresh variables. Imports TensorFlow."""
         return build_network(self)
 
-    def program(self) -> RunsItems:
+    def program(self) -> AnyProgram:
         """The LiteRT program that the config asks for: stored, cached, or made from the weights now."""
         name, model = self.program_name(), self._model
         if model.active is None or model.active[0] != name:
@@ -206,7 +206,7 @@ class ModelAdapter(BaseModelAdapter):
             model.active = (name, self.open_program(model.programs[name], self.config["num_threads"]))
         return model.active[1]
 
-    def open_program(self, source: Path | bytes, num_threads: int | None, name: str | None = None) -> RunsItems:
+    def open_program(self, source: Path | bytes, num_threads: int | None, name: str | None = None) -> AnyProgram:
         """A program's file made ready to run items."""
         return Program(source, num_threads=num_threads, name=name)
 
@@ -229,7 +229,7 @@ class ModelAdapter(BaseModelAdapter):
         self._require_trained()
         return self.predict_with(self.active_program(), batch)
 
-    def active_program(self) -> RunsItems:
+    def active_program(self) -> AnyProgram:
         """What predicts on the config's device."""
         if self.config["device"] == "cpu":
             return self.program()
@@ -239,7 +239,7 @@ class ModelAdapter(BaseModelAdapter):
             self._model.on_gpu = TensorFlowProgram(self, first_gpu())
         return self._model.on_gpu
 
-    def predict_with(self, program: RunsItems, batch: Sequence[Clip]) -> list[Prediction]:
+    def predict_with(self, program: AnyProgram, batch: Sequence[Clip]) -> list[Prediction]:
         """``predict`` by a certain program of this model."""
         config, labels = self.config, self.labels
         return [
@@ -281,10 +281,10 @@ class ModelAdapter(BaseModelAdapter):
         """What training caches: float32 [items, D] of each clip, by the backbone alone, whatever the head."""
         return self._by_clip(batch, self.feature_program(), "features")
 
-    def _by_clip(self, batch: Sequence[Clip], program: RunsItems, output: str) -> list[Float32Array]:
+    def _by_clip(self, batch: Sequence[Clip], program: AnyProgram, output: str) -> list[Float32Array]:
         """An output of the program, float32 [items, ...] for each clip; all clips run together."""
         items = [self.items(clip) for clip in batch]
-        values = program.run(np.concatenate(items))[output]
+        values = cast(RunsItems, program).run(np.concatenate(items))[output]
         return np.split(values, np.cumsum([len(clip_items) for clip_items in items])[:-1])
 
     def feature_program(self) -> Program:

@@ -19,7 +19,7 @@ from adapters.tflite_file import describe
 
 if TYPE_CHECKING:
     from adapters.model_adapter import ModelAdapter
-    from adapters.model_state import RunsItems
+    from adapters.model_state import AnyProgram
 
 
 def convert_model(
@@ -92,5 +92,5 @@ def _clips_to_measure(
     return [render_clip(adapter.input_spec, variant) for variant in range(VARIANTS)], "rendered clips"
 
 
-def _scores(adapter: ModelAdapter, program: RunsItems) -> Callable[[Sequence[Clip]], Float32Array]:
+def _scores(adapter: ModelAdapter, program: AnyProgram) -> Callable[[Sequence[Clip]], Float32Array]:
     return lambda batch: np.stack([prediction.scores for prediction in adapter.predict_with(program, batch)])

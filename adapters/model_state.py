@@ -11,8 +11,8 @@ from adapters.records import Float32Array
 from adapters.runtime import Program
 
 
-class RunsItems(Protocol):
-    """A LiteRT program, or TensorFlow in its place."""
+class AnyProgram(Protocol):
+    """A LiteRT program, of items or of a stream's steps, or TensorFlow in its place."""
 
     @property
     def output_shapes(self) -> dict[str, tuple[int, ...]]: ...
@@ -22,6 +22,10 @@ class RunsItems(Protocol):
 
     @property
     def size_bytes(self) -> int: ...
+
+
+class RunsItems(AnyProgram, Protocol):
+    """A program of items."""
 
     def run(self, batch: Float32Array) -> dict[str, Float32Array]:
         """float32 [N, *item_shape] to each output [N, ...]."""
@@ -38,7 +42,7 @@ class ModelState:
     bundle: Bundle | None = None
     path: Path | None = None
     variables: dict[str, Float32Array] | None = None
-    active: tuple[str, RunsItems] | None = None
+    active: tuple[str, AnyProgram] | None = None
     backbone: Program | None = None
     on_gpu: RunsItems | None = None
 

@@ -48,6 +48,12 @@ def get_program(adapter: ModelAdapter, state: ModelState) -> Path | bytes:
     return program_cache.get_or_make(program_identity(adapter), lambda: make_program_bytes(adapter, quantize))
 
 
+def get_float_program(adapter: ModelAdapter) -> Path | bytes:
+    """The float32 program of the present weights and size, whatever the config's precision; cached or made now."""
+    identity = {**program_identity(adapter), "quantize": "none", "name": adapter.program_name("none")}
+    return program_cache.get_or_make(identity, lambda: make_program_bytes(adapter, "none"))
+
+
 def make_program_bytes(adapter: ModelAdapter, quantize: Quantize, calibration: Sequence[Clip] = ()) -> bytes:
     """A program of the adapter's present weights and size, made now. int8 is calibrated on the clips."""
     from adapters.variables import assign

@@ -2,3 +2,7 @@
 
 Importing this costs nothing: TensorFlow is imported only inside the functions that compute with it.
 """
+
+from movinet_adapter.adapter import MoViNetAdapter
+
+__all__ = ["MoViNetAdapter"]

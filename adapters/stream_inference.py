@@ -1,0 +1,58 @@
+"""Recorded videos through a model that streams: every frame at the model's rate, one frame in memory at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+from adapters.errors import MediaError
+from adapters.records import InputSpec, Prediction, VideoResult
+from adapters.runtime import available_cores
+
+
+@runtime_checkable
+class StreamsVideos(Protocol):
+    """An adapter whose answer for a video is what it says after the last frame."""
+
+    @property
+    def streams(self) -> bool: ...
+
+    @property
+    def fps(self) -> float: ...
+
+    def predict_stream(self, frames: Iterable[tuple[float, Any]], source: str, end: float | None = None) -> Prediction:
+        """All frames, (seconds, uint8 [H, W, 3]), to one prediction with a row of scores a frame."""
+
+
+def predict_streams(
+    adapter: StreamsVideos,
+    spec: InputSpec,
+    sources: Sequence[str | Path],
+    on_done: Callable[[str, float, float | None, int, int], object] | None,
+) -> Iterator[VideoResult]:
+    """One prediction a video, in the order of sources; several videos at once, one a core."""
+    with ThreadPoolExecutor(available_cores(), thread_name_prefix="stream") as pool:
+        futures = [pool.submit(_predict_one, adapter, spec, source) for source in sources]
+        try:
+            for number, future in enumerate(futures, 1):
+                result = future.result()
+                if on_done is not None:
+                    end = result.predictions[-1].end if result.predictions else 0.0
+                    on_done(result.path, end, end, number, len(futures))
+                yield result
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _predict_one(adapter: StreamsVideos, spec: InputSpec, source: str | Path) -> VideoResult:
+    from adapters.media import open_video
+
+    try:
+        with open_video(source) as video:
+            frames = video.frames(height=spec.height, width=spec.width, aspect=spec.aspect, fps=adapter.fps)
+            prediction = adapter.predict_stream(frames, str(source), video.info.duration_seconds)
+            return VideoResult(str(source), (prediction,), None, tuple(video.warnings))
+    except (MediaError, OSError) as error:
+        return VideoResult(str(source), (), str(error))

@@ -1,0 +1,235 @@
+"""The MoViNet adapter: base mode sees a whole clip, stream mode frame after frame."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from adapters.base import StreamingAdapter
+from adapters.config import Config
+from adapters.errors import AdapterError, ConfigError
+from adapters.head import class_scores
+from adapters.model_adapter import ModelAdapter
+from adapters.model_state import AnyProgram
+from adapters.network import Network as AdapterNetwork
+from adapters.network import Pretrained, Variables
+from adapters.preprocess import to_model_input
+from adapters.programs import PRECISION_NAMES
+from adapters.records import Clip, Float32Array, InputSpec, Prediction, Quantize, spread
+from adapters.stream_program import StreamProgram
+from movinet_adapter.architecture import DENSE_UNITS, Architecture, architecture
+from movinet_adapter.backbone import MoViNetBackbone, published_variables, random_variables
+from movinet_adapter.session import StreamSession
+
+# What the published weights were trained at: https://tfhub.dev/google/collections/movinet
+NATIVE_SIZE = {"a0": 172, "a1": 172, "a2": 224, "a3": 256, "a4": 290, "a5": 320}
+NATIVE_FRAMES = {"a0": 50, "a1": 50, "a2": 50, "a3": 120, "a4": 80, "a5": 120}
+RECOMMENDED_FPS = {"a0": 5.0, "a1": 5.0, "a2": 5.0, "a3": 12.0, "a4": 8.0, "a5": 12.0}
+CALIBRATION_CLIPS = 24
+
+
+class MoViNetAdapter(ModelAdapter, StreamingAdapter):
+    """MoViNet (Kondratyuk et al. 2021, arXiv:2103.11511) a0 to a5, base and stream, by a JSON config.
+
+    An item is a clip: float32 [n_frames, imgz, imgz, 3] in 0..1. Stream mode trains as the causal network on clips and
+    predicts with a program that steps along the frames; the last frame's scores are the clip's.
+    """
+
+    schema_path = Path(__file__).with_name("schema.json")
+    own_labels_path = Path(__file__).with_name("labels") / "kinetics600.txt"
+    backbone_keys = ("model_id", "model_mode", "variant", "imgz", "n_frames")
+
+    def __init__(self, config: Any, *, explicit: bool = False) -> None:
+        if str(config.get("weights", "")).endswith(".tflite"):
+            config = {"variant": "int8", **config}
+        super().__init__(config, explicit=explicit)
+
+    @classmethod
+    def config_problems(cls, config: Config) -> Iterable[str]:
+        """What is wrong between keys, a sentence each."""
+        stream, fps = config["model_mode"] == "stream", _fps(config)
+        if config["variant"] == "int8" and (not stream or config["model_id"] != "a0"):
+            yield '"variant" "int8" goes with model_id "a0" and model_mode "stream", as the published model has it'
+        if config["train_batch_norm"]:
+            yield '"train_batch_norm" is not offered: MoViNet trains with batch normalisation as it was'
+        if config["memory_seconds"] is not None and not stream:
+            yield '"memory_seconds" is for model_mode "stream"; base mode remembers nothing'
+        if config["device"] == "gpu" and stream:
+            yield '"device" "gpu" is for model_mode "base"; a stream steps along single frames on the CPU'
+        window, lasts = config["window_seconds"], _n_frames(config) / fps
+        if config["sampling"] == "rate" and not stream and window is not None and abs(window - lasts) > 1e-6:
+            yield (
+                f'"window_seconds" is {window:g}, but the {_n_frames(config)} frames at {fps:g} a second that sampling '
+                f'"rate" takes last {lasts:g} s: leave it out, or change n_frames or fps'
+            )
+
+    # What the model sees ------------------------------------------------------------------------------------------
+
+    @property
+    def streams(self) -> bool:
+        return bool(self.config["model_mode"] == "stream")
+
+    @property
+    def fps(self) -> float:
+        """Frames a second that ``rate`` sampling and stream mode take."""
+        return _fps(self.config)
+
+    @property
+    def architecture(self) -> Architecture:
+        return architecture(self.config["model_id"], self.config["model_mode"], variant=self.config["variant"])
+
+    @property
+    def input_spec(self) -> InputSpec:
+        config, size, frames = self.config, _size(self.config), _n_frames(self.config)
+        rate = self.streams or config["sampling"] == "rate"
+        window, stride = config["window_seconds"], config["stride_seconds"]
+        if self.streams and window is not None:
+            frames = max(1, round(window * self.fps))
+        if rate and window is None and stride is not None:
+            window = frames / self.fps
+        return InputSpec(
+            height=size,
+            width=size,
+            n_frames=frames,
+            aspect=config["aspect"],
+            sampling="rate" if rate else "spread",
+            fps=self.fps if rate else None,
+            window_seconds=window,
+            stride_seconds=stride,
+            short_clip=config["short_clip"],
+        )
+
+    @property
+    def item_shape(self) -> tuple[int, ...]:
+        size = _size(self.config)
+        return (_n_frames(self.config), size, size, 3)
+
+    @property
+    def items_per_clip(self) -> int:
+        return 1
+
+    def items(self, clip: Clip) -> Float32Array:
+        """The clip, of n_frames evenly from all of its frames: float32 [1, n_frames, imgz, imgz, 3]."""
+        frames, count = clip.frames, _n_frames(self.config)
+        if len(frames) < count:
+            raise AdapterError(
+                f"{clip.source}: {len(frames)} frames were given and the model takes {count}. Sample the clip as "
+                "input_spec says (adapters.media.read_clip does)"
+            )
+        if len(frames) > count:
+            frames = frames[((np.arange(count) + 0.5) * len(frames) / count).astype(int)]
+        return self._preprocessed(frames)[None]
+
+    def _preprocessed(self, frames: Any) -> Float32Array:
+        return to_model_input(frames, self.input_spec, self.config["mean"], self.config["scale"])
+
+    # Network ------------------------------------------------------------------------------------------------------
+
+    @property
+    def published_head(self) -> list[Config]:
+        return [{"units": DENSE_UNITS, "activation": self.architecture.activation}]
+
+    def build_backbone(self) -> MoViNetBackbone:
+        return MoViNetBackbone.build(self.architecture, _size(self.config), _n_frames(self.config))
+
+    def random_variables(self, network: AdapterNetwork) -> Variables:
+        return random_variables(self.architecture, network, self.config["seed"])
+
+    def pretrained(self) -> Pretrained:
+        return published_variables(self.config)
+
+    # Stream programs ----------------------------------------------------------------------------------------------
+
+    def program_name(self, quantize: Quantize | None = None) -> str:
+        if not self.streams:
+            return super().program_name(quantize)
+        size = _size(self.config)
+        return f"{PRECISION_NAMES[quantize or self.config['quantize']]}_stream_1x1x{size}x{size}x3"
+
+    def open_program(self, source: Path | bytes, num_threads: int | None, name: str | None = None) -> AnyProgram:
+        if not self.streams:
+            return super().open_program(source, num_threads, name)
+        return StreamProgram(source, num_threads=num_threads, name=name)
+
+    def convert_network(self, network: AdapterNetwork, quantize: Quantize, calibration: Sequence[Clip]) -> bytes:
+        if not self.streams:
+            return super().convert_network(network, quantize, calibration)
+        from movinet_adapter.stream_conversion import stream_program_bytes
+
+        assert isinstance(network.backbone, MoViNetBackbone)
+        chosen = spread(calibration, min(CALIBRATION_CLIPS, self.config["calibration_clips"]))
+        samples = (self._preprocessed(clip.frames) for clip in chosen) if chosen else None
+        return stream_program_bytes(network.backbone.network, network.head, quantize, samples)
+
+    def _by_clip(self, batch: Sequence[Clip], program: AnyProgram, output: str) -> list[Float32Array]:
+        if not isinstance(program, StreamProgram):
+            return super()._by_clip(batch, program, output)
+        return [rows[output] for rows in program.run_clips([self._preprocessed(clip.frames) for clip in batch])]
+
+    @property
+    def has_frame_scores(self) -> bool:
+        return self.streams
+
+    def clip_scores(self, scores: Float32Array) -> Float32Array:
+        return np.array(scores[-1])
+
+    def clip_features(self, features: Float32Array) -> Float32Array:
+        return np.array(features[-1])
+
+    # Streams ------------------------------------------------------------------------------------------------------
+
+    def open_stream(
+        self, fps: float | None = None, *, source: str = "", on_note: Callable[[str], object] | None = None
+    ) -> StreamSession:
+        """A session that takes frames as they come; fps: what it consumes, None for the config's.
+
+        ConfigError in base mode. Sessions share one program and may run in threads of their own.
+        """
+        if not self.streams:
+            raise ConfigError('open_stream is for "model_mode" "stream"; this model is of mode "base"')
+        self._require_trained()
+        program = self.program()
+        assert isinstance(program, StreamProgram)
+        return StreamSession(
+            program,
+            self.labels,
+            self.input_spec,
+            self.fps if fps is None else fps,
+            mean=self.config["mean"],
+            scale=self.config["scale"],
+            to_scores=lambda outputs: class_scores(outputs, self.config, self.labels),
+            memory_seconds=self.config["memory_seconds"],
+            source=source,
+            on_note=on_note,
+        )
+
+    def predict_stream(self, frames: Iterable[tuple[float, Any]], source: str, end: float | None = None) -> Prediction:
+        """Every frame of a recorded video, (seconds, uint8 [H, W, 3]) at the config's rate, to one prediction.
+
+        frame_scores are those after each frame; the last row is the answer. One frame is in memory at a time.
+        """
+        session, rows, last = self.open_stream(source=source), [], 0.0
+        prediction: Prediction | None = None
+        for seconds, picture in frames:
+            prediction, last = session.push(picture, seconds), seconds
+            if prediction.frame_scores is not None:
+                rows.append(prediction.frame_scores)
+        if prediction is None:
+            raise AdapterError(f"{source}: has no frames to predict on")
+        scores = np.concatenate(rows)
+        return Prediction(prediction.scores, self.labels, 0.0, max(last, end or 0.0), source, scores)
+
+
+def _size(config: Config) -> int:
+    return NATIVE_SIZE[config["model_id"]] if config["imgz"] == "native" else int(config["imgz"])
+
+
+def _n_frames(config: Config) -> int:
+    return NATIVE_FRAMES[config["model_id"]] if config["n_frames"] == "native" else int(config["n_frames"])
+
+
+def _fps(config: Config) -> float:
+    return RECOMMENDED_FPS[config["model_id"]] if config["fps"] == "recommended" else float(config["fps"])

@@ -1,0 +1,98 @@
+"""A MoViNet without its classifier as an adapter's backbone, and the variables that it starts from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from adapters.config import Config
+from adapters.errors import WeightsError
+from adapters.head import VARIABLE_PREFIX
+from adapters.network import Network as AdapterNetwork
+from adapters.network import Pretrained, Variables
+from movinet_adapter.architecture import Architecture
+from movinet_adapter.network import Network, build_network, freeze, random_values
+
+CLASSIFIER = "classifier/"
+# The published classifier's layers by the names that they have in an adapter's head.
+HEAD_NAMES = {f"{CLASSIFIER}hidden": f"{VARIABLE_PREFIX}dense0", f"{CLASSIFIER}output": f"{VARIABLE_PREFIX}output"}
+
+
+class MoViNetBackbone:
+    """Clips float32 [B, T, H, W, 3] in 0..1 to features [B, D]: the pooled channels before the classifier.
+
+    Layers are counted as the paper's: the stem, each bottleneck, and the head's convolution.
+    """
+
+    def __init__(self, network: Network) -> None:
+        self.network = network
+        self.name = network.name
+
+    @classmethod
+    def build(cls, of: Architecture, size: int, n_frames: int) -> MoViNetBackbone:
+        variant: Literal["float", "int8"] = "int8" if of.squeeze_excite == "none" else "float"
+        network = build_network(
+            of.model_id, of.mode, height=size, width=size, n_frames=n_frames, num_classes=1, variant=variant
+        )
+        return cls(network)
+
+    @property
+    def weights(self) -> Sequence[Any]:
+        return [v for name, v in self.network.named.items() if _is_variable(v) and not name.startswith(CLASSIFIER)]
+
+    @property
+    def feature_size(self) -> int:
+        return self.network.architecture.feature_size
+
+    @property
+    def layer_count(self) -> int:
+        return len(self.network.architecture.layers) + 2
+
+    def tune(self, layers: int) -> tuple[Sequence[Any], Sequence[Any]]:
+        """The trainable variables of the last layers. Batch statistics stay as they were."""
+        of = self.network.architecture
+        names = ["stem", *(layer.name for layer in of.layers), "head"]
+        chosen = set(names[len(names) - layers :])
+        return [
+            variable
+            for name, variable in self.network.named.items()
+            if name.partition("/")[0] in chosen and variable.trainable
+        ], []
+
+    def for_conversion(self) -> MoViNetBackbone:
+        return MoViNetBackbone(freeze(self.network))
+
+    def __call__(self, items: Any, training: bool = False) -> Any:
+        return self.network(items)["features"]
+
+
+def random_variables(of: Architecture, network: AdapterNetwork, seed: int) -> Variables:
+    """Seeded variables of backbone and head."""
+    from adapters.variables import random_variables as random_head
+
+    values = {name: v for name, v in random_values(of, 1, seed).items() if not name.startswith(CLASSIFIER)}
+    return values | random_head(network.head, seed)
+
+
+def published_variables(config: Config) -> Pretrained:
+    """What the config's ``weights`` names, split into backbone and classifier. WeightsError where it does not fit."""
+    from movinet_adapter.weights import resolve_weights
+
+    weights = resolve_weights(config)
+    if weights.variant != config["variant"]:
+        raise WeightsError(
+            f'{weights.source}: are weights of variant {weights.variant!r}, and the config\'s "variant" is '
+            f"{config['variant']!r}. Set it to {weights.variant!r}"
+        )
+    classifier = {}
+    for name, value in weights.variables.items():
+        layer, _, kind = name.rpartition("/")
+        if layer in HEAD_NAMES:
+            # Its layers are 1x1 convolutions in the published network and dense ones here.
+            classifier[f"{HEAD_NAMES[layer]}/{kind}"] = value.reshape(value.shape[-2:]) if value.ndim > 1 else value
+    backbone = {name: v for name, v in weights.variables.items() if not name.startswith(CLASSIFIER)}
+    return Pretrained(backbone, classifier)
+
+
+def _is_variable(value: Any) -> bool:
+    return hasattr(value, "assign")
