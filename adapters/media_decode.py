@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import av
+from av.container import InputContainer
 from av.packet import Packet
 from av.video.frame import PictureType, VideoFrame
 from av.video.stream import VideoStream
@@ -50,14 +51,20 @@ class Decoder:
     """
 
     def __init__(
-        self, source: str | Path, video_stream: int | None = None, allow_url: bool = False, damage: Damage | None = None
+        self,
+        source: str | Path,
+        video_stream: int | None = None,
+        allow_url: bool = False,
+        damage: Damage | None = None,
+        container: InputContainer | None = None,
     ) -> None:
+        """container: the source, opened already; it is closed with the decoder."""
         self.source, self.allow_url = source, allow_url
         self.damage = damage or Damage()
-        self._open(video_stream)
+        self._open(video_stream, container)
 
-    def _open(self, video_stream: int | None) -> None:
-        self.container = open_container(self.source, self.allow_url)
+    def _open(self, video_stream: int | None, container: InputContainer | None = None) -> None:
+        self.container = container or open_container(self.source, self.allow_url)
         try:
             self.stream = choose_stream(self.container, self.source, video_stream)
         except BaseException:

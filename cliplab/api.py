@@ -7,6 +7,7 @@ from cliplab.dataset_tools import dataset_export, dataset_import, dataset_split,
 from cliplab.demo import demo
 from cliplab.manifest import registry_manifest
 from cliplab.models import evaluate, finetune, predict, train
+from cliplab.stream import stream
 
 __all__ = [
     "bench",
@@ -23,6 +24,7 @@ __all__ = [
     "finetune",
     "predict",
     "registry_manifest",
+    "stream",
     "train",
     "verify",
 ]

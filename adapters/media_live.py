@@ -1,0 +1,232 @@
+"""Sources that are read once, as they come: a camera, a URL, a pipe. Frames with their times, scaled where wanted.
+
+Where a file ends at what cannot be read, a live source goes on: what went wrong is told and passed over. Decoding runs
+in a thread of its own, so that waiting for a source does not keep anyone from noticing that it stalls.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import re
+import stat
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import av
+import numpy as np
+from av.container import InputContainer
+from av.video.frame import VideoFrame
+
+from adapters.color import describe_color
+from adapters.errors import MediaError
+from adapters.media_decode import Damage, Decoder
+from adapters.media_open import open_container, reason_of
+from adapters.media_scale import Scaler, display_size, is_gray, is_rgb, orientation_of
+from adapters.preprocess import decode_size, fit_frames
+from adapters.records import InputSpec, UInt8Array
+
+STDIN = "-"
+STALL_SECONDS = 5.0  # how long a source may be silent before that is told
+_WAITING_FRAMES = 8  # decoded ahead
+_NOTE_SECONDS = 1.0  # damage is told at most this often, with its count
+# These send on whether or not anyone reads, as cameras do: what is late must be dropped, or the delay only grows.
+_PUSHED = re.compile(r"^(rtsp|rtp|udp|srt|rtmp)://", re.IGNORECASE)
+_URL = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+://")
+
+
+@dataclass(frozen=True, eq=False)
+class _Arrived:
+    """A decoded frame. aspect: of its pixels; asked of the stream in the thread that reads it, and nowhere else."""
+
+    seconds: float
+    frame: VideoFrame
+    aspect: Fraction | None
+
+
+def is_live(source: str) -> bool:
+    """Whether a source is a pipe (``-``), a device or a URL, and not a file."""
+    return source == STDIN or _URL.match(source) is not None or _is_device(source)
+
+
+class LiveVideo:
+    """A live source; a context manager. Iterate over it once: (seconds since the first frame, how to get its picture).
+
+    The second is a function that gives uint8 [spec.height, spec.width, 3] RGB; call it before the next frame is asked
+    for, or not at all. ``on_note`` is told in a sentence of damage, stalls, changes of size, and frames dropped for
+    lack of time.
+    """
+
+    def __init__(
+        self,
+        source: str,
+        spec: InputSpec,
+        on_note: Callable[[str], object] | None = None,
+        stall_seconds: float = STALL_SECONDS,
+    ) -> None:
+        """source: ``-`` for stdin, a device such as /dev/video0, or a URL that FFmpeg opens.
+
+        It is opened when iterated, which raises MediaError where it cannot be opened or has no video.
+        """
+        self.source, self._spec, self._stall_seconds = source, spec, stall_seconds
+        self._on_note = on_note or (lambda text: None)
+        self._drops = _is_device(source) or _PUSHED.match(source) is not None
+        self._damage = Damage()
+        self._codec = ""
+        self._frames: queue.Queue[_Arrived | BaseException | None] = queue.Queue(_WAITING_FRAMES)
+        self._closed = threading.Event()
+        self._dropped = 0
+        self._told = -float("inf")
+        self._size: tuple[int, int] = (0, 0)
+        self._key: tuple[Any, ...] = ()
+        self._scaler: Scaler | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        # The reader may wait inside FFmpeg for a source that is silent; it closes the container when it comes back.
+        self._closed.set()
+
+    def __iter__(self) -> Iterator[tuple[float, Callable[[], UInt8Array]]]:
+        threading.Thread(target=self._read, name="live-source", daemon=True).start()
+        first: float | None = None
+        while (arrived := self._next()) is not None:
+            first = arrived.seconds if first is None else first
+            self._tell_damage(first)
+            yield max(arrived.seconds - first, 0.0), partial(self._picture, arrived)
+        self._told = -float("inf")
+        self._tell_damage(first or 0.0)
+        if first is None:
+            raise MediaError(
+                f"{self.source}: no frame could be decoded. Check what it sends; H.264 in MPEG-TS is safe."
+            )
+
+    # -- in the reader's thread --------------------------------------------------------------------------------------
+
+    def _read(self) -> None:
+        last: BaseException | None = None
+        try:
+            decoder = Decoder(self.source, damage=self._damage, container=_open(self.source))
+            try:
+                self._decode(decoder)
+            finally:
+                decoder.close()
+        except BaseException as error:  # it belongs to whoever iterates
+            last = error
+        self._put(last)
+
+    def _decode(self, decoder: Decoder) -> None:
+        stream = decoder.stream
+        self._codec = stream.codec_context.codec.canonical_name
+        while not self._closed.is_set() and (decoded := decoder.read()) is not None:
+            aspect = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio or None
+            self._put(_Arrived(decoded.seconds, decoded.frame, aspect))
+
+    def _put(self, item: _Arrived | BaseException | None) -> None:
+        while not self._closed.is_set():
+            try:
+                self._frames.put(item, timeout=0 if self._drops else 0.2)
+                return
+            except queue.Full:
+                if self._drops:
+                    self._drop_oldest()
+
+    def _drop_oldest(self) -> None:
+        try:
+            self._frames.get_nowait()
+            self._dropped += 1
+        except queue.Empty:  # whoever iterates was faster
+            pass
+
+    # -- in the thread that iterates ---------------------------------------------------------------------------------
+
+    def _next(self) -> _Arrived | None:
+        waited = time.monotonic()
+        stalled = False
+        while True:
+            try:
+                # Short waits, so that Ctrl-C is heard on every system.
+                item = self._frames.get(timeout=min(0.2, self._stall_seconds))
+            except queue.Empty:
+                if not stalled and time.monotonic() - waited >= self._stall_seconds:
+                    stalled = True
+                    self._on_note(f"{self.source}: no frame for {self._stall_seconds:g} s; waiting")
+                continue
+            if isinstance(item, BaseException):
+                raise item
+            if stalled and item is not None:
+                self._on_note(f"{self.source}: frames again after {time.monotonic() - waited:.1f} s")
+            return item
+
+    def _tell_damage(self, first: float) -> None:
+        damage, now = self._damage, time.monotonic()
+        if now - self._told < _NOTE_SECONDS or not (
+            damage.failures or damage.notes or damage.concealed or self._dropped
+        ):
+            return
+        self._told = now
+        failures, damage.failures = damage.failures, {}
+        concealed, damage.concealed = damage.concealed, set()
+        notes, damage.notes = damage.notes, []
+        dropped, self._dropped = self._dropped, 0
+        if failures:
+            seconds = min((s for s in failures if s is not None), default=None)
+            where = "" if seconds is None else f" from {max(seconds - first, 0):.2f} s on"
+            reason = next(iter(failures.values()))
+            self._on_note(f"{self.source}: {_frames(len(failures))} did not decode{where} ({reason})")
+        if concealed:
+            self._on_note(f"{self.source}: {_frames(len(concealed))} damaged in part, used as the decoder repaired it")
+        if dropped:
+            self._on_note(f"{self.source}: {_frames(dropped)} dropped: they come faster than they are predicted")
+        for note in notes:
+            self._on_note(f"{self.source}: {note}")
+
+    def _picture(self, arrived: _Arrived) -> UInt8Array:
+        frame = arrived.frame
+        key = (frame.width, frame.height, frame.format.name, arrived.aspect, frame.colorspace, frame.color_range)
+        if key != self._key or self._scaler is None:
+            orientation = orientation_of(frame)
+            size = display_size(frame, arrived.aspect, orientation)
+            if self._key and size != self._size:
+                before, after = "x".join(map(str, self._size)), "x".join(map(str, size))
+                self._on_note(f"{self.source}: frames are {after} from here on, before {before}")
+            color = describe_color(frame, self._codec, is_rgb(frame), is_gray(frame))
+            self._scaler = Scaler(*decode_size(self._spec, *size), color, orientation)
+            self._key, self._size = key, size
+        return np.asarray(fit_frames(self._scaler(frame)[None], self._spec)[0])
+
+
+def _frames(count: int) -> str:
+    return "1 frame" if count == 1 else f"{count} frames"
+
+
+def _is_device(source: str) -> bool:
+    return source.startswith("/dev/") and Path(source).exists() and stat.S_ISCHR(os.stat(source).st_mode)
+
+
+def _open(source: str) -> InputContainer:
+    if not (source == STDIN or _is_device(source)):
+        return open_container(source, allow_url=True)
+    name, options = ("pipe:0", {"protocol_whitelist": "pipe"}) if source == STDIN else (source, {})
+    try:
+        return av.open(
+            name, format=None if source == STDIN else "v4l2", container_options=options, metadata_errors="replace"
+        )
+    except (av.FFmpegError, OSError, ValueError) as error:
+        what = "stdin" if source == STDIN else source
+        advice = (
+            "Pipe a container that can be read from its start on, such as MPEG-TS, Matroska or fragmented MP4."
+            if source == STDIN
+            else "Name a camera that no one else uses, and check that you may read it."
+        )
+        raise MediaError(f"{what}: cannot be opened as video ({reason_of(error)}). {advice}") from None

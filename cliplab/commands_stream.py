@@ -1,0 +1,52 @@
+"""The command that follows a source: stream."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Annotated
+
+import typer
+
+from cliplab.console import command
+from cliplab.options import AsJson, Model, Overrides, arg, opt, parsed
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the app."""
+    app.command()(command(stream))
+
+
+def stream(
+    model: Model,
+    source: Annotated[
+        str, arg("SOURCE", "A video file, a device such as /dev/video0, a URL that FFmpeg opens, or - for stdin.")
+    ],
+    overrides: Overrides = None,
+    fps: Annotated[float | None, opt("F", "Frames a second that the model consumes; else its config's.")] = None,
+    memory_seconds: Annotated[
+        float | None, opt("S", "How much of the past counts in an endless stream; else its config's.")
+    ] = None,
+    every: Annotated[float | None, opt("S", "Seconds from one line to the next; else a line a frame.")] = None,
+    top_k: Annotated[int | None, opt("K", "How many of the best labels to write.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Follow a source and write a JSON line for each running prediction, as it comes (with or without --json)."""
+    from cliplab.stream import stream as follow
+
+    rows = follow(
+        model,
+        source,
+        overrides=parsed(overrides),
+        fps=fps,
+        memory_seconds=memory_seconds,
+        every=every,
+        top_k=top_k,
+        on_note=_say,
+    )
+    for row in rows:
+        print(json.dumps(row, ensure_ascii=False), flush=True)
+
+
+def _say(note: str) -> None:
+    print(f"note: {note}", file=sys.stderr, flush=True)

@@ -1,0 +1,98 @@
+"""Follow a source with a stream model: rows as they come, from a file, a camera, a URL or a pipe."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from adapters.base import StreamingAdapter
+from adapters.errors import ConfigError
+from adapters.loading import open_model
+from adapters.records import Prediction
+
+if TYPE_CHECKING:
+    from adapters.records import InputSpec
+
+Row = dict[str, Any]
+OnNote = Callable[[str], object]
+
+
+def stream(
+    model: str | Path | Mapping[str, Any],
+    source: str | Path,
+    *,
+    overrides: Mapping[str, Any] | None = None,
+    fps: float | None = None,
+    memory_seconds: float | None = None,
+    every: float | None = None,
+    top_k: int | None = None,
+    on_note: OnNote | None = None,
+) -> Iterator[Row]:
+    """The running prediction along a source: rows ``{"time": seconds, "labels": [{"label":..., "score":...}, ...]}``.
+
+    model: a bundle, self-describing .tflite or config of a model that streams. source: a video file, a device such as
+    /dev/video0, a URL that FFmpeg opens, or ``-`` for stdin. fps: what the model consumes; None for its config's.
+    memory_seconds, top_k: short for these keys of overrides. every: seconds from one row to the next; None for a row
+    each consumed frame. The last row is the answer for all that was seen. on_note: told of stalls, damage, changes of
+    size and resets; none of them ends the stream.
+
+    Raises ConfigError, BundleError and MediaError when called, and MediaError while iterated where there is no video.
+    """
+    if every is not None and not every > 0:
+        raise ConfigError(f"every is {every!r} and must be seconds above 0, or left out for a row a frame")
+    short = {"memory_seconds": memory_seconds, "top_k": top_k}
+    adapter = open_model(model, {**(overrides or {}), **{k: v for k, v in short.items() if v is not None}})
+    if not isinstance(adapter, StreamingAdapter):
+        raise ConfigError(
+            f"{model}: a model of {adapter.config['adapter']} does not stream. Use one that does, such as a MoViNet of "
+            '"model_mode" "stream", or cliplab predict with windows'
+        )
+    session = adapter.open_stream(fps, source=str(source), on_note=on_note)
+    frames = _frames(str(source), adapter.input_spec, session.fps, on_note or (lambda text: None))
+    return _rows(session, frames, every, adapter.config["top_k"])
+
+
+def _rows(session: Any, frames: Iterator[tuple[float, Any]], every: float | None, top_k: int) -> Iterator[Row]:
+    due, last, told = 0.0, None, None
+    with closing(frames):  # type: ignore[type-var] # both are generators
+        for seconds, picture in frames:
+            prediction = session.push(picture, seconds)
+            if prediction is last:
+                continue
+            last = prediction
+            if every is None or seconds >= due - 1e-6 or seconds < due - every:
+                told, due = last, seconds + (every or 0.0)
+                yield _row(last, top_k)
+    if last is not None and last is not told:
+        yield _row(last, top_k)
+
+
+def _row(prediction: Prediction, top_k: int) -> Row:
+    return {"time": round(prediction.end, 3), "labels": [asdict(item) for item in prediction.top_k(top_k)]}
+
+
+def _frames(source: str, spec: InputSpec, fps: float, on_note: OnNote) -> Iterator[tuple[float, Any]]:
+    """(seconds, a frame or a function that gives it), opened now and read while iterated."""
+    from adapters.media_live import LiveVideo, is_live
+
+    if is_live(source):
+        return _live_frames(LiveVideo(source, spec, on_note))
+    from adapters.media import open_video
+
+    return _file_frames(open_video(source), spec, fps, source, on_note)
+
+
+def _live_frames(video: Any) -> Iterator[tuple[float, Any]]:
+    with video:
+        yield from video
+
+
+def _file_frames(video: Any, spec: InputSpec, fps: float, source: str, on_note: OnNote) -> Iterator[tuple[float, Any]]:
+    """The frame that is shown at each tick, as ``cliplab predict`` takes them."""
+    with video:
+        yield from video.frames(height=spec.height, width=spec.width, aspect=spec.aspect, fps=fps)
+        for warning in video.warnings:
+            on_note(f"{source}: {warning}")
