@@ -130,7 +130,7 @@ class MoViNetAdapter(ModelAdapter, StreamingAdapter):
 
     @property
     def published_head(self) -> list[Config]:
-        return [{"units": DENSE_UNITS, "activation": self.architecture.activation}]
+        return [{"units": DENSE_UNITS, "activation": self.architecture.classifier_activation}]
 
     def build_backbone(self) -> MoViNetBackbone:
         return MoViNetBackbone.build(self.architecture, _size(self.config), _n_frames(self.config))

@@ -57,7 +57,11 @@ class Layer:
 @dataclass(frozen=True)
 class Architecture:
     """A size and a mode. squeeze_excite: the gate sees a mean over the clip (``time``) or, in stream mode, the running
-    mean beside the frame's own (``time_and_frame``). The published int8 stream model has ``none`` and relu6."""
+    mean beside the frame's own (``time_and_frame``). The published int8 stream model has ``none`` and relu6.
+
+    classifier_activation: that of the classifier's hidden layer. The published stream models have swish there although
+    the rest has hard_swish: their training configs (tf-models, configs/yaml) set the backbone's activation alone.
+    """
 
     model_id: str
     mode: Mode
@@ -65,6 +69,7 @@ class Architecture:
     layers: tuple[Layer, ...]
     head: int
     activation: Activation
+    classifier_activation: Activation
     gating: Gating
     squeeze_excite: SqueezeExcite
     positions: bool
@@ -131,6 +136,7 @@ def architecture(model_id: str, mode: str, *, variant: Literal["float", "int8"] 
         layers=tuple(_layers(row)),
         head=row["head"],
         activation="swish" if mode == "base" else "relu6" if plain else "hard_swish",
+        classifier_activation="relu6" if plain else "swish",
         gating="sigmoid" if mode == "base" else "hard_sigmoid",
         squeeze_excite="time" if mode == "base" else "none" if plain else "time_and_frame",
         positions=mode == "stream" and not plain and model_id in _WITH_POSITIONS,

@@ -217,5 +217,5 @@ def _shortcut(net: Lowered, layer: Layer, x: Tensor) -> Tensor:
 
 
 def _classify(net: Lowered, features: Tensor) -> Tensor:
-    hidden = net.activate(ops.dense(features, net.weights["classifier/hidden"]))
+    hidden = ops.activate(net.of.classifier_activation, ops.dense(features, net.weights["classifier/hidden"]))
     return ops.dense(hidden, net.weights["classifier/output"])

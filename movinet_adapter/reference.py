@@ -23,7 +23,7 @@ def build_reference(network: Network, *, external_states: bool = False) -> Any:
     model = movinet_model.MovinetClassifier(
         build_reference_backbone(network, external_states=external_states),
         num_classes=network.num_classes,
-        activation=network.architecture.activation,
+        activation=network.architecture.classifier_activation,
         output_states=external_states,
         input_specs={"image": _input_spec(network, external_states)},
     )
