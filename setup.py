@@ -35,6 +35,7 @@ DEV = [
     "setuptools>=77",
     "wheel",
     "pytest>=9.2",
+    "pytest-xdist>=3.8",
     "hypothesis>=6.170",
     "ruff>=0.17",
     "mypy>=2.4",

@@ -167,7 +167,7 @@ class ModelAdapter(BaseModelAdapter):
             return self._model.bundle.golden
         if self.config["quantize"] == "none" or not self._model.has_weights:
             return make_golden(self.input_spec, lambda clips: self.predict_with(self.program(), clips))
-        exact = self.open_program(programs.get_float_program(self), self.config["num_threads"])
+        exact = self.open_program(programs.get_program_at(self, "none"), self.config["num_threads"])
         golden = make_golden(self.input_spec, lambda clips: self.predict_with(exact, clips))
         return measure_tolerance(
             golden, lambda clips: self.predict_with(self.program(), clips), PRECISION_NAMES[self.config["quantize"]]

@@ -48,10 +48,13 @@ def get_program(adapter: ModelAdapter, state: ModelState) -> Path | bytes:
     return program_cache.get_or_make(program_identity(adapter), lambda: make_program_bytes(adapter, quantize))
 
 
-def get_float_program(adapter: ModelAdapter) -> Path | bytes:
-    """The float32 program of the present weights and size, whatever the config's precision; cached or made now."""
-    identity = {**program_identity(adapter), "quantize": "none", "name": adapter.program_name("none")}
-    return program_cache.get_or_make(identity, lambda: make_program_bytes(adapter, "none"))
+def get_program_at(adapter: ModelAdapter, quantize: Quantize) -> Path | bytes:
+    """The program of the present weights and size at another precision than the config's; not for int8.
+
+    Cached or made now.
+    """
+    identity = {**program_identity(adapter), "quantize": quantize, "name": adapter.program_name(quantize)}
+    return program_cache.get_or_make(identity, lambda: make_program_bytes(adapter, quantize))
 
 
 def make_program_bytes(adapter: ModelAdapter, quantize: Quantize, calibration: Sequence[Clip] = ()) -> bytes:

@@ -21,8 +21,32 @@ def shared() -> Path:
 
 
 @pytest.fixture(scope="session")
-def lite0_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """One cache for all tests that use the pretrained Lite0, so that its backbone is converted once."""
+def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Converted programs that all tests share, as they follow from weights and code alone: a conversion takes seconds.
+
+    Parallel workers share one folder; a test that runs the suite again hands it on in CLIPLAB_TEST_PROGRAMS.
+    """
+    base = tmp_path_factory.getbasetemp()
+    base = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    folder = Path(os.environ.get("CLIPLAB_TEST_PROGRAMS", base / "programs"))
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+def _cache_with(programs: Path, folder: Path) -> Iterator[Path]:
+    (folder / "programs").symlink_to(programs, target_is_directory=True)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CLIPLAB_CACHE", str(tmp_path_factory.mktemp("lite0_cache")))
-        yield
+        patch.setenv("CLIPLAB_CACHE", str(folder))
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def own_cache(programs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A cache of the module's own - features, weights - but for the shared programs."""
+    yield from _cache_with(programs, tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(scope="session")
+def lite0_cache(programs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """One cache for all tests that train on the pretrained Lite0's features."""
+    yield from _cache_with(programs, tmp_path_factory.mktemp("lite0_cache"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +28,8 @@ def as_json(*arguments: object, code: int = 0) -> Any:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CLIPLAB_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
+def cache(own_cache: Path) -> None:
+    """Every test of this module uses one cache."""
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,6 @@ import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -46,10 +45,8 @@ def name(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CLIPLAB_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
+def cache(own_cache: Path) -> None:
+    """Every test of this module uses one cache."""
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -23,11 +22,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def report(folder: Path) -> dict[str, Any]:
-    """One run of the command, in a process and with a cache of its own."""
+def report(folder: Path, own_cache: Path) -> dict[str, Any]:
+    """One run of the command, in a process of its own."""
     command = [sys.executable, "-m", "cliplab.cli", "demo", "--output", str(folder / "out"), "--json"]
-    environment = {**os.environ, "CLIPLAB_CACHE": str(folder / "cache")}
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment)
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     result: dict[str, Any] = json.loads(done.stdout)

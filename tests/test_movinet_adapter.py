@@ -6,7 +6,6 @@ import csv
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +28,8 @@ TINY: dict[str, Any] = {"weights": "random", "imgz": 32, "n_frames": 4, "num_epo
 
 
 @pytest.fixture(scope="module", autouse=True)
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CLIPLAB_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
+def cache(own_cache: Path) -> None:
+    """Every test of this module uses one cache."""
 
 
 def movinet(name: str, **changes: Any) -> MoViNetAdapter:

@@ -6,7 +6,6 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -36,10 +35,8 @@ SMALL: dict[str, Any] = {
 
 
 @pytest.fixture(scope="module", autouse=True)
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CLIPLAB_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
+def cache(own_cache: Path) -> None:
+    """Every test of this module uses one cache."""
 
 
 @pytest.fixture(scope="module")

@@ -59,11 +59,13 @@ def test_the_wheel_holds_what_is_needed_and_no_more(wheel: Path) -> None:
     assert any(name.endswith("LICENSE") for name in names)
 
 
-def test_the_contract_holds_outside_the_checkout(python: Path, tmp_path: Path) -> None:
+def test_the_contract_holds_outside_the_checkout(python: Path, programs: Path, tmp_path: Path) -> None:
     helpers = [path for path in (ROOT / "tests").glob("*.py") if not path.name.startswith("test_")]
     for path in (*helpers, ROOT / "tests" / "test_contract.py"):
         shutil.copy(path, tmp_path / path.name)
-    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    environment = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "PYTEST_XDIST_WORKER")}
+    environment["CLIPLAB_TEST_PROGRAMS"] = str(programs)
+    (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers = slow: larger sizes\n")
     where = subprocess.run(
         [python, "-c", "import adapters, cliplab, configs; print(adapters.__file__)"],
         capture_output=True,
@@ -74,7 +76,7 @@ def test_the_contract_holds_outside_the_checkout(python: Path, tmp_path: Path) -
     ).stdout
     assert str(python.parent.parent) in where
     done = subprocess.run(
-        [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", tmp_path, "test_contract.py"],
+        [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "not slow", "test_contract.py"],
         capture_output=True,
         text=True,
         cwd=tmp_path,
