@@ -5,7 +5,8 @@
 prints Markdown tables. Base is timed on a clip of all the published frames, stream on one frame with its states copied.
 Weights are random: speed does not depend on them. GMAC are counted from the program's own convolutions and dense
 layers, a multiplication with its addition as one; published "GFLOPs" count so too. Each program runs in a process of
-its own; the fastest of as many runs as fit some seconds (three at least) counts.
+its own; the fastest of as many runs as fit some seconds (three at least) counts, in milliseconds of processor time: on
+one thread that is what the clock shows on a machine that does nothing else, and other work disturbs it less.
 
 Published figures: https://github.com/tensorflow/models/tree/master/official/projects/movinet (GFLOPs, top-1, megabytes
 of the checkpoint; milliseconds of a stream frame in TF Lite, float32, on one core of a Xeon W-2135).
@@ -94,9 +95,9 @@ def measure(model_id: str, mode: str) -> dict[str, Any]:
     run()
     took, end = [], time.perf_counter() + SECONDS
     while len(took) < 3 or time.perf_counter() < end:
-        began = time.perf_counter()
+        began = time.process_time()
         run()
-        took.append(time.perf_counter() - began)
+        took.append(time.process_time() - began)
     specs = variable_specs(architecture(model_id, mode), CLASSES)  # type: ignore[arg-type] # from the tables above
     return {
         "parameters": sum(math.prod(spec.shape) for spec in specs if spec.trainable),
