@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from adapters.config import Config, check_config
+from adapters.devices import Devices
 from adapters.records import (
     Clip,
     ConversionReport,
@@ -29,6 +30,7 @@ class BaseModelAdapter(ABC):
     A new adapter is a subclass with a ``schema.json`` of its keys, and one JSON in ``configs/`` that names it.
     ``given`` is the config as the caller wrote it; ``config`` is the complete one, which ``load`` replaces.
     ``on_progress(stage, done, total)``, where set, is told how far long work other than epochs has come.
+    ``train_devices`` is how many devices share each batch in training, or "all"; see ``adapters.devices``.
     """
 
     schema_path: ClassVar[Path]
@@ -44,6 +46,7 @@ class BaseModelAdapter(ABC):
         self.config: Config = check_config(self.given)
         self.explicit = explicit
         self.on_progress: OnProgress | None = None
+        self.train_devices: Devices = 1
 
     @classmethod
     def config_problems(cls, config: Config) -> Iterable[str]:

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from adapters.atomic import write_bytes_atomic
+from adapters.devices import Replicas, one_device
 from adapters.errors import TrainingError
 from adapters.native_log import import_keras, import_tensorflow
 from adapters.records import Aggregation, EpochLog, Float32Array
@@ -46,7 +47,8 @@ class FitSettings:
     """One phase of training. patience: epochs without a better validation loss, None for no early stopping.
 
     exclusive: exactly one class is right (softmax). aggregation, top_fraction: how item scores become a clip's.
-    key: what the run follows from; a checkpoint of another key is not gone on from.
+    key: what the run follows from; a checkpoint of another key is not gone on from. batch_size: clips a step, of all
+    devices together. loss_scale: see ``devices.mixed_precision``.
     """
 
     phase: Literal["head", "fine_tune"]
@@ -60,6 +62,7 @@ class FitSettings:
     aggregation: Aggregation = "mean"
     top_fraction: float = 1.0
     train_batch_norm: bool = False
+    loss_scale: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -109,6 +112,7 @@ class Fitter:
 
     saved: every variable that the phase may change (trainable ones, batch statistics): what checkpoints hold.
     step_variable: int32 [2], set to (seed, step) before each step, for dropout.
+    replicas: the devices, under whose scope the variables were made; None for the one that TensorFlow takes.
     """
 
     def __init__(
@@ -119,31 +123,34 @@ class Fitter:
         step_variable: Any,
         settings: FitSettings,
         checkpoint: Path,
+        replicas: Replicas | None = None,
     ) -> None:
         tf, keras = import_tensorflow(), import_keras()
         self.settings, self.checkpoint, self.saved = settings, checkpoint, list(saved)
-        self.optimizer = keras.optimizers.Adam(settings.learning_rate)
-        self.optimizer.build(trainable)
+        self.replicas = one_device() if replicas is None else replicas
+        with self.replicas.scope():
+            self.optimizer = keras.optimizers.Adam(settings.learning_rate)
+            self.optimizer.build(trainable)
         self.step_variable = step_variable
         self.best: list[Float32Array] = [variable.numpy() for variable in self.saved]
-        how, top = settings.aggregation, settings.top_fraction
+        how, top, scale = settings.aggregation, settings.top_fraction, settings.loss_scale
 
-        @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator] # TensorFlow has no types
-        def train_step(inputs: Any, targets: Any, weights: Any) -> Any:
+        # Of a device's share of a batch; total is the whole batch's weight, and gradients are summed over devices.
+        def train_step(inputs: Any, targets: Any, weights: Any, total: Any) -> tuple[Any, Any]:
             with tf.GradientTape() as tape:
                 scores = forward(inputs, True)
                 losses = clip_losses(targets, scores, settings) * weights
-                loss = tf.reduce_sum(losses) / tf.maximum(tf.reduce_sum(weights), 1e-9)
-            self.optimizer.apply_gradients(zip(tape.gradient(loss, trainable), trainable, strict=True))
+                loss = tf.reduce_sum(losses) / tf.maximum(total, 1e-9) * scale
+            gradients = [None if value is None else value / scale for value in tape.gradient(loss, trainable)]
+            self.optimizer.apply_gradients(zip(gradients, trainable, strict=True))
             return tf.reduce_sum(losses), aggregate_items(scores, how, top)
 
-        @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator] # TensorFlow has no types
-        def test_step(inputs: Any, targets: Any, weights: Any) -> Any:
+        def test_step(inputs: Any, targets: Any, weights: Any, total: Any) -> tuple[Any, Any]:
             scores = forward(inputs, False)
             losses = clip_losses(targets, scores, settings) * weights
             return tf.reduce_sum(losses), aggregate_items(scores, how, top)
 
-        self._train_step, self._test_step = train_step, test_step
+        self._train_step, self._test_step = self.replicas.compile(train_step), self.replicas.compile(test_step)
 
     def fit(
         self, train: Examples, validation: Examples | None, on_epoch_end: Callable[[EpochLog], object] | None
@@ -190,21 +197,22 @@ class Fitter:
         # Features are small; whole clips take memory.
         several = epoch is None and self.settings.phase == "head"
         size = min(VALIDATION_BATCH if several else self.settings.batch_size, len(order))
+        whole = size + -size % self.replicas.count  # of rows that divide evenly over the devices
         total = right = 0.0
         for number, first in enumerate(range(0, len(order), size)):
             rows = order[first : first + size]
             inputs, targets, weights = data.inputs(rows, epoch), data.targets[rows], data.weights[rows]
-            missing = size - len(rows)
-            if missing:  # one shape for every step: clips of weight 0 fill the last one
+            missing = whole - len(rows)
+            if missing:  # one shape for every step: clips of weight 0 fill it up
                 inputs = np.concatenate([inputs, np.repeat(inputs[:1], missing, axis=0)])
                 targets = np.concatenate([targets, np.repeat(targets[:1], missing, axis=0)])
                 weights = np.concatenate([weights, np.zeros(missing, np.float32)])
             if epoch is not None:
                 self.step_variable.assign([self.settings.seed, epoch * 1_000_003 + number])
             step = self._test_step if epoch is None else self._train_step
-            losses, scores = step(inputs, targets, weights)
-            total += float(losses)
-            right += _right(np.asarray(scores)[: len(rows)], targets[: len(rows)], self.settings.exclusive)
+            losses, scores = step(inputs, targets, weights, np.asarray(weights.sum(), np.float32))
+            total += losses
+            right += _right(scores[: len(rows)], targets[: len(rows)], self.settings.exclusive)
         return total / float(data.weights.sum()), right / len(order)
 
     def _out_of_patience(self, logs: Sequence[EpochLog]) -> bool:

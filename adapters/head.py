@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from adapters.config import Config
+from adapters.devices import same_noise
 from adapters.native_log import import_keras, import_tensorflow
 from adapters.records import Float32Array, expand_binary
 
@@ -76,6 +77,10 @@ def _dropout_layer(rate: float, step: Any, index: int) -> Any:
     def call(layer: Any, value: Any, training: bool | None = None) -> Any:
         if not training:
             return value
-        return tf.nn.experimental.stateless_dropout(value, rate, seed=step + tf.constant([0, index * 1_000_003]))
+        seed = step + tf.constant([0, index * 1_000_003])
+        if tf.distribute.get_strategy().num_replicas_in_sync == 1:
+            return tf.nn.experimental.stateless_dropout(value, rate, seed=seed)
+        kept = same_noise(lambda shape: tf.nn.experimental.stateless_dropout(tf.ones(shape), rate, seed=seed), value)
+        return value * kept
 
     return type("SeededDropout", (keras.layers.Layer,), {"call": call})(name=f"{VARIABLE_PREFIX}dropout{index}")

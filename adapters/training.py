@@ -18,6 +18,7 @@ import numpy as np
 from adapters.base import OnEpochEnd
 from adapters.config import Config
 from adapters.dataset import Example
+from adapters.devices import Replicas, check_batch, mixed_precision, pick_devices
 from adapters.errors import ConfigError, DatasetError, StorageError
 from adapters.feature_cache import CachedFeatures, View, cached_features, read_view
 from adapters.fitting import Examples, FitResult, FitSettings, Fitter, Inputs, aggregate_items
@@ -42,12 +43,13 @@ class TrainingRun:
     state_folder: Path
     key: str
     on_epoch_end: OnEpochEnd | None
+    replicas: Replicas
 
     @property
     def config(self) -> Config:
         return self.adapter.config
 
-    def settings(self, phase: Literal["head", "fine_tune"]) -> FitSettings:
+    def settings(self, phase: Literal["head", "fine_tune"], loss_scale: float = 1.0) -> FitSettings:
         config, tuning = self.config, phase == "fine_tune"
         return FitSettings(
             phase=phase,
@@ -61,6 +63,7 @@ class TrainingRun:
             aggregation=config.get("aggregation", "mean"),
             top_fraction=config.get("top_fraction", 1.0),
             train_batch_norm=config["train_batch_norm"],
+            loss_scale=loss_scale,
         )
 
     def forward(self, inputs: Any, training: bool, *, through: Backbone | None = None) -> Any:
@@ -81,6 +84,7 @@ def train_model(
     What an interrupted run needs to go on lies in ``<output_path>.training`` until the bundle is written.
     """
     import_keras()  # before any work: says how to install it
+    check_batch(adapter.config["batch_size"], pick_devices(adapter.train_devices))
     if adapter.trained:
         adapter.variables()  # likewise: a model that came without weights cannot be trained
     started = time.perf_counter()
@@ -162,7 +166,9 @@ def start_run(
     from adapters.variables import assign
 
     adapter.begin_training(data.labels)
-    network = adapter.build_network()
+    replicas = pick_devices(adapter.train_devices)
+    with replicas.scope():
+        network = adapter.build_network()
     assign(network, adapter.variables())
     key = hashlib.sha256(
         json.dumps(
@@ -179,7 +185,7 @@ def start_run(
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StorageError(f"{folder}: cannot be made ({error.strerror}). Name another output path") from error
-    return TrainingRun(adapter, data, network, folder, key, on_epoch_end)
+    return TrainingRun(adapter, data, network, folder, key, on_epoch_end, replicas)
 
 
 # Phases -------------------------------------------------------------------------------------------------------------
@@ -205,6 +211,7 @@ def _fit_head(run: TrainingRun, features: CachedFeatures) -> FitResult:
         run.network.dropout_step,
         run.settings("head"),
         run.state_folder / "head.safetensors",
+        run.replicas,
     )
     validation = examples(run, run.data.validation, validation_inputs) if run.data.validation else None
     return fitter.fit(examples(run, run.data.train, train_inputs), validation, run.on_epoch_end)
@@ -226,19 +233,21 @@ def _fine_tune(run: TrainingRun, layers: int) -> FitResult:
     head, backbone = run.network.head, run.network.backbone
     tuned, statistics = backbone.tune(layers)
     trainable = [*head.trainable_variables, *tuned]
-    fitter = Fitter(
-        lambda inputs, training: run.forward(inputs, training, through=backbone),
-        trainable,
-        [*trainable, *(statistics if run.config["train_batch_norm"] else [])],
-        run.network.dropout_step,
-        run.settings("fine_tune"),
-        run.state_folder / "fine_tune.safetensors",
-    )
     train = examples(run, run.data.train, item_inputs(run, run.data.train))
     validation = None
     if run.data.validation:
         validation = examples(run, run.data.validation, item_inputs(run, run.data.validation))
-    return fitter.fit(train, validation, run.on_epoch_end)
+    with mixed_precision(run.config["mixed_precision"]) as loss_scale:
+        fitter = Fitter(
+            lambda inputs, training: run.forward(inputs, training, through=backbone),
+            trainable,
+            [*trainable, *(statistics if run.config["train_batch_norm"] else [])],
+            run.network.dropout_step,
+            run.settings("fine_tune", loss_scale),
+            run.state_folder / "fine_tune.safetensors",
+            run.replicas,
+        )
+        return fitter.fit(train, validation, run.on_epoch_end)
 
 
 def item_inputs(run: TrainingRun, which: Sequence[Example], *, augmented: bool = True) -> Inputs:

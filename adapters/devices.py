@@ -1,0 +1,156 @@
+"""Where training computes: the devices that share each batch, and how precisely they multiply.
+
+Where a model is trained is no part of what it is, so the number of devices stands in no config and no checkpoint.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from adapters.errors import ConfigError, TrainingError
+from adapters.native_log import captured_stderr, import_tensorflow
+
+Devices = int | Literal["all"]
+Array = npt.NDArray[Any]
+# Gradients of activations in float16 are multiplied by this, since small ones would become 0; a constant is enough for
+# a fine-tune, whose gradients are far from float16's largest number (Micikevicius et al. 2018, arXiv:1710.03740, 3.2).
+LOSS_SCALE = 1024.0
+
+
+@dataclass(frozen=True)
+class Replicas:
+    """The devices that train, each with a copy of every variable; each batch is split evenly over them.
+
+    names: as TensorFlow calls them. strategy: the tf.distribute strategy under whose scope variables are to be made.
+    """
+
+    names: tuple[str, ...]
+    strategy: Any
+
+    @property
+    def count(self) -> int:
+        return len(self.names)
+
+    def scope(self) -> Any:
+        """The context in which the variables of network and optimizer are made."""
+        return self.strategy.scope()
+
+    def compile(self, step: Callable[..., tuple[Any, Any]]) -> Callable[..., tuple[float, Array]]:
+        """``step(inputs, targets, weights, total)`` -> (sum, rows) of a share of a batch, as a function of whole ones.
+
+        Takes arrays whose first axis is a multiple of ``count`` and the scalar total, which each device is given;
+        returns the sum over devices, and the rows of all in order.
+        """
+        tf = import_tensorflow()
+        if self.count == 1:
+            compiled = tf.function(step, reduce_retracing=True)
+        else:
+            compiled = tf.function(lambda *parts: self.strategy.run(step, args=parts), reduce_retracing=True)
+        traced: list[bool] = []
+
+        def call(inputs: Array, targets: Array, weights: Array, total: Array) -> tuple[float, Array]:
+            parts = [self._split(array) for array in (inputs, targets, weights)]
+            if traced:
+                found = compiled(*parts, total)
+            else:  # what TensorFlow's graph optimisers have to say they say on the first call
+                with captured_stderr():
+                    found = compiled(*parts, total)
+                traced.append(True)
+            sums, rows = (self.strategy.experimental_local_results(value) for value in found)
+            return sum(float(value) for value in sums), np.concatenate([np.asarray(value) for value in rows])
+
+        return call
+
+    def _split(self, array: Array) -> Any:
+        if self.count == 1:
+            return array
+        parts = np.split(array, self.count)
+        return self.strategy.experimental_distribute_values_from_function(
+            lambda context: import_tensorflow().constant(parts[context.replica_id_in_sync_group])
+        )
+
+
+def pick_devices(wanted: Devices) -> Replicas:
+    """The GPUs that train, or the processor's logical devices where TensorFlow sees no GPU.
+
+    wanted: how many, at least 1, or "all". ConfigError for what is neither; TrainingError where there are fewer.
+    """
+    if wanted != "all" and (isinstance(wanted, bool) or not isinstance(wanted, int) or wanted < 1):
+        raise ConfigError(f'devices must be a whole number of at least 1, or "all", got {wanted!r}')
+    tf = import_tensorflow()
+    if wanted == 1:
+        return one_device()
+    names = _names("GPU") or _names("CPU")
+    count = len(names) if wanted == "all" else wanted
+    if count > len(names):
+        raise TrainingError(
+            f"{count} devices are asked for and TensorFlow sees {len(names)}: {', '.join(names)}. "
+            f"Ask for at most {len(names)}, or for all (--devices all). A GPU that is missing needs its driver and "
+            'TensorFlow\'s GPU packages (pip install "tensorflow[and-cuda]")'
+        )
+    if count == 1:
+        return one_device()
+    # Processors have no NCCL, and TensorFlow's other collectives wait for each other in threads that may be too few.
+    reduction = None if "GPU" in names[0] else tf.distribute.ReductionToOneDevice()
+    return Replicas(names[:count], tf.distribute.MirroredStrategy(names[:count], cross_device_ops=reduction))
+
+
+def one_device() -> Replicas:
+    """The one that TensorFlow takes by itself: the first GPU, or the processor."""
+    return Replicas(((_names("GPU") or _names("CPU"))[0],), import_tensorflow().distribute.get_strategy())
+
+
+def _names(kind: str) -> tuple[str, ...]:
+    """TensorFlow's devices of a kind, such as ("GPU:0", "GPU:1")."""
+    found = import_tensorflow().config.list_logical_devices(kind)
+    return tuple(str(device.name).removeprefix("/device:") for device in found)
+
+
+@contextmanager
+def mixed_precision(wanted: bool | Literal["auto"]) -> Iterator[float]:
+    """Inside the block compiled functions multiply in 16 bits; yields the factor that the loss is to be scaled by.
+
+    wanted: "auto" where there is a GPU (float16); True also on a processor (bfloat16); False not at all, and the factor
+    is 1. TensorFlow rewrites the graphs: convolutions and products of matrices take 16-bit copies, while variables,
+    gradients as they arrive at them, losses and what else needs the range stay float32. No network has to know of it.
+    """
+    tf = import_tensorflow()
+    on_gpu = bool(_names("GPU"))
+    if wanted is False or (wanted == "auto" and not on_gpu):
+        yield 1.0
+        return
+    option = "auto_mixed_precision" if on_gpu else "auto_mixed_precision_onednn_bfloat16"
+    before = bool(tf.config.optimizer.get_experimental_options().get(option, False))
+    tf.config.optimizer.set_experimental_options({option: True})
+    try:
+        yield LOSS_SCALE if on_gpu else 1.0
+    finally:
+        tf.config.optimizer.set_experimental_options({option: before})
+
+
+def check_batch(batch_size: int, replicas: Replicas) -> None:
+    """TrainingError where a batch has fewer clips than there are devices to share it."""
+    if batch_size < replicas.count:
+        raise TrainingError(
+            f'"batch_size" is {batch_size} and {replicas.count} devices share each batch, so some would have nothing '
+            f"to do. Set batch_size to {replicas.count} or a multiple of it (--set batch_size={replicas.count}), or "
+            f"ask for fewer devices (--devices {batch_size})"
+        )
+
+
+def same_noise(draw: Callable[[Sequence[Any]], Any], value: Any) -> Any:
+    """Random numbers for a device's share of a batch: the rows that a single device would draw for these clips.
+
+    draw: a shape to random numbers that follow from the step alone. value: tensor [rows, ...] of this device, in a
+    function that the strategy runs.
+    """
+    tf = import_tensorflow()
+    context, shape = tf.distribute.get_replica_context(), tf.unstack(tf.shape(value))
+    first = context.replica_id_in_sync_group * shape[0]
+    return draw(tf.stack([shape[0] * context.num_replicas_in_sync, *shape[1:]]))[first : first + shape[0]]
