@@ -28,11 +28,7 @@ CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 # Of the largest feature of a random network, which rounding moves further than it moves a trained one's answers.
 FEATURE_TOLERANCE = {"none": 1e-5, "float16": 0.01, "dynamic": 0.1, "int8": 0.35}
 SIZE_SHARE = {"none": 1.0, "float16": 0.6, "dynamic": 0.45, "int8": 0.5}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def cache(own_cache: Path) -> None:
-    """Every test of this module uses one cache."""
+pytestmark = pytest.mark.usefixtures("own_cache")
 
 
 class Converted:
@@ -56,7 +52,7 @@ class Converted:
 
 
 @pytest.fixture(scope="module")
-def converted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Converted]:
+def converted(own_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Converted]:
     return {mode: Converted(tmp_path_factory.mktemp(mode), "a0", mode) for mode in MODES}
 
 
