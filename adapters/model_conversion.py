@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from adapters.atomic import write_bytes_atomic
-from adapters.errors import ConversionError
+from adapters.errors import ConversionError, WeightsError
+from adapters.evaluation_records import GATES
 from adapters.golden import golden_to_bytes
-from adapters.programs import make_program_bytes
+from adapters.programs import get_program_at, make_program_bytes
 from adapters.records import QUANTIZE, Clip, ConversionReport, Float32Array, Quantize
 from adapters.rendered_clip import VARIANTS, render_clip
 from adapters.tflite_file import describe
@@ -31,7 +32,8 @@ def convert_model(
 ) -> ConversionReport:
     """Write the model as one file of that precision; see ``BaseModelAdapter.convert``.
 
-    It is measured on ``clips``, else on the calibration clips, else on rendered ones, before anything is written.
+    It is measured on ``clips``, else on the calibration clips, else on rendered ones, before anything is written. What
+    it is measured against is the model's own program, or the float32 one where its own is of that precision already.
     """
     from adapters.conversion import compare
 
@@ -39,17 +41,15 @@ def convert_model(
         raise ConversionError(f'"quantize" must be one of {", ".join(QUANTIZE)}, got {quantize!r}')
     if output_path.suffix.lower() != ".tflite":
         raise ConversionError(f'{output_path}: the converted file\'s name must end in ".tflite"')
-    if quantize == "int8" and not calibration:
+    same = quantize == adapter.config["quantize"]
+    if quantize == "int8" and not calibration and not same:
         raise ConversionError(
             "int8 is calibrated on clips like those that the model will see, and none were given. "
             "Give some (cliplab convert --data DATASET), or use float16 or dynamic, which need none"
         )
-    source = adapter.program()
-    program = (
-        source.model_bytes
-        if quantize == adapter.config["quantize"]
-        else make_program_bytes(adapter, quantize, calibration or ())
-    )
+    own = adapter.program()
+    program = own.model_bytes if same else _program_bytes(adapter, quantize, calibration or ())
+    source = _float_program(adapter) or own if same and quantize != "none" else own
     chosen, origin = _clips_to_measure(adapter, calibration, clips)
     report = compare(
         _scores(adapter, adapter.open_program(source.model_bytes, 1)),
@@ -67,7 +67,8 @@ def convert_model(
 
 
 def describe_model(adapter: ModelAdapter, quantize: Quantize) -> dict[str, object]:
-    """What a .tflite says of itself: config, labels, the program's name and the digest of the golden clip's scores."""
+    """What a .tflite says of itself: config, labels, the program's name, what validation measured, and the digest of
+    the golden clip's scores."""
     config = {
         **adapter.config,
         "labels": list(adapter.labels),
@@ -78,8 +79,33 @@ def describe_model(adapter: ModelAdapter, quantize: Quantize) -> dict[str, objec
         "config": config,
         "labels": list(adapter.labels),
         "program": adapter.program_name(quantize),
+        "metrics": validation_figures(adapter.metrics),
         "golden_sha256": hashlib.sha256(golden_to_bytes(adapter.golden())).hexdigest(),
     }
+
+
+def validation_figures(metrics: Mapping[str, Any]) -> dict[str, float]:
+    """The figures that training measured on its validation clips, by the gates' names; empty without any.
+
+    They are those of the float32 network; the conversion's report says how far a program of less precision departs.
+    """
+    found = metrics.get("validation") or {}
+    return {name: found[name] for name, _ in GATES.values() if isinstance(found.get(name), (int, float))}
+
+
+def _program_bytes(adapter: ModelAdapter, quantize: Quantize, calibration: Sequence[Clip]) -> bytes:
+    if quantize == "int8":
+        return make_program_bytes(adapter, quantize, calibration)
+    source = get_program_at(adapter, quantize)
+    return source if isinstance(source, bytes) else source.read_bytes()
+
+
+def _float_program(adapter: ModelAdapter) -> AnyProgram | None:
+    """The float32 program; None for a model that came without weights to make it from."""
+    try:
+        return adapter.open_program(get_program_at(adapter, "none"), 1)
+    except WeightsError:
+        return None
 
 
 def _clips_to_measure(

@@ -233,7 +233,10 @@ class EpochLog:
 
 @dataclass(frozen=True)
 class TrainReport:
-    """What training did: every epoch, the one that was kept, and why it ended."""
+    """What training did: every epoch, the one that was kept, and why it ended.
+
+    conversion: of the single .tflite, where one was asked for.
+    """
 
     output_path: str
     labels: tuple[str, ...]
@@ -245,6 +248,7 @@ class TrainReport:
     seconds: float
     skipped: tuple[str, ...] = ()
     metrics: dict[str, Any] = field(default_factory=dict)
+    conversion: ConversionReport | None = None
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

@@ -9,7 +9,22 @@ import typer
 
 from adapters.records import Quantize
 from cliplab.console import FAILED, bar, command, show, write_json
-from cliplab.options import AsJson, Data, Force, Model, Overrides, arg, opt, parsed
+from cliplab.options import (
+    AsJson,
+    Data,
+    Force,
+    Model,
+    MultiGpu,
+    OnDevices,
+    Output,
+    OutputOption,
+    Overrides,
+    arg,
+    one_output,
+    opt,
+    parsed,
+    parsed_devices,
+)
 
 if TYPE_CHECKING:
     from adapters.records import TrainReport
@@ -59,20 +74,27 @@ def predict(
 def train(
     config: Annotated[str, arg("CONFIG", "A config file (JSON or YAML), or a ready config's name.")],
     data: Data,
-    output: Annotated[Path, arg("OUTPUT", "Where the bundle goes.")],
+    output: Output = None,
+    output_option: OutputOption = None,
     overrides: Overrides = None,
+    devices: OnDevices = None,
+    multi_gpu: MultiGpu = False,
     force: Force = False,
     as_json: AsJson = False,
 ) -> int | None:
-    """Train a model on labelled clips. Interrupted, it goes on where it stopped when run again."""
+    """Train a model on labelled clips. Interrupted, it goes on where it stopped when run again.
+
+    With X.tflite as output it writes one self-describing file of the config's precision, and keeps the bundle as X.
+    """
     from cliplab import models
 
     with bar() as progress:
         report = models.train(
             config,
             data,
-            output,
+            one_output(output, output_option),
             overrides=parsed(overrides),
+            devices=parsed_devices(devices, multi_gpu),
             force=force,
             on_progress=progress.stage,
         )
@@ -82,8 +104,11 @@ def train(
 def finetune(
     model: Annotated[str, arg("BUNDLE", "The bundle to go on from; it is not altered.")],
     data: Data,
-    output: Annotated[Path, arg("OUTPUT", "Where the new bundle goes.")],
+    output: Output = None,
+    output_option: OutputOption = None,
     overrides: Overrides = None,
+    devices: OnDevices = None,
+    multi_gpu: MultiGpu = False,
     force: Force = False,
     as_json: AsJson = False,
 ) -> int | None:
@@ -94,8 +119,9 @@ def finetune(
         report = models.finetune(
             model,
             data,
-            output,
+            one_output(output, output_option),
             overrides=parsed(overrides),
+            devices=parsed_devices(devices, multi_gpu),
             force=force,
             on_progress=progress.stage,
         )

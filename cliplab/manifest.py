@@ -27,7 +27,7 @@ from cliplab.manifest_file import (
     utc,
     write_manifest,
 )
-from cliplab.manifest_metrics import best_model, is_figure, lower_is_better, read_metrics
+from cliplab.manifest_metrics import best_model, described_metrics, is_figure, lower_is_better, read_metrics
 
 __all__ = [
     "MANIFEST",
@@ -91,6 +91,7 @@ def registry_manifest(
 
     add: a .tflite to enter, and to copy into the folder where it is not in it. A name that is taken by another file is
     refused. metrics: a JSON file of its figures, see ``read_metrics``; for a listed model they replace the old ones.
+    Without it a new model's are the validation figures that its file carries.
     keep_best: a metric; the whole model with the best figure becomes current (see ``lower_is_better``).
     current: a name; that model becomes current. With neither, the current model stays; the first one ever entered, of
     several the newest, becomes current.
@@ -178,6 +179,8 @@ def _enter(manifest: Manifest, source: Path, name: str | None, metrics: str | Pa
         raise ConfigError(f"{source}: {problem}. Rename it, or give next_name (--next-name PREFIX)")
     check_model(source)
     figures = None if metrics is None else read_metrics(metrics)
+    if figures is None and name not in manifest.names:
+        figures = described_metrics(source)
     target = manifest.path.parent / name
     entered = manifest.with_model(name, utc(source.stat().st_mtime), figures)
     if target.exists() and os.path.samefile(source, target):
@@ -208,7 +211,7 @@ def _enter_folder(manifest: Manifest) -> _Entered:
         except BundleError as error:
             problems.append(str(error))
             continue
-        manifest = manifest.with_model(path.name, utc(seconds), None)
+        manifest = manifest.with_model(path.name, utc(seconds), described_metrics(path))
     if not manifest.names and not problems:
         folder = manifest.path.parent
         raise BundleError(

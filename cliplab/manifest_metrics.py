@@ -47,6 +47,14 @@ def read_metrics(path: str | Path) -> dict[str, float]:
     return {name: value for name, value in found.items() if value is not None}
 
 
+def described_metrics(path: str | Path) -> dict[str, float]:
+    """The validation figures that a self-describing .tflite carries; empty without any. BundleError if damaged."""
+    from adapters.tflite_file import read_description
+
+    found = read_description(path).get("metrics")
+    return {name: value for name, value in found.items() if is_figure(value)} if isinstance(found, dict) else {}
+
+
 def lower_is_better(metric: str) -> bool:
     """Whether a lower figure is the better one, by the words of the metric's name (``LOWER_WORDS``)."""
     return any(word.lower() in LOWER_WORDS for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+", metric))

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adapters.base import BaseModelAdapter, OnEpochEnd, OnProgress
 from adapters.config import check_config, effect, merge
+from adapters.devices import Devices
 from adapters.errors import ConfigError
 from adapters.inference import OnVideoProgress, predict_videos
 from adapters.loading import open_model
 from adapters.records import EpochLog, Segment, TrainReport, VideoResult
 from cliplab.outputs import find_videos, require_new
+from cliplab.single_file import bundle_path, is_single_file, require_places, write_single_file
 
 if TYPE_CHECKING:
     from adapters.evaluation import EvaluationReport
@@ -30,6 +32,7 @@ FINETUNE_KEYS = (
     "fine_tune_epochs",
     "fine_tune_learning_rate",
     "train_batch_norm",
+    "mixed_precision",
     "augment_views",
     "augmentation",
     "split_fractions",
@@ -119,22 +122,27 @@ def train(
     output: str | Path,
     *,
     overrides: Mapping[str, Any] | None = None,
+    devices: Devices = 1,
     force: bool = False,
     on_epoch_end: OnEpochEnd | None = None,
     on_progress: OnProgress | None = None,
 ) -> TrainReport:
     """Train a model from its config and pretrained weights on labelled clips, and write its bundle to output.
 
+    output: a bundle directory, or X.tflite for one self-describing file of the config's precision; its bundle is then
+    kept beside it as X, and the report says how far the file's scores are from the float32 network's.
+    devices: how many GPUs share each batch, or "all".
+
     config: a config file, a ready config's name or the object. data: a dataset in any form. Interrupted training goes
     on where it stopped when called again with the same arguments. on_epoch_end(log) may return False to stop.
     Raises ConfigError, DatasetError, TrainingError, StorageError.
     """
-    require_new(output, force)
+    require_places(output, force)
     if not isinstance(config, Mapping) and _is_stored(config):
         raise ConfigError(
             f"{config}: is a trained model. Go on from its weights with finetune, or name a config to train"
         )
-    return _train(open_model(config, overrides), data, output, on_epoch_end, on_progress)
+    return _train(open_model(config, overrides), data, output, devices, on_epoch_end, on_progress)
 
 
 def finetune(
@@ -143,6 +151,7 @@ def finetune(
     output: str | Path,
     *,
     overrides: Mapping[str, Any] | None = None,
+    devices: Devices = 1,
     force: bool = False,
     on_epoch_end: OnEpochEnd | None = None,
     on_progress: OnProgress | None = None,
@@ -150,9 +159,10 @@ def finetune(
     """Train a stored model further, from its weights, on other labelled clips of the same labels.
 
     model: a bundle with weights. overrides: runtime keys and those of training (FINETUNE_KEYS), e.g.
-    {"fine_tune_layers": 20}. The bundle itself is not altered: output is a new one. Raises as ``train`` does.
+    {"fine_tune_layers": 20}. The bundle itself is not altered: output is a new one, or X.tflite. output, devices and
+    what is raised as for ``train``.
     """
-    require_new(output, force)
+    require_places(output, force)
     if not _is_stored(model):
         raise ConfigError(f"{model}: is no trained model to go on from. Name a bundle directory, or use train")
     adapter = open_model(model)
@@ -164,18 +174,19 @@ def finetune(
                 f"{given[key]!r}. Leave it out, or train a model with it"
             )
     adapter.config = check_config(merge(adapter.config, given), str(model))
-    return _train(adapter, data, output, on_epoch_end, on_progress)
+    return _train(adapter, data, output, devices, on_epoch_end, on_progress)
 
 
 def _train(
     adapter: BaseModelAdapter,
     data: str | Path,
     output: str | Path,
+    devices: Devices,
     on_epoch_end: OnEpochEnd | None,
     on_progress: OnProgress | None,
 ) -> TrainReport:
     """Train, with each epoch told to on_progress as a stage as well."""
-    adapter.on_progress = on_progress
+    adapter.on_progress, adapter.train_devices = on_progress, devices
     most = {"head": adapter.config["num_epochs"], "fine_tune": adapter.config["fine_tune_epochs"]}
 
     def epoch_done(log: EpochLog) -> object:
@@ -185,7 +196,11 @@ def _train(
             on_progress(f"{name}, loss {log.loss:.3f}{validation}", log.epoch + 1, most[log.phase])
         return None if on_epoch_end is None else on_epoch_end(log)
 
-    return adapter.train(data, output, epoch_done)
+    report = adapter.train(data, bundle_path(output), epoch_done)
+    if not is_single_file(output):
+        return report
+    conversion = write_single_file(adapter, data, output, on_progress)
+    return replace(report, output_path=str(output), conversion=conversion)
 
 
 def _is_stored(model: str | Path) -> bool:

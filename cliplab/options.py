@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from adapters.devices import Devices
+
 
 def arg(metavar: str, text: str) -> Any:
     """An argument of a command: what it is called and what it is."""
@@ -37,9 +39,47 @@ Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the config; may be given again. Nested: a.b=1."),
 ]
+Output = Annotated[
+    Path | None,
+    typer.Argument(
+        metavar="OUTPUT",
+        help="Where the bundle goes; or X.tflite for one self-describing file, with its bundle kept beside it as X.",
+    ),
+]
+OutputOption = Annotated[Path | None, typer.Option("--output", metavar="PATH", help="The same, named.")]
+OnDevices = Annotated[
+    str | None,
+    typer.Option("--devices", metavar="N", help="How many GPUs share each batch, or all; else one."),
+]
+MultiGpu = Annotated[bool, typer.Option("--multi-gpu", help="Short for --devices all.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Write JSON to stdout.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace an output that is there already.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be written, and write nothing.")]
+
+
+def one_output(argument: Path | None, option: Path | None) -> Path:
+    """The output, given as an argument or by name. ConfigError where it is missing or given twice."""
+    from adapters.errors import ConfigError
+
+    if argument is not None and option is None:
+        return argument
+    if option is not None and argument is None:
+        return option
+    received = "none" if argument is None else f"{argument} and --output {option}"
+    raise ConfigError(f"one output is needed, got {received}. Give a bundle directory or X.tflite: --output PATH")
+
+
+def parsed_devices(devices: str | None, multi_gpu: bool) -> Devices:
+    """What ``--devices`` and ``--multi-gpu`` say. ConfigError where they are no number or disagree."""
+    from adapters.errors import ConfigError
+
+    if devices is None:
+        return "all" if multi_gpu else 1
+    if devices != "all" and not (devices.isascii() and devices.isdigit() and int(devices) >= 1):
+        raise ConfigError(f"--devices must be a whole number of at least 1, or all, got {devices!r}")
+    if multi_gpu and devices != "all":
+        raise ConfigError(f"--multi-gpu means --devices all, got --devices {devices} too. Give one of them")
+    return "all" if devices == "all" else int(devices)
 
 
 def parsed(assignments: list[str] | None) -> dict[str, Any]:

@@ -108,6 +108,7 @@ def training(report: TrainReport) -> Shown:
         f"{report.output_path}: labels {', '.join(report.labels)}; {clips} clips; {report.stopped}, "
         f"best epoch {report.best_epoch}; {report.decoded_clips} clips decoded, {report.seconds:.1f} s",
         *(problem(f"left out: {reason}") for reason in report.skipped),
+        *(["", *conversion(report.conversion)] if report.conversion else []),
     ]
 
 

@@ -1,0 +1,53 @@
+"""`train ... --output X.tflite`: the one self-describing file, and the bundle that it was made from beside it as X."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from adapters.base import BaseModelAdapter
+from adapters.errors import ConversionError, DatasetError
+from adapters.records import ConversionReport
+from cliplab.outputs import require_new
+
+
+def is_single_file(output: str | Path) -> bool:
+    """Whether an output is one .tflite and not a bundle directory."""
+    return Path(output).suffix.lower() == ".tflite"
+
+
+def bundle_path(output: str | Path) -> Path:
+    """Where training writes its bundle: the output itself, or X for X.tflite."""
+    return Path(output).with_suffix("") if is_single_file(output) else Path(output)
+
+
+def require_places(output: str | Path, force: bool) -> None:
+    """StorageError, before training, where the output or the bundle beside it has no place; see ``require_new``."""
+    for path in {bundle_path(output), Path(output)}:
+        require_new(path, force)
+
+
+def write_single_file(
+    adapter: BaseModelAdapter,
+    data: str | Path,
+    output: str | Path,
+    on_progress: Callable[[str, int, int], object] | None = None,
+) -> ConversionReport:
+    """The trained adapter as one .tflite of its config's precision, measured on clips that it was not trained on.
+
+    Where the dataset has no validation or test clips it is measured on those of training, and the report says so.
+    ConversionError where fewer than ``min_agreement`` of the clips keep their label; the bundle is there all the same.
+    """
+    from cliplab.measure import HELD_OUT, read_clips
+
+    limit, origin = adapter.config["calibration_clips"], f"validation and test clips of {data}"
+    try:
+        clips = read_clips(adapter, data, HELD_OUT, limit, on_progress)
+    except DatasetError:
+        clips, origin = read_clips(adapter, data, ("train",), limit, on_progress), f"training clips of {data}"
+    try:
+        report = adapter.convert(output, adapter.config["quantize"], clips)
+    except ConversionError as error:
+        raise ConversionError(f"{error} The trained bundle is kept: {bundle_path(output)}") from error
+    return replace(report, clip_origin=origin)
