@@ -132,7 +132,7 @@ class Fitter:
             self.optimizer = keras.optimizers.Adam(settings.learning_rate)
             self.optimizer.build(trainable)
         self.step_variable = step_variable
-        self.best: list[Float32Array] = [variable.numpy() for variable in self.saved]
+        self.best: list[Float32Array] = [np.asarray(variable.numpy()) for variable in self.saved]
         how, top, scale = settings.aggregation, settings.top_fraction, settings.loss_scale
 
         # Of a device's share of a batch; total is the whole batch's weight, and gradients are summed over devices.
@@ -164,7 +164,7 @@ class Fitter:
                 break
             logs.append(log)
             if log.best:
-                self.best = [variable.numpy() for variable in self.saved]
+                self.best = [np.asarray(variable.numpy()) for variable in self.saved]
             if self._out_of_patience(logs):
                 stopped = "early_stopping"
             self._save(logs, stopped)
@@ -226,7 +226,7 @@ class Fitter:
     def _save(self, logs: Sequence[EpochLog], stopped: Stopped | None) -> None:
         from safetensors.numpy import save
 
-        arrays = {f"now/{i}": v.numpy() for i, v in enumerate(self.saved)}
+        arrays = {f"now/{i}": np.asarray(v.numpy()) for i, v in enumerate(self.saved)}
         arrays |= {f"best/{i}": value for i, value in enumerate(self.best)}
         arrays |= {f"optimizer/{i}": np.asarray(v.numpy()) for i, v in enumerate(self.optimizer.variables)}
         about = {

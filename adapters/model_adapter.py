@@ -200,11 +200,12 @@ class ModelAdapter(BaseModelAdapter):
     def program(self) -> AnyProgram:
         """The LiteRT program that the config asks for: stored, cached, or made from the weights now."""
         name, model = self.program_name(), self._model
-        if model.active is None or model.active[0] != name:
-            if name not in model.programs:
-                model.programs[name] = programs.get_program(self, model)
-            model.active = (name, self.open_program(model.programs[name], self.config["num_threads"]))
-        return model.active[1]
+        with model.lock:
+            if model.active is None or model.active[0] != name:
+                if name not in model.programs:
+                    model.programs[name] = programs.get_program(self, model)
+                model.active = (name, self.open_program(model.programs[name], self.config["num_threads"]))
+            return model.active[1]
 
     def open_program(self, source: Path | bytes, num_threads: int | None, name: str | None = None) -> AnyProgram:
         """A program's file made ready to run items."""

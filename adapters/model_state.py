@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -35,6 +36,7 @@ class RunsItems(AnyProgram, Protocol):
 class ModelState:
     """What was loaded or made: programs by name, where they came from, and what was made of them so far.
 
+    lock: held while a program is made, so that threads that ask for it at once get one.
     bundle, path: None for a model that was not loaded. A .tflite has a path and no bundle, so no weights.
     """
 
@@ -45,6 +47,7 @@ class ModelState:
     active: tuple[str, AnyProgram] | None = None
     backbone: Program | None = None
     on_gpu: RunsItems | None = None
+    lock: threading.RLock = field(default_factory=threading.RLock)
 
     @property
     def has_weights(self) -> bool:

@@ -108,7 +108,8 @@ def import_keras() -> Any:
 
 def _import(name: str) -> Any:
     if name in sys.modules:
-        return sys.modules[name]
+        # By way of the import system, which waits where another thread has only begun to import it.
+        return importlib.import_module(name)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
         with captured_stderr():

@@ -6,6 +6,7 @@ import csv
 import json
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +101,13 @@ def test_too_few_frames_is_an_error_and_more_are_thinned() -> None:
     np.testing.assert_array_equal(model.items(doubled), model.items(clip))
 
 
+def test_threads_that_ask_at_once_get_one_program() -> None:
+    model = movinet("movinet_a0_stream", seed=1)
+    with ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(lambda _: model.program(), range(2)))
+    assert found[0] is found[1]
+
+
 def test_open_stream_needs_stream_mode() -> None:
     with pytest.raises(ConfigError, match="stream"):
         movinet("movinet_a0_base").open_stream(5)
@@ -137,14 +145,16 @@ def test_stream_trains_as_the_causal_network_and_scores_the_same_saved(tmp_path:
 @pytest.mark.parametrize("name", ["movinet_a0_base", "movinet_a0_stream"])
 def test_fine_tuning_moves_the_last_layers(tmp_path: Path, name: str) -> None:
     data = render_dataset(tmp_path / "data", train=2, validation=1, test=0)
-    model = movinet(name, fps=4, num_epochs=1, fine_tune_layers=1, fine_tune_epochs=1, fine_tune_learning_rate=0.01)
+    model = movinet(name, fps=4, num_epochs=1, fine_tune_layers=2, fine_tune_epochs=1, fine_tune_learning_rate=0.01)
     before = dict(movinet(name, fps=4, labels=["warm", "cold"]).variables())
     report = model.train(data, tmp_path / "model")
     assert [log.phase for log in report.epochs] == ["head", "fine_tune"]
     after = model.variables()
     moved = {key for key in before if not np.array_equal(before[key], after[key]) and not key.startswith("scores_")}
     assert moved
-    assert {key.partition("/")[0] for key in moved} == {"head"}
+    last = model.architecture.layers[-1].name
+    assert {key.partition("/")[0] for key in moved} == {"head", last}
+    assert f"{last}/rezero" in moved, "a scalar is trained and kept like any other"
 
 
 # Real Kinetics-600 weights -------------------------------------------------------------------------------------------
