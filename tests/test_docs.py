@@ -18,6 +18,8 @@ ROOT = Path(__file__).parent.parent
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
 COMMANDS = dict(docs.commands())
 # What a command takes for showing its result, and the function behind it does not.
+# Options that say what an argument says too: `--output X` for OUTPUT, `--multi-gpu` for `--devices all`.
+SECOND_SPELLINGS: dict[Any, str] = {"output_option": "output", "multi_gpu": "devices"}
 SHOWING = {"as_json"}
 
 
@@ -48,7 +50,7 @@ def test_every_config_key_is_documented() -> None:
 def test_each_command_is_a_function_of_the_same_name_and_arguments(name: str) -> None:
     function: Any = getattr(api, name.removeprefix("cliplab ").replace(" ", "_"))
     assert inspect.getdoc(function)
-    given = {parameter.name for parameter in COMMANDS[name].params} - SHOWING
+    given = {SECOND_SPELLINGS.get(parameter.name, parameter.name) for parameter in COMMANDS[name].params} - SHOWING
     assert given <= set(inspect.signature(function).parameters)
 
 
