@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from adapters.errors import ConversionError
 from adapters.litert_graph import operators
-from adapters.native_log import captured_stderr, import_tensorflow
+from adapters.native_log import CapturedLog, captured_stderr, import_tensorflow
 from adapters.records import QUANTIZE, ConversionReport, Quantize
 from adapters.runtime import xnnpack_partitions
 
@@ -76,13 +76,18 @@ def to_litert(
     except ConversionError:
         raise
     except Exception as error:  # the converter raises many types, and its reasons are in their text
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        detail = log.text.strip().splitlines()[-1:] if log else []
         raise ConversionError(
-            f"the model could not be converted to LiteRT {list(shape)} {quantize!r}: {reason[0]:.300}"
-            f"{' (' + detail[0][:300] + ')' if detail else ''}. Allowed are operators that LiteRT has built in; "
-            "replace the layer that is named, or convert without quantisation to see whether that is the cause."
+            f"the model could not be converted to LiteRT {list(shape)} {quantize!r}: {converter_reason(error, log)}. "
+            "Allowed are operators that LiteRT has built in; replace the layer that is named, or convert without "
+            "quantisation to see whether that is the cause."
         ) from error
+
+
+def converter_reason(error: Exception, log: CapturedLog | None) -> str:
+    """Why TensorFlow's converter failed, in one line: its exception's first line and the last one that it printed."""
+    reason = str(error).strip().splitlines() or [type(error).__name__]
+    detail = log.text.strip().splitlines()[-1:] if log else []
+    return f"{reason[0]:.300}{f' ({detail[0]:.300})' if detail else ''}"
 
 
 def compare(

@@ -37,6 +37,14 @@ def available_cores() -> int:
     return os.cpu_count() or 1
 
 
+def thread_count(num_threads: int | None) -> int:
+    """What a config's ``num_threads`` means: None is every available core. ConfigError for less than 1."""
+    wanted = available_cores() if num_threads is None else num_threads
+    if not isinstance(wanted, int) or wanted < 1:
+        raise ConfigError(f"num_threads is {num_threads!r} and must be a whole number of at least 1, or null for all")
+    return wanted
+
+
 class Program:
     """A .tflite with one float32 input, ready to run; safe to call from several threads at once.
 
@@ -51,12 +59,8 @@ class Program:
         Raises BundleError naming the file where it is missing, damaged or takes other input than one float32 tensor.
         """
         self.name = name or ("the given program" if isinstance(model, bytes) else str(model))
-        self.num_threads = available_cores() if num_threads is None else num_threads
-        if not isinstance(self.num_threads, int) or self.num_threads < 1:
-            raise ConfigError(
-                f"num_threads is {num_threads!r} and must be a whole number of at least 1, or null for all"
-            )
-        self.model_bytes = model if isinstance(model, bytes) else _read(Path(model), self.name)
+        self.num_threads = thread_count(num_threads)
+        self.model_bytes = model if isinstance(model, bytes) else read_program(Path(model), self.name)
         self.size_bytes = len(self.model_bytes)
         self._idle: LifoQueue[Any] = LifoQueue()
         self._lock = threading.Lock()
@@ -181,7 +185,8 @@ def _next(starts: deque[int]) -> int | None:
         return None
 
 
-def _read(path: Path, name: str) -> bytes:
+def read_program(path: Path, name: str) -> bytes:
+    """The file's bytes. BundleError names the program where it cannot be read."""
     try:
         return path.read_bytes()
     except OSError as error:

@@ -23,10 +23,10 @@ import numpy as np
 import numpy.typing as npt
 
 from adapters import litert_graph
-from adapters.errors import BundleError, ConfigError
+from adapters.errors import BundleError
 from adapters.native_log import captured_stderr
 from adapters.records import Float32Array, Quantize
-from adapters.runtime import available_cores, open_interpreter
+from adapters.runtime import open_interpreter, read_program, thread_count
 
 STEP, INIT, IMAGE = "serving_default", "init", "image"
 
@@ -58,12 +58,8 @@ class StreamProgram:
         num_threads under 1.
         """
         self.name = name or ("the given program" if isinstance(model, bytes) else str(model))
-        self.num_threads = available_cores() if num_threads is None else num_threads
-        if not isinstance(self.num_threads, int) or self.num_threads < 1:
-            raise ConfigError(
-                f"num_threads is {num_threads!r} and must be a whole number of at least 1, or null for all"
-            )
-        self.model_bytes = model if isinstance(model, bytes) else _read(Path(model), self.name)
+        self.num_threads = thread_count(num_threads)
+        self.model_bytes = model if isinstance(model, bytes) else read_program(Path(model), self.name)
         self.size_bytes = len(self.model_bytes)
         interpreter = open_interpreter(self.model_bytes, self.name)
         self._inputs, self._outputs = _signature(interpreter, self.name)
@@ -278,15 +274,6 @@ def _memory(interpreter: Any, spec: TensorSpec) -> Array:
     size = math.prod(spec.shape) * spec.dtype.itemsize
     memory: Any = (ctypes.c_char * size).from_address(address)
     return np.ndarray(spec.shape, spec.dtype, memory)
-
-
-def _read(path: Path, name: str) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise BundleError(
-            f"program {name} could not be read ({error.strerror or error}). Give the path of a .tflite file."
-        ) from error
 
 
 def _signature(interpreter: Any, name: str) -> tuple[dict[str, TensorSpec], dict[str, TensorSpec]]:

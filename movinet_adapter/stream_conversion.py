@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from adapters.conversion import converter_reason
 from adapters.errors import ConversionError
 from adapters.native_log import captured_stderr, import_tensorflow
 from adapters.records import QUANTIZE, Float32Array, Quantize
@@ -94,12 +95,9 @@ def _convert(function: Any, head: Any | None, quantize: Quantize, samples: Any, 
     except ConversionError:
         raise
     except Exception as error:  # the converter raises many types, and its reasons are in their text
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        detail = log.text.strip().splitlines()[-1:] if log else []
         raise ConversionError(
-            f"the stream step of {name} could not be converted to LiteRT {quantize!r}: {reason[0]:.300}"
-            f"{' (' + detail[0][:300] + ')' if detail else ''}. Convert without quantisation to see whether that is "
-            "the cause."
+            f"the stream step of {name} could not be converted to LiteRT {quantize!r}: {converter_reason(error, log)}. "
+            "Convert without quantisation to see whether that is the cause."
         ) from error
 
 
