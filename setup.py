@@ -31,12 +31,29 @@ TRAIN = [
     "scikit-learn>=1.9",
     "matplotlib>=3.11",
 ]
+# What each host needs. `http` serves tensors and videos, and Label Studio's backend.
+DATALOOP = ["dtlpy>=1.126.5"]
+HTTP = [
+    "starlette>=1.10",
+    "uvicorn>=0.54",
+    "websockets>=17.4",
+    "python-multipart>=0.0.34",
+    "prometheus-client>=0.26",
+]
+REGISTRY = ["mlflow>=3.17"]
+SCALE = ["ray[data]>=2.60", "fsspec>=2026.9"]
+REEL = ["imageio-ffmpeg>=0.8.1", "opentimelineio>=0.18.1"]
 DEV = [
     # The reference that MoViNet is compared with; the library itself does without.
     "tf-models-official>=2.20,<2.21",
     "wheel",
     "pytest>=9.2",
     "pytest-xdist>=3.8",
+    "httpx>=0.28",
+    "tritonclient[http]>=2.73",
+    "schemathesis>=4.32",
+    "nbclient>=0.11",
+    "ipykernel>=7.4",
     "hypothesis>=6.170",
     "ruff>=0.17",
     "mypy>=2.4",
@@ -60,6 +77,15 @@ setup(
     packages=find_packages(include=[f"{name}{rest}" for name in PACKAGES for rest in ("", ".*")]),
     package_data=dict.fromkeys(PACKAGES, DATA),
     install_requires=CORE,
-    extras_require={"train": TRAIN, "dev": DEV, "all": TRAIN},
+    extras_require={
+        "train": TRAIN,
+        "dataloop": DATALOOP,
+        "http": HTTP,
+        "registry": REGISTRY,
+        "scale": SCALE,
+        "reel": REEL,
+        "all": [*TRAIN, *DATALOOP, *HTTP, *REGISTRY, *SCALE, *REEL],
+        "dev": DEV,
+    },
     entry_points={"console_scripts": ["cliplab=cliplab.cli:main"]},
 )

@@ -17,7 +17,7 @@ import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from adapters.errors import BundleError
 
@@ -30,7 +30,11 @@ OBSOLETE = ".obsolete"  # beside the staged files: which files of the old conten
 _PART = r"[A-Za-z0-9_][A-Za-z0-9._+-]*"
 _NAME = re.compile(rf"{_PART}(/{_PART}){{0,7}}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_RETRY_SECONDS = (0.02, 0.05, 0.2)
+# A read that meets a writer is repeated: as long as the content keeps changing up to the first, and for a write that
+# stands still (interrupted, or slow) up to the second.
+_CHANGING_SECONDS = 10.0
+_STANDING_SECONDS = 0.3
+_RETRY_SECONDS = 0.02
 
 
 @dataclass(frozen=True)
@@ -104,19 +108,21 @@ def read_sealed(
     another kind or of a newer version; a list that leads out of the folder. Where another process is replacing the
     content meanwhile, it is read again.
     """
-    for seconds in (*_RETRY_SECONDS, None):
+    started = changed = time.monotonic()
+    while True:
         before = write_state(folder)
         try:
             return _read_once(folder, required, optional, verify_all)
         except (BundleError, OSError) as error:
-            after = write_state(folder)
-            if seconds is None or (after == before and not after[1]):
+            after, now = write_state(folder), time.monotonic()
+            changed = now if after != before else changed
+            writing = after != before or after.pending
+            if not writing or now - started > _CHANGING_SECONDS or now - changed > _STANDING_SECONDS:
                 if isinstance(error, OSError):
                     advice = "Check the disk and its permissions."
                     raise BundleError(f"{folder}: cannot be read ({error.strerror}). {advice}") from error
                 raise
-        time.sleep(seconds)
-    raise AssertionError("unreachable")
+        time.sleep(_RETRY_SECONDS)
 
 
 def _read_once(folder: Path, required: tuple[str, ...], optional: tuple[str, ...], verify_all: bool) -> Sealed:
@@ -232,13 +238,23 @@ def refuse_unlisted(folder: Path, listed: Collection[str], advice: str) -> None:
                 raise BundleError(f"{folder / relative}: is not a file of this bundle. {advice} out of {folder}.")
 
 
-def write_state(folder: Path) -> tuple[bytes | None, bool]:
-    """The list of files, and whether a write is under way or was interrupted."""
+class WriteState(NamedTuple):
+    """What changes with each write. version: of the list of files; two writes may leave equal bytes, so its inode and
+    time count too. pending: a write is under way or was interrupted."""
+
+    version: tuple[bytes, int, int] | None
+    pending: bool
+
+
+def write_state(folder: Path) -> WriteState:
+    """Compared before and after a read, it tells whether the content was replaced meanwhile."""
     try:
-        manifest = (folder / MANIFEST).read_bytes()
+        with (folder / MANIFEST).open("rb") as file:
+            status = os.fstat(file.fileno())
+            version = (file.read(), status.st_ino, status.st_mtime_ns)
     except OSError:
-        manifest = None
-    return manifest, (folder / STAGED).exists()
+        version = None
+    return WriteState(version, (folder / STAGED).exists())
 
 
 def obsolete_names(folder: Path) -> list[str]:

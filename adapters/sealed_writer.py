@@ -115,7 +115,8 @@ def _stage_and_commit(folder: Path, files: Mapping[str, bytes], obsolete: list[s
         write_bytes_atomic(folder / MANIFEST, manifest)
     except BaseException:
         # Ctrl-C may come just after the commit: then the staged files are the content.
-        if write_state(folder)[0] != manifest:
+        version = write_state(folder).version
+        if version is None or version[0] != manifest:
             _remove_staged(folder)
         raise
 

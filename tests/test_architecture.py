@@ -20,7 +20,10 @@ ARROWS = {
     "cliplab": {"cliplab", "adapters", "configs"},
     "configs": set[str](),
 }
-HEAVY = ("tensorflow", "tf_keras", "keras", "sklearn", "matplotlib", "scipy", "pandas", "torch")
+HEAVY = (
+    *("tensorflow", "tf_keras", "keras", "sklearn", "matplotlib", "scipy", "pandas", "torch"),
+    *("dtlpy", "mlflow", "ray", "starlette", "uvicorn", "opentimelineio", "imageio_ffmpeg"),
+)
 
 
 def modules() -> list[Path]:
@@ -59,12 +62,26 @@ def test_heavy_packages_are_imported_inside_functions_only() -> None:
     early = [
         f"{path.relative_to(ROOT)}:{node.lineno}"
         for path in modules()
+        if path.parent.name != "hosts"
         for node in _run_at_import(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, (ast.Import, ast.ImportFrom))
         for name in ([alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module or ""])
         if name.split(".")[0] in HEAVY
     ]
     assert not early
+
+
+def test_only_its_host_imports_a_platform() -> None:
+    """A host is files named after its platform in adapters/hosts; everything else works without the platform."""
+    hosts = {"dtlpy": ("dataloop",), "mlflow": ("mlflow",), "ray": ("ray",), "starlette": ("http", "label_studio")}
+    strays = [
+        f"{path.relative_to(ROOT)}:{line}: {name}"
+        for path in modules()
+        for name, line in imported(path)
+        if (owners := hosts.get(name.split(".")[0]))
+        and not (path.parent.name == "hosts" and path.name.startswith(owners))
+    ]
+    assert not strays
 
 
 def _run_at_import(tree: ast.Module) -> Iterator[ast.AST]:
