@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -42,30 +43,36 @@ def _allowed(rule: Any) -> str:
     if "oneOf" in rule:
         return " or ".join(_allowed(option) for option in rule["oneOf"])
     types = [rule["type"]] if isinstance(rule.get("type"), str) else list(rule.get("type", ["a value"]))
-    words = " or ".join({"integer": "a whole number", "number": "a number", "string": "text", "array": "a list",
-                         "object": "an object", "boolean": "true or false"}.get(t, t) for t in types)  # fmt: skip
-    bounds = [
-        text.format(rule[key])
-        for key, text in {
-            "minimum": ">= {}",
-            "exclusiveMinimum": "> {}",
-            "maximum": "<= {}",
-            "exclusiveMaximum": "< {}",
-            "minItems": "at least {} entries",
-            "maxItems": "at most {} entries",
-            "minLength": "at least {} characters",
-            "maxLength": "at most {} characters",
-            "pattern": "of the form {}",
-        }.items()
-        if key in rule
-    ]
-    if rule.get("uniqueItems"):
-        bounds.append("no entry twice")
-    items = rule.get("items")
-    of = f" of {_allowed(items)}" if isinstance(items, dict) else ""
-    if "required" in rule:
-        of += " with " + ", ".join(f'"{key}"' for key in rule["required"])
-    return words + of + (f" ({', '.join(bounds)})" if bounds else "")
+    return " or ".join(_allowed_of(kind_of_value, rule) for kind_of_value in types)
+
+
+_NUMBERS = {"minimum": ">= {}", "exclusiveMinimum": "> {}", "maximum": "<= {}", "exclusiveMaximum": "< {}"}
+_ENTRIES = {"minItems": "at least {} entries", "maxItems": "at most {} entries"}
+_CHARACTERS = {"minLength": "at least {} characters", "maxLength": "at most {} characters", "pattern": "of the form {}"}
+# By a JSON type: what it is called, and what may bound it.
+_TYPES: dict[str, tuple[str, dict[str, str]]] = {
+    "integer": ("a whole number", _NUMBERS),
+    "number": ("a number", _NUMBERS),
+    "string": ("text", _CHARACTERS),
+    "array": ("a list", _ENTRIES),
+    "object": ("an object", {}),
+    "boolean": ("true or false", {}),
+}
+
+
+def _allowed_of(kind_of_value: str, rule: dict[str, Any]) -> str:
+    """What a schema allows of one of its types."""
+    words, named_bounds = _TYPES.get(kind_of_value, (kind_of_value, {}))
+    only = re.fullmatch(r"\^(\w+)\$", str(rule.get("pattern")))
+    if kind_of_value == "string" and only:  # a word that may stand in place of a number
+        return f'"{only[1]}"'
+    bounds = [text.format(rule[key]) for key, text in named_bounds.items() if key in rule]
+    if kind_of_value == "array":
+        words += f" of {_allowed(rule['items'])}" if isinstance(rule.get("items"), dict) else ""
+        bounds += ["no entry twice"] if rule.get("uniqueItems") else []
+    if kind_of_value == "object" and "required" in rule:
+        words += " with " + ", ".join(f'"{key}"' for key in rule["required"])
+    return words + (f" ({', '.join(bounds)})" if bounds else "")
 
 
 def show(value: Any) -> str:
