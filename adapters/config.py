@@ -237,8 +237,8 @@ def _common_problems(config: Config) -> Iterable[str]:
             yield f'"positive_label" goes with task "single_label", got task {config["task"]!r}'
         if labels is not None and (len(labels) != 2 or positive not in labels):
             yield f'"positive_label" must be one of two labels, got {positive!r} with labels {labels!r}'
-    if config["sampling"] == "rate" and config["fps"] is None:
-        yield '"fps" is required with sampling "rate", e.g. 5'
+    if config["sampling"] != "spread" and config["fps"] is None:
+        yield f'"fps" is required with sampling "{config["sampling"]}", e.g. 5'
     if config["stride_seconds"] is not None and config["window_seconds"] is None and config["sampling"] != "rate":
         yield '"stride_seconds" needs "window_seconds": without a window the whole video is one clip'
     if config["fine_tune_layers"] is not None and config["freeze_layers"] is not None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from adapters.model_adapter import ModelAdapter
 from adapters.preprocess import to_model_input
-from adapters.records import Clip, Float32Array
+from adapters.records import Clip, Float32Array, Prediction
+from adapters.whole_video import merge_frames
 
 
 class FrameModelAdapter(ModelAdapter):
@@ -18,6 +21,14 @@ class FrameModelAdapter(ModelAdapter):
     def items_per_clip(self) -> int:
         return int(self.config["n_frames"])
 
+    @property
+    def has_frame_scores(self) -> bool:
+        return self.items_per_clip > 1 or self.config["sampling"] == "every"
+
     def items(self, clip: Clip) -> Float32Array:
         """Every frame: float32 [T, imgz, imgz, 3]."""
         return to_model_input(clip, self.input_spec, self.config["mean"], self.config["scale"])
+
+    def merge(self, pieces: Sequence[Prediction]) -> Prediction:
+        """One prediction of a video from those of its pieces: the aggregate of all frames, as of one long clip."""
+        return merge_frames(pieces, self.clip_scores)

@@ -98,6 +98,7 @@ class ModelAdapter(BaseModelAdapter):
             window_seconds=config["window_seconds"],
             stride_seconds=config["stride_seconds"],
             short_clip=config["short_clip"],
+            crop_fraction=config.get("crop_fraction", 1.0),
         )
 
     @property
@@ -298,7 +299,8 @@ class ModelAdapter(BaseModelAdapter):
     def feature_identity(self) -> Config:
         """What cached features follow from, beside the clip."""
         keys = ("aspect", "mean", "scale", "n_frames", "sampling", "fps", "short_clip")
-        return {key: self.config[key] for key in keys} | {"backbone": backbone_identity(self)}
+        own = {key: self.config[key] for key in keys} | {"crop_fraction": self.input_spec.crop_fraction}
+        return own | {"backbone": backbone_identity(self)}
 
     # Train and convert --------------------------------------------------------------------------------------------
 

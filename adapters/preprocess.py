@@ -14,17 +14,26 @@ Number = float | Sequence[float]
 def decode_size(spec: InputSpec, display_width: int, display_height: int) -> tuple[int, int]:
     """The (width, height) in pixels that media scales a video to while it decodes.
 
-    ``crop``: the video's shape, just large enough to cover the model's input; ``pad``: its shape, just small enough to
-    fit in; ``stretch``: the model's input exactly. What is left over or missing is for :func:`to_model_input`.
+    ``crop``: the video's shape, just large enough to cover the model's input divided by ``crop_fraction``; ``pad``:
+    its shape, just small enough to fit in; ``stretch``: the model's input exactly. What is left over or missing is for
+    :func:`to_model_input`.
     """
     if spec.aspect == "stretch":
         return spec.width, spec.height
-    ratios = spec.width / display_width, spec.height / display_height
+    covered_width, covered_height = spec.width, spec.height
+    if spec.aspect == "crop" and spec.crop_fraction < 1:
+        covered_width, covered_height = _enlarged(spec.width, spec), _enlarged(spec.height, spec)
+    ratios = covered_width / display_width, covered_height / display_height
     factor = max(ratios) if spec.aspect == "crop" else min(ratios)
     width, height = max(1, round(display_width * factor)), max(1, round(display_height * factor))
     if spec.aspect == "crop":
-        return max(width, spec.width), max(height, spec.height)
+        return max(width, covered_width), max(height, covered_height)
     return min(width, spec.width), min(height, spec.height)
+
+
+def _enlarged(size: int, spec: InputSpec) -> int:
+    # Down to a whole pixel, as torchvision and timm do; the small number keeps 224 / 0.875 at 256.
+    return int(size / spec.crop_fraction + 1e-6)
 
 
 def to_model_input(

@@ -18,7 +18,7 @@ Float32Array = npt.NDArray[np.float32]
 Float64Array = npt.NDArray[np.float64]
 
 Aspect = Literal["crop", "pad", "stretch"]
-SamplingMode = Literal["spread", "rate"]
+SamplingMode = Literal["spread", "rate", "every"]
 ShortClip = Literal["repeat_last", "wrap", "error"]
 Aggregation = Literal["mean", "max", "top_mean"]
 Quantize = Literal["none", "float16", "dynamic", "int8"]
@@ -62,9 +62,13 @@ class InputSpec:
         ``stretch`` (each side on its own).
     n_frames: frames a clip or window.
     sampling: ``spread`` takes n_frames at the centres of n_frames equal parts of the window;
-        ``rate`` takes n_frames at ``fps`` from the window's start, so that a window lasts n_frames / fps.
+        ``rate`` takes n_frames at ``fps`` from the window's start, so that a window lasts n_frames / fps;
+        ``every`` takes all that there are at ``fps``, n_frames at a time where there is no window.
     window_seconds, stride_seconds: None for both is one clip of the whole range. A stride of None is the window.
     short_clip: what is done where the video ends before n_frames were had.
+    crop_fraction: with ``crop``, the share of the shorter side that is kept: frames are scaled to the model's input
+        divided by it, and the middle is cut out (torchvision's "resize 256, crop 224" is 0.875).
+    parts: what several models want of one decoding; the moments of all of them are taken, and n_frames is their number.
     """
 
     height: int
@@ -76,6 +80,8 @@ class InputSpec:
     window_seconds: float | None = None
     stride_seconds: float | None = None
     short_clip: ShortClip = "repeat_last"
+    crop_fraction: float = 1.0
+    parts: tuple[InputSpec, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("height", "width", "n_frames"):
@@ -86,8 +92,9 @@ class InputSpec:
             _require(value is None or 0 < value < math.inf, f"{name} must be above 0, got {value!r}")
         _require(self.aspect in ("crop", "pad", "stretch"), f"aspect is unknown: {self.aspect!r}")
         _require(self.short_clip in ("repeat_last", "wrap", "error"), f"short_clip is unknown: {self.short_clip!r}")
-        _require(self.sampling in ("spread", "rate"), f"sampling is unknown: {self.sampling!r}")
-        _require(self.sampling == "spread" or self.fps is not None, 'sampling "rate" needs fps')
+        _require(self.sampling in ("spread", "rate", "every"), f"sampling is unknown: {self.sampling!r}")
+        _require(self.sampling == "spread" or self.fps is not None, f'sampling "{self.sampling}" needs fps')
+        _require(0 < self.crop_fraction <= 1, f"crop_fraction must be above 0 and at most 1: {self.crop_fraction!r}")
 
     def with_windows(self, window_seconds: float | None, stride_seconds: float | None) -> InputSpec:
         """The same spec with other windows; None keeps the present value."""

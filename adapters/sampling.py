@@ -5,6 +5,10 @@ The rules, for a range ``[s, e)`` in seconds since the first frame:
 * The frame at time t is the one being shown then: the last whose timestamp is at or before t.
 * ``spread``: n_frames moments at the centres of n_frames equal parts, ``s + (i + 0.5) * (e - s) / n_frames``.
 * ``rate``: ``s + i / fps`` for i in 0..n_frames-1; a window lasts ``n_frames / fps``.
+* ``every``: ``s + i / fps`` for every i that lies inside the window. Without windows the range is cut into pieces of
+  n_frames moments, the last one shorter, so that memory stays the same however long a video is; a piece is never filled
+  up. One clip of a range, as in training, has n_frames moments as ``spread`` takes them.
+* Where several models share a decoding (``parts`` of the spec) a window has the moments of all of them.
 * Windows begin at ``s, s + stride, ...`` as long as they fit. What then remains of the range becomes one last window,
   which ends at e: it begins at the next place of the grid where that leaves at least half a window, otherwise it is a
   whole window moved back to end at e. So with a stride of at most a window every moment of the range is in a window.
@@ -17,7 +21,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -32,7 +36,7 @@ EPSILON_SECONDS = 1e-6
 class Window:
     """A stretch of a video and the moments to look at.
 
-    start, end: seconds since the first frame. times: float64 [1..n_frames] seconds, ascending, ``start <= t < end``.
+    start, end: seconds since the first frame. times: float64 [T] seconds, ascending, ``start <= t < end``.
     """
 
     start: float
@@ -45,7 +49,7 @@ def window_seconds(spec: InputSpec) -> float | None:
 
     Raises ConfigError where ``rate`` is given a window_seconds that is not n_frames / fps (to within one interval).
     """
-    if spec.sampling == "spread":
+    if spec.sampling in ("spread", "every"):
         return spec.window_seconds
     assert spec.fps is not None  # InputSpec requires it
     length = spec.n_frames / spec.fps
@@ -59,7 +63,12 @@ def window_seconds(spec: InputSpec) -> float | None:
 
 
 def sample_times(spec: InputSpec, start: float, end: float) -> Float64Array:
-    """The moments of one window ``[start, end)``: float64 [1..n_frames] seconds, ascending."""
+    """The moments of one window ``[start, end)``: float64 [T] seconds, ascending; 1..n_frames but for ``every``."""
+    if spec.parts:
+        return np.unique(np.concatenate([sample_times(part, start, end) for part in spec.parts]))
+    if spec.sampling == "every":
+        assert spec.fps is not None
+        return start + np.arange(_every_count(spec.fps, end - start)) / spec.fps
     steps = np.arange(spec.n_frames, dtype=np.float64)
     if spec.sampling == "spread":
         return start + (steps + 0.5) * ((end - start) / spec.n_frames)
@@ -69,8 +78,14 @@ def sample_times(spec: InputSpec, start: float, end: float) -> Float64Array:
     return times[: max(inside, 1)]
 
 
+def one_clip(spec: InputSpec) -> InputSpec:
+    """The spec by which one clip of a whole range is sampled, as training does: n_frames of it whatever its length."""
+    return replace(spec, sampling="spread") if spec.sampling == "every" else spec
+
+
 def plan_clip(spec: InputSpec, start: float, end: float) -> Window:
     """One window for the whole range. With ``rate`` it is n_frames at fps from start and ends where they end."""
+    spec = one_clip(spec)
     if spec.sampling == "rate":
         assert spec.fps is not None
         end = min(end, start + spec.n_frames / spec.fps)
@@ -83,10 +98,24 @@ def plan_windows(spec: InputSpec, start: float, end: float) -> Iterator[Window]:
     Without window_seconds and stride_seconds it is the one window of :func:`plan_clip`. Lazy.
     """
     if spec.window_seconds is None and spec.stride_seconds is None:
-        yield plan_clip(spec, start, end)
+        yield from _pieces(spec, start, end) if spec.sampling == "every" else [plan_clip(spec, start, end)]
         return
     for window_start, window_end in _spans(start, end, window_seconds(spec), spec.stride_seconds):
         yield Window(window_start, window_end, sample_times(spec, window_start, window_end))
+
+
+def _every_count(fps: float, seconds: float) -> int:
+    """How many moments ``i / fps`` lie in ``[0, seconds)``; the first always does."""
+    return max(1, math.ceil((seconds - EPSILON_SECONDS) * fps))
+
+
+def _pieces(spec: InputSpec, start: float, end: float) -> Iterator[Window]:
+    assert spec.fps is not None
+    count = _every_count(spec.fps, end - start)
+    for first in range(0, count, spec.n_frames):
+        last = min(first + spec.n_frames, count)
+        times = start + np.arange(first, last) / spec.fps
+        yield Window(float(times[0]), end if last == count else start + last / spec.fps, times)
 
 
 def _spans(start: float, end: float, length: float | None, stride: float | None) -> Iterator[tuple[float, float]]:
@@ -124,9 +153,13 @@ def fill_clip(
       being shown then, so that frames repeat in their places and time runs evenly.
     * ``wrap``: the distinct frames in order, again from the first; times go on growing by the window's length.
     * ``error``: a MediaError.
+
+    A window of ``every``, or of several parts, is never short: it has as many frames as moments.
     """
     found = len(shown)
     starts = np.asarray(shown, dtype=np.float64)
+    if spec.sampling == "every" or spec.parts:
+        return list(range(found)), starts
     distinct = [0, *(int(i) + 1 for i in np.flatnonzero(np.diff(starts) > 0))]
     expected = math.inf if fps is None else (window.end - window.start) * fps
     sparse = len(distinct) < spec.n_frames and (fps is None or expected < spec.n_frames - 0.5)

@@ -1,0 +1,41 @@
+"""One prediction of a whole video, of any length, from those of its pieces: what ``sampling`` "every" asks for.
+
+The frames of a piece are in memory at a time; what is kept of it is its frames' scores, 4 bytes a class and frame.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+
+from adapters.base import BaseModelAdapter
+from adapters.records import Float32Array, InputSpec, Prediction, VideoResult
+
+
+@runtime_checkable
+class MergesPieces(Protocol):
+    """An adapter that can answer for a whole video after having seen it in pieces."""
+
+    def merge(self, pieces: Sequence[Prediction]) -> Prediction:
+        """The prediction of the video from those of its pieces, in order, at least one."""
+
+
+def merge_frames(pieces: Sequence[Prediction], clip_scores: Callable[[Float32Array], Float32Array]) -> Prediction:
+    """Pieces with frame scores as one prediction of all their frames. clip_scores: [T, C] to [C]."""
+    frames = np.concatenate([piece.frame_scores for piece in pieces if piece.frame_scores is not None])
+    first, last = pieces[0], pieces[-1]
+    return Prediction(clip_scores(frames), first.labels, first.start, last.end, first.source, frames)
+
+
+def whole_videos(adapter: BaseModelAdapter, spec: InputSpec, results: Iterator[VideoResult]) -> Iterator[VideoResult]:
+    """The results with one prediction a video where the spec samples every frame of it; otherwise as they are."""
+    if spec.sampling != "every" or spec.window_seconds is not None or not isinstance(adapter, MergesPieces):
+        return results
+    merge = adapter.merge
+    return (
+        replace(result, predictions=(merge(result.predictions),)) if result.predictions else result
+        for result in results
+    )
