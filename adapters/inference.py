@@ -1,14 +1,15 @@
 """Videos to predictions: windows, batches over files, errors set aside. Every host and command calls this.
 
 Decoding runs ahead in threads while the model runs; at most a few batches of clips wait in memory, however long the
-videos are. Results come in the order of the sources.
+videos are. Sources are asked for one after another as they are needed, so that they may be downloads under way.
+Results come in the order of the sources.
 """
 
 from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from queue import Empty, Queue
@@ -23,7 +24,7 @@ from adapters.stream_inference import StreamsVideos, predict_streams
 if TYPE_CHECKING:
     from adapters.dataset import Example
 
-# path, seconds of it done, its length in seconds or None where unknown, files done, files in all
+# path, seconds of it done, its length in seconds or None where unknown, files done, files in all (as far as known)
 OnVideoProgress = Callable[[str, float, float | None, int, int], object]
 
 # Files decoded at the same time: the one whose clips are wanted now and the next, so that a file's end never waits
@@ -35,7 +36,7 @@ FILE_ERRORS = (MediaError, OSError)
 
 def predict_videos(
     adapter: BaseModelAdapter,
-    sources: Sequence[str | Path],
+    sources: Iterable[str | Path],
     *,
     window_seconds: float | None = None,
     stride_seconds: float | None = None,
@@ -46,6 +47,9 @@ def predict_videos(
     window_seconds, stride_seconds: None keeps the config's. A video that cannot be read gives a result with ``error``
     and no predictions, and the others go on; what the model raises is raised. ConfigError for windows that are not
     allowed. Closing the iterator stops the decoding.
+
+    sources: any iterable. It is pulled in a thread of its own, a few files ahead of the model, so it may wait for a
+    download while the file before is predicted; what it raises is raised here.
     """
     spec = input_spec(adapter, window_seconds, stride_seconds)
     if isinstance(adapter, StreamsVideos) and adapter.streams and spec.window_seconds is None:
@@ -61,8 +65,8 @@ def predict_videos(
             finally:
                 file.warnings = tuple(video.warnings)
 
-    files = [_File(str(source), read=lambda file, source=source: read(source, file)) for source in sources]  # type: ignore[misc]
-    return _predict(adapter, files, on_progress)
+    files = (_File(str(source), read=lambda file, source=source: read(source, file)) for source in sources)  # type: ignore[misc]
+    return _predict(adapter, files, len(sources) if isinstance(sources, Sized) else None, on_progress)
 
 
 def predict_examples(
@@ -80,7 +84,7 @@ def predict_examples(
         yield read_clip(example.path, spec, example.start_seconds, example.end_seconds)
 
     files = [_File(str(item.path), read=lambda file, item=item: read(item, file)) for item in examples]  # type: ignore[misc]
-    return _predict(adapter, files, on_progress)
+    return _predict(adapter, files, len(files), on_progress)
 
 
 def input_spec(
@@ -119,21 +123,23 @@ class _File:
 
 
 def _predict(
-    adapter: BaseModelAdapter, files: list[_File], on_progress: OnVideoProgress | None
+    adapter: BaseModelAdapter, files: Iterable[_File], count: int | None, on_progress: OnVideoProgress | None
 ) -> Iterator[VideoResult]:
+    """count: how many files there are; None where that shows at the end only."""
     size = max(1, int(adapter.config.get("batch_size", 1)))
     batch: list[tuple[_File, Clip]] = []
     waiting: deque[_File] = deque()
-    done = 0
+    done = pulled = 0
     report = on_progress or (lambda *_: None)
     for file, clips in _decoded(files, size):
         waiting.append(file)
+        pulled += 1
         for clip in clips:
             batch.append((file, clip))
             file.open_clips += 1
             if len(batch) == size:
                 _run(adapter, batch)
-                report(file.path, clip.end, file.seconds, done, len(files))
+                report(file.path, clip.end, file.seconds, done, count or pulled)
         file.finished = True
         if file.error is not None:
             # Its clips are dropped: a video is predicted as a whole or reported as failed.
@@ -141,13 +147,13 @@ def _predict(
             file.open_clips = 0
         while waiting and waiting[0].finished and not waiting[0].open_clips:
             done += 1
-            report(waiting[0].path, waiting[0].seconds or 0.0, waiting[0].seconds, done, len(files))
+            report(waiting[0].path, waiting[0].seconds or 0.0, waiting[0].seconds, done, count or pulled)
             yield waiting.popleft().result()
     if batch:
         _run(adapter, batch)
     for file in waiting:
         done += 1
-        report(file.path, file.seconds or 0.0, file.seconds, done, len(files))
+        report(file.path, file.seconds or 0.0, file.seconds, done, count or pulled)
         yield file.result()
 
 
@@ -160,21 +166,46 @@ def _run(adapter: BaseModelAdapter, batch: list[tuple[_File, Clip]]) -> None:
     batch.clear()
 
 
-def _decoded(files: list[_File], limit: int) -> Iterator[tuple[_File, Iterator[Clip]]]:
+def _decoded(files: Iterable[_File], limit: int) -> Iterator[tuple[_File, Iterator[Clip]]]:
     """Each file with its clips, decoded ahead in threads; at most ``limit`` clips of a file wait."""
-    ahead: deque[_Reader] = deque()
-    left = iter(files)
+    ready: Queue[_Reader | BaseException | None] = Queue()
+    slots, stopped = threading.Semaphore(FILES_AHEAD), threading.Event()
+    threading.Thread(target=_pull, args=(files, limit, ready, slots, stopped), name="sources", daemon=True).start()
+    reader = None
     try:
-        while True:
-            while len(ahead) < FILES_AHEAD and (file := next(left, None)) is not None:
-                ahead.append(_Reader(file, limit))
-            if not ahead:
-                return
-            yield ahead[0].file, ahead[0].clips()
-            ahead.popleft()
+        while (reader := ready.get()) is not None:
+            if isinstance(reader, BaseException):
+                raise reader
+            yield reader.file, reader.clips()
+            slots.release()
     finally:
-        for reader in ahead:
+        stopped.set()
+        slots.release()
+        if isinstance(reader, _Reader):
             reader.stop()
+        while not ready.empty():
+            if isinstance(left := ready.get_nowait(), _Reader):
+                left.stop()
+
+
+def _pull(
+    files: Iterable[_File],
+    limit: int,
+    ready: Queue[_Reader | BaseException | None],
+    slots: threading.Semaphore,
+    stopped: threading.Event,
+) -> None:
+    """Start a reader for each file as soon as a slot is free; None, or what the iterable raised, ends them."""
+    end: BaseException | None = None
+    try:
+        source = iter(files)
+        while slots.acquire() and not stopped.is_set() and (file := next(source, None)) is not None:
+            ready.put(reader := _Reader(file, limit))
+            if stopped.is_set():  # while the file was waited for: nobody else may see this reader
+                reader.stop()
+    except BaseException as error:  # carried to the thread that asked, and raised there
+        end = error
+    ready.put(end)
 
 
 class _Reader:

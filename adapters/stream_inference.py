@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sized
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -29,18 +30,30 @@ class StreamsVideos(Protocol):
 def predict_streams(
     adapter: StreamsVideos,
     spec: InputSpec,
-    sources: Sequence[str | Path],
+    sources: Iterable[str | Path],
     on_done: Callable[[str, float, float | None, int, int], object] | None,
 ) -> Iterator[VideoResult]:
-    """One prediction a video, in the order of sources; several videos at once, one a core."""
-    with ThreadPoolExecutor(available_cores(), thread_name_prefix="stream") as pool:
-        futures = [pool.submit(_predict_one, adapter, spec, source) for source in sources]
+    """One prediction a video, in the order of sources; several videos at once, one a core.
+
+    Sources are pulled as they are needed, at most two a core ahead.
+    """
+    left, cores = iter(sources), available_cores()
+    count = len(sources) if isinstance(sources, Sized) else None
+    ahead: deque[Future[VideoResult]] = deque()
+    done = pulled = 0
+    with ThreadPoolExecutor(cores, thread_name_prefix="stream") as pool:
         try:
-            for number, future in enumerate(futures, 1):
-                result = future.result()
+            while True:
+                while len(ahead) < 2 * cores and (source := next(left, None)) is not None:
+                    ahead.append(pool.submit(_predict_one, adapter, spec, source))
+                    pulled += 1
+                if not ahead:
+                    return
+                result = ahead.popleft().result()
+                done += 1
                 if on_done is not None:
                     end = result.predictions[-1].end if result.predictions else 0.0
-                    on_done(result.path, end, end, number, len(futures))
+                    on_done(result.path, end, end, done, count or pulled)
                 yield result
         finally:
             pool.shutdown(cancel_futures=True)

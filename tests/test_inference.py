@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from tiny_videos import render_video
 
 from adapters.dataset import Example
 from adapters.errors import ConfigError
-from adapters.inference import predict_examples, predict_videos
+from adapters.inference import FILES_AHEAD, predict_examples, predict_videos
 from adapters.media import read_clip
 from adapters.records import Clip, Prediction
 
@@ -171,3 +171,65 @@ def test_examples_are_one_prediction_each(videos: list[Path], tmp_path: Path) ->
     spec = replace(adapter.input_spec, window_seconds=None)
     expected = adapter.predict([read_clip(videos[0], spec, 0.5, 1.5)])[0].scores
     np.testing.assert_allclose(first.predictions[0].scores, expected, atol=1e-6)
+
+
+# Sources that come one after another ---------------------------------------------------------------------------------
+
+
+def test_sources_are_pulled_as_they_are_needed(videos: list[Path]) -> None:
+    pulled: list[Path] = []
+
+    def endless() -> Iterator[Path]:
+        while True:
+            pulled.append(videos[len(pulled) % len(videos)])
+            yield pulled[-1]
+
+    results = predict_videos(tiny(batch_size=1), endless())
+    for count in range(1, 6):
+        assert next(results).path == str(videos[(count - 1) % len(videos)])
+        assert len(pulled) <= count + FILES_AHEAD
+    results.close()  # type: ignore[attr-defined]
+
+
+def test_a_source_that_is_waited_for_holds_up_no_other(videos: list[Path]) -> None:
+    """The first video is answered although the second is never let through until then."""
+    answered = threading.Event()
+
+    def slow() -> Iterator[Path]:
+        yield videos[0]
+        assert answered.wait(20), "the first result waits for the second source"
+        yield videos[1]
+
+    results = predict_videos(tiny(batch_size=1), slow())
+    assert next(results).error is None
+    answered.set()
+    assert next(results).path == str(videos[1])
+    assert next(results, None) is None
+
+
+def test_what_the_sources_raise_is_raised(videos: list[Path]) -> None:
+    def broken() -> Iterator[Path]:
+        yield videos[0]
+        raise ZeroDivisionError("the list broke off")
+
+    results = predict_videos(tiny(batch_size=1), broken())
+    assert next(results).error is None
+    with pytest.raises(ZeroDivisionError, match="broke off"):
+        next(results)
+
+
+def test_progress_counts_sources_of_unknown_number(videos: list[Path]) -> None:
+    calls: list[tuple[str, float, float | None, int, int]] = []
+    list(predict_videos(tiny(), iter(videos), on_progress=lambda *call: calls.append(call)))
+    assert calls[-1][3:] == (len(videos), len(videos))
+    assert all(done <= files for _, _, _, done, files in calls)
+
+
+def test_closing_ends_the_thread_of_the_sources(videos: list[Path]) -> None:
+    iterator = predict_videos(tiny(batch_size=1), iter(videos * 3))
+    next(iterator)
+    iterator.close()  # type: ignore[attr-defined]
+    deadline = time.monotonic() + 10
+    while any(thread.name.startswith(("decode ", "sources")) for thread in threading.enumerate()):
+        assert time.monotonic() < deadline, "threads go on after close"
+        time.sleep(0.02)
