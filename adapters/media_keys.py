@@ -1,4 +1,4 @@
-"""Only the key frames of a video: nothing else is decoded, and where the container has an index nothing else is read."""
+"""The key frames of a video alone: no other is decoded and, where the container has an index, no other is read."""
 
 from __future__ import annotations
 
