@@ -23,6 +23,7 @@ from adapters.stream_inference import StreamsVideos, predict_streams
 
 if TYPE_CHECKING:
     from adapters.dataset import Example
+    from adapters.media_open import MediaLimits
 
 # path, seconds of it done, its length in seconds or None where unknown, files done, files in all (as far as known)
 OnVideoProgress = Callable[[str, float, float | None, int, int], object]
@@ -41,24 +42,25 @@ def predict_videos(
     window_seconds: float | None = None,
     stride_seconds: float | None = None,
     on_progress: OnVideoProgress | None = None,
+    limits: MediaLimits | None = None,
 ) -> Iterator[VideoResult]:
     """Each video's predictions, one a window, or one in all without windows; in the order of sources.
 
-    window_seconds, stride_seconds: None keeps the config's. A video that cannot be read gives a result with ``error``
-    and no predictions, and the others go on; what the model raises is raised. ConfigError for windows that are not
-    allowed. Closing the iterator stops the decoding.
+    window_seconds, stride_seconds: None keeps the config's. limits: for videos from someone unknown. A video that
+    cannot be read gives a result with ``error`` and no predictions, and the others go on; what the model raises is
+    raised. ConfigError for windows that are not allowed. Closing the iterator stops the decoding.
 
     sources: any iterable. It is pulled in a thread of its own, a few files ahead of the model, so it may wait for a
     download while the file before is predicted; what it raises is raised here.
     """
     spec = input_spec(adapter, window_seconds, stride_seconds)
     if isinstance(adapter, StreamsVideos) and adapter.streams and spec.window_seconds is None:
-        return predict_streams(adapter, spec, sources, on_progress)
+        return predict_streams(adapter, spec, sources, on_progress, limits)
 
     def read(source: str | Path, file: _File) -> Iterator[Clip]:
         from adapters.media import open_video
 
-        with open_video(source) as video:
+        with open_video(source, limits=limits) as video:
             file.seconds = video.info.duration_seconds
             try:
                 yield from video.clips(spec)

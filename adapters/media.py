@@ -18,6 +18,7 @@ import numpy as np
 from adapters.errors import MediaError
 from adapters.media_decode import Cursor, Damage, Decoded, Decoder
 from adapters.media_info import VideoInfo, describe_video, nothing_decoded
+from adapters.media_open import MediaLimits
 from adapters.media_scale import Scaler, orientation_of
 from adapters.preprocess import decode_size
 from adapters.records import Aspect, Clip, InputSpec, UInt8Array
@@ -36,16 +37,23 @@ def probe(source: str | Path, video_stream: int | None = None, *, allow_url: boo
         return video.info
 
 
-def open_video(source: str | Path, video_stream: int | None = None, *, allow_url: bool = False) -> Video:
+def open_video(
+    source: str | Path,
+    video_stream: int | None = None,
+    *,
+    allow_url: bool = False,
+    limits: MediaLimits | None = None,
+) -> Video:
     """Open a video and decode its first frame.
 
     video_stream: index of the stream in the container; None is the container's default video stream. allow_url: a
     source like ``https://...`` may be opened; False by default, so that a path out of a request reads files only.
+    limits: for sources from someone unknown.
 
     Raises MediaError for a file that is missing, a folder, empty, not a video, sound only, encrypted, without a
-    decodable frame, or of an unknown codec or colour system.
+    decodable frame, of an unknown codec or colour system, or over the limits.
     """
-    return Video(source, video_stream, allow_url=allow_url)
+    return Video(source, video_stream, allow_url=allow_url, limits=limits)
 
 
 def read_clip(
@@ -68,19 +76,28 @@ class Video:
     info: VideoInfo. Each call of ``clips``, ``clip`` and ``frames`` is a pass of its own from the range's start.
     """
 
-    def __init__(self, source: str | Path, video_stream: int | None = None, *, allow_url: bool = False) -> None:
-        self._source, self._allow_url = source, allow_url
+    def __init__(
+        self,
+        source: str | Path,
+        video_stream: int | None = None,
+        *,
+        allow_url: bool = False,
+        limits: MediaLimits | None = None,
+    ) -> None:
+        self._source, self._allow_url, self._limits = source, allow_url, limits
         self._damage = Damage()
         self._frames_seen = 0
         self._passes: list[Decoder] = []
         self._closed = False
-        decoder = Decoder(source, video_stream, allow_url, self._damage)
+        decoder = Decoder(source, video_stream, allow_url, self._damage, limits=limits)
         try:
             self._first: Decoded | None = decoder.read()
             if self._first is None:
                 raise MediaError(nothing_decoded(source, decoder))
             self._orientation = orientation_of(self._first.frame)
             self.info = describe_video(source, decoder, self._first, self._orientation)
+            if limits is not None:
+                limits.check_size(source, self.info.width, self.info.height)
         except BaseException:
             decoder.close()
             raise
@@ -169,7 +186,7 @@ class Video:
             decoder, first = self._primed, self._first
             self._primed = self._first = None
         else:
-            decoder = Decoder(self._source, self.info.video_stream, self._allow_url, self._damage)
+            decoder = Decoder(self._source, self.info.video_stream, self._allow_url, self._damage, limits=self._limits)
             first = None
         self._passes.append(decoder)
         return decoder, Cursor(decoder, first)
@@ -287,4 +304,4 @@ def _schedule(windows: Iterator[Window]) -> Iterator[tuple[float, int, Window]]:
             heapq.heappush(heap, (float(window.times[place + 1]), owner, place + 1, window))
 
 
-__all__ = ["Video", "VideoInfo", "open_video", "probe", "read_clip"]
+__all__ = ["MediaLimits", "Video", "VideoInfo", "open_video", "probe", "read_clip"]

@@ -15,7 +15,7 @@ from av.video.stream import VideoStream
 
 from adapters.errors import MediaError
 from adapters.media_clock import Clock, may_be_joined
-from adapters.media_open import choose_stream, encrypted_message, open_container, reason_of
+from adapters.media_open import MediaLimits, choose_stream, encrypted_message, open_container, reason_of
 
 # A jump costs the refilling of the decoder's pipeline: worth it from about this many frames that need no decoding.
 JUMP_GAIN_FRAMES = 24
@@ -57,16 +57,21 @@ class Decoder:
         allow_url: bool = False,
         damage: Damage | None = None,
         container: InputContainer | None = None,
+        limits: MediaLimits | None = None,
     ) -> None:
         """container: the source, opened already; it is closed with the decoder."""
-        self.source, self.allow_url = source, allow_url
+        self.source, self.allow_url, self.limits = source, allow_url, limits
         self.damage = damage or Damage()
         self._open(video_stream, container)
 
     def _open(self, video_stream: int | None, container: InputContainer | None = None) -> None:
-        self.container = container or open_container(self.source, self.allow_url)
+        self.container = container or open_container(self.source, self.allow_url, self.limits)
         try:
             self.stream = choose_stream(self.container, self.source, video_stream)
+            if self.limits is not None:
+                context = self.stream.codec_context
+                self.limits.check_size(self.source, context.width, context.height)
+                context.options = {"max_pixels": str(self.limits.frame_pixels)}
         except BaseException:
             self.container.close()
             raise
@@ -110,6 +115,8 @@ class Decoder:
         if self.closed:
             raise MediaError(f"{self.source}: was closed while it was being read. Keep the video open until the end.")
         while not self._queue:
+            if self.limits is not None:
+                self.limits.check_stop(self.source)
             packet = self._next_packet()
             if packet is None:
                 self._settle(None)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -29,6 +31,39 @@ _INDEX_BYTES = 1 << 20  # an MP4's sample entries stand within this much of its 
 _LISTS = {"hls", "concat", "dash", "sdp", "imf", "webm_dash_manifest"}
 _TEXT = {"tty", "bintext", "xbin", "adf", "idf"}
 _PICTURES = {"image2", "ico", "image2pipe", "alias_pix", "brender_pix"}
+# A frame of a more extreme shape would become a huge one where it is scaled to cover a model's input.
+_MAX_SHAPE = 20
+
+
+@dataclass(frozen=True)
+class MediaLimits:
+    """What a source from someone unknown may ask for; a host that takes such sources sets it.
+
+    frame_pixels: the largest frame, in stored pixels; larger ones are refused by the header, before any is decoded,
+    and dropped as damage where a stream grows. The decoder allocates nothing for them.
+    stop: asked before each frame is decoded; a reason, in a sentence, ends the reading with a MediaError.
+    """
+
+    frame_pixels: int
+    stop: Callable[[], str | None] = lambda: None
+
+    def check_size(self, source: str | Path, width: int, height: int) -> None:
+        """MediaError for a frame, stored or as shown, that is too large or of a shape over 20:1 (or 1:20)."""
+        if width * height > self.frame_pixels:
+            raise MediaError(
+                f"{source}: its frames are {width}x{height}, {width * height / 1e6:.1f} million pixels, and at most "
+                f"{self.frame_pixels / 1e6:.1f} million are taken here. Scale the video down first."
+            )
+        if max(width, height) > _MAX_SHAPE * max(1, min(width, height)):
+            raise MediaError(
+                f"{source}: its frames are {width}x{height}, a shape over {_MAX_SHAPE}:1, which is not taken here. "
+                "Crop the video first."
+            )
+
+    def check_stop(self, source: str | Path) -> None:
+        """MediaError where ``stop`` says so."""
+        if reason := self.stop():
+            raise MediaError(f"{source}: {reason}")
 
 
 def check_source(source: str | Path, allow_url: bool = False) -> str:
@@ -60,15 +95,17 @@ def check_source(source: str | Path, allow_url: bool = False) -> str:
     return f"file:{path.absolute()}"
 
 
-def open_container(source: str | Path, allow_url: bool = False) -> InputContainer:
+def open_container(source: str | Path, allow_url: bool = False, limits: MediaLimits | None = None) -> InputContainer:
     """Open a source for reading. Files may not lead FFmpeg to anything but files. Raises MediaError."""
     name = check_source(source, allow_url)
     local = name.startswith("file:")
     options = {"protocol_whitelist": "file" if local else _URL_PROTOCOLS, "format_whitelist": _allowed_formats()}
     timeout = None if local else _URL_TIMEOUT_SECONDS
+    # FFmpeg decodes frames already to find out what a stream is.
+    of_streams = {"max_pixels": str(limits.frame_pixels)} if limits else None
     try:
         # Some real AVIs carry metadata that is not UTF-8.
-        return av.open(name, container_options=options, metadata_errors="replace", timeout=timeout)
+        return av.open(name, options=of_streams, container_options=options, metadata_errors="replace", timeout=timeout)
     except (av.FFmpegError, OSError, ValueError) as error:
         raise MediaError(f"{source}: {_why_not_opened(source, error)}") from None
 

@@ -6,11 +6,14 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sized
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from adapters.errors import MediaError
 from adapters.records import InputSpec, Prediction, VideoResult
 from adapters.runtime import available_cores
+
+if TYPE_CHECKING:
+    from adapters.media_open import MediaLimits
 
 
 @runtime_checkable
@@ -32,6 +35,7 @@ def predict_streams(
     spec: InputSpec,
     sources: Iterable[str | Path],
     on_done: Callable[[str, float, float | None, int, int], object] | None,
+    limits: MediaLimits | None = None,
 ) -> Iterator[VideoResult]:
     """One prediction a video, in the order of sources; several videos at once, one a core.
 
@@ -45,7 +49,7 @@ def predict_streams(
         try:
             while True:
                 while len(ahead) < 2 * cores and (source := next(left, None)) is not None:
-                    ahead.append(pool.submit(_predict_one, adapter, spec, source))
+                    ahead.append(pool.submit(_predict_one, adapter, spec, source, limits))
                     pulled += 1
                 if not ahead:
                     return
@@ -59,11 +63,13 @@ def predict_streams(
             pool.shutdown(cancel_futures=True)
 
 
-def _predict_one(adapter: StreamsVideos, spec: InputSpec, source: str | Path) -> VideoResult:
+def _predict_one(
+    adapter: StreamsVideos, spec: InputSpec, source: str | Path, limits: MediaLimits | None
+) -> VideoResult:
     from adapters.media import open_video
 
     try:
-        with open_video(source) as video:
+        with open_video(source, limits=limits) as video:
             frames = video.frames(height=spec.height, width=spec.width, aspect=spec.aspect, fps=adapter.fps)
             prediction = adapter.predict_stream(frames, str(source), video.info.duration_seconds)
             return VideoResult(str(source), (prediction,), None, tuple(video.warnings))
