@@ -10,7 +10,7 @@ import numpy as np
 
 from adapters.base import StreamingAdapter
 from adapters.config import Config
-from adapters.errors import AdapterError, ConfigError
+from adapters.errors import AdapterError, ConfigError, WeightsError
 from adapters.head import class_scores
 from adapters.model_adapter import ModelAdapter
 from adapters.model_state import AnyProgram
@@ -43,7 +43,7 @@ class MoViNetAdapter(ModelAdapter, StreamingAdapter):
     backbone_keys = ("model_id", "model_mode", "variant", "imgz", "n_frames")
 
     def __init__(self, config: Any, *, explicit: bool = False) -> None:
-        if str(config.get("weights", "")).endswith(".tflite"):
+        if _is_tflite(str(config.get("weights", ""))):
             config = {"variant": "int8", **config}
         super().__init__(config, explicit=explicit)
 
@@ -52,7 +52,12 @@ class MoViNetAdapter(ModelAdapter, StreamingAdapter):
         """What is wrong between keys, a sentence each."""
         stream, fps = config["model_mode"] == "stream", _fps(config)
         if config["variant"] == "int8" and (not stream or config["model_id"] != "a0"):
-            yield '"variant" "int8" goes with model_id "a0" and model_mode "stream", as the published model has it'
+            weights = str(config["weights"])
+            what = f'"weights" {weights}, a published int8 model,' if _is_tflite(weights) else '"variant" "int8"'
+            yield (
+                f'{what} goes with model_id "a0" and model_mode "stream", got "{config["model_id"]}" and '
+                f'"{config["model_mode"]}". Set these, or name other weights'
+            )
         if config["train_batch_norm"]:
             yield '"train_batch_norm" is not offered: MoViNet trains with batch normalisation as it was'
         if config["memory_seconds"] is not None and not stream:
@@ -139,7 +144,21 @@ class MoViNetAdapter(ModelAdapter, StreamingAdapter):
         return random_variables(self.architecture, network, self.config["seed"])
 
     def pretrained(self) -> Pretrained:
-        return published_variables(self.config)
+        found = published_variables(self.config)
+        if self.config["labels"] is None:
+            self._require_own_classes(found)
+        return found
+
+    def _require_own_classes(self, found: Pretrained) -> None:
+        """WeightsError where the weights' classifier is not one of the classes that a config without labels predicts."""
+        bias = found.classifier.get("scores_output/bias")
+        if bias is None or len(bias) != len(self.labels):
+            has = "have no classifier" if bias is None else f"have a classifier of {len(bias)} classes"
+            raise WeightsError(
+                f'{self.config["weights"]}: these weights {has}, and without "labels" a model predicts the '
+                f"{len(self.labels)} classes of Kinetics-600. Train it on your labelled clips (cliplab train), or give "
+                "weights with that classifier. If they are a bundle's, name the bundle as the model"
+            )
 
     # Stream programs ----------------------------------------------------------------------------------------------
 
@@ -221,6 +240,10 @@ class MoViNetAdapter(ModelAdapter, StreamingAdapter):
             raise AdapterError(f"{source}: has no frames to predict on")
         scores = np.concatenate(rows)
         return Prediction(prediction.scores, self.labels, 0.0, max(last, end or 0.0), source, scores)
+
+
+def _is_tflite(weights: str) -> bool:
+    return weights.endswith(".tflite")
 
 
 def _size(config: Config) -> int:

@@ -171,7 +171,9 @@ def _advice(of: Architecture, shapes: Sequence[tuple[int, ...]], classes: int) -
     found = sorted(shapes)
     for model_id, mode in itertools.product(MODEL_IDS, MODES):
         other = architecture(model_id, mode)
-        if other != of and found == sorted(spec.shape for spec in variable_specs(other, classes)):
+        specs = variable_specs(other, classes)
+        backbone = [spec for spec in specs if not spec.name.startswith(_CLASSIFIER)]  # what a trained bundle has
+        if other != of and found in (sorted(spec.shape for spec in specs), sorted(spec.shape for spec in backbone)):
             changes = [
                 f'"{key}" to "{value}"'
                 for key, value, present in (("model_id", model_id, of.model_id), ("model_mode", mode, of.mode))
