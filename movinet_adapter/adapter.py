@@ -150,7 +150,7 @@ class MoViNetAdapter(ModelAdapter, StreamingAdapter):
         return found
 
     def _require_own_classes(self, found: Pretrained) -> None:
-        """WeightsError where the weights' classifier is not one of the classes that a config without labels predicts."""
+        """WeightsError where the classifier is not one of the classes that a config without labels predicts."""
         bias = found.classifier.get("scores_output/bias")
         if bias is None or len(bias) != len(self.labels):
             has = "have no classifier" if bias is None else f"have a classifier of {len(bias)} classes"

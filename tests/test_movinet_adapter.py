@@ -183,7 +183,7 @@ def test_published_weights_are_right_on_the_labelled_clips(shared: Path) -> None
 
 
 def test_stream_weights_into_base_is_an_error(shared: Path) -> None:
-    with pytest.raises(ConfigError, match='a published int8 model, goes with .* got "a0" and "base"'):
+    with pytest.raises(ConfigError, match=r'a published int8 model, goes with .* got "a0" and "base"'):
         open_model("movinet_a0_base", published(shared))
     model = open_model("movinet_a0_base", published(shared, variant="float"))
     with pytest.raises(WeightsError, match="int8"):

@@ -92,13 +92,8 @@ def test_one_clear_line_and_nothing_kept(
     named = [word.replace("FILES", str(files)) for word in (model, *(f"{k}={v}" for k, v in keys.items()))]
     given = {} if model.startswith("FILES") else {**TINY, **dict(item.split("=", 1) for item in named[1:])}
     changes = [f"{key}={value}" for key, value in given.items()] or named[1:]
-    words = [
-        "predict",
-        named[0] or "movinet_a0_base",
-        str(files / "video.mp4"),
-        "--output",
-        str(tmp_path / "rows.json"),
-    ]
+    rows = tmp_path / "rows.json"
+    words = ["predict", named[0] or "movinet_a0_base", str(files / "video.mp4"), "--output", str(rows)]
     result = CliRunner().invoke(app, [*words, *(word for change in changes for word in ("--set", change))])
     said = result.stdout + result.stderr
     assert message in " ".join(said.split()), said

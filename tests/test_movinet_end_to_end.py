@@ -1,4 +1,4 @@
-"""Base mode from weights to a saved model that another process predicts with; random weights, and a TF Hub on loopback."""
+"""Base mode from weights to a model that another process predicts with: random weights, and a TF Hub on loopback."""
 
 from __future__ import annotations
 
