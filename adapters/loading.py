@@ -11,6 +11,23 @@ from adapters.config import Config, adapter_class, merge, override, read_object
 from adapters.errors import BundleError, ConfigError
 
 CONFIG_SUFFIXES = (".json", ".yaml", ".yml")
+# Keys that govern training alone, so that fine-tuning a stored model may change them: its network stays the same.
+FINETUNE_KEYS = (
+    "num_epochs",
+    "learning_rate",
+    "early_stopping_patience",
+    "class_weights",
+    "fine_tune_layers",
+    "freeze_layers",
+    "fine_tune_epochs",
+    "fine_tune_learning_rate",
+    "train_batch_norm",
+    "mixed_precision",
+    "augment_views",
+    "augmentation",
+    "split_fractions",
+    "seed",
+)
 
 
 def ready_configs() -> dict[str, Path]:

@@ -12,7 +12,7 @@ from adapters.config import check_config, effect, merge
 from adapters.devices import Devices
 from adapters.errors import ConfigError
 from adapters.inference import OnVideoProgress, predict_videos
-from adapters.loading import open_model
+from adapters.loading import FINETUNE_KEYS, open_model
 from adapters.records import EpochLog, Segment, TrainReport, VideoResult
 from cliplab.outputs import find_videos, require_new
 from cliplab.single_file import bundle_path, is_single_file, require_places, write_single_file
@@ -21,23 +21,6 @@ if TYPE_CHECKING:
     from adapters.evaluation import EvaluationReport
 
 Source = str | Path | Mapping[str, Any]
-# Keys that govern training alone, so that fine-tuning a stored model may change them: its network stays the same.
-FINETUNE_KEYS = (
-    "num_epochs",
-    "learning_rate",
-    "early_stopping_patience",
-    "class_weights",
-    "fine_tune_layers",
-    "freeze_layers",
-    "fine_tune_epochs",
-    "fine_tune_learning_rate",
-    "train_batch_norm",
-    "mixed_precision",
-    "augment_views",
-    "augmentation",
-    "split_fractions",
-    "seed",
-)
 
 
 # Predict ------------------------------------------------------------------------------------------------------------

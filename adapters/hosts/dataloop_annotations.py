@@ -1,0 +1,58 @@
+"""Predictions to Dataloop annotations, compact whatever the length of the video."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import dtlpy as dl
+
+from adapters.hosts.dataloop_items import ItemResult, is_image
+from adapters.records import Prediction, Segment
+
+
+def timeline(predictions: Sequence[Prediction], top_k: int) -> list[Segment]:
+    """The ``top_k`` labels of each window; a label's neighbouring windows become one segment.
+
+    A segment reaches from the start of its first window to the end of its last; its score is the mean of its windows'.
+    Ordered by start, then by score.
+    """
+    open_runs: dict[str, list[Prediction]] = {}
+    found = []
+    for prediction in predictions:
+        best = {item.label for item in prediction.top_k(top_k)}
+        for label in [label for label in open_runs if label not in best]:
+            found.append(_segment(label, open_runs.pop(label)))
+        for label in best:
+            open_runs.setdefault(label, []).append(prediction)
+    found += [_segment(label, run) for label, run in open_runs.items()]
+    return sorted(found, key=lambda segment: (segment.start, -segment.score, segment.label))
+
+
+def _segment(label: str, run: Sequence[Prediction]) -> Segment:
+    score = sum(prediction.score_of(label) for prediction in run) / len(run)
+    return Segment(label, run[0].start, max(prediction.end for prediction in run), score)
+
+
+def annotate(result: ItemResult, top_k: int, model: Any) -> dl.AnnotationCollection:
+    """An item's classifications: of the whole for an image, by time for a video. Made without the network.
+
+    ``AnnotationCollection.add`` would write a snapshot for each frame of a range: 1.2 MB for 10,000 frames. An
+    annotation that is given its times afterwards says the same in some 500 bytes.
+    """
+    collection = dl.AnnotationCollection(item=result.item)
+    for number, segment in enumerate(timeline(result.predictions, top_k), 1):
+        confidence = min(max(round(float(segment.score), 6), 0.0), 1.0)  # a sum of float32 may pass 1 by a little
+        about = {"confidence": confidence, "name": model.name, "model_id": model.id}
+        annotation = dl.Annotation.new(
+            item=result.item,
+            annotation_definition=dl.Classification(label=segment.label),
+            object_id=str(number),
+            metadata={"user": {"model": about}},
+        )
+        if not is_image(result.item):
+            if annotation.fps is None:
+                annotation.fps = result.fps
+            annotation.start_time, annotation.end_time = round(segment.start, 3), round(segment.end, 3)
+        collection.annotations.append(annotation)
+    return collection

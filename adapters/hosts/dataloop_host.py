@@ -1,0 +1,320 @@
+"""The Dataloop host: a dtlpy model adapter that hands over to the adapter which the model's configuration names.
+
+The app's entry point is this file's path in a checkout; installed, it is also ``adapters.hosts.dataloop_host``.
+"""
+
+from __future__ import annotations
+
+import copy
+import importlib
+import importlib.util
+import logging
+import os
+import sys
+import tempfile
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+import dtlpy as dl
+
+ROOT = Path(__file__).resolve().parents[2]
+# Packages of the checkout; ``adapters`` is also the name of an unrelated one on PyPI.
+OWN_PACKAGES = ("adapters", "configs", "movinet_adapter")
+
+
+def _is_ours(name: str) -> bool:
+    module = sys.modules.get(name)
+    spec = importlib.util.find_spec(name) if module is None else module.__spec__
+    return spec is not None and spec.origin is not None and Path(spec.origin).resolve() == ROOT / name / "__init__.py"
+
+
+def lead_with_checkout() -> None:
+    """Let our packages be found first: dtlpy's runner puts the codebase at the end of sys.path, behind every installed
+    package of the same name. ImportError where another one is imported already.
+    """
+    if all(map(_is_ours, OWN_PACKAGES)):
+        return
+    sys.path[:] = [str(ROOT), *(entry for entry in sys.path if entry != str(ROOT))]
+    importlib.invalidate_caches()
+    for name in OWN_PACKAGES:
+        if not _is_ours(name):
+            found = getattr(sys.modules.get(name), "__file__", None) or "nowhere"
+            raise ImportError(
+                f"the package {name!r} of this app is at {ROOT / name}, and {found} is in its place. Uninstall the "
+                f"other one (pip uninstall {name}), or import nothing of it before this app"
+            )
+
+
+lead_with_checkout()
+
+from adapters.base import BaseModelAdapter  # noqa: E402
+from adapters.errors import AdapterError  # noqa: E402
+from adapters.hosts import dataloop_items  # noqa: E402
+from adapters.hosts.dataloop_annotations import annotate  # noqa: E402
+from adapters.hosts.dataloop_config import drop_unlisted, open_configured, own_config  # noqa: E402
+from adapters.hosts.dataloop_metrics import evaluate_download, publish  # noqa: E402
+from adapters.hosts.dataloop_training import convert_download, set_failed, train_model  # noqa: E402
+
+logger = logging.getLogger("cliplab.dataloop")
+F = TypeVar("F", bound=Callable[..., Any])
+# Uploads of annotations under way while the model runs on.
+UPLOADS = 4
+
+
+def _as_in_dtlpy(function: Callable[..., Any]) -> Callable[[F], F]:
+    """Keep the description that dtlpy's decorator gave to the method that is overridden."""
+
+    def describe(method: F) -> F:
+        method.__dtlpy__ = copy.deepcopy(function.__dtlpy__)  # type: ignore[attr-defined]
+        return method
+
+    return describe
+
+
+@dl.Package.decorators.module(
+    name="cliplab", description="Video and frame classification", init_inputs={"model_entity": dl.Model}
+)
+class ModelAdapter(dl.BaseModelAdapter):  # type: ignore[misc]
+    """What dtlpy's runner makes of a model of this app.
+
+    The model's configuration is read, copied and checked by our schema, and never written: what dtlpy's base class
+    would note in it while it runs goes into a copy. Only training writes to the model: its labels and
+    ``id_to_label_map``, in the order of the trained head.
+    """
+
+    def __init__(self, model_entity: dl.Model | None = None) -> None:
+        self.adapter: BaseModelAdapter | None = None
+        self._files: tempfile.TemporaryDirectory[str] | None = None
+        self._work: tempfile.TemporaryDirectory[str] | None = None
+        self._training = False
+        self._trained_in: Path | None = None
+        super().__init__(model_entity=model_entity)
+
+    @property
+    def loaded(self) -> BaseModelAdapter:
+        """The adapter; AdapterError before a model is loaded."""
+        if self.adapter is None:
+            raise AdapterError("no model is loaded. Call load_from_model with a model, or give one to ModelAdapter")
+        return self.adapter
+
+    # Load and save ----------------------------------------------------------------------------------------------------
+
+    def load_from_model(
+        self,
+        model_entity: dl.Model | None = None,
+        local_path: str | None = None,
+        overwrite: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        """As dtlpy's, into a fresh folder: its own is named after the model and keeps what an earlier one left."""
+        files = None
+        if local_path is None:
+            files = tempfile.TemporaryDirectory(prefix="dataloop_model_", ignore_cleanup_errors=True)
+            local_path = files.name
+        super().load_from_model(model_entity=model_entity, local_path=local_path, overwrite=overwrite, **kwargs)
+        self._files = files  # the model reads its programs from there; the one before goes with its folder
+
+    def load(self, local_path: str, **kwargs: Any) -> None:
+        """Open the adapter that the configuration names: with the artifacts in local_path, else with its first weights.
+
+        ConfigError names each wrong key of the configuration, BundleError the file that is damaged or foreign.
+        """
+        self._detach_settings()
+        folder = Path(local_path)
+        config = own_config(self.model_entity.configuration, f"configuration of model {self.model_entity.name!r}")
+        drop_unlisted(folder)
+        self.adapter = self.model = open_configured(config, folder)
+        self._trained_in = None
+
+    def save(self, local_path: str, **kwargs: Any) -> None:
+        """Write the bundle into local_path, unless training has just written it there."""
+        if self._trained_in != Path(local_path).resolve():
+            self.loaded.save(local_path)
+
+    def save_to_model(self, local_path: str | None = None, cleanup: bool = False, **kwargs: Any) -> None:
+        """As dtlpy's, which also calls it after a failed training: then there is no model to save."""
+        if self._training:
+            logger.warning("training failed, so nothing is saved to the model")
+            return
+        super().save_to_model(local_path=local_path, cleanup=cleanup, **kwargs)
+
+    def _detach_settings(self) -> None:
+        """Let dtlpy's base class note its defaults, paths and sizes in a copy. Its ``configuration.get(key, default)``
+        writes the default into the model and pushes that to the platform."""
+        settings = self.adapter_defaults
+        if settings is not None:
+            settings._backing_dict = copy.deepcopy(dict(settings._backing_dict))
+            settings._base_model_adapter = None
+
+    # Predict ----------------------------------------------------------------------------------------------------------
+
+    def prepare_item_func(self, item: dl.Item) -> dl.Item:
+        """The item as it is: ``predict`` fetches it, for what is raised here would end the whole call."""
+        return item
+
+    def predict(self, batch: Sequence[dl.Item], **kwargs: Any) -> list[dl.AnnotationCollection]:
+        """The annotations of each item. AdapterError, after all are done, where an item has none; see predict_items."""
+        adapter, found = self.loaded, []
+        failures: dict[str, str] = {}
+        for result in dataloop_items.predict_items(adapter, batch):
+            if result.error is not None:
+                failures[result.item.id] = _failure(result.item, result.error)
+            found.append(annotate(result, adapter.config["top_k"], self.model_entity))
+        _raise_failures(failures, len(batch), "predicted")
+        return found
+
+    @_as_in_dtlpy(dl.BaseModelAdapter.predict_items)
+    def predict_items(
+        self, items: Sequence[dl.Item], batch_size: int | None = None, **kwargs: Any
+    ) -> tuple[Sequence[dl.Item], list[dl.Annotation]]:
+        """Predict items and upload their annotations, while others are fetched and others uploaded.
+
+        An item that fails is set aside; once the others are annotated, AdapterError names each with its reason.
+        batch_size: dtlpy's; clips are batched by the configuration's batch_size, whatever item they come from.
+        """
+        adapter, progress = self.loaded, kwargs.get("progress")
+        failures: dict[str, str] = {}
+        uploaded: list[dl.Annotation] = []
+        under_way: deque[tuple[dl.Item, Future[Any]]] = deque()
+
+        def finish(most: int) -> None:
+            while len(under_way) > most:
+                item, future = under_way.popleft()
+                try:
+                    uploaded.extend(future.result())
+                except Exception as error:  # a client's error of any kind is this item's alone
+                    failures[item.id] = _failure(item, f"cannot be annotated: {type(error).__name__}: {error}")
+
+        with ThreadPoolExecutor(UPLOADS, thread_name_prefix="upload") as pool:
+            for done, result in enumerate(dataloop_items.predict_items(adapter, items), 1):
+                if result.error is not None:
+                    failures[result.item.id] = _failure(result.item, result.error)
+                    logger.error("%s", failures[result.item.id])
+                else:
+                    found = annotate(result, adapter.config["top_k"], self.model_entity)
+                    under_way.append((result.item, pool.submit(self._upload, result.item, found)))
+                finish(2 * UPLOADS)
+                if progress is not None:
+                    progress.update(progress=int(100 * done / len(items)), message=f"{done} of {len(items)} items")
+            finish(0)
+        _raise_failures(failures, len(items), "annotated")
+        return items, uploaded
+
+    def _upload(self, item: dl.Item, found: dl.AnnotationCollection) -> dl.AnnotationCollection:
+        self._update_predictions_metadata(item, found)
+        return self._upload_model_annotations(item, found)
+
+    # Embed ------------------------------------------------------------------------------------------------------------
+
+    def embed(self, batch: Sequence[dl.Item], failures: dict[str, str] | None = None) -> list[list[float] | None]:
+        """Each item's features as Python floats; None where one fails, with its reason in failures, or AdapterError."""
+        found, own = [], failures if failures is not None else {}
+        for item, vector, reason in dataloop_items.embed_items(self.loaded, batch):
+            found.append(None if vector is None else [float(value) for value in vector])
+            if vector is None:
+                own[item.id] = _failure(item, reason)
+        if failures is None:
+            _raise_failures(own, len(batch), "embedded")
+        return found
+
+    @_as_in_dtlpy(dl.BaseModelAdapter.embed_items)
+    def embed_items(
+        self,
+        items: Sequence[dl.Item],
+        upload_features: bool | None = None,
+        batch_size: int | None = None,
+        progress: Any = None,
+        **kwargs: Any,
+    ) -> Any:
+        """As dtlpy's, which passes over vectors of another length than ``embeddings_size``: here it is the model's own,
+        and an item that fails is named by an AdapterError once the others are uploaded."""
+        self.configuration["embeddings_size"] = int(self.loaded.embed([]).shape[1])
+        failures: dict[str, str] = {}
+        result = super().embed_items(items, upload_features, max(len(items), 1), progress, failures=failures, **kwargs)
+        _raise_failures(failures, len(items), "embedded")
+        return result
+
+    # Train ------------------------------------------------------------------------------------------------------------
+
+    def prepare_data(
+        self,
+        dataset: dl.Dataset,
+        root_path: str | None = None,
+        data_path: str | None = None,
+        output_path: str | None = None,
+        overwrite: bool = True,
+        **kwargs: Any,
+    ) -> tuple[str, str, str]:
+        """As dtlpy's, into a fresh folder in place of tmp/<model> below the working directory, which a runner that is
+        used again would train on as it was. Paths of the configuration or the caller are kept.
+        """
+        if root_path in (None, os.path.join("tmp", self.model_entity.id)):
+            root_path = self.configuration.get("root_path")
+        if root_path is None:
+            self._work = tempfile.TemporaryDirectory(prefix="dataloop_training_", ignore_cleanup_errors=True)
+            root_path = self._work.name
+        paths: tuple[str, str, str] = super().prepare_data(
+            dataset, root_path, data_path, output_path, overwrite=overwrite, **kwargs
+        )
+        return paths
+
+    def convert_from_dtlpy(self, data_path: str, **kwargs: Any) -> None:
+        """Write the downloaded items/ and json/ of each subset as data_path/dataset.jsonl."""
+        convert_download(Path(data_path))
+
+    def train(self, data_path: str, output_path: str, **kwargs: Any) -> None:
+        """Train on convert_from_dtlpy's dataset and write the best epoch's bundle to output_path.
+
+        Each epoch's loss and accuracy are published as plots, and told to ``on_epoch_end_callback(epoch, epochs)``.
+        """
+        self._training = True
+        tell = kwargs.get("on_epoch_end_callback") or (lambda *_: None)
+        train_model(self.loaded, self.model_entity, Path(data_path), Path(output_path), tell)
+        self._trained_in = Path(output_path).resolve()
+        self._training = False
+
+    @_as_in_dtlpy(dl.BaseModelAdapter.train_model)
+    def train_model(
+        self, model: dl.Model, cleanup: bool = False, progress: Any = None, context: Any = None
+    ) -> dl.Model:
+        """As dtlpy's. Where it fails the model's status becomes failed, which dtlpy leaves at training."""
+        if isinstance(model, dict):
+            model = dl.models.get(model_id=model["id"])
+        self._training = False
+        try:
+            return super().train_model(model=model, cleanup=cleanup, progress=progress, context=context)
+        except BaseException:
+            current = self._model_entity if self._model_entity is not None else model
+            set_failed(current if current.id == model.id else model)
+            raise
+        finally:
+            self._training, self._work = False, None
+
+    # Evaluate ---------------------------------------------------------------------------------------------------------
+
+    def evaluate(self, model: dl.Model, dataset: dl.Dataset, filters: dl.Filters | dict[str, Any] | None) -> dl.Model:
+        """Measure the model on the items' clips that people labelled, and publish the figures as plots."""
+        chosen = dl.Filters(custom_filter=filters) if isinstance(filters, dict) else filters or dl.Filters()
+        labels = dl.Filters(resource=dl.FiltersResource.ANNOTATION, use_defaults=False)
+        labels.add(field="type", values=["class"], operator=dl.FiltersOperations.IN)
+        labels.add(field="metadata.system.model.name", values=False, operator=dl.FiltersOperations.EXISTS)
+        with tempfile.TemporaryDirectory(prefix="dataloop_evaluation_", ignore_cleanup_errors=True) as folder:
+            dl.repositories.Downloader(dataset.items)._download_recursive(folder, chosen, labels)
+            figures = evaluate_download(self.loaded, Path(folder))
+        publish(model, [("evaluation", name, 0, value) for name, value in figures.items()], dataset.id)
+        logger.info("evaluation of %s on %s: %s", model.name, dataset.name, figures)
+        return model
+
+
+def _failure(item: dl.Item, reason: str) -> str:
+    return f"{item.filename} (item {item.id}): {reason}"
+
+
+def _raise_failures(failures: dict[str, str], count: int, what: str) -> None:
+    if failures:
+        rest = f"the other {count - len(failures)} are. " if len(failures) < count else ""
+        lines = "\n  ".join(failures.values())
+        raise AdapterError(f"{len(failures)} of {count} items could not be {what}; {rest}The reasons:\n  {lines}")

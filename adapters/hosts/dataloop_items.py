@@ -1,0 +1,220 @@
+"""Dataloop items to predictions: downloads ahead of the model, bad items set aside with their reason."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from adapters.base import BaseModelAdapter
+from adapters.errors import AdapterError, MediaError
+from adapters.frame_adapter import FrameModelAdapter
+from adapters.inference import predict_videos
+from adapters.media import probe, read_clip
+from adapters.records import Float32Array, Prediction
+
+# Items downloaded at the same time and waiting on disk, besides those that the model has in hand.
+DOWNLOADS_AHEAD = 4
+# A download whose file has not grown for so long is given up. dtlpy asks again by itself after 120 s of silence.
+STALLED_SECONDS = 150.0
+_POLL_SECONDS = 0.05
+_REASON_CHARACTERS = 500
+
+
+@dataclass
+class Fetched:
+    """One item and its file, or the reason why there is none. fps: of a video, None where not known."""
+
+    item: Any
+    path: Path | None = None
+    error: str | None = None
+    fps: float | None = None
+
+
+@dataclass(frozen=True)
+class ItemResult:
+    """What one item gave: its predictions, or the reason why there are none."""
+
+    item: Any
+    predictions: tuple[Prediction, ...] = ()
+    error: str | None = None
+    fps: float | None = None
+    warnings: tuple[str, ...] = ()
+
+
+def is_image(item: Any) -> bool:
+    """Whether an item is a still picture. A GIF counts as a video, which it may be."""
+    kind = str(item.mimetype or "")
+    return kind.startswith("image/") and kind != "image/gif"
+
+
+def predict_items(adapter: BaseModelAdapter, items: Sequence[Any]) -> Iterator[ItemResult]:
+    """The result of each item, in order. An item that is of another kind, cannot be fetched or cannot be decoded gives
+    a result with ``error``; what the model raises is raised.
+
+    Files lie in a temporary folder, a few at a time, and are removed as soon as their item is done.
+    """
+    with tempfile.TemporaryDirectory(prefix="dataloop_items_", ignore_cleanup_errors=True) as folder:
+        order: deque[Fetched] = deque()
+
+        def paths() -> Iterator[Path]:
+            for fetched in fetch(adapter, items, Path(folder)):
+                order.append(fetched)  # before the path is handed on: its result finds it here
+                if fetched.path is not None:
+                    yield fetched.path
+
+        with closing(predict_videos(adapter, paths())) as results:  # type: ignore[type-var]
+            for result in results:
+                yield from _failed(order)
+                fetched = order.popleft()
+                shutil.rmtree(Path(result.path).parent, ignore_errors=True)
+                error = _without_folder(result.error, fetched)
+                yield ItemResult(fetched.item, result.predictions, error, fetched.fps, result.warnings)
+        yield from _failed(order)
+
+
+def embed_items(adapter: BaseModelAdapter, items: Sequence[Any]) -> Iterator[tuple[Any, Float32Array | None, str]]:
+    """Each item, in order, with its features float32 [D], or None and the reason. An item is one clip, whole."""
+    spec = replace(adapter.input_spec, window_seconds=None, stride_seconds=None)
+    with tempfile.TemporaryDirectory(prefix="dataloop_items_", ignore_cleanup_errors=True) as folder:
+        for fetched in fetch(adapter, items, Path(folder)):
+            if fetched.path is None:
+                yield fetched.item, None, str(fetched.error)
+                continue
+            try:
+                clip = read_clip(fetched.path, spec)
+            except (MediaError, OSError) as error:
+                yield fetched.item, None, str(_without_folder(str(error), fetched))
+                continue
+            finally:
+                shutil.rmtree(fetched.path.parent, ignore_errors=True)
+            yield fetched.item, adapter.embed([clip])[0], ""
+
+
+def _failed(order: deque[Fetched]) -> Iterator[ItemResult]:
+    """The items at the front that there is no file of."""
+    while order and order[0].path is None:
+        fetched = order.popleft()
+        yield ItemResult(fetched.item, error=fetched.error)
+
+
+def _without_folder(error: str | None, fetched: Fetched) -> str | None:
+    """A decoder's message about the item, not about the temporary file that it lay in."""
+    if error is None or fetched.path is None:
+        return error
+    return error.removeprefix(f"{fetched.path}: ").replace(str(fetched.path), str(fetched.item.filename))
+
+
+# Downloads ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(eq=False)
+class _Download:
+    """One item being fetched into a folder of its own, in a thread that nobody need wait for."""
+
+    item: Any
+    folder: Path
+    path: Path | None = None
+    error: str | None = None
+    done: threading.Event = field(default_factory=threading.Event)
+
+    def start(self) -> None:
+        self.folder.mkdir()
+        threading.Thread(target=self._run, name=f"download {self.item.id}", daemon=True).start()
+
+    def _run(self) -> None:
+        try:
+            self.path = _download(self.item, self.folder)
+        except Exception as error:  # whatever the client raises is this item's misfortune alone
+            self.error = f"cannot be downloaded: {type(error).__name__}: {error}"[:_REASON_CHARACTERS]
+        self.done.set()
+
+    def wait(self) -> None:
+        """Until it is done, or its file has not grown for STALLED_SECONDS."""
+        size, since = -1, time.monotonic()
+        while not self.done.wait(_POLL_SECONDS):
+            now_size = _folder_size(self.folder)
+            if now_size != size:
+                size, since = now_size, time.monotonic()
+            elif time.monotonic() - since > STALLED_SECONDS:
+                self.error = f"cannot be downloaded: nothing came for {STALLED_SECONDS:.0f} s, after {size} bytes"
+                return
+
+
+def fetch(adapter: BaseModelAdapter, items: Sequence[Any], folder: Path) -> Iterator[Fetched]:
+    """Each item's file, in order, at most DOWNLOADS_AHEAD of them fetched before they are asked for."""
+    left = iter(enumerate(items))
+    ahead: deque[tuple[Any, _Download | str]] = deque()
+    while True:
+        while len(ahead) < DOWNLOADS_AHEAD and (entry := next(left, None)) is not None:
+            number, item = entry
+            reason = why_not(adapter, item)
+            if reason is None:
+                ahead.append((item, download := _Download(item, folder / str(number))))
+                download.start()
+            else:
+                ahead.append((item, reason))
+        if not ahead:
+            return
+        item, found = ahead.popleft()
+        if isinstance(found, str):
+            yield Fetched(item, error=found)
+            continue
+        found.wait()
+        path = None if found.error is not None else found.path
+        yield Fetched(item, path, found.error, _fps(item, path))
+
+
+def why_not(adapter: BaseModelAdapter, item: Any) -> str | None:
+    """Why a model does not take an item, or None where it does."""
+    kind, images = item.mimetype, isinstance(adapter, FrameModelAdapter)
+    if item.type != "file":
+        return f"is a {item.type}, and the model takes files"
+    if is_image(item) and not images:
+        return (
+            f"is {kind}, and {type(adapter).__name__} takes videos; a frame model, as EfficientNet, takes images"
+        )
+    # A type that the platform does not know is left to the decoder.
+    if kind and not str(kind).startswith(("video/", "image/")) and kind != "application/octet-stream":
+        return f"is {kind}, and the model takes videos{' or images' if images else ''}"
+    return None
+
+
+def _download(item: Any, folder: Path) -> Path:
+    """The item's file in a folder. AdapterError where the client says that all is well and there is no whole file."""
+    found = item.download(local_path=str(folder), overwrite=True, to_items_folder=False, raise_on_error=True)
+    path = Path(found) if isinstance(found, str) else None
+    if path is None or not path.is_file():
+        raise AdapterError(f"the download ended after {_folder_size(folder)} of {item.size} bytes")
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise AdapterError(f"its name {item.filename!r} leads out of the folder for downloads. Rename it")
+    return path
+
+
+def _folder_size(folder: Path) -> int:
+    size = 0
+    for path in folder.rglob("*"):
+        try:
+            size += path.stat().st_size
+        except OSError:  # renamed or removed this moment
+            continue
+    return size
+
+
+def _fps(item: Any, path: Path | None) -> float | None:
+    """Frames a second of a video: the platform's, else the file's."""
+    if path is None or is_image(item):
+        return None
+    if item.fps:
+        return float(item.fps)
+    try:
+        return probe(path).fps
+    except (MediaError, OSError):  # the decoder that comes next says so
+        return None

@@ -1,0 +1,90 @@
+"""Figures on a Dataloop model's page: each epoch while it trains, and the outcome of an evaluation."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import dtlpy as dl
+
+from adapters.base import BaseModelAdapter
+from adapters.errors import DatasetError
+from adapters.records import EpochLog
+
+logger = logging.getLogger("cliplab.dataloop")
+# figure, legend, x, y
+Sample = tuple[str, str, float, float | None]
+
+
+def epoch_samples(log: EpochLog, number: int) -> list[Sample]:
+    """An epoch's points. number: counted over both phases, from 1."""
+    return [
+        ("loss", "train", number, log.loss),
+        ("loss", "validation", number, log.val_loss),
+        ("accuracy", "train", number, log.accuracy),
+        ("accuracy", "validation", number, log.val_accuracy),
+    ]
+
+
+def publish(model: Any, samples: Iterable[Sample], dataset_id: str | None) -> None:
+    """Put points on the model's plots. The platform takes finite Python numbers only: other values are left out.
+
+    A point that cannot be published is no reason to lose a training: it is logged.
+    """
+    finite = [s for s in samples if s[3] is not None and math.isfinite(s[3])]
+    points = [dl.PlotSample(figure=f, legend=legend, x=float(x), y=float(y or 0)) for f, legend, x, y in finite]
+    if not points:
+        return
+    try:
+        model.metrics.create(samples=points, dataset_id=dataset_id)
+    except Exception as error:  # a client's error of any kind
+        logger.warning("the figures of x = %s are not published: %s", points[0].x, error)
+
+
+def evaluate_download(adapter: BaseModelAdapter, folder: Path) -> dict[str, float]:
+    """Measure a model on downloaded items and the labels that people gave them: name -> figure.
+
+    Each labelled range is one clip, as in training. Items without a label are left out, and logged. DatasetError for
+    labels that the model has not, and where no clip can be read.
+    """
+    import numpy as np
+
+    from adapters.dataset import check, read_dataset
+    from adapters.evaluation import evaluate
+    from adapters.inference import predict_examples
+    from adapters.training_data import label_matrix
+
+    dataset = read_dataset(folder, labels=None)
+    labelled = [example for example in dataset.examples if example.labels]
+    _log_left_out("have no label of a person", [str(e.path) for e in dataset.examples if not e.labels])
+    foreign = sorted({label for example in labelled for label in example.labels} - set(adapter.labels))
+    if foreign or not labelled:
+        check(dataset, labels=adapter.labels, task=adapter.config["task"], allow_missing=True)
+    results = list(predict_examples(adapter, labelled))
+    kept = [(example, result) for example, result in zip(labelled, results, strict=True) if result.error is None]
+    _log_left_out("cannot be read", [str(result.error) for result in results if result.error])
+    if not kept:
+        raise DatasetError(f"none of {len(labelled)} labelled clips can be read; the first: {results[0].error}")
+    matrix = label_matrix([example for example, _ in kept], adapter.labels)
+    config = adapter.config
+    report = evaluate(
+        np.stack([result.predictions[0].scores for _, result in kept]),
+        matrix if config["task"] == "multi_label" else matrix.argmax(axis=1),
+        adapter.labels,
+        positive_label=config["positive_label"],
+        threshold=config["threshold"],
+        paths=[example for example, _ in kept],
+    )
+    return {name: float(value) for name, value in report.to_json().items() if _is_figure(name, value)}
+
+
+def _is_figure(name: str, value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and name != "threshold"
+
+
+def _log_left_out(why: str, names: Sequence[str]) -> None:
+    if names:
+        logger.warning("%d clips %s and are left out: %s", len(names), why, "; ".join(names[:5]))
