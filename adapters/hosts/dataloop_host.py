@@ -205,7 +205,13 @@ class ModelAdapter(dl.BaseModelAdapter):  # type: ignore[misc]
 
     def _upload(self, item: dl.Item, found: dl.AnnotationCollection) -> dl.AnnotationCollection:
         self._update_predictions_metadata(item, found)
-        return self._upload_model_annotations(item, found)
+        try:
+            stored = self._upload_model_annotations(item, found)
+        except TypeError as error:  # dtlpy logs that a batch was refused, and takes the traceback for its annotations
+            raise AdapterError("the platform refused its annotations; dtlpy's log has the answer") from error
+        if len(stored) != len(found):  # of several batches dtlpy drops the refused ones
+            raise AdapterError(f"the platform took {len(stored)} of its {len(found)} annotations; see dtlpy's log")
+        return stored
 
     # Embed ------------------------------------------------------------------------------------------------------------
 
