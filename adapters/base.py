@@ -30,10 +30,12 @@ class BaseModelAdapter(ABC):
     A new adapter is a subclass with a ``schema.json`` of its keys, and one JSON in ``configs/`` that names it.
     ``given`` is the config as the caller wrote it; ``config`` is the complete one, which ``load`` replaces.
     ``on_progress(stage, done, total)``, where set, is told how far long work other than epochs has come.
+    ``scores_frames``: the model sees single frames, and a clip's scores aggregate those of its frames.
     ``train_devices`` is how many devices share each batch in training, or "all"; see ``adapters.devices``.
     """
 
     schema_path: ClassVar[Path]
+    scores_frames: ClassVar[bool] = False
 
     def __init__(self, config: Mapping[str, Any], *, explicit: bool = False) -> None:
         """Keep a checked config; nothing heavy happens here. ConfigError says what is wrong with it.

@@ -13,6 +13,8 @@ from adapters.whole_video import merge_frames
 class FrameModelAdapter(ModelAdapter):
     """A network on single frames. See ``ModelAdapter`` for what a subclass declares."""
 
+    scores_frames = True
+
     @property
     def item_shape(self) -> tuple[int, ...]:
         return (self.config["imgz"], self.config["imgz"], 3)

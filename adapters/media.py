@@ -18,11 +18,12 @@ import numpy as np
 from adapters.errors import MediaError
 from adapters.media_decode import Cursor, Damage, Decoded, Decoder
 from adapters.media_info import VideoInfo, describe_video, nothing_decoded
+from adapters.media_keys import read_keys
 from adapters.media_open import MediaLimits
 from adapters.media_scale import Scaler, orientation_of
 from adapters.preprocess import decode_size
 from adapters.records import Aspect, Clip, InputSpec, UInt8Array
-from adapters.sampling import EPSILON_SECONDS, Window, fill_clip, plan_clip, plan_windows
+from adapters.sampling import EPSILON_SECONDS, Window, fill_clip, one_clip, plan_clip, plan_windows
 
 # A stream that ends this much before its declared end was cut short; less is how muxers round.
 _EARLY_END_SECONDS = 0.5
@@ -43,17 +44,19 @@ def open_video(
     *,
     allow_url: bool = False,
     limits: MediaLimits | None = None,
+    threads: int | None = None,
 ) -> Video:
     """Open a video and decode its first frame.
 
     video_stream: index of the stream in the container; None is the container's default video stream. allow_url: a
     source like ``https://...`` may be opened; False by default, so that a path out of a request reads files only.
-    limits: for sources from someone unknown.
+    limits: for sources from someone unknown. threads: the decoder's; None is FFmpeg's choice, 1 is the least work where
+    several files are read at the same time.
 
     Raises MediaError for a file that is missing, a folder, empty, not a video, sound only, encrypted, without a
     decodable frame, of an unknown codec or colour system, or over the limits.
     """
-    return Video(source, video_stream, allow_url=allow_url, limits=limits)
+    return Video(source, video_stream, allow_url=allow_url, limits=limits, threads=threads)
 
 
 def read_clip(
@@ -83,13 +86,14 @@ class Video:
         *,
         allow_url: bool = False,
         limits: MediaLimits | None = None,
+        threads: int | None = None,
     ) -> None:
-        self._source, self._allow_url, self._limits = source, allow_url, limits
+        self._source, self._allow_url, self._limits, self._threads = source, allow_url, limits, threads
         self._damage = Damage()
         self._frames_seen = 0
         self._passes: list[Decoder] = []
         self._closed = False
-        decoder = Decoder(source, video_stream, allow_url, self._damage, limits=limits)
+        decoder = Decoder(source, video_stream, allow_url, self._damage, limits=limits, threads=threads)
         try:
             self._first: Decoded | None = decoder.read()
             if self._first is None:
@@ -137,7 +141,7 @@ class Video:
     def clips(
         self, spec: InputSpec, start_seconds: float | None = None, end_seconds: float | None = None
     ) -> Iterator[Clip]:
-        """The spec's windows of the range, or one clip where it has none, in order (:mod:`adapters.sampling`).
+        """The spec's windows or pieces of the range, else one clip, in order (:mod:`adapters.sampling`).
 
         start_seconds, end_seconds: since the first frame; None is the video's start and end; an end past the video's is
         the video's. Frames have the size of :func:`adapters.preprocess.decode_size`. Overlapping windows decode each
@@ -149,7 +153,34 @@ class Video:
     def clip(self, spec: InputSpec, start_seconds: float | None = None, end_seconds: float | None = None) -> Clip:
         """One clip of the whole range, whatever windows the spec has."""
         start, end = self._range(start_seconds, end_seconds)
-        return next(self._take(spec, iter([plan_clip(spec, start, end)])))
+        return next(self._take(one_clip(spec), iter([plan_clip(spec, start, end)])))
+
+    def key_frames(self, spec: InputSpec, every_seconds: float = 0.0) -> Iterator[Clip]:
+        """Clips of one frame each: the video's key frames, which need no other frame to be decoded, in order.
+
+        every_seconds: the least time from one to the next; those in between are passed over. A clip stands for the time
+        up to the next one, the last for that up to the video's end. Frames have the size that ``clips`` gives them for
+        the spec; of an MP4 or MOV nothing else of the video is read.
+        """
+        if not 0 <= every_seconds < math.inf:
+            raise ValueError(f"every_seconds must be seconds >= 0, got {every_seconds!r}")
+        start, end = self._range(None, None, open_ended=True)
+        scale, origin = self._scaler(decode_size(spec, self.info.width, self.info.height)), self.info.start_seconds
+        decoder, cursor = self._begin_pass()
+        last: tuple[float, UInt8Array] | None = None
+        try:
+            for shown in read_keys(decoder, cursor.first, every_seconds):
+                seconds = max(shown.seconds - origin, start)
+                if last is not None:
+                    yield self._one_frame(*last, seconds)
+                last = seconds, scale(shown.frame)
+            if last is not None:
+                yield self._one_frame(*last, max(end, last[0]) if math.isfinite(end) else last[0] + decoder.interval)
+        finally:
+            self._end_pass(decoder)
+
+    def _one_frame(self, seconds: float, picture: UInt8Array, end: float) -> Clip:
+        return Clip(picture[None], np.array([seconds]), str(self._source), seconds, end)
 
     def frames(
         self,
@@ -186,7 +217,14 @@ class Video:
             decoder, first = self._primed, self._first
             self._primed = self._first = None
         else:
-            decoder = Decoder(self._source, self.info.video_stream, self._allow_url, self._damage, limits=self._limits)
+            decoder = Decoder(
+                self._source,
+                self.info.video_stream,
+                self._allow_url,
+                self._damage,
+                limits=self._limits,
+                threads=self._threads,
+            )
             first = None
         self._passes.append(decoder)
         return decoder, Cursor(decoder, first)

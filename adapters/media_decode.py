@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -58,10 +58,12 @@ class Decoder:
         damage: Damage | None = None,
         container: InputContainer | None = None,
         limits: MediaLimits | None = None,
+        threads: int | None = None,
     ) -> None:
-        """container: the source, opened already; it is closed with the decoder."""
-        self.source, self.allow_url, self.limits = source, allow_url, limits
+        """container: the source, opened already; it is closed with the decoder. threads: None is FFmpeg's choice."""
+        self.source, self.allow_url, self.limits, self.threads = source, allow_url, limits, threads
         self.damage = damage or Damage()
+        self.wants: Callable[[Packet[VideoStream]], bool] | None = None  # which packets to decode; None is all
         self._open(video_stream, container)
 
     def _open(self, video_stream: int | None, container: InputContainer | None = None) -> None:
@@ -76,6 +78,8 @@ class Decoder:
             self.container.close()
             raise
         self.stream.thread_type = "AUTO"
+        if self.threads is not None:
+            self.stream.codec_context.thread_count = self.threads
         base = self.stream.time_base
         self._tick = float(base) if base else 1e-6
         rate = self.stream.average_rate or self.stream.guessed_rate
@@ -141,6 +145,8 @@ class Decoder:
         return None
 
     def _decode(self, packet: Packet[VideoStream]) -> None:
+        if packet.size and self.wants is not None and not self.wants(packet):
+            return
         stamp = packet.pts if packet.pts is not None else packet.dts
         if packet.size:
             self.packet_count += 1
@@ -278,6 +284,11 @@ class Cursor:
         self._current: Decoded | None = None
         self._upcoming = first or decoder.read()
         self._sound: bool | None = None if may_jump else False  # None: not looked at yet
+
+    @property
+    def first(self) -> Decoded | None:
+        """The frame that comes next, read already."""
+        return self._upcoming
 
     def at(self, moment: float) -> Decoded | None:
         """The frame shown at a moment (source seconds, never before the last one asked for); None past the end."""

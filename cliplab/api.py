@@ -7,6 +7,8 @@ from cliplab.dataset_tools import dataset_export, dataset_import, dataset_split,
 from cliplab.demo import demo
 from cliplab.manifest import registry_manifest
 from cliplab.models import evaluate, finetune, predict, train
+from cliplab.scan import scan
+from cliplab.scan_one import score
 from cliplab.stream import stream
 
 __all__ = [
@@ -24,6 +26,8 @@ __all__ = [
     "finetune",
     "predict",
     "registry_manifest",
+    "scan",
+    "score",
     "stream",
     "train",
     "verify",

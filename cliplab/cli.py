@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from cliplab import __version__, commands_data, commands_model, commands_registry, commands_stream
+from cliplab import __version__, commands_data, commands_model, commands_registry, commands_scan, commands_stream
 
 app = typer.Typer(
     name="cliplab",
@@ -38,6 +38,7 @@ def options(
 
 commands_model.register(app)
 commands_stream.register(app)
+commands_scan.register(app)
 commands_data.register(app)
 commands_registry.register(app)
 

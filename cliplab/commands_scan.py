@@ -1,0 +1,203 @@
+"""Commands over a library of videos: scan, score."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from adapters.atomic import json_text
+from adapters.records import Aggregation
+from cliplab.console import FAILED, Bar, bar, command, show
+from cliplab.options import AsJson, arg, opt
+
+if TYPE_CHECKING:
+    from cliplab.scan_pass import ScanProgress, ScanReport
+
+# Where stderr is no terminal: a line each so many videos.
+LINE_EACH = 100
+Bundle = Annotated[str, arg("BUNDLE", "A bundle directory or a self-describing .tflite.")]
+Label = Annotated[str | None, opt("LABEL", "Whose score counts; else the model's positive label.")]
+SampleFps = Annotated[float | None, opt("F", "Frames a second that a model of frames sees; else 1.")]
+KeyFrames = Annotated[
+    bool, typer.Option("--keyframes", help="Key frames alone, at most --sample-fps a second: the least decoding.")
+]
+Frames = Annotated[int | None, opt("N", "So many frames, evenly over each video.")]
+HowAggregated = Annotated[
+    Aggregation | None, opt("HOW", "mean, max or top_mean of a video's scores; else the model's.")
+]
+WindowSeconds = Annotated[float, opt("S", "Length of the best windows that are listed of each video.")]
+Device = Annotated[str | None, opt("DEVICE", "cpu or gpu; else the model's.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to the app."""
+    for function in (scan, score):
+        app.command()(command(function))
+
+
+def scan(
+    library: Annotated[Path, arg("LIBRARY", "A folder: every video below it is scored.")],
+    bundle: Bundle,
+    output: Annotated[Path, opt("FILE", "Where the highlights go.")] = Path("highlights.json"),
+    min_score: Annotated[float, opt("X", "Videos with at least this score are highlights.")] = 0.7,
+    label: Label = None,
+    sample_fps: SampleFps = None,
+    keyframes: KeyFrames = False,
+    frames: Frames = None,
+    aggregation: HowAggregated = None,
+    window_seconds: WindowSeconds = 5.0,
+    store: Annotated[Path | None, opt("FILE", "Where all scores are kept; else scan.db beside the output.")] = None,
+    engine: Annotated[str, opt("ENGINE", "What scores: local is this machine.")] = "local",
+    workers: Annotated[int | None, opt("N", "Videos decoded at the same time; else one a core.")] = None,
+    device: Device = None,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Try again what could not be decoded and has not changed since.")
+    ] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Go on looking for new videos until interrupted.")] = False,
+    settle_seconds: Annotated[
+        float, opt("S", "With --watch: how long a file must stay unchanged, and the time between two looks.")
+    ] = 10.0,
+    as_json: AsJson = False,
+) -> int | None:
+    """Score a library of videos and write the best as highlights.json. Killed, it goes on where it was when run again.
+
+    Exits with 1 where videos or folders could not be read; the others are scored.
+    """
+    from cliplab import scan as library_scan
+
+    def told(report: ScanReport) -> None:
+        print(json_text(report.to_json(), 2)) if as_json else show(*_summary(report))
+        sys.stdout.flush()
+
+    with bar() as progress:
+        tell = _Teller(progress)
+        report = library_scan.scan(
+            library,
+            bundle,
+            output=output,
+            min_score=min_score,
+            label=label,
+            sample_fps=sample_fps,
+            keyframes=keyframes,
+            frames=frames,
+            aggregation=aggregation,
+            window_seconds=window_seconds,
+            store=store,
+            engine=engine,
+            workers=workers,
+            device=device,
+            retry_failed=retry_failed,
+            watch=watch,
+            settle_seconds=settle_seconds,
+            on_progress=tell.progress,
+            on_note=tell.note,
+            on_report=told,
+        )
+    told(report)
+    return FAILED if report.failed else None
+
+
+def score(
+    video: Annotated[Path, arg("VIDEO", "A video file.")],
+    bundle: Bundle,
+    label: Label = None,
+    sample_fps: SampleFps = None,
+    keyframes: KeyFrames = False,
+    frames: Frames = None,
+    aggregation: HowAggregated = None,
+    window_seconds: WindowSeconds = 5.0,
+    device: Device = None,
+    as_json: AsJson = False,
+) -> None:
+    """Score one video as scan does, and say what the score means."""
+    from cliplab import scan_one
+    from cliplab.scan_walk import printable
+
+    result = scan_one.score(
+        video,
+        bundle,
+        label=label,
+        sample_fps=sample_fps,
+        keyframes=keyframes,
+        frames=frames,
+        aggregation=aggregation,
+        window_seconds=window_seconds,
+        device=device,
+    )
+    if as_json:
+        print(json_text(result.to_json(), 2))
+        return
+    windows = ", ".join(f"{w['start']:.1f}-{w['end']:.1f} s ({w['score']:.2f})" for w in result.windows)
+    show(
+        f"{printable(result.path)}: {result.label} score {result.score:.2f} ({result.band})",
+        f"best windows: {windows}",
+        *(f"warning: {text}" for text in result.warnings),
+    )
+
+
+class _Teller:
+    """Live progress on a terminal; elsewhere, as in a log, a line each 100 videos."""
+
+    def __init__(self, bar: Bar) -> None:
+        self._bar, self._live = bar, sys.stderr.isatty()
+        self._lines = 0
+        self._announced = False
+
+    def note(self, text: str) -> None:
+        print(f"note: {text}", file=sys.stderr, flush=True)
+
+    def progress(self, now: ScanProgress) -> None:
+        if now.to_score is None:
+            self._announced = False
+            if self._live:
+                self._bar.update(f"{now.videos:,} videos found", 0, None)
+            return
+        if self._live:
+            self._bar.update(_line(now), now.done_bytes, now.size_bytes)
+            return
+        if not self._announced:
+            self._announced, self._lines = True, 0
+            if now.to_score:
+                self._say(f"Found {now.videos:,} videos, {now.to_score:,} of them to score")
+        if now.done // LINE_EACH > self._lines:
+            self._lines = now.done // LINE_EACH
+            self._say(_line(now))
+
+    def _say(self, text: str) -> None:
+        print(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}", file=sys.stderr, flush=True)
+
+
+def _line(now: ScanProgress) -> str:
+    left = "" if now.seconds_left is None else f", {_duration(now.seconds_left)} left"
+    aside = f", {now.failed:,} set aside" if now.failed else ""
+    return (
+        f"Processed {now.done:,} of {now.to_score:,} videos: {now.videos_per_second:.1f} videos/s, "
+        f"{now.video_seconds / 3600:.2f} h of video{left}{aside}"
+    )
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(max(seconds, 0.0)), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}"
+
+
+def _summary(report: ScanReport) -> list[str]:
+    from cliplab.scan_walk import printable
+
+    speed = f", {report.videos_per_second:.1f} videos/s, {report.video_hours:.2f} h of video" if report.scored else ""
+    lines = [
+        f"Total scanned: {report.videos:,} videos, {report.scored:,} of them now{speed}",
+        f"Highlights found: {report.highlights:,} ({report.label} score of at least {report.min_score:g})",
+        f"Results saved to: {printable(report.output)}",
+    ]
+    if report.failed:
+        lines.append(f"Set aside: {report.failed:,}")
+        lines += [f"  {printable(path)}: {error}" for path, error in report.failures]
+        more = report.failed - len(report.failures)
+        lines += [f"  and {more:,} more, see {printable(report.output)}"] if more > 0 else []
+    return lines

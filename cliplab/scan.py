@@ -1,0 +1,174 @@
+"""A library of videos to their scores, and the best of them: ``cliplab scan``.
+
+A scan walks the library, scores what its store does not know, and writes highlights.json from the store. Each video is
+kept as soon as it is scored, so that a scan that was killed goes on where it was.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+from typing import Any
+
+from adapters.base import BaseModelAdapter
+from adapters.errors import BundleError, ConfigError
+from adapters.loading import open_model
+from adapters.records import Aggregation
+from adapters.sealed_folder import read_manifest
+from cliplab.models import some
+from cliplab.outputs import require_new
+from cliplab.scan_pass import Engine, OnNote, OnProgress, OnReport, Plan, ScanReport, scan_once
+from cliplab.scan_pass import watch as watching
+from cliplab.scan_report import FORMAT, VERSION, Ranking, require_replaceable
+from cliplab.scan_sampling import Sampling, choose_sampling
+from cliplab.scan_score import score_files
+from cliplab.scan_store import open_store
+
+# How jobs are scored: each takes an iterable of jobs and gives what came of each, as it is done.
+ENGINES: dict[str, Engine] = {"local": score_files}
+STORE_NAME = "scan.db"  # beside highlights.json
+
+
+def scan(
+    library: str | Path,
+    bundle: str | Path,
+    *,
+    output: str | Path = "highlights.json",
+    min_score: float = 0.7,
+    label: str | None = None,
+    sample_fps: float | None = None,
+    keyframes: bool = False,
+    frames: int | None = None,
+    aggregation: Aggregation | None = None,
+    window_seconds: float = 5.0,
+    store: str | Path | None = None,
+    engine: str = "local",
+    workers: int | None = None,
+    device: str | None = None,
+    retry_failed: bool = False,
+    watch: bool = False,
+    settle_seconds: float = 10.0,
+    on_progress: OnProgress | None = None,
+    on_note: OnNote | None = None,
+    on_report: OnReport | None = None,
+) -> ScanReport:
+    """Score every video below a folder and write those at or above min_score, best first, to output.
+
+    bundle: a bundle or self-describing .tflite. label: whose score counts; None is the model's positive label.
+    sample_fps, keyframes, frames: which frames a model of frames sees: so many a second (1 by default); key frames
+    alone, at most sample_fps of them a second; or so many over the video. aggregation: mean, max or top_mean of the
+    scores; None is the model's. window_seconds: length of the best windows that are listed. store: where scores are
+    kept; None is scan.db beside output. engine: what scores. workers: videos decoded at the same time, None for one a
+    core. device: cpu or gpu. retry_failed: try again what could not be decoded. watch: go on looking for new videos
+    until interrupted; one is taken once it has not changed for settle_seconds, which is also the time between looks.
+
+    on_progress: told of each video; on_note: of what is odd, in a sentence; on_report: of each pass of a watch.
+    Raises ConfigError, BundleError, StorageError, and MediaError where there is no video at all.
+    """
+    output = Path(output)
+    _check(library, min_score, window_seconds, engine, workers, settle_seconds)
+    require_new(output, True)
+    require_replaceable(output)
+    digest = model_digest(bundle)
+    adapter = open_model(bundle, {} if device is None else {"device": device})
+    if model_digest(bundle) != digest:
+        raise BundleError(f"{bundle}: was replaced while it was read. Start the scan again.")
+    sampling = choose_sampling(adapter, sample_fps, keyframes, frames)
+    ranking = make_ranking(adapter, bundle, label, aggregation, min_score, window_seconds)
+    place = Path(store) if store is not None else output.absolute().parent / STORE_NAME
+    note = on_note or (lambda text: None)
+    with open_store(place) as kept:
+        run, is_other = kept.run({"model": digest, "sampling": sampling.to_json()})
+        if is_other:
+            note(f"{place}: has scores of another model or sampling; these stay, and every video is scored anew")
+        plan = Plan(
+            library=os.path.abspath(library),
+            adapter=adapter,
+            engine=ENGINES[engine],
+            workers=workers,
+            sampling=sampling,
+            ranking=ranking,
+            run=run,
+            retry_failed=retry_failed,
+            output=output,
+            head=_head(library, adapter, digest, sampling, ranking),
+            on_progress=on_progress or (lambda progress: None),
+            on_note=note,
+        )
+        if watch:
+            watching(plan, kept, settle_seconds, on_report or (lambda report: None))
+        report, _ = scan_once(plan, kept, lambda found: True, None)
+        assert report is not None
+        return report
+
+
+def _check(
+    library: str | Path, min_score: float, window_seconds: float, engine: str, workers: int | None, settle: float
+) -> None:
+    if not os.path.isdir(library):
+        what = "is a file; cliplab score takes one video" if os.path.exists(library) else "there is no such folder"
+        raise ConfigError(f"{library}: {what}. Name the folder that holds the videos")
+    if not 0 <= min_score <= 1:
+        raise ConfigError(f"min_score is {min_score!r} and must be a score in 0..1")
+    if not 0 < window_seconds < float("inf"):
+        raise ConfigError(f"window_seconds is {window_seconds!r} and must be seconds above 0")
+    if not 0 < settle < float("inf"):
+        raise ConfigError(f"settle_seconds is {settle!r} and must be seconds above 0")
+    if engine not in ENGINES:
+        raise ConfigError(f"engine is {engine!r} and must be one of: {', '.join(ENGINES)}")
+    if workers is not None and workers < 1:
+        raise ConfigError(f"workers is {workers!r} and must be a whole number of at least 1")
+
+
+def model_digest(bundle: str | Path) -> str:
+    """What tells a stored model from any other: the digest of a bundle's list of files, or of a .tflite's bytes.
+
+    ConfigError for what is not a stored model: only that stays what it is while scores of it are kept.
+    """
+    path = Path(bundle)
+    if path.is_dir():
+        return read_manifest(path)[1]
+    if path.suffix.lower() == ".tflite":
+        try:
+            with path.open("rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise BundleError(f"{path}: cannot be read ({error.strerror}). Check the path.") from None
+    raise ConfigError(f"{bundle}: is no stored model. Name a bundle directory or a .tflite; cliplab train makes one")
+
+
+def make_ranking(
+    adapter: BaseModelAdapter,
+    bundle: str | Path,
+    label: str | None,
+    aggregation: Aggregation | None,
+    min_score: float,
+    window_seconds: float,
+) -> Ranking:
+    labels, chosen = adapter.labels, label if label is not None else adapter.config.get("positive_label")
+    if chosen is None:
+        raise ConfigError(f"{bundle}: has no positive_label, so label is needed, one of: {some(labels)}")
+    if chosen not in labels:
+        raise ConfigError(f"label is {chosen!r}, which is not a label of this model; its labels: {some(labels)}")
+    how = aggregation or adapter.config.get("aggregation", "mean")
+    if how not in ("mean", "max", "top_mean"):
+        raise ConfigError(f"aggregation is {how!r} and must be mean, max or top_mean")
+    fraction = float(adapter.config.get("top_fraction", 0.25))
+    return Ranking(chosen, labels.index(chosen), how, fraction, min_score, window_seconds)
+
+
+def _head(
+    library: str | Path, adapter: BaseModelAdapter, digest: str, sampling: Sampling, ranking: Ranking
+) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "version": VERSION,
+        "library": os.path.abspath(library),
+        "model": {"name": adapter.config.get("name", ""), "adapter": adapter.config["adapter"], "digest": digest},
+        "sampling": sampling.to_json(),
+        "label": ranking.label,
+        "aggregation": ranking.aggregation,
+        "min_score": ranking.min_score,
+        "window_seconds": ranking.window_seconds,
+    }

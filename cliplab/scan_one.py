@@ -1,0 +1,90 @@
+"""The score of one video and what it means: ``cliplab score``."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from adapters.errors import ConfigError, MediaError
+from adapters.loading import open_model
+from adapters.records import Aggregation
+from cliplab.scan import make_ranking
+from cliplab.scan_sampling import choose_sampling
+from cliplab.scan_score import Job, score_files
+from cliplab.scan_walk import Found
+
+# From which score on a band begins, and what it means for the label and the other one (or "not LABEL").
+BANDS = (
+    (0.9, "high confidence {label}"),
+    (0.7, "likely {label}"),
+    (0.5, "uncertain, look at it yourself"),
+    (0.3, "likely {other}"),
+    (0.0, "high confidence {other}"),
+)
+
+
+@dataclass(frozen=True)
+class VideoScore:
+    """One video's score of a label in 0..1, what that means, and its best windows (start, end, score; seconds)."""
+
+    path: str
+    label: str
+    score: float
+    band: str
+    duration: float
+    windows: tuple[dict[str, float], ...]
+    warnings: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def score(
+    video: str | Path,
+    bundle: str | Path,
+    *,
+    label: str | None = None,
+    sample_fps: float | None = None,
+    keyframes: bool = False,
+    frames: int | None = None,
+    aggregation: Aggregation | None = None,
+    window_seconds: float = 5.0,
+    device: str | None = None,
+) -> VideoScore:
+    """Score one video as ``scan`` does; nothing is stored. The arguments are those of ``scan``.
+
+    Raises ConfigError, BundleError, and MediaError where the video cannot be read.
+    """
+    if not 0 < window_seconds < float("inf"):
+        raise ConfigError(f"window_seconds is {window_seconds!r} and must be seconds above 0")
+    adapter = open_model(bundle, {} if device is None else {"device": device})
+    sampling = choose_sampling(adapter, sample_fps, keyframes, frames)
+    ranking = make_ranking(adapter, bundle, label, aggregation, 0.0, window_seconds)
+    try:
+        status = os.stat(video)
+    except OSError as error:
+        raise MediaError(f"{video}: cannot be read ({error.strerror}). Check the path.") from None
+    file = Found(str(video), status.st_size, status.st_mtime_ns)
+    [scored] = score_files(adapter, [Job(file, b"")], sampling, 1)
+    result = scored.scores
+    if scored.changed is not None or result.scores is None:
+        raise MediaError(f"{video}: {scored.changed or result.error}")
+    value = ranking.score(result.scores)
+    return VideoScore(
+        path=str(video),
+        label=ranking.label,
+        score=value,
+        band=band(value, ranking.label, adapter.labels),
+        duration=round(result.duration or 0.0, 3),
+        windows=tuple(ranking.windows(result)),
+        warnings=result.warnings,
+    )
+
+
+def band(value: float, label: str, labels: tuple[str, ...]) -> str:
+    """What a score in 0..1 means, in words."""
+    others = [name for name in labels if name != label]
+    other = others[0] if len(others) == 1 else f"not {label}"
+    return next(text for least, text in BANDS if value >= least).format(label=label, other=other)

@@ -1,0 +1,212 @@
+"""One pass of a scan: walk the library, score what the store does not know, write highlights.json from the store."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass, field, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any, NoReturn
+
+from adapters.base import BaseModelAdapter
+from adapters.errors import MediaError
+from cliplab.scan_report import Ranking, all_failures, write_highlights
+from cliplab.scan_sampling import Sampling
+from cliplab.scan_score import Job, Scored, what_changed
+from cliplab.scan_settle import Settling
+from cliplab.scan_store import Store
+from cliplab.scan_walk import Found, Unreadable, fingerprint, printable, walk
+
+Engine = Callable[[BaseModelAdapter, Iterable[Job], Sampling, int | None], Iterator[Scored]]
+# Failures that a report holds itself; highlights.json lists all.
+LISTED_FAILURES = 20
+_WALK_CHUNK = 500
+
+
+@dataclass
+class ScanProgress:
+    """How far a scan has come.
+
+    videos: found so far; to_score: those that the store does not know, None while the library is looked through.
+    done, failed: of to_score. video_seconds: length of the videos done. seconds: since scoring began.
+    size_bytes, done_bytes: of to_score, for the time left.
+    """
+
+    videos: int = 0
+    to_score: int | None = None
+    done: int = 0
+    failed: int = 0
+    video_seconds: float = 0.0
+    size_bytes: int = 0
+    done_bytes: int = 0
+    began: float = field(default_factory=time.monotonic)
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self.began
+
+    @property
+    def videos_per_second(self) -> float:
+        return self.done / max(self.seconds, 1e-9)
+
+    @property
+    def seconds_left(self) -> float | None:
+        """By the bytes that are done, since long videos take longer; None before the first."""
+        return None if not self.done_bytes else self.seconds * (self.size_bytes / self.done_bytes - 1)
+
+
+@dataclass(frozen=True)
+class ScanReport:
+    """What a scan did. scored: videos decoded now; the others were known. failures: the first ones, path and reason.
+
+    seconds: scoring alone. video_hours: length of the videos scored now.
+    """
+
+    output: str
+    store: str
+    label: str
+    min_score: float
+    videos: int
+    highlights: int
+    failed: int
+    scored: int
+    seconds: float
+    videos_per_second: float
+    video_hours: float
+    failures: tuple[tuple[str, str], ...]
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self) | {"failures": [{"path": path, "error": error} for path, error in self.failures]}
+
+
+OnProgress = Callable[[ScanProgress], object]
+OnNote = Callable[[str], object]
+OnReport = Callable[[ScanReport], object]
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """What every pass of a scan shares."""
+
+    library: str
+    adapter: BaseModelAdapter
+    engine: Engine
+    workers: int | None
+    sampling: Sampling
+    ranking: Ranking
+    run: int
+    retry_failed: bool
+    output: Path
+    head: dict[str, Any]
+    on_progress: OnProgress
+    on_note: OnNote
+
+
+def scan_once(
+    plan: Plan, store: Store, ready: Callable[[Found], bool], before: tuple[int, int] | None
+) -> tuple[ScanReport | None, tuple[int, int]]:
+    """Walk, score what is not known, write highlights.json. ready: which files to take.
+
+    before: how many videos and problems the pass before had: where nothing is new its file stays, and there is no
+    report. None: there was no such pass. Returns these numbers of this pass too. MediaError where there is no video.
+    """
+    progress = ScanProgress()
+    _look(plan, store, ready, progress)
+    if not progress.videos and before is None:
+        raise MediaError(
+            f"{plan.library}: no video was found below this folder, so nothing was written. Check the path."
+        )
+    _, progress.to_score, progress.size_bytes = store.count(plan.run, plan.retry_failed)
+    progress.began = time.monotonic()
+    plan.on_progress(progress)
+    for scored in plan.engine(plan.adapter, _jobs(plan, store, progress), plan.sampling, plan.workers):
+        _keep(plan, store, scored, progress)
+    store.commit()
+    seconds, rate = progress.seconds, progress.videos_per_second
+    now = progress.videos, sum(1 for _ in store.problems())
+    if before == now and not progress.to_score:
+        return None, now
+    counts = write_highlights(plan.output, store, plan.run, plan.ranking, plan.head, progress.videos)
+    report = ScanReport(
+        output=str(plan.output),
+        store=store.path,
+        label=plan.ranking.label,
+        min_score=plan.ranking.min_score,
+        videos=counts.videos,
+        highlights=counts.highlights,
+        failed=counts.failed,
+        scored=progress.done,
+        seconds=round(seconds, 3),
+        videos_per_second=round(rate, 2),
+        video_hours=round(progress.video_seconds / 3600, 3),
+        failures=tuple(islice(all_failures(store, plan.run), LISTED_FAILURES)),
+    )
+    return report, now
+
+
+def _look(plan: Plan, store: Store, ready: Callable[[Found], bool], progress: ScanProgress) -> None:
+    """Tell the store what the library holds."""
+    store.begin_scan()
+    found = walk(plan.library)
+    while chunk := list(islice(found, _WALK_CHUNK)):
+        files = [item for item in chunk if isinstance(item, Found) and ready(item)]
+        store.saw(files)
+        for item in chunk:
+            if isinstance(item, Unreadable):
+                store.set_aside(item.path, item.error)
+        store.commit()
+        progress.videos += len(files)
+        plan.on_progress(progress)
+
+
+def _jobs(plan: Plan, store: Store, progress: ScanProgress) -> Iterator[Job]:
+    """What is to be decoded: videos whose content the run has not scored, under this name or another."""
+    for file, content in store.pending(plan.run, plan.retry_failed):
+        if content is None:
+            try:
+                content = fingerprint(file.path, file.size_bytes)
+                changed = what_changed(file)
+            except OSError as error:
+                changed = f"cannot be read ({error.strerror}). Check its permissions."
+            if changed is not None or content is None:
+                store.set_aside(file.path, changed or "")
+                store.commit()
+                progress.failed += 1
+                continue
+            store.identify(file.path, content)
+        if store.knows(content, plan.run, plan.retry_failed):
+            progress.done_bytes += file.size_bytes
+            continue
+        yield Job(file, content)
+
+
+def _keep(plan: Plan, store: Store, scored: Scored, progress: ScanProgress) -> None:
+    """One video's outcome into the store, at once and for good."""
+    file = scored.job.file
+    if scored.changed is not None:
+        store.identify(file.path, None)
+        store.set_aside(file.path, scored.changed)
+    else:
+        store.keep(scored.job.content, plan.run, scored.scores)
+    store.commit()
+    reason = scored.changed or scored.scores.error
+    if reason is not None:
+        progress.failed += 1
+        plan.on_note(f"set aside: {printable(file.path)}: {reason}")
+    progress.done += 1
+    progress.done_bytes += file.size_bytes
+    progress.video_seconds += scored.scores.duration or 0.0
+    plan.on_progress(progress)
+
+
+def watch(plan: Plan, store: Store, settle_seconds: float, on_report: OnReport) -> NoReturn:
+    """Passes until interrupted; what could not be decoded is tried again in the first alone."""
+    settling = Settling(settle_seconds)
+    before: tuple[int, int] | None = (0, 0)
+    while True:
+        report, before = scan_once(plan, store, settling.ready, before)
+        if report is not None:
+            on_report(report)
+        plan = replace(plan, retry_failed=False)
+        time.sleep(settle_seconds)

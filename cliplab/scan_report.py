@@ -1,0 +1,166 @@
+"""Stored scores to highlights.json: the videos over a threshold, best first, and what could not be read.
+
+What the file holds follows from the library, the model and the options alone, so that a scan that was killed and went
+on writes the same bytes as one that was not. highlights.schema.json describes it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import stat
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from adapters.atomic import json_text, storage_error
+from adapters.errors import StorageError
+from adapters.records import Aggregation, Float32Array, aggregate
+from cliplab.scan_sampling import best_windows
+from cliplab.scan_store import Scores, Store
+
+FORMAT, VERSION = "cliplab-highlights", 1
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """How stored scores become a video's score and its windows.
+
+    column: the label's place among the classes. top_fraction: of "top_mean".
+    """
+
+    label: str
+    column: int
+    aggregation: Aggregation
+    top_fraction: float
+    min_score: float
+    window_seconds: float
+
+    def score(self, scores: Float32Array) -> float:
+        """The score of one label of a video from its rows float32 [N, C], in 0..1, to 6 places."""
+        column = scores[:, self.column : self.column + 1]
+        return round(float(aggregate(column, self.aggregation, self.top_fraction)[0]), 6)
+
+    def windows(self, result: Scores) -> list[dict[str, float]]:
+        """The best windows of a video, best first, as highlights.json lists them."""
+        assert result.spans is not None
+        assert result.scores is not None
+        found = best_windows(result.spans, result.scores[:, self.column], self.window_seconds)
+        return [{"start": round(a, 3), "end": round(b, 3), "score": round(score, 6)} for a, b, score in found]
+
+
+@dataclass(frozen=True)
+class Counts:
+    """videos: found. highlights: at or above min_score. failed: not scored, and folders that could not be read."""
+
+    videos: int
+    highlights: int
+    failed: int
+
+
+def write_highlights(path: Path, store: Store, run: int, ranking: Ranking, head: dict[str, Any], total: int) -> Counts:
+    """Write highlights.json in one step, replacing the one that is there. head: its first keys. StorageError.
+
+    Only the scores and names of highlights are held in memory, not their rows.
+    """
+    ranked: list[tuple[float, str]] = []
+    failed = 0
+    for name, result in store.results(run):
+        if result.scores is None:
+            failed += 1
+        elif (score := ranking.score(result.scores)) >= ranking.min_score:
+            ranked.append((-score, name))
+    ranked.sort(key=lambda entry: (entry[0], os.fsencode(entry[1])))
+    failed += sum(1 for _ in store.problems())
+    counts = Counts(total, len(ranked), failed)
+    rows = (_row(name, result, ranking) for name, result in store.results(run, (name for _, name in ranked)))
+    failures = ({"path": name, "error": error} for name, error in all_failures(store, run))
+    with _replacing(path) as file:
+        _write(
+            file,
+            {
+                **head,
+                "total_scanned": counts.videos,
+                "highlights_found": counts.highlights,
+                "failed": counts.failed,
+            },
+            {"highlights": rows, "failures": failures},
+        )
+    return counts
+
+
+def all_failures(store: Store, run: int) -> Iterator[tuple[str, str]]:
+    """Path and reason of what this scan could not score: first what it set aside, then what cannot be decoded."""
+    yield from store.problems()
+    for name, result in store.results(run):
+        if result.error is not None:
+            yield name, result.error
+
+
+def _row(name: str, result: Scores, ranking: Ranking) -> dict[str, Any]:
+    assert result.scores is not None
+    assert result.duration is not None
+    row = {
+        "path": name,
+        "score": ranking.score(result.scores),
+        "duration": round(result.duration, 3),
+        "windows": ranking.windows(result),
+    }
+    return row | ({"warnings": list(result.warnings)} if result.warnings else {})
+
+
+def _write(file: IO[str], head: dict[str, Any], lists: dict[str, Iterable[dict[str, Any]]]) -> None:
+    """A JSON object of some keys and of long lists, a line an entry, without holding the lists."""
+    file.write("{\n")
+    file.write("".join(f"  {json_text(key)}: {json_text(value)},\n" for key, value in head.items()))
+    for place, (key, rows) in enumerate(lists.items()):
+        file.write(f"  {json_text(key)}: [")
+        before, end = "\n    ", "]"
+        for row in rows:
+            file.write(before + json_text(row))
+            before, end = ",\n    ", "\n  ]"
+        file.write(end + (",\n" if place < len(lists) - 1 else "\n"))
+    file.write("}\n")
+
+
+@contextlib.contextmanager
+def _replacing(path: Path) -> Iterator[IO[str]]:
+    """A text file that stands at path once it is whole and on the disk (as adapters.atomic does for one in memory)."""
+    target = Path(os.path.realpath(path))
+    temporary = target.with_name(f".{target.name[:40]}.{secrets.token_hex(6)}.tmp")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with temporary.open("x", encoding="utf-8", newline="\n") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            if target.exists():
+                os.chmod(temporary, stat.S_IMODE(target.stat().st_mode))
+            os.replace(temporary, target)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+            raise
+    except OSError as error:
+        raise storage_error(path, error) from error
+
+
+def require_replaceable(path: Path) -> None:
+    """StorageError where path holds something else than a scan wrote: a mistyped name must not cost a labels.json."""
+    if path.exists() and not path.is_file():
+        raise StorageError(f"{path}: is a folder or a device, not a file. Name a file with --output.")
+    try:
+        with path.open("rb") as file:
+            begin = file.read(80)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise storage_error(path, error) from error
+    if begin and f'"format": "{FORMAT}"'.encode() not in begin:
+        raise StorageError(
+            f"{path}: is there already and is no highlights.json of a scan, so it is not replaced. "
+            "Name another --output."
+        )

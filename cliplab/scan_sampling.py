@@ -1,0 +1,118 @@
+"""Which moments of each video a scan scores, and the scores of many rows as one of the video and its best windows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from adapters.base import BaseModelAdapter
+from adapters.errors import ConfigError, MediaError
+from adapters.records import Clip, Float32Array, Float64Array, InputSpec
+
+if TYPE_CHECKING:
+    from adapters.media import Video
+
+DEFAULT_FPS = 1.0
+# Of each video this many windows are listed at most.
+BEST_WINDOWS = 3
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """What of a video is scored.
+
+    fps: the frame that is shown each 1 / fps seconds. keyframes: key frames alone, at most fps a second. frames: so
+    many frames, evenly over the video. clips: the windows of a model that sees clips, window_seconds long and
+    stride_seconds apart; None for both is one clip of the whole video.
+    """
+
+    mode: Literal["fps", "keyframes", "frames", "clips"]
+    fps: float | None = None
+    frames: int | None = None
+    window_seconds: float | None = None
+    stride_seconds: float | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        return {key: value for key, value in asdict(self).items() if value is not None}
+
+
+def choose_sampling(
+    adapter: BaseModelAdapter, sample_fps: float | None, keyframes: bool, frames: int | None
+) -> Sampling:
+    """What the options ask for. ConfigError where they contradict each other or the model."""
+    if sample_fps is not None and not 0 < sample_fps < math.inf:
+        raise ConfigError(f"sample_fps is {sample_fps!r} and must be frames a second, above 0")
+    if frames is not None and not (isinstance(frames, int) and frames >= 1):
+        raise ConfigError(f"frames is {frames!r} and must be a whole number of at least 1")
+    if frames is not None and (keyframes or sample_fps is not None):
+        other = "keyframes" if keyframes else "sample_fps"
+        raise ConfigError(f"frames and {other} are two ways to choose frames. Give one of them")
+    if adapter.scores_frames:
+        if frames is not None:
+            return Sampling("frames", frames=frames)
+        return Sampling("keyframes" if keyframes else "fps", fps=sample_fps or DEFAULT_FPS)
+    if keyframes or sample_fps is not None or frames is not None:
+        raise ConfigError(
+            "sample_fps, keyframes and frames choose single frames, and this model sees clips of "
+            f"{adapter.input_spec.n_frames} frames. Leave them out: its config says which frames a clip has"
+        )
+    spec = _clip_spec(adapter.input_spec)
+    return Sampling("clips", window_seconds=spec.window_seconds, stride_seconds=spec.stride_seconds)
+
+
+def _clip_spec(spec: InputSpec) -> InputSpec:
+    """Windows one after the other where a clip has a length of its own and the config has no windows."""
+    if spec.sampling == "rate" and spec.window_seconds is None and spec.stride_seconds is None:
+        assert spec.fps is not None
+        return spec.with_windows(None, spec.n_frames / spec.fps)
+    return spec
+
+
+def read_rows(video: Video, spec: InputSpec, sampling: Sampling) -> Iterator[Clip]:
+    """What is to be scored of a video, in order of time: a clip for each row of scores."""
+    one = replace(spec, n_frames=1, window_seconds=None, stride_seconds=None)
+    if sampling.mode == "clips":
+        return video.clips(_clip_spec(spec))
+    if sampling.mode == "frames":
+        duration = video.info.duration_seconds
+        if duration is None or sampling.frames is None:
+            raise MediaError(f"{video.info.path}: its duration is unknown. Scan it with sample_fps or keyframes.")
+        part = duration / sampling.frames
+        return video.clips(replace(one, sampling="spread", window_seconds=part, stride_seconds=part))
+    assert sampling.fps is not None
+    if sampling.mode == "keyframes":
+        return video.key_frames(one, 1 / sampling.fps)
+    return video.clips(replace(one, sampling="rate", fps=sampling.fps, stride_seconds=1 / sampling.fps))
+
+
+def best_windows(
+    spans: Float64Array, scores: Float32Array, window_seconds: float, most: int = BEST_WINDOWS
+) -> list[tuple[float, float, float]]:
+    """The stretches of a video with the highest mean score: (start, end, score), best first, none overlapping.
+
+    spans: float64 [N, 2] seconds, in order of time; scores: float32 [N]. Each moment has the score of the row whose
+    middle is nearest. A window is window_seconds long, or the whole video where that is shorter. The mean over a window
+    that slides has its maxima where one end of it is at a border between rows, so only these places are compared; of
+    equal ones the earliest is taken.
+    """
+    middles = spans.mean(axis=1)
+    edges = np.concatenate([[spans[0, 0]], (middles[1:] + middles[:-1]) / 2, [spans[:, 1].max()]])
+    length = min(window_seconds, edges[-1] - edges[0])
+    if length <= 0:
+        return [(float(edges[0]), float(edges[-1]), float(scores[0]))]
+    sums = np.concatenate([[0.0], np.cumsum(np.diff(edges) * scores.astype(np.float64))])
+    starts = np.unique(np.clip(np.concatenate([edges, edges - length]), edges[0], edges[-1] - length))
+    means = (np.interp(starts + length, edges, sums) - np.interp(starts, edges, sums)) / length
+    found: list[tuple[float, float, float]] = []
+    # Rounded, so that of stretches that are equal but for the last bits the earliest is first.
+    for place in np.argsort(-np.round(means, 9), kind="stable"):
+        start, end = float(starts[place]), float(starts[place] + length)
+        if all(end <= other[0] + 1e-9 or start >= other[1] - 1e-9 for other in found):
+            found.append((start, end, float(means[place])))
+            if len(found) == most:
+                break
+    return found

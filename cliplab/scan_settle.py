@@ -1,0 +1,29 @@
+"""Whether somebody still writes to a file that a watch has found."""
+
+from __future__ import annotations
+
+import time
+
+from cliplab.scan_walk import Found
+
+
+class Settling:
+    """Knows which files have not changed for some seconds.
+
+    A file whose time is that long ago is settled at once. Another, also one whose time lies in the future since the
+    camera's clock was wrong, is once it has been seen unchanged for that long.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._seen: dict[str, tuple[int, int, float]] = {}  # path -> size, time, when it was first seen so
+
+    def ready(self, file: Found) -> bool:
+        now, state = time.monotonic(), (file.size_bytes, file.mtime_ns)
+        known = self._seen.get(file.path)
+        if known is None and time.time() - file.mtime_ns / 1e9 >= self._seconds:
+            return True
+        if known is None or known[:2] != state:
+            self._seen[file.path] = (*state, now)
+            return False
+        return now - known[2] >= self._seconds

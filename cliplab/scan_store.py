@@ -1,0 +1,264 @@
+"""Where a scan keeps its scores: one SQLite file, which a kill, a full disk or a second scan cannot harm.
+
+files: what the last walk saw, path -> size, time, fingerprint of the content. scores: what a model said of a content,
+under the run (model, sampling) that it was scored in, so that a moved file is known, a changed one is not, and another
+threshold or aggregation needs no decoding. problems: what could not be read in a scan and is tried anew in the next.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from adapters.errors import StorageError
+from adapters.records import Float32Array, Float64Array
+from cliplab.scan_lock import locked
+from cliplab.scan_walk import Found
+
+# How long a write waits for another program that has the database locked.
+BUSY_SECONDS = 10.0
+# More classes than this are kept as float16, of 11 bits: a Kinetics model gives 600 scores for every window.
+FLOAT32_CLASSES = 16
+_PAGE = 256
+_APPLICATION_ID = 0x636C7363  # "clsc": tells our file from any other SQLite file
+# Each step brings a store from the version of its place to the next; new ones are added at the end.
+_MIGRATIONS = (
+    """
+    CREATE TABLE runs (id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE);
+    CREATE TABLE files (
+        path BLOB PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, fingerprint BLOB, scan INTEGER NOT NULL
+    ) WITHOUT ROWID;
+    CREATE TABLE scores (
+        fingerprint BLOB NOT NULL, run INTEGER NOT NULL REFERENCES runs, duration REAL, classes INTEGER, spans BLOB,
+        scores BLOB, error TEXT, warnings TEXT NOT NULL DEFAULT '[]', PRIMARY KEY (fingerprint, run)
+    ) WITHOUT ROWID;
+    CREATE TABLE problems (
+        scan INTEGER NOT NULL, path BLOB NOT NULL, error TEXT NOT NULL, PRIMARY KEY (scan, path)
+    ) WITHOUT ROWID;
+    CREATE TABLE counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL);
+    INSERT INTO counters VALUES ('scan', 0);
+    """,
+)
+_PENDING = (
+    "FROM files LEFT JOIN scores ON scores.fingerprint = files.fingerprint AND scores.run = :run "
+    "WHERE files.scan = :scan AND (scores.run IS NULL OR (:retry AND scores.error IS NOT NULL)) "
+)
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What a model said of one video, or why it could not.
+
+    duration: seconds. spans: float64 [N, 2], the start and end in seconds of what each row stands for, in order of
+    time. scores: float32 [N, C] in 0..1. Both are None where error says why. warnings: damage that was passed over.
+    """
+
+    duration: float | None
+    spans: Float64Array | None
+    scores: Float32Array | None
+    error: str | None = None
+    warnings: tuple[str, ...] = ()
+
+
+@contextmanager
+def open_store(path: str | Path) -> Iterator[Store]:
+    """A store for one scan, made where there is none; what was kept is committed at the end, also after an error.
+
+    Raises StorageError where another scan has it, where it is damaged, of a newer version or no store at all, and
+    where it cannot be written.
+    """
+    target = os.path.abspath(path)
+    with locked(f"{target}.lock", target), _told(target):
+        connection = sqlite3.connect(target, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+        try:
+            _prepare(connection, target)
+            store = Store(connection, target)
+            try:
+                yield store
+            finally:
+                store.commit()
+        finally:
+            connection.close()
+
+
+class Store:
+    """An open store; its methods may be called from several threads. Writes are kept by ``commit``, all or none."""
+
+    def __init__(self, connection: sqlite3.Connection, path: str) -> None:
+        self.path = path
+        self._connection, self._lock = connection, threading.RLock()
+        self._scan = 0
+
+    def commit(self) -> None:
+        """Make everything so far durable."""
+        with self._lock, _told(self.path):
+            if self._connection.in_transaction:
+                self._connection.execute("COMMIT")
+
+    def begin_scan(self) -> None:
+        """From here on a new scan: what earlier ones saw is not there until it is seen again."""
+        self._write("UPDATE counters SET value = value + 1 WHERE name = 'scan'")
+        [(self._scan,)] = self._read("SELECT value FROM counters WHERE name = 'scan'")
+        self._write("DELETE FROM problems WHERE scan < ?", (self._scan,))
+
+    def run(self, key: dict[str, Any]) -> tuple[int, bool]:
+        """The number of the run with this key, and whether it is new beside others."""
+        text = json.dumps(key, sort_keys=True, ensure_ascii=False)
+        found = self._read("SELECT id FROM runs WHERE key = ?", (text,))
+        if found:
+            return int(found[0][0]), False
+        [(others,)] = self._read("SELECT count(*) FROM runs")
+        self._write("INSERT INTO runs (key) VALUES (?)", (text,))
+        [(number,)] = self._read("SELECT id FROM runs WHERE key = ?", (text,))
+        return int(number), others > 0
+
+    def saw(self, files: Iterable[Found]) -> None:
+        """Files that are there. One of another size or time than it had is one whose content is not known."""
+        self._write_many(
+            "INSERT INTO files (path, size, mtime_ns, scan) VALUES (?, ?, ?, ?) ON CONFLICT (path) DO UPDATE SET "
+            "fingerprint = CASE WHEN size = excluded.size AND mtime_ns = excluded.mtime_ns THEN fingerprint END, "
+            "size = excluded.size, mtime_ns = excluded.mtime_ns, scan = excluded.scan",
+            [(os.fsencode(item.path), item.size_bytes, item.mtime_ns, self._scan) for item in files],
+        )
+
+    def set_aside(self, path: str, error: str) -> None:
+        """A file or folder that this scan could not take, for a reason that may be another next time."""
+        self._write("INSERT OR REPLACE INTO problems VALUES (?, ?, ?)", (self._scan, os.fsencode(path), error))
+
+    def identify(self, path: str, content: bytes | None) -> None:
+        """The fingerprint of a file of this scan; None: its content is not known."""
+        self._write("UPDATE files SET fingerprint = ? WHERE path = ?", (content, os.fsencode(path)))
+
+    def knows(self, content: bytes, run: int, retry_failed: bool = False) -> bool:
+        """Whether this content was scored in this run; retry_failed: without error."""
+        found = self._read("SELECT error FROM scores WHERE fingerprint = ? AND run = ?", (content, run))
+        return bool(found) and not (retry_failed and found[0][0] is not None)
+
+    def keep(self, content: bytes, run: int, result: Scores) -> None:
+        """What the run's model said of a content."""
+        spans = None if result.spans is None else np.ascontiguousarray(result.spans, "<f8").tobytes()
+        scores = None if result.scores is None else _pack(result.scores)
+        classes = None if result.scores is None else result.scores.shape[1]
+        warnings = json.dumps(result.warnings)
+        self._write(
+            "INSERT OR REPLACE INTO scores VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (content, run, result.duration, classes, spans, scores, result.error, warnings),
+        )
+
+    def count(self, run: int, retry_failed: bool) -> tuple[int, int, int]:
+        """Files of this scan, those of them still to be scored, and the bytes of the latter."""
+        values = {"run": run, "scan": self._scan, "retry": retry_failed}
+        [(files,)] = self._read("SELECT count(*) FROM files WHERE scan = ?", (self._scan,))
+        [(pending, size)] = self._read(f"SELECT count(*), coalesce(sum(size), 0) {_PENDING}", values)
+        return files, pending, size
+
+    def pending(self, run: int, retry_failed: bool) -> Iterator[tuple[Found, bytes | None]]:
+        """Files of this scan that the run has no scores of, in the order of their paths, and their fingerprints."""
+        values = {"run": run, "scan": self._scan, "retry": retry_failed, "last": b"", "page": _PAGE}
+        query = f"SELECT path, size, mtime_ns, files.fingerprint {_PENDING} AND path > :last ORDER BY path LIMIT :page"
+        while rows := self._read(query, values):
+            for path, size, mtime_ns, content in rows:
+                yield Found(os.fsdecode(path), size, mtime_ns), content
+            values["last"] = rows[-1][0]
+
+    def results(self, run: int, paths: Iterable[str] | None = None) -> Iterator[tuple[str, Scores]]:
+        """What the run has of the files of this scan, in the order of their paths, or of some paths in theirs."""
+        columns = "SELECT path, duration, classes, spans, scores.scores, error, warnings FROM files JOIN scores "
+        columns += "ON scores.fingerprint = files.fingerprint AND scores.run = :run WHERE files.scan = :scan AND path "
+        values: dict[str, Any] = {"run": run, "scan": self._scan, "path": b""}
+        if paths is not None:
+            for path in paths:
+                values["path"] = os.fsencode(path)
+                yield from map(_unpack, self._read(f"{columns} = :path", values))
+            return
+        while rows := self._read(f"{columns} > :path ORDER BY path LIMIT {_PAGE}", values):
+            yield from map(_unpack, rows)
+            values["path"] = rows[-1][0]
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """What this scan set aside: path and reason, in the order of paths."""
+        last = b""
+        query = f"SELECT path, error FROM problems WHERE scan = ? AND path > ? ORDER BY path LIMIT {_PAGE}"
+        while rows := self._read(query, (self._scan, last)):
+            yield from ((os.fsdecode(path), error) for path, error in rows)
+            last = rows[-1][0]
+
+    def _read(self, query: str, values: Any = ()) -> list[Any]:
+        with self._lock, _told(self.path):
+            return self._connection.execute(query, values).fetchall()
+
+    def _write(self, query: str, values: Any = ()) -> None:
+        self._write_many(query, [values])
+
+    def _write_many(self, query: str, rows: list[Any]) -> None:
+        with self._lock, _told(self.path):
+            if not self._connection.in_transaction:
+                self._connection.execute("BEGIN IMMEDIATE")
+            self._connection.executemany(query, rows)
+
+
+def _pack(scores: Float32Array) -> bytes:
+    return np.ascontiguousarray(scores, "<f4" if scores.shape[1] <= FLOAT32_CLASSES else "<f2").tobytes()
+
+
+def _unpack(row: Any) -> tuple[str, Scores]:
+    path, duration, classes, spans, scores, error, warnings = row
+    notes = tuple(json.loads(warnings))
+    if classes is None:
+        return os.fsdecode(path), Scores(duration, None, None, error, notes)
+    times = np.frombuffer(spans, "<f8").reshape(-1, 2)
+    kind = f"<f{len(scores) // (len(times) * classes)}"
+    values = np.frombuffer(scores, kind).reshape(-1, classes).astype(np.float32)
+    return os.fsdecode(path), Scores(duration, times, values, error, notes)
+
+
+def _prepare(connection: sqlite3.Connection, path: str) -> None:
+    """Settings, and the tables of this version. StorageError for another program's file or a newer version."""
+    [(kind,)] = connection.execute("PRAGMA application_id").fetchall()
+    [(version,)] = connection.execute("PRAGMA user_version").fetchall()
+    [(tables,)] = connection.execute("SELECT count(*) FROM sqlite_master").fetchall()
+    if kind != _APPLICATION_ID and (tables or version):
+        raise StorageError(f"{path}: is a database of another program, not a scan's. Name another path with --store.")
+    if version > len(_MIGRATIONS):
+        raise StorageError(
+            f"{path}: was written by a newer cliplab (its version is {version}, this one reads up to "
+            f"{len(_MIGRATIONS)}). Install the newer cliplab, or name another path with --store."
+        )
+    connection.execute("PRAGMA journal_mode = WAL")
+    # A commit for each video, without waiting for the disk: a kill loses none, a power cut the last few and no more.
+    connection.execute("PRAGMA synchronous = NORMAL")
+    if version < len(_MIGRATIONS):
+        steps = "".join(_MIGRATIONS[version:])
+        connection.executescript(
+            f"BEGIN IMMEDIATE; {steps} PRAGMA application_id = {_APPLICATION_ID}; "
+            f"PRAGMA user_version = {len(_MIGRATIONS)}; COMMIT;"
+        )
+
+
+@contextmanager
+def _told(path: str) -> Iterator[None]:
+    """SQLite's errors as one clear line."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        reason = str(error)
+        if "locked" in reason or "busy" in reason:
+            step = "another program keeps it locked. Close that program and run the scan again: it goes on from here"
+        elif "full" in reason or "disk I/O" in reason:
+            step = f"the disk is full or fails ({reason}). Free some space and run the scan again: it goes on from here"
+        elif "not a database" in reason or "malformed" in reason:
+            step = (
+                f"it is damaged or no database ({reason}). Name another path with --store, or remove it to begin anew"
+            )
+        else:
+            step = f"{reason}. Check that its folder is there and can be written, or name another path with --store"
+        raise StorageError(f"{path}: the scores could not be read or written: {step}.") from error
