@@ -55,14 +55,17 @@ class Gateway:
                     answer = known.handler(self.state, request, **parameters)
                 except NotThere as error:
                     return JSONResponse({"statusCode": 404, "message": f"{error} is not known"}, 404)
+                except Exception as error:
+                    self.state.wrong.append(f"{request.method} {request.path}: {error!r}, body {request.body!r:.500}")
+                    return failure(400)
                 return answer if isinstance(answer, Response) else JSONResponse(answer)
-        self.state.unknown.append(f"{request.method} {request.path}")
+        self.state.wrong.append(f"{request.method} {request.path}: there is no such route")
         return JSONResponse({"statusCode": 404, "message": f"no route {request.method} {request.path}"}, 404)
 
 
 @contextmanager
 def gateway() -> Iterator[Gateway]:
-    """A gateway until the block ends. AssertionError there where a route was asked for that it has not."""
+    """A gateway until the block ends. AssertionError there where it was asked for what it does not imitate."""
     served = Gateway()
     app = Starlette(routes=[HttpRoute(PREFIX + "/{path:path}", served)])
     config = uvicorn.Config(app, host="127.0.0.1", port=0, log_level="critical", lifespan="off", access_log=False)
@@ -80,7 +83,7 @@ def gateway() -> Iterator[Gateway]:
     finally:
         server.should_exit = server.force_exit = True
         thread.join()
-    assert not served.state.unknown, f"routes that the gateway has not: {sorted(set(served.state.unknown))}"
+    assert not served.state.wrong, "the gateway was asked for what it has not:\n" + "\n".join(served.state.wrong)
 
 
 async def _read(http: HttpRequest) -> Request:

@@ -46,7 +46,7 @@ class State:
     metrics: list[Json] = field(default_factory=list)
     statuses: list[str] = field(default_factory=list)
     requests: list[Request] = field(default_factory=list)
-    unknown: list[str] = field(default_factory=list)
+    wrong: list[str] = field(default_factory=list)
     _last_id: int = 0
 
     def new_id(self) -> str:
