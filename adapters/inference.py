@@ -20,6 +20,7 @@ from adapters.config import override
 from adapters.errors import ConfigError, MediaError
 from adapters.records import Clip, InputSpec, Prediction, VideoResult
 from adapters.stream_inference import StreamsVideos, predict_streams
+from adapters.whole_video import whole_videos
 
 if TYPE_CHECKING:
     from adapters.dataset import Example
@@ -68,7 +69,8 @@ def predict_videos(
                 file.warnings = tuple(video.warnings)
 
     files = (_File(str(source), read=lambda file, source=source: read(source, file)) for source in sources)  # type: ignore[misc]
-    return _predict(adapter, files, len(sources) if isinstance(sources, Sized) else None, on_progress)
+    count = len(sources) if isinstance(sources, Sized) else None
+    return whole_videos(adapter, spec, _predict(adapter, files, count, on_progress))
 
 
 def predict_examples(

@@ -216,8 +216,13 @@ class ModelAdapter(BaseModelAdapter):
         """A network with its weights as a LiteRT program. int8 is calibrated on the clips."""
         return programs.convert_items(self, network, quantize, calibration)
 
+    @property
+    def brings_classifier(self) -> bool:
+        """Whether the weights that the config names have a classifier for its labels, so that it needs no training."""
+        return self.config["labels"] is None
+
     def _require_trained(self) -> None:
-        if not self.trained and self.config["labels"] is not None and self.config["weights"] != "random":
+        if not self.trained and self.config["weights"] != "random" and not self.brings_classifier:
             raise AdapterError(
                 f"the head for labels {', '.join(self.labels[:5])} is not trained. Train it (cliplab train), load a "
                 'bundle, or leave "labels" out to use the classes of the weights'

@@ -20,7 +20,7 @@ Variables = dict[str, Float32Array]
 class Pretrained:
     """Weights as published: the backbone's variables, and the classifier's by their names in this network.
 
-    The classifier is used where the config names no labels of its own.
+    The classifier is used where the config names no labels of its own, or where it is made for them.
     """
 
     backbone: Variables
@@ -125,7 +125,7 @@ def initial_variables(adapter: ModelAdapter) -> Variables:
         return values
     pretrained = adapter.pretrained()
     published = dict(pretrained.backbone)
-    if config["labels"] is None:
+    if adapter.brings_classifier:
         published |= pretrained.classifier
     else:
         # A new classifier starts from no opinion: where there are few clips, what a random one thinks of directions

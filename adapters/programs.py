@@ -127,6 +127,8 @@ def program_identity(adapter: ModelAdapter) -> Config:
         own["variables"] = _digest(adapter.variables())
     elif config["weights"] == "random":
         own["seed"] = config["seed"]
+    elif adapter.brings_classifier:
+        own["classifier"] = _digest(adapter.pretrained().classifier)
     return own
 
 

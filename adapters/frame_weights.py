@@ -1,0 +1,59 @@
+"""Weights files of frame models: a path to backbone and classifier, and whether that is for the config's labels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from adapters.config import Config
+from adapters.errors import WeightsError
+from adapters.head import VARIABLE_PREFIX, output_units
+from adapters.network import Pretrained, Variables
+from adapters.torch_pickle import read_state_dict
+from adapters.weights import read_safetensors
+
+TORCH_SUFFIXES = (".pth", ".pt")
+OUTPUT_KERNEL, OUTPUT_BIAS = f"{VARIABLE_PREFIX}output/kernel", f"{VARIABLE_PREFIX}output/bias"
+
+
+def read_weights_file(
+    path: Path, from_torch: Callable[[Mapping[str, npt.NDArray[Any]]], Variables] | None = None
+) -> Pretrained:
+    """A .safetensors of our variables, as in a bundle, or a state dict where from_torch gives its tensors our names.
+
+    WeightsError for another kind of file, or one that cannot be read.
+    """
+    if path.suffix == ".safetensors":
+        found: Variables = read_safetensors(path)
+    elif path.suffix in TORCH_SUFFIXES and from_torch is not None:
+        found = from_torch(read_state_dict(path))
+    else:
+        kinds = ".pth or .safetensors" if from_torch else ".h5 or .safetensors"
+        raise WeightsError(f'{path}: "weights" must be "imagenet", "random" or the path of a {kinds} file')
+    head = {name: value for name, value in found.items() if name.startswith(VARIABLE_PREFIX)}
+    return Pretrained({name: value for name, value in found.items() if name not in head}, head)
+
+
+def fitting_classifier(classifier: Variables, config: Config, labels: tuple[str, ...]) -> Variables | None:
+    """The classifier of a weights file for a model of these labels; None where it is for other ones.
+
+    It fits where it has an output for each label, taken to be in their order, and the config's head has no other
+    layers. Two softmax outputs stand for the one sigmoid of ``positive_label`` by their difference: the same function.
+    """
+    if set(classifier) != {OUTPUT_KERNEL, OUTPUT_BIAS} or any("units" in layer for layer in config["head"]):
+        return None
+    kernel, bias = classifier[OUTPUT_KERNEL], classifier[OUTPUT_BIAS]
+    units = output_units(config, labels)
+    if kernel.shape[-1] == units:
+        return classifier
+    if units == 1 and kernel.shape[-1] == 2:
+        positive = labels.index(config["positive_label"])
+        return {
+            OUTPUT_KERNEL: np.ascontiguousarray(kernel[:, positive : positive + 1] - kernel[:, 1 - positive, None]),
+            OUTPUT_BIAS: bias[positive : positive + 1] - bias[1 - positive, None],
+        }
+    return None

@@ -1,0 +1,139 @@
+"""Weights as their authors publish them: a URL and a digest, to a verified local file.
+
+Looked for in this order: our cache, the caches of the tools that publish them, the URL. A file whose digest is another
+is passed over, and said to be.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import os
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+
+from adapters.atomic import write_bytes_atomic
+from adapters.errors import WeightsError
+from adapters.weights import cache_dir
+
+MIRROR_VARIABLE = "CLIPLAB_WEIGHTS_URL"
+_TIMEOUT_SECONDS = 30
+_ALGORITHMS = {"sha256": "SHA-256", "md5": "MD5"}
+
+
+@dataclass(frozen=True)
+class Published:
+    """url: of the file. algorithm, digest: of its bytes. cache: where the tool that publishes it keeps it: the
+    environment variable that moves the folder, its default, and what is below."""
+
+    url: str
+    algorithm: str
+    digest: str
+    cache: tuple[str, str, str]
+
+    @property
+    def file(self) -> str:
+        return self.url.rpartition("/")[2]
+
+
+_TORCH = ("TORCH_HOME", "~/.cache/torch", "hub/checkpoints")
+_KERAS = ("KERAS_HOME", "~/.keras", "models")
+_KERAS_URL = "https://storage.googleapis.com/tensorflow/keras-applications"
+
+# torchvision names its files by the first eight characters of their SHA-256. Keras publishes MD5 digests of the
+# MobileNetV3 files (tf_keras, applications/mobilenet_v3.py) and none of the MobileNetV2 ones: that SHA-256 is the one
+# that several projects pin.
+PUBLISHED = {
+    "resnet18": Published(
+        "https://download.pytorch.org/models/resnet18-f37072fd.pth",
+        "sha256",
+        "f37072fd47e89c5e827621c5baffa7500819f7896bbacec160b1a16c560e07ec",
+        _TORCH,
+    ),
+    "mobilenet_v2": Published(
+        f"{_KERAS_URL}/mobilenet_v2/mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224.h5",
+        "sha256",
+        "3e195a2857356cfc092cbbb460beb2a5bce279015d7792598b8d3d9e451902e3",
+        _KERAS,
+    ),
+    "mobilenet_v3_small": Published(
+        f"{_KERAS_URL}/mobilenet_v3/weights_mobilenet_v3_small_224_1.0_float.h5",
+        "md5",
+        "8768d4c2e7dee89b9d02b2d03d65d862",
+        _KERAS,
+    ),
+    "mobilenet_v3_large": Published(
+        f"{_KERAS_URL}/mobilenet_v3/weights_mobilenet_v3_large_224_1.0_float.h5",
+        "md5",
+        "59e551e166be033d707958cf9e29a6a7",
+        _KERAS,
+    ),
+}
+
+
+def find_published_weights(name: str) -> Path:
+    """The published weights file of that name, its digest checked; fetched into the cache where it is nowhere yet.
+
+    name: a key of PUBLISHED. $CLIPLAB_WEIGHTS_URL names a mirror: a URL below which the files lie by their names.
+    Raises WeightsError where it cannot be had (it lists what was tried), StorageError where it cannot be kept.
+    """
+    entry = PUBLISHED[name]
+    own = cache_dir() / "weights" / entry.file
+    variable, default, folder = entry.cache
+    theirs = Path(os.environ.get(variable) or default).expanduser() / folder / entry.file
+    tried = []
+    for path in (own, theirs):
+        reason = _what_is_wrong(path, entry)
+        if reason is None:
+            return path
+        tried.append(f"{path}: {reason}")
+    mirror = os.environ.get(MIRROR_VARIABLE)
+    url = f"{mirror.rstrip('/')}/{entry.file}" if mirror else entry.url
+    try:
+        data = _fetch(url)
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        tried.append(f"{url}: {_reason(error)}")
+    else:
+        found = hashlib.new(entry.algorithm, data, usedforsecurity=False).hexdigest()
+        if found == entry.digest:
+            write_bytes_atomic(own, data)
+            return own
+        tried.append(f"{url}: {_differs(entry, found)}")
+    raise WeightsError(
+        f"the published weights {entry.file} could not be had. Tried:\n"
+        + "\n".join(f"  {line}" for line in tried)
+        + f"\nConnect to the network and try again; or fetch {entry.url} elsewhere and put it at {own}, or name its "
+        f'path in "weights"; or name a mirror in {MIRROR_VARIABLE}; or set "weights" to "random" to start from scratch.'
+    )
+
+
+def _what_is_wrong(path: Path, entry: Published) -> str | None:
+    """Why a file is not the published one; None where it is."""
+    try:
+        with path.open("rb") as stream:
+            found = hashlib.file_digest(stream, lambda: hashlib.new(entry.algorithm, usedforsecurity=False)).hexdigest()
+    except OSError as error:
+        return error.strerror or str(error)
+    return None if found == entry.digest else _differs(entry, found)
+
+
+def _differs(entry: Published, found: str) -> str:
+    return f"its {_ALGORITHMS[entry.algorithm]} is {found} and must be {entry.digest}, so it is damaged or another file"
+
+
+def _fetch(url: str) -> bytes:
+    with urllib.request.urlopen(url, timeout=_TIMEOUT_SECONDS) as response:
+        data: bytes = response.read()
+    return data
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, urllib.error.HTTPError):
+        return f"the server answered {error.code} {error.reason}"
+    if isinstance(error, urllib.error.URLError):
+        return f"the server could not be reached ({error.reason})"
+    if isinstance(error, http.client.IncompleteRead):
+        return f"the download ended after {len(error.partial)} bytes"
+    return str(error) or type(error).__name__
