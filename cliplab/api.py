@@ -3,6 +3,7 @@
 from cliplab.bench import bench
 from cliplab.config_tools import config_check, config_schema, config_show
 from cliplab.conversion_tools import convert, verify
+from cliplab.dataloop_manifest import dataloop_manifest
 from cliplab.dataset_tools import dataset_export, dataset_import, dataset_split, dataset_stats
 from cliplab.demo import demo
 from cliplab.manifest import registry_manifest
@@ -17,6 +18,7 @@ __all__ = [
     "config_schema",
     "config_show",
     "convert",
+    "dataloop_manifest",
     "dataset_export",
     "dataset_import",
     "dataset_split",

@@ -8,7 +8,15 @@ from typing import Annotated
 
 import typer
 
-from cliplab import __version__, commands_data, commands_model, commands_registry, commands_scan, commands_stream
+from cliplab import (
+    __version__,
+    commands_data,
+    commands_dataloop,
+    commands_model,
+    commands_registry,
+    commands_scan,
+    commands_stream,
+)
 
 app = typer.Typer(
     name="cliplab",
@@ -41,6 +49,7 @@ commands_stream.register(app)
 commands_scan.register(app)
 commands_data.register(app)
 commands_registry.register(app)
+commands_dataloop.register(app)
 
 
 def main() -> None:

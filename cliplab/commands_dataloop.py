@@ -1,0 +1,43 @@
+"""Commands about the Dataloop app."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cliplab.console import FAILED, command, show, write_json
+from cliplab.options import AsJson, opt
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to the app."""
+    dataloop = typer.Typer(help="Make the Dataloop app.", no_args_is_help=True, rich_markup_mode=None)
+    dataloop.callback()(lambda: None)  # else its single command would take the group's name
+    dataloop.command("manifest")(command(dataloop_manifest))
+    app.add_typer(dataloop, name="dataloop")
+
+
+def dataloop_manifest(
+    output: Annotated[Path, opt("FILE", "The manifest.", "--output")] = Path("dataloop.json"),
+    check: Annotated[
+        bool, typer.Option("--check", help="Write nothing; exit with 1 where FILE is out of date.")
+    ] = False,
+    git_url: Annotated[
+        str | None,
+        opt("URL", "Where the platform finds the code, at this version's tag; else publishing packs a folder."),
+    ] = None,
+    as_json: AsJson = False,
+) -> int | None:
+    """Write dataloop.json from the ready configs and their schemas."""
+    from cliplab import dataloop_manifest as manifest
+
+    report = manifest.dataloop_manifest(output, check=check, git_url=git_url)
+    if as_json:
+        write_json(report.to_json())
+    elif report.current:
+        show(f"{report.path}: {len(report.models)} models, {'up to date' if check else 'written'}")
+    else:
+        show(f"{report.path} is out of date: cliplab dataloop manifest writes it", *report.difference)
+    return None if report.current else FAILED
