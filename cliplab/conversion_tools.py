@@ -29,10 +29,12 @@ def convert(
     """Write the model as one self-describing .tflite and measure it against the model's own program.
 
     quantize: none, float16, dynamic or int8. data: labelled clips: int8 is calibrated on its train split (at most
-    ``calibration_clips``), and the report measures on the other splits. Without data it measures on a rendered clip.
-    Raises ConversionError where fewer than ``min_agreement`` of the clips keep their label.
+    ``calibration_clips``), and the report measures on all windows of the other splits, up to a bound
+    (``held_out_windows``), and says on how many. Without data it measures on rendered clips.
+    Raises ConversionError where fewer than ``min_agreement`` of the windows keep their label.
     """
-    from cliplab.measure import HELD_OUT, read_clips
+    from cliplab.held_out import held_out_windows
+    from cliplab.measure import read_clips
 
     if Path(output).suffix.lower() != ".tflite":
         raise ConfigError(f"output must be a file whose name ends in .tflite, got {str(output)!r}")
@@ -40,12 +42,11 @@ def convert(
     adapter = open_model(model, overrides)
     if data is None:
         return adapter.convert(output, quantize)
-    limit, origin = adapter.config["calibration_clips"], f"validation and test clips of {data}"
-    clips = read_clips(adapter, data, HELD_OUT, limit, on_progress)
+    clips, origin = held_out_windows(adapter, data, on_progress)
     if quantize != "int8":
         # Nothing is calibrated, so these are only what the contract measures on.
         return replace(adapter.convert(output, quantize, clips), clip_origin=origin)
-    calibration = read_clips(adapter, data, ("train",), limit, on_progress)
+    calibration = read_clips(adapter, data, ("train",), adapter.config["calibration_clips"], on_progress)
     unproven = Path(output).with_name(f".{Path(output).stem}.{os.getpid()}.tflite")
     try:
         adapter.convert(unproven, quantize, calibration)
@@ -72,11 +73,12 @@ def verify(
 ) -> ConversionReport:
     """Measure any two models of the same labels against each other: score differences, agreement, size and speed.
 
-    data: labelled clips to compare on (validation and test splits); without it, a rendered clip.
+    data: labelled clips to compare on (the windows of its validation and test splits); without it, rendered clips.
     min_agreement: None is the source's config's. Raises ConversionError where agreement is lower, ConfigError where
     the labels differ.
     """
-    from cliplab.measure import HELD_OUT, read_clips, rendered_clips
+    from cliplab.held_out import held_out_windows
+    from cliplab.measure import rendered_clips
 
     one, other = open_model(source, {"num_threads": 1}), open_model(converted, {"num_threads": 1})
     if one.labels != other.labels:
@@ -86,8 +88,7 @@ def verify(
     if data is None:
         clips, origin = rendered_clips(one), "rendered clips"
     else:
-        clips = read_clips(one, data, HELD_OUT, one.config["calibration_clips"], on_progress)
-        origin = f"validation and test clips of {data}"
+        clips, origin = held_out_windows(one, data, on_progress)
     least = one.config["min_agreement"] if min_agreement is None else min_agreement
     return _compare(one, other, clips, (origin, converted), least)
 

@@ -39,13 +39,14 @@ def write_single_file(
     Where the dataset has no validation or test clips it is measured on those of training, and the report says so.
     ConversionError where fewer than ``min_agreement`` of the clips keep their label; the bundle is there all the same.
     """
-    from cliplab.measure import HELD_OUT, read_clips
+    from cliplab.held_out import held_out_windows
+    from cliplab.measure import read_clips
 
-    limit, origin = adapter.config["calibration_clips"], f"validation and test clips of {data}"
     try:
-        clips = read_clips(adapter, data, HELD_OUT, limit, on_progress)
+        clips, origin = held_out_windows(adapter, data, on_progress)
     except DatasetError:
-        clips, origin = read_clips(adapter, data, ("train",), limit, on_progress), f"training clips of {data}"
+        clips = read_clips(adapter, data, ("train",), adapter.config["calibration_clips"], on_progress)
+        origin = f"training clips of {data}"
     try:
         report = adapter.convert(output, adapter.config["quantize"], clips)
     except ConversionError as error:

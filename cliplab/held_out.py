@@ -1,0 +1,60 @@
+"""The windows that a conversion is measured on: those of the clips that the model was not trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from adapters.base import BaseModelAdapter
+from adapters.errors import DatasetError, MediaError
+from adapters.records import Clip, spread
+from cliplab.measure import HELD_OUT, labelled_clips
+
+MOST_WINDOWS = 400  # half of them at least where there are more: one changed label in 200 is 0.5%, and 2% is allowed
+MOST_BYTES = 1 << 30  # of decoded frames, which stay in memory while the programs run on them
+
+
+def held_out_windows(
+    adapter: BaseModelAdapter,
+    data: str | Path,
+    on_progress: Callable[[str, int, int], object] | None = None,
+    *,
+    most_windows: int = MOST_WINDOWS,
+) -> tuple[list[Clip], str]:
+    """(the windows of the validation and test clips, in the dataset's order; which they are, for a report).
+
+    Windows are cut as ``predict`` cuts them: one a labelled clip, or several where the config has windows or a rate.
+    All of them, up to most_windows and MOST_BYTES of frames; beyond, every second, every fourth and so on, so that they
+    stay evenly over the dataset. Clips that cannot be read are left out, and told with their number and first reason.
+    DatasetError where no clip is in these splits, or none can be read.
+    """
+    from adapters.media import open_video
+
+    examples, spec = labelled_clips(adapter, data, HELD_OUT), adapter.input_spec
+    chosen = spread(examples, most_windows)
+    kept: list[Clip] = []
+    failures: list[str] = []
+    size = number = 0
+    step = 1
+    for done, item in enumerate(chosen):
+        try:
+            with open_video(item.path) as video:
+                for clip in video.clips(spec, item.start_seconds, item.end_seconds):
+                    if number % step == 0:
+                        kept.append(clip)
+                        size += clip.frames.nbytes
+                    number += 1
+                    if len(kept) > 1 and (len(kept) > most_windows or size > MOST_BYTES):
+                        del kept[1::2]
+                        step, size = step * 2, sum(one.frames.nbytes for one in kept)
+        except (MediaError, OSError) as error:
+            failures.append(str(error))
+        if on_progress is not None:
+            on_progress("validation and test clips", done + 1, len(chosen))
+    if not kept:
+        raise DatasetError(f"{data}: none of {len(chosen)} clips can be read; the first: {failures[0]}")
+    which = f"validation and test clips of {data}"
+    which += f", {len(chosen)} of {len(examples)}" if len(chosen) < len(examples) else ""
+    which += f", one in {step} of {number} windows" if step > 1 else ""
+    which += f"; {len(failures)} could not be read, the first: {failures[0]}" if failures else ""
+    return kept, which
