@@ -1,0 +1,315 @@
+"""MLflow: a stored model as a ``pyfunc`` flavour, loaded by this module's name. Nothing is pickled."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from adapters.base import BaseModelAdapter
+from adapters.errors import AdapterError, BundleError, ConfigError, MediaError, MissingExtraError
+from adapters.hosts.results import to_pipeline
+from adapters.inference import predict_videos
+from adapters.loading import open_model
+from adapters.media_open import MediaLimits
+from adapters.records import Clip, VideoResult
+
+try:
+    import mlflow.pyfunc
+    from mlflow.exceptions import MlflowException
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema
+    from mlflow.types.schema import AnyType, Array, Object, Property
+except ImportError as missing:
+    raise MissingExtraError("mlflow", "registry") from missing
+
+LOADER = "adapters.hosts.mlflow_host"
+# A row has one of these: a file's path, a file's bytes, or frames uint8 [T, H, W, 3] RGB with ``fps``.
+INPUTS = ("path", "video", "frames")
+SHAPES = ("rows", "hf")
+# The largest frame, in pixels, of a video that a caller sends or names below the root: 8K. Paths without a root are
+# the owner's own, and take any.
+FRAME_PIXELS = 7680 * 4320
+# Overrides the saved root, so that one model may be served from several machines.
+ROOT_VARIABLE = "CLIPLAB_ROOT"
+
+
+# Save ---------------------------------------------------------------------------------------------------------------
+
+
+def save_model(
+    model: str | Path,
+    path: str | Path,
+    *,
+    overrides: Mapping[str, Any] | None = None,
+    root: str | Path | None = None,
+    pip_requirements: Sequence[str] | None = None,
+    **options: Any,
+) -> None:
+    """Write a bundle or a self-describing .tflite as an MLflow model: a new folder with an MLmodel file.
+
+    overrides: runtime keys of the config that stay with the MLflow model. root: the folder that rows with a ``path``
+    may name files of; None for any file that the process may read. The environment's CLIPLAB_ROOT goes before it.
+    pip_requirements: None for this cliplab with its ``registry`` extra. options: what else ``mlflow.pyfunc.save_model``
+    takes, e.g. metadata. Raises BundleError, ConfigError, and MlflowException, e.g. for a path that is there already.
+    """
+    mlflow.pyfunc.save_model(path=str(path), **_arguments(model, overrides, root, pip_requirements), **options)
+
+
+def log_model(
+    model: str | Path,
+    name: str,
+    *,
+    overrides: Mapping[str, Any] | None = None,
+    root: str | Path | None = None,
+    pip_requirements: Sequence[str] | None = None,
+    **options: Any,
+) -> Any:
+    """``save_model`` into the active run of MLflow's tracking server, as ``name``. Returns MLflow's ModelInfo.
+
+    options: what else ``mlflow.pyfunc.log_model`` takes, e.g. registered_model_name.
+    """
+    return mlflow.pyfunc.log_model(name=name, **_arguments(model, overrides, root, pip_requirements), **options)
+
+
+def _arguments(
+    model: str | Path,
+    overrides: Mapping[str, Any] | None,
+    root: str | Path | None,
+    pip_requirements: Sequence[str] | None,
+) -> dict[str, Any]:
+    """What MLflow is told: where the model lies, who loads it, what goes in and out."""
+    stored = Path(model)
+    if not stored.exists():
+        raise BundleError(f"{model}: there is no such file or folder. A bundle or a self-describing .tflite is needed")
+    open_model(stored, overrides)  # says what is damaged, or not allowed, before anything is written
+    return {
+        "loader_module": LOADER,
+        "data_path": str(stored.absolute()),
+        "model_config": {
+            "overrides": dict(overrides or {}),
+            "root": None if root is None else str(Path(root).absolute()),
+        },
+        "signature": signature(),
+        "input_example": input_example(),
+        "pip_requirements": list(pip_requirements) if pip_requirements is not None else [_requirement()],
+    }
+
+
+def signature() -> ModelSignature:
+    """What goes in and out, for any model of ours: a row a video."""
+    inputs = [
+        ColSpec("string", "path", required=False),
+        ColSpec("binary", "video", required=False),
+        ColSpec(AnyType(), "frames", required=False),
+        ColSpec("double", "fps", required=False),
+    ]
+    label = Object([Property("label", "string"), Property("score", "double")])
+    window = Object([Property("start", "double"), Property("end", "double"), Property("labels", Array(label))])
+    outputs = [
+        ColSpec("string", "path"),
+        ColSpec(Array(window), "predictions"),
+        ColSpec("string", "error", required=False),
+        ColSpec(Array("string"), "warnings", required=False),
+    ]
+    params = [
+        ParamSpec("shape", "string", "rows"),
+        ParamSpec("top_k", "long", None),
+        ParamSpec("window_seconds", "double", None),
+        ParamSpec("stride_seconds", "double", None),
+    ]
+    return ModelSignature(Schema(inputs), Schema(outputs), ParamSchema(params))
+
+
+def input_example() -> Any:
+    """A table of one row: a second of video that any model of ours can read, as bytes."""
+    import pandas as pd
+
+    return pd.DataFrame({"video": [_rendered_video()]})
+
+
+def _rendered_video() -> bytes:
+    """Ten frames of 64 x 64 in an MP4 of some kilobytes, rendered."""
+    import av
+
+    from adapters.records import InputSpec
+    from adapters.rendered_clip import render_clip
+
+    clip = render_clip(InputSpec(height=64, width=64, n_frames=10, fps=10.0))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "example.mp4"
+        with av.open(path, "w") as container:
+            stream = container.add_stream("mpeg4", rate=10)
+            stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p"
+            for frame in clip.frames:
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+            container.mux(stream.encode())
+        return path.read_bytes()
+
+
+def _requirement() -> str:
+    try:
+        return f"cliplab[registry]=={version('cliplab')}"
+    except PackageNotFoundError:
+        raise ConfigError(
+            "cliplab is not installed here but run from a folder, so its version is unknown. Install it with pip, or "
+            "say what the model needs with pip_requirements=[...]"
+        ) from None
+
+
+# Load and predict ---------------------------------------------------------------------------------------------------
+
+
+def _load_pyfunc(data_path: str, model_config: Mapping[str, Any] | None = None) -> VideoModel:
+    """MLflow's way in: the model that lies in data_path. model_config: overrides and root, as saved or as given."""
+    settings = dict(model_config or {})
+    return VideoModel(open_model(data_path, settings.get("overrides")), settings.get("root"))
+
+
+class VideoModel:
+    """What MLflow calls for predictions."""
+
+    def __init__(self, adapter: BaseModelAdapter, root: str | Path | None = None) -> None:
+        self.adapter = adapter
+        root = os.environ.get(ROOT_VARIABLE) or root
+        self.root = None if root is None else Path(root).resolve()
+
+    def predict(self, data: Any, params: Mapping[str, Any] | None = None) -> Any:
+        """A table of videos (columns of INPUTS, and ``fps`` for frames) to one result a row, in order.
+
+        params: ``shape`` "rows" (the default) gives a table with path, predictions, error and warnings, as the rows
+        of ``cliplab predict --json``; a video that cannot be read is a row with an error. "hf" gives, as Hugging
+        Face's pipeline, a list a video of {"score", "label"}, and raises for a video that cannot be read. top_k,
+        window_seconds and stride_seconds: None keeps the config's. Raises MlflowException (a 400 when served) for
+        what no row can say.
+        """
+        given = dict(params or {})
+        try:
+            return self._predict(data, **{key: value for key, value in given.items() if value is not None})
+        except (AdapterError, TypeError) as error:
+            raise MlflowException.invalid_parameter_value(str(error)) from error
+
+    def _predict(
+        self,
+        data: Any,
+        shape: str = "rows",
+        top_k: int | None = None,
+        window_seconds: float | None = None,
+        stride_seconds: float | None = None,
+    ) -> Any:
+        import pandas as pd
+
+        if shape not in SHAPES:
+            raise ConfigError(f"shape must be one of {', '.join(SHAPES)}, got {shape!r}")
+        count = self.adapter.config["top_k"] if top_k is None else top_k
+        if count < 1:
+            raise ConfigError(f"top_k must be at least 1, got {count}")
+        results = self._results(_rows(data), window_seconds, stride_seconds)
+        if shape == "hf":
+            return [to_pipeline(result, count) for result in results]
+        rows = [{**result.to_json(count), "warnings": list(result.warnings)} for result in results]
+        # Objects, so that no error stays None where pandas would make it NaN.
+        return pd.DataFrame(rows, columns=["path", "predictions", "error", "warnings"], dtype=object)
+
+    def _results(
+        self, rows: Sequence[Mapping[str, Any]], window_seconds: float | None, stride_seconds: float | None
+    ) -> list[VideoResult]:
+        """One result a row. Rows of files go through ``predict_videos`` together, so that it can decode ahead."""
+        results: dict[int, VideoResult] = {}
+        files: dict[str, dict[int, Path]] = {"path": {}, "video": {}}
+        with tempfile.TemporaryDirectory(prefix="cliplab-") as folder:
+            for number, row in enumerate(rows):
+                try:
+                    kind = _kind(row)
+                    if kind == "frames":
+                        clip = _clip(row["frames"], row.get("fps"), _name(row, number))
+                        results[number] = VideoResult(clip.source, tuple(self.adapter.predict([clip])))
+                    else:
+                        files[kind][number] = self._file(row, kind, Path(folder) / str(number))
+                except (AdapterError, ValueError) as error:
+                    results[number] = VideoResult(_name(row, number), error=str(error))
+            for kind, of_kind in files.items():
+                limits = None if kind == "path" and self.root is None else MediaLimits(FRAME_PIXELS)
+                found = predict_videos(
+                    self.adapter,
+                    list(of_kind.values()),
+                    window_seconds=window_seconds,
+                    stride_seconds=stride_seconds,
+                    limits=limits,
+                )
+                for number, result in zip(of_kind, found, strict=True):
+                    results[number] = _named(result, _name(rows[number], number))
+        return [results[number] for number in range(len(rows))]
+
+    def _file(self, row: Mapping[str, Any], kind: str, temporary: Path) -> Path:
+        """The file of a row: its path, if it lies under the root, or its bytes written to a temporary file."""
+        if kind == "video":
+            if not isinstance(row["video"], bytes):
+                raise MediaError(f"video must be the bytes of a file, got {type(row['video']).__name__}")
+            temporary.write_bytes(row["video"])
+            return temporary
+        if self.root is None:
+            return Path(row["path"])
+        path: Path = (self.root / row["path"]).resolve()
+        if not path.is_relative_to(self.root):
+            raise MediaError(f"{row['path']}: is outside the folder that this model may read. Name a file below it")
+        return path
+
+
+def _rows(data: Any) -> list[dict[str, Any]]:
+    """The rows of MLflow's table, without the cells that are empty. ConfigError for what is no such table."""
+    import pandas as pd
+
+    if not isinstance(data, pd.DataFrame) or not set(data.columns) & set(INPUTS):
+        got = ", ".join(map(str, data.columns)) if isinstance(data, pd.DataFrame) else type(data).__name__
+        raise ConfigError(
+            f"a table with a column {', '.join(INPUTS[:2])} or {INPUTS[2]} is needed, got {got or 'no column of these'}"
+        )
+    return [{str(key): value for key, value in row.items() if not _empty(value)} for row in data.to_dict("records")]
+
+
+def _empty(value: Any) -> bool:
+    import pandas as pd
+
+    return value is None or (pd.api.types.is_scalar(value) and bool(pd.isna(value)))
+
+
+def _name(row: Mapping[str, Any], number: int) -> str:
+    return str(row.get("path", f"row {number}"))
+
+
+def _kind(row: Mapping[str, Any]) -> str:
+    given = [name for name in INPUTS if name in row]
+    if len(given) != 1:
+        raise MediaError(f"a row needs one of {', '.join(INPUTS)}, got {' and '.join(given) or 'none of them'}")
+    return given[0]
+
+
+def _clip(frames: Any, fps: float | None, name: str) -> Clip:
+    """Frames uint8 [T, H, W, 3] RGB, as an array or nested lists of 0..255, to a clip that begins at 0 s."""
+    import numpy as np
+
+    if fps is None or not fps > 0:
+        raise MediaError(f"{name}: frames need fps, frames a second above 0, got {fps}")
+    try:
+        array = np.asarray(frames)
+    except ValueError:  # lists of several lengths
+        raise MediaError(f"{name}: frames must all be of one size, [T, H, W, 3] RGB") from None
+    if array.ndim != 4 or array.shape[3] != 3 or not array.size or array.dtype.kind not in "iu":
+        raise MediaError(
+            f"{name}: frames must be whole numbers [T, H, W, 3] RGB, got {array.dtype} {list(array.shape)}"
+        )
+    if array.min() < 0 or array.max() > 255:
+        raise MediaError(f"{name}: frames must be levels of 0..255, got {array.min()} to {array.max()}")
+    times = np.arange(len(array), dtype=np.float64) / fps
+    return Clip(array.astype(np.uint8), times, name, 0.0, len(array) / fps)
+
+
+def _named(result: VideoResult, name: str) -> VideoResult:
+    """The result under the name that the row has for it, in place of a temporary file's."""
+    error = None if result.error is None else result.error.replace(result.path, name)
+    warnings = tuple(warning.replace(result.path, name) for warning in result.warnings)
+    return VideoResult(name, result.predictions, error, warnings)
