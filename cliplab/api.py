@@ -6,6 +6,7 @@ from cliplab.conversion_tools import convert, verify
 from cliplab.dataloop_manifest import dataloop_manifest
 from cliplab.dataset_tools import dataset_export, dataset_import, dataset_split, dataset_stats
 from cliplab.demo import demo
+from cliplab.hosts import host_http
 from cliplab.manifest import registry_manifest
 from cliplab.models import evaluate, finetune, predict, train
 from cliplab.scan import scan
@@ -26,6 +27,7 @@ __all__ = [
     "demo",
     "evaluate",
     "finetune",
+    "host_http",
     "predict",
     "registry_manifest",
     "scan",

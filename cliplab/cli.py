@@ -12,6 +12,7 @@ from cliplab import (
     __version__,
     commands_data,
     commands_dataloop,
+    commands_host,
     commands_model,
     commands_registry,
     commands_scan,
@@ -50,6 +51,7 @@ commands_scan.register(app)
 commands_data.register(app)
 commands_registry.register(app)
 commands_dataloop.register(app)
+commands_host.register(app)
 
 
 def main() -> None:

@@ -1,0 +1,168 @@
+"""What every request passes before it is looked at: who asks, whether work is still taken, and the body's limits."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import logging
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+
+from adapters.hosts.http_errors import ClientGone, Refused, error_response
+from adapters.hosts.http_options import is_loopback
+
+if TYPE_CHECKING:
+    from adapters.hosts.http_state import Host
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+# Probes carry no token.
+OPEN_PATHS = ("/v2/health/live", "/v2/health/ready")
+_log = logging.getLogger(__name__)
+
+
+class Gate:
+    """The outermost of the app: turns away, measures, and gives every failure its one line."""
+
+    def __init__(self, app: App, host: Host) -> None:
+        self._app, self._host = app, host
+        self.state = SimpleNamespace(host=host)  # as request.app.state
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope["app"] = self
+        if scope["type"] == "http":
+            await self._answer(scope, receive, send)
+        elif scope["type"] == "websocket":
+            try:
+                self._admit(scope)
+            except Refused as refused:
+                await _deny(scope, receive, send, refused)
+                return
+            await self._app(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        begun, status = time.monotonic(), 499
+
+        async def sending(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        async def refuse(refused: Refused) -> None:
+            if status == 499:  # nothing is sent yet
+                await error_response(refused.status, refused.message, refused.headers)(scope, receive, sending)
+
+        try:
+            self._admit(scope)
+            _check_body(scope, self._host.options.body_bytes)
+            await self._app(scope, _in_time(receive, self._host.options.timeout_seconds), sending)
+        except Refused as refused:
+            await refuse(refused)
+        except HTTPException as error:  # the router's
+            await refuse(_routed(scope, error))
+        except ClientGone:
+            pass
+        except Exception:
+            _log.exception("a request failed: %s %s", scope["method"], scope["path"])
+            await refuse(Refused(500, "this is a fault of the server, whose log tells more"))
+        operation = getattr(scope.get("endpoint"), "__name__", "none")
+        self._host.metrics.requests.labels(operation, str(status)).inc()
+        self._host.metrics.request_seconds.labels(operation).observe(time.monotonic() - begun)
+
+    def _admit(self, scope: Scope) -> None:
+        headers, token = Headers(scope=scope), self._host.options.token
+        if token is None:
+            _check_origin(headers)
+        elif scope["path"] not in OPEN_PATHS:
+            scheme, _, shown = headers.get("authorization", "").partition(" ")
+            right = hmac.compare_digest(shown.strip().encode("latin-1", "replace"), token.encode())
+            if scheme.lower() != "bearer" or not right:
+                raise Refused(
+                    401,
+                    "a token is needed: send the header Authorization: Bearer TOKEN with the server's token",
+                    {"WWW-Authenticate": "Bearer"},
+                )
+        if self._host.draining and scope["path"] != "/v2/health/live":
+            raise Refused(
+                503, "the server is shutting down. Ask another, or later", {"Retry-After": "5", "Connection": "close"}
+            )
+
+
+def _routed(scope: Scope, error: HTTPException) -> Refused:
+    what = {404: "there is nothing at this path", 405: f"{scope['method']} is not for this path"}
+    message = what.get(error.status_code, error.detail)
+    return Refused(error.status_code, f"{message}; GET /openapi.json tells what there is", error.headers)
+
+
+def _check_origin(headers: Headers) -> None:
+    """Without a token this machine alone may ask: not a web page that a browser on it has open."""
+    host, origin = headers.get("host", ""), headers.get("origin")
+    name = host.partition("]")[0] + "]" if host.startswith("[") else host.partition(":")[0]
+    if not is_loopback(name):
+        raise Refused(
+            403,
+            f"without a token only this machine is served, and the Host header is {host!r}. Ask for 127.0.0.1 or "
+            "localhost, or start the server with a token",
+        )
+    if origin is not None and origin.partition("://")[2] != host:
+        raise Refused(403, f"without a token no other page may ask, and the Origin header is {origin!r}")
+
+
+def _check_body(scope: Scope, limit_bytes: int) -> None:
+    """A body's size is known before it is read, and what comes over the line is what is counted."""
+    headers = Headers(scope=scope)
+    encoding = headers.get("content-encoding", "identity").strip().lower()
+    if encoding not in ("", "identity"):
+        raise Refused(
+            415, f"Content-Encoding is {encoding!r}; bodies are taken as they are. Send it uncompressed", _UNCOMPRESSED
+        )
+    if "transfer-encoding" in headers:
+        raise Refused(411, "the body's length must be known: send Content-Length in place of Transfer-Encoding")
+    size = int(headers.get("content-length", "0"))  # the server has checked that it is a number
+    if size > limit_bytes:
+        raise Refused(413, f"the body has {size} bytes and at most {limit_bytes} are taken. Send less")
+
+
+_CLOSE = {"Connection": "close"}
+_UNCOMPRESSED = {"Accept-Encoding": "identity"}
+
+
+def _in_time(receive: Receive, seconds: float) -> Receive:
+    """The same, with a limit on when the body must be there; from then on it only tells of a disconnect."""
+    end, whole = asyncio.get_running_loop().time() + seconds, False
+
+    async def receiving() -> Message:
+        nonlocal whole
+        if whole:
+            return await receive()
+        try:
+            async with asyncio.timeout_at(end):
+                message = await receive()
+        except TimeoutError:
+            raise Refused(
+                408, f"the body was not there after {seconds:g} s. Send it faster, or have the limit raised", _CLOSE
+            ) from None
+        whole = not message.get("more_body", False)
+        return message
+
+    return receiving
+
+
+async def _deny(scope: Scope, receive: Receive, send: Send, refused: Refused) -> None:
+    """Refuse a WebSocket by an HTTP answer to its handshake."""
+    from starlette.websockets import WebSocket
+
+    socket = WebSocket(scope, receive=receive, send=send)
+    await socket.send_denial_response(error_response(refused.status, refused.message, refused.headers))

@@ -1,0 +1,228 @@
+"""Models behind HTTP: tensors by the Open Inference Protocol v2, whole videos, and streams by WebSocket.
+
+``serve`` runs it; docs/hosts/http.md tells how it is asked. What it takes is bounded everywhere: the size of bodies and
+frames, the time that they may take, requests and streams at a time. A request names a model that was configured, and
+never a class, a path outside the root or a URL.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import signal
+import socket
+import tempfile
+from collections.abc import Awaitable, Callable, Generator, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from shutil import rmtree
+
+from adapters.errors import ConfigError, MissingExtraError
+
+try:
+    import uvicorn
+    from starlette.requests import Request
+    from starlette.responses import Response
+    from starlette.routing import BaseRoute, Route, Router, WebSocketRoute
+
+    from adapters.hosts import http_infer, http_stream, http_videos
+    from adapters.hosts.http_protocol import GuardedProtocol
+except ModuleNotFoundError as error:
+    raise MissingExtraError(error.name or "starlette", "http") from error
+
+from adapters.hosts.http_errors import Refused, json_response
+from adapters.hosts.http_gate import Gate
+from adapters.hosts.http_openapi import describe, server_version
+from adapters.hosts.http_options import HttpOptions
+from adapters.hosts.http_state import Host, Model, open_models
+from adapters.hosts.http_upload import body_size, read_body
+from adapters.hosts.http_work import Job
+
+_UPLOADS = "cliplab-http-"
+MAX_CONNECTIONS = 1024
+
+
+def serve(models: Mapping[str, Model], options: HttpOptions, on_ready: Callable[[str], object] | None = None) -> None:
+    """Serve models until SIGTERM or Ctrl-C; then finish what was taken, with 503 for what comes now, and return.
+
+    models: as ``open_models`` gives them. on_ready(url): called when requests are taken. ConfigError where the host or
+    port cannot be listened on. A second signal ends at once.
+    """
+    with _listening(options) as listener, uploads_folder() as folder:
+        host = Host(models, options, folder)
+        shown = f"[{options.host}]" if ":" in options.host else options.host
+        url = f"http://{shown}:{listener.getsockname()[1]}"
+        try:
+            _Server(host, lambda: on_ready and on_ready(url)).run([listener])
+        finally:
+            host.work.close()
+
+
+def make_app(host: Host) -> Gate:
+    """The ASGI app: routes behind the gate. For ``serve``, and for whoever brings a server of his own."""
+    handlers: list[tuple[str, Callable[[Request], Awaitable[Response]], str]] = [
+        ("/v2/health/live", live, "GET"),
+        ("/v2/health/ready", ready, "GET"),
+        ("/v2", server, "GET"),
+        ("/v1/videos", http_videos.videos, "POST"),
+        ("/metrics", metrics, "GET"),
+        ("/openapi.json", openapi, "GET"),
+    ]
+    for version in ("", "/versions/{version}"):
+        handlers += [
+            (f"/v2/models/{{model}}{version}", model_metadata, "GET"),
+            (f"/v2/models/{{model}}{version}/ready", model_ready, "GET"),
+            (f"/v2/models/{{model}}{version}/infer", infer, "POST"),
+        ]
+    routes: list[BaseRoute] = [Route(path, handler, methods=[method]) for path, handler, method in handlers]
+    routes = [*routes, WebSocketRoute("/v1/stream", http_stream.stream)]
+    return Gate(Router(routes, redirect_slashes=False), host)
+
+
+# Requests -----------------------------------------------------------------------------------------------------------
+
+
+async def live(request: Request) -> Response:
+    return json_response({"live": True})
+
+
+async def ready(request: Request) -> Response:
+    return json_response({"ready": True})  # the gate says otherwise while the server shuts down
+
+
+async def server(request: Request) -> Response:
+    extensions = ["binary_tensor_data", "classification"]
+    return json_response({"name": "cliplab", "version": server_version(), "extensions": extensions})
+
+
+async def model_metadata(request: Request) -> Response:
+    return json_response(http_infer.metadata(_model(request)))
+
+
+async def model_ready(request: Request) -> Response:
+    _model(request)
+    return json_response({"ready": True})
+
+
+async def infer(request: Request) -> Response:
+    """A tensor's scores, see http_infer. All but the reading of the body happens in a worker."""
+    host: Host = request.app.state.host
+    model, header_length = _model(request), request.headers.get(http_infer.HEADER_LENGTH)
+    host.work.check_room()
+    with host.memory.take(body_size(request)):
+        body = await read_body(request, host.options.tensor_bytes)
+
+        def work(job: Job[tuple[bytes, dict[str, str]]]) -> tuple[bytes, dict[str, str]]:
+            with host.metrics.model_seconds.labels(model.name, "infer").time():
+                return http_infer.infer(host, model, body, header_length)
+
+        answer, headers = await host.work.run(work, request.receive)
+    return Response(answer, headers=headers)
+
+
+async def metrics(request: Request) -> Response:
+    host: Host = request.app.state.host
+    return Response(host.metrics.text(), media_type="text/plain; version=0.0.4")
+
+
+async def openapi(request: Request) -> Response:
+    return json_response(describe(request.app.state.host))
+
+
+def _model(request: Request) -> Model:
+    version = request.path_params.get("version", http_infer.VERSION)
+    host: Host = request.app.state.host
+    model = host.model(request.path_params["model"])
+    if version != http_infer.VERSION:
+        raise Refused(404, f"the model {model.name} has no version {version!r}; its version is {http_infer.VERSION}")
+    return model
+
+
+# The server ---------------------------------------------------------------------------------------------------------
+
+
+class _Server(uvicorn.Server):
+    """uvicorn, which at a signal first lets the app turn new requests away and finish those that it took."""
+
+    def __init__(self, host: Host, on_started: Callable[[], object]) -> None:
+        options = host.options
+        super().__init__(
+            uvicorn.Config(
+                make_app(host),
+                http=GuardedProtocol,
+                ws="websockets-sansio",
+                ws_max_size=min(http_stream.MAX_MESSAGE_BYTES, 3 * options.frame_pixels),
+                ws_per_message_deflate=False,  # a compressed message may unfold to any size
+                lifespan="off",
+                log_level="error",
+                access_log=False,
+                server_header=False,
+                limit_concurrency=MAX_CONNECTIONS,
+                timeout_graceful_shutdown=max(1, int(options.timeout_seconds)),
+            )
+        )
+        self._host, self._on_started = host, on_started
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._on_started()
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        """In place of uvicorn's own, which end the process by the signal after all is done."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            with contextlib.suppress(ValueError, RuntimeError):  # not in the main thread: whoever runs it ends it
+                loop.add_signal_handler(number, self.drain)
+        yield
+
+    def drain(self) -> None:
+        """Take no new work; end when the work inside is done."""
+        if self._host.draining:
+            self.should_exit = self.force_exit = True
+            return
+        self._host.draining = True
+        self._drained = asyncio.ensure_future(self._exit_when_done())
+
+    async def _exit_when_done(self) -> None:
+        while self._host.work.inside or self._host.disk.used_bytes or self._host.memory.used_bytes:
+            await asyncio.sleep(0.02)
+        await asyncio.sleep(0.1)  # the last answers are written
+        self.should_exit = True
+
+
+@contextmanager
+def _listening(options: HttpOptions) -> Iterator[socket.socket]:
+    """The bound socket: a port that is in use is an error of one line."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            options.host, options.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind, protocol)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+    except (OSError, UnicodeError) as error:
+        raise ConfigError(
+            f"cannot listen on {options.host} port {options.port} ({error}). Give another --port (0 for any) or --host"
+        ) from None
+    with listener:
+        yield listener
+
+
+@contextmanager
+def uploads_folder() -> Iterator[Path]:
+    """A folder for files under way, gone when the block ends. Those of servers that were killed are removed first."""
+    base = Path(tempfile.gettempdir())
+    for left in base.glob(f"{_UPLOADS}*"):
+        with contextlib.suppress(OSError), open(left / "lock", "rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # a server that lives holds it
+            rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=_UPLOADS, ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        with open(folder / "lock", "wb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield folder
+
+
+__all__ = ["Host", "HttpOptions", "Model", "make_app", "open_models", "serve"]

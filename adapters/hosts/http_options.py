@@ -1,0 +1,102 @@
+"""What an HTTP host is told: where it listens, who may ask, and how much it takes."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+from pathlib import Path
+
+from adapters.errors import ConfigError
+from adapters.runtime import available_cores
+
+MB = 1_000_000
+MIN_TOKEN_LENGTH = 16
+# Video and tensor bodies at a time may take this often what the largest one may.
+BODIES_AT_A_TIME = 4
+
+
+@dataclass(frozen=True)
+class HttpOptions:
+    """Settings of ``serve``; checked when made (ConfigError).
+
+    host, port: where it listens; port 0 is one that the system chooses. token: what callers show as ``Authorization:
+    Bearer TOKEN``; None serves this machine only. root: the folder of which requests may name files; None is none.
+    max_body_mb: the largest upload, in millions of bytes; max_tensor_mb: the largest tensor request, also counted at
+    the model's frame size. queue: requests that wait for a worker; more get 429. workers: requests computed at a time;
+    None is one a core. timeout_seconds: for a request's body to arrive, and then for its answer. max_megapixels: the
+    largest frame of a video, a JPEG or a tensor. max_streams: WebSockets at a time.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8000
+    token: str | None = None
+    root: Path | None = None
+    max_body_mb: float = 500
+    max_tensor_mb: float = 64
+    queue: int = 64
+    workers: int | None = None
+    timeout_seconds: float = 60
+    max_megapixels: float = 10
+    max_streams: int = 32
+
+    def __post_init__(self) -> None:
+        for name, least in (("port", 0), ("queue", 0), ("workers", 1), ("max_streams", 0)):
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise ConfigError(f"{name} is {value!r} and must be a whole number of at least {least}")
+        for name in ("max_body_mb", "max_tensor_mb", "timeout_seconds", "max_megapixels"):
+            if not 0 < getattr(self, name) < float("inf"):
+                raise ConfigError(f"{name} is {getattr(self, name)!r} and must be a number above 0")
+        if self.port > 65535:
+            raise ConfigError(f"port is {self.port} and must be at most 65535")
+        if self.root is not None and not self.root.is_dir():
+            raise ConfigError(f"root is {self.root}, which is no folder. Name the folder that requests may read from")
+        if self.token is not None and not (len(self.token) >= MIN_TOKEN_LENGTH and self.token.isascii()):
+            raise ConfigError(
+                f"the token has {len(self.token)} characters and must have at least {MIN_TOKEN_LENGTH}, all ASCII. "
+                "Make one with: openssl rand -hex 24"
+            )
+        if self.token is None and not is_loopback(self.host):
+            raise ConfigError(
+                f"host is {self.host}, which other machines reach, and no token is set, so that anyone could ask. Give "
+                "--token-file FILE or CLIPLAB_TOKEN, or listen on 127.0.0.1"
+            )
+
+    @property
+    def worker_count(self) -> int:
+        return available_cores() if self.workers is None else self.workers
+
+    @property
+    def body_bytes(self) -> int:
+        return int(self.max_body_mb * MB)
+
+    @property
+    def tensor_bytes(self) -> int:
+        return int(self.max_tensor_mb * MB)
+
+    @property
+    def frame_pixels(self) -> int:
+        return int(self.max_megapixels * MB)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address means this machine alone."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def read_token(file: str | Path | None, environment: str | None) -> str | None:
+    """The token of a file, else of the environment; None where there is neither. ConfigError names the file."""
+    if file is None:
+        return environment or None
+    try:
+        token = Path(file).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"token file {file} cannot be read ({error}). Write the token into it, in one line") from None
+    if not token:
+        raise ConfigError(f"token file {file} is empty. Write a token into it: openssl rand -hex 24 > {file}")
+    return token

@@ -1,0 +1,117 @@
+"""The models that an HTTP host serves, and what its requests share."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from adapters.base import BaseModelAdapter, StreamingAdapter
+from adapters.errors import ConfigError
+from adapters.hosts.http_errors import Refused
+from adapters.hosts.http_metrics import Metrics
+from adapters.hosts.http_options import BODIES_AT_A_TIME, HttpOptions
+from adapters.hosts.http_work import Budget, Work
+from adapters.loading import open_model
+from adapters.media_open import MediaLimits
+from adapters.records import Clip
+
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
+
+
+@dataclass(frozen=True)
+class Model:
+    """One served model. labels: in the order of every scores array."""
+
+    name: str
+    adapter: BaseModelAdapter
+    labels: tuple[str, ...]
+
+    @property
+    def streams(self) -> bool:
+        return isinstance(self.adapter, StreamingAdapter) and bool(getattr(self.adapter, "streams", True))
+
+
+@dataclass
+class Host:
+    """What requests share. uploads: the folder of files under way. draining: no new work is taken."""
+
+    models: Mapping[str, Model]
+    options: HttpOptions
+    uploads: Path
+    work: Work = field(init=False)
+    memory: Budget = field(init=False)
+    disk: Budget = field(init=False)
+    metrics: Metrics = field(default_factory=Metrics)
+    draining: bool = False
+    streams: int = 0
+
+    def __post_init__(self) -> None:
+        options = self.options
+        self.work = Work(options.worker_count, options.queue, options.timeout_seconds)
+        self.memory = Budget(BODIES_AT_A_TIME * options.tensor_bytes, "tensor requests")
+        self.disk = Budget(BODIES_AT_A_TIME * options.body_bytes, "uploads")
+        self.metrics.watch(
+            {
+                "cliplab_jobs_inside": ("Requests that wait for a worker or are computed.", lambda: self.work.inside),
+                "cliplab_jobs_waiting": ("Requests that wait for a worker.", lambda: self.work.waiting),
+                "cliplab_tensor_bytes": ("Bodies of tensor requests in memory.", lambda: self.memory.used_bytes),
+                "cliplab_upload_bytes": ("Uploads on disk.", lambda: self.disk.used_bytes),
+                "cliplab_streams": ("Open WebSockets.", lambda: self.streams),
+            }
+        )
+
+    def model(self, name: str | None) -> Model:
+        """The model of a name; None is the only one. Refused (404, 400) tells the names."""
+        if name is None and len(self.models) == 1:
+            return next(iter(self.models.values()))
+        names = ", ".join(self.models)
+        if name is None:
+            raise Refused(400, f"several models are served: name one with ?model=NAME, of {names}")
+        if name not in self.models:
+            raise Refused(404, f"there is no model {name!r}; served are: {names}")
+        return self.models[name]
+
+    @cached_property
+    def frame_limits(self) -> MediaLimits:
+        """How large a frame of a tensor or a JPEG may be."""
+        return MediaLimits(self.options.frame_pixels)
+
+
+def open_models(models: Iterable[str], overrides: Mapping[str, Any] | None = None) -> dict[str, Model]:
+    """Models by the name that requests call them: NAME=SOURCE, or the source's own name without folder and suffix.
+
+    A source is what ``open_model`` takes. Each predicts once, so that what is to be made or fetched is there, and what
+    is broken shows, before the first request. ConfigError for names that are not allowed or given twice.
+    """
+    opened: dict[str, Model] = {}
+    for given in models:
+        name, source = _named(given)
+        if name in opened:
+            raise ConfigError(f"two models are called {name}. Name them apart: NAME={source}")
+        adapter = open_model(source, overrides)
+        spec = adapter.input_spec
+        frames = np.zeros((spec.n_frames, spec.height, spec.width, 3), np.uint8)
+        labels = adapter.predict([Clip(frames, np.arange(spec.n_frames) / 25, "warm-up", 0.0, 1.0)])[0].labels
+        opened[name] = Model(name, adapter, labels)
+    if not opened:
+        raise ConfigError("no model is named. Give a bundle directory, a .tflite, a config file or a ready config")
+    return opened
+
+
+def _named(given: str) -> tuple[str, str]:
+    name, equals, source = given.partition("=")
+    if not equals or not _NAME.fullmatch(name):
+        name, source = Path(given).name, given
+        for suffix in (".tflite", ".json", ".yaml", ".yml", ".bundle"):
+            name = name.removesuffix(suffix)
+    if not _NAME.fullmatch(name):
+        raise ConfigError(
+            f"{given}: a model's name has letters, digits, dots, dashes and underscores, got {name!r}. Give NAME=SOURCE"
+        )
+    return name, source

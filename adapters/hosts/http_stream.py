@@ -1,0 +1,244 @@
+"""``/v1/stream``: a WebSocket for models that stream. Frames in, as JPEG or raw RGB; running predictions out.
+
+A text message says something about what follows, a binary one is a frame:
+
+    -> {"time": 0.4}            when the next frame is shown, in seconds; else frames follow one another at ``fps``
+    -> {"width": 640, "height": 360}    the next frames are raw RGB of this size; {"width": null} for JPEG again
+    -> {"reset": true}          forget everything: another video begins
+    -> {"end": true}            the last answer, please, and then the end
+    <- {"time": 0.4, "labels": [{"label": "...", "score": 0.9}, ...]}   as ``cliplab stream`` writes them
+    <- {"note": "..."}          what the source did: a gap, another frame size
+    <- {"error": "..."}         and the end, with code 1008 (what was sent) or 1011 (the server)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import math
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import cv2
+import numpy as np
+from starlette.datastructures import QueryParams
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from adapters.errors import AdapterError
+from adapters.hosts.http_errors import Refused, check_query, error_response, one_line, parse_json, refusal_of
+from adapters.hosts.http_state import Host, Model
+from adapters.records import Prediction, UInt8Array
+
+QUERY = ("model", "fps", "every", "top_k")
+POLICY, GOING_AWAY, FAULT = 1008, 1001, 1011
+# Frames are small: a JPEG of 10 million pixels has some 5 MB.
+MAX_MESSAGE_BYTES = 32_000_000
+_log = logging.getLogger(__name__)
+
+
+async def stream(socket: WebSocket) -> None:
+    """One connection is one session; its state ends with it."""
+    host: Host = socket.app.state.host
+    try:
+        session = _Session.open(host, socket.query_params)
+    except Refused as refused:
+        await socket.send_denial_response(error_response(refused.status, refused.message, refused.headers))
+        return
+    await socket.accept()
+    host.streams += 1
+    try:
+        await _follow(host, socket, session)
+    except WebSocketDisconnect:
+        pass
+    except Refused as refused:
+        await _end(socket, POLICY if refused.status < 500 else FAULT, refused.message)
+    except Exception:
+        _log.exception("a stream failed")
+        await _end(socket, FAULT, "this is a fault of the server, whose log tells more")
+    finally:
+        host.streams -= 1
+
+
+async def _follow(host: Host, socket: WebSocket, session: _Session) -> None:
+    while True:
+        try:
+            async with asyncio.timeout(host.options.timeout_seconds):
+                message = await socket.receive()
+        except TimeoutError:
+            raise Refused(408, f"no frame came for {host.options.timeout_seconds:g} s") from None
+        if message["type"] == "websocket.disconnect":
+            return
+        if host.draining:
+            await _end(socket, GOING_AWAY, "the server is shutting down; connect again")
+            return
+        if message.get("bytes") is not None:
+            rows = await host.work.step(lambda data=message["bytes"]: session.take(data))  # type: ignore[misc]
+            host.metrics.frames.labels(session.model.name).inc()
+        else:
+            rows = session.told(parse_json((message.get("text") or "").encode(), "a text message"))
+        for row in rows:
+            await socket.send_text(json.dumps(row, ensure_ascii=False))
+        if session.ended:
+            await socket.close()
+            return
+
+
+async def _end(socket: WebSocket, code: int, message: str) -> None:
+    try:
+        await socket.send_text(json.dumps({"error": one_line(message)}, ensure_ascii=False))
+        await socket.close(code, one_line(message)[:40])
+    except (WebSocketDisconnect, RuntimeError):  # gone already
+        pass
+
+
+@dataclass
+class _Session:
+    """What one connection is at. time: when the next frame is shown; None follows from the one before."""
+
+    host: Host
+    model: Model
+    fps: float
+    every: float | None
+    top_k: int
+    push: Any = None
+    size: tuple[int, int] | None = None
+    time: float | None = None
+    last_time: float | None = None
+    due: float = 0.0
+    last: Prediction | None = None
+    shown: Prediction | None = None
+    ended: bool = False
+    notes: list[str] = field(default_factory=list)
+
+    @classmethod
+    def open(cls, host: Host, query: QueryParams) -> _Session:
+        """Refused: 404 and 400 for a query that asks for what there is not, 429 where all streams are taken."""
+        check_query(query, QUERY)
+        model = host.model(query.get("model"))
+        if not model.streams:
+            raise Refused(400, f"the model {model.name} does not stream. Send it whole videos or tensors")
+        if host.streams >= host.options.max_streams:
+            raise Refused(
+                429,
+                f"{host.streams} streams are open, which is all that is taken. Ask again later",
+                {"Retry-After": "5"},
+            )
+        every, fps = _positive(query, "every"), _positive(query, "fps")
+        adapter: Any = model.adapter
+        top_k = _positive(query, "top_k") or adapter.config["top_k"]
+        self = cls(host, model, fps or adapter.fps, every, max(1, int(top_k)))
+        try:
+            self.push = adapter.open_stream(source="stream", on_note=self.notes.append)
+        except AdapterError as error:
+            raise refusal_of(error) from None
+        return self
+
+    def told(self, fields: dict[str, Any]) -> list[dict[str, Any]]:
+        """What a text message says. Rows to answer with."""
+        unknown = set(fields) - {"time", "width", "height", "reset", "end"}
+        if unknown or not fields:
+            raise Refused(400, f"a text message has time, width and height, reset or end, got {sorted(fields)[:5]}")
+        if "time" in fields:
+            self.time = _seconds(fields["time"])
+        if "width" in fields or "height" in fields:
+            self.size = self._raw_size(fields.get("width"), fields.get("height"))
+        if fields.get("reset"):
+            self.push.reset()
+            self.time = self.last_time = self.last = self.shown = None
+            self.due = 0.0
+        if not fields.get("end"):
+            return []
+        self.ended = True
+        return [self._row(self.last)] if self.last is not None and self.last is not self.shown else []
+
+    def take(self, data: bytes) -> list[dict[str, Any]]:
+        """One frame to the rows that it gives. Refused (400) for what is no frame."""
+        frame = self._raw(data) if self.size is not None else read_jpeg(data, self.host)
+        following = 0.0 if self.last_time is None else self.last_time + 1 / self.fps
+        seconds, self.time = following if self.time is None else self.time, None
+        self.last_time = seconds
+        before = self.last
+        self.last = self.push.push(frame, seconds)
+        rows: list[dict[str, Any]] = [{"note": note} for note in self.notes]
+        self.notes.clear()
+        if self.last is before:
+            return rows
+        if self.every is None or seconds >= self.due - 1e-6 or seconds < self.due - self.every:
+            self.shown, self.due = self.last, seconds + (self.every or 0.0)
+            rows.append(self._row(self.last))
+        return rows
+
+    def _row(self, prediction: Prediction | None) -> dict[str, Any]:
+        assert prediction is not None
+        labels = [asdict(item) for item in prediction.top_k(self.top_k)]
+        return {"time": round(prediction.end, 3), "labels": labels}
+
+    def _raw_size(self, width: Any, height: Any) -> tuple[int, int] | None:
+        if width is None and height is None:
+            return None
+        if not all(isinstance(size, int) and not isinstance(size, bool) and size >= 1 for size in (width, height)):
+            raise Refused(400, f"width and height must be whole numbers of at least 1, got {width!r} and {height!r}")
+        _check_size(self.host, width, height)
+        return width, height
+
+    def _raw(self, data: bytes) -> UInt8Array:
+        assert self.size is not None
+        width, height = self.size
+        if len(data) != width * height * 3:
+            raise Refused(400, f"a raw frame of {width}x{height} has {width * height * 3} bytes, got {len(data)}")
+        return np.frombuffer(data, np.uint8).reshape(height, width, 3)
+
+
+def read_jpeg(data: bytes, host: Host) -> UInt8Array:
+    """A JPEG to uint8 [H, W, 3] RGB. Its size is read from its head before anything is decoded. Refused (400)."""
+    size = jpeg_size(data)
+    if size is None or data[-64:].find(b"\xff\xd9") < 0:
+        raise Refused(400, f"a message of {len(data)} bytes is no whole JPEG. Give width and height before raw frames")
+    _check_size(host, *size)
+    picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    if picture is None:
+        raise Refused(400, f"a JPEG of {size[0]}x{size[1]} does not decode")
+    return np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), np.uint8)
+
+
+def jpeg_size(data: bytes) -> tuple[int, int] | None:
+    """(width, height) from a JPEG's frame header (ITU-T T.81, B.2.2), or None where there is none."""
+    if data[:2] != b"\xff\xd8":
+        return None
+    at = 2
+    while at + 9 <= len(data) and data[at] == 0xFF:
+        marker = data[at + 1]
+        if marker == 0xFF:  # filling
+            at += 1
+            continue
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+            return int.from_bytes(data[at + 7 : at + 9]), int.from_bytes(data[at + 5 : at + 7])
+        at += 2 + int.from_bytes(data[at + 2 : at + 4])
+    return None
+
+
+def _check_size(host: Host, width: int, height: int) -> None:
+    try:
+        host.frame_limits.check_size("a frame", width, height)
+    except AdapterError as error:
+        raise refusal_of(error) from None
+
+
+def _seconds(value: Any) -> float:
+    good = isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < math.inf
+    if not good:
+        raise Refused(400, f"time must be seconds of at least 0, got {value!r}")
+    return float(value)
+
+
+def _positive(query: QueryParams, key: str) -> float | None:
+    if key not in query:
+        return None
+    try:
+        value = float(query[key])
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise Refused(400, f"query: {key} must be a number above 0, got {query[key]!r}")
+    return value

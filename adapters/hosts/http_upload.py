@@ -1,0 +1,141 @@
+"""The body of a request: into memory for tensors, into a temporary file for an uploaded video."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import MultipartParser, parse_options_header
+from starlette.requests import Request
+
+from adapters.hosts.http_errors import ClientGone, Refused
+
+FIELD = "file"
+_SUFFIX = re.compile(r"\.[A-Za-z0-9]{1,8}")
+_MAX_HEADER_BYTES = 4096  # of one part
+
+
+async def chunks(request: Request) -> AsyncIterator[bytes]:
+    """The body as it comes. ClientGone where the connection ends before the body does."""
+    more = True
+    while more:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        more = message.get("more_body", False)
+        yield message.get("body", b"")
+
+
+def body_size(request: Request) -> int:
+    """How long the body is; the gate has seen to it that this is known."""
+    return int(request.headers.get("content-length", "0"))
+
+
+async def read_body(request: Request, limit_bytes: int) -> bytearray:
+    """The whole body in memory. Refused (413) where it is larger than the limit."""
+    size = body_size(request)
+    if size > limit_bytes:
+        raise Refused(413, f"the body has {size} bytes and at most {limit_bytes} are taken here. Send less")
+    body = bytearray()
+    async for chunk in chunks(request):
+        body += chunk
+    return body
+
+
+@asynccontextmanager
+async def uploaded(request: Request, folder: Path) -> AsyncIterator[tuple[Path, str]]:
+    """The video of a multipart form as a file of its own, and the name that the client gave it.
+
+    The file is gone when the block ends, however it ends. Refused (400) for a form without exactly one file in the
+    field "file", (507) where there is no room for it.
+    """
+    descriptor, name = tempfile.mkstemp(dir=folder, prefix="upload-")
+    path = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as sink:
+            form = _Form(sink)
+            try:
+                await form.read(request)
+            except OSError as error:
+                full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+                raise Refused(507 if full else 500, f"the upload could not be written ({error.strerror})") from None
+        # FFmpeg looks at the suffix too, where contents alone leave it in doubt.
+        suffix = Path(form.filename).suffix
+        if _SUFFIX.fullmatch(suffix):
+            path = path.rename(path.with_suffix(suffix.lower()))
+        yield path, form.filename
+    finally:
+        path.unlink(missing_ok=True)
+
+
+@dataclass
+class _Form:
+    """A multipart form on its way, of which one file is kept."""
+
+    sink: BinaryIO
+    filename: str = ""
+    found: bool = False
+    ended: bool = False
+
+    async def read(self, request: Request) -> None:
+        """The form to its end; the file's bytes go to the sink."""
+        _, options = parse_options_header(request.headers.get("content-type", ""))
+        boundary = options.get(b"boundary")
+        if not boundary:
+            raise Refused(400, "the form's Content-Type has no boundary. Send it as curl -F file=@clip.mp4 does")
+        parser = MultipartParser(boundary, self._callbacks())  # type: ignore[arg-type] # a dictionary of functions
+        try:
+            async for chunk in chunks(request):
+                parser.write(chunk)
+            parser.finalize()
+        except FormParserError as error:
+            raise Refused(400, f"the form is not multipart/form-data as its boundary says ({error})") from None
+        if not self.ended:
+            raise Refused(400, "the form ends before its last boundary: was the body cut short?")
+        if not self.found:
+            raise Refused(400, f'the form has no field "{FIELD}". Send one video: curl -F {FIELD}=@clip.mp4')
+
+    def _callbacks(self) -> dict[str, object]:
+        headers: dict[bytes, bytes] = {}
+        field, value = bytearray(), bytearray()
+
+        def append(to: bytearray, data: bytes, start: int, end: int) -> None:
+            to += data[start:end]
+            if len(to) > _MAX_HEADER_BYTES:
+                raise Refused(400, f"a header of a form's part is longer than {_MAX_HEADER_BYTES} bytes")
+
+        def header_ends() -> None:
+            headers[bytes(field).lower()] = bytes(value)
+            field.clear()
+            value.clear()
+
+        return {
+            "on_part_begin": headers.clear,
+            "on_header_field": lambda data, start, end: append(field, data, start, end),
+            "on_header_value": lambda data, start, end: append(value, data, start, end),
+            "on_header_end": header_ends,
+            "on_headers_finished": lambda: self._part_begins(headers),
+            "on_part_data": lambda data, start, end: self.sink.write(memoryview(data)[start:end]),
+            "on_end": self._end,
+        }
+
+    def _part_begins(self, headers: dict[bytes, bytes]) -> None:
+        _, options = parse_options_header(headers.get(b"content-disposition", b""))
+        name = options.get(b"name", b"").decode("utf-8", "replace")
+        if name != FIELD or self.found:
+            given = f"{name!r}" if name != FIELD else f"{FIELD} twice"
+            raise Refused(400, f'the form must have one field, "{FIELD}", with one video, got {given}')
+        self.found = True
+        given_name = options.get(b"filename", b"").decode("utf-8", "replace")
+        self.filename = re.split(r"[/\\]", given_name)[-1] or "upload"
+
+    def _end(self) -> None:
+        self.ended = True

@@ -1,0 +1,143 @@
+"""``POST /v1/videos``: an uploaded video, or a file under the root, to the rows of ``cliplab predict --json``."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypedDict
+
+from starlette.datastructures import QueryParams
+from starlette.requests import Request
+from starlette.responses import Response
+
+from adapters.config import override
+from adapters.errors import AdapterError, ConfigError
+from adapters.hosts.http_errors import Refused, check_query, json_response, parse_json, refusal_of
+from adapters.hosts.http_state import Host, Model
+from adapters.hosts.http_upload import body_size, read_body, uploaded
+from adapters.hosts.http_work import Job
+from adapters.hosts.results import to_pipeline
+from adapters.inference import input_spec, predict_videos
+from adapters.media_open import MediaLimits
+from adapters.records import VideoResult
+
+SHAPES = ("rows", "hf")
+MAX_JSON_BYTES = 100_000
+QUERY = ("model", "window_seconds", "stride_seconds", "top_k", "shape")
+
+
+async def videos(request: Request) -> Response:
+    """One video's rows. 422 where it cannot be read as a video, with the reason."""
+    host: Host = request.app.state.host
+    asked = _Asked.of(host, request.query_params)
+    host.work.check_room()
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind == "multipart/form-data":
+        with host.disk.take(body_size(request)):
+            async with uploaded(request, host.uploads) as (path, name):
+                return await asked.answer(host, request, path, name)
+    if kind == "application/json":
+        fields = parse_json(await read_body(request, MAX_JSON_BYTES), "the request")
+        path, name = file_under(host.options.root, fields)
+        return await asked.answer(host, request, path, name)
+    raise Refused(
+        415, f"Content-Type is {kind!r}; send a form (curl -F file=@clip.mp4) or JSON, " + '{"path": "clip.mp4"}'
+    )
+
+
+def file_under(root: Path | None, fields: dict[str, Any]) -> tuple[Path, str]:
+    """The file that a request names by a path relative to the root, and that name.
+
+    Refused (403) where no root is set or the path leads out of it, itself or by a link; (404) where there is no such
+    file; (400) for anything that is no relative path.
+    """
+    name = fields.get("path")
+    if set(fields) != {"path"} or not isinstance(name, str) or not name:
+        raise Refused(400, 'the request must be {"path": "folder/clip.mp4"} and nothing else')
+    if root is None:
+        raise Refused(403, "this server reads no files of its own: it was started without --root. Upload the video")
+    if "://" in name or name.lower().startswith(("file:", "http:", "https:")):
+        raise Refused(400, f"{name!r} is a URL; a path relative to the server's root is needed, or upload the video")
+    if "\\" in name or "\0" in name or Path(name).is_absolute() or ".." in Path(name).parts:
+        raise Refused(403, f"{name!r} leads out of the server's root, or may. Give a path relative to it, without ..")
+    base = root.resolve()
+    try:
+        path = (base / name).resolve(strict=True)
+    except (OSError, RuntimeError, ValueError):  # missing, no permission, a name too long, links in a circle
+        raise Refused(404, f"{name!r}: there is no such file under the server's root") from None
+    if not path.is_relative_to(base):
+        raise Refused(403, f"{name!r} is a link that leads out of the server's root")
+    if not path.is_file():
+        raise Refused(404, f"{name!r}: is no file, of those under the server's root")
+    return path, name
+
+
+class Windows(TypedDict, total=False):
+    """What a query says of windows; what it leaves out is the config's."""
+
+    window_seconds: float
+    stride_seconds: float
+
+
+class _Asked:
+    """A query, checked: which model, windows and shape."""
+
+    def __init__(self, model: Model, windows: Windows, top_k: int, shape: str) -> None:
+        self.model, self.windows, self.top_k, self.shape = model, windows, top_k, shape
+
+    @classmethod
+    def of(cls, host: Host, query: QueryParams) -> _Asked:
+        check_query(query, QUERY)
+        model = host.model(query.get("model"))
+        windows = Windows()
+        if "window_seconds" in query:
+            windows["window_seconds"] = _number(query, "window_seconds")
+        if "stride_seconds" in query:
+            windows["stride_seconds"] = _number(query, "stride_seconds")
+        shape = query.get("shape", SHAPES[0])
+        if shape not in SHAPES:
+            raise Refused(400, f"query: shape must be one of {', '.join(SHAPES)}, got {shape!r}")
+        top_k = model.adapter.config["top_k"]
+        try:
+            input_spec(model.adapter, **windows)
+            if "top_k" in query:
+                top_k = int(_number(query, "top_k", whole=True))
+                override(model.adapter.config, {"top_k": top_k}, "query")
+        except ConfigError as error:
+            raise Refused(400, str(error)) from None
+        return cls(model, windows, top_k, shape)
+
+    async def answer(self, host: Host, request: Request, path: Path, name: str) -> Response:
+        """The model's answer for a file, which is called ``name`` in it."""
+
+        def work(job: Job[VideoResult]) -> VideoResult:
+            limits = MediaLimits(host.options.frame_pixels, job.stop)
+            with host.metrics.model_seconds.labels(self.model.name, "videos").time():
+                return next(predict_videos(self.model.adapter, [path], **self.windows, limits=limits))
+
+        try:
+            result = _called(await host.work.run(work, request.receive), path, name)
+        except AdapterError as error:
+            raise refusal_of(error) from None
+        if result.error is not None:
+            raise Refused(422, result.error)
+        rows = to_pipeline(result, self.top_k) if self.shape == "hf" else [result.to_json(self.top_k)]
+        return json_response(rows)
+
+
+def _number(query: QueryParams, key: str, whole: bool = False) -> float:
+    try:
+        return int(query[key]) if whole else float(query[key])
+    except ValueError:
+        kind = "a whole number" if whole else "a number"
+        raise Refused(400, f"query: {key} must be {kind}, got {query[key]!r}") from None
+
+
+def _called(result: VideoResult, path: Path, name: str) -> VideoResult:
+    """The result under the name that the client knows: where the server keeps files is its own affair."""
+
+    def renamed(text: str) -> str:
+        return text.replace(str(path), name)
+
+    error = None if result.error is None else renamed(result.error)
+    return replace(result, path=name, error=error, warnings=tuple(map(renamed, result.warnings)))

@@ -1,0 +1,72 @@
+"""Commands that serve models to others: host http."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cliplab.console import command
+from cliplab.options import AsJson, Overrides, arg, opt, parsed
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to the app."""
+    host = typer.Typer(help="Serve models to other programs.", no_args_is_help=True, rich_markup_mode=None)
+    host.command("http")(command(host_http))
+    app.add_typer(host, name="host")
+
+
+def host_http(
+    models: Annotated[
+        list[str],
+        arg("MODEL", "A bundle directory, a .tflite, a config file or a ready config's name; NAME=MODEL to name it."),
+    ],
+    overrides: Overrides = None,
+    host: Annotated[
+        str, opt("HOST", "The address to listen on; others than this machine's need a token.")
+    ] = "127.0.0.1",
+    port: Annotated[int, opt("N", "The port; 0 is one that the system chooses.")] = 8000,
+    root: Annotated[Path | None, opt("DIR", "The folder of which requests may name files; else only uploads.")] = None,
+    token_file: Annotated[
+        Path | None, opt("FILE", "Holds the token that callers must show; else CLIPLAB_TOKEN in the environment.")
+    ] = None,
+    max_body_mb: Annotated[float, opt("MB", "The largest upload.")] = 500,
+    max_tensor_mb: Annotated[
+        float, opt("MB", "The largest tensor request, also counted at the model's frame size.")
+    ] = 64,
+    queue: Annotated[int, opt("N", "Requests that wait for a worker; more are told to come again (429).")] = 64,
+    workers: Annotated[int | None, opt("N", "Requests computed at a time; else one a core.")] = None,
+    timeout_seconds: Annotated[float, opt("S", "For a request's body to arrive, and then for its answer.")] = 60,
+    max_megapixels: Annotated[float, opt("MP", "The largest frame, in millions of pixels.")] = 10,
+    max_streams: Annotated[int, opt("N", "WebSockets at a time.")] = 32,
+    as_json: AsJson = False,
+) -> None:
+    """Serve models over HTTP: tensors (Open Inference Protocol v2), videos, streams. Ctrl-C ends it."""
+    from cliplab.hosts import host_http as serve
+
+    def on_ready(url: str, names: tuple[str, ...]) -> None:
+        if as_json:
+            print(json.dumps({"url": url, "models": names}), flush=True)
+        else:
+            print(f"serving {', '.join(names)} at {url}", file=sys.stderr, flush=True)
+
+    serve(
+        models,
+        overrides=parsed(overrides),
+        host=host,
+        port=port,
+        root=root,
+        token_file=token_file,
+        max_body_mb=max_body_mb,
+        max_tensor_mb=max_tensor_mb,
+        queue=queue,
+        workers=workers,
+        timeout_seconds=timeout_seconds,
+        max_megapixels=max_megapixels,
+        max_streams=max_streams,
+        on_ready=on_ready,
+    )
