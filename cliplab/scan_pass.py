@@ -168,9 +168,9 @@ def _jobs(plan: Plan, store: Store, progress: ScanProgress) -> Iterator[Job]:
                 content = fingerprint(file.path, file.size_bytes)
                 changed = what_changed(file)
             except OSError as error:
-                changed = f"cannot be read ({error.strerror}). Check its permissions."
-            if changed is not None or content is None:
-                store.set_aside(file.path, changed or "")
+                changed = what_changed(file) or f"cannot be read ({error.strerror}). Check its permissions."
+            if content is None or changed is not None:
+                store.set_aside(file.path, str(changed))
                 store.commit()
                 progress.failed += 1
                 continue

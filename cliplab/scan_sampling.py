@@ -74,7 +74,7 @@ def _clip_spec(spec: InputSpec) -> InputSpec:
 
 def read_rows(video: Video, spec: InputSpec, sampling: Sampling) -> Iterator[Clip]:
     """What is to be scored of a video, in order of time: a clip for each row of scores."""
-    one = replace(spec, n_frames=1, window_seconds=None, stride_seconds=None)
+    one = replace(spec, n_frames=1, window_seconds=None, stride_seconds=None, parts=())
     if sampling.mode == "clips":
         return video.clips(_clip_spec(spec))
     if sampling.mode == "frames":

@@ -29,6 +29,8 @@ from cliplab.scan_walk import Found
 FRAMES_A_BATCH = 32
 # What may wait between decoders and model.
 WAITING_BYTES = 64 << 20
+# Slow videos do not wait for a batch to fill: what is scored is safe.
+_PATIENCE_SECONDS = 0.25
 _LOOK_SECONDS = 0.1  # how often a decoder that waits asks whether it is to stop
 
 
@@ -88,7 +90,12 @@ def score_files(
     size, batch = decoders.batch_size, list[tuple[_Reading, Clip]]()
     reading: list[_Reading] = []
     try:
-        for file, clip in decoders.messages():
+        for message in decoders.messages():
+            if message is None:
+                _predict(adapter, batch)
+                yield from (done.result() for done in _done(reading))
+                continue
+            file, clip = message
             if clip is None:
                 file.finished = True
                 reading.append(file)
@@ -143,10 +150,17 @@ class _Decoders:
         for thread in self._pool:
             thread.start()
 
-    def messages(self) -> Iterator[tuple[_Reading, Clip | None]]:
-        """Clips, and None at each video's end, until all jobs are done. Raises what ended a decoder."""
+    def messages(self) -> Iterator[tuple[_Reading, Clip | None] | None]:
+        """Clips, and None for one at each video's end, until all jobs are done; None where nothing comes for a while.
+
+        Raises what ended a decoder.
+        """
         while self._running:
-            message = self._queue.get()
+            try:
+                message = self._queue.get(timeout=_PATIENCE_SECONDS)
+            except Empty:
+                yield None
+                continue
             if message is None:
                 self._running -= 1
             elif isinstance(message, BaseException):
