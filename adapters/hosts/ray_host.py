@@ -1,0 +1,110 @@
+"""Ray: a callable class for ``ray.data.Dataset.map_batches``. An actor loads once; a video gives a row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from adapters.errors import ConfigError, MissingExtraError
+from adapters.inference import predict_videos
+from adapters.loading import open_model
+from adapters.records import VideoResult
+
+try:
+    import pyarrow as pa
+    import ray
+except ImportError as missing:
+    raise MissingExtraError("ray", "scale") from missing
+
+LABEL = pa.struct([("label", pa.string()), ("score", pa.float64())])
+WINDOW = pa.struct([("start", pa.float64()), ("end", pa.float64()), ("labels", pa.list_(LABEL))])
+# What each row gets beside the columns that it came with. Types are told, as a batch may have nothing but errors.
+RESULT = pa.schema(
+    [
+        ("predictions", pa.list_(WINDOW)),
+        ("error", pa.string()),
+        ("warnings", pa.list_(pa.string())),
+    ]
+)
+
+
+class VideoPredictor:
+    """Predicts batches of paths: ``dataset.map_batches(VideoPredictor, fn_constructor_kwargs={"model": ...}, ...)``.
+
+    model: what ``open_model`` takes; a path must lead to the same bundle on every node. overrides: keys of its config.
+    path_column: the column that names the videos. top_k, window_seconds, stride_seconds: None keeps the config's.
+    An actor computes on as many threads as Ray gave it CPUs, unless overrides say num_threads.
+    Raises what ``open_model`` raises, when the actor starts.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        overrides: Mapping[str, Any] | None = None,
+        *,
+        path_column: str = "path",
+        top_k: int | None = None,
+        window_seconds: float | None = None,
+        stride_seconds: float | None = None,
+    ) -> None:
+        self.adapter = open_model(model, {**_threads(), **(overrides or {})})
+        self.path_column = path_column
+        self.top_k = self.adapter.config["top_k"] if top_k is None else top_k
+        if self.top_k < 1:
+            raise ConfigError(f"top_k must be at least 1, got {top_k}")
+        self.window_seconds, self.stride_seconds = window_seconds, stride_seconds
+
+    def __call__(self, batch: Any) -> pa.Table:
+        """A batch (a pyarrow table, or columns as arrays) to the same rows with predictions, error and warnings.
+
+        predictions: the windows, each with its top_k labels, as in the rows of ``cliplab predict --json``; empty where
+        ``error`` says why the video could not be read. ConfigError for a batch without the path column, or with
+        columns of these names; what the model raises is raised.
+        """
+        table = batch if isinstance(batch, pa.Table) else pa.table({key: list(column) for key, column in batch.items()})
+        self._check(table.column_names)
+        paths = table[self.path_column].to_pylist()
+        known = [number for number, path in enumerate(paths) if isinstance(path, str)]
+        found = predict_videos(
+            self.adapter,
+            [paths[number] for number in known],
+            window_seconds=self.window_seconds,
+            stride_seconds=self.stride_seconds,
+        )
+        results = dict(zip(known, found, strict=True))
+        rows = [results.get(number, _no_path(self.path_column, path)) for number, path in enumerate(paths)]
+        columns = _columns(rows, self.top_k)
+        for field in RESULT:
+            table = table.append_column(field, pa.array(columns[field.name], field.type))
+        return table
+
+    def _check(self, names: list[str]) -> None:
+        if self.path_column not in names:
+            raise ConfigError(
+                f"the dataset has no column {self.path_column!r}; its columns: {', '.join(names)}. Say which one names "
+                "the videos with path_column"
+            )
+        taken = [name for name in RESULT.names if name in names]
+        if taken:
+            raise ConfigError(f"the dataset has a column {taken[0]!r} already, which the result needs. Rename it first")
+
+
+def _no_path(column: str, value: object) -> VideoResult:
+    return VideoResult("", error=f"the row's {column} is {value!r}, and a path is needed")
+
+
+def _columns(rows: list[VideoResult], top_k: int) -> dict[str, list[Any]]:
+    found = [row.to_json(top_k) for row in rows]
+    return {
+        "predictions": [row["predictions"] for row in found],
+        "error": [row["error"] for row in found],
+        "warnings": [list(row.warnings) for row in rows],
+    }
+
+
+def _threads() -> dict[str, int]:
+    """As many threads as CPUs that Ray gave this actor; outside an actor, what the config says."""
+    if not ray.is_initialized() or ray.get_runtime_context().get_actor_id() is None:
+        return {}
+    cpus = int(ray.get_runtime_context().get_assigned_resources().get("CPU", 0))
+    return {"num_threads": cpus} if cpus >= 1 else {}
