@@ -1,0 +1,131 @@
+"""Scans that go on for long: what they say meanwhile, new footage, and as much memory for 5,000 videos as for 50."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from scan_helpers import render_library, save_model
+from tiny_videos import render_video
+
+from cliplab.scan_settle import Settling
+from cliplab.scan_walk import Found
+
+ROOT = Path(__file__).parent.parent
+ENVIRONMENT = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"}
+COMMAND = [sys.executable, "-m", "cliplab.cli", "scan"]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_model(tmp_path_factory.mktemp("model") / "tiny")
+
+
+def many(library: Path, count: int) -> None:
+    """As many videos of different content as are asked for, from one: players pass over what follows an MP4."""
+    library.mkdir()
+    data = render_video(library.parent / "one.mp4", "warm", 0, seconds=0.25).read_bytes()
+    for number in range(count):
+        (library / f"{number:05}.mp4").write_bytes(data + (12).to_bytes(4, "big") + b"free" + number.to_bytes(4, "big"))
+
+
+def until(condition: Callable[[], Any], what: str) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.05)
+
+
+def test_a_log_has_a_line_each_hundred_videos(model: Path, tmp_path: Path) -> None:
+    many(tmp_path / "library", 230)
+    command = [*COMMAND, str(tmp_path / "library"), str(model), "--output", str(tmp_path / "h.json")]
+    done = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, timeout=120)
+    assert done.returncode == 0, done.stderr
+    lines = [re.sub(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d ", "", line) for line in done.stderr.splitlines()]
+    assert lines[0] == "Found 230 videos, 230 of them to score"
+    numbers = r"\d+\.\d videos/s, \d+\.\d\d h of video, \d+:\d\d:\d\d left"
+    assert re.fullmatch(rf"Processed 100 of 230 videos: {numbers}", lines[1])
+    assert re.fullmatch(rf"Processed 200 of 230 videos: {numbers}", lines[2])
+    assert len(lines) == 3
+    assert "Total scanned: 230 videos, 230 of them now" in done.stdout
+
+
+def test_a_watch_takes_new_videos_once_they_are_whole(model: Path, tmp_path: Path) -> None:
+    library, output = render_library(tmp_path / "library", 2), tmp_path / "h.json"
+    for path in library.rglob("*.mp4"):
+        os.utime(path, (1e9, 1e9))
+    command = [*COMMAND, str(library), str(model), "--output", str(output), "--watch", "--settle-seconds", "0.4"]
+    data = render_video(tmp_path / "new.mp4", "warm", 9, seconds=1).read_bytes()
+
+    def scanned() -> int:
+        return int(json.loads(output.read_text())["total_scanned"]) if output.exists() else 0
+
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=ENVIRONMENT, text=True) as watch:
+        try:
+            until(lambda: scanned() == 2, "the videos that were there are scanned")
+            with (library / "new.mp4").open("wb") as file:
+                for start in range(0, len(data), len(data) // 10 + 1):
+                    file.write(data[start : start + len(data) // 10 + 1])
+                    file.flush()
+                    assert scanned() == 2, "a video was taken that was still being written"
+                    time.sleep(0.15)
+            until(lambda: scanned() == 3, "the new video is scanned")
+            (library / "new.mp4").unlink()
+            until(lambda: scanned() == 2, "the removed video is gone")
+        finally:
+            watch.send_signal(signal.SIGINT)
+        out, err = watch.communicate(timeout=30)
+    assert watch.returncode == 130
+    assert "interrupted" in err
+    assert "set aside" not in err
+    assert out.count("Total scanned") == 3, "a pass that found nothing new says nothing"
+
+
+def test_what_has_settled() -> None:
+    """By its time where that is long ago; else, as where the camera's clock is wrong, by having been seen unchanged."""
+    settling, now = Settling(1.0), time.time()
+    old, new, future = (Found(str(at), 5, int((now + at) * 1e9)) for at in (-60, 0, 3600))
+    assert [settling.ready(file) for file in (old, new, future)] == [True, False, False]
+    grown = Found(new.path, 6, new.mtime_ns)
+    time.sleep(1.1)
+    assert [settling.ready(file) for file in (old, grown, future)] == [True, False, True]
+    time.sleep(1.1)
+    assert settling.ready(grown)
+    assert settling.ready(future)
+
+
+MEASURED = (
+    "import json, resource, sys, time; from cliplab.scan import scan\n"
+    "began = time.perf_counter()\n"
+    "report = scan(sys.argv[1], sys.argv[2], output=sys.argv[3], min_score=0.0)\n"
+    "peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+    "print(json.dumps([report.videos, report.scored, time.perf_counter() - began, peak]))"
+)
+
+
+@pytest.mark.slow  # 5,050 videos are scored, half a minute
+def test_memory_and_a_second_run_of_five_thousand_videos(model: Path, tmp_path: Path) -> None:
+    def measured(name: str) -> list[float]:
+        command = [sys.executable, "-c", MEASURED, *(str(tmp_path / part) for part in (name, "", f"{name}.out/h.json"))]
+        command[4] = str(model)
+        done = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, timeout=300)
+        assert done.returncode == 0, done.stderr
+        return list(json.loads(done.stdout))
+
+    many(tmp_path / "few", 50)
+    many(tmp_path / "lots", 5000)
+    few, lots = measured("few"), measured("lots")
+    assert (few[:2], lots[:2]) == ([50, 50], [5000, 5000])
+    assert lots[3] <= 1.2 * few[3], f"{lots[3]} KiB for 5,000 videos and {few[3]} for 50"
+    again = measured("lots")
+    assert again[:2] == [5000, 0]
+    assert again[2] < 5.0, f"{again[2]:.1f} s for a second run"
