@@ -56,7 +56,7 @@ from adapters.hosts import dataloop_items  # noqa: E402
 from adapters.hosts.dataloop_annotations import annotate  # noqa: E402
 from adapters.hosts.dataloop_config import drop_unlisted, open_configured, own_config  # noqa: E402
 from adapters.hosts.dataloop_metrics import evaluate_download, publish  # noqa: E402
-from adapters.hosts.dataloop_training import convert_download, set_failed, train_model  # noqa: E402
+from adapters.hosts.dataloop_training import check_uploaded, convert_download, set_failed, train_model  # noqa: E402
 
 logger = logging.getLogger("cliplab.dataloop")
 F = TypeVar("F", bound=Callable[..., Any])
@@ -91,7 +91,14 @@ class ModelAdapter(dl.BaseModelAdapter):  # type: ignore[misc]
         self._work: tempfile.TemporaryDirectory[str] | None = None
         self._training = False
         self._trained_in: Path | None = None
+        self._saved: dict[str, int] = {}  # the last saved bundle's files and their sizes
         super().__init__(model_entity=model_entity)
+
+    @property
+    def _top_k(self) -> int:
+        """Labels a window. dtlpymetrics holds any one of an item's labels against a person's: while it counts, the best."""
+        config = self.loaded.config
+        return 1 if self._evaluating and config["task"] == "single_label" else int(config["top_k"])
 
     @property
     def loaded(self) -> BaseModelAdapter:
@@ -133,13 +140,19 @@ class ModelAdapter(dl.BaseModelAdapter):  # type: ignore[misc]
         """Write the bundle into local_path, unless training has just written it there."""
         if self._trained_in != Path(local_path).resolve():
             self.loaded.save(local_path)
+        folder = Path(local_path)
+        self._saved = {p.relative_to(folder).as_posix(): p.stat().st_size for p in folder.rglob("*") if p.is_file()}
 
     def save_to_model(self, local_path: str | None = None, cleanup: bool = False, **kwargs: Any) -> None:
-        """As dtlpy's, which also calls it after a failed training: then there is no model to save."""
+        """As dtlpy's, which also calls it after a failed training: then there is no model to save.
+
+        AdapterError where a file did not arrive, which dtlpy only logs.
+        """
         if self._training:
             logger.warning("training failed, so nothing is saved to the model")
             return
         super().save_to_model(local_path=local_path, cleanup=cleanup, **kwargs)
+        check_uploaded(self.model_entity, self._saved)
 
     def _detach_settings(self) -> None:
         """Let dtlpy's base class note its defaults, paths and sizes in a copy. Its ``configuration.get(key, default)``
@@ -162,7 +175,7 @@ class ModelAdapter(dl.BaseModelAdapter):  # type: ignore[misc]
         for result in dataloop_items.predict_items(adapter, batch):
             if result.error is not None:
                 failures[result.item.id] = _failure(result.item, result.error)
-            found.append(annotate(result, adapter.config["top_k"], self.model_entity))
+            found.append(annotate(result, self._top_k, self.model_entity))
         _raise_failures(failures, len(batch), "predicted")
         return found
 
@@ -194,7 +207,7 @@ class ModelAdapter(dl.BaseModelAdapter):  # type: ignore[misc]
                     failures[result.item.id] = _failure(result.item, result.error)
                     logger.error("%s", failures[result.item.id])
                 else:
-                    found = annotate(result, adapter.config["top_k"], self.model_entity)
+                    found = annotate(result, self._top_k, self.model_entity)
                     under_way.append((result.item, pool.submit(self._upload, result.item, found)))
                 finish(2 * UPLOADS)
                 if progress is not None:
@@ -301,8 +314,18 @@ class ModelAdapter(dl.BaseModelAdapter):  # type: ignore[misc]
 
     # Evaluate ---------------------------------------------------------------------------------------------------------
 
+    @_as_in_dtlpy(dl.BaseModelAdapter.evaluate_model)
+    def evaluate_model(self, *args: Any, **kwargs: Any) -> Any:
+        """As dtlpy's: predict the items, then ``evaluate``. A single-label model uploads its best label alone here."""
+        self._evaluating = True
+        try:
+            return super().evaluate_model(*args, **kwargs)
+        finally:
+            self._evaluating = False
+
     def evaluate(self, model: dl.Model, dataset: dl.Dataset, filters: dl.Filters | dict[str, Any] | None) -> dl.Model:
-        """Measure the model on the items' clips that people labelled, and publish the figures as plots."""
+        """Measure the model on the items' clips that people labelled, and publish the figures as plots; then the
+        platform's own scores, which dtlpymetrics makes of the uploaded annotations."""
         chosen = dl.Filters(custom_filter=filters) if isinstance(filters, dict) else filters or dl.Filters()
         labels = dl.Filters(resource=dl.FiltersResource.ANNOTATION, use_defaults=False)
         labels.add(field="type", values=["class"], operator=dl.FiltersOperations.IN)
@@ -312,7 +335,7 @@ class ModelAdapter(dl.BaseModelAdapter):  # type: ignore[misc]
             figures = evaluate_download(self.loaded, Path(folder))
         publish(model, [("evaluation", name, 0, value) for name, value in figures.items()], dataset.id)
         logger.info("evaluation of %s on %s: %s", model.name, dataset.name, figures)
-        return model
+        return super().evaluate(model=model, dataset=dataset, filters=filters)
 
 
 def _failure(item: dl.Item, reason: str) -> str:

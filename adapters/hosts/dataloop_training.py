@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from adapters.base import BaseModelAdapter
 from adapters.config import check_config
 from adapters.dataset import Dataset, read_dataset, write_dataset
-from adapters.errors import DatasetError
+from adapters.errors import AdapterError, DatasetError
 from adapters.hosts.dataloop_config import label_order, order_for
 from adapters.hosts.dataloop_metrics import epoch_samples, publish
 from adapters.records import EpochLog
@@ -87,6 +87,18 @@ def _labels(dataset: Dataset, model: Any) -> tuple[str, ...]:
     if missing and len(missing) < len(known):
         logger.warning("labels of the model that no clip has, left out: %s", ", ".join(missing[:20]))
     return order_for(found, known)
+
+
+def check_uploaded(model: Any, sizes: Mapping[str, int]) -> None:
+    """AdapterError where files of a saved model, by their sizes in bytes, are not among the model's artifacts."""
+    root = f"/artifacts/models/{model.name}/"
+    there = {artifact.filename.removeprefix(root): artifact.size for artifact in model.model_artifacts}
+    missing = [name for name, size in sizes.items() if there.get(name) != size]
+    if missing:
+        raise AdapterError(
+            f"{len(missing)} of the {len(sizes)} files of model {model.name!r} are not on the platform after their "
+            f"upload: {', '.join(missing[:5])}. dtlpy's log has the reasons; call save_to_model again, or train again"
+        )
 
 
 def set_failed(model: Any) -> None:
