@@ -1,0 +1,202 @@
+"""Our adapter on the imitated service, training, embedding and evaluating, with small networks of our own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dataloop_gateway.client import logged_in
+from dataloop_gateway.query import Json
+from dataloop_gateway.server import gateway
+from dataloop_gateway.snapshots import check_snapshot
+from dataloop_gateway.videos import LABELS, World, confidence, make_world, times
+
+from adapters.errors import AdapterError
+
+LITE0 = {
+    "adapter": "adapters.efficientnet_lite:EfficientNetLiteAdapter",
+    "weights": "imagenet",
+    "imgz": 64,
+    "n_frames": 4,
+    "top_k": 2,
+    "augment_views": 0,
+    "num_epochs": 3,
+    "learning_rate": 0.01,
+}
+TINY = {"adapter": "tiny_adapter:TinyAdapter", "labels": ["cold", "warm"], "top_k": 1}
+MOVINET = {
+    "adapter": "movinet_adapter:MoViNetAdapter",
+    "model_id": "a0",
+    "weights": "random",
+    "imgz": 64,
+    "n_frames": 4,
+    "top_k": 2,
+}
+
+
+class Progress:
+    """What the platform hands to a function of a model, for it to say how far it is."""
+
+    def __init__(self) -> None:
+        self.updates: list[Json] = []
+
+    def update(self, **said: Any) -> None:
+        self.updates.append(said)
+
+
+@pytest.fixture(scope="module")
+def world(own_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """One project for all tests; afterwards nothing lies in the working directory."""
+    cwd = tmp_path_factory.mktemp("cwd")
+    with pytest.MonkeyPatch.context() as patch, gateway() as served:
+        patch.chdir(cwd)
+        with logged_in(served, tmp_path_factory.mktemp("dataloop")) as dl:
+            yield make_world(served, dl, tmp_path_factory.mktemp("media"))
+    assert list(cwd.iterdir()) == []
+
+
+@pytest.fixture(autouse=True)
+def _no_faults(world: World) -> None:
+    world.gateway.faults.planned.clear()
+
+
+@pytest.fixture(scope="module")
+def trained(world: World) -> tuple[str, Progress, list[Json]]:
+    """A Lite0 that was trained through dtlpy's train_model: its id, what was told on the way, the PATCHes."""
+    model, progress = world.add_model("lite0", LITE0), Progress()
+    runner(world, model).train_model(model=world.dl.models.get(model_id=model), progress=progress)
+    return model, progress, [request.body for request in world.state.asked("PATCH", model)]
+
+
+def runner(world: World, model: str) -> Any:
+    from adapters.hosts.dataloop_host import ModelAdapter
+
+    return ModelAdapter(model_entity=world.dl.models.get(model_id=model))
+
+
+def test_training_goes_from_training_to_trained(world: World, trained: tuple[str, Progress, list[Json]]) -> None:
+    model, progress, patches = trained
+    assert world.state.models[model]["status"] == "trained"
+    statuses = [patch["status"] for patch in patches]
+    assert statuses == sorted(statuses, key=["pre-trained", "training", "trained"].index)
+    shares = [said["progress"] for said in progress.updates if "progress" in said]
+    assert shares == [33, 66, 100, 99], "each epoch, and what dtlpy says of the saving"
+    check_snapshot("patches_of_a_training", [patches[0], patches[-1]])
+
+
+def test_the_plots_come_epoch_by_epoch_while_it_trains(world: World, trained: tuple[str, Progress, list[Json]]) -> None:
+    model, _, _ = trained
+    sent = [r for r in world.state.asked("POST", "/ml/metrics/publish") if r.body[0]["modelId"] == model]
+    assert [request.body[0]["data"]["x"] for request in sent] == [1, 2, 3]
+    plots = {(sample["figure"], sample["legend"]) for request in sent for sample in request.body}
+    assert plots == {(figure, legend) for figure in ("loss", "accuracy") for legend in ("train", "validation")}
+    done = next(r for r in world.state.asked("POST", "/items") if r.body["path"].startswith("/artifacts/models/lite0/"))
+    assert sent[-1].ended < done.started, "the last epoch is there before the model is saved"
+    json.dumps([request.body for request in sent], allow_nan=False)
+
+
+def test_the_order_of_labels_is_one_in_model_bundle_and_predictions(
+    world: World, trained: tuple[str, Progress, list[Json]]
+) -> None:
+    model, _, _ = trained
+    stored = world.state.models[model]
+    assert stored["labels"] == list(LABELS)
+    assert stored["configuration"]["id_to_label_map"] == {str(i): label for i, label in enumerate(LABELS)}
+    again = runner(world, model)
+    assert again.adapter.labels == LABELS, "from the artifacts that were uploaded"
+    places = [f"/validation/{kind}{seed}.mp4" for kind in LABELS for seed in range(2)]
+    again.predict_items(items=world.get(places))
+    best = [world.predicted(place)[0]["label"] for place in places]
+    assert best == [label for label in LABELS for _ in range(2)]
+    for place in places:
+        assert sum(map(confidence, world.predicted(place))) == pytest.approx(1, abs=1e-4)
+
+
+def test_the_artifacts_are_a_bundle(world: World, trained: tuple[str, Progress, list[Json]], tmp_path: Path) -> None:
+    from adapters.loading import open_model
+
+    binaries = world.state.binaries(world.project)["id"]
+    for item in world.state.items_of(binaries):
+        if item["filename"].startswith("/artifacts/models/lite0/"):
+            file = tmp_path / item["filename"].removeprefix("/artifacts/models/lite0/")
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(world.state.files[item["id"]])
+    assert open_model(tmp_path).labels == LABELS
+    stray = {path.name for path in tmp_path.iterdir()} - {"bundle.json", "config.json", "card.md", "metrics.json"}
+    assert stray <= {"programs", "weights.safetensors", "golden.npz", "curves"}
+
+
+def test_the_trained_model_is_evaluated(world: World, trained: tuple[str, Progress, list[Json]]) -> None:
+    model, before = trained[0], len(world.state.metrics)
+    filters = world.dl.Filters(field="dir", values="/validation")
+    entity = world.dl.models.get(model_id=model)
+    dataset = world.dl.datasets.get(dataset_id=world.dataset)
+    runner(world, model).evaluate_model(model=entity, dataset=dataset, filters=filters)
+    figures = {sample["legend"]: sample["data"]["y"] for sample in world.state.metrics[before:]}
+    assert figures["accuracy"] == 1
+    assert all(value >= 0 for value in figures.values())
+
+
+def test_features_are_uploaded(world: World, trained: tuple[str, Progress, list[Json]]) -> None:
+    model = trained[0]
+    items = world.get(["/train/warm0.mp4", "/train/cold0.mp4"])
+    runner(world, model).embed_items(items=items)
+    vectors = {v["entityId"]: v["value"] for v in world.state.vectors.values()}
+    assert list(vectors) == [item.id for item in items]
+    (feature_set,) = world.state.feature_sets.values()
+    assert {len(value) for value in vectors.values()} == {feature_set["size"]} == {1280}
+
+
+@pytest.fixture
+def one_subset() -> Json:
+    """dtlpy waits two seconds for the download of each."""
+    return {"train": {"filter": {"$and": [{"dir": "/train"}]}}}
+
+
+def test_a_training_that_fails_says_so_to_the_platform(world: World, one_subset: Json) -> None:
+    """Here of labels that the model was not made for. dtlpy alone would leave the status at training."""
+    model = world.add_model(
+        "broken", {**TINY, "labels": ["left", "right"], "positive_label": "left"}, subsets=one_subset
+    )
+    with pytest.raises(AdapterError, match="warm"):
+        runner(world, model).train_model(model=world.dl.models.get(model_id=model))
+    assert world.state.models[model]["status"] == "failed"
+    assert world.state.models[model]["artifacts"] == []
+
+
+def test_a_training_whose_model_does_not_arrive_is_failed(world: World, one_subset: Json) -> None:
+    """dtlpy alone logs it and says that the model is trained."""
+    model = world.add_model("unsaved", TINY, subsets=one_subset)
+    binaries = world.state.binaries(world.project)["id"]
+    world.gateway.faults.fail("POST", f"/datasets/{binaries}/items")
+    with pytest.raises(AdapterError, match=r"are not on the platform.*bundle\.json"):
+        runner(world, model).train_model(model=world.dl.models.get(model_id=model))
+    assert world.state.models[model]["status"] == "failed"
+
+
+def test_a_runner_that_is_used_again_trains_on_the_present_labels(world: World, one_subset: Json) -> None:
+    """dtlpy alone finds its folder of the first time, and trains on that."""
+    model = world.add_model("twice", TINY, subsets=one_subset)
+    adapter = runner(world, model)
+    adapter.train_model(model=world.dl.models.get(model_id=model))
+    (annotation,) = world.state.annotations_of(world.items["/train/cold0.mp4"])
+    annotation["label"] = "lukewarm"
+    try:
+        with pytest.raises(AdapterError, match="lukewarm"):
+            adapter.train_model(model=world.dl.models.get(model_id=model))
+    finally:
+        annotation["label"] = "cold"
+
+
+def test_a_movinet_predicts_a_timeline(world: World) -> None:
+    model = world.add_model("a0", {**MOVINET, "window_seconds": 0.5}, labels=[])
+    adapter = runner(world, model)
+    adapter.predict_items(items=world.get(["/train/warm1.mp4"]))
+    found = world.predicted("/train/warm1.mp4")
+    assert len(adapter.adapter.labels) == 600
+    assert {annotation["label"] for annotation in found} <= set(adapter.adapter.labels)
+    assert (min(times(a)[0] for a in found), max(times(a)[1] for a in found)) == (0, 1)
+    assert all(0 < confidence(annotation) < 1 for annotation in found)
