@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -82,12 +83,19 @@ def test_two_workers_give_one_row_a_video_and_errors_are_rows(folder: Path, clus
 
 
 class Watched(ray_host.VideoPredictor):  # type: ignore[misc, name-defined]
-    """Leaves a file for each load, so that the test can count them."""
+    """Leaves a file for each load, so that the test can count them, and begins when both workers have loaded."""
 
     def __init__(self, model: str, folder: str) -> None:
         super().__init__(model)
-        with Path(folder, f"loaded-{os.getpid()}").open("a") as file:
+        self.folder = Path(folder)
+        with (self.folder / f"loaded-{os.getpid()}").open("a") as file:
             file.write(str(self.adapter.config["num_threads"]))
+
+    def __call__(self, batch: Any) -> Any:
+        end = time.monotonic() + 120
+        while len(list(self.folder.glob("loaded-*"))) < 2 and time.monotonic() < end:
+            time.sleep(0.05)
+        return super().__call__(batch)
 
 
 def test_without_a_cluster_it_is_a_function_of_batches(folder: Path) -> None:
