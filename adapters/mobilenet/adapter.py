@@ -1,0 +1,29 @@
+"""The MobileNet adapter: which network, which weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from adapters.frame_adapter import FrameModelAdapter
+from adapters.frame_weights import read_weights_file
+from adapters.mobilenet.network import build_backbone, read_keras_weights
+from adapters.network import KerasBackbone, Pretrained
+from adapters.published_weights import find_published_weights
+
+IMAGENET_LABELS = Path(__file__).parent.parent / "labels" / "imagenet1000.txt"
+
+
+class MobileNetAdapter(FrameModelAdapter):
+    """MobileNet V2 or V3 as tf_keras.applications builds them."""
+
+    schema_path = Path(__file__).with_name("schema.json")
+    own_labels_path = IMAGENET_LABELS
+    backbone_keys = ("variant", "imgz")
+
+    def build_backbone(self) -> KerasBackbone:
+        return KerasBackbone(build_backbone(self.config["imgz"], self.config["variant"]))
+
+    def pretrained(self) -> Pretrained:
+        name, variant = self.config["weights"], self.config["variant"]
+        path = find_published_weights(f"mobilenet_{variant}") if name == "imagenet" else Path(name).expanduser()
+        return read_keras_weights(path, variant) if path.suffix == ".h5" else read_weights_file(path)
