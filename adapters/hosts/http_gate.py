@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import hmac
 import logging
 import time
@@ -86,9 +87,8 @@ class Gate:
         if token is None:
             _check_origin(headers)
         elif scope["path"] not in OPEN_PATHS:
-            scheme, _, shown = headers.get("authorization", "").partition(" ")
-            right = hmac.compare_digest(shown.strip().encode("latin-1", "replace"), token.encode())
-            if scheme.lower() != "bearer" or not right:
+            shown = _shown_token(headers.get("authorization", ""))
+            if shown is None or not hmac.compare_digest(shown, token.encode()):
                 raise Refused(
                     401,
                     "a token is needed: send the header Authorization: Bearer TOKEN with the server's token",
@@ -104,6 +104,19 @@ def _routed(scope: Scope, error: HTTPException) -> Refused:
     what = {404: "there is nothing at this path", 405: f"{scope['method']} is not for this path"}
     message = what.get(error.status_code, error.detail)
     return Refused(error.status_code, f"{message}; GET /openapi.json tells what there is", error.headers)
+
+
+def _shown_token(authorization: str) -> bytes | None:
+    """The token of a Bearer header, or the password of a Basic one for callers that know no other."""
+    scheme, _, value = authorization.partition(" ")
+    if scheme.lower() == "bearer":
+        return value.strip().encode("latin-1", "replace")
+    if scheme.lower() == "basic":
+        try:
+            return base64.b64decode(value.strip(), validate=True).partition(b":")[2]
+        except ValueError:
+            return None
+    return None
 
 
 def _check_origin(headers: Headers) -> None:

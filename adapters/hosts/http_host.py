@@ -43,18 +43,23 @@ _UPLOADS = "cliplab-http-"
 MAX_CONNECTIONS = 1024
 
 
-def serve(models: Mapping[str, Model], options: HttpOptions, on_ready: Callable[[str], object] | None = None) -> None:
+def serve(
+    models: Mapping[str, Model],
+    options: HttpOptions,
+    on_ready: Callable[[str], object] | None = None,
+    app: Callable[[Host], Gate] | None = None,
+) -> None:
     """Serve models until SIGTERM or Ctrl-C; then finish what was taken, with 503 for what comes now, and return.
 
     models: as ``open_models`` gives them. on_ready(url): called when requests are taken. ConfigError where the host or
-    port cannot be listened on. A second signal ends at once.
+    port cannot be listened on. A second signal ends at once. app: makes what answers; None is ``make_app``.
     """
     with _listening(options) as listener, uploads_folder() as folder:
         host = Host(models, options, folder)
         shown = f"[{options.host}]" if ":" in options.host else options.host
         url = f"http://{shown}:{listener.getsockname()[1]}"
         try:
-            _Server(host, lambda: on_ready and on_ready(url)).run([listener])
+            _Server(host, (app or make_app)(host), lambda: on_ready and on_ready(url)).run([listener])
         finally:
             host.work.close()
 
@@ -145,11 +150,11 @@ def _model(request: Request) -> Model:
 class _Server(uvicorn.Server):
     """uvicorn, which at a signal first lets the app turn new requests away and finish those that it took."""
 
-    def __init__(self, host: Host, on_started: Callable[[], object]) -> None:
+    def __init__(self, host: Host, app: Gate, on_started: Callable[[], object]) -> None:
         options = host.options
         super().__init__(
             uvicorn.Config(
-                make_app(host),
+                app,
                 http=GuardedProtocol,
                 ws="websockets-sansio",
                 ws_max_size=min(http_stream.MAX_MESSAGE_BYTES, 3 * options.frame_pixels),
