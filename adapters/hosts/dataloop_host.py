@@ -89,14 +89,14 @@ class ModelAdapter(dl.BaseModelAdapter):  # type: ignore[misc]
         self.adapter: BaseModelAdapter | None = None
         self._files: tempfile.TemporaryDirectory[str] | None = None
         self._work: tempfile.TemporaryDirectory[str] | None = None
-        self._training = False
+        self._downloaded = self._training = self._evaluating = False
         self._trained_in: Path | None = None
         self._saved: dict[str, int] = {}  # the last saved bundle's files and their sizes
         super().__init__(model_entity=model_entity)
 
     @property
     def _top_k(self) -> int:
-        """Labels a window. dtlpymetrics holds any one of an item's labels against a person's: while it counts, the best."""
+        """Labels a window: the best alone for dtlpymetrics, which holds any one of them against a person's."""
         config = self.loaded.config
         return 1 if self._evaluating and config["task"] == "single_label" else int(config["top_k"])
 
@@ -121,7 +121,17 @@ class ModelAdapter(dl.BaseModelAdapter):  # type: ignore[misc]
         if local_path is None:
             files = tempfile.TemporaryDirectory(prefix="dataloop_model_", ignore_cleanup_errors=True)
             local_path = files.name
-        super().load_from_model(model_entity=model_entity, local_path=local_path, overwrite=overwrite, **kwargs)
+        self._downloaded = False
+        try:
+            super().load_from_model(model_entity=model_entity, local_path=local_path, overwrite=overwrite, **kwargs)
+        except TypeError as error:
+            if self._downloaded:
+                raise
+            # dtlpy logs a failed download, and goes on with None for the path of its file.
+            raise AdapterError(
+                f"an artifact of model {self.model_entity.name!r} cannot be downloaded: dtlpy's log says which and "
+                "why. Try again; if it is gone from the platform, train again or upload the bundle"
+            ) from error
         self._files = files  # the model reads its programs from there; the one before goes with its folder
 
     def load(self, local_path: str, **kwargs: Any) -> None:
@@ -129,6 +139,7 @@ class ModelAdapter(dl.BaseModelAdapter):  # type: ignore[misc]
 
         ConfigError names each wrong key of the configuration, BundleError the file that is damaged or foreign.
         """
+        self._downloaded = True
         self._detach_settings()
         folder = Path(local_path)
         config = own_config(self.model_entity.configuration, f"configuration of model {self.model_entity.name!r}")
