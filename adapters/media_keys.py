@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import av
 from av.packet import Packet
-from av.stream import Discard
+from av.video.frame import PictureType, VideoFrame
 from av.video.stream import VideoStream
 
 from adapters.media_decode import Decoded, Decoder
+from adapters.media_open import reason_of
 
 # Timestamps that step back this far are another clock (see media_clock), not an earlier key frame.
 _CLOCK_RESET_SECONDS = 1.0
@@ -18,20 +20,79 @@ def read_keys(decoder: Decoder, first: Decoded | None, every_seconds: float) -> 
     """The key frames from where the decoder stands, at least ``every_seconds`` apart.
 
     first: the frame that it gave already, which is the first of them; None where it gave none. Half a frame's interval
-    is allowed for, so that one second means every key frame of a video that has one each 0.999 s.
+    is allowed for, so that one second means every key frame of a video that has one each 0.999 s. A frame that the
+    container calls a key frame and that needs others all the same, as with gradual refresh, is passed over.
     """
-    # The demuxer of MP4 and MOV goes from key frame to key frame by the index and leaves out the bytes between.
-    decoder.stream.discard = Discard.nonkey
     spacing = every_seconds - decoder.interval / 2
+    last: float | None = None
+    if first is not None:
+        last = first.seconds
+        yield first
+    names = decoder.container.format.name.split(",")
+    found = _by_index if "mov" in names and decoder.index_is_sound() else _by_packet
+    for decoded in found(decoder, first, spacing):
+        if last is None or decoded.seconds >= last + spacing:
+            last = decoded.seconds
+            yield decoded
+
+
+def _by_index(decoder: Decoder, first: Decoded | None, spacing: float) -> Iterator[Decoded]:
+    """Go from key frame to key frame as the index of an MP4 or MOV tells. Each is decoded for itself.
+
+    (The demuxer could leave out the others by itself, but then gives the wrong presentation times.)
+    """
+    stream = decoder.stream
+    tick = float(stream.time_base or 0)
+    # The index has decoding times: key frames are as far apart in them as in those of presentation.
+    stamps = [entry.timestamp for entry in stream.index_entries if entry.is_keyframe]
+    delay = round(first.seconds / tick) - stamps[0] if first is not None and stamps else 0
+    before = None if first is None or not stamps else stamps[0] * tick
+    for place, stamp in enumerate(stamps):
+        if before is not None and (stamp * tick < before + spacing or (first is not None and place == 0)):
+            continue
+        try:
+            packet = _packet_at(decoder, stamp, delay, stamps[place + 1] if place + 1 < len(stamps) else None)
+            if packet is None:
+                decoder.restart()
+                yield from _by_packet(decoder, None, spacing)
+                return
+            # What is still in the decoder is drained, since the next jump empties it.
+            frames = [*packet.decode(), *stream.codec_context.decode(None)]
+        except (av.FFmpegError, OSError) as error:
+            decoder.damage.failures[stamp * tick] = reason_of(error)
+            continue
+        before = stamp * tick
+        for frame in frames:
+            if frame.pts is not None and frame.pts == packet.pts and _is_key(frame):
+                decoder.frame_count += 1
+                yield Decoded(frame.pts * tick, frame)
+
+
+def _packet_at(decoder: Decoder, stamp: int, delay: int, following: int | None) -> Packet[VideoStream] | None:
+    """The key frame's packet of a decoding time; None where the file does not seek to it.
+
+    FFmpeg seeks to the last key frame before which nothing of its group is shown: not to its time of decoding.
+    """
+    targets = [stamp + delay, stamp + 4 * max(delay, 1)]
+    for target in [*targets, *([] if following is None else [following - 1])]:
+        decoder.container.seek(target, stream=decoder.stream)
+        packet = next(decoder.container.demux(decoder.stream), None)
+        if packet is not None and packet.dts == stamp and packet.is_keyframe:
+            return packet
+    return None
+
+
+def _by_packet(decoder: Decoder, first: Decoded | None, spacing: float) -> Iterator[Decoded]:
+    """Read all packets and decode those of key frames."""
     tick = float(decoder.stream.time_base or 0)
     sent: set[int] = set()
-    before: float | None = None if first is None else first.seconds
+    before = None if first is None else first.seconds
 
     def wants(packet: Packet[VideoStream]) -> bool:
         nonlocal before
-        stamp = packet.pts if packet.pts is not None else packet.dts
         if not packet.is_keyframe:
             return False
+        stamp = packet.pts if packet.pts is not None else packet.dts
         if stamp is None:
             return True
         seconds = stamp * tick
@@ -42,16 +103,11 @@ def read_keys(decoder: Decoder, first: Decoded | None, every_seconds: float) -> 
         return True
 
     decoder.wants = wants
-    last = None if first is None else first.seconds
-    if first is not None:
-        yield first
     while (decoded := decoder.read()) is not None:
-        frame = decoded.frame
-        # Frames that were sent before the first was out still come; what is not a key frame among them is dropped.
-        if frame.pts in sent:
-            sent.discard(frame.pts)
-        elif not frame.key_frame:
-            continue
-        if last is None or decoded.seconds >= last + spacing:
-            last = decoded.seconds
+        # Frames that were sent before the first was out still come; what is no key frame among them is dropped.
+        if decoded.frame.key_frame or (decoded.frame.pts in sent and _is_key(decoded.frame)):
             yield decoded
+
+
+def _is_key(frame: VideoFrame) -> bool:
+    return bool(frame.key_frame) or frame.pict_type == PictureType.I

@@ -1,0 +1,89 @@
+"""Key frames alone: the right pictures at the right times, whatever the container, and nothing else decoded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from media_patterns import number_of, write_numbered
+from test_media_seek import COUNT, FPS, VIDEOS
+
+from adapters.media import open_video
+from adapters.media_decode import Decoder
+from adapters.records import Clip, InputSpec
+
+SPEC = InputSpec(64, 96, 1, aspect="stretch")
+
+
+def keys_of(path: Path, every_seconds: float = 0.0) -> list[Clip]:
+    with open_video(path) as video:
+        found = list(video.key_frames(SPEC, every_seconds))
+        assert video.warnings == ()
+    return found
+
+
+def expected_keys(path: Path) -> list[float]:
+    """Times of the frames that the decoder calls key frames when it decodes all."""
+    decoder = Decoder(path)
+    found = []
+    while (decoded := decoder.read()) is not None:
+        if decoded.frame.key_frame:
+            found.append(decoded.seconds)
+    decoder.close()
+    return [seconds - found[0] for seconds in found]
+
+
+@pytest.mark.parametrize("name", VIDEOS)
+def test_every_key_frame_is_the_picture_of_its_time(name: str, tmp_path: Path) -> None:
+    path = write_numbered(tmp_path / name, COUNT, fps=FPS, **VIDEOS[name])
+    clips = keys_of(path)
+    assert [clip.start for clip in clips] == pytest.approx(expected_keys(path), abs=1e-3)
+    assert len(clips) >= 2 or name.startswith(("long", "intra"))
+    for clip, following in zip(clips, [*clips[1:], None], strict=True):
+        assert clip.times.tolist() == [clip.start]
+        assert number_of(clip.frames[0]) == round(clip.start * FPS)
+        assert clip.end == pytest.approx(COUNT / FPS if following is None else following.start, abs=0.05)
+
+
+@pytest.mark.parametrize(("every", "count"), [(0.0, 100), (0.5, 9), (1.0, 4), (2.4, 2), (100.0, 1)])
+@pytest.mark.parametrize("name", ["v.avi", "v.mov"])
+def test_key_frames_may_be_a_time_apart(tmp_path: Path, every: float, count: int, name: str) -> None:
+    """Each frame of this one is a key frame, as those of a camera that writes MJPEG are."""
+    path = write_numbered(tmp_path / name, 100, fps=25, codec="mjpeg", pixel_format="yuvj420p")
+    starts = [clip.start for clip in keys_of(path, every)]
+    assert len(starts) == count
+    assert not len(starts) > 1 or np.diff(starts).min() >= every - 0.021
+
+
+def test_a_second_pass_gives_the_same(tmp_path: Path) -> None:
+    path = write_numbered(tmp_path / "v.mp4", 100, gop=20, b_frames=2)
+    with open_video(path, threads=1) as video:
+        first, other = ([c.start for c in video.key_frames(SPEC)] for _ in range(2))
+        assert first == other
+        assert first == pytest.approx(expected_keys(path), abs=1e-3)
+        assert len(next(video.clips(InputSpec(64, 96, 4))).frames) == 4
+
+
+def test_an_mp4_is_read_at_its_key_frames_alone(tmp_path: Path) -> None:
+    """So that a scan of large files reads a part of their bytes. Noise makes the frames large."""
+    noise = np.random.default_rng(0).integers(0, 256, (60, 256, 256, 3), np.uint8)
+    from media_patterns import write_video
+
+    path = write_video(tmp_path / "v.mp4", noise, gop=30, options={"qp": "10", "preset": "ultrafast"})
+
+    def bytes_read() -> int:
+        return int(Path("/proc/self/io").read_text().split("rchar: ")[1].split()[0])
+
+    if not Path("/proc/self/io").exists():
+        pytest.skip("needs /proc/self/io, which Linux has")
+    before = bytes_read()
+    assert len(keys_of(path)) == 2
+    assert bytes_read() - before < path.stat().st_size / 4
+
+
+@pytest.mark.parametrize("every", [-1.0, float("nan"), float("inf")])
+def test_a_time_apart_that_is_none(tmp_path: Path, every: float) -> None:
+    path = write_numbered(tmp_path / "v.mp4", 10)
+    with open_video(path) as video, pytest.raises(ValueError, match="every_seconds"):
+        next(video.key_frames(SPEC, every))
