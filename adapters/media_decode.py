@@ -114,6 +114,11 @@ class Decoder:
 
     # -- reading -----------------------------------------------------------------------------------------------------
 
+    @property
+    def drained(self) -> bool:
+        """Whether everything has been read: what still comes out are frames that the decoder held back."""
+        return self._packets is None
+
     def read(self) -> Decoded | None:
         """The next frame, or None at the end of the stream. Raises MediaError once closed."""
         if self.closed:
@@ -136,6 +141,9 @@ class Decoder:
                 return packet
             except (StopIteration, IndexError):
                 # IndexError: PyAV at the end of a transport stream whose damage looks like new streams.
+                self._packets = None
+            except av.ExitError:  # only where PyAV was given a timeout: a URL that sends nothing any more
+                self._note("nothing came for so long that the source is taken to have ended")
                 self._packets = None
             except (av.FFmpegError, OSError) as error:
                 self._read_errors += 1

@@ -44,11 +44,13 @@ _URL = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+://")
 
 @dataclass(frozen=True, eq=False)
 class _Arrived:
-    """A decoded frame. aspect: of its pixels; asked of the stream in the thread that reads it, and nowhere else."""
+    """A decoded frame. aspect: of its pixels; asked of the stream in the thread that reads it, and nowhere else.
+    held_back: it came long ago and was given out when the source ended."""
 
     seconds: float
     frame: VideoFrame
     aspect: Fraction | None
+    held_back: bool
 
 
 def is_live(source: str) -> bool:
@@ -130,7 +132,7 @@ class LiveVideo:
         self._codec = stream.codec_context.codec.canonical_name
         while not self._closed.is_set() and (decoded := decoder.read()) is not None:
             aspect = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio or None
-            self._put(_Arrived(decoded.seconds, decoded.frame, aspect))
+            self._put(_Arrived(decoded.seconds, decoded.frame, aspect, decoder.drained))
 
     def _put(self, item: _Arrived | BaseException | None) -> None:
         while not self._closed.is_set():
@@ -164,7 +166,7 @@ class LiveVideo:
                 continue
             if isinstance(item, BaseException):
                 raise item
-            if stalled and item is not None:
+            if stalled and item is not None and not item.held_back:
                 self._on_note(f"{self.source}: frames again after {time.monotonic() - waited:.1f} s")
             return item
 
