@@ -12,9 +12,7 @@ import logging
 import os
 import sys
 import tempfile
-from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -56,12 +54,11 @@ from adapters.hosts import dataloop_items  # noqa: E402
 from adapters.hosts.dataloop_annotations import annotate  # noqa: E402
 from adapters.hosts.dataloop_config import drop_unlisted, open_configured, own_config  # noqa: E402
 from adapters.hosts.dataloop_metrics import evaluate_download, publish  # noqa: E402
+from adapters.hosts.dataloop_results import failure, raise_failures, upload_all  # noqa: E402
 from adapters.hosts.dataloop_training import check_uploaded, convert_download, set_failed, train_model  # noqa: E402
 
 logger = logging.getLogger("cliplab.dataloop")
 F = TypeVar("F", bound=Callable[..., Any])
-# Uploads of annotations under way while the model runs on.
-UPLOADS = 4
 
 
 def _as_in_dtlpy(function: Callable[..., Any]) -> Callable[[F], F]:
@@ -185,9 +182,9 @@ class ModelAdapter(dl.BaseModelAdapter):  # type: ignore[misc]
         failures: dict[str, str] = {}
         for result in dataloop_items.predict_items(adapter, batch):
             if result.error is not None:
-                failures[result.item.id] = _failure(result.item, result.error)
+                failures[result.item.id] = failure(result.item, result.error)
             found.append(annotate(result, self._top_k, self.model_entity))
-        _raise_failures(failures, len(batch), "predicted")
+        raise_failures(failures, len(batch), "predicted")
         return found
 
     @_as_in_dtlpy(dl.BaseModelAdapter.predict_items)
@@ -199,35 +196,13 @@ class ModelAdapter(dl.BaseModelAdapter):  # type: ignore[misc]
         An item that fails is set aside; once the others are annotated, AdapterError names each with its reason.
         batch_size: dtlpy's; clips are batched by the configuration's batch_size, whatever item they come from.
         """
-        adapter, progress = self.loaded, kwargs.get("progress")
-        failures: dict[str, str] = {}
-        uploaded: list[dl.Annotation] = []
-        under_way: deque[tuple[dl.Item, Future[Any]]] = deque()
-
-        def finish(most: int) -> None:
-            while len(under_way) > most:
-                item, future = under_way.popleft()
-                try:
-                    uploaded.extend(future.result())
-                except Exception as error:  # a client's error of any kind is this item's alone
-                    failures[item.id] = _failure(item, f"cannot be annotated: {type(error).__name__}: {error}")
-
-        with ThreadPoolExecutor(UPLOADS, thread_name_prefix="upload") as pool:
-            for done, result in enumerate(dataloop_items.predict_items(adapter, items), 1):
-                if result.error is not None:
-                    failures[result.item.id] = _failure(result.item, result.error)
-                    logger.error("%s", failures[result.item.id])
-                else:
-                    found = annotate(result, self._top_k, self.model_entity)
-                    under_way.append((result.item, pool.submit(self._upload, result.item, found)))
-                finish(2 * UPLOADS)
-                if progress is not None:
-                    progress.update(progress=int(100 * done / len(items)), message=f"{done} of {len(items)} items")
-            finish(0)
-        _raise_failures(failures, len(items), "annotated")
+        results = dataloop_items.predict_items(self.loaded, items)
+        uploaded, failures = upload_all(results, self._upload, len(items), kwargs.get("progress"))
+        raise_failures(failures, len(items), "annotated")
         return items, uploaded
 
-    def _upload(self, item: dl.Item, found: dl.AnnotationCollection) -> dl.AnnotationCollection:
+    def _upload(self, result: dataloop_items.ItemResult) -> dl.AnnotationCollection:
+        item, found = result.item, annotate(result, self._top_k, self.model_entity)
         self._update_predictions_metadata(item, found)
         try:
             stored = self._upload_model_annotations(item, found)
@@ -245,9 +220,9 @@ class ModelAdapter(dl.BaseModelAdapter):  # type: ignore[misc]
         for item, vector, reason in dataloop_items.embed_items(self.loaded, batch):
             found.append(None if vector is None else [float(value) for value in vector])
             if vector is None:
-                own[item.id] = _failure(item, reason)
+                own[item.id] = failure(item, reason)
         if failures is None:
-            _raise_failures(own, len(batch), "embedded")
+            raise_failures(own, len(batch), "embedded")
         return found
 
     @_as_in_dtlpy(dl.BaseModelAdapter.embed_items)
@@ -264,7 +239,7 @@ class ModelAdapter(dl.BaseModelAdapter):  # type: ignore[misc]
         self.configuration["embeddings_size"] = int(self.loaded.embed([]).shape[1])
         failures: dict[str, str] = {}
         result = super().embed_items(items, upload_features, max(len(items), 1), progress, failures=failures, **kwargs)
-        _raise_failures(failures, len(items), "embedded")
+        raise_failures(failures, len(items), "embedded")
         return result
 
     # Train ------------------------------------------------------------------------------------------------------------
@@ -347,14 +322,3 @@ class ModelAdapter(dl.BaseModelAdapter):  # type: ignore[misc]
         publish(model, [("evaluation", name, 0, value) for name, value in figures.items()], dataset.id)
         logger.info("evaluation of %s on %s: %s", model.name, dataset.name, figures)
         return super().evaluate(model=model, dataset=dataset, filters=filters)
-
-
-def _failure(item: dl.Item, reason: str) -> str:
-    return f"{item.filename} (item {item.id}): {reason}"
-
-
-def _raise_failures(failures: dict[str, str], count: int, what: str) -> None:
-    if failures:
-        rest = f"the other {count - len(failures)} are. " if len(failures) < count else ""
-        lines = "\n  ".join(failures.values())
-        raise AdapterError(f"{len(failures)} of {count} items could not be {what}; {rest}The reasons:\n  {lines}")

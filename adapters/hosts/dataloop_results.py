@@ -1,0 +1,69 @@
+"""What comes of many items at once: uploads while the model runs on, and a report of those that failed."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+from adapters.errors import AdapterError
+from adapters.hosts.dataloop_items import ItemResult
+
+logger = logging.getLogger("cliplab.dataloop")
+# Uploads of annotations under way at the same time.
+UPLOADS = 4
+
+
+def upload_all(
+    results: Iterable[ItemResult],
+    upload: Callable[[ItemResult], Iterable[Any]],
+    count: int,
+    progress: Any = None,
+) -> tuple[list[Any], dict[str, str]]:
+    """Upload each good result as it comes -> (all annotations, item id -> what went wrong with it).
+
+    upload: sends one item's annotations, in a thread. progress: the platform's, told after each of ``count`` items.
+    """
+    uploaded: list[Any] = []
+    failures: dict[str, str] = {}
+    under_way: deque[tuple[Any, Future[Iterable[Any]]]] = deque()
+
+    def finish(most: int) -> None:
+        while len(under_way) > most:
+            item, future = under_way.popleft()
+            try:
+                uploaded.extend(future.result())
+            except Exception as error:  # a client's error of any kind is this item's alone
+                reason = error if isinstance(error, AdapterError) else f"{type(error).__name__}: {error}"
+                failures[item.id] = failure(item, f"cannot be annotated: {reason}")
+                logger.error("%s", failures[item.id])
+
+    with ThreadPoolExecutor(UPLOADS, thread_name_prefix="upload") as pool:
+        for done, result in enumerate(results, 1):
+            if result.error is not None:
+                failures[result.item.id] = failure(result.item, result.error)
+                logger.error("%s", failures[result.item.id])
+            else:
+                for warning in result.warnings:
+                    logger.warning("%s", failure(result.item, warning))
+                under_way.append((result.item, pool.submit(upload, result)))
+            finish(2 * UPLOADS)
+            if progress is not None:
+                progress.update(progress=int(100 * done / count), message=f"{done} of {count} items")
+        finish(0)
+    return uploaded, failures
+
+
+def failure(item: Any, reason: str) -> str:
+    """What went wrong with an item, and which it is."""
+    return f"{item.filename} (item {item.id}): {reason}"
+
+
+def raise_failures(failures: Mapping[str, str], count: int, what: str) -> None:
+    """AdapterError where there are failures of ``count`` items, with the reason of each."""
+    if failures:
+        rest = f"the other {count - len(failures)} are. " if len(failures) < count else ""
+        lines = "\n  ".join(failures.values())
+        raise AdapterError(f"{len(failures)} of {count} items could not be {what}; {rest}The reasons:\n  {lines}")
