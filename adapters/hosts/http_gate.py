@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
+from starlette.routing import Router
 
 from adapters.hosts.http_errors import ClientGone, Refused, error_response
 from adapters.hosts.http_options import is_loopback
@@ -24,7 +25,6 @@ Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 # Probes carry no token.
 OPEN_PATHS = ("/v2/health/live", "/v2/health/ready")
@@ -34,8 +34,8 @@ _log = logging.getLogger(__name__)
 class Gate:
     """The outermost of the app: turns away, measures, and gives every failure its one line."""
 
-    def __init__(self, app: App, host: Host) -> None:
-        self._app, self._host = app, host
+    def __init__(self, app: Router, host: Host) -> None:
+        self._app, self._host, self.routes = app, host, app.routes
         self.state = SimpleNamespace(host=host)  # as request.app.state
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
