@@ -114,6 +114,19 @@ def score_files(
         decoders.stop()
 
 
+def decode_files(
+    adapter: BaseModelAdapter, jobs: Iterable[Job], sampling: Sampling, workers: int | None = None
+) -> Iterator[Clip]:
+    """The clips that ``score_files`` would score, without scoring them: what decoding alone costs."""
+    decoders = _Decoders(adapter, iter(jobs), sampling, workers or available_cores())
+    try:
+        for message in decoders.messages():
+            if message is not None and message[1] is not None:
+                yield message[1]
+    finally:
+        decoders.stop()
+
+
 def _done(reading: list[_Reading]) -> list[_Reading]:
     """Those whose scores are all there, taken out of the list."""
     done = [file for file in reading if not file.open_rows]
