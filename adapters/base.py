@@ -55,6 +55,11 @@ class BaseModelAdapter(ABC):
         """What is wrong between keys of a complete config, a sentence each. For adapters to extend."""
         return []
 
+    @classmethod
+    def anchored(cls, config: Config, folder: Path) -> Config:
+        """A config that stands in a file of this folder, with the paths in it that are relative to the file."""
+        return config
+
     @property
     @abstractmethod
     def labels(self) -> tuple[str, ...]:

@@ -71,7 +71,8 @@ def open_model(source: str | Path | Mapping[str, Any], overrides: Mapping[str, A
             f'{where}: "adapter" is required, e.g. "adapters.efficientnet_lite:EfficientNetLiteAdapter". '
             "A model is a bundle directory, a .tflite, a config file or one of: " + ", ".join(ready_configs())
         )
-    return adapter_class(config["adapter"])(config)
+    cls = adapter_class(config["adapter"])
+    return cls(config if isinstance(source, Mapping) else cls.anchored(config, Path(source).parent))
 
 
 def _open_stored(path: Path, overrides: Config) -> BaseModelAdapter:

@@ -154,11 +154,16 @@ def fill_clip(
     * ``wrap``: the distinct frames in order, again from the first; times go on growing by the window's length.
     * ``error``: a MediaError.
 
-    A window of ``every``, or of several parts, is never short: it has as many frames as moments.
+    A window of ``every``, or of several parts, is never filled: it has as many frames as moments. That a part whose
+    spec says ``error`` is short is an error here too.
     """
     found = len(shown)
     starts = np.asarray(shown, dtype=np.float64)
     if spec.sampling == "every" or spec.parts:
+        for part in spec.parts:
+            own = np.intersect1d(sample_times(part, window.start, window.end), window.times[:found])
+            if part.short_clip == "error":
+                fill_clip(part, window, starts[np.searchsorted(window.times, own)].tolist(), fps, source)
         return list(range(found)), starts
     distinct = [0, *(int(i) + 1 for i in np.flatnonzero(np.diff(starts) > 0))]
     expected = math.inf if fps is None else (window.end - window.start) * fps

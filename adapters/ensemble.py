@@ -1,0 +1,261 @@
+"""Several models that vote on one answer, from one decoding of each video."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from adapters.base import BaseModelAdapter, OnEpochEnd
+from adapters.bundle import Bundle, read_bundle, write_bundle
+from adapters.card import render_card
+from adapters.config import Config, adapter_class, check_config, fill_defaults, override, properties
+from adapters.ensemble_members import Member, member_clip, open_members, shared_spec
+from adapters.errors import BundleError, ConversionError, TrainingError
+from adapters.golden import make_golden
+from adapters.records import Clip, ConversionReport, Float32Array, InputSpec, Prediction, Quantize, TrainReport
+from adapters.sealed_folder import MANIFEST, read_manifest
+from adapters.voting import vote
+from adapters.whole_video import MergesPieces
+
+# The keys of the common schema that an ensemble has a use for; the others are its members' own.
+OWN_KEYS = {
+    *("schema_version", "adapter", "name", "task", "labels", "positive_label", "members", "voting", "member_weights"),
+    *("window_seconds", "stride_seconds", "top_k", "threshold", "smoothing_seconds", "min_segment_seconds"),
+    *("merge_gap_seconds", "num_threads", "device", "batch_size", "gates"),
+}
+_FOLDER = "members"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class EnsemblePrediction(Prediction):
+    """What the members said together. members: what each said, in their order, with labels in its own order."""
+
+    members: tuple[Prediction, ...] = ()
+
+
+class EnsembleAdapter(BaseModelAdapter):
+    """Members of any kind and size with the same labels. Config: ``members``, ``voting``, ``member_weights``.
+
+    Members are opened when the first of them is needed. ``save`` writes a bundle with all of them in it.
+    """
+
+    schema_path = Path(__file__).with_name("ensemble.schema.json")
+
+    def __init__(self, config: Mapping[str, Any], *, explicit: bool = False) -> None:
+        super().__init__(config, explicit=explicit)
+        self._bundle: Bundle | None = None
+        self._opened: list[Member] | None = None
+        self._lock = threading.RLock()
+
+    @classmethod
+    def config_problems(cls, config: Config) -> Iterable[str]:
+        rules = properties(cls)
+        for key, value in config.items():
+            if key not in OWN_KEYS and value != fill_defaults({}, {key: rules[key]})[key]:
+                yield f'"{key}" belongs to the members of an ensemble: set it in their configs'
+        weights, members = config["member_weights"], config["members"]
+        if len(members) < 2:
+            yield f'"members" must name at least two models, e.g. ["racing", "cinematic"], got {members}'
+        if (config["voting"] == "weighted") != (weights is not None):
+            yield (
+                '"member_weights" and voting "weighted" go together, got voting '
+                f'"{config["voting"]}" and member_weights {weights}'
+            )
+        if weights is not None and (len(weights) != len(members) or not sum(weights)):
+            yield f'"member_weights" must be one number a member, not all 0, got {weights} for {len(members)} members'
+
+    @classmethod
+    def anchored(cls, config: Config, folder: Path) -> Config:
+        """Members that lie beside the config file, by their path from here."""
+        beside = {name: folder / name for name in config.get("members", ()) if isinstance(name, str)}
+        found = {name: str(path) for name, path in beside.items() if path.exists()}
+        return {**config, "members": [found.get(name, name) for name in config["members"]]} if found else config
+
+    # Members ------------------------------------------------------------------------------------------------------
+
+    @property
+    def members(self) -> list[Member]:
+        """Opened now if they were not yet. ConfigError, BundleError or WeightsError say what is wrong with one."""
+        with self._lock:
+            if self._opened is None:
+                folder = self._bundle.path if self._bundle is not None else None
+                self._opened, self.config = open_members(self.config, folder)
+            return self._opened
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        if self.config["labels"] is None:
+            _ = self.members
+        return tuple(self.config["labels"])
+
+    @property
+    def input_spec(self) -> InputSpec:
+        return shared_spec(self.members, self.config)
+
+    # Predict ------------------------------------------------------------------------------------------------------
+
+    def predict(self, batch: Sequence[Clip]) -> list[Prediction]:
+        if not batch:
+            return []
+        spec = self.input_spec
+        answers = [
+            member.adapter.predict([member_clip(clip, member, spec) for clip in batch]) for member in self.members
+        ]
+        return [
+            self._together(own, clip.start, clip.end)
+            for clip, own in zip(batch, zip(*answers, strict=True), strict=True)
+        ]
+
+    def merge(self, pieces: Sequence[Prediction]) -> Prediction:
+        """One prediction of a video from those of its pieces: each member's own, and then the vote."""
+        found = []
+        for number, member in enumerate(self.members):
+            assert isinstance(member.adapter, MergesPieces)  # or its spec would not ask for every frame
+            own = [piece.members[number] for piece in pieces if isinstance(piece, EnsemblePrediction)]
+            found.append(member.adapter.merge(own))
+        return self._together(tuple(found), pieces[0].start, pieces[-1].end)
+
+    def _together(self, answers: tuple[Prediction, ...], start: float, end: float) -> Prediction:
+        frames = [answer.frame_scores for answer in answers if answer.frame_scores is not None]
+        alike = len(frames) == len(answers) and len({len(rows) for rows in frames}) == 1
+        return EnsemblePrediction(
+            self._vote([answer.scores for answer in answers]),
+            self.labels,
+            start,
+            end,
+            answers[0].source,
+            self._vote(frames) if alike and not self.input_spec.parts else None,
+            answers,
+        )
+
+    def _vote(self, scores: Sequence[Float32Array]) -> Float32Array:
+        """Scores of each member [..., C] in its own order to those of all."""
+        config = self.config
+        positive = config["positive_label"]
+        return vote(
+            np.stack([own[..., member.columns] for own, member in zip(scores, self.members, strict=True)]),
+            config["voting"],
+            weights=config["member_weights"],
+            exclusive=config["task"] == "single_label",
+            positive=None if positive is None else self.labels.index(positive),
+            threshold=config["threshold"],
+        )
+
+    def embed(self, batch: Sequence[Clip]) -> Float32Array:
+        """The members' features, one after the other: float32 [N, sum of D]."""
+        spec = self.input_spec
+        found = [member.adapter.embed([member_clip(clip, member, spec) for clip in batch]) for member in self.members]
+        return np.concatenate(found, axis=1)
+
+    # Load and save ------------------------------------------------------------------------------------------------
+
+    def load(self, local_path: str | Path) -> None:
+        path = Path(local_path)
+        bundle = read_bundle(path)
+        if adapter_class(str(bundle.config.get("adapter")), str(path)) is not type(self):
+            raise BundleError(
+                f"{path}: is a model of {bundle.config.get('adapter')}, not of {self.given['adapter']}. "
+                "Load it with the adapter that it names, or with open_model, which finds it"
+            )
+        for name, file in bundle.extra.items():
+            if file != path / name:
+                raise BundleError(f"{path / name}: is not in its place yet: saving was interrupted. Save it again")
+        stored = check_config(bundle.config, str(path))
+        given = {key: value for key, value in self.given.items() if key != "members"}
+        config, _ = override(stored, {**given, "adapter": stored["adapter"]}, str(path), explicit=self.explicit)
+        self.config, self._bundle, self._opened = config, bundle, None
+
+    def save(self, local_path: str | Path) -> None:
+        members = self.members
+        names = _unique_names(members)
+        extra: dict[str, bytes] = {}
+        for member, name in zip(members, names, strict=True):
+            extra |= _member_files(member, f"{_FOLDER}/{name}")
+        config = {
+            **self.config,
+            "members": [_stored_name(member, name) for member, name in zip(members, names, strict=True)],
+        }
+        golden = self._bundle.golden if self._bundle is not None else None
+        golden = golden or make_golden(self.input_spec, self.predict)
+        metrics = self._bundle.metrics if self._bundle is not None else {}
+        write_bundle(
+            local_path,
+            config=config,
+            programs={},
+            weights=None,
+            metrics=metrics,
+            golden=golden,
+            card=render_card(config, self.labels, metrics, golden),
+            extra=extra,
+        )
+
+    # What members do ----------------------------------------------------------------------------------------------
+
+    def train(
+        self, data_path: str | Path, output_path: str | Path, on_epoch_end: OnEpochEnd | None = None
+    ) -> TrainReport:
+        raise TrainingError(
+            f"an ensemble is not trained, its members are: {', '.join(self.config['members'])}. Train each of them "
+            '(cliplab train CONFIG DATA OUTPUT), then name their bundles in "members"'
+        )
+
+    def convert(
+        self, output_path: str | Path, quantize: Quantize = "none", calibration: Sequence[Clip] | None = None
+    ) -> ConversionReport:
+        raise ConversionError(
+            f"an ensemble is several programs, and a .tflite file holds one. Convert its members "
+            f'({", ".join(self.config["members"])}) with cliplab convert, and name the .tflite files in "members"'
+        )
+
+
+def _unique_names(members: Sequence[Member]) -> list[str]:
+    """A plain name for each member, by what it is called: racing, racing_2."""
+    names: list[str] = []
+    for member in members:
+        plain = re.sub(r"[^A-Za-z0-9_+-]+", "_", Path(member.name).stem).strip("_") or "member"
+        taken = {name.casefold() for name in names}
+        number = next(n for n in range(1, len(members) + 1) if _numbered(plain, n).casefold() not in taken)
+        names.append(_numbered(plain, number))
+    return names
+
+
+def _numbered(name: str, number: int) -> str:
+    return name if number == 1 else f"{name}_{number}"
+
+
+def _stored_name(member: Member, name: str) -> str:
+    return f"{_FOLDER}/{name}{'.tflite' if _is_file(member) else ''}"
+
+
+def _is_file(member: Member) -> bool:
+    return isinstance(member.source, Path) and member.source.suffix.lower() == ".tflite"
+
+
+def _member_files(member: Member, at: str) -> dict[str, bytes]:
+    """The files of a member, as they lie on disk; what was opened from a config is saved first."""
+    if _is_file(member):
+        return {f"{at}.tflite": Path(member.source).read_bytes()}
+    if isinstance(member.source, Path) and member.source.is_dir():
+        return _bundle_files(member.source, at)
+    with tempfile.TemporaryDirectory(prefix="cliplab_") as folder:
+        member.adapter.save(Path(folder) / "member")
+        return _bundle_files(Path(folder) / "member", at)
+
+
+def _bundle_files(folder: Path, at: str) -> dict[str, bytes]:
+    """Every file of a bundle, verified, under another folder's name."""
+    read_bundle(folder)
+    names = [*read_manifest(folder)[0], MANIFEST]
+    try:
+        return {f"{at}/{name}": (folder / name).read_bytes() for name in names}
+    except OSError as error:
+        raise BundleError(
+            f"{error.filename}: cannot be read ({error.strerror}): saving {folder} was interrupted. Save it again"
+        ) from error

@@ -1,0 +1,184 @@
+"""The members of an ensemble: opened, their labels brought into one order, and one decoding that serves all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from adapters.base import BaseModelAdapter
+from adapters.config import Config
+from adapters.errors import ConfigError
+from adapters.preprocess import decode_size
+from adapters.records import Clip, InputSpec
+from adapters.sampling import EPSILON_SECONDS, Window, fill_clip, sample_times, window_seconds
+
+RUNTIME_KEYS = ("num_threads", "device")  # of the ensemble's config, handed on to every member
+_SAME_TIMES = ("sampling", "n_frames", "fps", "short_clip")
+_SAME_PICTURE = ("height", "width", "aspect", "crop_fraction")
+
+
+@dataclass(frozen=True, eq=False)
+class Member:
+    """name: as the config has it. source: where it was found. columns: of its scores, by label of the ensemble."""
+
+    name: str
+    source: str | Path
+    adapter: BaseModelAdapter
+    columns: npt.NDArray[np.intp]
+
+
+def open_members(config: Config, folder: Path | None) -> tuple[list[Member], Config]:
+    """The members, and the config with what follows from them filled in: labels, task, positive_label.
+
+    folder: where relative names are looked for first; then the current folder, then the ready configs. ConfigError
+    where a member is not there, or labels or tasks do not agree; what is wrong with a member itself is raised as it is.
+    """
+    from adapters.loading import open_model
+
+    runtime = {key: config[key] for key in RUNTIME_KEYS if config[key] not in (None, "cpu")}
+    sources = [_find(name, folder) for name in config["members"]]
+    adapters = [open_model(source, runtime) for source in sources]
+    labels = tuple(config["labels"] or adapters[0].labels)
+    for name, adapter in zip(config["members"], adapters, strict=True):
+        if "voting" in adapter.config:
+            raise ConfigError(f"member {name!r} is itself an ensemble. Name its members instead")
+        _check_labels(name, adapter, labels, config)
+    filled = {**config, "labels": list(labels), "task": _agreed("task", config, adapters)}
+    filled["positive_label"] = config["positive_label"] or _agreed("positive_label", config, adapters)
+    members = [
+        Member(name, source, adapter, np.array([adapter.labels.index(label) for label in labels], np.intp))
+        for name, source, adapter in zip(config["members"], sources, adapters, strict=True)
+    ]
+    return members, filled
+
+
+def _find(name: str, folder: Path | None) -> str | Path:
+    from adapters.loading import ready_configs
+
+    path = Path(name).expanduser()
+    tried = [path] if folder is None or path.is_absolute() else [folder / path, path]
+    for candidate in tried:
+        if candidate.exists():
+            return candidate
+    if name in ready_configs():
+        return name
+    places = " and ".join(dict.fromkeys(str(candidate.absolute()) for candidate in tried))
+    raise ConfigError(
+        f"member {name!r} of the ensemble is not there: looked for {places}, and it is no ready config. Train it with "
+        f'cliplab train, or name in "members" the bundle directories, .tflite or config files that there are'
+    )
+
+
+def _check_labels(name: str, adapter: BaseModelAdapter, labels: tuple[str, ...], config: Config) -> None:
+    """ConfigError where a member knows other labels than the ensemble; their order may differ."""
+    own = adapter.labels
+    if set(own) == set(labels):
+        return
+    missing, extra = sorted(set(labels) - set(own)), sorted(set(own) - set(labels))
+    says = [f"it has no {', '.join(map(repr, missing[:5]))}"] if missing else []
+    says += [f"it has {', '.join(map(repr, extra[:5]))} besides"] if extra else []
+    whose = '"labels" of the config' if config["labels"] else f"member {config['members'][0]!r}"
+    raise ConfigError(
+        f"member {name!r} knows other labels than {whose}: {' and '.join(says)}. Members vote on the same labels: "
+        "train them with the same ones, in any order"
+    )
+
+
+def _agreed(key: str, config: Config, adapters: Sequence[BaseModelAdapter]) -> object:
+    """What the members' configs say for a key, where those that say anything say the same."""
+    found = {adapter.config[key] for adapter in adapters} - {None}
+    if len(found) > 1:
+        each = ", ".join(f"{n}: {a.config[key]!r}" for n, a in zip(config["members"], adapters, strict=True))
+        hint = "Name one in the ensemble's config" if key == "positive_label" else "Members must be of one task"
+        raise ConfigError(f'members differ in "{key}" ({each}). {hint}')
+    return next(iter(found), None)
+
+
+# One decoding ---------------------------------------------------------------------------------------------------------
+
+
+def shared_spec(members: Sequence[Member], config: Config) -> InputSpec:
+    """What media must deliver so that every member finds its frames.
+
+    Members of the same size, aspect and moments get the very frames that they would get alone. Otherwise frames come in
+    the video's shape, large enough for the largest, and a window holds the moments of all.
+    """
+    specs = [member.adapter.input_spec for member in members]
+    names = [member.name for member in members]
+    window, stride = _windows(names, specs, config)
+    first = specs[0]
+    picture = {key: getattr(first, key) for key in _SAME_PICTURE}
+    if any(_values(spec, _SAME_PICTURE) != _values(first, _SAME_PICTURE) for spec in specs):
+        sides = [decode_size(spec, spec.width, spec.height) for spec in specs]
+        picture = {"height": max(s[1] for s in sides), "width": max(s[0] for s in sides), "aspect": "crop"}
+    if all(spec.sampling == "every" and spec.fps == first.fps for spec in specs):
+        frames = min(spec.n_frames for spec in specs)
+        return InputSpec(
+            **picture, n_frames=frames, sampling="every", fps=first.fps, window_seconds=window, stride_seconds=stride
+        )
+    if all(_values(spec, _SAME_TIMES) == _values(first, _SAME_TIMES) for spec in specs):
+        times = {key: getattr(first, key) for key in _SAME_TIMES}
+        return InputSpec(**picture, **times, window_seconds=window, stride_seconds=stride)
+    _check_mixed(names, specs, window)
+    frames = sum(
+        len(sample_times(spec, 0.0, window)) if spec.sampling == "every" and window else spec.n_frames for spec in specs
+    )
+    parts = tuple(specs)
+    return InputSpec(**picture, n_frames=frames, window_seconds=window, stride_seconds=stride, parts=parts)
+
+
+def member_clip(clip: Clip, member: Member, spec: InputSpec) -> Clip:
+    """The frames of a shared clip that a member would have been given alone, by their times."""
+    if not spec.parts:
+        return clip
+    part = member.adapter.input_spec
+    if part.short_clip == "error":  # refused where the clip was read
+        part = replace(part, short_clip="repeat_last")
+    moments = sample_times(part, clip.start, clip.end)
+    shown = np.maximum(np.searchsorted(clip.times, moments + EPSILON_SECONDS, side="right") - 1, 0)
+    window = Window(clip.start, clip.end, moments)
+    kept, times = fill_clip(part, window, clip.times[shown].tolist(), None, clip.source)
+    return Clip(clip.frames[shown[kept]], times, clip.source, clip.start, clip.end)
+
+
+def _values(spec: InputSpec, keys: Sequence[str]) -> list[object]:
+    return [getattr(spec, key) for key in keys]
+
+
+def _windows(names: Sequence[str], specs: Sequence[InputSpec], config: Config) -> tuple[float | None, float | None]:
+    """The config's windows, else those that all members have."""
+    window, stride = config["window_seconds"], config["stride_seconds"]
+    if window is not None:
+        return window, stride
+    windowed = [spec.window_seconds is not None or spec.stride_seconds is not None for spec in specs]
+    own = [
+        (window_seconds(spec) if has else None, spec.stride_seconds) for spec, has in zip(specs, windowed, strict=True)
+    ]
+    if len(set(own)) > 1:
+        each = ", ".join(
+            f"{name}: {'the whole video' if length is None else f'{length:g} s'}"
+            for name, (length, _) in zip(names, own, strict=True)
+        )
+        raise ConfigError(
+            f'members look at windows of different lengths ({each}). Set "window_seconds" of the ensemble, e.g. 10'
+        )
+    return own[0]
+
+
+def _check_mixed(names: Sequence[str], specs: Sequence[InputSpec], window: float | None) -> None:
+    for name, spec in zip(names, specs, strict=True):
+        if window is None and spec.sampling == "every":
+            raise ConfigError(
+                f"member {name!r} looks at every frame of a video, at {spec.fps:g} a second, and others do not. Set "
+                '"window_seconds" of the ensemble, e.g. 10, so that all of them answer for the same stretches'
+            )
+        length = spec.n_frames / spec.fps if spec.sampling == "rate" and spec.fps else 0.0
+        if window is not None and length > window + EPSILON_SECONDS:
+            raise ConfigError(
+                f"member {name!r} looks at {spec.n_frames} frames at {spec.fps:g} a second, {length:g} s, and the "
+                f'windows of the ensemble are {window:g} s. Set "window_seconds" to at least {length:g}'
+            )
