@@ -1,0 +1,95 @@
+"""The HTTP host: what it adds to a direct predict, and 64 clients at a time for a minute. MoViNet A0 base, 16x172x172.
+
+    python benchmarks/bench_http.py [SECONDS]
+
+prints a JSON line. direct_ms, http_ms: the median of each in one loop, by turns; a tensor in binary form, sent by the
+real tritonclient (promised: at most 5 ms more). Then 64 connections ask as fast as they are answered (promised: no
+error but 429, memory flat). rate_to_direct: clips a second beside what the same threads predict without HTTP, measured
+before and after. Weights are random: speed does not depend on them. Clients, host and model share the machine's cores.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+sys.path.append(str(Path(__file__).resolve().parent.parent / "tests"))
+
+CLIENTS, ROUNDS = 64, 60
+
+
+def rate(predict: object, workers: int, seconds: float = 4) -> float:
+    """Calls a second, in as many threads as the host has workers."""
+    end = time.monotonic() + seconds
+
+    def calls() -> int:
+        done = 0
+        while time.monotonic() < end:
+            predict()  # type: ignore[operator]
+            done += 1
+        return done
+
+    with ThreadPoolExecutor(workers) as pool:
+        return sum(future.result() for future in [pool.submit(calls) for _ in range(workers)]) / seconds
+
+
+def main() -> None:
+    import tritonclient.http as client
+    from http_load import run_load, tensor_request
+    from http_server import http_host
+
+    from adapters.loading import open_model
+    from adapters.records import Clip
+    from adapters.runtime import available_cores
+
+    seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 60.0
+    with tempfile.TemporaryDirectory() as name:
+        os.environ["CLIPLAB_CACHE"] = f"{name}/cache"
+        open_model("movinet_a0_base", {"weights": "random", "n_frames": 16}).save(f"{name}/a0.bundle")
+        model = open_model(f"{name}/a0.bundle")
+        frames = np.random.default_rng(0).integers(0, 256, (1, 16, 172, 172, 3), np.uint8)
+        clip = Clip(frames[0], np.arange(16) / 5, "clip", 0.0, 3.2)
+        with http_host([f"a0={name}/a0.bundle"]) as host:
+            triton = client.InferenceServerClient(host.url.removeprefix("http://"))
+            tensor = client.InferInput("frames", list(frames.shape), "UINT8")
+            tensor.set_data_from_numpy(frames)
+            direct, http = [], []
+            for _ in range(ROUNDS):
+                start = time.perf_counter()
+                expected = model.predict([clip])[0].scores
+                direct.append(time.perf_counter() - start)
+                start = time.perf_counter()
+                result = triton.infer("a0", [tensor])
+                http.append(time.perf_counter() - start)
+            assert np.array_equal(result.as_numpy("scores")[0], expected)
+            before = rate(lambda: model.predict([clip]), available_cores())
+            load = run_load(host.port, [tensor_request("a0", frames)], CLIENTS, seconds, host.process.pid)
+            after = rate(lambda: model.predict([clip]), available_cores())
+        taken = sorted(load.seconds)
+        row = {
+            "direct_ms": round(float(np.median(direct)) * 1e3, 2),
+            "http_ms": round(float(np.median(http)) * 1e3, 2),
+            "added_ms": round(float(np.median(http) - np.median(direct)) * 1e3, 2),
+            "clients": CLIENTS,
+            "seconds": seconds,
+            "answers": load.codes[200],
+            "told_to_wait_429": load.codes[429],
+            "errors": sum(load.codes.values()) - load.codes[200] - load.codes[429],
+            "p50_ms": round(taken[len(taken) // 2] * 1e3),
+            "p99_ms": round(taken[len(taken) * 99 // 100] * 1e3),
+            "clips_a_second": round(load.codes[200] / seconds, 1),
+            "rate_to_direct": round(load.codes[200] / seconds / ((before + after) / 2), 2),
+            "memory_mb_by_fifths": [round(value) for value in load.resident_mb],
+        }
+        print(json.dumps(row))
+
+
+if __name__ == "__main__":
+    main()
