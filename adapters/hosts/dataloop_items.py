@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from adapters.errors import AdapterError, MediaError
 from adapters.frame_adapter import FrameModelAdapter
 from adapters.inference import predict_videos
 from adapters.media import probe, read_clip
-from adapters.records import Float32Array, Prediction
+from adapters.records import Clip, Float32Array, Prediction
 
 # Items downloaded at the same time and waiting on disk, besides those that the model has in hand.
 DOWNLOADS_AHEAD = 4
@@ -61,41 +62,72 @@ def predict_items(adapter: BaseModelAdapter, items: Sequence[Any]) -> Iterator[I
 
     Files lie in a temporary folder, a few at a time, and are removed as soon as their item is done.
     """
-    with tempfile.TemporaryDirectory(prefix="dataloop_items_", ignore_cleanup_errors=True) as folder:
-        order: deque[Fetched] = deque()
+    for pictures, group in groupby(items, is_image):
+        with tempfile.TemporaryDirectory(prefix="dataloop_items_", ignore_cleanup_errors=True) as folder:
+            predict = _predict_pictures if pictures else _predict_videos
+            yield from predict(adapter, list(group), Path(folder))
 
-        def paths() -> Iterator[Path]:
-            for fetched in fetch(adapter, items, Path(folder)):
-                order.append(fetched)  # before the path is handed on: its result finds it here
-                if fetched.path is not None:
-                    yield fetched.path
 
-        with closing(predict_videos(adapter, paths())) as results:  # type: ignore[type-var]
-            for result in results:
-                yield from _failed(order)
-                fetched = order.popleft()
-                shutil.rmtree(Path(result.path).parent, ignore_errors=True)
-                error = _without_folder(result.error, fetched)
-                yield ItemResult(fetched.item, result.predictions, error, fetched.fps, result.warnings)
-        yield from _failed(order)
+def _predict_videos(adapter: BaseModelAdapter, items: Sequence[Any], folder: Path) -> Iterator[ItemResult]:
+    order: deque[Fetched] = deque()
+
+    def paths() -> Iterator[Path]:
+        for fetched in fetch(adapter, items, folder):
+            order.append(fetched)  # before the path is handed on: its result finds it here
+            if fetched.path is not None:
+                yield fetched.path
+
+    with closing(predict_videos(adapter, paths())) as results:  # type: ignore[type-var]
+        for result in results:
+            yield from _failed(order)
+            fetched = order.popleft()
+            shutil.rmtree(Path(result.path).parent, ignore_errors=True)
+            error = _without_folder(result.error, fetched)
+            yield ItemResult(fetched.item, result.predictions, error, fetched.fps, result.warnings)
+    yield from _failed(order)
+
+
+def _predict_pictures(adapter: BaseModelAdapter, items: Sequence[Any], folder: Path) -> Iterator[ItemResult]:
+    for fetched, clip in _clips(adapter, items, folder):
+        if clip is None:
+            yield ItemResult(fetched.item, error=fetched.error)
+        else:
+            yield ItemResult(fetched.item, tuple(adapter.predict([clip])))
 
 
 def embed_items(adapter: BaseModelAdapter, items: Sequence[Any]) -> Iterator[tuple[Any, Float32Array | None, str]]:
     """Each item, in order, with its features float32 [D], or None and the reason. An item is one clip, whole."""
-    spec = replace(adapter.input_spec, window_seconds=None, stride_seconds=None)
     with tempfile.TemporaryDirectory(prefix="dataloop_items_", ignore_cleanup_errors=True) as folder:
-        for fetched in fetch(adapter, items, Path(folder)):
-            if fetched.path is None:
-                yield fetched.item, None, str(fetched.error)
-                continue
+        for fetched, clip in _clips(adapter, items, Path(folder)):
+            vector = None if clip is None else adapter.embed([clip])[0]
+            yield fetched.item, vector, fetched.error or ""
+
+
+def _clips(adapter: BaseModelAdapter, items: Sequence[Any], folder: Path) -> Iterator[tuple[Fetched, Clip | None]]:
+    """Each item as one clip, or None with the reason in ``error``."""
+    spec = replace(adapter.input_spec, window_seconds=None, stride_seconds=None)
+    for fetched in fetch(adapter, items, folder):
+        clip = None
+        if fetched.path is not None:
             try:
-                clip = read_clip(fetched.path, spec)
+                clip = read_picture(fetched.path) if is_image(fetched.item) else read_clip(fetched.path, spec)
             except (MediaError, OSError) as error:
-                yield fetched.item, None, str(_without_folder(str(error), fetched))
-                continue
+                fetched.error = _without_folder(str(error), fetched)
             finally:
                 shutil.rmtree(fetched.path.parent, ignore_errors=True)
-            yield fetched.item, adapter.embed([clip])[0], ""
+        yield fetched, clip
+
+
+def read_picture(path: Path) -> Clip:
+    """A picture as a clip of one frame, turned as its EXIF data says. MediaError where it is none."""
+    import cv2
+    import numpy as np
+
+    pixels = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_COLOR)
+    if pixels is None:
+        raise MediaError(f"{path}: is no picture that can be read. Give a JPEG, PNG, WebP, BMP or TIFF")
+    frames = np.ascontiguousarray(pixels[None, :, :, ::-1])
+    return Clip(frames.astype(np.uint8, copy=False), np.zeros(1), str(path), 0.0, 0.0)
 
 
 def _failed(order: deque[Fetched]) -> Iterator[ItemResult]:
@@ -133,7 +165,9 @@ class _Download:
         try:
             self.path = _download(self.item, self.folder)
         except Exception as error:  # whatever the client raises is this item's misfortune alone
-            self.error = f"cannot be downloaded: {type(error).__name__}: {error}"[:_REASON_CHARACTERS]
+            # dtlpy puts the client's whole traceback into its message.
+            reason = str(error).partition("Traceback")[0].rstrip("\\n, '\"")
+            self.error = f"cannot be downloaded: {type(error).__name__}: {reason}"[:_REASON_CHARACTERS]
         self.done.set()
 
     def wait(self) -> None:
@@ -178,9 +212,7 @@ def why_not(adapter: BaseModelAdapter, item: Any) -> str | None:
     if item.type != "file":
         return f"is a {item.type}, and the model takes files"
     if is_image(item) and not images:
-        return (
-            f"is {kind}, and {type(adapter).__name__} takes videos; a frame model, as EfficientNet, takes images"
-        )
+        return f"is {kind}, and {type(adapter).__name__} takes videos; a frame model, as EfficientNet, takes images"
     # A type that the platform does not know is left to the decoder.
     if kind and not str(kind).startswith(("video/", "image/")) and kind != "application/octet-stream":
         return f"is {kind}, and the model takes videos{' or images' if images else ''}"
