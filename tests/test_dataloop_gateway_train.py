@@ -84,7 +84,8 @@ def test_training_goes_from_training_to_trained(world: World, trained: tuple[str
     assert statuses == sorted(statuses, key=["pre-trained", "training", "trained"].index)
     shares = [said["progress"] for said in progress.updates if "progress" in said]
     assert shares == [33, 66, 100, 99], "each epoch, and what dtlpy says of the saving"
-    check_snapshot("patches_of_a_training", [patches[0], patches[-1]])
+    last = {**patches[-1], "artifacts": patches[-1]["artifacts"][:1]}
+    check_snapshot("patches_of_a_training", [patches[0], last])
 
 
 def test_the_plots_come_epoch_by_epoch_while_it_trains(world: World, trained: tuple[str, Progress, list[Json]]) -> None:
@@ -129,6 +130,7 @@ def test_the_artifacts_are_a_bundle(world: World, trained: tuple[str, Progress, 
     assert stray <= {"programs", "weights.safetensors", "golden.npz", "curves"}
 
 
+@pytest.mark.filterwarnings("ignore:The inplace keyword")  # dtlpymetrics, of pandas
 def test_the_trained_model_is_evaluated(world: World, trained: tuple[str, Progress, list[Json]]) -> None:
     model, before = trained[0], len(world.state.metrics)
     filters = world.dl.Filters(field="dir", values="/validation")
@@ -175,6 +177,31 @@ def test_a_training_whose_model_does_not_arrive_is_failed(world: World, one_subs
     with pytest.raises(AdapterError, match=r"are not on the platform.*bundle\.json"):
         runner(world, model).train_model(model=world.dl.models.get(model_id=model))
     assert world.state.models[model]["status"] == "failed"
+
+
+def test_figures_that_cannot_be_published_do_not_end_a_training(world: World, one_subset: Json) -> None:
+    model = world.add_model("plain", TINY, subsets=one_subset)
+    world.gateway.faults.fail("POST", "/ml/metrics/publish")
+    runner(world, model).train_model(model=world.dl.models.get(model_id=model))
+    assert world.state.models[model]["status"] == "trained"
+
+
+def test_artifacts_that_do_not_come_or_are_damaged_are_refused(
+    world: World, trained: tuple[str, Progress, list[Json]]
+) -> None:
+    binaries = world.state.items_of(world.state.binaries(world.project)["id"])
+    weights = next(i["id"] for i in binaries if i["filename"] == "/artifacts/models/lite0/weights.safetensors")
+    world.gateway.faults.fail("GET", f"/items/{weights}/stream", status=404)
+    with pytest.raises(AdapterError, match="'lite0' cannot be downloaded"):
+        runner(world, trained[0])
+    world.gateway.faults.planned.clear()
+    whole = world.state.files[weights]
+    world.state.files[weights] = b"\0" + whole[1:]
+    try:
+        with pytest.raises(AdapterError, match=r"weights\.safetensors: is damaged"):
+            runner(world, trained[0])
+    finally:
+        world.state.files[weights] = whole
 
 
 def test_a_runner_that_is_used_again_trains_on_the_present_labels(world: World, one_subset: Json) -> None:
