@@ -103,7 +103,6 @@ class Decoder:
         self._floor: float | None = None  # after a jump: frames before this lean on frames that were not decoded
         self._expect_key = False
         self._read_errors = 0
-        self.drained = False  # everything has been read: what still comes out are frames that the decoder held back
         self.packet_count = self.frame_count = 0
         self.end_seconds: float | None = None  # when the last frame stops being shown; known at the end of a pass
 
@@ -152,7 +151,6 @@ class Decoder:
         if packet.size and self.wants is not None and not self.wants(packet):
             return
         stamp = packet.pts if packet.pts is not None else packet.dts
-        self.drained = not packet.size
         if packet.size:
             self.packet_count += 1
             if self.packet_count == 1 and packet.has_sidedata("encryption_info"):

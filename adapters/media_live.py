@@ -44,13 +44,11 @@ _URL = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+://")
 
 @dataclass(frozen=True, eq=False)
 class _Arrived:
-    """A decoded frame. aspect: of its pixels; asked of the stream in the thread that reads it, and nowhere else.
-    held_back: it came long ago and was given out when the source ended."""
+    """A decoded frame. aspect: of its pixels; asked of the stream in the thread that reads it, and nowhere else."""
 
     seconds: float
     frame: VideoFrame
     aspect: Fraction | None
-    held_back: bool
 
 
 def is_live(source: str) -> bool:
@@ -86,6 +84,7 @@ class LiveVideo:
         self._closed = threading.Event()
         self._dropped = 0
         self._told = -float("inf")
+        self._silent_seconds: float | None = None  # how long the silence was that the last frame ended
         self._size: tuple[int, int] = (0, 0)
         self._key: tuple[Any, ...] = ()
         self._scaler: Scaler | None = None
@@ -132,7 +131,7 @@ class LiveVideo:
         self._codec = stream.codec_context.codec.canonical_name
         while not self._closed.is_set() and (decoded := decoder.read()) is not None:
             aspect = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio or None
-            self._put(_Arrived(decoded.seconds, decoded.frame, aspect, decoder.drained))
+            self._put(_Arrived(decoded.seconds, decoded.frame, aspect))
 
     def _put(self, item: _Arrived | BaseException | None) -> None:
         while not self._closed.is_set():
@@ -166,8 +165,10 @@ class LiveVideo:
                 continue
             if isinstance(item, BaseException):
                 raise item
-            if stalled and item is not None and not item.held_back:
-                self._on_note(f"{self.source}: frames again after {time.monotonic() - waited:.1f} s")
+            if item is not None and self._silent_seconds is not None:
+                self._on_note(f"{self.source}: frames again after {self._silent_seconds:.1f} s")
+            # Told with the next frame: one alone may be what the demuxer of a source that ended had held back.
+            self._silent_seconds = time.monotonic() - waited if stalled else None
             return item
 
     def _tell_damage(self, first: float) -> None:
