@@ -6,7 +6,7 @@ from cliplab.conversion_tools import convert, verify
 from cliplab.dataloop_manifest import dataloop_manifest
 from cliplab.dataset_tools import dataset_export, dataset_import, dataset_split, dataset_stats
 from cliplab.demo import demo
-from cliplab.hosts import host_http
+from cliplab.hosts import host_http, host_label_studio
 from cliplab.manifest import registry_manifest
 from cliplab.models import evaluate, finetune, predict, train
 from cliplab.scan import scan
@@ -28,6 +28,7 @@ __all__ = [
     "evaluate",
     "finetune",
     "host_http",
+    "host_label_studio",
     "predict",
     "registry_manifest",
     "scan",

@@ -1,4 +1,4 @@
-"""Commands that serve models to others: host http."""
+"""Commands that serve models to others: host http, label-studio."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from typing import Annotated
 import typer
 
 from cliplab.console import command
-from cliplab.options import AsJson, Overrides, arg, opt, parsed
+from cliplab.options import AsJson, Model, Overrides, arg, opt, parsed
 
 
 def register(app: typer.Typer) -> None:
     """Add these commands to the app."""
     host = typer.Typer(help="Serve models to other programs.", no_args_is_help=True, rich_markup_mode=None)
     host.command("http")(command(host_http))
+    host.command("label-studio")(command(host_label_studio))
     app.add_typer(host, name="host")
 
 
@@ -68,5 +69,58 @@ def host_http(
         timeout_seconds=timeout_seconds,
         max_megapixels=max_megapixels,
         max_streams=max_streams,
+        on_ready=on_ready,
+    )
+
+
+def host_label_studio(
+    model: Model,
+    overrides: Overrides = None,
+    host: Annotated[
+        str, opt("HOST", "The address to listen on; others than this machine's need a token.")
+    ] = "127.0.0.1",
+    port: Annotated[int, opt("N", "The port; 0 is one that the system chooses.")] = 9090,
+    root: Annotated[
+        Path | None, opt("DIR", "Label Studio's folder of local files; else only uploads are read.")
+    ] = None,
+    label_studio_url: Annotated[
+        str | None, opt("URL", "Where Label Studio is, for its uploads and annotations; else only local files.")
+    ] = None,
+    label_studio_token_file: Annotated[
+        Path | None, opt("FILE", "Holds an access token of Label Studio; else LABEL_STUDIO_API_KEY.")
+    ] = None,
+    train_config: Annotated[
+        str | None, opt("CONFIG", "What trainings start from: a config file or a ready config's name.")
+    ] = None,
+    train_output: Annotated[Path | None, opt("DIR", "The folder below which trainings write their models.")] = None,
+    token_file: Annotated[
+        Path | None, opt("FILE", "Holds the password that Label Studio must show; else CLIPLAB_TOKEN.")
+    ] = None,
+    max_video_mb: Annotated[float, opt("MB", "The largest upload that is fetched.")] = 500,
+    timeout_seconds: Annotated[float, opt("S", "For an answer; Label Studio itself waits for 100.")] = 100,
+    as_json: AsJson = False,
+) -> None:
+    """Serve a model as Label Studio's ML backend: pre-labels, and trainings. Ctrl-C ends it."""
+    from cliplab.hosts import host_label_studio as serve
+
+    def on_ready(url: str) -> None:
+        if as_json:
+            print(json.dumps({"url": url}), flush=True)
+        else:
+            print(f"serving {model} to Label Studio at {url}", file=sys.stderr, flush=True)
+
+    serve(
+        model,
+        overrides=parsed(overrides),
+        host=host,
+        port=port,
+        root=root,
+        label_studio_url=label_studio_url,
+        label_studio_token_file=label_studio_token_file,
+        train_config=train_config,
+        train_output=train_output,
+        token_file=token_file,
+        max_video_mb=max_video_mb,
+        timeout_seconds=timeout_seconds,
         on_ready=on_ready,
     )

@@ -50,3 +50,55 @@ def host_http(
     )
     opened = open_models(models, overrides)
     serve(opened, options, lambda url: on_ready and on_ready(url, tuple(opened)))
+
+
+def host_label_studio(
+    model: str,
+    *,
+    overrides: Mapping[str, Any] | None = None,
+    host: str = "127.0.0.1",
+    port: int = 9090,
+    root: str | Path | None = None,
+    label_studio_url: str | None = None,
+    label_studio_token_file: str | Path | None = None,
+    train_config: str | None = None,
+    train_output: str | Path | None = None,
+    token_file: str | Path | None = None,
+    max_video_mb: float = 500,
+    timeout_seconds: float = 100,
+    on_ready: Callable[[str], object] | None = None,
+) -> None:
+    """Serve a model as Label Studio's ML backend until SIGTERM or Ctrl-C; see docs/hosts/label_studio.md.
+
+    model: SOURCE or NAME=SOURCE, as for ``host_http``. root: the folder of local storage. label_studio_url: where
+    Label Studio is, for uploads and annotations; its access token is in label_studio_token_file, else in the
+    environment's LABEL_STUDIO_API_KEY. train_config, train_output: what trainings start from and where they go; without
+    them they are refused. token_file: holds the password that Label Studio shows; else CLIPLAB_TOKEN. max_video_mb: of
+    one upload. timeout_seconds: for a request, of which Label Studio itself waits for 100. on_ready(url): called when
+    requests are taken. Raises ConfigError, BundleError, WeightsError, StorageError, MissingExtraError.
+    """
+    from adapters.errors import ConfigError
+    from adapters.hosts.http_host import HttpOptions, open_models
+    from adapters.hosts.http_options import read_token
+    from adapters.hosts.label_studio_host import LabelStudio, Media, Trainer, serve
+
+    token = read_token(token_file, os.environ.get("CLIPLAB_TOKEN"))
+    folder = None if root is None else Path(root)
+    options = HttpOptions(
+        host=host, port=port, token=token, root=folder, max_body_mb=max_video_mb, timeout_seconds=timeout_seconds
+    )
+    key = read_token(label_studio_token_file, os.environ.get("LABEL_STUDIO_API_KEY"))
+    if label_studio_url is not None and key is None:
+        raise ConfigError(
+            f"label_studio_url is {label_studio_url}, and its access token is missing. Give --label-studio-token-file "
+            "or LABEL_STUDIO_API_KEY"
+        )
+    if (train_config is None) != (train_output is None):
+        raise ConfigError("training needs both train_config and train_output. Give both, or neither for no training")
+    studio = None if label_studio_url is None or key is None else LabelStudio(label_studio_url, key)
+    media = Media(folder, studio, options.body_bytes)
+    trainer = None
+    if train_config is not None and train_output is not None:
+        trainer = Trainer(train_config, Path(train_output), media)
+    (served,) = open_models([model], overrides).values()
+    serve(served, options, media, trainer, on_ready)

@@ -59,14 +59,16 @@ class Served:
 
 
 @contextmanager
-def http_host(models: Sequence[object], *options: object, token: str | None = None) -> Iterator[Served]:
-    """A host until the block ends; it must still run then, or have ended well."""
+def http_host(
+    models: Sequence[object], *options: object, token: str | None = None, kind: str = "http"
+) -> Iterator[Served]:
+    """A host until the block ends; it must still run then, or have ended well. kind: which command of ``host``."""
     with tempfile.TemporaryDirectory() as name:
         environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}", "TMPDIR": name}
         environment.pop("CLIPLAB_TOKEN", None)
         if token is not None:
             environment["CLIPLAB_TOKEN"] = token
-        command = [sys.executable, "-m", "cliplab.cli", "host", "http", *models, "--port", "0", "--json", *options]
+        command = [sys.executable, "-m", "cliplab.cli", "host", kind, *models, "--port", "0", "--json", *options]
         with subprocess.Popen(
             [str(part) for part in command], stdout=subprocess.PIPE, text=True, env=environment, cwd=ROOT
         ) as process:

@@ -1,0 +1,163 @@
+"""The video that a Label Studio task names: a file under a root, or one that Label Studio serves. Nothing else."""
+
+from __future__ import annotations
+
+import json
+import re
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from http.client import HTTPException
+from pathlib import Path
+from typing import IO, Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from adapters.errors import ConfigError, MediaError
+
+_LOCAL_FILES = "/data/local-files/"
+_UPLOADS = "/data/"
+_TIMEOUT_SECONDS = 30
+_CHUNK = 1 << 20
+_SUFFIX = re.compile(r"\.[A-Za-z0-9]{1,8}")
+
+
+@dataclass(frozen=True)
+class LabelStudio:
+    """Where Label Studio is, and the access token of one of its users. Both are set by whoever starts the host.
+
+    url: http or https, e.g. http://127.0.0.1:8080. token: a legacy token, or a personal one (a JWT refresh token).
+    """
+
+    url: str
+    token: str
+
+    def __post_init__(self) -> None:
+        parts = urlsplit(self.url)
+        if parts.scheme not in ("http", "https") or not parts.netloc or parts.query or parts.fragment or parts.username:
+            raise ConfigError(f"Label Studio's URL must be http(s)://host:port without more, got {self.url!r}")
+        if not self.token.strip().isascii() or not self.token.strip() or len(self.token.split()) != 1:
+            raise ConfigError("Label Studio's access token must be one ASCII word. Copy it from Account & Settings")
+        object.__setattr__(self, "url", self.url.rstrip("/"))
+
+    def get_json(self, path: str) -> Any:
+        """A JSON answer of its API. MediaError says what it answered instead."""
+        with self.open(path) as answer:
+            try:
+                return json.load(answer)
+            except ValueError as error:
+                raise MediaError(f"{self.url}{path}: the answer is not JSON ({error})") from None
+
+    def open(self, path: str) -> IO[bytes]:
+        """A GET with the token; redirects are not followed, since they may lead anywhere, with the token."""
+        return self._ask(urllib.request.Request(self.url + path, headers={"Authorization": self._authorization()}))
+
+    def _authorization(self) -> str:
+        token = self.token.strip()
+        if token.count(".") != 2:
+            return f"Token {token}"
+        # A personal access token is changed for one of some minutes: docs.humansignal.com/guide/access_tokens.
+        request = urllib.request.Request(
+            f"{self.url}/api/token/refresh",
+            json.dumps({"refresh": token}).encode(),
+            {"Content-Type": "application/json"},
+        )
+        with self._ask(request) as answer:
+            try:
+                return f"Bearer {json.load(answer)['access']}"
+            except (ValueError, KeyError, TypeError):
+                raise MediaError(f"{request.full_url}: the answer has no access token") from None
+
+    def _ask(self, request: urllib.request.Request) -> IO[bytes]:
+        opener = urllib.request.build_opener(_NoRedirect)
+        try:
+            answer: IO[bytes] = opener.open(request, timeout=_TIMEOUT_SECONDS)
+        except urllib.error.HTTPError as error:
+            error.close()
+            raise MediaError(
+                f"{request.full_url}: Label Studio answered {error.code} {error.reason}. Check its URL, the token and "
+                "the file"
+            ) from None
+        except (OSError, HTTPException) as error:
+            reason = getattr(error, "reason", error)
+            raise MediaError(f"{request.full_url}: Label Studio cannot be reached ({reason}). Check its URL") from None
+        return answer
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *args: Any) -> None:
+        return None
+
+
+@dataclass(frozen=True)
+class Media:
+    """Which videos may be read. root: the folder of local files. studio: for uploads. max_bytes: of one download."""
+
+    root: Path | None
+    studio: LabelStudio | None
+    max_bytes: int
+
+    def fetch(self, value: object, folder: Path, name: str) -> Path:
+        """The file that a task's data names; a download goes to folder as ``name`` and the video's suffix.
+
+        MediaError says what is not allowed or missing.
+        """
+        if not isinstance(value, str) or not value.strip():
+            raise MediaError(f"the task's video must be a path or URL, got {value!r}")
+        path = self._path_at_studio(value)
+        parts = urlsplit(path)
+        if parts.path.startswith(_LOCAL_FILES) and self.root is not None:
+            return self._under_root(parse_qs(parts.query).get("d", [""])[0], value)
+        if path.startswith(_UPLOADS):
+            return self._download(path, folder, name, value)
+        if parts.scheme or value.startswith("/"):
+            raise MediaError(
+                f"{value}: is not read here. A task's video may be a file of local storage under the host's root "
+                "(/data/local-files/?d=...), or an upload of the Label Studio that the host was started with"
+            )
+        return self._under_root(value, value)
+
+    def _path_at_studio(self, value: str) -> str:
+        """The path of a URL that leads to the configured Label Studio; any other value as it is."""
+        if self.studio is not None and value.startswith(f"{self.studio.url}/"):
+            return value[len(self.studio.url) :]
+        return value
+
+    def _under_root(self, relative: str, value: str) -> Path:
+        if self.root is None:
+            raise MediaError(f"{value}: is a local file, and the host was started without --root")
+        root = self.root.resolve()
+        try:
+            path = (root / relative).resolve()
+            inside = path.is_relative_to(root) and not Path(relative).is_absolute() and "\0" not in relative
+            found = inside and path.is_file()
+        except (OSError, RuntimeError, ValueError):
+            inside = found = False
+        if not inside or not relative:
+            raise MediaError(f"{value}: leads out of the host's root. Name a file below it")
+        if not found:
+            raise MediaError(f"{value}: there is no such file under the host's root")
+        return path
+
+    def _download(self, path: str, folder: Path, name: str, value: str) -> Path:
+        if self.studio is None:
+            raise MediaError(
+                f"{value}: is kept by Label Studio, and the host was started without --label-studio-url and its token"
+            )
+        plain = unquote(unquote(path))
+        if ".." in plain or "\\" in plain or "//" in plain or any(ord(letter) <= 32 for letter in path):
+            raise MediaError(f"{value}: is no path of an upload")
+        suffix = Path(urlsplit(path).path).suffix
+        target = folder / f"{name}{suffix if _SUFFIX.fullmatch(suffix) else ''}"
+        size = 0
+        with self.studio.open(path) as answer, target.open("wb") as file:
+            while chunk := answer.read(_CHUNK):
+                size += len(chunk)
+                if size > self.max_bytes:
+                    raise MediaError(
+                        f"{value}: has more than {self.max_bytes / 1e6:.0f} MB, which is all that is taken"
+                    )
+                file.write(chunk)
+        declared = answer.headers.get("Content-Length")  # type: ignore[attr-defined]
+        if declared is not None and size != int(declared):
+            raise MediaError(f"{value}: {size} of {declared} bytes came from Label Studio. Ask again")
+        return target

@@ -1,0 +1,233 @@
+"""Training on what was labelled in Label Studio: one at a time, in a process of its own, its state in a file.
+
+``Trainer`` starts it and tells how it goes; run as a module, this is the process.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from adapters.atomic import write_json_atomic
+from adapters.dataset import Dataset, Example, write_dataset
+from adapters.errors import AdapterError, ConfigError, DatasetError, MediaError, StorageError
+from adapters.hosts.label_studio_labels import Control, parse_label_config, to_seconds
+from adapters.hosts.label_studio_media import LabelStudio, Media
+from adapters.loading import open_model, read_config
+from adapters.records import EpochLog
+
+_TOKEN = "CLIPLAB_LABEL_STUDIO_TOKEN"  # the environment's, so that the token is written to no file
+_STATE, _JOB, _LOG, _LOCK = "state.json", "job.json", "log.txt", "training.lock"
+_ENDED = ("finished", "failed")
+
+
+class Busy(ConfigError):
+    """A training runs, and one runs at a time."""
+
+
+# In the host --------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Trainer:
+    """Starts trainings, each into a folder of its own below ``output``.
+
+    config: a config's file or a ready config's name; without labels of its own it gets those of the project.
+    """
+
+    config: str
+    output: Path
+    media: Media
+    process: subprocess.Popen[bytes] | None = None
+    folder: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.media.studio is None:
+            raise ConfigError("training needs Label Studio's annotations: give its URL and an access token")
+        read_config(self.config)
+        try:
+            self.output.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StorageError(f"{self.output}: cannot be made a folder for trainings ({error})") from None
+
+    def start(self, project: int, label_config: object) -> dict[str, Any]:
+        """Begin to train on a project's annotations; returns the state. Busy where a training runs already."""
+        control = parse_label_config(label_config)[0]
+        if self.process is not None and self.process.poll() is None and self.state()["status"] not in _ENDED:
+            raise Busy(f"a training runs already, in {self.folder}, and one runs at a time")
+        with _alone(self.output):
+            pass  # else one goes on that another host began
+        folder = self.output.resolve() / f"project{project}-{time.strftime('%Y%m%d-%H%M%S')}-{os.urandom(2).hex()}"
+        folder.mkdir()
+        studio, root = self.media.studio, self.media.root
+        assert studio is not None
+        job = {
+            "config": str(Path(self.config).absolute()) if Path(self.config).exists() else self.config,
+            "project": project,
+            "label_config": label_config,
+            "url": studio.url,
+            "root": None if root is None else str(root.resolve()),
+            "max_bytes": self.media.max_bytes,
+        }
+        write_json_atomic(folder / _JOB, job)
+        _tell(folder, status="starting", labels=list(control.values))
+        with (folder / _LOG).open("wb") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", __name__, str(folder)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env={**os.environ, _TOKEN: studio.token},
+                start_new_session=True,  # Ctrl-C ends the host; a training goes on
+            )
+        self.folder = folder
+        return self.state()
+
+    def state(self) -> dict[str, Any]:
+        """How the training goes that this host started last. status: none, starting, running, finished or failed."""
+        if self.folder is None or self.process is None:
+            return {"status": "none"}
+        code = self.process.poll()  # asked first: what the process wrote before its end is then there
+        state: dict[str, Any] = json.loads((self.folder / _STATE).read_text(encoding="utf-8"))
+        if code is not None and state["status"] not in _ENDED:
+            error = f"the training process ended with code {code}; {self.folder / _LOG} tells more"
+            state = {**state, "status": "failed", "error": error}
+        return {"folder": str(self.folder), **state}
+
+
+@contextmanager
+def _alone(output: Path) -> Iterator[None]:
+    """No other training below output for as long. Busy where there is one."""
+    with (output / _LOCK).open("wb") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Busy(
+                f"a training runs already below {output}, started by another host, and one runs at a time"
+            ) from None
+        yield
+
+
+def _tell(folder: Path, **state: Any) -> None:
+    write_json_atomic(folder / _STATE, state)
+
+
+# The process --------------------------------------------------------------------------------------------------------
+
+
+def train(folder: Path, token: str) -> dict[str, Any]:
+    """Fetch the annotations and videos of a job, train, and leave the model in ``folder/model``. Returns the state."""
+    job = json.loads((folder / _JOB).read_text(encoding="utf-8"))
+    control = parse_label_config(job["label_config"])[0]
+    labels = list(control.values)
+    _tell(folder, status="running", stage="fetching annotations", labels=labels)
+    config = read_config(job["config"])
+    adapter = open_model({**config, "labels": config.get("labels") or labels})
+    studio = LabelStudio(job["url"], token)
+    media = Media(None if job["root"] is None else Path(job["root"]), studio, job["max_bytes"])
+    tasks = studio.get_json(f"/api/projects/{job['project']}/export?exportType=JSON")
+    videos = folder / "videos"
+    videos.mkdir()
+    examples, skipped = read_tasks(tasks, control, media, videos)
+    if not examples:
+        reasons = f"; left out: {'; '.join(skipped[:3])}" if skipped else ""
+        raise DatasetError(f"project {job['project']} has no task that is labelled with {control.name!r}{reasons}")
+    write_dataset(Dataset(tuple(examples), tuple(adapter.labels), folder), folder)
+
+    def epoch_done(log: EpochLog) -> None:
+        _tell(
+            folder,
+            status="running",
+            stage=log.phase,
+            epoch=log.epoch + 1,
+            loss=log.loss,
+            val_accuracy=log.val_accuracy,
+            labels=labels,
+        )
+
+    report = adapter.train(folder / "dataset.jsonl", folder / "model", epoch_done)
+    return {
+        "status": "finished",
+        "model": str(folder / "model"),
+        "labels": list(report.labels),
+        "clips": report.clips,
+        "epochs": len(report.epochs),
+        "stopped": report.stopped,
+        "left_out": [*skipped, *report.skipped],
+    }
+
+
+def read_tasks(tasks: Any, control: Control, media: Media, folder: Path) -> tuple[list[Example], list[str]]:
+    """The labelled clips of exported tasks, and a sentence for each task that is left out.
+
+    Of a task's annotations the ground truth counts, else the one that was changed last; skipped ones do not.
+    """
+    if not isinstance(tasks, list):
+        raise DatasetError(f"Label Studio's export must be a list of tasks, got {type(tasks).__name__}")
+    examples: list[Example] = []
+    left_out: list[str] = []
+    for task in tasks:
+        name = f"task {task.get('id')}"
+        try:
+            found = _labelled(task, control)
+            if found:
+                path = media.fetch(task.get("data", {}).get(control.video_key), folder, str(task.get("id")))
+                source = f"label-studio-{task.get('id')}"
+                examples += [Example(path.resolve(), *what, source=source, group=source) for what in found]
+        except (AdapterError, OSError) as error:
+            left_out.append(f"{name}: {error}")
+    return examples, left_out
+
+
+def _labelled(task: Mapping[str, Any], control: Control) -> list[tuple[tuple[str, ...], float | None, float | None]]:
+    """Labels, start and end of each clip that a task's annotation names: (labels, None, None) is the whole video."""
+    given = [item for item in task.get("annotations") or [] if not item.get("was_cancelled")]
+    if not given:
+        return []
+    chosen = max(given, key=lambda item: (bool(item.get("ground_truth")), str(item.get("updated_at") or "")))
+    regions = [item for item in chosen.get("result") or [] if item.get("from_name") == control.name]
+    clips: list[tuple[tuple[str, ...], float | None, float | None]] = []
+    for region in regions:
+        value = region.get("value") or {}
+        labels = tuple(_label(control, name) for name in value.get(control.kind) or [])
+        if control.kind == "choices":
+            clips.append((labels, None, None))
+        else:
+            rate = control.frames_a_second(task.get("data", {}))
+            clips += [(labels, *to_seconds(span["start"], span["end"], rate)) for span in value.get("ranges") or []]
+    return clips
+
+
+def _label(control: Control, value: str) -> str:
+    label = control.label_of(value)
+    if label is None:
+        raise MediaError(f"is labelled {value!r}, which {control.name!r} has not any more: {', '.join(control.values)}")
+    return label
+
+
+def main(folder: Path) -> int:
+    """The process's exit code; what went wrong stands in the state. The end is told when another may begin."""
+    try:
+        with _alone(folder.parent):
+            state = train(folder, os.environ[_TOKEN])
+    except AdapterError as error:
+        _tell(folder, status="failed", error=str(error))
+        return 1
+    except Exception as error:
+        _tell(folder, status="failed", error=f"unexpected {type(error).__name__}: {error}")
+        raise
+    _tell(folder, **state)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))
