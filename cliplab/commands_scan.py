@@ -133,7 +133,7 @@ def score(
         return
     windows = ", ".join(f"{w['start']:.1f}-{w['end']:.1f} s ({w['score']:.2f})" for w in result.windows)
     show(
-        f"{printable(result.path)}: {result.label} score {result.score:.2f} ({result.band})",
+        f"{printable(result.path)}: {result.label} score {result.score:.3f} ({result.band})",
         f"best windows: {windows}",
         *(f"warning: {text}" for text in result.warnings),
     )
@@ -162,7 +162,7 @@ class _Teller:
         if not self._announced:
             self._announced, self._lines = True, 0
             if now.to_score:
-                self._say(f"Found {now.videos:,} videos, {now.to_score:,} of them to score")
+                self._say(f"Found {now.videos:,} videos, {now.to_score:,} of them new or changed")
         if now.done // LINE_EACH > self._lines:
             self._lines = now.done // LINE_EACH
             self._say(_line(now))

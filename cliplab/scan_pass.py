@@ -28,9 +28,9 @@ _WALK_CHUNK = 500
 class ScanProgress:
     """How far a scan has come.
 
-    videos: found so far; to_score: those that the store does not know, None while the library is looked through.
-    done, failed: of to_score. video_seconds: length of the videos done. seconds: since scoring began.
-    size_bytes, done_bytes: of to_score, for the time left.
+    videos: found so far; to_score: those that are new or changed, None while the library is looked through; one that
+    turns out to be known under another name is taken out. done, failed: of to_score. video_seconds: length of the videos
+    done. seconds: since scoring began. size_bytes, done_bytes: of to_score, for the time left.
     """
 
     videos: int = 0
@@ -175,8 +175,9 @@ def _jobs(plan: Plan, store: Store, progress: ScanProgress) -> Iterator[Job]:
                 progress.failed += 1
                 continue
             store.identify(file.path, content)
-        if store.knows(content, plan.run, plan.retry_failed):
-            progress.done_bytes += file.size_bytes
+        if store.knows(content, plan.run, plan.retry_failed):  # under another name
+            progress.to_score = (progress.to_score or 1) - 1
+            progress.size_bytes -= file.size_bytes
             continue
         yield Job(file, content)
 

@@ -275,7 +275,7 @@ def test_the_command_shows_what_the_seed_shows(library: Path, model: Path, tmp_p
     assert result.exit_code == 0, result.output
     assert "Total scanned: 6 videos, 6 of them now" in result.stdout
     assert "Highlights found: 3" in result.stdout
-    assert "Found 6 videos, 6 of them to score" in result.stderr
+    assert "Found 6 videos, 6 of them new or changed" in result.stderr
     (library / "bad.mp4").write_text("no video")
     result = CliRunner().invoke(app, [*arguments, "--json"])
     assert result.exit_code == 1

@@ -51,7 +51,7 @@ def test_a_log_has_a_line_each_hundred_videos(model: Path, tmp_path: Path) -> No
     done = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, timeout=120)
     assert done.returncode == 0, done.stderr
     lines = [re.sub(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d ", "", line) for line in done.stderr.splitlines()]
-    assert lines[0] == "Found 230 videos, 230 of them to score"
+    assert lines[0] == "Found 230 videos, 230 of them new or changed"
     numbers = r"\d+\.\d videos/s, \d+\.\d\d h of video, \d+:\d\d:\d\d left"
     assert re.fullmatch(rf"Processed 100 of 230 videos: {numbers}", lines[1])
     assert re.fullmatch(rf"Processed 200 of 230 videos: {numbers}", lines[2])
@@ -87,7 +87,8 @@ def test_a_watch_takes_new_videos_once_they_are_whole(model: Path, tmp_path: Pat
     assert watch.returncode == 130
     assert "interrupted" in err
     assert "set aside" not in err
-    assert out.count("Total scanned") == 3, "a pass that found nothing new says nothing"
+    # The interrupt may come before the last pass has said what it wrote.
+    assert 2 <= out.count("Total scanned") <= 3, "a pass that found nothing new says nothing"
 
 
 def test_what_has_settled() -> None:
