@@ -48,7 +48,7 @@ def test_every_config_key_is_documented() -> None:
 
 @pytest.mark.parametrize("name", [name for name, command in COMMANDS.items() if not getattr(command, "commands", None)])
 def test_each_command_is_a_function_of_the_same_name_and_arguments(name: str) -> None:
-    function: Any = getattr(api, name.removeprefix("cliplab ").replace(" ", "_"))
+    function: Any = getattr(api, name.removeprefix("cliplab ").replace(" ", "_").replace("-", "_"))
     assert inspect.getdoc(function)
     given = {SECOND_SPELLINGS.get(parameter.name, parameter.name) for parameter in COMMANDS[name].params} - SHOWING
     assert given <= set(inspect.signature(function).parameters)

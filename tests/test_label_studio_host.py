@@ -353,8 +353,9 @@ def test_frames_to_seconds_and_back(first: int, more: int, rate: float) -> None:
 
 
 def test_a_training_that_is_killed_has_failed_and_another_may_begin(
-    folder: Path, studio: LabelStudioServer, tmp_path: Path
+    folder: Path, studio: LabelStudioServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
     media = Media(folder / "root", LabelStudio(studio.url, LEGACY), 10_000_000)
     trainer = Trainer(str(folder / "train.json"), tmp_path / "trained", media)
     assert trainer.state() == {"status": "none"}
