@@ -25,6 +25,7 @@ import numpy as np
 from av.container import InputContainer
 from av.video.frame import VideoFrame
 
+from adapters import media_open
 from adapters.color import describe_color
 from adapters.errors import MediaError
 from adapters.media_decode import Damage, Decoder
@@ -84,7 +85,7 @@ class LiveVideo:
         self._closed = threading.Event()
         self._dropped = 0
         self._told = -float("inf")
-        self._silent_seconds: float | None = None  # how long the silence was that the last frame ended
+        self._patience = media_open.URL_TIMEOUT_SECONDS[1] if _URL.match(source) else float("inf")
         self._size: tuple[int, int] = (0, 0)
         self._key: tuple[Any, ...] = ()
         self._scaler: Scaler | None = None
@@ -165,10 +166,10 @@ class LiveVideo:
                 continue
             if isinstance(item, BaseException):
                 raise item
-            if item is not None and self._silent_seconds is not None:
-                self._on_note(f"{self.source}: frames again after {self._silent_seconds:.1f} s")
-            # Told with the next frame: one alone may be what the demuxer of a source that ended had held back.
-            self._silent_seconds = time.monotonic() - waited if stalled else None
+            silent = time.monotonic() - waited
+            # After as long as FFmpeg waits, what comes is what was held back of a source that is then closed.
+            if stalled and item is not None and silent < 0.9 * self._patience:
+                self._on_note(f"{self.source}: frames again after {silent:.1f} s")
             return item
 
     def _tell_damage(self, first: float) -> None:

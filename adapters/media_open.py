@@ -20,7 +20,7 @@ from adapters.errors import MediaError
 _URL = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+://")
 # A URL that the caller allowed may use these FFmpeg protocols and no others.
 _URL_PROTOCOLS = "http,https,httpproxy,tcp,tls,crypto,rtsp,rtp,udp,rtmp,srt"
-_URL_TIMEOUT_SECONDS = (15.0, 30.0)  # to open, to read
+URL_TIMEOUT_SECONDS = (15.0, 30.0)  # to open, to read
 # FFmpeg reads these as video, but they are no video files: lists that lead to other files and addresses, text, single
 # pictures (with every demuxer named *_pipe), and its own generator.
 _REFUSED = {"hls", "concat", "dash", "webm_dash_manifest", "sdp", "imf", "tty", "bintext", "xbin", "adf", "idf"} | {
@@ -100,7 +100,7 @@ def open_container(source: str | Path, allow_url: bool = False, limits: MediaLim
     name = check_source(source, allow_url)
     local = name.startswith("file:")
     options = {"protocol_whitelist": "file" if local else _URL_PROTOCOLS, "format_whitelist": _allowed_formats()}
-    timeout = None if local else _URL_TIMEOUT_SECONDS
+    timeout = None if local else URL_TIMEOUT_SECONDS
     # FFmpeg decodes frames already to find out what a stream is.
     of_streams = {"max_pixels": str(limits.frame_pixels)} if limits else None
     try:
