@@ -302,7 +302,7 @@ def test_a_damaged_artifact_is_named(tmp_path: Path) -> None:
     folder = saved(tmp_path / "bundle")
     weights = folder / "weights.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1] + b"?")
-    with pytest.raises(BundleError, match=r"weights\.safetensors: is damaged"):
+    with pytest.raises(BundleError, match=r"^artifacts of model 'a model'/weights\.safetensors: is damaged"):
         ModelAdapter(model()).load(str(folder))
 
 
@@ -325,7 +325,7 @@ def test_a_trained_model_takes_runtime_and_training_keys_and_no_others(tmp_path:
     adapter.load(str(folder))
     config = adapter.loaded.config
     assert (config["top_k"], config["num_epochs"], config["learning_rate"]) == (7, 99, 0.5)
-    with pytest.raises(ConfigError, match='"imgz" belongs to the model\'s weights'):
+    with pytest.raises(ConfigError, match="artifacts of model 'a model': \"imgz\" belongs to the model's weights"):
         ModelAdapter(model(imgz=64)).load(str(folder))
 
 

@@ -69,12 +69,20 @@ def order_for(found: Sequence[str], known: Sequence[str] | None) -> tuple[str, .
     return tuple([label for label in known if label in found] + [label for label in found if label not in known])
 
 
-def open_configured(config: Config, folder: Path) -> BaseModelAdapter:
+def open_configured(config: Config, folder: Path, where: str) -> BaseModelAdapter:
     """The adapter that a config names: with the model in ``folder``, or where that is empty with its first weights.
+    ``where`` is what messages call the folder, which is a temporary one.
 
     Keys that govern training alone may differ from those that a stored model was trained with: its next training
     takes them. ConfigError for others that differ, BundleError for files that are no model.
     """
+    try:
+        return _open(config, folder)
+    except (BundleError, ConfigError) as error:
+        raise type(error)(str(error).replace(str(folder), where)) from error
+
+
+def _open(config: Config, folder: Path) -> BaseModelAdapter:
     stored = stored_model(folder)
     cls = adapter_class(config["adapter"])
     if stored is None:

@@ -139,9 +139,10 @@ class ModelAdapter(dl.BaseModelAdapter):  # type: ignore[misc]
         self._downloaded = True
         self._detach_settings()
         folder = Path(local_path)
-        config = own_config(self.model_entity.configuration, f"configuration of model {self.model_entity.name!r}")
+        name = self.model_entity.name
+        config = own_config(self.model_entity.configuration, f"configuration of model {name!r}")
         drop_unlisted(folder)
-        self.adapter = self.model = open_configured(config, folder)
+        self.adapter = self.model = open_configured(config, folder, f"artifacts of model {name!r}")
         self._trained_in = None
 
     def save(self, local_path: str, **kwargs: Any) -> None:
