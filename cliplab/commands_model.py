@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from adapters.hosts.results import Shape
 from adapters.records import Quantize
-from cliplab.console import FAILED, bar, command, show, write_json
+from cliplab.console import FAILED, bar, command, say_error, show, write_json
 from cliplab.options import (
     AsJson,
     Data,
@@ -47,12 +48,19 @@ def predict(
     stride_seconds: Annotated[float | None, opt("S", "Seconds from one window's start to the next.")] = None,
     top_k: Annotated[int | None, opt("K", "How many of the best labels to show.")] = None,
     segments: Annotated[str | None, opt("LABEL", "Also the segments of this label, by the config's threshold.")] = None,
+    shape: Annotated[
+        Shape, opt("SHAPE", "Of the JSON: rows, or hf for the lists of Hugging Face's video-classification pipeline.")
+    ] = "rows",
     output: Annotated[Path | None, opt("FILE", "Also write the JSON rows to this file.")] = None,
     force: Force = False,
     as_json: AsJson = False,
 ) -> int | None:
     """Predict videos. Exits with 1 where some of them could not be read; the others are predicted."""
+    from adapters.errors import ConfigError
     from cliplab import models, render
+
+    if shape != "rows" and not as_json and output is None:
+        raise ConfigError("--shape is of the JSON. Add --json, or --output FILE")
 
     with bar() as progress:
         report = models.predict(
@@ -63,11 +71,15 @@ def predict(
             stride_seconds=stride_seconds,
             top_k=top_k,
             segments=segments,
+            shape=shape,
             output=output,
             force=force,
             on_progress=progress.video,
         )
     write_json(report.to_json()) if as_json else show(*render.predictions(report))
+    for result in report.results if shape == "hf" and as_json else ():
+        if result.error is not None:  # the shape has no place for it
+            say_error(result.error)
     return FAILED if report.failed else None
 
 

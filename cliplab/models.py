@@ -11,6 +11,7 @@ from adapters.base import BaseModelAdapter, OnEpochEnd, OnProgress
 from adapters.config import check_config, effect, merge
 from adapters.devices import Devices
 from adapters.errors import ConfigError
+from adapters.hosts.results import SHAPES, Shape, to_pipeline
 from adapters.inference import OnVideoProgress, predict_videos
 from adapters.loading import FINETUNE_KEYS, open_model
 from adapters.records import EpochLog, Segment, TrainReport, VideoResult
@@ -28,18 +29,22 @@ Source = str | Path | Mapping[str, Any]
 
 @dataclass(frozen=True)
 class PredictReport:
-    """What every video gave. segments: one tuple a result, where they were asked for."""
+    """What every video gave. segments: one tuple a result, where they were asked for. shape: that of ``to_json``."""
 
     results: tuple[VideoResult, ...]
     top_k: int
     segments: tuple[tuple[Segment, ...], ...] | None = None
+    shape: Shape = "rows"
 
     @property
     def failed(self) -> int:
         """How many videos could not be read."""
         return sum(result.error is not None for result in self.results)
 
-    def to_json(self) -> list[dict[str, Any]]:
+    def to_json(self) -> list[Any]:
+        """A row a video; in the shape "hf" a list of {"score", "label"} each, and None for one that failed."""
+        if self.shape == "hf":
+            return [None if result.error else to_pipeline(result, self.top_k) for result in self.results]
         rows = [result.to_json(self.top_k) for result in self.results]
         for row, found in zip(rows, self.segments or (), strict=False):
             row["segments"] = [asdict(segment) for segment in found]
@@ -55,6 +60,7 @@ def predict(
     stride_seconds: float | None = None,
     top_k: int | None = None,
     segments: str | None = None,
+    shape: Shape = "rows",
     output: str | Path | None = None,
     force: bool = False,
     on_progress: OnVideoProgress | None = None,
@@ -64,16 +70,21 @@ def predict(
     videos: files, folders (every video below them) and patterns. A video that cannot be read is a result with an error.
     window_seconds, stride_seconds, top_k: short for these keys of overrides. segments: a label; its scores become
     segments by the config's threshold, smoothing_seconds, min_segment_seconds and merge_gap_seconds.
+    shape: of the report's JSON, "rows" or, as Hugging Face's video-classification pipeline gives it, "hf".
     output: a JSON file to write the rows to. Raises ConfigError, BundleError, WeightsError, StorageError.
     """
     require_new(output, force)
+    if shape not in SHAPES:
+        raise ConfigError(f"shape must be one of {', '.join(SHAPES)}, got {shape!r}")
+    if shape == "hf" and segments is not None:
+        raise ConfigError("segments have no place in the shape hf. Ask for one of them")
     short = {"window_seconds": window_seconds, "stride_seconds": stride_seconds, "top_k": top_k}
     adapter = open_model(model, {**(overrides or {}), **{k: v for k, v in short.items() if v is not None}})
     if segments is not None and segments not in adapter.labels:
         raise ConfigError(f"segments: {segments!r} is not a label of this model; its labels: {some(adapter.labels)}")
     results = tuple(predict_videos(adapter, find_videos(videos), on_progress=on_progress))
     found = None if segments is None else tuple(tuple(find_segments(adapter, item, segments)) for item in results)
-    report = PredictReport(results, adapter.config["top_k"], found)
+    report = PredictReport(results, adapter.config["top_k"], found, shape)
     if output is not None:
         from adapters.atomic import write_json_atomic
 

@@ -124,6 +124,26 @@ def test_predict_writes_the_same_rows_and_never_over_a_file(bundle: Path, video:
     assert json.loads(output.read_text())
 
 
+def test_the_shape_of_hugging_faces_pipeline(bundle: Path, video: Path, tmp_path: Path) -> None:
+    command = ("predict", bundle, video, "--window-seconds", 1, "--shape", "hf")
+    [found] = as_json(run(*command, "--json", "--output", tmp_path / "rows.json"))
+    assert [list(row) for row in found] == [["score", "label"]] * 2
+    assert found[0]["label"] == "warm"
+    assert found[0]["score"] > found[1]["score"]
+    assert json.loads((tmp_path / "rows.json").read_text()) == [found]
+    failed = run(*command, tmp_path / "missing.mp4", "--json")
+    assert failed.exit_code == 1
+    assert json.loads(failed.stdout) == [found, None]
+    assert "missing.mp4: no such file" in failed.stderr
+    for more, reason in (
+        ((), "--shape is of the JSON"),
+        (("--json", "--segments", "warm"), "no place in the shape hf"),
+    ):
+        refused = run(*command, *more)
+        assert refused.exit_code == 2
+        assert reason in refused.stderr
+
+
 def test_segments(bundle: Path, video: Path) -> None:
     command = ("predict", bundle, video, "--window-seconds", 1, "--segments")
     [row] = as_json(run(*command, "warm", "--json"))

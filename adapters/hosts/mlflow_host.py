@@ -11,7 +11,7 @@ from typing import Any
 
 from adapters.base import BaseModelAdapter
 from adapters.errors import AdapterError, BundleError, ConfigError, MediaError, MissingExtraError
-from adapters.hosts.results import to_pipeline
+from adapters.hosts.results import SHAPES, to_pipeline
 from adapters.inference import predict_videos
 from adapters.loading import open_model
 from adapters.media_open import MediaLimits
@@ -29,7 +29,6 @@ except ImportError as missing:
 LOADER = "adapters.hosts.mlflow_host"
 # A row has one of these: a file's path, a file's bytes, or frames uint8 [T, H, W, 3] RGB with ``fps``.
 INPUTS = ("path", "video", "frames")
-SHAPES = ("rows", "hf")
 # The largest frame, in pixels, of a video that a caller sends or names below the root: 8K. Paths without a root are
 # the owner's own, and take any.
 FRAME_PIXELS = 7680 * 4320

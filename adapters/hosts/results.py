@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TypedDict
+from typing import Literal, TypedDict, get_args
 
 import numpy as np
 
 from adapters.errors import MediaError
 from adapters.records import VideoResult
+
+# The rows of ``cliplab predict --json``, or those of Hugging Face's pipeline.
+Shape = Literal["rows", "hf"]
+SHAPES: tuple[Shape, ...] = get_args(Shape)
 
 
 class PipelineRow(TypedDict):
