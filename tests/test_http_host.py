@@ -6,6 +6,8 @@ import concurrent.futures
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,14 +16,16 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-from http_server import SLOW, Served, http_host, slow_frames, until
+from http_server import ROOT, SLOW, Served, http_host, slow_frames, until
 from tiny_videos import render_video
+from typer.testing import CliRunner
 
 from adapters.errors import ConfigError
-from adapters.hosts.http_options import HttpOptions
+from adapters.hosts.http_options import HttpOptions, read_token
 from adapters.inference import predict_videos
 from adapters.loading import open_model
 from adapters.records import Clip
+from cliplab.cli import app
 from cliplab.models import predict
 
 client = pytest.importorskip("tritonclient.http", reason="pip install 'cliplab[dev]'")
@@ -310,3 +314,55 @@ def test_metrics_count_requests_and_tell_the_time_of_models(http: httpx.Client) 
     assert 'cliplab_requests_total{operation="model_metadata",status="404"}' in text
     assert 'cliplab_model_seconds_count{model="tiny",operation="infer"}' in text
     assert "process_resident_memory_bytes" in text
+
+
+# The command --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (["--host", "0.0.0.0"], "no token is set"),
+        (["--port", "99999"], "port is 99999"),
+        (["--root", "/no/such/folder"], "is no folder"),
+        (["--token-file", "/no/such/file"], "token file /no/such/file cannot be read"),
+        (["--queue", "-1"], "queue is -1"),
+        (["--timeout-seconds", "0"], "timeout_seconds is 0"),
+        (["--max-megapixels", "nan"], "max_megapixels is nan"),
+        (["tiny={bundle}"], "two models are called tiny"),
+        (["bad name={bundle}"], "a model's name has letters"),
+        (["/no/such.bundle"], "there is no such file"),
+    ],
+)
+def test_a_mistake_in_the_command_is_one_line(bundle: Path, arguments: list[str], words: str) -> None:
+    given = [argument.replace("{bundle}", str(bundle)) for argument in arguments]
+    result = CliRunner().invoke(app, ["host", "http", str(bundle), *given])
+    assert result.exit_code in (1, 2), result.output
+    assert words in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_a_port_in_use_is_told(served: Served, bundle: Path) -> None:
+    result = CliRunner().invoke(app, ["host", "http", str(bundle), "--port", str(served.port)])
+    assert result.exit_code == 2
+    assert f"cannot listen on 127.0.0.1 port {served.port}" in result.stderr
+
+
+def test_a_token_is_read_from_a_file(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text(f"{TOKEN}\n")
+    assert read_token(tmp_path / "token", "another") == TOKEN
+    assert read_token(None, "another") == "another"
+    assert read_token(None, "") is None
+    (tmp_path / "empty").touch()
+    with pytest.raises(ConfigError, match="is empty"):
+        read_token(tmp_path / "empty", None)
+
+
+def test_without_the_extra_the_command_names_it() -> None:
+    code = (
+        "import sys\nsys.modules['starlette'] = None\n"
+        "from adapters.errors import MissingExtraError\n"
+        "try:\n    import adapters.hosts.http_host\nexcept MissingExtraError as error:\n    print(error)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert "pip install 'cliplab[http]'" in done.stdout, done.stderr

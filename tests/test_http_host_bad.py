@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import resource
 import socket
 import struct
 import time
@@ -235,6 +236,28 @@ QUERIES += ["window_seconds=0", "window_seconds=nan", "window_seconds=-1", "stri
 @pytest.mark.parametrize("query", QUERIES)
 def test_a_query_that_asks_for_what_there_is_not(http: httpx.Client, query: str) -> None:
     refused(http.post(f"/v1/videos?{query}", json={"path": "good.mp4"}), 404 if query == "model=no" else 400)
+
+
+def test_a_window_each_microsecond_is_ended_by_the_limit_on_time(http: httpx.Client) -> None:
+    answer = http.post("/v1/videos?window_seconds=0.00001&stride_seconds=0.00001", json={"path": "good.mp4"})
+    refused(answer, 504, "took longer than 2 s")
+    until(lambda: "cliplab_jobs_inside 0.0" in http.get("/metrics").text, 3)
+
+
+def test_a_video_that_nobody_waits_for_any_more_is_not_read_on(http: httpx.Client) -> None:
+    with pytest.raises(httpx.ReadTimeout):
+        http.post("/v1/videos?window_seconds=0.00001", json={"path": "good.mp4"}, timeout=0.3)
+    until(lambda: "cliplab_jobs_inside 0.0" in http.get("/metrics").text, 1.5)
+
+
+def test_a_full_disk_is_told_and_leaves_nothing(http: httpx.Client, served: Served) -> None:
+    """A limit on the size of files stands in for it."""
+    unlimited = resource.prlimit(served.process.pid, resource.RLIMIT_FSIZE, (100_000, resource.RLIM_INFINITY))
+    try:
+        refused(upload(http, bytes(1_000_000)), 507, "could not be written")
+    finally:
+        resource.prlimit(served.process.pid, resource.RLIMIT_FSIZE, unlimited)
+    assert served.uploads() == []
 
 
 # Tensors ------------------------------------------------------------------------------------------------------------

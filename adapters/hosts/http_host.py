@@ -204,14 +204,17 @@ def _listening(options: HttpOptions) -> Iterator[socket.socket]:
         family, kind, protocol, _, address = socket.getaddrinfo(
             options.host, options.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
-        listener = socket.socket(family, kind, protocol)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
     except (OSError, UnicodeError) as error:
-        raise ConfigError(
-            f"cannot listen on {options.host} port {options.port} ({error}). Give another --port (0 for any) or --host"
-        ) from None
-    with listener:
+        raise ConfigError(f"host is {options.host}, which is no address of this machine ({error})") from None
+    with socket.socket(family, kind, protocol) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(address)
+        except OSError as error:
+            raise ConfigError(
+                f"cannot listen on {options.host} port {options.port} ({error.strerror}). Give another --port (0 for "
+                "any) or --host"
+            ) from None
         yield listener
 
 

@@ -106,7 +106,7 @@ def open_models(models: Iterable[str], overrides: Mapping[str, Any] | None = Non
 
 def _named(given: str) -> tuple[str, str]:
     name, equals, source = given.partition("=")
-    if not equals or not _NAME.fullmatch(name):
+    if not equals or Path(given).exists():
         name, source = Path(given).name, given
         for suffix in (".tflite", ".json", ".yaml", ".yml", ".bundle"):
             name = name.removesuffix(suffix)

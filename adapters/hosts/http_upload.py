@@ -60,13 +60,13 @@ async def uploaded(request: Request, folder: Path) -> AsyncIterator[tuple[Path, 
     descriptor, name = tempfile.mkstemp(dir=folder, prefix="upload-")
     path = Path(name)
     try:
-        with os.fdopen(descriptor, "wb") as sink:
-            form = _Form(sink)
-            try:
+        try:
+            with os.fdopen(descriptor, "wb") as sink:
+                form = _Form(sink)
                 await form.read(request)
-            except OSError as error:
-                full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-                raise Refused(507 if full else 500, f"the upload could not be written ({error.strerror})") from None
+        except OSError as error:
+            full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+            raise Refused(507 if full else 500, f"the upload could not be written ({error.strerror})") from None
         # FFmpeg looks at the suffix too, where contents alone leave it in doubt.
         suffix = Path(form.filename).suffix
         if _SUFFIX.fullmatch(suffix):

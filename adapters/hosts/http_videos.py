@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypedDict
@@ -112,16 +113,30 @@ class _Asked:
 
         def work(job: Job[VideoResult]) -> VideoResult:
             limits = MediaLimits(host.options.frame_pixels, job.stop)
-            with host.metrics.model_seconds.labels(self.model.name, "videos").time():
-                return next(predict_videos(self.model.adapter, [path], **self.windows, limits=limits))
+
+            def check(*_: object) -> None:
+                """Between windows, of which a frame may have many; between frames the limits ask."""
+                if reason := job.stop():
+                    raise Refused(504, f"{name}: {reason}")
+
+            with (
+                host.metrics.model_seconds.labels(self.model.name, "videos").time(),
+                closing(
+                    predict_videos(self.model.adapter, [path], **self.windows, on_progress=check, limits=limits)
+                ) as results,  # type: ignore[type-var] # a generator
+            ):
+                result = next(results)
+            if result.error is not None:
+                check()
+            return result
 
         try:
             result = _called(await host.work.run(work, request.receive), path, name)
+            if result.error is not None:
+                raise Refused(422, result.error)
+            rows = to_pipeline(result, self.top_k) if self.shape == "hf" else [result.to_json(self.top_k)]
         except AdapterError as error:
             raise refusal_of(error) from None
-        if result.error is not None:
-            raise Refused(422, result.error)
-        rows = to_pipeline(result, self.top_k) if self.shape == "hf" else [result.to_json(self.top_k)]
         return json_response(rows)
 
 
