@@ -94,3 +94,19 @@ def render_long(path: Path, kinds: Sequence[str], seconds_each: int = 60, size: 
                 container.mux(stream.encode(frame))
         container.mux(stream.encode())
     return path
+
+
+def render_scenes(path: Path, kinds: Sequence[str], seconds_each: float = 4.0) -> Path:
+    """A video of several scenes as ``tiny_videos`` renders them, one after the other."""
+    with av.open(path, "w") as container:
+        stream = container.add_stream("libx264", rate=8, options={"crf": "18", "preset": "ultrafast"})
+        stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p"
+        stream.time_base = Fraction(1, 8)
+        for number, kind in enumerate(kinds):
+            scene = render_video(path.with_name(f"scene{number}.mp4"), kind, seed=50 + number, seconds=seconds_each)
+            with av.open(scene) as source:
+                for frame in source.decode(video=0):
+                    picture = av.VideoFrame.from_ndarray(frame.to_ndarray(format="rgb24"), format="rgb24")
+                    container.mux(stream.encode(picture))
+        container.mux(stream.encode())
+    return path
