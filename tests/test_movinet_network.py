@@ -218,6 +218,26 @@ def test_a_stream_in_any_chunks_equals_the_whole_clip(cuts: set[int], model: str
     assert difference(whole["frame_logits"], np.concatenate(found, axis=1)) < TOLERANCE
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("model_id", MODEL_IDS)
+def test_every_size_streams_as_the_whole_clip(model_id: str) -> None:
+    """The network in chunks, and the LiteRT program frame by frame, against the whole clip at once."""
+    from adapters.stream_program import StreamProgram
+    from movinet_adapter.stream_conversion import stream_program_bytes
+
+    network, clip = make_network(model_id, "stream"), make_clips(1, frames=5)
+    whole = network(tf.constant(clip), running=True)
+    frozen = freeze(network)
+    states: Any = initial_states(network.states)
+    for start, end in ((0, 1), (1, 3), (3, 4), (4, 5)):
+        outputs, states = frozen.step(tf.constant(clip[:, start:end]), states)
+        assert difference(whole["frame_logits"][:, end - 1], outputs["logits"]) < TOLERANCE
+    program = StreamProgram(stream_program_bytes(network, None), num_threads=1)
+    (found,) = program.run_clips([clip[0]])
+    assert difference(tf.nn.softmax(whole["frame_logits"])[0], found["scores"]) < TOLERANCE
+    assert difference(whole["frame_features"][0], found["features"]) < TOLERANCE
+
+
 @pytest.fixture(scope="module")
 def chunked(stream: Network) -> dict[str, Network]:
     return {"a0": freeze(stream), "a3": freeze(make_network("a3", "stream"))}
