@@ -29,7 +29,7 @@ class ScanProgress:
     """How far a scan has come.
 
     videos: found so far; to_score: those that are new or changed, None while the library is looked through; one that
-    turns out to be known under another name is taken out. done, failed: of to_score. video_seconds: length of the videos
+    turns out to be known under another name is taken out. done, failed: of to_score. video_seconds: length of those
     done. seconds: since scoring began. size_bytes, done_bytes: of to_score, for the time left.
     """
 
@@ -103,19 +103,24 @@ class Plan:
     on_note: OnNote
 
 
+class NoVideosError(MediaError):
+    """A library without any video."""
+
+
 def scan_once(
     plan: Plan, store: Store, ready: Callable[[Found], bool], before: tuple[int, int] | None
 ) -> tuple[ScanReport | None, tuple[int, int]]:
     """Walk, score what is not known, write highlights.json. ready: which files to take.
 
     before: how many videos and problems the pass before had: where nothing is new its file stays, and there is no
-    report. None: there was no such pass. Returns these numbers of this pass too. MediaError where there is no video.
+    report. None: there was no such pass. Returns these numbers of this pass too. NoVideosError where there is none.
     """
     progress = ScanProgress()
     _look(plan, store, ready, progress)
-    if not progress.videos and before is None:
-        raise MediaError(
-            f"{plan.library}: no video was found below this folder, so nothing was written. Check the path."
+    if not progress.videos:
+        raise NoVideosError(
+            f"{plan.library}: no video was found below this folder, so nothing was written. Check the path, and that "
+            "the disk is mounted."
         )
     _, progress.to_score, progress.size_bytes = store.count(plan.run, plan.retry_failed)
     progress.began = time.monotonic()
@@ -204,10 +209,17 @@ def _keep(plan: Plan, store: Store, scored: Scored, progress: ScanProgress) -> N
 def watch(plan: Plan, store: Store, settle_seconds: float, on_report: OnReport) -> NoReturn:
     """Passes until interrupted; what could not be decoded is tried again in the first alone."""
     settling = Settling(settle_seconds)
-    before: tuple[int, int] | None = (0, 0)
+    before: tuple[int, int] | None = None
+    told = ""
     while True:
-        report, before = scan_once(plan, store, settling.ready, before)
-        if report is not None:
-            on_report(report)
+        try:
+            report, before = scan_once(plan, store, settling.ready, before)
+            told = ""
+            if report is not None:
+                on_report(report)
+        except NoVideosError as error:  # a new folder, or a disk that is away: what was written stays
+            if told != str(error):
+                told = str(error)
+                plan.on_note(told)
         plan = replace(plan, retry_failed=False)
         time.sleep(settle_seconds)

@@ -60,23 +60,25 @@ def choose_sampling(
             "sample_fps, keyframes and frames choose single frames, and this model sees clips of "
             f"{adapter.input_spec.n_frames} frames. Leave them out: its config says which frames a clip has"
         )
-    spec = _clip_spec(adapter.input_spec)
-    return Sampling("clips", window_seconds=spec.window_seconds, stride_seconds=spec.stride_seconds)
+    return _windows(adapter)
 
 
-def _clip_spec(spec: InputSpec) -> InputSpec:
-    """Windows one after the other where a clip has a length of its own and the config has no windows."""
-    if spec.sampling == "rate" and spec.window_seconds is None and spec.stride_seconds is None:
-        assert spec.fps is not None
-        return spec.with_windows(None, spec.n_frames / spec.fps)
-    return spec
+def _windows(adapter: BaseModelAdapter) -> Sampling:
+    """The config's windows, else such as the model's n_frames last at its rate, one after the other."""
+    spec = adapter.input_spec
+    window, stride = spec.window_seconds, spec.stride_seconds
+    fps = spec.fps or getattr(adapter, "fps", None)
+    if window is None and stride is None and fps is not None:
+        stride = spec.n_frames / float(fps)
+        window = stride if spec.sampling == "spread" else None
+    return Sampling("clips", window_seconds=window, stride_seconds=stride)
 
 
 def read_rows(video: Video, spec: InputSpec, sampling: Sampling) -> Iterator[Clip]:
     """What is to be scored of a video, in order of time: a clip for each row of scores."""
     one = replace(spec, n_frames=1, window_seconds=None, stride_seconds=None, parts=())
     if sampling.mode == "clips":
-        return video.clips(_clip_spec(spec))
+        return video.clips(spec.with_windows(sampling.window_seconds, sampling.stride_seconds))
     if sampling.mode == "frames":
         duration = video.info.duration_seconds
         if duration is None or sampling.frames is None:

@@ -95,6 +95,11 @@ def test_a_model_of_clips_is_scored_window_by_window(videos: Path, tmp_path: Pat
     scan(videos, tmp_path / "clips", output=tmp_path / "h.json", min_score=0, window_seconds=1.0)
     found = read(tmp_path / "h.json")
     assert found["sampling"] == {"mode": "clips", "window_seconds": 1.0, "stride_seconds": 0.5}
+    assert all(len(item["windows"]) == 2 for item in found["highlights"])
+    rate = {**tiny, "sampling": "rate", "fps": 8.0, "window_seconds": None, "stride_seconds": None}
+    open_model(rate).save(tmp_path / "rate")
+    scan(videos, tmp_path / "rate", output=tmp_path / "h.json", min_score=0, store=tmp_path / "rate.db")
+    assert read(tmp_path / "h.json")["sampling"] == {"mode": "clips", "stride_seconds": 0.5}
     with pytest.raises(ConfigError, match="sees clips"):
         scan(videos, tmp_path / "clips", output=tmp_path / "h.json", keyframes=True)
 
