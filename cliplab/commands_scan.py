@@ -157,7 +157,7 @@ class _Teller:
                 self._bar.update(f"{now.videos:,} videos found", 0, None)
             return
         if self._live:
-            self._bar.update(_line(now), now.done_bytes, now.size_bytes)
+            self._bar.update(_line(now).removeprefix("Processed "), now.done, now.to_score)
             return
         if not self._announced:
             self._announced, self._lines = True, 0

@@ -52,8 +52,11 @@ class ScanProgress:
 
     @property
     def seconds_left(self) -> float | None:
-        """By the bytes that are done, since long videos take longer; None before the first."""
-        return None if not self.done_bytes else self.seconds * (self.size_bytes / self.done_bytes - 1)
+        """By videos and by bytes, half each, since long videos take longer; None before the first."""
+        if not self.done or not self.to_score:
+            return None
+        part = (self.done / self.to_score + self.done_bytes / max(self.size_bytes, 1)) / 2
+        return self.seconds * max(1 / part - 1, 0.0)
 
 
 @dataclass(frozen=True)
