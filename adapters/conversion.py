@@ -14,6 +14,8 @@ import numpy.typing as npt
 
 from adapters.errors import ConversionError
 from adapters.litert_graph import operators
+from adapters.litert_int8 import In8Bits, Observer, with_8_bit_layers
+from adapters.litert_weights import with_8_bit_weights
 from adapters.native_log import CapturedLog, captured_stderr, import_tensorflow
 from adapters.records import QUANTIZE, ConversionReport, Quantize
 from adapters.runtime import xnnpack_partitions
@@ -33,16 +35,20 @@ def to_litert(
     quantize: Quantize = "none",
     calibration: Iterable[Float32Array] | None = None,
     output_name: str = "scores",
+    in_8_bits: In8Bits | None = None,
 ) -> bytes:
     """Convert a tf_keras model to a LiteRT program of one fixed input shape, built-in operators only.
 
     model: a tf_keras.Model, or any callable that maps one float32 tensor of batch_shape to a tensor or a dict of
         tensors and has its variables in ``.variables``. Dropout and batch normalisation run in inference mode.
     batch_shape: the whole input shape, such as (1, 224, 224, 3).
-    quantize: ``none`` float32; ``float16`` weights stored as float16 and computed as float32; ``dynamic`` weights int8,
-        activations float32; ``int8`` weights and activations int8. Inputs and outputs are float32 in every case.
+    quantize: ``none`` float32; ``float16`` weights stored as float16 and computed as float32; ``dynamic`` weights
+        stored as int8 and computed as float32; ``int8`` weights and activations int8. Inputs and outputs are float32 in
+        every case.
     calibration: for int8, float32 batches of batch_shape that look like real input; a hundred or so are enough.
     output_name: what the output is called where the model has one output without a name; a dict keeps its keys.
+    in_8_bits: for int8, which 1x1 convolutions alone compute in 8 bits, from the name of what they give, which begins
+        with TensorFlow's name scope. None: every operator that can.
 
     Returns the .tflite's bytes, with one signature, "serving_default", whose input is "images". Raises ConversionError
     where int8 has no calibration, a batch is misshapen, or an operator is not built in.
@@ -53,8 +59,23 @@ def to_litert(
             'quantize "int8" was asked for without calibration data. Give float32 batches of real input as '
             'calibration, or use "dynamic" or "float16", which need none.'
         )
-    tensorflow = import_tensorflow()
     shape = tuple(batch_shape)
+    batches = _batches(calibration, shape)
+    if quantize == "dynamic":
+        return with_8_bit_weights(_convert(model, shape, "none", batches, output_name))
+    if quantize == "int8" and in_8_bits is not None:
+        program = _convert(model, shape, "none", batches, output_name)
+        observer = Observer(program, in_8_bits)
+        for batch in batches:
+            observer.run({INPUT_NAME: batch})
+        return with_8_bit_layers(program, in_8_bits, observer.ranges)
+    return _convert(model, shape, quantize, batches, output_name)
+
+
+def _convert(
+    model: Any, shape: tuple[int, ...], quantize: Quantize, batches: Iterator[Float32Array], output_name: str
+) -> bytes:
+    tensorflow = import_tensorflow()
 
     def serve(images: Any) -> dict[str, Any]:
         outputs = model(images, training=False) if hasattr(model, "layers") else model(images)
@@ -71,7 +92,7 @@ def to_litert(
         with tempfile.TemporaryDirectory(prefix="cliplab-") as folder, captured_stderr() as log:
             tensorflow.saved_model.save(module, folder, signatures={SIGNATURE: function.get_concrete_function()})
             converter = tensorflow.lite.TFLiteConverter.from_saved_model(folder, signature_keys=[SIGNATURE])
-            _set_precision(tensorflow, converter, quantize, _batches(calibration, shape))
+            _set_precision(tensorflow, converter, quantize, batches)
             return bytes(converter.convert())
     except ConversionError:
         raise

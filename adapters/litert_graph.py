@@ -15,7 +15,7 @@ def operators(model: bytes, name: str = "the program") -> dict[str, int]:
     An operator that is not built in appears as "custom:NAME" (Flex operators as "custom:FlexNAME").
     BundleError naming the file where the bytes are no sound program.
     """
-    graph = _graph(model, name)
+    graph = read_graph(model, name)
     codes = [_operator_name(code) for code in graph.operatorCodes]
     found = Counter(codes[op.opcodeIndex] for sub in graph.subgraphs for op in sub.operators or ())
     return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
@@ -24,8 +24,8 @@ def operators(model: bytes, name: str = "the program") -> dict[str, int]:
 def precision(model: bytes, name: str = "the program") -> Quantize:
     """How a .tflite was quantised, told from its tensors: ``int8`` where activations are int8, ``dynamic`` where only
     weights are, ``float16`` where weights are stored so, else ``none``. BundleError where the bytes are no program."""
-    schema, graph = _schema(), _graph(model, name)
-    integer = {schema.TensorType.INT8, schema.TensorType.UINT8}
+    types, graph = schema().TensorType, read_graph(model, name)
+    integer = {types.INT8, types.UINT8}
     tensors = [tensor for sub in graph.subgraphs for tensor in sub.tensors or ()]
     constants = [tensor for tensor in tensors if _is_constant(graph, tensor)]
     kinds = {tensor.type for tensor in constants}
@@ -34,22 +34,24 @@ def precision(model: bytes, name: str = "the program") -> Quantize:
         return "int8"
     if kinds & integer:
         return "dynamic"
-    return "float16" if schema.TensorType.FLOAT16 in kinds else "none"
+    return "float16" if types.FLOAT16 in kinds else "none"
 
 
-def _schema() -> Any:
+def schema() -> Any:
+    """The classes of a .tflite's parts."""
     from ai_edge_litert import schema_py_generated
 
     return schema_py_generated
 
 
-def _graph(model: bytes, name: str) -> Any:
+def read_graph(model: bytes, name: str) -> Any:
+    """A .tflite's parts, as ``schema().ModelT``. BundleError naming the file where the bytes are no sound program."""
     if model[4:8] != b"TFL3":  # the FlatBuffers file identifier of tensorflow/lite/schema/schema.fbs
         raise BundleError(
             f"{name} is not a LiteRT program (.tflite). Give a file that convert wrote, or write it again."
         )
     try:
-        return _schema().ModelT.InitFromPackedBuf(model, 0)
+        return schema().ModelT.InitFromPackedBuf(model, 0)
     except Exception as error:  # the generated reader indexes blindly: a damaged file raises anything
         raise BundleError(f"{name} is damaged ({error}). Fetch it again, or write it again with convert.") from error
 
@@ -60,7 +62,7 @@ def _is_constant(graph: Any, tensor: Any) -> bool:
 
 
 def _operator_name(code: Any) -> str:
-    operator = _schema().BuiltinOperator
+    operator = schema().BuiltinOperator
     # Old files keep codes up to 127 in the deprecated field; new ones keep the larger of both (schema.fbs, v3a).
     number = max(code.builtinCode, code.deprecatedBuiltinCode)
     if number == operator.CUSTOM:

@@ -13,7 +13,7 @@ from adapters.config import Config
 from adapters.weights import cache_dir
 
 # The code that a program's bytes follow from, beside its identity: a change in it makes cached programs stale.
-CODE_FOLDERS = ("conversion.py", "head.py", "variables.py", "programs.py", "network.py", "*/network.py")
+CODE_FOLDERS = ("conversion.py", "litert_*.py", "head.py", "variables.py", "programs.py", "network.py", "*/network.py")
 
 
 @cache

@@ -78,7 +78,9 @@ def convert_items(adapter: ModelAdapter, network: Network, quantize: Quantize, c
 
     samples = _calibration_items(adapter, calibration) if calibration else None
     model = _Convertible(run, [*backbone.weights, *head.weights])
-    return to_litert(model, (PROGRAM_BATCH, *adapter.item_shape), quantize, samples)
+    # A backbone may know which of its layers can be computed in 8 bits at little loss.
+    in_8_bits = getattr(backbone, "in_8_bits", None)
+    return to_litert(model, (PROGRAM_BATCH, *adapter.item_shape), quantize, samples, in_8_bits=in_8_bits)
 
 
 def get_backbone_program(adapter: ModelAdapter) -> Path | bytes:

@@ -12,6 +12,7 @@ from adapters.network import Network as AdapterNetwork
 from adapters.network import Pretrained, Variables
 from movinet_adapter.architecture import Architecture
 from movinet_adapter.network import Network, build_network, freeze, random_values
+from movinet_adapter.quantization import computes_in_8_bits
 
 CLASSIFIER = "classifier/"
 # The published classifier's layers by the names that they have in an adapter's head.
@@ -58,6 +59,10 @@ class MoViNetBackbone:
             for name, variable in self.network.named.items()
             if name.partition("/")[0] in chosen and variable.trainable
         ], []
+
+    def in_8_bits(self, name: str) -> bool:
+        """Whether int8 computes the convolution of that name in 8 bits."""
+        return computes_in_8_bits(self.network.architecture, name)
 
     def for_conversion(self) -> MoViNetBackbone:
         return MoViNetBackbone(freeze(self.network))

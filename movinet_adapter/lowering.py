@@ -18,7 +18,7 @@ from adapters.native_log import import_tensorflow
 from movinet_adapter import operations as ops
 from movinet_adapter.architecture import Architecture, Layer
 from movinet_adapter.folding import Folded
-from movinet_adapter.stream_states import FloatSums, StreamStates
+from movinet_adapter.stream_states import StreamStates
 
 Tensor = Any
 Outputs = dict[str, Tensor]
@@ -61,7 +61,8 @@ def clip_outputs(net: Lowered, frames: Tensor, *, running: bool = False, observe
     net = replace(net, weights=_as_tensors(net.weights))
     x = _first_layers_by_frame(net, x, by_frame, observe) if by_frame else _stem(net, x, observe)
     for layer in net.of.layers[by_frame:]:
-        x = _base_layer(net, layer, x, times)
+        with tf.name_scope(layer.name):
+            x = _base_layer(net, layer, x, times)
         observe(layer.name, x)
     means = ops.clip_mean(net.activate(ops.pointwise(x, net.weights["head"])), times)
     features = tf.reshape(means, [-1, net.of.head])
@@ -69,18 +70,10 @@ def clip_outputs(net: Lowered, frames: Tensor, *, running: bool = False, observe
 
 
 def step_outputs(
-    net: Lowered,
-    frames: Tensor,
-    states: Mapping[str, Tensor],
-    *,
-    running: bool = False,
-    float_sums: bool = False,
+    net: Lowered, frames: Tensor, states: Mapping[str, Tensor], *, running: bool = False
 ) -> tuple[Outputs, Outputs]:
-    """The next frames of one stream: float32 [1, n, H, W, 3] and the states, to outputs and the new states.
-
-    float_sums: for conversion to 8 bits; see ``FloatSums``.
-    """
-    stream = FloatSums(states) if float_sums else StreamStates(states)
+    """The next frames of one stream: float32 [1, n, H, W, 3] and the states, to outputs and the new states."""
+    stream = StreamStates(states)
     x = import_tensorflow().reshape(frames, frames.shape[1:])
     return _stream_outputs(net, x, frames.shape[1], stream, running, _ignore), stream.after
 
@@ -119,10 +112,12 @@ def _base_layer(net: Lowered, layer: Layer, x: Tensor, times: int) -> Tensor:
 def _first_layers_by_frame(net: Lowered, x: Tensor, count: int, observe: Observe) -> Tensor:
     """The stem and ``count`` layers of one clip [T, H, W, C], a tensor a frame: what is computed then is small enough
     to stay in a core's own cache between one operator and the next, which makes up for there being many operators."""
+    tf = import_tensorflow()
     frames = [_stem(net, x[time : time + 1], _ignore) for time in range(x.shape[0])]
     observe("stem", ops.stack(frames))
     for layer in net.of.layers[:count]:
-        frames = _base_layer_by_frame(net, layer, frames)
+        with tf.name_scope(layer.name):
+            frames = _base_layer_by_frame(net, layer, frames)
         observe(layer.name, ops.stack(frames))
     return ops.stack(frames)
 
@@ -146,11 +141,12 @@ def _stream_outputs(
     tf = import_tensorflow()
     x = _stem(net, x, observe)
     for layer in net.of.layers:
-        x = _stream_layer(net, layer, x, times, states)
+        with tf.name_scope(layer.name):
+            x = _stream_layer(net, layer, x, times, states)
         observe(layer.name, x)
     x = net.activate(ops.pointwise(x, net.weights["head"]))
     means = states.running_mean("state_head", tf.reshape(tf.reduce_mean(x, [1, 2]), [times, -1, net.of.head]))
-    features = means[-1]
+    features = tf.reshape(means, [-1, net.of.head]) if times == 1 else means[-1]  # XNNPACK has no slice of this kind
     outputs = {"logits": _classify(net, features), "features": features}
     if running:
         by_clip = tf.transpose(means, [1, 0, 2])

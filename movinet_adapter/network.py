@@ -77,14 +77,13 @@ class Network:
         return clip_outputs(self.lowered(), frames, running=running, observe=observe)
 
     def step(
-        self, frames: Tensor, states: Mapping[str, Tensor], *, running: bool = False, float_sums: bool = False
+        self, frames: Tensor, states: Mapping[str, Tensor], *, running: bool = False
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """The next frames of one stream, float32 [1, n, height, width, 3], and its states, to outputs and new states.
 
         states: arrays or tensors as ``states`` describes; ``initial_states`` makes those of a new stream.
-        float_sums: for conversion to 8 bits of one frame a step; see ``FloatSums``.
         """
-        return step_outputs(self.lowered(), frames, states, running=running, float_sums=float_sums)
+        return step_outputs(self.lowered(), frames, states, running=running)
 
     def lowered(self) -> Lowered:
         """The network as it is computed. In a tf.function gradients flow through it to the variables."""

@@ -8,21 +8,26 @@ int32 at the interface whatever the precision. See ``adapters.stream_program`` f
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from adapters.conversion import converter_reason
 from adapters.errors import ConversionError
+from adapters.litert_edit import counts_first
+from adapters.litert_int8 import Observer, with_8_bit_layers
+from adapters.litert_weights import with_8_bit_weights
 from adapters.native_log import captured_stderr, import_tensorflow
 from adapters.records import QUANTIZE, Float32Array, Quantize
 from adapters.stream_program import IMAGE, STEP
 from movinet_adapter.architecture import StateSpec, initial_states
 from movinet_adapter.init_signature import add_init
 from movinet_adapter.network import Network, freeze
+from movinet_adapter.quantization import computes_in_8_bits
 
-CALIBRATION_FRAMES = 300  # beyond these, ranges hardly move, and each takes some 0.1 s
+CALIBRATION_FRAMES = 600  # beyond these, ranges hardly move
 
 
 def stream_program_bytes(
@@ -35,8 +40,8 @@ def stream_program_bytes(
 
     backbone: in stream mode. head: a tf_keras model, features float32 [B, D] to scores [B, units]; None for the
         network's own classifier with a softmax.
-    quantize: ``none`` float32; ``float16`` weights stored as float16; ``dynamic`` weights int8; ``int8`` weights and
-        activations int8, but what is summed over time stays float32: an 8-bit sum would soon not change any more.
+    quantize: ``none`` float32; ``float16`` weights stored as float16; ``dynamic`` weights stored as int8; ``int8`` also
+        computes in 8 bits what costs little accuracy, see ``quantization``.
     calibration: for int8, clips float32 [T, H, W, 3] as the network reads them, each seen from a stream's start.
 
     Built-in operators only. Raises ConversionError where int8 has no calibration, a clip is misshapen, or the converter
@@ -50,17 +55,24 @@ def stream_program_bytes(
             'quantize "int8" was asked for without calibration data. Give clips of real input as calibration, or use '
             '"dynamic" or "float16", which need none.'
         )
-    function = _step_function(freeze(backbone), head, specs, float_sums=quantize == "int8")
-    samples = None if quantize != "int8" else _samples(function, backbone, calibration or ())
-    return add_init(_convert(function, head, quantize, samples, backbone.name), specs)
+    function = _step_function(freeze(backbone), head, specs)
+    program = _convert(function, head, quantize, backbone.name)
+    if quantize == "dynamic":
+        program = with_8_bit_weights(program)
+    if quantize == "int8":
+        in_8_bits = partial(computes_in_8_bits, backbone.architecture)
+        observer = Observer(program, in_8_bits)
+        _observe_clips(observer, backbone, calibration or ())
+        program = with_8_bit_layers(program, in_8_bits, observer.ranges)
+    return add_init(counts_first(program), specs)
 
 
-def _step_function(network: Network, head: Any | None, specs: dict[str, StateSpec], *, float_sums: bool) -> Any:
+def _step_function(network: Network, head: Any | None, specs: dict[str, StateSpec]) -> Any:
     """The step as a concrete function of named tensors to a dict."""
     tf = import_tensorflow()
 
     def step(**named: Any) -> dict[str, Any]:
-        outputs, states = network.step(named.pop(IMAGE), named, float_sums=float_sums)
+        outputs, states = network.step(named.pop(IMAGE), named)
         features = outputs["features"]
         scores = tf.nn.softmax(outputs["logits"]) if head is None else head(features, training=False)
         return {"scores": scores, "features": features, **states}
@@ -70,7 +82,7 @@ def _step_function(network: Network, head: Any | None, specs: dict[str, StateSpe
     return tf.function(step, autograph=False).get_concrete_function(**signature)
 
 
-def _convert(function: Any, head: Any | None, quantize: Quantize, samples: Any, name: str) -> bytes:
+def _convert(function: Any, head: Any | None, quantize: Quantize, name: str) -> bytes:
     tf = import_tensorflow()
     module = tf.Module()
     module.kept, module.step = list(head.variables) if head is not None else [], function
@@ -79,18 +91,10 @@ def _convert(function: Any, head: Any | None, quantize: Quantize, samples: Any, 
         with tempfile.TemporaryDirectory(prefix="cliplab-") as folder, captured_stderr() as log:
             tf.saved_model.save(module, folder, signatures={STEP: function})
             converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=[STEP])
-            if quantize != "none":
-                converter.optimizations = [tf.lite.Optimize.DEFAULT]
             if quantize == "float16":
+                converter.optimizations = [tf.lite.Optimize.DEFAULT]
                 converter.target_spec.supported_types = [tf.float16]
             converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
-            if quantize == "int8":
-                converter.representative_dataset = lambda: ((STEP, sample) for sample in samples)
-                # Without INT8-only: what has no 8-bit kernel, or should not use it, stays float32.
-                converter.target_spec.supported_ops = [
-                    tf.lite.OpsSet.TFLITE_BUILTINS_INT8,
-                    tf.lite.OpsSet.TFLITE_BUILTINS,
-                ]
             return bytes(converter.convert())
     except ConversionError:
         raise
@@ -101,30 +105,31 @@ def _convert(function: Any, head: Any | None, quantize: Quantize, samples: Any, 
         ) from error
 
 
-def _samples(function: Any, network: Network, clips: Iterable[Float32Array]) -> Iterator[dict[str, Any]]:
-    """What the step is given along each clip: a frame and the states before it."""
-    tf = import_tensorflow()
-    shape, count = (network.height, network.width, 3), 0
+def _observe_clips(observer: Observer, network: Network, clips: Iterable[Float32Array]) -> None:
+    """Step along each clip from a stream's start, so that ranges are those of states which have seen something."""
+    shape, left = (network.height, network.width, 3), CALIBRATION_FRAMES
     for number, clip in enumerate(clips):
-        if not isinstance(clip, np.ndarray) or clip.dtype != np.float32 or clip.shape[1:] != shape or not len(clip):
-            received = f"{clip.dtype} {list(clip.shape)}" if isinstance(clip, np.ndarray) else type(clip).__name__
-            raise ConversionError(
-                f"calibration clip {number} is {received} and must be float32 [T, {', '.join(map(str, shape))}], T at "
-                "least 1. Give clips preprocessed as for prediction."
-            )
-        if not np.isfinite(clip).all():
-            raise ConversionError(
-                f"calibration clip {number} holds values that are not finite numbers, from which no 8-bit range can be "
-                "told. Leave it out, and check its file."
-            )
+        _check_clip(clip, number, shape)
         states: dict[str, Any] = dict(initial_states(network.states))
-        for frame in clip[: CALIBRATION_FRAMES - count]:
-            sample = {IMAGE: frame[None, None], **{name: np.asarray(value) for name, value in states.items()}}
-            yield sample
-            count += 1
-            found = function(**{name: tf.constant(value) for name, value in sample.items()})
+        for frame in clip[:left]:
+            found = observer.run({IMAGE: frame[None, None], **states})
             states = {name: found[name] for name in states}
-        if count >= CALIBRATION_FRAMES:
+        left -= len(clip[:left])
+        if not left:
             return
-    if count == 0:
+    if left == CALIBRATION_FRAMES:
         raise ConversionError("calibration holds no clips and int8 needs at least one. Give clips of real input.")
+
+
+def _check_clip(clip: Any, number: int, shape: tuple[int, ...]) -> None:
+    if not isinstance(clip, np.ndarray) or clip.dtype != np.float32 or clip.shape[1:] != shape or not len(clip):
+        received = f"{clip.dtype} {list(clip.shape)}" if isinstance(clip, np.ndarray) else type(clip).__name__
+        raise ConversionError(
+            f"calibration clip {number} is {received} and must be float32 [T, {', '.join(map(str, shape))}], T at "
+            "least 1. Give clips preprocessed as for prediction."
+        )
+    if not np.isfinite(clip).all():
+        raise ConversionError(
+            f"calibration clip {number} holds values that are not finite numbers, from which no 8-bit range can be "
+            "told. Leave it out, and check its file."
+        )

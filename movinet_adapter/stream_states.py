@@ -44,14 +44,11 @@ class StreamStates:
         total, count = f"{prefix}_pool_buffer", f"{prefix}_pool_frame_count"
         sums = tf.reshape(x, [times, channels])
         sums = sums if times == 1 else tf.matmul(lower, sums)
-        sums = self._add(sums, tf.reshape(self.before[total], [1, channels]))
-        self.after[total] = tf.reshape(sums[-1:], [1, 1, 1, 1, channels])
+        sums = sums + tf.reshape(self.before[total], [1, channels])
+        self.after[total] = tf.reshape(sums if times == 1 else sums[-1:], [1, 1, 1, 1, channels])
         self.after[count] = self.before[count] + times
         counts = tf.cast(self.before[count], tf.float32) + order
         return tf.reshape(sums / tf.reshape(counts, [times, 1]), [times, 1, channels])
-
-    def _add(self, sums: Tensor, before: Tensor) -> Tensor:
-        return sums + before
 
     def positions(self, prefix: str, times: int) -> Tensor:
         """The number of each frame since the stream began: float32 [T]."""
@@ -62,14 +59,3 @@ class StreamStates:
         name = f"{prefix}_pos_enc_frame_count"
         self.after[name] = self.before[name] + times
         return tf.cast(self.before[name], tf.float32) + order
-
-
-class FloatSums(StreamStates):
-    """One frame at a time, with sums over time that stay float32 where everything else becomes 8-bit.
-
-    An 8-bit sum of a hundred frames would hardly change with the next one. The converter has no 8-bit ADD_N, and so
-    leaves it as it is.
-    """
-
-    def _add(self, sums: Tensor, before: Tensor) -> Tensor:
-        return import_tensorflow().add_n([sums, before])

@@ -17,7 +17,7 @@ from adapters.loading import open_model
 from adapters.model_adapter import ModelAdapter
 from adapters.records import QUANTIZE, Clip, ConversionReport, Quantize
 from adapters.rendered_clip import render_clip
-from adapters.runtime import open_interpreter
+from adapters.runtime import open_interpreter, xnnpack_partitions
 from movinet_adapter.architecture import MODEL_IDS, MODES, state_specs
 
 pytest.importorskip("tensorflow", reason="pip install 'cliplab[train]'")
@@ -26,7 +26,7 @@ LABELS = ["left", "right", "still"]
 SMALL: dict[str, Any] = {"weights": "random", "imgz": 32, "labels": LABELS, "min_agreement": 0.0}
 CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 # Of the largest feature of a random network, which rounding moves further than it moves a trained one's answers.
-FEATURE_TOLERANCE = {"none": 1e-5, "float16": 0.01, "dynamic": 0.1, "int8": 0.35}
+FEATURE_TOLERANCE = {"none": 1e-5, "float16": 0.01, "dynamic": 0.06, "int8": 0.08}
 SIZE_SHARE = {"none": 1.0, "float16": 0.6, "dynamic": 0.45, "int8": 0.5}
 pytestmark = pytest.mark.usefixtures("own_cache")
 
@@ -59,8 +59,8 @@ def converted(own_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> dict
 def outside_xnnpack(model: bytes) -> list[str]:
     """The convolutions and dense layers that XNNPACK did not take over."""
     nodes = open_interpreter(model, "the file")._get_ops_details()
-    # What a delegate took over stays listed; its kernels are then among what the delegate reads, halves before they
-    # are widened.
+    # What a delegate took over stays listed; its constants are then among what the delegate reads, kernels of 16 or 8
+    # bits before they are widened.
     inside = {int(index) for node in nodes if node["op_name"] == "DELEGATE" for index in node["inputs"]}
     widened = {int(n["outputs"][0]): int(n["inputs"][0]) for n in nodes if n["op_name"] == "DEQUANTIZE"}
     kernels = [(n["op_name"], int(n["inputs"][1])) for n in nodes if n["op_name"] in CONVOLUTIONS]
@@ -74,11 +74,9 @@ def assert_runs_anywhere(report: ConversionReport, quantize: Quantize) -> None:
     assert operators(model) == report.operators
     assert [name for name in report.operators if ":" in name or "FLEX" in name.upper()] == []
     assert precision(model) == report.quantize == quantize
-    outside = outside_xnnpack(model)
-    # XNNPACK has no depthwise convolution of 8-bit weights and float activations; LiteRT's own computes those.
-    assert set(outside) <= ({"DEPTHWISE_CONV_2D"} if quantize == "dynamic" else set())
-    assert report.partitions is not None
-    assert report.partitions >= 1
+    assert outside_xnnpack(model) == []
+    # Between two pieces LiteRT's own slower code would run; a stream's counts are all that it runs, before the one.
+    assert report.partitions == xnnpack_partitions(model) == 1
 
 
 def assert_answers_alike(converted: Converted, quantize: Quantize) -> None:
@@ -103,13 +101,6 @@ def test_a0_at_every_precision(mode: str, quantize: Quantize, converted: dict[st
     assert report.size_bytes <= whole * SIZE_SHARE[quantize]
     assert report.clips == 3
     assert report.max_score_difference <= (1e-6 if quantize == "none" else 0.2)
-
-
-def test_float_programs_are_in_few_pieces(converted: dict[str, Converted]) -> None:
-    """Between two pieces LiteRT's own slower code runs; a stream's three are its step, cut by the states' counts."""
-    for quantize in ("none", "float16"):
-        assert converted["base"].report(cast(Quantize, quantize)).partitions == 1
-        assert (converted["stream"].report(cast(Quantize, quantize)).partitions or 0) <= 3
 
 
 @pytest.mark.parametrize("quantize", QUANTIZE)

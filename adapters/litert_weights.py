@@ -1,0 +1,65 @@
+"""Kernels of a LiteRT program as 8-bit constants that are widened to float32 when the program is opened.
+
+The converter's own dynamic-range quantisation leaves it to each operator to compute with 8-bit kernels and float
+activations. XNNPACK has no such depthwise convolution: each one falls to a slower kernel and cuts the program in two.
+Here kernels go through a DEQUANTIZE instead, as float16 ones do. XNNPACK widens constants once, and then computes as it
+does for float32: in one piece, at that speed, with no rounding but that of the kernels themselves.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from adapters.litert_edit import Array, Editor, Graph
+from adapters.records import Float32Array
+
+# Where the output channels of a kernel stand (LiteRT's 8-bit quantisation specification).
+CHANNEL_AXIS = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 0}
+MIN_ELEMENTS = 1024  # TensorFlow's own limit: under it a kernel's scales and operator weigh as much as it saves
+# A dense layer reads its kernel once for each row: of a stream, a float32 megabyte and more a frame, which takes longer
+# than the multiplications. LiteRT and XNNPACK multiply an 8-bit kernel with a row that they round to 8 bits themselves.
+DENSE_ELEMENTS = 1 << 18
+HYBRID_VERSION = 9  # of FULLY_CONNECTED, with a scale a channel (tflite/tools/versioning/op_version.cc)
+LIMIT = 127  # symmetric, as the specification has it for weights
+
+
+def with_8_bit_weights(model: bytes) -> bytes:
+    """A float32 program with its convolutions' and dense layers' kernels stored as int8, a scale an output channel.
+
+    Kernels under 1024 values, biases and all else stay float32, and so do inputs, outputs and what is computed. The one
+    exception are large dense layers behind another one, such as a classifier's last: see ``DENSE_ELEMENTS``. The first
+    one's input, pooled features, has few large values among many small ones, and would lose more.
+    """
+    editor = Editor(model)
+    for graph in editor.graphs():
+        widened, dense = [], 0
+        for operator in graph.operators():
+            axis = CHANNEL_AXIS.get(kind := graph.kind(operator))
+            if axis is None or not _is_heavy(graph, index := int(operator.inputs[1])):
+                continue
+            values, scales = quantized_kernel(graph.constant(index), axis)
+            stored = graph.add_constant(f"{graph.name(index)}_int8", values, scales, axis)
+            if kind == "FULLY_CONNECTED" and dense and graph.size(index) >= DENSE_ELEMENTS:
+                graph.takes_constant(operator, 1, stored, HYBRID_VERSION)
+            else:
+                widened.append(graph.dequantized(stored, index))
+            dense += kind == "FULLY_CONNECTED"
+        graph.put_first(widened)
+    return editor.packed()
+
+
+def quantized_kernel(kernel: Array, axis: int, least: Array | float = 0.0) -> tuple[Array, Float32Array]:
+    """A float32 kernel to int8 of its shape in -127..127 and float32 scales, one an index of ``axis``.
+
+    least: what a scale must be at least.
+    """
+    by_channel = np.moveaxis(kernel, axis, -1)
+    largest = np.abs(by_channel).max(axis=tuple(range(kernel.ndim - 1)))
+    scales = np.maximum(np.where(largest > 0, largest / LIMIT, 1.0), least).astype(np.float32)
+    values = np.clip(np.rint(by_channel / scales), -LIMIT, LIMIT).astype(np.int8)
+    return np.ascontiguousarray(np.moveaxis(values, -1, axis)), scales
+
+
+def _is_heavy(graph: Graph, index: int) -> bool:
+    """Whether a tensor is a float32 constant of some size; one that was replaced already is none any more."""
+    return graph.is_float_constant(index) and graph.size(index) >= MIN_ELEMENTS
