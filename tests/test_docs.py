@@ -15,7 +15,7 @@ from adapters.loading import read_config, ready_configs
 from cliplab import api, docs
 
 ROOT = Path(__file__).parent.parent
-PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
+PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
 COMMANDS = dict(docs.commands())
 # What a command takes for showing its result, and the function behind it does not.
 # Options that say what an argument says too: `--output X` for OUTPUT, `--multi-gpu` for `--devices all`.
