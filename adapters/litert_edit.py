@@ -48,8 +48,6 @@ class Editor:
 
     def packed(self) -> bytes:
         """The program's bytes."""
-        import flatbuffers
-
         used = {metadata.buffer for metadata in self.model.metadata or ()}
         for graph in self.model.subgraphs:
             # A tensor that no operator reads stays where it is, since others are known by their places, but empty.
@@ -61,7 +59,7 @@ class Editor:
         for index, buffer in enumerate(self.model.buffers):
             if index not in used:
                 buffer.data = None
-        builder = flatbuffers.Builder(self.size + (1 << 20))
+        builder = self.schema.flatbuffers.Builder(self.size + (1 << 20))  # the one that LiteRT's schema was made for
         builder.Finish(self.model.Pack(builder), b"TFL3")
         return bytes(builder.Output())
 
