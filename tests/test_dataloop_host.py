@@ -15,6 +15,8 @@ import av
 import cv2
 import numpy as np
 import pytest
+from dataloop_gateway.client import logged_in
+from dataloop_gateway.server import gateway
 from dataloop_offline import TINY, dl, item, model
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -26,6 +28,8 @@ from adapters.hosts import dataloop_items
 from adapters.hosts.dataloop_annotations import annotate, timeline
 from adapters.hosts.dataloop_host import ModelAdapter
 from adapters.hosts.dataloop_items import ItemResult
+from adapters.hosts.dataloop_metrics import publish
+from adapters.hosts.dataloop_training import download_items
 from adapters.records import Clip, Prediction, Segment
 
 
@@ -397,6 +401,43 @@ def test_two_items_that_share_a_json_are_named(tmp_path: Path) -> None:
     download(tmp_path / "data", {"train/a": [("cold", None, None)]}, suffix=".mov")
     with pytest.raises(DatasetError, match=r"a\.mov and a\.mp4 differ in their suffix alone"):
         ModelAdapter(model()).convert_from_dtlpy(str(data))
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_an_item_that_does_not_come_is_named_and_the_others_are_there(
+    videos: list[Path], tmp_path: Path, caplog: pytest.LogCaptureFixture, count: int
+) -> None:
+    """dtlpy passes over it; where it is the only one it fails with a TypeError."""
+    with gateway() as served, logged_in(served, tmp_path / "home"):
+        state = served.state
+        dataset = state.add_dataset(state.add_project()["id"], "videos", ("warm",))["id"]
+        keys = [state.add_item(dataset, f"/{i}.mp4", videos[0])["id"] for i in range(count)]
+        served.faults.fail("GET", f"/items/{keys[0]}/stream", status=404)
+        for key in keys:
+            state.add_class(key, "warm")
+        labels = dl.Filters(field="type", values="class", resource=dl.FiltersResource.ANNOTATION, use_defaults=False)
+        came = download_items(dl.datasets.get(dataset_id=dataset), dl.Filters(), tmp_path / "train", labels)
+        assert sorted(Path(path).name for path in came) == [f"{i}.json" for i in range(1, count)]
+        told = [record.getMessage() for record in caplog.records if record.name == "cliplab.dataloop"]
+        assert told[0].startswith(f"item {keys[0]} is left out")
+        served.faults.planned.clear()
+        served.faults.fail("POST", f"/datasets/{dataset}", status=403)
+        with pytest.raises(dl.exceptions.Forbidden):
+            download_items(dl.datasets.get(dataset_id=dataset), dl.Filters(), tmp_path / "again", labels)
+
+
+def test_figures_are_finite_python_numbers(tmp_path: Path) -> None:
+    """NaN and infinity are refused by the platform, and NumPy's numbers by JSON."""
+    with gateway() as served, logged_in(served, tmp_path / "home"):
+        state = served.state
+        key = state.add_model(state.add_project()["id"], "a model", {})["id"]
+        values: list[Any] = [np.float32(0.5), float("nan"), None, float("inf"), np.float64(0.25), 1]
+        publish(dl.models.get(model_id=key), [("loss", "train", np.int64(i), v) for i, v in enumerate(values)], None)
+        assert [sample["data"] for sample in state.metrics] == [
+            {"x": 0, "y": 0.5},
+            {"x": 4, "y": 0.25},
+            {"x": 5, "y": 1},
+        ]
 
 
 @pytest.mark.parametrize(

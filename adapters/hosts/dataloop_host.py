@@ -55,7 +55,7 @@ from adapters.hosts.dataloop_annotations import annotate  # noqa: E402
 from adapters.hosts.dataloop_config import drop_unlisted, open_configured, own_config  # noqa: E402
 from adapters.hosts.dataloop_metrics import evaluate_download, publish  # noqa: E402
 from adapters.hosts.dataloop_results import failure, raise_failures, upload_all  # noqa: E402
-from adapters.hosts.dataloop_training import check_uploaded, convert_download, set_failed, train_model  # noqa: E402
+from adapters.hosts.dataloop_training import check_uploaded, convert_download, download_items, set_failed, train_model  # noqa: E402
 
 logger = logging.getLogger("cliplab.dataloop")
 F = TypeVar("F", bound=Callable[..., Any])
@@ -267,6 +267,17 @@ class ModelAdapter(dl.BaseModelAdapter):  # type: ignore[misc]
         )
         return paths
 
+    # dtlpy's own is private; prepare_data finds this one by the same name.
+    def _BaseModelAdapter__download_items(
+        self,
+        dataset: dl.Dataset,
+        filters: Any,
+        local_path: str,
+        annotation_options: Any,
+        annotation_filters: Any = None,
+    ) -> list[str]:
+        return download_items(dataset, filters, Path(local_path), annotation_filters)
+
     def convert_from_dtlpy(self, data_path: str, **kwargs: Any) -> None:
         """Write the downloaded items/ and json/ of each subset as data_path/dataset.jsonl."""
         convert_download(Path(data_path))
@@ -318,7 +329,7 @@ class ModelAdapter(dl.BaseModelAdapter):  # type: ignore[misc]
         labels.add(field="type", values=["class"], operator=dl.FiltersOperations.IN)
         labels.add(field="metadata.system.model.name", values=False, operator=dl.FiltersOperations.EXISTS)
         with tempfile.TemporaryDirectory(prefix="dataloop_evaluation_", ignore_cleanup_errors=True) as folder:
-            dl.repositories.Downloader(dataset.items)._download_recursive(folder, chosen, labels)
+            download_items(dataset, chosen, Path(folder), labels)
             figures = evaluate_download(self.loaded, Path(folder))
         publish(model, [("evaluation", name, 0, value) for name, value in figures.items()], dataset.id)
         logger.info("evaluation of %s on %s: %s", model.name, dataset.name, figures)

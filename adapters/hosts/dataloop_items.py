@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import tempfile
 import threading
@@ -165,9 +166,9 @@ class _Download:
         try:
             self.path = _download(self.item, self.folder)
         except Exception as error:  # whatever the client raises is this item's misfortune alone
-            # dtlpy puts the client's whole traceback into its message.
-            reason = str(error).partition("Traceback")[0].rstrip("\\n, '\"")
-            self.error = f"cannot be downloaded: {type(error).__name__}: {reason}"[:_REASON_CHARACTERS]
+            told = item_reasons(str(getattr(error, "message", error)))
+            reason = told[0][1] if told else f"{type(error).__name__}: {error}"
+            self.error = f"cannot be downloaded: {reason}"[:_REASON_CHARACTERS]
         self.done.set()
 
     def wait(self) -> None:
@@ -228,6 +229,11 @@ def _download(item: Any, folder: Path) -> Path:
     if not path.resolve().is_relative_to(folder.resolve()):
         raise AdapterError(f"its name {item.filename!r} leads out of the folder for downloads. Rename it")
     return path
+
+
+def item_reasons(message: str) -> list[tuple[str, str]]:
+    """(item id, reason) of a message of dtlpy's downloader: "Item ID: <id>, Error: <reason>", then a traceback."""
+    return [(key, reason.strip()) for key, reason in re.findall(r"Item ID: (\S+), Error: (.*)", message)]
 
 
 def _folder_size(folder: Path) -> int:

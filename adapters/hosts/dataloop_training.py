@@ -8,15 +8,39 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import dtlpy as dl
+
 from adapters.base import BaseModelAdapter
 from adapters.config import check_config
 from adapters.dataset import Dataset, read_dataset, write_dataset
 from adapters.errors import AdapterError, DatasetError
 from adapters.hosts.dataloop_config import label_order, order_for
+from adapters.hosts.dataloop_items import item_reasons
 from adapters.hosts.dataloop_metrics import epoch_samples, publish
 from adapters.records import EpochLog
 
 logger = logging.getLogger("cliplab.dataloop")
+
+
+def download_items(dataset: Any, filters: Any, folder: Path, annotation_filters: Any) -> list[str]:
+    """Fetch the items that a filter chooses as items/ and json/ -> the JSON files, one an item that came.
+
+    Items that did not come are logged with the reason; dtlpy by itself passes over them, and fails on a single one
+    with a TypeError.
+    """
+    try:
+        downloader = dl.repositories.Downloader(dataset.items)
+        downloader._download_recursive(
+            str(folder), filters=filters, annotation_filters=annotation_filters, raise_on_error=True
+        )
+    except dl.exceptions.BadRequest as error:
+        message = str(error.message)
+        if not message.startswith("Errors in"):  # about all of them
+            raise
+        for item_id, reason in item_reasons(message):  # of five at most
+            logger.warning("item %s is left out, it could not be downloaded: %s", item_id, reason)
+        logger.warning("left out in all: %s", message.partition(".")[0])
+    return [str(path) for path in folder.rglob("*.json") if path.relative_to(folder).parts[0] == "json"]
 
 
 def convert_download(data_path: Path) -> Path:
