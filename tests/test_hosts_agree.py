@@ -112,7 +112,14 @@ def ray(folder: Path, environment: dict[str, str]) -> Scores:
     import ray
 
     variables = {"env_vars": {"PYTHONPATH": environment["PYTHONPATH"]}}
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR", runtime_env=variables)
+    ray.init(
+        address="local",  # never one that is there already
+        num_cpus=2,
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level="ERROR",
+        runtime_env=variables,
+    )
     try:
         ray.data.DataContext.get_current().enable_progress_bars = False
         dataset = ray.data.from_items([{"path": str(folder / "clip.mp4")}])

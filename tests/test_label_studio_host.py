@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import fcntl
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -236,6 +237,8 @@ def test_a_training_started_by_webhook(http: httpx.Client, folder: Path, studio:
         annotated(2, "/data/local-files/?d=cold.mp4", labelled("cold", 1, 8)),
         annotated(3, "/data/local-files/?d=missing.mp4", labelled("cold", 1, 8)),
         annotated(4, "warm.mp4", labelled("cold", 1, 8), was_cancelled=True),
+        annotated(6, "warm.mp4", {**labelled("cold", 1, 8), "value": {"ranges": [{}], "timelinelabels": []}}),
+        "no task",
         {"id": 5, "annotations": [], "data": {"video": "warm.mp4"}},
     ]
     for action in ("ANNOTATION_CREATED", "TASKS_CREATED"):
@@ -258,8 +261,8 @@ def test_a_training_started_by_webhook(http: httpx.Client, folder: Path, studio:
     state = training()
     assert state["status"] == "finished", state
     assert http.post("/setup", json={"project": "3.1", "schema": CONFIG}).json()["training"] == state
-    assert len(state["left_out"]) == 1
-    assert state["left_out"][0].startswith("task 3: ")
+    assert [reason.partition(": ")[0] for reason in state["left_out"]] == ["task 3", "task 6", "task 'no task'"]
+    assert "is not of the form of Label Studio's export" in state["left_out"][1]
     rows = [json.loads(line) for line in Path(state["folder"], "dataset.jsonl").read_text().splitlines()]
     assert [(row["label"], row["start_seconds"], row["end_seconds"]) for row in rows if "path" in row] == [
         ("warm", 0.0, 1.0),
@@ -359,6 +362,10 @@ def test_a_training_that_is_killed_has_failed_and_another_may_begin(
     media = Media(folder / "root", LabelStudio(studio.url, LEGACY), 10_000_000)
     trainer = Trainer(str(folder / "train.json"), tmp_path / "trained", media)
     assert trainer.state() == {"status": "none"}
+    with (tmp_path / "trained" / "training.lock").open("wb") as lock:  # as another host's training holds it
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(ConfigError, match="started by another host"):
+            trainer.start(7, CONFIG)
     trainer.start(7, CONFIG)
     assert trainer.process is not None
     trainer.process.kill()

@@ -38,6 +38,7 @@ def cluster() -> Iterator[None]:
     import ray
 
     ray.init(
+        address="local",  # never one that is there already
         num_cpus=2,
         include_dashboard=False,
         log_to_driver=False,

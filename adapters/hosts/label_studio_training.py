@@ -176,7 +176,7 @@ def read_tasks(tasks: Any, control: Control, media: Media, folder: Path) -> tupl
     examples: list[Example] = []
     left_out: list[str] = []
     for task in tasks:
-        name = f"task {task.get('id')}"
+        name = f"task {task.get('id') if isinstance(task, dict) else task!r:.60}"
         try:
             found = _labelled(task, control)
             if found:
@@ -185,6 +185,8 @@ def read_tasks(tasks: Any, control: Control, media: Media, folder: Path) -> tupl
                 examples += [Example(path.resolve(), *what, source=source, group=source) for what in found]
         except (AdapterError, OSError) as error:
             left_out.append(f"{name}: {error}")
+        except (KeyError, TypeError, AttributeError) as error:
+            left_out.append(f"{name}: is not of the form of Label Studio's export ({error!r})")
     return examples, left_out
 
 
