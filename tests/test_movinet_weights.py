@@ -101,15 +101,17 @@ def test_what_tf_models_exports_is_read_and_kept_for_processes_without_tensorflo
 
 
 @pytest.mark.slow
-def test_a_stream_that_tf_models_exports_is_read_from_the_hub_and_from_an_archive(
+def test_a_stream_that_tf_models_exports_is_read_from_the_hub(
     hub: HubServer, stream_values: Values, tmp_path: Path
 ) -> None:
     pytest.importorskip("official", reason=INSTALL)
-    folder = export(tmp_path / "export", STREAM, stream_values)
-    hub.publish(HANDLE.format("stream"), folder)
+    hub.publish(HANDLE.format("stream"), export(tmp_path / "export", STREAM, stream_values))
     assert_same(resolve(model_mode="stream"), stream_values)
+
+
+def test_a_saved_model_is_read_from_an_archive(stream_model: Path, stream_values: Values, tmp_path: Path) -> None:
     archive = tmp_path / "movinet_a0_stream.tar.gz"
-    archive.write_bytes(tar_gz(folder))
+    archive.write_bytes(tar_gz(stream_model))
     assert_same(resolve(archive, model_mode="stream"), stream_values)
 
 
