@@ -235,6 +235,10 @@ def make(folder: Path) -> dict[str, float]:
     return {}
 
 
+class Died(Exception):
+    """A part's process came to no figures; says how."""
+
+
 # All of them ----------------------------------------------------------------------------------------------------------
 
 
@@ -246,7 +250,8 @@ def part(name: str, folder: Path, *arguments: object) -> dict[str, float]:
     command = [sys.executable, __file__, name, str(folder), *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
     if done.returncode:
-        raise SystemExit(f"{name} failed:\n{done.stderr[-3000:]}")
+        how = f"ended by signal {-done.returncode}" if done.returncode < 0 else "failed"
+        raise Died(f"{name} {' '.join(map(str, arguments))} {how}: {done.stderr[-3000:]}")
     figures: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return figures
 
@@ -275,7 +280,11 @@ def main() -> None:
         print("|---|---|---|---|---|")
         for mode in ("base", "stream"):
             for quantize in ("none", "float16", "dynamic", "int8"):
-                row = part("precision", folder, mode, quantize)
+                try:
+                    row = part("precision", folder, mode, quantize)
+                except Died as died:  # the other rows stand all the same
+                    print(f"| {mode} | {quantize} | {' '.join(str(died).split())[:200]} | | |")
+                    continue
                 print(f"| {mode} | {quantize} | {row['ms']:.1f} | {row['mb']:.1f} | {row['pieces']:.0f} |")
 
 
