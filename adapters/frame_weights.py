@@ -25,7 +25,8 @@ def read_weights_file(
 ) -> Pretrained:
     """A .safetensors of our variables, as in a bundle, or a state dict where from_torch gives its tensors our names.
 
-    WeightsError for another kind of file, or one that cannot be read.
+    The published classifier's own name, where it is not the head's, is "classifier". WeightsError for another kind of
+    file, or one that cannot be read.
     """
     if path.suffix == ".safetensors":
         found: Variables = read_safetensors(path)
@@ -34,6 +35,7 @@ def read_weights_file(
     else:
         kinds = ".pth or .safetensors" if from_torch else ".h5 or .safetensors"
         raise WeightsError(f'{path}: "weights" must be "imagenet", "random" or the path of a {kinds} file')
+    found = {name.replace("classifier/", f"{VARIABLE_PREFIX}output/"): value for name, value in found.items()}
     head = {name: value for name, value in found.items() if name.startswith(VARIABLE_PREFIX)}
     return Pretrained({name: value for name, value in found.items() if name not in head}, head)
 

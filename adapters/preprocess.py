@@ -71,7 +71,9 @@ def fit_frames(frames: UInt8Array, spec: InputSpec) -> UInt8Array:
     if (height, width) == (spec.height, spec.width):
         return frames
     if spec.aspect == "crop":
-        top, left = (height - spec.height) // 2, (width - spec.width) // 2
+        over = height - spec.height, width - spec.width
+        # An odd pixel more is left out on the right or, where torchvision's crop is meant, where it leaves it out.
+        top, left = (round(pixels / 2) if spec.crop_fraction < 1 else pixels // 2 for pixels in over)
         return frames[:, top : top + spec.height, left : left + spec.width]
     top, left = (spec.height - height) // 2, (spec.width - width) // 2
     padded = np.zeros((len(frames), spec.height, spec.width, 3), dtype=np.uint8)

@@ -1,4 +1,4 @@
-"""The runtime against the bare LiteRT interpreter, on EfficientNet-Lite0 with random weights.
+"""The runtime against the bare LiteRT interpreter, on EfficientNet-Lite0 and the other frame models.
 
     python benchmarks/bench_runtime.py
 
@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 
 from adapters.conversion import to_litert
+from adapters.loading import open_model
+from adapters.model_adapter import ModelAdapter
 from adapters.native_log import import_keras
 from adapters.records import QUANTIZE, Float32Array
 from adapters.runtime import Program, available_cores, open_interpreter, xnnpack_partitions
@@ -43,6 +45,19 @@ def measure() -> dict[str, float]:
         "overhead over the interpreter (target: 1.10 or less)": times["one"] / times["interpreter"],
         "gain of the pool over 1 thread (target on 2 cores: 1.7 or more)": times["one"] / times["pool"],
     }
+
+
+def frame_models() -> dict[str, tuple[float, float, int | None]]:
+    """By ready config, with random weights: ms a frame of the interpreter and of ``Program`` with 1 thread, and the
+    pieces that XNNPACK cuts the program into."""
+    frames, found = images(FRAMES), {}
+    for name in ("efficientnet_lite0", "resnet18", "mobilenet_v2", "mobilenet_v3"):
+        adapter = open_model(name, {"weights": "random"})
+        assert isinstance(adapter, ModelAdapter)
+        model = adapter.program().model_bytes
+        times = in_turns({"interpreter": bare(model, frames), "one": runner(Program(model, num_threads=1), frames)})
+        found[name] = (times["interpreter"] / FRAMES, times["one"] / FRAMES, xnnpack_partitions(model))
+    return found
 
 
 def batch_sizes() -> dict[str, float]:
@@ -118,6 +133,9 @@ def main() -> None:
     print("| runtime, Lite0 float32, batches of 16 frames | |\n|---|---|")
     for name, value in measure().items():
         print(f"| {name} | {value:.2f} |")
+    print("\n| config | interpreter, ms a frame | Program, 1 thread | ratio | XNNPACK pieces |\n|---|---|---|---|---|")
+    for name, (interpreter, program, pieces) in frame_models().items():
+        print(f"| {name} | {interpreter:.2f} | {program:.2f} | {program / interpreter:.2f} | {pieces} |")
     print("\n| the program's batch size | ms a frame, 1 thread |\n|---|---|")
     for batch, milliseconds in batch_sizes().items():
         print(f"| {batch} | {milliseconds:.2f} |")

@@ -5,12 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from adapters.efficientnet_lite.network import build_backbone, torch_to_variables
-from adapters.errors import WeightsError
 from adapters.frame_adapter import FrameModelAdapter
-from adapters.head import VARIABLE_PREFIX
+from adapters.frame_weights import read_weights_file
 from adapters.network import KerasBackbone, Pretrained
-from adapters.torch_pickle import read_state_dict
-from adapters.weights import find_package_weights, read_safetensors
+from adapters.weights import find_package_weights
 
 IMAGENET_LABELS = Path(__file__).parent.parent / "labels" / "imagenet1000.txt"
 
@@ -29,14 +27,4 @@ class EfficientNetLiteAdapter(FrameModelAdapter):
     def pretrained(self) -> Pretrained:
         name = self.config["weights"]
         path = find_package_weights(f"efficientnet_{self.config['variant']}") if name == "imagenet" else Path(name)
-        if path.suffix == ".safetensors":
-            variables = read_safetensors(path)
-        elif path.suffix == ".pth":
-            variables = torch_to_variables(read_state_dict(path))
-        else:
-            raise WeightsError(
-                f'{path}: "weights" must be "imagenet", "random" or the path of a .pth or .safetensors file'
-            )
-        kinds = ("kernel", "bias")
-        classifier = {f"{VARIABLE_PREFIX}output/{kind}": variables.pop(f"classifier/{kind}") for kind in kinds}
-        return Pretrained(variables, classifier)
+        return read_weights_file(path, torch_to_variables)
