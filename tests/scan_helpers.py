@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from tiny_adapter import TinyAdapter
 from tiny_videos import render_video
+
+from adapters.config import adapter_class
+from adapters.records import Clip, Prediction
 
 FRAMES = {"schema_version": 1, "adapter": "scan_helpers:FramesAdapter", "n_frames": 1}
 
@@ -17,9 +21,18 @@ class FramesAdapter(TinyAdapter):
     scores_frames = True
 
 
+class BrokenAdapter(FramesAdapter):
+    """One that cannot take a video of a certain name."""
+
+    def predict(self, batch: Sequence[Clip]) -> list[Prediction]:
+        if any(clip.source.endswith("boom.mp4") for clip in batch):
+            raise ZeroDivisionError("the model's own fault")
+        return super().predict(batch)
+
+
 def save_model(path: Path, **keys: Any) -> Path:
     """A bundle of the tiny model of frames."""
-    FramesAdapter({**FRAMES, **keys}).save(path)
+    adapter_class(str(keys.get("adapter", FRAMES["adapter"])))({**FRAMES, **keys}).save(path)
     return path
 
 

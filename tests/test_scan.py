@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -248,6 +250,44 @@ def test_a_library_without_videos_leaves_the_output_alone(library: Path, model: 
     assert output.read_bytes() == before
     with pytest.raises(ConfigError, match="no such folder"):
         scan(library / "gone", model, output=output)
+
+
+def decoders() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("scan-decode")]
+
+
+def test_what_the_model_raises_is_raised_and_what_was_scored_stays(library: Path, tmp_path: Path) -> None:
+    model = save_model(tmp_path / "broken", adapter="scan_helpers:BrokenAdapter")
+    # As many frames as a batch holds come before it, so that a batch is through when it is reached.
+    (library / "day2" / "005.mp4").rename(library / "day2" / "boom.mp4")
+    output = tmp_path / "h.json"
+    with pytest.raises(ZeroDivisionError):
+        scan(library, model, output=output, min_score=0, sample_fps=8.0, workers=1)
+    assert not decoders(), "decoders go on after the scan"
+    assert not output.exists()
+    (library / "day2" / "boom.mp4").unlink()
+    report = scan(library, model, output=output, min_score=0, sample_fps=8.0)
+    assert report.videos == 5
+    assert 1 <= report.scored <= 3, "what was scored before the fault was lost"
+
+
+def test_closing_ends_the_decoders(videos: Path, model: Path) -> None:
+    from cliplab.scan_sampling import Sampling
+
+    files = [Found(str(p), p.stat().st_size, p.stat().st_mtime_ns) for p in sorted(videos.rglob("*.mp4"))]
+    pulled: list[Found] = []
+
+    def jobs() -> Iterator[Job]:
+        for file in files * 100:
+            pulled.append(file)
+            yield Job(file, b"")
+
+    scored = score_files(open_model(model), jobs(), Sampling("fps", fps=8.0), 3)
+    next(scored)
+    assert len(decoders()) == 3
+    scored.close()  # type: ignore[attr-defined]
+    assert not decoders()
+    assert len(pulled) < 60, "files are read far ahead of the model"
 
 
 # Options --------------------------------------------------------------------------------------------------------------

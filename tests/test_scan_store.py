@@ -130,6 +130,16 @@ def test_stores_of_others_and_of_the_future_are_refused(library: Path, model: Pa
         scan(library, model, output=tmp_path / "h.json", store=tmp_path / "text.db" / "scan.db")
 
 
+def test_a_damaged_store_is_named(library: Path, model: Path, tmp_path: Path) -> None:
+    store = tmp_path / "scan.db"
+    scan(library, model, output=tmp_path / "h.json", store=store)
+    data = bytearray(store.read_bytes())
+    data[4096:] = bytes(reversed(data[4096:]))
+    store.write_bytes(data)
+    with pytest.raises(StorageError, match=r"scan\.db: .*remove it to begin anew"):
+        scan(library, model, output=tmp_path / "h.json", store=store)
+
+
 def test_an_output_that_is_no_scans_is_not_replaced(library: Path, model: Path, tmp_path: Path) -> None:
     (tmp_path / "labels.json").write_text('{"highlights": []}')
     for path, words in (("labels.json", "no highlights.json of a scan"), (".", "folder or a device")):
