@@ -115,8 +115,8 @@ def scan_once(
 ) -> tuple[ScanReport | None, tuple[int, int]]:
     """Walk, score what is not known, write highlights.json. ready: which files to take.
 
-    before: how many videos and problems the pass before had: where nothing is new its file stays, and there is no
-    report. None: there was no such pass. Returns these numbers of this pass too. NoVideosError where there is none.
+    before: how many videos the pass before had, and a hash of its problems: where nothing is new its file stays, and
+    there is no report. None: there was no such pass. Returns these of this pass too. NoVideosError where there is none.
     """
     progress = ScanProgress()
     _look(plan, store, ready, progress)
@@ -125,15 +125,16 @@ def scan_once(
             f"{plan.library}: no video was found below this folder, so nothing was written. Check the path, and that "
             "the disk is mounted."
         )
-    _, progress.to_score, progress.size_bytes = store.count(plan.run, plan.retry_failed)
+    _, pending, progress.size_bytes = store.count(plan.run, plan.retry_failed)
+    progress.to_score = pending
     progress.began = time.monotonic()
     plan.on_progress(progress)
     for scored in plan.engine(plan.adapter, _jobs(plan, store, progress), plan.sampling, plan.workers):
         _keep(plan, store, scored, progress)
     store.commit()
     seconds, rate = progress.seconds, progress.videos_per_second
-    now = progress.videos, sum(1 for _ in store.problems())
-    if before == now and not progress.to_score:
+    now = progress.videos, hash(tuple(store.problems()))
+    if before == now and not pending and not store.gone():
         return None, now
     counts = write_highlights(plan.output, store, plan.run, plan.ranking, plan.head, progress.videos)
     report = ScanReport(

@@ -63,7 +63,6 @@ class _Reading:
     spans: list[tuple[float, float]] = field(default_factory=list)
     rows: list[Float32Array] = field(default_factory=list)
     open_rows: int = 0
-    finished: bool = False
 
     def result(self) -> Scored:
         if self.error is not None or self.changed is not None:
@@ -88,7 +87,7 @@ def score_files(
     count = workers or available_cores()
     decoders = _Decoders(adapter, iter(jobs), sampling, count)
     size, batch = decoders.batch_size, list[tuple[_Reading, Clip]]()
-    reading: list[_Reading] = []
+    reading: list[_Reading] = []  # decoded to their ends
     try:
         for message in decoders.messages():
             if message is None:
@@ -97,7 +96,6 @@ def score_files(
                 continue
             file, clip = message
             if clip is None:
-                file.finished = True
                 reading.append(file)
                 if file.error or file.changed:
                     batch[:] = [entry for entry in batch if entry[0] is not file]

@@ -161,6 +161,11 @@ class Store:
         [(pending, size)] = self._read(f"SELECT count(*), coalesce(sum(size), 0) {_PENDING}", values)
         return files, pending, size
 
+    def gone(self) -> int:
+        """How many files the scan before this one saw and this one has not."""
+        [(files,)] = self._read("SELECT count(*) FROM files WHERE scan = ?", (self._scan - 1,))
+        return int(files)
+
     def pending(self, run: int, retry_failed: bool) -> Iterator[tuple[Found, bytes | None]]:
         """Files of this scan that the run has no scores of, in the order of their paths, and their fingerprints."""
         values = {"run": run, "scan": self._scan, "retry": retry_failed, "last": b"", "page": _PAGE}

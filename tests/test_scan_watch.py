@@ -64,7 +64,11 @@ def test_a_watch_takes_new_videos_once_they_are_whole(model: Path, tmp_path: Pat
     for path in library.rglob("*.mp4"):
         os.utime(path, (1e9, 1e9))
     command = [*COMMAND, str(library), str(model), "--output", str(output), "--watch", "--settle-seconds", "0.4"]
+    command += ["--min-score", "0"]
     data = render_video(tmp_path / "new.mp4", "warm", 9, seconds=1).read_bytes()
+
+    def listed(name: str) -> bool:
+        return any(item["path"].endswith(name) for item in json.loads(output.read_text())["highlights"])
 
     def scanned() -> int:
         return int(json.loads(output.read_text())["total_scanned"]) if output.exists() else 0
@@ -79,6 +83,11 @@ def test_a_watch_takes_new_videos_once_they_are_whole(model: Path, tmp_path: Pat
                     assert scanned() == 2, "a video was taken that was still being written"
                     time.sleep(0.15)
             until(lambda: scanned() == 3, "the new video is scanned")
+            until(lambda: listed("new.mp4"), "the new video is listed")
+            (library / "new.mp4").rename(library / "renamed.mp4")
+            until(lambda: listed("renamed.mp4"), "a video of another name is listed")
+            (library / "renamed.mp4").rename(library / "new.mp4")
+            until(lambda: listed("new.mp4"), "a video that has its name again is listed")
             (library / "new.mp4").unlink()
             until(lambda: scanned() == 2, "the removed video is gone")
             library.rename(tmp_path / "unmounted")
@@ -91,7 +100,7 @@ def test_a_watch_takes_new_videos_once_they_are_whole(model: Path, tmp_path: Pat
     assert "interrupted" in err
     assert "set aside" not in err
     assert err.count("the disk is mounted") == 1
-    assert out.count("Total scanned") == 3, "a pass that found nothing new says nothing"
+    assert out.count("Total scanned") == 5, "a pass that found nothing new says nothing"
 
 
 def test_what_has_settled() -> None:
