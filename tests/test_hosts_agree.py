@@ -180,3 +180,13 @@ def test_the_clip_is_what_it_should_be_and_each_of_it_shows_in_the_scores(folder
     for number, changes in enumerate(({"turned": False}, {"even": True}, {"square": True})):
         other = direct(folder, write_clip(folder / f"other{number}.mp4", **changes))
         assert abs(other["warm"] - expected["warm"]) > 1e-3, changes
+
+
+@pytest.mark.parametrize("host, package, extra", [("mlflow", "mlflow", "registry"), ("ray", "ray", "scale")])
+def test_a_missing_platform_is_named_with_the_command_that_installs_it(host: str, package: str, extra: str) -> None:
+    code = f"import sys; sys.modules[{package!r}] = None; import adapters.hosts.{host}_host"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert (
+        f"{package} is not installed and this needs it. Install it with: pip install 'cliplab[{extra}]'" in done.stderr
+    )

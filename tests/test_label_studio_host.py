@@ -321,6 +321,8 @@ def test_both_kinds_of_tokens_and_a_limit_on_downloads(studio: LabelStudioServer
         Media(None, LabelStudio(studio.url, "wrong"), 10_000_000).fetch(path, tmp_path, "video")
     with pytest.raises(MediaError, match="more than 0 MB"):
         Media(None, LabelStudio(studio.url, LEGACY), 1000).fetch(path, tmp_path, "video")
+    with pytest.raises(MediaError, match="nobody waits"):
+        Media(None, LabelStudio(studio.url, LEGACY), 10_000_000).fetch(path, tmp_path, "video", lambda: "nobody waits")
     with pytest.raises(MediaError, match="cannot be reached"):
         Media(None, LabelStudio("http://127.0.0.1:9", LEGACY), 1000).fetch(path, tmp_path, "video")
 

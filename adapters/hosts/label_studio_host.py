@@ -152,7 +152,9 @@ class Backend:
         failed: dict[int, str] = {}
         for number, key in asked:
             try:
-                files[number, key] = self.media.fetch(tasks[number]["data"].get(key), folder, f"{number}-{key}")
+                files[number, key] = self.media.fetch(
+                    tasks[number]["data"].get(key), folder, f"{number}-{keys.index(key)}", limits.stop
+                )
             except (AdapterError, OSError) as error:
                 failed[number] = str(error)
         results = dict(zip(files, predict_videos(self.model.adapter, list(files.values()), limits=limits), strict=True))

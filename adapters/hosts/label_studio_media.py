@@ -6,10 +6,11 @@ import json
 import re
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from dataclasses import dataclass
-from http.client import HTTPException
+from http.client import HTTPException, HTTPResponse
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from adapters.errors import ConfigError, MediaError
@@ -18,6 +19,7 @@ _LOCAL_FILES = "/data/local-files/"
 _UPLOADS = "/data/"
 _TIMEOUT_SECONDS = 30
 _CHUNK = 1 << 20
+Stop = Callable[[], str | None]
 _SUFFIX = re.compile(r"\.[A-Za-z0-9]{1,8}")
 
 
@@ -47,7 +49,7 @@ class LabelStudio:
             except ValueError as error:
                 raise MediaError(f"{self.url}{path}: the answer is not JSON ({error})") from None
 
-    def open(self, path: str) -> IO[bytes]:
+    def open(self, path: str) -> HTTPResponse:
         """A GET with the token; redirects are not followed, since they may lead anywhere, with the token."""
         return self._ask(urllib.request.Request(self.url + path, headers={"Authorization": self._authorization()}))
 
@@ -67,10 +69,10 @@ class LabelStudio:
             except (ValueError, KeyError, TypeError):
                 raise MediaError(f"{request.full_url}: the answer has no access token") from None
 
-    def _ask(self, request: urllib.request.Request) -> IO[bytes]:
+    def _ask(self, request: urllib.request.Request) -> HTTPResponse:
         opener = urllib.request.build_opener(_NoRedirect)
         try:
-            answer: IO[bytes] = opener.open(request, timeout=_TIMEOUT_SECONDS)
+            answer: HTTPResponse = opener.open(request, timeout=_TIMEOUT_SECONDS)
         except urllib.error.HTTPError as error:
             error.close()
             raise MediaError(
@@ -96,10 +98,11 @@ class Media:
     studio: LabelStudio | None
     max_bytes: int
 
-    def fetch(self, value: object, folder: Path, name: str) -> Path:
+    def fetch(self, value: object, folder: Path, name: str, stop: Stop = lambda: None) -> Path:
         """The file that a task's data names; a download goes to folder as ``name`` and the video's suffix.
 
-        MediaError says what is not allowed or missing.
+        stop: asked as a download goes on; a reason, in a sentence, ends it. MediaError says what is not allowed or
+        missing.
         """
         if not isinstance(value, str) or not value.strip():
             raise MediaError(f"the task's video must be a path or URL, got {value!r}")
@@ -108,7 +111,7 @@ class Media:
         if parts.path.startswith(_LOCAL_FILES) and self.root is not None:
             return self._under_root(parse_qs(parts.query).get("d", [""])[0], value)
         if path.startswith(_UPLOADS):
-            return self._download(path, folder, name, value)
+            return self._download(path, folder / name, value, stop)
         if parts.scheme or value.startswith("/"):
             raise MediaError(
                 f"{value}: is not read here. A task's video may be a file of local storage under the host's root "
@@ -138,7 +141,7 @@ class Media:
             raise MediaError(f"{value}: there is no such file under the host's root")
         return path
 
-    def _download(self, path: str, folder: Path, name: str, value: str) -> Path:
+    def _download(self, path: str, target: Path, value: str, stop: Stop) -> Path:
         if self.studio is None:
             raise MediaError(
                 f"{value}: is kept by Label Studio, and the host was started without --label-studio-url and its token"
@@ -147,17 +150,19 @@ class Media:
         if ".." in plain or "\\" in plain or "//" in plain or any(ord(letter) <= 32 for letter in path):
             raise MediaError(f"{value}: is no path of an upload")
         suffix = Path(urlsplit(path).path).suffix
-        target = folder / f"{name}{suffix if _SUFFIX.fullmatch(suffix) else ''}"
+        target = target.with_name(f"{target.name}{suffix if _SUFFIX.fullmatch(suffix) else ''}")
         size = 0
         with self.studio.open(path) as answer, target.open("wb") as file:
-            while chunk := answer.read(_CHUNK):
+            while chunk := answer.read1(_CHUNK):  # as it comes: a slow sender is to be noticed
                 size += len(chunk)
+                if (reason := stop()) is not None:
+                    raise MediaError(f"{value}: {reason}")
                 if size > self.max_bytes:
                     raise MediaError(
                         f"{value}: has more than {self.max_bytes / 1e6:.0f} MB, which is all that is taken"
                     )
                 file.write(chunk)
-        declared = answer.headers.get("Content-Length")  # type: ignore[attr-defined]
+        declared = answer.headers.get("Content-Length")
         if declared is not None and size != int(declared):
             raise MediaError(f"{value}: {size} of {declared} bytes came from Label Studio. Ask again")
         return target
