@@ -8,7 +8,7 @@ from typing import Any
 from adapters.hosts.http_infer import HEADER_LENGTH, INPUT, LABELS, SCORES, VERSION
 from adapters.hosts.http_state import Host
 from adapters.hosts.http_upload import FIELD
-from adapters.hosts.http_videos import SHAPES
+from adapters.hosts.results import SHAPES
 
 Schema = dict[str, Any]
 

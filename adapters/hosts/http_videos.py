@@ -17,12 +17,11 @@ from adapters.hosts.http_errors import Refused, check_query, json_response, pars
 from adapters.hosts.http_state import Host, Model
 from adapters.hosts.http_upload import body_size, read_body, uploaded
 from adapters.hosts.http_work import Job
-from adapters.hosts.results import to_pipeline
+from adapters.hosts.results import SHAPES, to_pipeline
 from adapters.inference import input_spec, predict_videos
 from adapters.media_open import MediaLimits
 from adapters.records import VideoResult
 
-SHAPES = ("rows", "hf")
 MAX_JSON_BYTES = 100_000
 QUERY = ("model", "window_seconds", "stride_seconds", "top_k", "shape")
 
