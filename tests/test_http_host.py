@@ -233,19 +233,27 @@ def gauge(url: str, name: str) -> float:
     return sum(float(line.rpartition(" ")[2]) for line in lines if line.partition("{")[0].partition(" ")[0] == name)
 
 
-def test_a_full_queue_says_when_to_come_again(slow: Path) -> None:
-    with http_host([slow], "--workers", 1, "--queue", 1) as host, concurrent.futures.ThreadPoolExecutor(6) as pool:
-        answers = [pool.submit(infer, host.url, "slow", slow_frames(0.6)) for _ in range(6)]
+@pytest.fixture(scope="module")
+def narrow(slow: Path) -> Iterator[Served]:
+    """One worker, and room for two that wait."""
+    with http_host([slow], "--workers", 1, "--queue", 2) as host:
+        yield host
+
+
+def test_a_full_queue_says_when_to_come_again(narrow: Served) -> None:
+    host = narrow
+    with concurrent.futures.ThreadPoolExecutor(6) as pool:
+        answers = [pool.submit(infer, host.url, "slow", slow_frames(0.4)) for _ in range(6)]
         codes = [answer.result().status_code for answer in answers]
         assert sorted(set(codes)) == [200, 429]
-        assert codes.count(200) == 2
+        assert codes.count(200) == 3
         refused = next(answer.result() for answer in answers if answer.result().status_code == 429)
         assert int(refused.headers["Retry-After"]) >= 1
         assert infer(host.url, "slow", slow_frames(0)).status_code == 200
         assert gauge(host.url, "cliplab_jobs_inside") == 0
 
 
-def test_what_takes_too_long_is_told_so(slow: Path, library: Path) -> None:
+def test_what_takes_too_long_is_told_so(slow: Path) -> None:
     with http_host([slow], "--workers", 1, "--timeout-seconds", 0.5) as host:
         assert infer(host.url, "slow", slow_frames(2.0)).status_code == 504
         waiting = infer(host.url, "slow", slow_frames(0))  # behind the one that nobody waits for any more
@@ -253,11 +261,12 @@ def test_what_takes_too_long_is_told_so(slow: Path, library: Path) -> None:
         until(lambda: infer(host.url, "slow", slow_frames(0)).status_code == 200)
 
 
-def test_a_client_that_leaves_frees_its_place_in_the_queue(slow: Path) -> None:
-    with http_host([slow], "--workers", 1, "--queue", 3) as host, concurrent.futures.ThreadPoolExecutor(4) as pool:
+def test_a_client_that_leaves_frees_its_place_in_the_queue(narrow: Served) -> None:
+    host = narrow
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
         first = pool.submit(infer, host.url, "slow", slow_frames(1.5))
         until(lambda: gauge(host.url, "cliplab_jobs_inside") == 1)
-        left = [pool.submit(infer, host.url, "slow", slow_frames(2.0), 0.2) for _ in range(3)]
+        left = [pool.submit(infer, host.url, "slow", slow_frames(2.0), 0.2) for _ in range(2)]
         for answer in left:
             assert isinstance(answer.exception(), httpx.ReadTimeout)
         until(lambda: gauge(host.url, "cliplab_jobs_inside") == 1, 1.0)
