@@ -21,12 +21,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cv2  # noqa: F401 # loaded once, so that the children spend their time on the scan
+
+import adapters.media
+import adapters.preprocess  # noqa: F401
+from adapters.loading import open_model
 from cliplab import scan_store
 from cliplab.scan import scan
 
 
 def main() -> None:
     library, bundle, folder, mode, *rest = sys.argv[1:]
+    open_model(bundle)
     if mode == "fault":
         for fault in rest:
             output = str(Path(folder, fault, "h.json"))
@@ -42,7 +48,7 @@ def main() -> None:
     remove(output)
     while kills:
         pid = start(library, bundle, output)
-        time.sleep(chance.uniform(0, whole / 2))
+        time.sleep(chance.uniform(0, whole))
         os.kill(pid, signal.SIGKILL)
         code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
         kills -= code == -signal.SIGKILL
@@ -59,7 +65,7 @@ def start(library: str, bundle: str, output: str, prepare: Callable[[], None] = 
         return pid
     try:
         prepare()
-        scan(library, bundle, output=output, min_score=0.0)
+        scan(library, bundle, output=output, min_score=0.0, sample_fps=8.0)
     except BaseException as error:
         print(repr(error), file=sys.stderr, flush=True)
         os._exit(1)

@@ -36,7 +36,7 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def unbroken(library: Path, model: Path, tmp_path_factory: pytest.TempPathFactory) -> bytes:
     output = tmp_path_factory.mktemp("unbroken") / "h.json"
-    scan(library, model, output=output, min_score=0.0)
+    scan(library, model, output=output, min_score=0.0, sample_fps=8.0)
     return output.read_bytes()
 
 
@@ -74,7 +74,7 @@ def test_killed_at_a_fault_point(
         assert 30 <= state["kept"] <= 40
     if "commit" not in point:
         assert state["kept"] == VIDEOS + 1
-    report = scan(library, model, output=output, min_score=0.0)
+    report = scan(library, model, output=output, min_score=0.0, sample_fps=8.0)
     assert report.scored == VIDEOS + 1 - state["kept"], "a result was lost or scored twice"
     assert output.read_bytes() == unbroken
 
@@ -88,7 +88,7 @@ def killed_at_random(library: Path, model: Path, folder: Path, kills: int, seed:
         before = 0 if state["code"] == 0 else state["kept"]
         midway += 0 < before <= VIDEOS
     assert sum(state["code"] != 0 for state in states) == kills
-    assert midway >= kills // 5, "the kills came too early or too late to tell anything"
+    assert midway >= kills // 10, "the kills came too early or too late to tell anything"
 
 
 def test_killed_at_random_moments(library: Path, model: Path, tmp_path: Path) -> None:
