@@ -28,7 +28,7 @@ from adapters.hosts import dataloop_items
 from adapters.hosts.dataloop_annotations import annotate, timeline
 from adapters.hosts.dataloop_host import ModelAdapter
 from adapters.hosts.dataloop_items import ItemResult
-from adapters.hosts.dataloop_metrics import publish
+from adapters.hosts.dataloop_metrics import drop_model_annotations, publish
 from adapters.hosts.dataloop_training import download_items
 from adapters.records import Clip, Prediction, Segment
 
@@ -316,6 +316,13 @@ def test_foreign_artifacts_are_no_reason_to_predict_with_other_weights(tmp_path:
         ModelAdapter(model()).load(str(tmp_path))
 
 
+def test_a_trained_model_without_artifacts_does_not_predict_with_other_weights(tmp_path: Path) -> None:
+    entity = model()
+    entity.status = "trained"
+    with pytest.raises(BundleError, match="artifacts of model 'a model': there are none, and its status is trained"):
+        ModelAdapter(entity)
+
+
 def test_a_model_of_another_adapter_is_refused(tmp_path: Path) -> None:
     folder = saved(tmp_path / "bundle")
     lite0 = model(adapter="adapters.efficientnet_lite:EfficientNetLiteAdapter")
@@ -424,6 +431,16 @@ def test_an_item_that_does_not_come_is_named_and_the_others_are_there(
         served.faults.fail("POST", f"/datasets/{dataset}", status=403)
         with pytest.raises(dl.exceptions.Forbidden):
             download_items(dl.datasets.get(dataset_id=dataset), dl.Filters(), tmp_path / "again", labels)
+
+
+def test_a_model_is_not_measured_against_its_own_answers(tmp_path: Path) -> None:
+    person = {"type": "class", "label": "warm", "metadata": {"system": {"startTime": 0}}}
+    own = {"type": "class", "label": "cold", "metadata": {"system": {"model": {"name": "a model"}}}}
+    sheet = tmp_path / "a.json"
+    for entries in ([own, person, own], [person], []):
+        sheet.write_text(json.dumps({"filename": "/a.mp4", "annotations": entries}))
+        drop_model_annotations(sheet)
+        assert json.loads(sheet.read_text())["annotations"] == [entry for entry in entries if entry is person]
 
 
 def test_figures_are_finite_python_numbers(tmp_path: Path) -> None:

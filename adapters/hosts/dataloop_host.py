@@ -16,7 +16,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-import dtlpy as dl
+try:
+    import dtlpy as dl
+except ModuleNotFoundError as error:
+    if error.name != "dtlpy":
+        raise
+    # In the words of MissingExtraError, which is not to be had before the checkout leads.
+    install = "Install it with: pip install 'cliplab[dataloop]'"
+    raise ImportError(f"dtlpy is not installed and this needs it. {install}") from error
 
 ROOT = Path(__file__).resolve().parents[2]
 # Packages of the checkout; ``adapters`` is also the name of an unrelated one on PyPI.
@@ -49,11 +56,11 @@ def lead_with_checkout() -> None:
 lead_with_checkout()
 
 from adapters.base import BaseModelAdapter  # noqa: E402
-from adapters.errors import AdapterError  # noqa: E402
+from adapters.errors import AdapterError, BundleError  # noqa: E402
 from adapters.hosts import dataloop_items  # noqa: E402
 from adapters.hosts.dataloop_annotations import annotate  # noqa: E402
-from adapters.hosts.dataloop_config import drop_unlisted, open_configured, own_config  # noqa: E402
-from adapters.hosts.dataloop_metrics import evaluate_download, publish  # noqa: E402
+from adapters.hosts.dataloop_config import drop_unlisted, open_configured, own_config, stored_model  # noqa: E402
+from adapters.hosts.dataloop_metrics import drop_model_annotations, evaluate_download, publish  # noqa: E402
 from adapters.hosts.dataloop_results import failure, raise_failures, upload_all  # noqa: E402
 from adapters.hosts.dataloop_training import check_uploaded, convert_download, download_items, set_failed, train_model  # noqa: E402
 
@@ -143,6 +150,11 @@ class ModelAdapter(dl.BaseModelAdapter):  # type: ignore[misc]
         config = own_config(self.model_entity.configuration, f"configuration of model {name!r}")
         drop_unlisted(folder)
         self.adapter = self.model = open_configured(config, folder, f"artifacts of model {name!r}")
+        if self.model_entity.status == dl.ModelStatus.TRAINED and stored_model(folder) is None:
+            raise BundleError(
+                f"artifacts of model {name!r}: there are none, and its status is trained. It would predict with the "
+                "weights that training begins with. Train it again, upload its bundle, or set its status to pre-trained"
+            )
         self._trained_in = None
 
     def save(self, local_path: str, **kwargs: Any) -> None:
@@ -329,7 +341,8 @@ class ModelAdapter(dl.BaseModelAdapter):  # type: ignore[misc]
         labels.add(field="type", values=["class"], operator=dl.FiltersOperations.IN)
         labels.add(field="metadata.system.model.name", values=False, operator=dl.FiltersOperations.EXISTS)
         with tempfile.TemporaryDirectory(prefix="dataloop_evaluation_", ignore_cleanup_errors=True) as folder:
-            download_items(dataset, chosen, Path(folder), labels)
+            for sheet in download_items(dataset, chosen, Path(folder), labels):
+                drop_model_annotations(Path(sheet))
             figures = evaluate_download(self.loaded, Path(folder))
         publish(model, [("evaluation", name, 0, value) for name, value in figures.items()], dataset.id)
         logger.info("evaluation of %s on %s: %s", model.name, dataset.name, figures)

@@ -10,7 +10,9 @@ from typing import Any
 
 import dtlpy as dl
 
+from adapters.atomic import write_json_atomic
 from adapters.base import BaseModelAdapter
+from adapters.config import parse_json
 from adapters.errors import DatasetError
 from adapters.records import EpochLog
 
@@ -42,6 +44,17 @@ def publish(model: Any, samples: Iterable[Sample], dataset_id: str | None) -> No
         model.metrics.create(samples=points, dataset_id=dataset_id)
     except Exception as error:  # a client's error of any kind
         logger.warning("the figures of x = %s are not published: %s", points[0].x, error)
+
+
+def drop_model_annotations(sheet: Path) -> None:
+    """Take what a model annotated out of an item's JSON: the download was asked for without, and a model that is
+    measured against its own answers would be right about all of them."""
+    content = parse_json(sheet.read_text(encoding="utf-8"))
+    annotations = content.get("annotations") or []
+    made = [entry for entry in annotations if (entry.get("metadata") or {}).get("system", {}).get("model")]
+    if made:
+        content["annotations"] = [entry for entry in annotations if entry not in made]
+        write_json_atomic(sheet, content)
 
 
 def evaluate_download(adapter: BaseModelAdapter, folder: Path) -> dict[str, float]:
