@@ -27,7 +27,7 @@ from movinet_adapter.init_signature import add_init
 from movinet_adapter.network import Network, freeze
 from movinet_adapter.quantization import computes_in_8_bits
 
-CALIBRATION_FRAMES = 600  # beyond these, ranges hardly move
+CALIBRATION_FRAMES = 1200  # beyond these, ranges hardly move
 
 
 def stream_program_bytes(

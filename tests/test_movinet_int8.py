@@ -1,24 +1,15 @@
 """What 8 bits cost MoViNet on real footage, with the dequantised published weights; and the trick model's file.
 
 Measured on 265 windows of 16 frames at 5 a second (3.2 s, a new one every 0.8 s, so neighbours overlap) of the 23 files
-of footage and clips, A0 stream, against the float32 program: the share of windows that keep their top label.
-
-| program | all 265 | where float32 gives its top label 0.5 or more (97) | largest difference of a score |
-|---|---|---|---|
-| dynamic (weights in 8 bits) | 0.981 | 97 of 97 | 0.02 |
-| int8, calibrated on 21 windows of every second file | 0.921 (0.931 on the other files) | | 0.21 |
-| int8, calibrated on 24 windows spread over all files | 0.906 | 96 of 97 | 0.28 |
-| the published int8 program itself | 0.751 | 95 of 97 | 0.49 |
-
-So int8 fails the rule of 0.98 on this footage, and is refused unless ``min_agreement`` is lowered. It is neither the
-weights, which are the same 8-bit values in the dynamic program, nor the choice of calibration clips: it is activations
-in 8 bits. Most of this footage is of no class of Kinetics-600, so that the best of 600 labels leads by little.
+of footage and clips, A0 stream, against the float32 program. docs/movinet_lowering.md has the figures by variant. Most
+of this footage is of no class of Kinetics-600, so that the best of 600 labels leads by little.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -56,38 +47,34 @@ def windows(model: ModelAdapter, shared: Path) -> list[list[Clip]]:
     return found
 
 
-def test_int8_is_refused_on_real_footage_with_the_figures(
-    model: ModelAdapter, windows: list[list[Clip]], tmp_path: Path
+def test_int8_and_dynamic_keep_the_labels(
+    model: ModelAdapter, windows: list[list[Clip]], tmp_path: Path, subtests: pytest.Subtests
 ) -> None:
-    """The rule at work: 2% of changed labels is the limit, and the message says on how many windows it was measured."""
-    every = [clip for clips in windows for clip in clips]
+    """Within the rule that 2% of the top labels may change, as it stands in the config; calibrated on every second file
+    and measured on all windows, also on those of the other files alone."""
+    every, unseen = [[clip for clips in some for clip in clips] for some in (windows, windows[1::2])]
     assert len(every) >= 200
     calibration = [clip for clips in windows[::2] for clip in spread(clips, 2)]
+    assert model.config["min_agreement"] == 0.98
+    for quantize, least, clips in (("dynamic", 0.99, every), ("int8", 0.98, every), ("int8", 0.98, unseen)):
+        with subtests.test(quantize=quantize, clips=len(clips)):
+            path = tmp_path / f"{quantize}_{len(clips)}.tflite"
+            report = model.convert(path, cast(Quantize, quantize), calibration, clips=clips)
+            assert (report.clips, report.clip_origin) == (len(clips), "given clips")
+            assert report.agreement >= least
+            assert report.max_score_difference <= 0.05
+            assert report.partitions == 1
+
+
+def test_int8_that_changes_labels_is_refused_with_the_figures(
+    model: ModelAdapter, windows: list[list[Clip]], tmp_path: Path
+) -> None:
+    """Ranges told from black frames fit no footage; the message says on how many windows that was measured."""
+    every = [clip for clips in windows for clip in clips[:3]]
+    black = [replace(every[0], frames=np.zeros_like(every[0].frames))]
     with pytest.raises(ConversionError, match=rf"on \d+ of {len(every)} clips .*at least 0\.98 is asked for"):
-        model.convert(tmp_path / "strict.tflite", "int8", calibration, clips=every)
+        model.convert(tmp_path / "black.tflite", "int8", black, clips=every)
     assert not list(tmp_path.iterdir())
-    report = model_report(model, "int8", tmp_path, calibration, every)
-    assert report >= 0.88
-
-
-def test_dynamic_keeps_the_labels(model: ModelAdapter, windows: list[list[Clip]], tmp_path: Path) -> None:
-    assert model_report(model, "dynamic", tmp_path, [], [clip for clips in windows for clip in clips]) >= 0.97
-
-
-def model_report(
-    model: ModelAdapter, quantize: Quantize, folder: Path, calibration: list[Clip], clips: list[Clip]
-) -> float:
-    """The agreement of a conversion that is accepted whatever it is."""
-    before = model.config
-    model.config = {**before, "min_agreement": 0.0}
-    try:
-        report = model.convert(folder / f"{quantize}.tflite", quantize, calibration, clips=clips)
-    finally:
-        model.config = before
-    assert report.clips == len(clips)
-    assert report.clip_origin == "given clips"
-    assert np.isfinite(report.max_score_difference)
-    return report.agreement
 
 
 def test_the_trick_models_file_is_at_most_10_mb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
