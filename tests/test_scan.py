@@ -14,6 +14,7 @@ import jsonschema
 import numpy as np
 import pytest
 from scan_helpers import render_library, save_model
+from tflite_adapter import make_tflite
 from tiny_videos import render_video
 from typer.testing import CliRunner
 
@@ -166,6 +167,14 @@ def test_another_model_scores_anew_and_the_old_scores_stay(library: Path, model:
     assert scan(library, other, output=output, on_note=notes.append).scored == 6
     assert "another model" in notes[0]
     assert scan(library, model, output=output).scored == 0
+
+
+def test_a_single_file_is_a_model_too(library: Path, tmp_path: Path) -> None:
+    model, output = make_tflite(tmp_path / "m.tflite"), tmp_path / "h.json"
+    assert scan(library, model, output=output, min_score=0.5).highlights == 3
+    assert scan(library, model, output=output, min_score=0.5).scored == 0
+    make_tflite(model, size_bytes=80)
+    assert scan(library, model, output=output, min_score=0.5).scored == 6
 
 
 def test_what_is_no_stored_model_is_refused(library: Path, tmp_path: Path) -> None:
