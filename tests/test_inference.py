@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from adapters.errors import ConfigError
 from adapters.inference import FILES_AHEAD, predict_examples, predict_videos
 from adapters.media import read_clip
 from adapters.records import Clip, Prediction
+from adapters.runtime import available_cores
 
 ADAPTER = "tiny_adapter:TinyAdapter"
 
@@ -233,3 +235,30 @@ def test_closing_ends_the_thread_of_the_sources(videos: list[Path]) -> None:
     while any(thread.name.startswith(("decode ", "sources")) for thread in threading.enumerate()):
         assert time.monotonic() < deadline, "threads go on after close"
         time.sleep(0.02)
+
+
+def test_a_streaming_model_pulls_its_sources_as_they_are_needed(videos: list[Path]) -> None:
+    class Streaming(TinyAdapter):
+        streams, fps = True, 4.0
+
+        def predict_stream(
+            self, frames: Iterator[tuple[float, Any]], source: str, end: float | None = None
+        ) -> Prediction:
+            seen = [(seconds, frame) for seconds, frame in frames]
+            times = np.array([seconds for seconds, _ in seen])
+            clip = Clip(np.stack([frame for _, frame in seen]), times, source, 0.0, end or float(times[-1]))
+            return self.predict([clip])[0]
+
+    pulled: list[Path] = []
+
+    def endless() -> Iterator[Path]:
+        while True:
+            pulled.append(videos[len(pulled) % len(videos)])
+            yield pulled[-1]
+
+    results = predict_videos(Streaming({"schema_version": 1, "adapter": ADAPTER}), endless())
+    kinds = [next(results) for _ in range(6)]
+    assert [item.path for item in kinds] == [str(videos[i % 4]) for i in range(6)]
+    assert [item.predictions[0].top_k(1)[0].label for item in kinds] == ["warm", "cold"] * 3
+    assert len(pulled) <= 6 + 2 * available_cores()
+    results.close()  # type: ignore[attr-defined]
