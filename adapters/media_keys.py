@@ -14,6 +14,8 @@ from adapters.media_open import reason_of
 
 # Timestamps that step back this far are another clock (see media_clock), not an earlier key frame.
 _CLOCK_RESET_SECONDS = 1.0
+# By so many frames the distance of two key frames may differ between decoding and presentation.
+_REORDERED_FRAMES = 4
 
 
 def read_keys(decoder: Decoder, first: Decoded | None, every_seconds: float) -> Iterator[Decoded]:
@@ -43,12 +45,13 @@ def _by_index(decoder: Decoder, first: Decoded | None, spacing: float) -> Iterat
     """
     stream = decoder.stream
     tick = float(stream.time_base or 0)
-    # The index has decoding times: key frames are as far apart in them as in those of presentation.
+    # The index has decoding times, which are a few frames before those of presentation: now more, now less.
     stamps = [entry.timestamp for entry in stream.index_entries if entry.is_keyframe]
     delay = round(first.seconds / tick) - stamps[0] if first is not None and stamps else 0
-    before = None if first is None or not stamps else stamps[0] * tick
+    margin = _REORDERED_FRAMES * decoder.interval
+    before = None if first is None else first.seconds
     for place, stamp in enumerate(stamps):
-        if before is not None and (stamp * tick < before + spacing or (first is not None and place == 0)):
+        if before is not None and ((stamp + delay) * tick < before + spacing - margin or not place):
             continue
         try:
             packet = _packet_at(decoder, stamp, delay, stamps[place + 1] if place + 1 < len(stamps) else None)
@@ -56,12 +59,14 @@ def _by_index(decoder: Decoder, first: Decoded | None, spacing: float) -> Iterat
                 decoder.restart()
                 yield from _by_packet(decoder, None, spacing)
                 return
+            if packet.pts is not None and before is not None and packet.pts * tick < before + spacing:
+                continue
             # What is still in the decoder is drained, since the next jump empties it.
             frames = [*packet.decode(), *stream.codec_context.decode(None)]
         except (av.FFmpegError, OSError) as error:
             decoder.damage.failures[stamp * tick] = reason_of(error)
             continue
-        before = stamp * tick
+        before = (stamp + delay if packet.pts is None else packet.pts) * tick
         for frame in frames:
             if frame.pts is not None and frame.pts == packet.pts and _is_key(frame):
                 decoder.frame_count += 1

@@ -56,6 +56,15 @@ def test_key_frames_may_be_a_time_apart(tmp_path: Path, every: float, count: int
     assert not len(starts) > 1 or np.diff(starts).min() >= every - 0.021
 
 
+@pytest.mark.parametrize("name", ["v.mp4", "v.mkv"])
+@pytest.mark.parametrize("b_frames", [0, 2, 4])
+def test_a_key_frame_each_second_is_every_key_frame(tmp_path: Path, name: str, b_frames: int) -> None:
+    """Though by their decoding times some are closer to the one before."""
+    options = {"preset": "ultrafast", "x265-params": f"keyint=25:min-keyint=25:bframes={b_frames}:log-level=none"}
+    path = write_numbered(tmp_path / name, 130, fps=25, codec="libx265", options=options)
+    assert [clip.start for clip in keys_of(path, 1.0)] == pytest.approx([0, 1, 2, 3, 4, 5], abs=1e-3)
+
+
 def test_a_second_pass_gives_the_same(tmp_path: Path) -> None:
     path = write_numbered(tmp_path / "v.mp4", 100, gop=20, b_frames=2)
     with open_video(path, threads=1) as video:
