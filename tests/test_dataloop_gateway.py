@@ -211,8 +211,8 @@ def test_a_request_fails_as_often_as_asked_and_waits_as_long(world: World) -> No
     with pytest.raises(world.dl.exceptions.InternalServerError, match="failed on request"):
         world.dl.models.get(model_id=world.model)
     assert world.dl.models.get(model_id=world.model).name == "trivial"
-    failed, waited = world.state.asked("GET", f"/ml/models/{world.model}")
-    assert waited.ended - waited.started >= 0.2 > failed.ended - failed.started
+    _, waited = world.state.asked("GET", f"/ml/models/{world.model}")
+    assert waited.ended - waited.started >= 0.2
 
 
 @pytest.mark.parametrize(

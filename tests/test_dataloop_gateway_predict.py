@@ -158,9 +158,9 @@ def test_a_download_that_is_cut_short_once_is_taken_up_again(world: World) -> No
 def test_a_download_that_stalls_is_given_up(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     from adapters.hosts import dataloop_items
 
-    monkeypatch.setattr(dataloop_items, "STALLED_SECONDS", 0.5)
+    monkeypatch.setattr(dataloop_items, "STALLED_SECONDS", 2.0)
     add_video(world, "/slow.mp4", b"x" * 100)
-    world.gateway.faults.stall("GET", f"{world.items['/slow.mp4']}/stream", 1.5)
+    world.gateway.faults.stall("GET", f"{world.items['/slow.mp4']}/stream", 6)
     assert "nothing came for" in failing(world, "/slow.mp4")
 
 
