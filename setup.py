@@ -40,8 +40,8 @@ HTTP = [
     "python-multipart>=0.0.34",
     "prometheus-client>=0.26",
 ]
-REGISTRY = ["mlflow>=3.17"]
-SCALE = ["ray[data]>=2.60", "fsspec>=2026.9"]
+REGISTRY = ["mlflow>=3.17", "pandas>=3.1"]
+SCALE = ["ray[data]>=2.60", "pyarrow>=25.0", "fsspec>=2026.9"]
 REEL = ["imageio-ffmpeg>=0.8.1", "opentimelineio>=0.18.1"]
 DEV = [
     # The reference that MoViNet is compared with; the library itself does without.
