@@ -181,13 +181,12 @@ def test_a_trained_model_goes_to_pytorch_and_back(tmp_path: Path) -> None:
     adapter.train(data, tmp_path / "bundle")
     path = tmp_path / "model.pth"
     adapter.save(path)
-    named: Any = open_model("drone_resnet18", {**own, "weights": str(path)})
     loaded: Any = open_model("drone_resnet18", own)
     loaded.load(path)
     loaded.save(tmp_path / "again")
     batch = [clip(pictures(2, 32, 32, seed)) for seed in range(3)]
     expected = np.stack([item.scores for item in adapter.predict(batch)])
-    for other in (named, loaded, open_model(tmp_path / "again")):
+    for other in (loaded, open_model(tmp_path / "again")):
         np.testing.assert_allclose(np.stack([item.scores for item in other.predict(batch)]), expected, atol=1e-6)
 
 
@@ -197,9 +196,11 @@ def test_two_softmax_outputs_are_one_sigmoid(tmp_path: Path) -> None:
     write_state_dict(path, state)
     frames = pictures(3)
     expected = softmax(torch_resnet.logits(frames, state))
-    for positive in ("highlight", "normal"):
-        adapter = model(path, labels=["highlight", "normal"], positive_label=positive, crop_fraction=1.0)
-        np.testing.assert_allclose(adapter.predict([clip(frames)])[0].frame_scores, expected, atol=1e-4)
+    adapter = model(path, labels=["highlight", "normal"], positive_label="normal", crop_fraction=1.0)
+    np.testing.assert_allclose(adapter.predict([clip(frames)])[0].frame_scores, expected, atol=1e-4)
+    other = model(path, labels=["highlight", "normal"], positive_label="highlight")
+    for kind, values in other.pretrained().classifier.items():
+        np.testing.assert_array_equal(values, -adapter.pretrained().classifier[kind])
 
 
 def test_names_of_data_parallel_and_of_a_sequential_head(state: dict[str, np.ndarray]) -> None:
@@ -348,10 +349,10 @@ def test_imagenet_weights_are_fetched_once_verified_and_kept(mirror: Path, monke
     state = torch_resnet.random_state(4, classes=1000)
     name = publish(monkeypatch, state_dict_bytes(state))
     (mirror / name).write_bytes(state_dict_bytes(state))
-    adapter = open_model("resnet18", {"imgz": SIZE, "crop_fraction": 1.0})
-    frames = pictures(1)
-    expected = softmax(torch_resnet.logits(frames, state))[0]
-    np.testing.assert_allclose(adapter.predict([clip(frames)])[0].scores, expected, atol=1e-4)
+    found: Any = open_model("resnet18")
+    expected = torch_to_variables(state)
+    assert {**found.pretrained().backbone, **found.pretrained().classifier}.keys() == expected.keys()
+    np.testing.assert_array_equal(found.pretrained().backbone["conv1/kernel"], expected["conv1/kernel"])
     (mirror / name).unlink()
     kept = published_weights.find_published_weights("resnet18")
     assert kept.parent.name == "weights"
@@ -380,4 +381,5 @@ def test_without_network_it_says_what_was_tried_and_how_to_start_from_scratch(
     monkeypatch.setenv("CLIPLAB_WEIGHTS_URL", "http://127.0.0.1:1")
     with pytest.raises(WeightsError, match="could not be reached"):
         open_model("resnet18").predict(batch)
-    assert open_model("resnet18", {"weights": "random", "imgz": SIZE}).predict(batch)
+    from_scratch: Any = open_model("resnet18", {"weights": "random", "imgz": SIZE})
+    assert from_scratch.variables()["conv1/kernel"].std() > 0
