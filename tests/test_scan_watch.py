@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -57,6 +58,26 @@ def test_a_log_has_a_line_each_hundred_videos(model: Path, tmp_path: Path) -> No
     assert re.fullmatch(rf"Processed 200 of 230 videos: {numbers}", lines[2])
     assert len(lines) == 3
     assert "Total scanned: 230 videos, 230 of them now" in done.stdout
+
+
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="this system has no pseudo-terminals")
+def test_a_terminal_shows_live_progress_and_no_lines(model: Path, tmp_path: Path) -> None:
+    many(tmp_path / "library", 120)
+    command = [*COMMAND, str(tmp_path / "library"), str(model), "--output", str(tmp_path / "h.json"), "--json"]
+    terminal, end = os.openpty()
+    environment = {**ENVIRONMENT, "TERM": "xterm", "COLUMNS": "120"}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=end, env=environment) as running:
+        os.close(end)
+        shown = b""
+        with contextlib.suppress(OSError):  # how Linux tells that the other end is closed
+            while part := os.read(terminal, 65536):
+                shown += part
+        report = json.loads(running.communicate()[0])
+    os.close(terminal)
+    assert report["scored"] == 120
+    assert b"of 120 videos: " in shown
+    assert b"videos/s" in shown
+    assert b"Processed" not in shown
 
 
 def test_a_watch_takes_new_videos_once_they_are_whole(model: Path, tmp_path: Path) -> None:
