@@ -60,9 +60,9 @@ class Served:
 
 @contextmanager
 def http_host(
-    models: Sequence[object], *options: object, token: str | None = None, kind: str = "http"
+    models: Sequence[object], *options: object, token: str | None = None, kind: str = "http", code: int = 0
 ) -> Iterator[Served]:
-    """A host until the block ends; it must still run then, or have ended well. kind: which command of ``host``."""
+    """A host until the block ends; it must still run then, or have ended with the code. kind: which host's command."""
     with tempfile.TemporaryDirectory() as name:
         environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}", "TMPDIR": name}
         environment.pop("CLIPLAB_TOKEN", None)
@@ -77,7 +77,7 @@ def http_host(
                 line = process.stdout.readline()
                 assert line, f"the host ended with {process.wait()}"
                 yield Served(json.loads(line)["url"], process, Path(name))
-                assert process.poll() in (None, 0), f"the host ended with {process.returncode}"
+                assert process.poll() in (None, code), f"the host ended with {process.returncode}"
             finally:
                 process.kill()
 

@@ -293,6 +293,19 @@ def test_a_signal_finishes_what_was_taken_and_turns_the_rest_away(slow: Path) ->
         assert list(host.folder.iterdir()) == []
 
 
+def test_a_second_signal_ends_it_at_once(slow: Path) -> None:
+    with http_host([slow], code=-signal.SIGTERM) as host, concurrent.futures.ThreadPoolExecutor(1) as pool:
+        taken = pool.submit(infer, host.url, "slow", slow_frames(2.5))
+        until(lambda: gauge(host.url, "cliplab_jobs_inside") == 1)
+        host.terminate()
+        until(lambda: httpx.get(f"{host.url}/v2/health/ready").status_code == 503)
+        start = time.monotonic()
+        host.terminate()
+        assert host.process.wait(5) == -signal.SIGTERM
+        assert time.monotonic() - start < 1.5
+        assert isinstance(taken.exception(), httpx.TransportError)
+
+
 def test_uploads_of_a_server_that_was_killed_are_removed_by_the_next(bundle: Path, tmp_path: Path) -> None:
     left = tmp_path / "cliplab-http-left"
     left.mkdir()

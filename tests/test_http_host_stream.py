@@ -213,6 +213,19 @@ def test_bad_messages_end_the_stream_with_a_reason(served: Served, messages: lis
     assert caught.value.rcvd.code == 1008
 
 
+@pytest.mark.parametrize("times", [[0, 1e300, 0.2], [1e308, 1e308], [5, 0, 5], [0, 1e-300, 3e9]])
+def test_times_that_jump_begin_anew_and_break_nothing(served: Served, times: list[float]) -> None:
+    with connect(served) as socket:
+        socket.send(json.dumps({"width": 64, "height": 64}))
+        for seconds, frame in zip(times, pictures(3), strict=False):
+            socket.send(json.dumps({"time": seconds}))
+            socket.send(frame.tobytes())
+        socket.send(json.dumps({"end": True}))
+        rows = [json.loads(message) for message in socket]
+    assert any("labels" in row for row in rows)
+    assert not any("error" in row for row in rows)
+
+
 def test_a_message_larger_than_any_frame_ends_the_stream(served: Served) -> None:
     with connect(served) as socket:
         with suppress(ConnectionClosed):  # while it is being sent

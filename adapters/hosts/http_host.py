@@ -13,6 +13,7 @@ import fcntl
 import signal
 import socket
 import tempfile
+import threading
 from collections.abc import Awaitable, Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -41,6 +42,7 @@ from adapters.hosts.http_work import Job
 
 _UPLOADS = "cliplab-http-"
 MAX_CONNECTIONS = 1024
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 def serve(
@@ -176,17 +178,24 @@ class _Server(uvicorn.Server):
     @contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
         """In place of uvicorn's own, which end the process by the signal after all is done."""
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            with contextlib.suppress(ValueError, RuntimeError):  # not in the main thread: whoever runs it ends it
-                loop.add_signal_handler(number, self.drain)
-        yield
+        if threading.current_thread() is not threading.main_thread():  # whoever runs it ends it
+            yield
+            return
+        loop, before = asyncio.get_running_loop(), {number: signal.getsignal(number) for number in _SIGNALS}
+        for number in _SIGNALS:
+            loop.add_signal_handler(number, self.drain)
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                loop.remove_signal_handler(number)
+                signal.signal(number, handler)
 
     def drain(self) -> None:
-        """Take no new work; end when the work inside is done."""
-        if self._host.draining:
-            self.should_exit = self.force_exit = True
-            return
+        """Take no new work; end when the work inside is done. A second signal kills, whatever the workers do."""
+        for number in _SIGNALS:
+            asyncio.get_running_loop().remove_signal_handler(number)
+            signal.signal(number, signal.SIG_DFL)
         self._host.draining = True
         self._drained = asyncio.ensure_future(self._exit_when_done())
 

@@ -45,9 +45,9 @@ async def stream(socket: WebSocket) -> None:
     except Refused as refused:
         await socket.send_denial_response(error_response(refused.status, refused.message, refused.headers))
         return
-    await socket.accept()
     host.streams += 1
     try:
+        await socket.accept()
         await _follow(host, socket, session)
     except WebSocketDisconnect:
         pass
