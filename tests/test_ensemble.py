@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from tiny_adapter import TinyAdapter
@@ -88,6 +88,7 @@ def test_how_members_vote(voting: Any, options: dict[str, Any], expected: list[f
     np.testing.assert_allclose(found, [expected], atol=1e-4)
 
 
+@settings(deadline=None)
 @given(
     hnp.arrays(np.float32, (4, 3), elements=st.floats(0.0078125, 1, width=32)),
     st.sampled_from(["mean", "weighted", "max", "majority"]),

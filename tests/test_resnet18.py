@@ -125,6 +125,7 @@ def test_resize_256_crop_224_is_in_the_preprocessing() -> None:
     np.testing.assert_array_equal(cropped, frames[:, 16:240, 116:340])
 
 
+@settings(deadline=None)
 @given(st.integers(32, 300), st.integers(20, 2000), st.integers(20, 2000), st.sampled_from([0.5, 0.8, 0.875, 1.0]))
 def test_frames_of_the_decoded_size_are_only_cropped(size: int, width: int, height: int, fraction: float) -> None:
     spec = InputSpec(size, size, 1, crop_fraction=fraction)

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapters.errors import ConfigError, MediaError
@@ -135,3 +135,33 @@ def test_unknown_rate_counts_what_was_found() -> None:
     assert not math.isnan(plan_clip(spec, 0, 1).times[0])
     with pytest.raises(MediaError, match="1 frames to give and 2"):
         fill_clip(spec, plan_clip(spec, 0.0, 1.0), [0.0, 0.0], None, "v")
+
+
+@settings(deadline=None)
+@given(start=st.floats(0, 100), length=seconds, fps=st.floats(0.2, 30.0), n_frames=counts)
+def test_pieces_of_every_hold_each_moment_once(start: float, length: float, fps: float, n_frames: int) -> None:
+    spec = InputSpec(8, 8, n_frames, sampling="every", fps=fps)
+    pieces = list(plan_windows(spec, start, start + length))
+    times = np.concatenate([piece.times for piece in pieces])
+    np.testing.assert_allclose(times, start + np.arange(len(times)) / fps, atol=NEAR)
+    assert len(times) == 1 or times[-1] < start + length
+    assert times[-1] + 1 / fps >= start + length - NEAR
+    assert all(len(piece.times) == n_frames for piece in pieces[:-1])
+    assert [pieces[0].start, pieces[-1].end] == [start, start + length]
+    for before, after in pairwise(pieces):
+        assert before.end == pytest.approx(after.start)
+    assert len(plan_clip(spec, start, start + length).times) == n_frames
+
+
+@settings(deadline=None)
+@given(length=seconds, n_frames=counts, other=counts, fps=st.floats(0.2, 30.0))
+def test_a_window_of_several_parts_has_the_moments_of_each(
+    length: float, n_frames: int, other: int, fps: float
+) -> None:
+    parts = spread(n_frames), rate(other, fps), InputSpec(8, 8, 1, sampling="every", fps=fps)
+    times = plan_clip(InputSpec(8, 8, 1, parts=parts), 0.0, length).times
+    assert (np.diff(times) > 0).all()
+    own = [plan_clip(part, 0.0, length).times for part in parts[:2]]
+    for moments in own:
+        assert set(moments) <= set(times)
+    assert len(times) <= sum(len(moments) for moments in own) + max(1, math.ceil(length * fps))
