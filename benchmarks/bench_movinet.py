@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -174,12 +175,14 @@ def precision(_: Path, mode: str, quantize: str) -> dict[str, float]:
     from adapters.runtime import Program, xnnpack_partitions
     from adapters.stream_program import StreamProgram
     from movinet_adapter.network import build_network, freeze
+    from movinet_adapter.quantization import computes_in_8_bits
     from movinet_adapter.stream_conversion import stream_program_bytes
 
     own = build_network("a0", mode, height=SIZE, width=SIZE, n_frames=FRAMES, num_classes=CLASSES)
     kind, clip = cast(Quantize, quantize), clips(1)
     if mode == "base":
-        model = to_litert(freeze(own), clip.shape, kind, [clip] if kind == "int8" else None)
+        in_8_bits = partial(computes_in_8_bits, own.architecture)
+        model = to_litert(freeze(own), clip.shape, kind, [clip] if kind == "int8" else None, in_8_bits=in_8_bits)
         whole = Program(model, num_threads=1)
         found = in_turns({"run": (lambda: whole.run(clip), 1)}, 25)
     else:
