@@ -27,6 +27,7 @@ def rate(n_frames: int, fps: float, stride: float | None = None, **more: str) ->
     return InputSpec(8, 8, n_frames, sampling="rate", fps=fps, stride_seconds=stride, **more)  # type: ignore[arg-type]
 
 
+@settings(deadline=None)
 @given(start=st.floats(0, 100), length=seconds, window=seconds, share=st.floats(0.05, 1.0), n_frames=counts)
 def test_windows_leave_no_part_of_the_range_out(
     start: float, length: float, window: float, share: float, n_frames: int
@@ -42,6 +43,7 @@ def test_windows_leave_no_part_of_the_range_out(
         assert item.end - item.start <= window + NEAR
 
 
+@settings(deadline=None)  # thousands of windows where the stride is short
 @given(length=seconds, window=seconds, factor=st.floats(0.05, 3.0))
 def test_a_partial_window_is_at_least_half_and_only_the_last_is_partial(
     length: float, window: float, factor: float
