@@ -7,8 +7,10 @@ import sys
 from pathlib import Path
 
 import httpx
+import jsonschema
 import pytest
 from http_server import http_host
+from tiny_videos import render_video
 
 from adapters.hosts.http_host import make_app
 from adapters.hosts.http_openapi import describe
@@ -56,3 +58,25 @@ def test_the_description_names_the_models_and_the_token_where_there_is_one(bundl
     assert describe(guarded)["security"] == [{"token": []}]
     assert describe(guarded)["paths"]["/v2/health/live"]["get"]["security"] == []
     assert TOKEN not in str(describe(guarded))
+
+
+def test_good_answers_are_as_described(bundle: Path, tmp_path: Path) -> None:
+    """Those that schemathesis seldom comes upon: of a video that is one, and of a tensor that fits its shape."""
+    render_video(tmp_path / "clip.mp4", "warm", 0)
+    tensor = {"name": "frames", "shape": [1, 1, 2, 2, 3], "datatype": "UINT8", "data": [9] * 12}
+    with http_host([bundle], "--root", tmp_path) as host, httpx.Client(base_url=host.url) as http:
+        description = http.get("/openapi.json").json()
+        answers = {
+            ("/v1/videos", "post"): [
+                http.post(f"/v1/videos{query}", json={"path": "clip.mp4"})
+                for query in ("", "?shape=hf", "?window_seconds=0.5&top_k=1")
+            ],
+            ("/v2/models/{model}/infer", "post"): [http.post("/v2/models/tiny/infer", json={"inputs": [tensor]})],
+            ("/v2/models/{model}", "get"): [http.get("/v2/models/tiny")],
+        }
+    for (path, method), found in answers.items():
+        content = description["paths"][path][method]["responses"]["200"]["content"]["application/json"]
+        schema = {**content["schema"], "components": description["components"]}
+        for answer in found:
+            assert answer.status_code == 200, answer.text
+            jsonschema.validate(answer.json(), schema)
