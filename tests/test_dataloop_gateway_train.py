@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -156,7 +157,7 @@ def test_features_are_uploaded(world: World, trained: tuple[str, Progress, list[
 
 
 def test_a_picture_gets_its_label_without_times(world: World, trained: tuple[str, Progress, list[Json]]) -> None:
-    """A model of single frames takes pictures too; MoViNet says that it takes videos."""
+    """A model of single frames takes pictures too."""
     import cv2
     from tiny_videos import render_video
 
@@ -225,6 +226,18 @@ def test_artifacts_that_do_not_come_or_are_damaged_are_refused(
             runner(world, trained[0])
     finally:
         world.state.files[weights] = whole
+
+
+def test_an_item_that_does_not_come_is_left_out_of_training_and_logged(
+    world: World, one_subset: Json, caplog: pytest.LogCaptureFixture
+) -> None:
+    item = world.items["/train/cold1.mp4"]
+    model = world.add_model("fewer", TINY, subsets=one_subset)
+    world.gateway.faults.fail("GET", f"/items/{item}/stream", status=404)
+    runner(world, model).train_model(model=world.dl.models.get(model_id=model))
+    assert world.state.models[model]["status"] == "trained"
+    said = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert any(item in message and "failed on request" in message for message in said)
 
 
 def test_a_runner_that_is_used_again_trains_on_the_present_labels(world: World, one_subset: Json) -> None:
