@@ -22,7 +22,10 @@ _INPUT_KEYS = (
     "mean",
     "scale",
 )
-_MODEL_KEYS = ("adapter", "variant", "task", "positive_label", "aggregation", "threshold", "quantize", "weights")
+_MODEL_KEYS = (
+    *("adapter", "variant", "members", "voting", "member_weights"),
+    *("task", "positive_label", "aggregation", "threshold", "quantize", "weights"),
+)
 
 
 def render_card(

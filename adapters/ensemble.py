@@ -168,6 +168,9 @@ class EnsembleAdapter(BaseModelAdapter):
             if file != path / name:
                 raise BundleError(f"{path / name}: is not in its place yet: saving was interrupted. Save it again")
         stored = check_config(bundle.config, str(path))
+        for member in stored["members"]:
+            if not any(name == member or name.startswith(f"{member}/") for name in bundle.extra):
+                raise BundleError(f"{path}: member {member!r} is not in the bundle. Save the ensemble again")
         given = {key: value for key, value in self.given.items() if key != "members"}
         config, _ = override(stored, {**given, "adapter": stored["adapter"]}, str(path), explicit=self.explicit)
         self.config, self._bundle, self._opened = config, bundle, None
@@ -182,8 +185,7 @@ class EnsembleAdapter(BaseModelAdapter):
             **self.config,
             "members": [_stored_name(member, name) for member, name in zip(members, names, strict=True)],
         }
-        golden = self._bundle.golden if self._bundle is not None else None
-        golden = golden or make_golden(self.input_spec, self.predict)
+        golden = make_golden(self.input_spec, self.predict)  # anew: its scores follow from voting, a runtime key
         metrics = self._bundle.metrics if self._bundle is not None else {}
         write_bundle(
             local_path,
@@ -192,7 +194,7 @@ class EnsembleAdapter(BaseModelAdapter):
             weights=None,
             metrics=metrics,
             golden=golden,
-            card=render_card(config, self.labels, metrics, golden),
+            card=render_card({key: config[key] for key in OWN_KEYS}, self.labels, metrics, golden),
             extra=extra,
         )
 

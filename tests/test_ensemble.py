@@ -16,6 +16,7 @@ from tiny_adapter import TinyAdapter
 from tiny_videos import render_video
 
 from adapters.base import BaseModelAdapter
+from adapters.bundle import read_bundle, write_bundle
 from adapters.ensemble_members import member_clip
 from adapters.errors import BundleError, ConfigError, ConversionError, MediaError, TrainingError
 from adapters.inference import predict_videos
@@ -295,6 +296,17 @@ def test_damage_to_a_member_is_refused_by_name(tmp_path: Path) -> None:
     victim.unlink()
     with pytest.raises(BundleError, match=r"members/two/weights\.safetensors"):
         open_model(tmp_path / "bundle")
+
+
+def test_a_bundle_leads_nowhere_else(tmp_path: Path) -> None:
+    one, two = tiny(tmp_path, "one"), tiny(tmp_path, "two")
+    ensemble(one, two).save(tmp_path / "bundle")
+    stored = read_bundle(tmp_path / "bundle")
+    config = {**stored.config, "members": [str(one), str(two)]}
+    files = {"config": config, "programs": {}, "weights": None, "metrics": {}, "golden": None, "card": ""}
+    write_bundle(tmp_path / "foreign", **files)
+    with pytest.raises(BundleError, match=r"foreign: member '.*one' is not in the bundle"):
+        open_model(tmp_path / "foreign")
 
 
 def test_a_converted_member_is_kept_as_one_file(video: Path, tmp_path: Path) -> None:
