@@ -7,6 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# How long an example takes says what else the machine does, and nothing about the code.
+settings.register_profile("cliplab", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("cliplab")
 
 ROOT = Path(__file__).parent.parent
 
