@@ -25,7 +25,7 @@ from adapters.dataset_formats import (
     parse_json,
     read_text,
 )
-from adapters.dataset_records import SPLITS, Dataset, Example, Split
+from adapters.dataset_records import SPLITS, Dataset, Example, Split, match_labels
 from adapters.errors import DatasetError
 from adapters.splits import split
 
@@ -50,6 +50,7 @@ __all__ = [
     "import_folders",
     "import_jsonl",
     "import_labels_json",
+    "match_labels",
     "problems",
     "read_dataset",
     "recognise",
@@ -77,16 +78,16 @@ _EXPORT: dict[str, Callable[..., Path]] = {
 }
 FORMATS = tuple(_IMPORT)
 _SUFFIXES = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".tsv": "csv"}
-_FILES_IN_FOLDER = ("dataset.jsonl", "labels.json", "dataset.csv")
+_FILES_IN_FOLDER = ("dataset.jsonl", "labels.json", "dataset.csv", "dataset.json")
 
 
 def read_dataset(path: str | Path, labels: Sequence[str] | None = None, form: str | None = None) -> Dataset:
     """Read labelled clips from a file or folder in any of FORMATS.
 
-    path: dataset.jsonl; a CSV; labels.json; COCO-style JSON; or a folder: one that holds dataset.jsonl, labels.json or
-    dataset.csv (the first there is), a Dataloop download (items/ and json/, also within train/, validation/, test/), or
-    a folder for each class. labels: the order of the classes; None keeps the file's. form: which of FORMATS it is; None
-    looks. Files are not opened: check says which are missing.
+    path: dataset.jsonl; a CSV; labels.json; COCO-style JSON; or a folder: one that holds dataset.jsonl, labels.json,
+    dataset.csv or dataset.json (the first there is), a Dataloop download (items/ and json/, also within train/,
+    validation/, test/), or a folder for each class. labels: the order of the classes; None keeps the file's. form:
+    which of FORMATS it is; None looks. Files are not opened: check says which are missing.
     Raises DatasetError naming the file, the place in it, and what is allowed.
     """
     kind, place = (form, Path(path)) if form is not None else recognise(path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -154,6 +155,34 @@ def merge_labels(dataset: Dataset) -> Dataset:
         replace(item, labels=tuple(sorted(set(labels), key=position.__getitem__))) for item, labels in merged.items()
     )
     return replace(dataset, examples=examples)
+
+
+def match_labels(dataset: Dataset, labels: Sequence[str]) -> Dataset:
+    """The dataset with its labels under the names that a model has for them, where only the spelling differs.
+
+    A label that the model has not becomes the one of the model's that is the same but for capitals and a final "s":
+    "highlights" is "highlight". Where several fit, or where the data has that label too, it stays as it is, for
+    ``check`` to report.
+    """
+    renamed: dict[str, str] = {}
+    for label in dataset.labels:
+        fitting = [name for name in labels if _spelling(name) == _spelling(label)]
+        if label not in labels and len(fitting) == 1:
+            renamed[label] = fitting[0]
+    taken = Counter(renamed.get(label, label) for label in dataset.labels)
+    renamed = {label: name for label, name in renamed.items() if taken[name] == 1}
+    if not renamed:
+        return dataset
+
+    def names(given: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(renamed.get(label, label) for label in given)
+
+    examples = tuple(replace(item, labels=names(item.labels)) for item in dataset.examples)
+    return replace(dataset, examples=examples, labels=names(dataset.labels))
+
+
+def _spelling(label: str) -> str:
+    return label.casefold().removesuffix("s")
 
 
 def to_row(example: Example, folder: Path) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from adapters.config import Config
-from adapters.dataset import Dataset, Example, check, read_dataset, split
+from adapters.dataset import Dataset, Example, check, match_labels, read_dataset, split
 from adapters.errors import DatasetError
 from adapters.head import targets
 from adapters.records import Float32Array
@@ -33,6 +33,7 @@ def training_data(path: Path, config: Config, wanted: Sequence[str] | None) -> T
     which class has too few clips, which label is unknown, which path stands under two labels.
     """
     dataset = read_dataset(path)
+    dataset = match_labels(dataset, _known_labels(wanted, config))
     labels = tuple(wanted) if wanted is not None else _label_order(dataset, config)
     # A missing file is set aside later with its reason, as a damaged one is.
     check(dataset, labels=labels, task=config["task"], allow_missing=True)
@@ -48,6 +49,13 @@ def training_data(path: Path, config: Config, wanted: Sequence[str] | None) -> T
             )
     counts = {name: len(dataset.of_split(name).examples) for name in ("train", "validation", "test")}
     return TrainingData(labels, train, validation, counts)
+
+
+def _known_labels(wanted: Sequence[str] | None, config: Config) -> Sequence[str]:
+    """The labels whose spelling counts: the model's, else the positive one, which the config names."""
+    if wanted is not None:
+        return wanted
+    return [config["positive_label"]] if config["positive_label"] is not None else []
 
 
 def _label_order(dataset: Dataset, config: Config) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from cliplab.bench import bench
 from cliplab.config_tools import config_check, config_schema, config_show
 from cliplab.conversion_tools import convert, verify
 from cliplab.dataloop_manifest import dataloop_manifest
+from cliplab.dataset_prepare import dataset_prepare
 from cliplab.dataset_tools import dataset_export, dataset_import, dataset_split, dataset_stats
 from cliplab.demo import demo
 from cliplab.hosts import host_http, host_label_studio
@@ -22,6 +23,7 @@ __all__ = [
     "dataloop_manifest",
     "dataset_export",
     "dataset_import",
+    "dataset_prepare",
     "dataset_split",
     "dataset_stats",
     "demo",

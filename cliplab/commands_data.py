@@ -21,11 +21,12 @@ def register(app: typer.Typer) -> None:
     config.command("check")(command(config_check))
     config.command("schema")(command(config_schema))
     dataset = typer.Typer(
-        help="Import, split, export and count labelled clips.", no_args_is_help=True, rich_markup_mode=None
+        help="Import, split, export, prepare and count labelled clips.", no_args_is_help=True, rich_markup_mode=None
     )
     dataset.command("import")(command(dataset_import))
     dataset.command("split")(command(dataset_split))
     dataset.command("export")(command(dataset_export))
+    dataset.command("prepare")(command(dataset_prepare))
     dataset.command("stats")(command(dataset_stats))
     app.add_typer(config, name="config")
     app.add_typer(dataset, name="dataset")
@@ -125,6 +126,30 @@ def dataset_export(
 
     report = dataset_tools.dataset_export(data, output, form=form, media=media, force=force, dry_run=dry_run)
     write_json(report.to_json()) if as_json else show(*render.dataset(report))
+
+
+def dataset_prepare(
+    data: Data,
+    output: Annotated[Path, arg("FOLDER", "Where the class folders and dataset.json go.")],
+    fps: Annotated[float | None, opt("N", "Frames a second of video; else 1, or that of the merged dataset.")] = None,
+    merge: Annotated[bool, typer.Option("--merge", help="Add to the dataset that is there.")] = False,
+    seed: Annotated[int, opt("N", "Another seed deals the videos otherwise.")] = 0,
+    force: Force = False,
+    as_json: AsJson = False,
+) -> int | None:
+    """Write the frames of labelled clips into class folders, with a dataset.json that train takes.
+
+    Interrupted, it goes on where it stopped when run again. Exits with 1 where some clips could not be read.
+    """
+    from cliplab import dataset_prepare as preparation
+    from cliplab import render
+
+    with bar() as progress:
+        report = preparation.dataset_prepare(
+            data, output, fps=fps, merge=merge, seed=seed, force=force, on_progress=progress.stage
+        )
+    write_json(report.to_json()) if as_json else show(*render.prepared(report))
+    return FAILED if report.skipped else None
 
 
 def dataset_stats(data: Data, as_json: AsJson = False) -> int | None:

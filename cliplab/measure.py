@@ -33,12 +33,12 @@ def labelled_clips(
     Clips without a split get the one that training gives them (the config's split_fractions and seed), unless every
     split is asked for. Files that are missing stay in, to be reported one by one. Raises DatasetError.
     """
-    from adapters.dataset import check, read_dataset, split
+    from adapters.dataset import check, match_labels, read_dataset, split
 
     unknown = [name for name in splits if name not in ALL_SPLITS]
     if unknown:
         raise DatasetError(f"split must be one of {', '.join((*ALL_SPLITS, 'all'))}, got {unknown[0]!r}")
-    dataset = read_dataset(data)
+    dataset = match_labels(read_dataset(data), adapter.labels)
     check(dataset, labels=adapter.labels, task=adapter.config["task"], allow_missing=True)
     dataset = replace(dataset, labels=adapter.labels)
     if len(splits) == len(ALL_SPLITS):

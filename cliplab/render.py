@@ -13,6 +13,7 @@ from adapters.records import ConversionReport, TrainReport, VideoResult
 if TYPE_CHECKING:
     from cliplab.bench import BenchReport
     from cliplab.config_tools import ConfigCheck
+    from cliplab.dataset_prepare import PrepareReport
     from cliplab.dataset_tools import DatasetReport
     from cliplab.demo import DemoReport
     from cliplab.models import Evaluation, PredictReport
@@ -214,6 +215,19 @@ def dataset(report: DatasetReport) -> Shown:
     shown += [problem(text) for text in report.problems]
     shown.append(f"written: {report.output}" if report.output else "")
     return [item for item in shown if item != ""]
+
+
+def prepared(report: PrepareReport) -> Shown:
+    """Frames by class, the splits, and every clip that was left out."""
+    clips, reused = sum(report.clips.values()), sum(report.clips.values()) - report.decoded
+    splits = ", ".join(f"{count} {name}" for name, count in report.splits.items())
+    return [
+        f"Dataset prepared: {sum(report.frames.values()):,} frames of {clips:,} clips ({splits}), "
+        f"{report.decoded:,} decoded and {reused:,} there already",
+        *(f"  - {label}: {count:,}" for label, count in report.frames.items()),
+        f"  - Saved to: {report.output}",
+        *(problem(f"left out: {reason}") for reason in report.skipped),
+    ]
 
 
 # Demo ---------------------------------------------------------------------------------------------------------------
