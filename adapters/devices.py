@@ -5,6 +5,8 @@ Where a model is trained is no part of what it is, so the number of devices stan
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -104,6 +106,41 @@ def pick_devices(wanted: Devices) -> Replicas:
 def one_device() -> Replicas:
     """The one that TensorFlow takes by itself: the first GPU, or the processor."""
     return Replicas(((_names("GPU") or _names("CPU"))[0],), import_tensorflow().distribute.get_strategy())
+
+
+def describe_devices(wanted: Devices) -> str:
+    """The devices that would train with their memory, such as "GPU:0, NVIDIA H100, 78.0 GiB" or "CPU:0, 2 cores, ...".
+
+    A GPU's memory is what TensorFlow may take of it, a processor's that of the whole machine. Raises as pick_devices.
+    """
+    return "; ".join(_describe(name) for name in pick_devices(wanted).names)
+
+
+def _describe(name: str) -> str:
+    if name.startswith("CPU"):
+        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 0
+        return f"{name}, {os.cpu_count()} cores" + (f", {memory / 2**30:.1f} GiB" if memory else "")
+    from tensorflow.python.client import device_lib
+
+    for device in device_lib.list_local_devices():
+        if device.name.endswith(name):
+            model = re.search(r"name: ([^,]+)", device.physical_device_desc)
+            return f"{name}, {model[1] if model else 'GPU'}, {device.memory_limit / 2**30:.1f} GiB"
+    return name
+
+
+def out_of_memory(batch_size: int, replicas: Replicas, phase: str) -> TrainingError:
+    """The error for a step that the memory did not suffice for: it names the next batch size to try."""
+    smaller = batch_size // 2 // replicas.count * replicas.count
+    if smaller:
+        step = f"Try --batch-size {smaller} (batch_size={smaller})"
+    else:
+        step = "It is the smallest there is: lower imgz or n_frames, or tune fewer layers (fine_tune_layers)"
+    what = "fine-tuning" if phase == "fine_tune" else "training the head"
+    return TrainingError(
+        f"out of memory while {what} on {', '.join(replicas.names)} with a batch size of {batch_size}. {step}, or end "
+        "other programs that use this memory"
+    )
 
 
 def _names(kind: str) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from adapters.atomic import write_bytes_atomic
-from adapters.devices import Replicas, one_device
+from adapters.devices import Replicas, one_device, out_of_memory
 from adapters.errors import TrainingError
 from adapters.native_log import import_keras, import_tensorflow
 from adapters.records import Aggregation, EpochLog, Float32Array
@@ -158,7 +158,10 @@ class Fitter:
         """Train to the end, from the checkpoint where there is one of this key; the best epoch's weights are set."""
         logs, stopped = self._resume()
         while stopped is None and len(logs) < self.settings.epochs:
-            log = self._epoch(len(logs), train, validation, best_so_far(logs))
+            try:
+                log = self._epoch(len(logs), train, validation, best_so_far(logs))
+            except (MemoryError, import_tensorflow().errors.ResourceExhaustedError) as error:
+                raise out_of_memory(self.settings.batch_size, self.replicas, self.settings.phase) from error
             if not math.isfinite(log.loss) or (log.val_loss is not None and not math.isfinite(log.val_loss)):
                 stopped = "non_finite_loss"
                 break

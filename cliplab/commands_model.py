@@ -12,8 +12,11 @@ from adapters.records import Quantize
 from cliplab.console import FAILED, bar, command, say_error, show, write_json
 from cliplab.options import (
     AsJson,
+    BatchSize,
     Data,
+    Epochs,
     Force,
+    LearningRate,
     Model,
     MultiGpu,
     OnDevices,
@@ -25,6 +28,7 @@ from cliplab.options import (
     opt,
     parsed,
     parsed_devices,
+    training_keys,
 )
 
 if TYPE_CHECKING:
@@ -88,6 +92,9 @@ def train(
     data: Data,
     output: Output = None,
     output_option: OutputOption = None,
+    epochs: Epochs = None,
+    batch_size: BatchSize = None,
+    learning_rate: LearningRate = None,
     overrides: Overrides = None,
     devices: OnDevices = None,
     multi_gpu: MultiGpu = False,
@@ -97,6 +104,7 @@ def train(
     """Train a model on labelled clips. Interrupted, it goes on where it stopped when run again.
 
     With X.tflite as output it writes one self-describing file of the config's precision, and keeps the bundle as X.
+    Device, memory and a line for each epoch are told on stderr.
     """
     from cliplab import models
 
@@ -105,10 +113,11 @@ def train(
             config,
             data,
             one_output(output, output_option),
-            overrides=parsed(overrides),
+            overrides=training_keys(overrides, epochs, batch_size, learning_rate),
             devices=parsed_devices(devices, multi_gpu),
             force=force,
             on_progress=progress.stage,
+            on_line=progress.line,
         )
     return _trained(report, as_json)
 
@@ -118,6 +127,9 @@ def finetune(
     data: Data,
     output: Output = None,
     output_option: OutputOption = None,
+    epochs: Epochs = None,
+    batch_size: BatchSize = None,
+    learning_rate: LearningRate = None,
     overrides: Overrides = None,
     devices: OnDevices = None,
     multi_gpu: MultiGpu = False,
@@ -132,10 +144,11 @@ def finetune(
             model,
             data,
             one_output(output, output_option),
-            overrides=parsed(overrides),
+            overrides=training_keys(overrides, epochs, batch_size, learning_rate),
             devices=parsed_devices(devices, multi_gpu),
             force=force,
             on_progress=progress.stage,
+            on_line=progress.line,
         )
     return _trained(report, as_json)
 

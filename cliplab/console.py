@@ -102,6 +102,13 @@ class Bar:
         else:
             self._progress.update(self._task, description=text, total=total, completed=done)
 
+    def line(self, text: str) -> None:
+        """A line on stderr that stays, above the bar where there is one."""
+        if self._progress is None:
+            print(text, file=sys.stderr, flush=True)
+        else:
+            self._progress.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
     def video(self, path: str, seconds: float, length: float | None, done: int, files: int) -> None:
         """An ``OnVideoProgress``: the part of the present file counts too."""
         part = min(seconds / length, 1.0) if length and done < files else 0.0

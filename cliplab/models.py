@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adapters.base import BaseModelAdapter, OnEpochEnd, OnProgress
 from adapters.config import check_config, effect, merge
-from adapters.devices import Devices
+from adapters.devices import Devices, describe_devices
 from adapters.errors import ConfigError
 from adapters.hosts.results import SHAPES, Shape, to_pipeline
 from adapters.inference import OnVideoProgress, predict_videos
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from adapters.evaluation import EvaluationReport
 
 Source = str | Path | Mapping[str, Any]
+OnLine = Callable[[str], object]
 
 
 # Predict ------------------------------------------------------------------------------------------------------------
@@ -120,6 +121,7 @@ def train(
     force: bool = False,
     on_epoch_end: OnEpochEnd | None = None,
     on_progress: OnProgress | None = None,
+    on_line: OnLine | None = None,
 ) -> TrainReport:
     """Train a model from its config and pretrained weights on labelled clips, and write its bundle to output.
 
@@ -129,6 +131,7 @@ def train(
 
     config: a config file, a ready config's name or the object. data: a dataset in any form. Interrupted training goes
     on where it stopped when called again with the same arguments. on_epoch_end(log) may return False to stop.
+    on_line is told the device with its memory, then each epoch's losses and accuracies, a line of text each.
     Raises ConfigError, DatasetError, TrainingError, StorageError.
     """
     require_places(output, force)
@@ -136,7 +139,7 @@ def train(
         raise ConfigError(
             f"{config}: is a trained model. Go on from its weights with finetune, or name a config to train"
         )
-    return _train(open_model(config, overrides), data, output, devices, on_epoch_end, on_progress)
+    return _train(open_model(config, overrides), data, output, devices, on_epoch_end, on_progress, on_line)
 
 
 def finetune(
@@ -149,6 +152,7 @@ def finetune(
     force: bool = False,
     on_epoch_end: OnEpochEnd | None = None,
     on_progress: OnProgress | None = None,
+    on_line: OnLine | None = None,
 ) -> TrainReport:
     """Train a stored model further, from its weights, on other labelled clips of the same labels.
 
@@ -168,7 +172,7 @@ def finetune(
                 f"{given[key]!r}. Leave it out, or train a model with it"
             )
     adapter.config = check_config(merge(adapter.config, given), str(model))
-    return _train(adapter, data, output, devices, on_epoch_end, on_progress)
+    return _train(adapter, data, output, devices, on_epoch_end, on_progress, on_line)
 
 
 def _train(
@@ -178,12 +182,17 @@ def _train(
     devices: Devices,
     on_epoch_end: OnEpochEnd | None,
     on_progress: OnProgress | None,
+    on_line: OnLine | None,
 ) -> TrainReport:
-    """Train, with each epoch told to on_progress as a stage as well."""
+    """Train, with each epoch told to on_progress as a stage as well, and to on_line as a line."""
+    if on_line is not None:
+        on_line(f"device: {describe_devices(devices)}")
     adapter.on_progress, adapter.train_devices = on_progress, devices
     most = {"head": adapter.config["num_epochs"], "fine_tune": adapter.config["fine_tune_epochs"]}
 
     def epoch_done(log: EpochLog) -> object:
+        if on_line is not None:
+            on_line(epoch_line(log, most[log.phase]))
         if on_progress is not None:
             validation = "" if log.val_loss is None else f", validation {log.val_loss:.3f}"
             name = "fine-tuning" if log.phase == "fine_tune" else "training"
@@ -195,6 +204,15 @@ def _train(
         return report
     conversion = write_single_file(adapter, data, output, on_progress)
     return replace(report, output_path=str(output), conversion=conversion)
+
+
+def epoch_line(log: EpochLog, epochs: int) -> str:
+    """One epoch in a line: losses and accuracies in train and validation, and whether it is the best until then."""
+    name = "fine-tuning epoch" if log.phase == "fine_tune" else "epoch"
+    line = f"{name} {log.epoch + 1}/{epochs}: train loss {log.loss:.4f}, accuracy {log.accuracy:.2%}"
+    if log.val_loss is not None and log.val_accuracy is not None:
+        line += f"; validation loss {log.val_loss:.4f}, accuracy {log.val_accuracy:.2%}"
+    return line + (" (best)" if log.best else "")
 
 
 def _is_stored(model: str | Path) -> bool:

@@ -46,7 +46,10 @@ Output = Annotated[
         help="Where the bundle goes; or X.tflite for one self-describing file, with its bundle kept beside it as X.",
     ),
 ]
-OutputOption = Annotated[Path | None, typer.Option("--output", metavar="PATH", help="The same, named.")]
+OutputOption = Annotated[Path | None, typer.Option("--output", "--output-dir", metavar="PATH", help="The same, named.")]
+Epochs = Annotated[int | None, opt("N", "Short for --set num_epochs=N: most epochs that the head is trained.")]
+BatchSize = Annotated[int | None, opt("N", "Short for --set batch_size=N: clips a step.")]
+LearningRate = Annotated[float | None, opt("R", "Short for --set learning_rate=R.")]
 OnDevices = Annotated[
     str | None,
     typer.Option("--devices", metavar="N", help="How many GPUs share each batch, or all; else one."),
@@ -80,6 +83,21 @@ def parsed_devices(devices: str | None, multi_gpu: bool) -> Devices:
     if multi_gpu and devices != "all":
         raise ConfigError(f"--multi-gpu means --devices all, got --devices {devices} too. Give one of them")
     return "all" if devices == "all" else int(devices)
+
+
+def training_keys(
+    assignments: list[str] | None, epochs: int | None, batch_size: int | None, learning_rate: float | None
+) -> dict[str, Any]:
+    """What ``--set`` and the options for keys of training say together. ConfigError where a key is given twice."""
+    from adapters.errors import ConfigError
+
+    given = {"num_epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
+    keys = parsed(assignments)
+    for key, value in given.items():
+        if value is not None and key in keys:
+            option = "--epochs" if key == "num_epochs" else f"--{key.replace('_', '-')}"
+            raise ConfigError(f"{option} is short for --set {key}=..., got both. Give one of them")
+    return keys | {key: value for key, value in given.items() if value is not None}
 
 
 def parsed(assignments: list[str] | None) -> dict[str, Any]:

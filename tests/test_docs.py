@@ -18,8 +18,12 @@ ROOT = Path(__file__).parent.parent
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
 COMMANDS = dict(docs.commands())
 # What a command takes for showing its result, and the function behind it does not.
-# Options that say what an argument says too: `--output X` for OUTPUT, `--multi-gpu` for `--devices all`.
-SECOND_SPELLINGS: dict[Any, str] = {"output_option": "output", "multi_gpu": "devices"}
+# Options that say what another says: `--output X` for OUTPUT, `--multi-gpu` for `--devices all`, `--epochs` for --set.
+SECOND_SPELLINGS: dict[Any, str] = {
+    "output_option": "output",
+    "multi_gpu": "devices",
+    **dict.fromkeys(("epochs", "batch_size", "learning_rate"), "overrides"),
+}
 SHOWING = {"as_json"}
 
 

@@ -1,0 +1,85 @@
+"""`train` as a person watches it: short options, the device, a line for each epoch, and memory that runs out."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny_videos import render_dataset
+from typer.testing import CliRunner, Result
+
+from adapters.errors import TrainingError
+from adapters.fitting import Examples, FitSettings, Fitter
+from cliplab.cli import app
+
+tf = pytest.importorskip("tensorflow", reason="training needs the train extra: pip install 'cliplab[train]'")
+
+SMALL = ("weights=random", "imgz=32", "n_frames=2", "augment_views=0", "early_stopping_patience=null")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cache(own_cache: Path) -> None:
+    """Every test of this module uses one cache."""
+
+
+def run(*arguments: object) -> Result:
+    settings = [word for key in SMALL for word in ("--set", key)]
+    return CliRunner().invoke(app, ["train", "efficientnet_lite0", *map(str, arguments), *settings])
+
+
+def test_short_options_device_and_epochs(tmp_path: Path) -> None:
+    data = render_dataset(tmp_path / "data", train=2, validation=1, test=0)
+    out = tmp_path / "model"
+    options = ("--epochs", 2, "--batch-size", 3, "--learning-rate", 0.02, "--output-dir", out, "--json")
+    result = run(data, *options)
+    assert result.exit_code == 0, result.output
+    report = json.loads(result.stdout)
+    config = json.loads((out / "config.json").read_text())
+    assert (config["num_epochs"], config["batch_size"], config["learning_rate"]) == (2, 3, 0.02)
+    device, *lines = [line for line in result.stderr.splitlines() if line.startswith(("device", "epoch"))]
+    assert re.fullmatch(r"device: .PU:0, .+, \d+\.\d GiB", device)
+    assert len(lines) == len(report["epochs"]) == 2
+    for number, (line, log) in enumerate(zip(lines, report["epochs"], strict=True), 1):
+        assert line == (
+            f"epoch {number}/2: train loss {log['loss']:.4f}, accuracy {log['accuracy']:.2%}; validation loss "
+            f"{log['val_loss']:.4f}, accuracy {log['val_accuracy']:.2%}{' (best)' if log['best'] else ''}"
+        )
+
+
+def test_a_key_given_twice_is_refused(tmp_path: Path) -> None:
+    result = run(tmp_path, tmp_path / "out", "--epochs", 2, "--set", "num_epochs=3")
+    assert result.exit_code == 2
+    assert "--epochs is short for --set num_epochs=..., got both" in result.stderr
+
+
+def fit(folder: Path, batch_size: int, failure: BaseException | None) -> None:
+    """A fit whose inputs raise failure or, where it is None, whose network asks for more memory than there can be."""
+    kernel = tf.Variable(np.ones((3, 1), np.float32))
+
+    def inputs(rows: np.ndarray, epoch: int | None) -> np.ndarray:
+        if failure is not None:
+            raise failure
+        return np.ones((len(rows), 3), np.float32)
+
+    def forward(values: tf.Tensor, training: bool) -> tf.Tensor:
+        huge = tf.random.uniform([tf.shape(values)[0] * 2**16, 2**16, 2**16])
+        return tf.sigmoid(tf.matmul(values, kernel) + tf.reduce_max(huge))[:, None]
+
+    settings = FitSettings("fine_tune", 2, 0.1, batch_size, 0, None, False, "key")
+    fitter = Fitter(forward, [kernel], [kernel], tf.Variable([0, 0]), settings, folder / "state.safetensors")
+    fitter.fit(Examples(inputs, np.ones((40, 1), np.float32), np.ones(40, np.float32)), None, None)
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [None, MemoryError(), tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")],
+    ids=["allocated", "numpy", "tensorflow"],
+)
+def test_memory_that_runs_out_names_a_batch_size(tmp_path: Path, failure: BaseException | None) -> None:
+    with pytest.raises(TrainingError, match=r"out of memory while fine-tuning on .PU:0 .* 32\. Try --batch-size 16 "):
+        fit(tmp_path, 32, failure)
+    with pytest.raises(TrainingError, match=r"a batch size of 1\. It is the smallest there is: lower imgz"):
+        fit(tmp_path, 1, failure)
