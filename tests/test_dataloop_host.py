@@ -213,6 +213,28 @@ def test_stopping_early_leaves_no_thread(videos: list[Path]) -> None:
             assert not thread.is_alive()
 
 
+def test_a_download_that_ends_after_everyone_has_left_removes_its_file(videos: list[Path], tmp_path: Path) -> None:
+    started, go_on = threading.Event(), threading.Event()
+    slow = item(videos[1])
+    fetch = slow.download
+
+    def download(**options: Any) -> str:
+        started.set()
+        assert go_on.wait(10)
+        return str(fetch(**options))
+
+    slow.download = download
+    results = dataloop_items.predict_items(ModelAdapter(model(batch_size=1)).loaded, [item(videos[0]), slow])
+    next(results)
+    assert started.wait(10)
+    results.close()  # type: ignore[attr-defined]
+    go_on.set()
+    for thread in threading.enumerate():
+        if thread.name.startswith("download "):
+            thread.join(10)
+    assert not list((tmp_path / "tmp").iterdir())
+
+
 def test_a_frame_model_takes_images(tmp_path: Path, own_cache: Path) -> None:
     picture, torn = tmp_path / "picture.png", tmp_path / "torn.jpg"
     pixels = np.random.default_rng(0).integers(0, 256, (64, 96, 3), dtype=np.uint8)

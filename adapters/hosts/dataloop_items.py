@@ -9,7 +9,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
@@ -64,32 +64,35 @@ def predict_items(adapter: BaseModelAdapter, items: Sequence[Any]) -> Iterator[I
     Files lie in a temporary folder, a few at a time, and are removed as soon as their item is done.
     """
     for pictures, group in groupby(items, is_image):
-        with tempfile.TemporaryDirectory(prefix="dataloop_items_", ignore_cleanup_errors=True) as folder:
+        with _place() as place:
             predict = _predict_pictures if pictures else _predict_videos
-            yield from predict(adapter, list(group), Path(folder))
+            yield from predict(adapter, list(group), place)
 
 
-def _predict_videos(adapter: BaseModelAdapter, items: Sequence[Any], folder: Path) -> Iterator[ItemResult]:
+def _predict_videos(adapter: BaseModelAdapter, items: Sequence[Any], place: _Place) -> Iterator[ItemResult]:
     order: deque[Fetched] = deque()
 
     def paths() -> Iterator[Path]:
-        for fetched in fetch(adapter, items, folder):
+        for fetched in fetch(adapter, items, place):
             order.append(fetched)  # before the path is handed on: its result finds it here
             if fetched.path is not None:
                 yield fetched.path
 
     with closing(predict_videos(adapter, paths())) as results:  # type: ignore[type-var]
-        for result in results:
-            yield from _failed(order)
-            fetched = order.popleft()
-            shutil.rmtree(Path(result.path).parent, ignore_errors=True)
-            error = _without_folder(result.error, fetched)
-            yield ItemResult(fetched.item, result.predictions, error, fetched.fps, result.warnings)
+        try:
+            for result in results:
+                yield from _failed(order)
+                fetched = order.popleft()
+                shutil.rmtree(Path(result.path).parent, ignore_errors=True)
+                error = _without_folder(result.error, fetched)
+                yield ItemResult(fetched.item, result.predictions, error, fetched.fps, result.warnings)
+        finally:
+            place.left.set()  # before the readers are waited for: one of them may wait for a download
     yield from _failed(order)
 
 
-def _predict_pictures(adapter: BaseModelAdapter, items: Sequence[Any], folder: Path) -> Iterator[ItemResult]:
-    for fetched, clip in _clips(adapter, items, folder):
+def _predict_pictures(adapter: BaseModelAdapter, items: Sequence[Any], place: _Place) -> Iterator[ItemResult]:
+    for fetched, clip in _clips(adapter, items, place):
         if clip is None:
             yield ItemResult(fetched.item, error=fetched.error)
         else:
@@ -98,16 +101,16 @@ def _predict_pictures(adapter: BaseModelAdapter, items: Sequence[Any], folder: P
 
 def embed_items(adapter: BaseModelAdapter, items: Sequence[Any]) -> Iterator[tuple[Any, Float32Array | None, str]]:
     """Each item, in order, with its features float32 [D], or None and the reason. An item is one clip, whole."""
-    with tempfile.TemporaryDirectory(prefix="dataloop_items_", ignore_cleanup_errors=True) as folder:
-        for fetched, clip in _clips(adapter, items, Path(folder)):
+    with _place() as place:
+        for fetched, clip in _clips(adapter, items, place):
             vector = None if clip is None else adapter.embed([clip])[0]
             yield fetched.item, vector, fetched.error or ""
 
 
-def _clips(adapter: BaseModelAdapter, items: Sequence[Any], folder: Path) -> Iterator[tuple[Fetched, Clip | None]]:
+def _clips(adapter: BaseModelAdapter, items: Sequence[Any], place: _Place) -> Iterator[tuple[Fetched, Clip | None]]:
     """Each item as one clip, or None with the reason in ``error``."""
     spec = replace(adapter.input_spec, window_seconds=None, stride_seconds=None)
-    for fetched in fetch(adapter, items, folder):
+    for fetched in fetch(adapter, items, place):
         clip = None
         if fetched.path is not None:
             try:
@@ -148,33 +151,65 @@ def _without_folder(error: str | None, fetched: Fetched) -> str | None:
 # Downloads ----------------------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class _Place:
+    """A temporary folder that downloads write into. Once left, whoever ends last removes it: a client's download cannot
+    be stopped, and nobody waits for it."""
+
+    folder: Path
+    left: threading.Event = field(default_factory=threading.Event)
+
+    def remove(self) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+@contextmanager
+def _place() -> Iterator[_Place]:
+    place = _Place(Path(tempfile.mkdtemp(prefix="dataloop_items_")))
+    try:
+        yield place
+    finally:
+        place.left.set()
+        place.remove()
+
+
 @dataclass(eq=False)
 class _Download:
     """One item being fetched into a folder of its own, in a thread that nobody need wait for."""
 
     item: Any
-    folder: Path
+    place: _Place
+    number: int
     path: Path | None = None
     error: str | None = None
     done: threading.Event = field(default_factory=threading.Event)
 
+    @property
+    def folder(self) -> Path:
+        return self.place.folder / str(self.number)
+
     def start(self) -> None:
-        self.folder.mkdir()
         threading.Thread(target=self._run, name=f"download {self.item.id}", daemon=True).start()
 
     def _run(self) -> None:
         try:
+            self.folder.mkdir()
             self.path = _download(self.item, self.folder)
         except Exception as error:  # whatever the client raises is this item's misfortune alone
             told = item_reasons(str(getattr(error, "message", error)))
             reason = told[0][1] if told else f"{type(error).__name__}: {error}"
             self.error = f"cannot be downloaded: {reason}"[:_REASON_CHARACTERS]
         self.done.set()
+        if self.place.left.is_set():
+            self.place.remove()
 
     def wait(self) -> None:
-        """Until it is done, or its file has not grown for STALLED_SECONDS."""
+        """Until it is done, its file has not grown for STALLED_SECONDS, or everyone has left."""
         size, since = -1, time.monotonic()
         while not self.done.wait(_POLL_SECONDS):
+            if self.place.left.is_set():
+                self.error = "was not waited for"
+                return
             now_size = _folder_size(self.folder)
             if now_size != size:
                 size, since = now_size, time.monotonic()
@@ -183,7 +218,7 @@ class _Download:
                 return
 
 
-def fetch(adapter: BaseModelAdapter, items: Sequence[Any], folder: Path) -> Iterator[Fetched]:
+def fetch(adapter: BaseModelAdapter, items: Sequence[Any], place: _Place) -> Iterator[Fetched]:
     """Each item's file, in order, at most DOWNLOADS_AHEAD of them fetched before they are asked for."""
     left = iter(enumerate(items))
     ahead: deque[tuple[Any, _Download | str]] = deque()
@@ -192,7 +227,7 @@ def fetch(adapter: BaseModelAdapter, items: Sequence[Any], folder: Path) -> Iter
             number, item = entry
             reason = why_not(adapter, item)
             if reason is None:
-                ahead.append((item, download := _Download(item, folder / str(number))))
+                ahead.append((item, download := _Download(item, place, number)))
                 download.start()
             else:
                 ahead.append((item, reason))
