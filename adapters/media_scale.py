@@ -20,7 +20,7 @@ _SMALLER = Interpolation.AREA | _EXACT
 _LARGER = Interpolation.BICUBIC | _EXACT
 _SWS_MATRICES = {"bt709": 1, "fcc": 4, "bt601": 5, "smpte240m": 7, "bt2020": 9}  # SWS_CS_* of libswscale
 _LIMITED, _FULL = 1, 2  # AVCOL_RANGE_*
-_WHITE_48 = np.uint16(255 << 8)  # where libswscale puts the white of luma and chroma in rgb48
+_WHITE_48 = np.uint16(255 << 8)  # where libswscale puts the white of luma and chroma in 16-bit RGB
 _EXPAND_LIMITED = np.clip(np.rint((np.arange(256) - 16.0) * 255 / 219), 0, 255).astype(np.uint8)
 
 
@@ -89,7 +89,8 @@ class Scaler:
 
     def _convert(self, frame: VideoFrame, width: int, height: int) -> UInt8Array:
         if self._color.needs_tone_curve:
-            wide = self._reformat(frame, width, height, "rgb48le")
+            # Planar: libswscale's rgb48 of a picture whose height stays wraps around in saturated colours.
+            wide = self._reformat(frame, width, height, "gbrp16le")
             if self._color.matrix != "rgb":
                 wide = np.minimum(wide, _WHITE_48)  # to the full 16 bits: x * 257 / 256
                 wide += wide >> 8

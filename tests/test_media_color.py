@@ -138,6 +138,20 @@ def test_hdr_through_the_stated_curve(tmp_path: Path, transfer: str, code: int) 
     assert worst(path, hdr_reference(yuv_to_rgb(planes, "bt2020", False, 10), transfer)) <= LEVELS
 
 
+def test_hdr_of_saturated_colours_at_every_size(tmp_path: Path) -> None:
+    """Green, coded with some overshoot as real encoders do, in 4:2:0 and at the size that it has."""
+    planes = np.empty((3, 64, 96), np.uint16)
+    planes[:] = np.array([650, 170, 80])[:, None, None]
+    path = write_video(
+        tmp_path / "a.mkv", [yuv_frame(planes, "yuv420p10le")], "libx264", "yuv420p10le", options=LOSSLESS,
+        prepare=tags(9, 1, 16, 9),
+    )  # fmt: skip
+    with open_video(path) as video:
+        for height, width in ((64, 96), (64, 48), (32, 48), (128, 192)):
+            picture = next(video.frames(height=height, width=width, aspect="stretch"))[1]
+            np.testing.assert_allclose(picture.reshape(-1, 3), [[0, 255, 0]] * (height * width), atol=1)
+
+
 def test_wide_gamut_sdr_is_brought_to_bt709(tmp_path: Path) -> None:
     planes = yuv_patches(5, bits=10)
     frame = yuv_frame(planes, "yuv444p10le")
