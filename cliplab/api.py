@@ -10,6 +10,7 @@ from cliplab.demo import demo
 from cliplab.hosts import host_http, host_label_studio
 from cliplab.manifest import registry_manifest
 from cliplab.models import evaluate, finetune, predict, train
+from cliplab.reel import reel
 from cliplab.scan import scan
 from cliplab.scan_one import score
 from cliplab.stream import stream
@@ -32,6 +33,7 @@ __all__ = [
     "host_http",
     "host_label_studio",
     "predict",
+    "reel",
     "registry_manifest",
     "scan",
     "score",

@@ -14,6 +14,7 @@ from cliplab import (
     commands_dataloop,
     commands_host,
     commands_model,
+    commands_reel,
     commands_registry,
     commands_scan,
     commands_stream,
@@ -48,6 +49,7 @@ def options(
 commands_model.register(app)
 commands_stream.register(app)
 commands_scan.register(app)
+commands_reel.register(app)
 commands_data.register(app)
 commands_registry.register(app)
 commands_dataloop.register(app)

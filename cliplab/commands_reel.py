@@ -1,0 +1,81 @@
+"""The command that makes a reel of a scan's highlights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from adapters.atomic import json_text
+from cliplab.console import FAILED, bar, command, show
+from cliplab.options import AsJson, DryRun, Force, arg, opt
+
+if TYPE_CHECKING:
+    from cliplab.reel import ReelReport
+
+
+def register(app: typer.Typer) -> None:
+    """Add this command to the app."""
+    app.command()(command(reel))
+
+
+def reel(
+    highlights: Annotated[Path, arg("HIGHLIGHTS", "The highlights.json that cliplab scan wrote.")],
+    output: Annotated[Path, arg("OUT.mp4", "Where the reel goes.")],
+    top: Annotated[int, opt("N", "At most so many clips.")] = 50,
+    min_score: Annotated[float, opt("X", "Only videos with at least this score.")] = 0.85,
+    duration: Annotated[float | None, opt("S", "At most so many seconds; else all the clips.")] = None,
+    transitions: Annotated[bool, typer.Option("--transitions", help="Crossfades of half a second.")] = False,
+    per_clip_seconds: Annotated[float | None, opt("S", "Longer windows are cut to this around their middle.")] = None,
+    order: Annotated[str, opt("ORDER", "score: best first; time: as recorded.")] = "score",
+    audio: Annotated[str, opt("keep|none|FILE", "The clips' own sound, none, or a file laid under them.")] = "keep",
+    dry_run: DryRun = False,
+    force: Force = False,
+    as_json: AsJson = False,
+) -> int | None:
+    """Join the best windows of a scan's best videos into one MP4.
+
+    Exits with 1 where sources were missing, changed or damaged; the next best take their place.
+    """
+    from cliplab import reel as reels
+
+    with bar() as progress:
+        report = reels.reel(
+            highlights,
+            output,
+            top=top,
+            min_score=min_score,
+            duration=duration,
+            transitions=transitions,
+            per_clip_seconds=per_clip_seconds,
+            order=order,
+            audio=audio,
+            dry_run=dry_run,
+            force=force,
+            on_progress=progress.update,
+        )
+    print(json_text(report.to_json(), 2)) if as_json else show(*_summary(report))
+    return FAILED if report.failed else None
+
+
+def _summary(report: ReelReport) -> list[str]:
+    from cliplab.scan_walk import printable
+
+    form, lines = report.form, []
+    for place in report.places:
+        cut, at = place.cut, float(place.first / form.fps)
+        lines.append(f"{at:8.2f} s  {cut.score:.3f}  {cut.start:.2f}-{cut.end:.2f} s  {printable(cut.path)}")
+    for aside in report.asides:
+        what = "set aside" if aside.failed else "left out"
+        # Reasons of failures begin with the path.
+        reason = aside.reason.removeprefix(f"{aside.path}: ")
+        lines.append(f"{what}: {printable(aside.path)}: {printable(reason)}")
+    lines += [f"note: {printable(text)}" for text in report.notes]
+    clips = "1 clip" if len(report.places) == 1 else f"{len(report.places)} clips"
+    made = "Reel" if report.written else "Would write"
+    return [
+        *lines,
+        f"{made}: {printable(report.output)}: {clips}, {report.seconds:.2f} s, {form.width}x{form.height} at "
+        f"{float(form.fps):.4g} frames a second",
+    ]

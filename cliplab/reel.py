@@ -1,0 +1,220 @@
+"""A library's highlights to one video: choose the best windows, bring them to one format, join them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from adapters.errors import ConfigError, DatasetError, MediaError
+from cliplab.outputs import require_new
+from cliplab.reel_pictures import SourceFailed
+from cliplab.reel_plan import TRANSITION_SECONDS, Format, Limits, Place, check_options, choose, common_format, lay_out
+from cliplab.reel_render import render
+from cliplab.reel_sound import require_sound
+from cliplab.reel_sources import Aside, Cut, inspect, read_highlights, require_whole
+
+# What is done at present, how much of it, and of how much.
+OnReelProgress = Callable[[str, float, float], None]
+
+
+@dataclass(frozen=True)
+class ReelReport:
+    """What a reel is made of. written: False for a dry run. asides: passed over on the way to the clips that are in it.
+
+    notes: sound that could not be had, scores that the scan did not write.
+    """
+
+    output: str
+    written: bool
+    form: Format
+    places: tuple[Place, ...]
+    asides: tuple[Aside, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def seconds(self) -> float:
+        return float((self.places[-1].first + self.places[-1].frames) / self.form.fps)
+
+    @property
+    def failed(self) -> int:
+        """Sources that were missing, changed or damaged."""
+        return sum(aside.failed for aside in self.asides)
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object; times in seconds, ``at`` of the reel, ``start`` and ``end`` of the source."""
+        fps = self.form.fps
+        clips = [
+            {"at": round(float(place.first / fps), 3), "crossfade": round(float(place.overlap / fps), 3)}
+            | place.cut.to_json()
+            for place in self.places
+        ]
+        return {
+            "output": self.output,
+            "written": self.written,
+            **self.form.to_json(),
+            "seconds": round(self.seconds, 3),
+            "clips": clips,
+            "set_aside": [aside.to_json() for aside in self.asides],
+            "notes": list(self.notes),
+        }
+
+
+def reel(
+    highlights: str | Path,
+    output: str | Path,
+    *,
+    top: int = 50,
+    min_score: float = 0.85,
+    duration: float | None = None,
+    transitions: bool = False,
+    per_clip_seconds: float | None = None,
+    order: str = "score",
+    audio: str = "keep",
+    dry_run: bool = False,
+    force: bool = False,
+    on_progress: OnReelProgress | None = None,
+) -> ReelReport:
+    """Join the best window of each of the best videos of a scan into one MP4 (H.264, AAC) that a browser plays.
+
+    highlights: highlights.json of :func:`cliplab.scan.scan`. top: at most so many clips, of videos scored at least
+    min_score (0..1); duration: at most so many seconds. transitions: crossfades of half a second. per_clip_seconds:
+    longer windows are cut to this, around their middle. order: "score", best first, or "time", as recorded. audio:
+    "keep", "none", or a file to lay under the pictures.
+
+    A source that is missing, changed since the scan, or damaged in its window is set aside, and the next best takes its
+    place. Raises ConfigError for options, DatasetError for highlights of which no reel can be made, MediaError for an
+    audio file without sound, StorageError for the output.
+    """
+    source, target = Path(highlights), Path(output)
+    check_options(top, min_score, duration, per_clip_seconds, order)
+    scan = read_highlights(source)
+    _check_output(target, scan, audio, force or dry_run)
+    _check_audio(audio)
+    rows = _good_enough(source, scan, min_score)
+    tell = on_progress or (lambda stage, done, total: None)
+    limits = Limits(top, duration, TRANSITION_SECONDS if transitions else 0.0)
+    look = _Sources(rows, per_clip_seconds, os.stat(source).st_mtime, min(top, len(rows)), tell)
+    while True:
+        asides: list[Aside] = []
+        chosen = choose(look.candidates(), limits, asides)
+        if not chosen:
+            raise DatasetError(f"{source}: none of its {len(rows)} videos can be shown. {asides[0].reason}")
+        form = common_format(chosen)
+        ordered = sorted(chosen, key=lambda cut: cut.shot_at) if order == "time" else chosen
+        places = lay_out(ordered, form, limits)
+        notes = _scan_notes(scan, min_score)
+        if not dry_run:
+            try:
+                notes += render(places, form, target, audio, lambda done, total: tell("rendering", done, total))
+            except SourceFailed as failure:
+                # Only known now: once more, with the next best in its place.
+                look.set_aside(failure)
+                continue
+        return ReelReport(str(target), not dry_run, form, tuple(places), tuple(asides), tuple(notes))
+
+
+class _Sources:
+    """The videos of a scan, best first, each looked at once."""
+
+    def __init__(
+        self,
+        rows: list[dict[str, Any]],
+        per_clip_seconds: float | None,
+        scanned_at: float,
+        expected: int,
+        tell: OnReelProgress,
+    ) -> None:
+        self._rows, self._per_clip, self._scanned_at = rows, per_clip_seconds, scanned_at
+        self._expected, self._tell = expected, tell
+        self._known: dict[str, Cut | Aside] = {}
+        self._whole: set[str] | None = None  # what was decoded from end to end; None: nothing needs to be
+
+    def candidates(self) -> Iterator[Cut | Aside]:
+        """As many as are asked for and no more."""
+        for number, row in enumerate(self._rows):
+            path = str(row["path"])
+            if path not in self._known:
+                self._tell("looking at sources", number, max(self._expected, number))
+                self._known[path] = self._look(row)
+            found = self._known[path]
+            if self._whole is not None and path not in self._whole and isinstance(found, Cut):
+                self._tell("checking sources", number, max(self._expected, number))
+                self._known[path] = found = self._checked(found)
+                self._whole.add(path)
+            yield found
+
+    def set_aside(self, failure: SourceFailed) -> None:
+        """One that failed while it was rendered. Each such costs a rendering, so the others are decoded first now."""
+        self._known[failure.cut.path] = Aside(failure.cut.path, failure.reason, True)
+        self._whole = self._whole or set()
+
+    def _look(self, row: dict[str, Any]) -> Cut | Aside:
+        try:
+            return inspect(row, self._per_clip, self._scanned_at)
+        except (MediaError, OSError) as error:
+            return Aside(str(row["path"]), str(error), True)
+
+    def _checked(self, cut: Cut) -> Cut | Aside:
+        try:
+            require_whole(cut)
+        except (MediaError, OSError) as error:
+            return Aside(cut.path, str(error), True)
+        return cut
+
+
+def _good_enough(source: Path, scan: dict[str, Any], min_score: float) -> list[dict[str, Any]]:
+    rows = scan["highlights"]
+    if not rows:
+        raise DatasetError(f"{source}: holds no highlight. Scan with a lower --min-score than {scan['min_score']:g}.")
+    good = [row for row in rows if row["score"] >= min_score]
+    if not good:
+        raise DatasetError(
+            f"{source}: no video has a score of at least {min_score:g}; the best has {rows[0]['score']:g}. "
+            "Give a lower --min-score."
+        )
+    return good
+
+
+def _scan_notes(scan: dict[str, Any], min_score: float) -> list[str]:
+    if min_score >= scan["min_score"]:
+        return []
+    return [
+        f"the scan wrote only videos with a score of at least {scan['min_score']:g}; scan again with --min-score "
+        f"{min_score:g} for the others, which decodes nothing anew"
+    ]
+
+
+def _check_output(target: Path, scan: dict[str, Any], audio: str, replace: bool) -> None:
+    if target.suffix.lower() != ".mp4":
+        raise ConfigError(f"{target}: a reel is an MP4. Name a file that ends in .mp4")
+    if target.is_dir():
+        raise ConfigError(f"{target}: is a folder. Name a file in it")
+    require_new(target, replace)
+    # A reel goes through what it is made of while it is written, and --force must not cost anybody's footage.
+    if target.exists():
+        used = next((path for path in _sources(scan, audio) if _is_same(target, path)), None)
+        if used is not None:
+            raise ConfigError(f"{target}: is one of the videos that the reel is made of. Name another file")
+
+
+def _sources(scan: dict[str, Any], audio: str) -> Iterator[str]:
+    yield audio
+    yield from (str(row["path"]) for row in scan["highlights"])
+
+
+def _is_same(target: Path, path: str) -> bool:
+    try:
+        return os.path.samefile(target, path)
+    except (OSError, ValueError):
+        return False
+
+
+def _check_audio(audio: str) -> None:
+    if audio in ("keep", "none"):
+        return
+    if not os.path.isfile(audio):
+        raise ConfigError(f"--audio must be keep, none or a file with sound, got {audio!r}, which is no file")
+    require_sound(audio)

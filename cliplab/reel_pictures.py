@@ -1,0 +1,133 @@
+"""The pictures of a reel in order: each cut at the reel's size and rate, letterboxed, crossfaded where two overlap."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import threading
+from collections.abc import Generator, Iterator, Sequence
+
+import av
+import numpy as np
+
+from adapters.errors import MediaError
+from adapters.media import open_video
+from adapters.records import UInt8Array
+from cliplab.reel_plan import Format, Place
+from cliplab.reel_sources import Cut
+
+# A source may end this much before its window does, as containers round; its last picture stands in.
+_SHORT_SECONDS = 0.25
+_AHEAD = 8
+
+
+class SourceFailed(Exception):
+    """A cut that could not be rendered, and why; the reel is made again without it."""
+
+    def __init__(self, cut: Cut, reason: str) -> None:
+        super().__init__(reason)
+        self.cut, self.reason = cut, reason
+
+
+def reel_pictures(places: Sequence[Place], form: Format) -> Generator[UInt8Array, None, None]:
+    """All pictures of the reel, uint8 [H, W, 3] RGB. Of a crossfade only the outgoing pictures are held.
+
+    Raises SourceFailed for a cut that is missing or damaged.
+    """
+    import cv2
+
+    tail: list[UInt8Array] = []
+    for index, place in enumerate(places):
+        following = places[index + 1].overlap if index + 1 < len(places) else 0
+        held: list[UInt8Array] = []
+        for number, picture in enumerate(_pictures(place, form)):
+            if number < place.overlap:
+                weight = (number + 1) / (place.overlap + 1)
+                picture = np.asarray(cv2.addWeighted(picture, weight, tail[number], 1 - weight, 0), dtype=np.uint8)
+            if number < place.frames - following:
+                yield picture
+            else:
+                held.append(picture)
+        tail = held
+
+
+def _pictures(place: Place, form: Format) -> Iterator[UInt8Array]:
+    """Exactly so many pictures of a cut at the reel's rate, letterboxed.
+
+    Of each of the reel's intervals the picture is shown that the source shows in its middle: so no picture is more than
+    half an interval early or late, and at the source's own rate rounded timestamps make none come twice.
+    """
+    cut, count = place.cut, 0
+    last: UInt8Array | None = None
+    try:
+        with open_video(cut.path) as video:
+            start = cut.start + 0.5 / float(form.fps)
+            frames = video.frames(
+                height=form.height, width=form.width, aspect="pad", fps=float(form.fps), start_seconds=start
+            )
+            before: tuple[str, ...] = ()
+            for _, (_, picture) in zip(range(place.frames), frames, strict=False):
+                before = video.warnings if last is None else before
+                last = _boxed(picture, form)
+                count += 1
+                yield last
+            damage = video.warnings
+            if damage != before:
+                raise SourceFailed(cut, f"{cut.path}: is damaged in its best window: {damage[0]}")
+    except (MediaError, av.FFmpegError, OSError) as error:
+        raise SourceFailed(cut, str(error)) from error
+    missing = place.frames - count
+    if last is None or missing > _SHORT_SECONDS * form.fps + 1:
+        raise SourceFailed(cut, f"{cut.path}: ends {missing / float(form.fps):.2f} s before its best window does")
+    for _ in range(missing):
+        yield last
+
+
+def _boxed(picture: UInt8Array, form: Format) -> UInt8Array:
+    """A picture that is at most as large as the reel, in the middle of black."""
+    height, width = picture.shape[:2]
+    if (height, width) == (form.height, form.width):
+        return picture
+    canvas = np.zeros((form.height, form.width, 3), np.uint8)
+    top, left = (form.height - height) // 2, (form.width - width) // 2
+    canvas[top : top + height, left : left + width] = picture
+    return canvas
+
+
+@contextlib.contextmanager
+def ahead(pictures: Generator[UInt8Array, None, None]) -> Iterator[Iterator[UInt8Array]]:
+    """The same pictures, decoded in a thread of their own, a few ahead of who takes them."""
+    ready: queue.Queue[UInt8Array | BaseException | None] = queue.Queue(_AHEAD)
+    stopped = threading.Event()
+
+    def put(item: UInt8Array | BaseException | None) -> bool:
+        while not stopped.is_set():
+            with contextlib.suppress(queue.Full):
+                ready.put(item, timeout=0.1)
+                return True
+        return False
+
+    def work() -> None:
+        try:
+            for picture in pictures:
+                if not put(picture):
+                    return
+            put(None)
+        except BaseException as error:
+            put(error)
+        finally:
+            pictures.close()
+
+    def take() -> Iterator[UInt8Array]:
+        while (item := ready.get()) is not None:
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+
+    thread = threading.Thread(target=work, name="reel-decode", daemon=True)
+    thread.start()
+    try:
+        yield take()
+    finally:
+        stopped.set()
+        thread.join()

@@ -1,0 +1,128 @@
+"""Which cuts make a reel, and where each stands in it: drop what looks the same, keep to limits, lay out in frames."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import Any
+
+from adapters.errors import ConfigError
+from cliplab.reel_sources import SHORTEST_SECONDS, Aside, Cut
+
+TRANSITION_SECONDS = 0.5
+# The usual rates; a reel has the one nearest to what most of its clips have.
+RATES = tuple(
+    Fraction(*rate)
+    for rate in (
+        (12, 1), (15, 1), (20, 1), (24000, 1001), (24, 1), (25, 1), (30000, 1001), (30, 1), (48, 1), (50, 1),
+        (60000, 1001), (60, 1),
+    )
+)  # fmt: skip
+_LONG_SIDE, _SHORT_SIDE = 1920, 1080
+
+
+@dataclass(frozen=True)
+class Limits:
+    """top: at most so many clips. duration: at most so many seconds, None is no limit. overlap: of two clips."""
+
+    top: int
+    duration: float | None
+    overlap: float
+
+
+@dataclass(frozen=True)
+class Format:
+    """Of the whole reel: even width and height in square pixels, frames a second."""
+
+    width: int
+    height: int
+    fps: Fraction
+
+    def to_json(self) -> dict[str, Any]:
+        return {"width": self.width, "height": self.height, "fps": round(float(self.fps), 3)}
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a cut stands in the reel, in frames: from first, frames long, of which overlap are shared with the last."""
+
+    cut: Cut
+    first: int
+    frames: int
+    overlap: int
+
+
+def choose(candidates: Iterable[Cut | Aside], limits: Limits, asides: list[Aside]) -> list[Cut]:
+    """The best cuts that look different, best first; those passed over go to asides. The last is cut to the duration.
+
+    candidates are taken one by one, as many as are needed and no more.
+    """
+    chosen: list[Cut] = []
+    total = 0.0
+    for cut in candidates:
+        if isinstance(cut, Aside):
+            asides.append(cut)
+            continue
+        twin = next((other for other in chosen if cut.look.same_as(other.look)), None)
+        if twin is not None:
+            asides.append(Aside(cut.path, f"looks the same as {twin.path}", False))
+            continue
+        shared = min(limits.overlap, cut.seconds / 2, chosen[-1].seconds / 2) if chosen else 0.0
+        if limits.duration is not None:
+            left = limits.duration - total + shared
+            if left < min(1.0, cut.seconds, limits.duration):
+                break  # too little of it would be seen
+            if cut.seconds > left:
+                middle = (cut.start + cut.end) / 2
+                cut = replace(cut, start=middle - left / 2, end=middle + left / 2)
+        total += cut.seconds - shared
+        chosen.append(cut)
+        if len(chosen) == limits.top or (limits.duration is not None and total >= limits.duration - 1e-6):
+            break
+    return chosen
+
+
+def common_format(cuts: Sequence[Cut]) -> Format:
+    """The size and rate that most cuts have (the first of equals), up to 1920x1080 or 1080x1920, and 60 a second."""
+    width, height = Counter((cut.width, cut.height) for cut in cuts).most_common(1)[0][0]
+    box = (_LONG_SIDE, _SHORT_SIDE) if width >= height else (_SHORT_SIDE, _LONG_SIDE)
+    scale = min(1.0, box[0] / width, box[1] / height)
+    even = [max(16, round(side * scale / 2) * 2) for side in (width, height)]
+    fps = Counter(min(RATES, key=lambda rate: abs(float(rate) - cut.fps)) for cut in cuts).most_common(1)[0][0]
+    return Format(even[0], even[1], fps)
+
+
+def lay_out(cuts: Sequence[Cut], form: Format, limits: Limits) -> list[Place]:
+    """Places in whole frames, so that pictures and sound are counted on one ruler and can't drift apart."""
+    places: list[Place] = []
+    for cut in cuts:
+        frames = max(1, round(cut.seconds * form.fps))
+        overlap = 0
+        if limits.overlap and places:
+            # No more than half of either clip: a clip in the middle has two of them.
+            overlap = min(round(limits.overlap * form.fps), frames // 2, places[-1].frames // 2)
+        first = places[-1].first + places[-1].frames - overlap if places else 0
+        places.append(Place(cut, first, frames, overlap))
+    if limits.duration is not None:
+        # Rounded to frames, many clips may come out a little longer than asked; the last gives that up.
+        last = places[-1]
+        over = last.first + last.frames - math.floor(limits.duration * form.fps + 1e-6)
+        if over > 0:
+            places[-1] = replace(last, frames=max(last.frames - over, last.overlap + 1))
+    return places
+
+
+def check_options(top: int, min_score: float, duration: float | None, per_clip: float | None, order: str) -> None:
+    """ConfigError for a number or word that is not allowed."""
+    if top < 1:
+        raise ConfigError(f"--top must be at least 1, got {top}")
+    if not 0 <= min_score <= 1:
+        raise ConfigError(f"--min-score must be in 0..1, got {min_score:g}")
+    for name, value in (("--duration", duration), ("--per-clip-seconds", per_clip)):
+        if value is not None and not SHORTEST_SECONDS <= value < 1e6:
+            raise ConfigError(f"{name} must be seconds from {SHORTEST_SECONDS:g} up, got {value:g}")
+    if order not in ("score", "time"):
+        raise ConfigError(f"--order must be score or time, got {order!r}")

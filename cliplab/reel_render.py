@@ -1,0 +1,128 @@
+"""Places to one MP4: pictures and sound encoded in one pass, in memory that does not grow with the reel."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import stat
+from collections.abc import Callable, Iterator, Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from av.video.reformatter import VideoReformatter
+
+from adapters.atomic import storage_error
+from adapters.records import Float32Array
+from cliplab.reel_pictures import ahead, reel_pictures
+from cliplab.reel_plan import Format, Place
+from cliplab.reel_sound import SAMPLE_RATE, sample_of, sound_of_clips, sound_of_file
+
+_BT709, _LIMITED, _FULL = 1, 1, 2  # code points of ITU-T H.273, and AVCOL_RANGE_*
+_VIDEO_OPTIONS = {"preset": "veryfast", "crf": "20"}
+_SOUND_BITS = 160_000
+_KEY_SECONDS = 2
+
+OnRendered = Callable[[float, float], None]
+
+
+def render(
+    places: Sequence[Place], form: Format, output: Path, audio: str, on_progress: OnRendered | None = None
+) -> list[str]:
+    """Write the reel to output in one step. Returns notes on sounds that could not be had.
+
+    audio: keep, none, or the path of a file to lay under it all. on_progress: gets seconds done and in all.
+    Raises SourceFailed for a cut that can't be read to its end, StorageError for a disk that can't take the reel.
+    """
+    target = Path(os.path.realpath(output))
+    temporary = target.with_name(f".{target.name[:40]}.{secrets.token_hex(6)}.tmp")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            notes = _encode(places, form, temporary, audio, on_progress or (lambda done, total: None))
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
+            if target.exists():
+                os.chmod(temporary, stat.S_IMODE(target.stat().st_mode))
+            os.replace(temporary, target)
+        finally:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+    except OSError as error:
+        raise storage_error(output, error) from error
+    except av.FFmpegError as error:  # PyAV's carry the system's number too
+        raise storage_error(output, OSError(error.errno, error.strerror)) from error
+    return notes
+
+
+def _encode(places: Sequence[Place], form: Format, path: Path, audio: str, on_progress: OnRendered) -> list[str]:
+    notes: list[str] = []
+    total = places[-1].first + places[-1].frames
+    name = os.fsdecode(b"file:" + os.fsencode(path))
+    with av.open(name, "w", format="mp4", options={"movflags": "+faststart"}) as container:
+        video = _video_stream(container, form)
+        sound = _Sound(container, _pieces(places, form, audio, total, notes)) if audio != "none" else None
+        to_yuv = VideoReformatter()
+        with ahead(reel_pictures(places, form)) as pictures:
+            for number, picture in enumerate(pictures):
+                # Sound goes ahead of the picture, a piece each time, so that both lie near each other in the file.
+                if sound is not None:
+                    sound.encode_until(sample_of(number + 1, form))
+                frame = to_yuv.reformat(
+                    av.VideoFrame.from_ndarray(picture, format="rgb24"),
+                    format="yuv420p",
+                    dst_colorspace=_BT709,
+                    src_color_range=_FULL,
+                    dst_color_range=_LIMITED,
+                )
+                frame.pts, frame.time_base = number, 1 / form.fps
+                container.mux(video.encode(frame))
+                if number % 10 == 9 or number == total - 1:
+                    on_progress(float((number + 1) / form.fps), float(total / form.fps))
+        container.mux(video.encode())
+        if sound is not None:
+            sound.finish()
+    return notes
+
+
+def _video_stream(container: Any, form: Format) -> Any:
+    stream = container.add_stream(
+        "libx264", rate=form.fps, options={**_VIDEO_OPTIONS, "g": str(round(_KEY_SECONDS * form.fps))}
+    )
+    stream.width, stream.height, stream.pix_fmt = form.width, form.height, "yuv420p"
+    context = stream.codec_context
+    stream.time_base = context.time_base = 1 / form.fps
+    context.colorspace = context.color_primaries = context.color_trc = _BT709
+    context.color_range = _LIMITED
+    return stream
+
+
+def _pieces(places: Sequence[Place], form: Format, audio: str, frames: int, notes: list[str]) -> Iterator[Float32Array]:
+    if audio == "keep":
+        return sound_of_clips(places, form, notes)
+    return sound_of_file(audio, sample_of(frames, form), notes)
+
+
+class _Sound:
+    """The sound of a reel as it goes into its file."""
+
+    def __init__(self, container: Any, pieces: Iterator[Float32Array]) -> None:
+        self._container, self._pieces, self._done = container, pieces, 0
+        self._stream = container.add_stream("aac", rate=SAMPLE_RATE, layout="stereo")
+        self._stream.bit_rate = _SOUND_BITS
+
+    def encode_until(self, sample: int) -> None:
+        """Encode pieces until this sample is among them, or there are no more."""
+        while self._done < sample and (piece := next(self._pieces, None)) is not None:
+            if piece.shape[1] == 0:
+                continue
+            frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(piece), format="fltp", layout="stereo")
+            frame.sample_rate, frame.pts, frame.time_base = SAMPLE_RATE, self._done, Fraction(1, SAMPLE_RATE)
+            self._container.mux(self._stream.encode(frame))
+            self._done += piece.shape[1]
+
+    def finish(self) -> None:
+        self._container.mux(self._stream.encode())

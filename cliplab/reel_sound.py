@@ -1,0 +1,149 @@
+"""The sound of a reel: that of its clips, faded and mixed, or one file under them all; as long as its pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import av
+import numpy as np
+
+from adapters.errors import MediaError
+from adapters.media_open import open_container, reason_of
+from adapters.records import Float32Array
+from cliplab.reel_plan import Format, Place
+
+SAMPLE_RATE = 48_000
+# A hard cut in sound clicks; this much at both sides of it is faded.
+_CLICK_SECONDS = 0.005
+_LAST_FADE_SECONDS = 1.0
+# Timestamps that say something else than the samples so far are believed from this much on: a gap, not rounding.
+_JUMP_SAMPLES = SAMPLE_RATE // 50
+# A decoder needs some packets before it gives the right samples.
+_EARLIER_SECONDS = 0.5
+
+
+def sample_of(frame: int, form: Format) -> int:
+    """The first sample that is heard with a frame of the reel."""
+    return round(frame * SAMPLE_RATE / form.fps)
+
+
+def require_sound(path: str) -> None:
+    """MediaError where a file has no sound that can be decoded."""
+    with open_container(path) as container:
+        stream = container.streams.best("audio")
+        if stream is None:
+            raise MediaError(f"{path}: has no sound. Give a file with sound, or --audio none.")
+        try:
+            first = next(container.decode(stream), None)
+        except av.FFmpegError as error:
+            raise MediaError(f"{path}: its sound cannot be decoded ({reason_of(error)}). Convert it first.") from None
+        if first is None:
+            raise MediaError(f"{path}: its sound is empty. Give a file with sound, or --audio none.")
+
+
+def sound_of_clips(places: Sequence[Place], form: Format, notes: list[str]) -> Iterator[Float32Array]:
+    """The clips' own sound in pieces, float32 [2, N] in -1..1, a clip's at a time; silence where a clip has none.
+
+    Crossfades have equal power, as the sounds of two clips have nothing to do with each other.
+    """
+    click = round(_CLICK_SECONDS * SAMPLE_RATE)
+    tail = np.zeros((2, 0), np.float32)
+    for index, place in enumerate(places):
+        begin, end = sample_of(place.first, form), sample_of(place.first + place.frames, form)
+        shared = end - sample_of(places[index + 1].first, form) if index + 1 < len(places) else 0
+        sound = np.zeros((2, end - begin), np.float32)
+        if place.cut.has_audio:
+            done = 0
+            for piece in read_sound(place.cut.path, place.cut.origin + place.cut.start, end - begin, notes):
+                sound[:, done : done + piece.shape[1]] = piece
+                done += piece.shape[1]
+            _fade(sound, min(tail.shape[1] or click, end - begin))
+            _fade(sound[:, ::-1], min(shared or click, end - begin))
+        sound[:, : tail.shape[1]] += tail
+        tail = sound[:, sound.shape[1] - shared :]
+        yield sound[:, : sound.shape[1] - shared].clip(-1, 1)
+
+
+def sound_of_file(path: str, length: int, notes: list[str]) -> Iterator[Float32Array]:
+    """A file's sound from its beginning in pieces, float32 [2, N], in all length samples, faded out at their end."""
+    done, fade = 0, min(round(_LAST_FADE_SECONDS * SAMPLE_RATE), length)
+    ramp = np.sqrt(np.linspace(1, 0, fade, dtype=np.float32))
+    for piece in read_sound(path, None, length, notes):
+        first = done + piece.shape[1] - (length - fade)  # how much of the fade ends in this piece
+        if first > 0:
+            begin = max(done - (length - fade), 0)
+            piece[:, piece.shape[1] - (first - begin) :] *= ramp[begin:first]
+        done += piece.shape[1]
+        yield piece
+
+
+def read_sound(path: str | Path, start: float | None, length: int, notes: list[str]) -> Iterator[Float32Array]:
+    """float32 [2, N] at 48 kHz in -1..1 in pieces, in all exactly length samples.
+
+    start: seconds of source time; None is where the sound begins. Each sample stands where its timestamp says; there is
+    silence where the file has no sound, and from where it cannot be decoded, which goes to notes.
+    """
+    done = 0
+    try:
+        for position, samples in _placed(path, start, length):
+            first, last = max(position, done), min(position + samples.shape[1], length)
+            if first >= last:
+                continue
+            if first > done:
+                yield np.zeros((2, first - done), np.float32)
+            yield samples[:, first - position : last - position].copy()
+            done = last
+            if done == length:
+                return
+    except (av.FFmpegError, MediaError, OSError) as error:
+        seconds = done / SAMPLE_RATE
+        notes.append(f"{path}: its sound could not be decoded after {seconds:.2f} s ({reason_of(error)}): silence")
+    else:
+        if start is None:
+            notes.append(f"{path}: ends after {done / SAMPLE_RATE:.2f} s; the rest of the reel is silent")
+    if done < length:
+        yield np.zeros((2, length - done), np.float32)
+
+
+def _placed(
+    path: str | Path, start: float | None, length: int, may_seek: bool = True
+) -> Iterator[tuple[int, Float32Array]]:
+    """(where it begins, samples [2, N]) of all sound from start on, in samples since start, mostly without gaps."""
+    with open_container(path) as container:
+        stream = container.streams.best("audio")
+        if stream is None:
+            return
+        sought = may_seek and start is not None and start > 2 * _EARLIER_SECONDS
+        if sought and start is not None:
+            container.seek(int((start - _EARLIER_SECONDS) * av.time_base))
+        resampler = av.AudioResampler("fltp", "stereo", SAMPLE_RATE)
+        position: int | None = None
+        for frame in container.decode(stream):
+            if not isinstance(frame, av.AudioFrame):
+                continue
+            if frame.time is not None:
+                start = frame.time if start is None else start
+                due = round((frame.time - start) * SAMPLE_RATE)
+                if sought and position is None and due > 0:
+                    # Some containers land behind the place that was asked for: then all from the beginning.
+                    yield from _placed(path, start, length, may_seek=False)
+                    return
+                if due > length:
+                    break
+                if position is None or abs(due - position) > _JUMP_SAMPLES:
+                    position = due
+            if position is None:
+                continue
+            frame.pts = None
+            for piece in resampler.resample(frame):
+                samples = np.asarray(piece.to_ndarray(), dtype=np.float32)
+                yield position, samples
+                position += samples.shape[1]
+        for piece in resampler.resample(None):
+            yield position or 0, np.asarray(piece.to_ndarray(), dtype=np.float32)
+
+
+def _fade(sound: Float32Array, samples: int) -> None:
+    """Fade the first samples of [2, N] in, in place."""
+    sound[:, :samples] *= np.sqrt(np.linspace(0, 1, samples, dtype=np.float32))

@@ -1,0 +1,202 @@
+"""What a reel is made of: the highlights of a scan, and a look at each source as it is now."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import time
+from dataclasses import asdict, dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from adapters.errors import DatasetError, MediaError
+from adapters.media import VideoInfo, open_video
+from adapters.media_open import open_container
+from adapters.records import Float32Array, InputSpec
+from cliplab.scan_report import FORMAT, VERSION
+
+# A source whose length differs from the scan's by more than this is another video by now. How a length is rounded, or
+# guessed where a file does not say it, stays below.
+_CHANGED_SECONDS = 0.25
+# Two windows are the same footage where, on average over three moments, at most so many of the 64 bits of the
+# difference hash differ (of unrelated pictures half of them do) and the colours of an 8x8 grid are this near.
+_HASH_BITS, _COLOUR_LEVELS = 8.0, 10.0
+SHORTEST_SECONDS = 0.1
+# A camera without a clock writes 1904 (the epoch of MP4) or 1970.
+_FIRST_YEAR = 1971
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a window looks like: bits bool [3, 64] of a difference hash, colours float32 [3, 8, 8, 3] in 0..255."""
+
+    bits: npt.NDArray[np.bool_]
+    colours: Float32Array
+
+    def same_as(self, other: Look) -> bool:
+        """Whether both are the same footage, also scaled, or encoded anew."""
+        bits = float(np.mean(np.sum(self.bits != other.bits, axis=1)))
+        return bits <= _HASH_BITS and float(np.mean(np.abs(self.colours - other.colours))) <= _COLOUR_LEVELS
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A stretch of a source: start and end in seconds since its first frame; start is when a frame begins.
+
+    width, height: as shown. fps: average. duration: of the source. origin: source time of its first frame. shot_at:
+    when it was recorded, seconds of the epoch; where the file does not say, when it was last written.
+    """
+
+    path: str
+    start: float
+    end: float
+    score: float
+    width: int
+    height: int
+    fps: float
+    has_audio: bool
+    duration: float
+    origin: float
+    shot_at: float
+    look: Look = field(repr=False, compare=False)
+
+    @property
+    def seconds(self) -> float:
+        return self.end - self.start
+
+    def to_json(self) -> dict[str, Any]:
+        """Path, score, start and end in seconds."""
+        return {"path": self.path, "score": self.score, "start": round(self.start, 3), "end": round(self.end, 3)}
+
+
+@dataclass(frozen=True)
+class Aside:
+    """A source that is not in the reel, and why. failed: missing, changed or damaged; else it is a near-duplicate."""
+
+    path: str
+    reason: str
+    failed: bool
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def read_highlights(path: Path) -> dict[str, Any]:
+    """What a scan wrote, its highlights best first. DatasetError for what cannot be read or is no such file."""
+    try:
+        text = path.read_bytes()
+    except FileNotFoundError:
+        raise DatasetError(f"{path}: no such file. cliplab scan LIBRARY BUNDLE writes one.") from None
+    except OSError as error:
+        raise DatasetError(f"{path}: cannot be read ({error.strerror}). Give the highlights.json of a scan.") from None
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise DatasetError(f"{path}: is no JSON ({error}). Give the highlights.json of a scan.") from None
+    if not isinstance(value, dict) or value.get("format") != FORMAT or value.get("version") != VERSION:
+        raise DatasetError(f"{path}: is no highlights.json of version {VERSION}. Give what cliplab scan wrote.")
+    import jsonschema
+
+    try:
+        jsonschema.validate(value, _schema())
+    except jsonschema.ValidationError as error:
+        raise DatasetError(
+            f"{path}: {error.json_path} is not as a scan writes it ({error.message:.200}). Scan again."
+        ) from None
+    return {**value, "highlights": sorted(value["highlights"], key=lambda row: -float(row["score"]))}
+
+
+@cache
+def _schema() -> Any:
+    return json.loads(Path(__file__).with_name("highlights.schema.json").read_text(encoding="utf-8"))
+
+
+def best_window(row: dict[str, Any], per_clip_seconds: float | None) -> tuple[float, float]:
+    """Start and end of a video's best window, cut around its middle where it is longer than per_clip_seconds."""
+    best = max(row["windows"], key=lambda window: float(window["score"]))
+    start, end = float(best["start"]), float(best["end"])
+    if per_clip_seconds is not None and end - start > per_clip_seconds:
+        start = (start + end - per_clip_seconds) / 2
+        end = start + per_clip_seconds
+    return start, end
+
+
+def inspect(row: dict[str, Any], per_clip_seconds: float | None, scanned_at: float) -> Cut:
+    """Look at a source now. MediaError where it is missing, cannot be decoded, or was changed since scanned_at."""
+    path = str(row["path"])
+    with open_video(path) as video:
+        info = video.info
+        duration = info.duration_seconds or float(row["duration"])
+        _require_unchanged(path, duration, float(row["duration"]), scanned_at)
+        start, end = best_window(row, per_clip_seconds)
+        end = min(end, duration)
+        if end - start < SHORTEST_SECONDS:
+            raise MediaError(f"{path}: its best window {start:g} to {end:g} s is too short to show. Scan again.")
+        # Three moments, the first of them the frame that is shown at start.
+        seen = video.clip(
+            InputSpec(height=64, width=64, aspect="stretch", n_frames=3, sampling="rate", fps=2.2 / (end - start)),
+            start,
+            end,
+        )
+    rate = info.fps or 25.0
+    early = start - float(seen.times[0])
+    if 0 < early < 1.5 / rate:  # else it is a still, and starts where it was asked to
+        start, end = start - early, end - early
+    return Cut(
+        path, start, end, float(row["score"]), info.width, info.height, rate, info.has_audio, duration,
+        info.start_seconds, _shot_at(info), _look(seen.frames),
+    )  # fmt: skip
+
+
+def require_whole(cut: Cut) -> None:
+    """Decode a cut from end to end. MediaError where it is damaged."""
+    with open_video(cut.path) as video:
+        frames = video.frames(height=16, width=16, aspect="stretch", start_seconds=cut.start, end_seconds=cut.end)
+        next(frames, None)
+        before = video.warnings
+        for _ in frames:
+            pass
+        if video.warnings != before:
+            raise MediaError(f"{cut.path}: is damaged in its best window: {video.warnings[0]}")
+
+
+def _require_unchanged(path: str, duration: float, then: float, scanned_at: float) -> None:
+    if abs(duration - then) > _CHANGED_SECONDS:
+        raise MediaError(
+            f"{path}: has changed since the scan: {duration:.2f} s long now, {then:.2f} s then. Scan the library again."
+        )
+    written = os.stat(path).st_mtime
+    # A date in the future is a clock set wrong, and says nothing.
+    if scanned_at < written <= time.time():
+        when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(written))
+        raise MediaError(f"{path}: has changed since the scan: it was written to at {when}. Scan the library again.")
+
+
+def _shot_at(info: VideoInfo) -> float:
+    with open_container(info.path) as container:
+        text = container.metadata.get("creation_time", "")
+    try:
+        shot = datetime.datetime.fromisoformat(text)
+        if shot.year >= _FIRST_YEAR:
+            return shot.timestamp()
+    except ValueError:
+        pass
+    return os.stat(info.path).st_mtime
+
+
+def _look(pictures: npt.NDArray[np.uint8]) -> Look:
+    """Of uint8 [3, 64, 64, 3] RGB. The difference hash compares each pixel of a 9x8 picture with its left neighbour."""
+    import cv2
+
+    bits, colours = [], []
+    for picture in pictures:
+        gray = np.asarray(cv2.resize(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), (9, 8), interpolation=cv2.INTER_AREA))
+        # More than one level: what noise makes of a plain surface is no edge.
+        bits.append((np.diff(gray.astype(np.int16), axis=1) > 1).reshape(-1))
+        colours.append(cv2.resize(picture, (8, 8), interpolation=cv2.INTER_AREA).astype(np.float32))
+    return Look(np.stack(bits), np.stack(colours))
