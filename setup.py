@@ -42,7 +42,13 @@ HTTP = [
 ]
 REGISTRY = ["mlflow>=3.17", "pandas>=3.1"]
 SCALE = ["ray[data]>=2.60", "pyarrow>=25.0", "fsspec>=2026.9"]
-REEL = ["imageio-ffmpeg>=0.8.1", "opentimelineio>=0.18.1"]
+# Cut lists; EDL and FCPXML are packages of their own.
+REEL = [
+    "imageio-ffmpeg>=0.8.1",
+    "opentimelineio>=0.18.1",
+    "otio-cmx3600-adapter>=1.0",
+    "otio-fcpx-xml-adapter>=1.0",
+]
 DEV = [
     # The reference that MoViNet is compared with; the library itself does without.
     "tf-models-official>=2.20,<2.21",

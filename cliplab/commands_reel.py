@@ -30,6 +30,9 @@ def reel(
     per_clip_seconds: Annotated[float | None, opt("S", "Longer windows are cut to this around their middle.")] = None,
     order: Annotated[str, opt("ORDER", "score: best first; time: as recorded.")] = "score",
     audio: Annotated[str, opt("keep|none|FILE", "The clips' own sound, none, or a file laid under them.")] = "keep",
+    export: Annotated[
+        str | None, opt("FORMAT", "otio, edl or fcpxml: a cut list for an editor, beside the reel.")
+    ] = None,
     dry_run: DryRun = False,
     force: Force = False,
     as_json: AsJson = False,
@@ -51,6 +54,7 @@ def reel(
             per_clip_seconds=per_clip_seconds,
             order=order,
             audio=audio,
+            export=export,
             dry_run=dry_run,
             force=force,
             on_progress=progress.update,
@@ -74,8 +78,8 @@ def _summary(report: ReelReport) -> list[str]:
     lines += [f"note: {printable(text)}" for text in report.notes]
     clips = "1 clip" if len(report.places) == 1 else f"{len(report.places)} clips"
     made = "Reel" if report.written else "Would write"
-    return [
-        *lines,
+    lines.append(
         f"{made}: {printable(report.output)}: {clips}, {report.seconds:.2f} s, {form.width}x{form.height} at "
-        f"{float(form.fps):.4g} frames a second",
-    ]
+        f"{float(form.fps):.4g} frames a second"
+    )
+    return lines + ([f"Cut list: {printable(report.cut_list)}"] if report.cut_list else [])

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from adapters.atomic import write_bytes_atomic
 from adapters.errors import ConfigError, DatasetError, MediaError
 from cliplab.outputs import require_new
+from cliplab.reel_export import check_export, cut_list, export_path
 from cliplab.reel_pictures import SourceFailed
 from cliplab.reel_plan import TRANSITION_SECONDS, Format, Limits, Place, check_options, choose, common_format, lay_out
 from cliplab.reel_render import render
@@ -24,7 +26,7 @@ OnReelProgress = Callable[[str, float, float], None]
 class ReelReport:
     """What a reel is made of. written: False for a dry run. asides: passed over on the way to the clips that are in it.
 
-    notes: sound that could not be had, scores that the scan did not write.
+    notes: sound that could not be had, scores that the scan did not write. cut_list: the exported file.
     """
 
     output: str
@@ -33,6 +35,7 @@ class ReelReport:
     places: tuple[Place, ...]
     asides: tuple[Aside, ...]
     notes: tuple[str, ...]
+    cut_list: str | None
 
     @property
     def seconds(self) -> float:
@@ -59,6 +62,7 @@ class ReelReport:
             "clips": clips,
             "set_aside": [aside.to_json() for aside in self.asides],
             "notes": list(self.notes),
+            "cut_list": self.cut_list,
         }
 
 
@@ -73,6 +77,7 @@ def reel(
     per_clip_seconds: float | None = None,
     order: str = "score",
     audio: str = "keep",
+    export: str | None = None,
     dry_run: bool = False,
     force: bool = False,
     on_progress: OnReelProgress | None = None,
@@ -82,16 +87,20 @@ def reel(
     highlights: highlights.json of :func:`cliplab.scan.scan`. top: at most so many clips, of videos scored at least
     min_score (0..1); duration: at most so many seconds. transitions: crossfades of half a second. per_clip_seconds:
     longer windows are cut to this, around their middle. order: "score", best first, or "time", as recorded. audio:
-    "keep", "none", or a file to lay under the pictures.
+    "keep", "none", or a file to lay under the pictures. export: "otio", "edl" or "fcpxml", a cut list for an editor
+    beside the output.
 
     A source that is missing, changed since the scan, or damaged in its window is set aside, and the next best takes its
     place. Raises ConfigError for options, DatasetError for highlights of which no reel can be made, MediaError for an
-    audio file without sound, StorageError for the output.
+    audio file without sound, StorageError for the output, MissingExtraError for an export whose package is not there.
     """
     source, target = Path(highlights), Path(output)
     check_options(top, min_score, duration, per_clip_seconds, order)
+    check_export(export)
     scan = read_highlights(source)
     _check_output(target, scan, audio, force or dry_run)
+    list_path = export_path(target, export)
+    require_new(list_path, force or dry_run)
     _check_audio(audio)
     rows = _good_enough(source, scan, min_score)
     tell = on_progress or (lambda stage, done, total: None)
@@ -106,6 +115,7 @@ def reel(
         ordered = sorted(chosen, key=lambda cut: cut.shot_at) if order == "time" else chosen
         places = lay_out(ordered, form, limits)
         notes = _scan_notes(scan, min_score)
+        cuts = cut_list(places, form, target.stem, export, audio == "keep", notes) if export else b""
         if not dry_run:
             try:
                 notes += render(places, form, target, audio, lambda done, total: tell("rendering", done, total))
@@ -113,7 +123,10 @@ def reel(
                 # Only known now: once more, with the next best in its place.
                 look.set_aside(failure)
                 continue
-        return ReelReport(str(target), not dry_run, form, tuple(places), tuple(asides), tuple(notes))
+            if list_path is not None:
+                write_bytes_atomic(list_path, cuts)
+        written = None if dry_run or list_path is None else str(list_path)
+        return ReelReport(str(target), not dry_run, form, tuple(places), tuple(asides), tuple(notes), written)
 
 
 class _Sources:

@@ -1,0 +1,109 @@
+"""The cut list of a reel for an editor, through OpenTimelineIO."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from adapters.errors import ConfigError, MissingExtraError
+from cliplab.reel_plan import Format, Place
+from cliplab.scan_walk import printable
+
+# Our word: the adapter's name in OpenTimelineIO, the ending of its files, the package that brings it.
+FORMATS = {
+    "otio": ("otio_json", ".otio", "opentimelineio"),
+    "edl": ("cmx_3600", ".edl", "otio-cmx3600-adapter"),
+    "fcpxml": ("fcpx_xml", ".fcpxml", "otio-fcpx-xml-adapter"),
+}
+# Rates that editors know; a list of another rate counts in frames of a multiple of it.
+_EDIT_RATES = tuple(Fraction(*rate) for rate in ((24000, 1001), (24, 1), (25, 1), (30000, 1001), (30, 1), (50, 1),
+                                                 (60000, 1001), (60, 1)))  # fmt: skip
+
+
+def check_export(export: str | None) -> None:
+    """ConfigError for another format, MissingExtraError where its package is not installed."""
+    if export is None:
+        return
+    if export not in FORMATS:
+        raise ConfigError(f"--export must be one of {', '.join(FORMATS)}, got {export!r}")
+    adapter, _, package = FORMATS[export]
+    try:
+        import opentimelineio
+    except ImportError:
+        raise MissingExtraError("opentimelineio", "reel") from None
+    if adapter not in opentimelineio.adapters.available_adapter_names():
+        raise MissingExtraError(package, "reel")
+
+
+def export_path(output: Path, export: str | None) -> Path | None:
+    """Beside the reel, with the format's ending."""
+    return None if export is None else output.with_suffix(FORMATS[export][1])
+
+
+def cut_list(
+    places: Sequence[Place], form: Format, name: str, export: str, with_sound: bool, notes: list[str]
+) -> bytes:
+    """The cuts as a file of a format: a track of pictures, crossfades as dissolves over the cuts.
+
+    Ranges are source time since the first frame, in frames of one rate, the reel's or a multiple of it. with_sound:
+    also a track of the clips' own sound, which the format otio alone takes. notes: what the format cannot say.
+    """
+    import opentimelineio as otio
+
+    timeline = otio.schema.Timeline(printable(name))
+    timeline.tracks.append(_track(places, form, "Video", export))
+    if with_sound and export == "otio":
+        timeline.tracks.append(_track(places, form, "Audio", export))
+    if export == "fcpxml" and any(place.overlap for place in places):
+        notes.append("fcpxml: the crossfades are hard cuts in the cut list, as its adapter does not write them")
+    return str(otio.adapters.write_to_string(timeline, adapter_name=FORMATS[export][0])).encode("utf-8")
+
+
+def _track(places: Sequence[Place], form: Format, kind: str, export: str) -> Any:
+    import opentimelineio as otio
+
+    # The adapter of FCPXML knows 29.97 and not 30000/1001.
+    multiple, rate = _edit_rate(form.fps)
+    fps = round(float(rate), 2) if export == "fcpxml" else float(rate)
+
+    def time(frames: int) -> Any:
+        return otio.opentime.RationalTime(frames * multiple, fps)
+
+    track = otio.schema.Track(name="reel", kind=kind)
+    for index, place in enumerate(places):
+        cut, url = place.cut, "file://" + quote(os.path.abspath(os.fsencode(place.cut.path)))
+        following = places[index + 1].overlap if index + 1 < len(places) else 0
+        # A dissolve lies over the cut between two clips; its frames are their handles and not in their ranges.
+        before, after = place.overlap // 2, following - following // 2
+        if place.overlap:
+            track.append(
+                otio.schema.Transition(
+                    name="crossfade",
+                    transition_type=otio.schema.TransitionTypes.SMPTE_Dissolve,
+                    in_offset=time(before),
+                    out_offset=time(place.overlap - before),
+                )
+            )
+        span = otio.opentime.TimeRange(time(round(cut.start * form.fps) + before), time(place.frames - before - after))
+        if kind == "Audio" and not cut.has_audio:
+            track.append(otio.schema.Gap(source_range=span))
+            continue
+        whole = otio.opentime.TimeRange(time(0), time(max(1, round(cut.duration * form.fps))))
+        name = printable(os.path.basename(cut.path))
+        if export == "fcpxml":
+            name = name.replace("'", "\u2019")  # in a query that the adapter makes of it
+        clip = otio.schema.Clip(name, otio.schema.ExternalReference(url, whole), span)
+        # AX is a source without a reel of its own: an editor goes by the clip's name. Else reels would be named by the
+        # first letters of files, the same for many.
+        clip.metadata["cmx_3600"] = {"reel": "AX"}
+        track.append(clip)
+    return track
+
+
+def _edit_rate(fps: Fraction) -> tuple[int, Fraction]:
+    """The smallest multiple of a rate that editors know, and that rate."""
+    return next((times, fps * times) for times in (1, 2, 3, 4, 5) if fps * times in _EDIT_RATES)
