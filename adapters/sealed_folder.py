@@ -31,9 +31,10 @@ _PART = r"[A-Za-z0-9_][A-Za-z0-9._+-]*"
 _NAME = re.compile(rf"{_PART}(/{_PART}){{0,7}}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 # A read that meets a writer is repeated: as long as the content keeps changing up to the first, and for a write that
-# stands still (interrupted, or slow) up to the second.
-_CHANGING_SECONDS = 10.0
-_STANDING_SECONDS = 0.3
+# stands still (interrupted, or slow) up to the second. At least so many times, too: on a machine that stalls, the time
+# may pass between two steps of one read.
+_CHANGING_SECONDS, _CHANGING_READS = 10.0, 100
+_STANDING_SECONDS, _STANDING_READS = 0.3, 3
 _RETRY_SECONDS = 0.02
 
 
@@ -109,15 +110,20 @@ def read_sealed(
     content meanwhile, it is read again.
     """
     started = changed = time.monotonic()
+    reads = standing = 0
     while True:
         before = write_state(folder)
         try:
             return _read_once(folder, required, optional, verify_all)
         except (BundleError, OSError) as error:
             after, now = write_state(folder), time.monotonic()
-            changed = now if after != before else changed
+            reads, standing = reads + 1, standing + 1
+            if after != before:
+                changed, standing = now, 0
             writing = after != before or after.pending
-            if not writing or now - started > _CHANGING_SECONDS or now - changed > _STANDING_SECONDS:
+            too_long = now - started > _CHANGING_SECONDS and reads >= _CHANGING_READS
+            stands = now - changed > _STANDING_SECONDS and standing >= _STANDING_READS
+            if not writing or too_long or stands:
                 if isinstance(error, OSError):
                     advice = "Check the disk and its permissions."
                     raise BundleError(f"{folder}: cannot be read ({error.strerror}). {advice}") from error
