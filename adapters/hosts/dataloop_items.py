@@ -222,7 +222,7 @@ def fetch(adapter: BaseModelAdapter, items: Sequence[Any], place: _Place) -> Ite
     """Each item's file, in order, at most DOWNLOADS_AHEAD of them fetched before they are asked for."""
     left = iter(enumerate(items))
     ahead: deque[tuple[Any, _Download | str]] = deque()
-    while True:
+    while not place.left.is_set():
         while len(ahead) < DOWNLOADS_AHEAD and (entry := next(left, None)) is not None:
             number, item = entry
             reason = why_not(adapter, item)

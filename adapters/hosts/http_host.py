@@ -235,11 +235,15 @@ def uploads_folder() -> Iterator[Path]:
         with contextlib.suppress(OSError), open(left / "lock", "rb") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # a server that lives holds it
             rmtree(left, ignore_errors=True)
-    with tempfile.TemporaryDirectory(prefix=_UPLOADS, ignore_cleanup_errors=True) as name:
-        folder = Path(name)
-        with open(folder / "lock", "wb") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+    # Under another prefix until it is locked: a server that starts at this moment would take it for one left behind.
+    hidden = Path(tempfile.mkdtemp(prefix=f".{_UPLOADS}"))
+    with open(hidden / "lock", "wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        folder = hidden.rename(base / hidden.name.removeprefix("."))
+        try:
             yield folder
+        finally:
+            rmtree(folder, ignore_errors=True)
 
 
 __all__ = ["Host", "HttpOptions", "Model", "make_app", "open_models", "serve"]
