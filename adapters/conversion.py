@@ -84,9 +84,9 @@ def _convert(
     signature = [tensorflow.TensorSpec(shape, tensorflow.float32, name=INPUT_NAME)]
     function = tensorflow.function(serve, input_signature=signature, autograph=False)
     module = tensorflow.Module()
-    # The variables and not the model: saving a Keras model traces every layer again, which takes ten times as long.
+    # The variables and not the model: saving a Keras model traces every layer again, which takes ten times as long. The
+    # signature alone names the function: as an attribute too it would be written and read twice.
     module.kept = list(model.variables)
-    module.serve = function
     log = None
     try:
         with tempfile.TemporaryDirectory(prefix="cliplab-") as folder, captured_stderr() as log:

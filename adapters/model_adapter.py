@@ -176,8 +176,11 @@ class ModelAdapter(BaseModelAdapter):
 
     # Weights, network, programs -----------------------------------------------------------------------------------
 
-    def variables(self) -> Variables:
-        """Every variable of backbone and head by name. WeightsError where the model came without."""
+    def variables(self, network: Network | None = None) -> Variables:
+        """Every variable of backbone and head by name. WeightsError where the model came without.
+
+        network: one of the present config, where the caller has built it: first weights then need no other.
+        """
         model = self._model
         if model.variables is None:
             if not model.has_weights:
@@ -185,7 +188,7 @@ class ModelAdapter(BaseModelAdapter):
                     f"{model.path}: holds a program and no weights, so it predicts but cannot be trained, resized or "
                     "converted. Use the bundle directory that it was converted from"
                 )
-            model.variables = initial_variables(self) if model.bundle is None else model.bundle.weights()
+            model.variables = initial_variables(self, network) if model.bundle is None else model.bundle.weights()
         return model.variables
 
     def random_variables(self, network: Network) -> Variables:

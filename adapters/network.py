@@ -117,10 +117,13 @@ def build_network(adapter: ModelAdapter) -> Network:
     return Network(backbone, *build_head(adapter.network_config, backbone.feature_size, units))
 
 
-def initial_variables(adapter: ModelAdapter) -> Variables:
-    """The variables before any training: random ones by the seed, under published ones where the config names some."""
+def initial_variables(adapter: ModelAdapter, network: Network | None = None) -> Variables:
+    """The variables before any training: random ones by the seed, under published ones where the config names some.
+
+    network: the adapter's, for the names and shapes; None builds one.
+    """
     config = adapter.config
-    values = adapter.random_variables(adapter.build_network())
+    values = adapter.random_variables(adapter.build_network() if network is None else network)
     if config["weights"] == "random":
         return values
     pretrained = adapter.pretrained()

@@ -62,7 +62,7 @@ def make_program_bytes(adapter: ModelAdapter, quantize: Quantize, calibration: S
     from adapters.variables import assign
 
     network = adapter.build_network()
-    assign(network, adapter.variables())
+    assign(network, adapter.variables(network))
     return adapter.convert_network(network, quantize, calibration)
 
 

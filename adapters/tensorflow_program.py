@@ -44,7 +44,7 @@ class TensorFlowProgram:
         self.device, self._lock = device, threading.Lock()
         with tf.device(device):
             network = adapter.build_network()
-            assign(network, adapter.variables())
+            assign(network, adapter.variables(network))
         spec = tf.TensorSpec([None, *adapter.item_shape], tf.float32)
         self._function = tf.function(network, input_signature=[spec], autograph=False)
         outputs = self._function.get_concrete_function().structured_outputs

@@ -58,6 +58,7 @@ class TrainingRun:
             batch_size=config["batch_size"],
             seed=config["seed"],
             patience=config["early_stopping_patience"],
+            keep_best=config["keep_best"],
             exclusive=config["task"] == "single_label" and config["positive_label"] is None,
             key=self.key,
             aggregation=config.get("aggregation", "mean"),
@@ -91,23 +92,25 @@ def train_model(
     wanted = adapter.labels if adapter.trained else adapter.config["labels"]
     data = training_data(data_path, adapter.config, wanted)
     features, data = _features(adapter, data)
+    if adapter.on_note is not None:
+        adapter.on_note(f"clips: {len(data.train)} train, {len(data.validation)} validation")
     with features.store:
         run = start_run(adapter, data, output_path, on_epoch_end)
         results = [_fit_head(run, features)]
         layers = _layers_to_tune(run)
         if layers and results[0].stopped != "interrupted":
-            results.append(_fine_tune(run, layers))
+            results.append(_fine_tune(run, layers, results[0]))
         metrics = _metrics(run, features, results)
     _adopt(run, metrics)
     adapter.save_with(output_path, _curve_files(results))
     shutil.rmtree(run.state_folder, ignore_errors=True)
-    last = results[-1]
+    logs = tuple(log for result in results for log in result.logs)
     return TrainReport(
         output_path=str(output_path),
         labels=data.labels,
-        epochs=tuple(log for result in results for log in result.logs),
-        best_epoch=last.best_epoch,
-        stopped=last.stopped,
+        epochs=logs,
+        best_epoch=[log.epoch for log in logs if log.best][-1],
+        stopped=results[-1].stopped,
         clips=data.counts,
         decoded_clips=features.decoded,
         seconds=time.perf_counter() - started,
@@ -169,7 +172,7 @@ def start_run(
     replicas = pick_devices(adapter.train_devices)
     with replicas.scope():
         network = adapter.build_network()
-    assign(network, adapter.variables())
+    assign(network, adapter.variables(network))
     key = hashlib.sha256(
         json.dumps(
             [
@@ -229,7 +232,8 @@ def _layers_to_tune(run: TrainingRun) -> int:
     return count
 
 
-def _fine_tune(run: TrainingRun, layers: int) -> FitResult:
+def _fine_tune(run: TrainingRun, layers: int, head_result: FitResult) -> FitResult:
+    """Layers of the backbone too. What the head alone reached on the validation clips is kept where it is better."""
     head, backbone = run.network.head, run.network.backbone
     tuned, statistics = backbone.tune(layers)
     trainable = [*head.trainable_variables, *tuned]
@@ -247,7 +251,8 @@ def _fine_tune(run: TrainingRun, layers: int) -> FitResult:
             run.state_folder / "fine_tune.safetensors",
             run.replicas,
         )
-        return fitter.fit(train, validation, run.on_epoch_end)
+        reached = [log for log in head_result.logs if log.best][-1] if validation is not None else None
+        return fitter.fit(train, validation, run.on_epoch_end, reached)
 
 
 def item_inputs(run: TrainingRun, which: Sequence[Example], *, augmented: bool = True) -> Inputs:

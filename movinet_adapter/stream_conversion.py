@@ -85,7 +85,7 @@ def _step_function(network: Network, head: Any | None, specs: dict[str, StateSpe
 def _convert(function: Any, head: Any | None, quantize: Quantize, name: str) -> bytes:
     tf = import_tensorflow()
     module = tf.Module()
-    module.kept, module.step = list(head.variables) if head is not None else [], function
+    module.kept = list(head.variables) if head is not None else []
     log = None
     try:
         with tempfile.TemporaryDirectory(prefix="cliplab-") as folder, captured_stderr() as log:
