@@ -22,20 +22,22 @@ from tiny_adapter import TinyAdapter
 from adapters.records import Clip, Prediction
 
 ROOT = Path(__file__).parent.parent
-SLOW = {"adapter": "http_server:SlowAdapter", "imgz": 32, "n_frames": 1}
+SLOW = {"adapter": "http_server:HeldAdapter", "imgz": 32, "n_frames": 1}
+PATIENT = 120.0  # seconds that a client waits: the machine may stall
+RELEASED = "released"  # beside the host's temporary files
 
 
-class SlowAdapter(TinyAdapter):
-    """Takes as long as a clip's first pixel says: its red level in hundredths of a second."""
+class HeldAdapter(TinyAdapter):
+    """Takes until it is released for clips whose first pixel is white; others it answers at once."""
 
     def predict(self, batch: Sequence[Clip]) -> list[Prediction]:
-        time.sleep(sum(int(clip.frames[0, 0, 0, 0]) for clip in batch) / 100)
+        while any(clip.frames[0, 0, 0, 0] == 255 for clip in batch) and not _released.exists():
+            time.sleep(0.01)
         return super().predict(batch)
 
 
-def slow_frames(seconds: float) -> np.ndarray:
-    """uint8 [1, 1, 8, 8, 3] that SlowAdapter takes so long for."""
-    return np.full((1, 1, 8, 8, 3), round(seconds * 100), np.uint8)
+_released = Path(tempfile.gettempdir(), RELEASED)
+HELD, QUICK = (np.full((1, 1, 8, 8, 3), level, np.uint8) for level in (255, 0))  # uint8 [1, 1, 8, 8, 3]
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,13 @@ class Served:
 
     def terminate(self) -> None:
         self.process.send_signal(signal.SIGTERM)
+
+    def hold(self) -> None:
+        """HeldAdapter holds, from now on, what is HELD; as it does at first."""
+        (self.folder / RELEASED).unlink(missing_ok=True)
+
+    def release(self) -> None:
+        (self.folder / RELEASED).touch()
 
 
 @contextmanager
@@ -82,7 +91,7 @@ def http_host(
                 process.kill()
 
 
-def raw_request(port: int, data: bytes, *, close: bool = False, wait: float = 10) -> bytes:
+def raw_request(port: int, data: bytes, *, close: bool = False, wait: float = PATIENT) -> bytes:
     """Bytes to the server as they are, and all that it sends until it closes. close: end the sending after them."""
     with socket.create_connection(("127.0.0.1", port), timeout=wait) as connection:
         connection.sendall(data)
@@ -94,7 +103,7 @@ def raw_request(port: int, data: bytes, *, close: bool = False, wait: float = 10
         return answer
 
 
-def until(condition: Any, seconds: float = 10) -> None:
+def until(condition: Any, seconds: float = PATIENT) -> None:
     """Wait for what must come true."""
     end = time.monotonic() + seconds
     while not condition():

@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-from http_server import http_host
+from http_server import PATIENT, http_host
 from media_patterns import write_video
 from pixel_adapter import PixelAdapter
 
@@ -86,9 +86,9 @@ def shell(folder: Path, environment: dict[str, str]) -> Scores:
 
 def http(folder: Path, environment: dict[str, str]) -> Scores:
     with http_host([folder / "bundle"]) as host, (folder / "clip.mp4").open("rb") as file:
-        rows = httpx.post(f"{host.url}/v1/videos", files={"file": file}, timeout=60).json()
+        rows = httpx.post(f"{host.url}/v1/videos", files={"file": file}, timeout=PATIENT).json()
         file.seek(0)
-        shaped = httpx.post(f"{host.url}/v1/videos?shape=hf", files={"file": file}, timeout=60).json()
+        shaped = httpx.post(f"{host.url}/v1/videos?shape=hf", files={"file": file}, timeout=PATIENT).json()
     found = of_labels(rows[0]["predictions"][0]["labels"])
     assert of_labels(shaped) == found
     return found
@@ -140,7 +140,7 @@ def label_studio(folder: Path, environment: dict[str, str]) -> Scores:
         "tasks": [{"id": 1, "data": {"video": "/data/local-files/?d=clip.mp4"}}],
     }
     with http_host([folder / "bundle"], "--root", folder, kind="label-studio") as host:
-        (prediction,) = httpx.post(f"{host.url}/predict", json=body, timeout=60).json()["results"]
+        (prediction,) = httpx.post(f"{host.url}/predict", json=body, timeout=PATIENT).json()["results"]
     return {region["value"]["choices"][0]: region["score"] for region in prediction["result"]}
 
 

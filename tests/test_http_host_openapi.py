@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import jsonschema
 import pytest
-from http_server import http_host
+from http_server import PATIENT, http_host
 from tiny_videos import render_video
 
 from adapters.hosts.http_host import make_app
@@ -36,10 +36,10 @@ def test_schemathesis_finds_nothing(bundle: Path, tmp_path: Path) -> None:
         command = [sys.executable, "-m", "schemathesis.cli", "run", f"{host.url}/openapi.json", "--no-color"]
         command += ["--header", f"Authorization: Bearer {TOKEN}", "--phases", "coverage,fuzzing", "--seed", "1"]
         command += ["--checks", "all", "--exclude-checks", "positive_data_acceptance", "--max-examples", "10"]
-        done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=120)
+        done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
         assert done.returncode == 0, done.stdout
         assert "11 selected / 11 total" in done.stdout
-        assert httpx.get(f"{host.url}/v2/health/ready").status_code == 200
+        assert httpx.get(f"{host.url}/v2/health/ready", timeout=PATIENT).status_code == 200
         assert host.uploads() == []
 
 
@@ -64,7 +64,7 @@ def test_good_answers_are_as_described(bundle: Path, tmp_path: Path) -> None:
     """Those that schemathesis seldom comes upon: of a video that is one, and of a tensor that fits its shape."""
     render_video(tmp_path / "clip.mp4", "warm", 0)
     tensor = {"name": "frames", "shape": [1, 1, 2, 2, 3], "datatype": "UINT8", "data": [9] * 12}
-    with http_host([bundle], "--root", tmp_path) as host, httpx.Client(base_url=host.url) as http:
+    with http_host([bundle], "--root", tmp_path) as host, httpx.Client(base_url=host.url, timeout=PATIENT) as http:
         description = http.get("/openapi.json").json()
         answers = {
             ("/v1/videos", "post"): [

@@ -15,7 +15,7 @@ import cv2
 import httpx
 import numpy as np
 import pytest
-from http_server import Served, http_host, until
+from http_server import PATIENT, Served, http_host, until
 
 from adapters.hosts.http_stream import jpeg_size
 from adapters.loading import open_model
@@ -48,12 +48,13 @@ def bundle(own_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def served(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     still = tmp_path_factory.mktemp("still") / "still.json"
     still.write_text(json.dumps({"adapter": "tiny_adapter:TinyAdapter"}))
-    with http_host([bundle, still], "--max-streams", 3, "--max-megapixels", 0.2, "--timeout-seconds", 2) as host:
+    with http_host([bundle, still], "--max-streams", 3, "--max-megapixels", 0.2) as host:
         yield host
 
 
 def connect(served: Served, query: str = "model=moves", **options: Any) -> Any:
-    return websockets.connect(f"{served.url.replace('http', 'ws', 1)}/v1/stream?{query}", **options)
+    url = f"{served.url.replace('http', 'ws', 1)}/v1/stream?{query}"
+    return websockets.connect(url, open_timeout=PATIENT, ping_timeout=PATIENT, **options)
 
 
 def pictures(count: int, seed: int = 0, size: int = 64) -> list[np.ndarray]:
@@ -240,16 +241,14 @@ def test_streams_are_counted_and_no_more_than_allowed(served: Served) -> None:
             pass
         assert caught.value.response.status_code == 429
         assert caught.value.response.headers["Retry-After"]
-    until(lambda: "cliplab_streams 0.0" in httpx.get(f"{served.url}/metrics").text)
+    until(lambda: "cliplab_streams 0.0" in httpx.get(f"{served.url}/metrics", timeout=PATIENT).text)
     with connect(served) as socket:
         assert len(raw(socket, pictures(2))) == 2
 
 
-def test_a_stream_without_frames_is_ended(served: Served) -> None:
-    start = time.monotonic()
-    with connect(served) as socket:
-        assert "no frame came for 2 s" in json.loads(socket.recv())["error"]
-    assert time.monotonic() - start > 1.5
+def test_a_stream_without_frames_is_ended(bundle: Path) -> None:
+    with http_host([bundle], "--timeout-seconds", 1) as impatient, connect(impatient) as socket:
+        assert "no frame came for 1 s" in json.loads(socket.recv(PATIENT))["error"]
 
 
 def test_a_client_that_vanishes_leaves_no_stream(served: Served) -> None:
@@ -258,7 +257,7 @@ def test_a_client_that_vanishes_leaves_no_stream(served: Served) -> None:
         for frame in pictures(4):
             socket.send(frame.tobytes())
         socket.socket.shutdown(SHUT_RDWR)  # without a word
-    until(lambda: "cliplab_streams 0.0" in httpx.get(f"{served.url}/metrics").text)
+    until(lambda: "cliplab_streams 0.0" in httpx.get(f"{served.url}/metrics", timeout=PATIENT).text)
 
 
 def test_a_signal_ends_streams_as_going_away(bundle: Path) -> None:
@@ -277,8 +276,8 @@ def test_a_signal_ends_streams_as_going_away(bundle: Path) -> None:
 
         thread = threading.Thread(target=follow)
         thread.start()
-        assert host.process.wait(10) == 0
-        thread.join(5)
+        assert host.process.wait(PATIENT) == 0
+        thread.join(PATIENT)
         assert ended
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
-from http_server import Served, http_host, until
+from http_server import PATIENT, Served, http_host, until
 from hypothesis import given
 from hypothesis import strategies as st
 from label_studio_server import LEGACY, PERSONAL, LabelStudioServer, label_studio
@@ -80,7 +80,7 @@ def served(folder: Path, studio: LabelStudioServer) -> Iterator[Served]:
 
 @pytest.fixture(scope="module")
 def http(served: Served) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=served.url, timeout=60) as client:
+    with httpx.Client(base_url=served.url, timeout=PATIENT) as client:
         yield client
 
 
@@ -283,8 +283,8 @@ def test_a_host_without_training_or_root_says_so(folder: Path) -> None:
         shown = base64.b64encode(f"label-studio:{TOKEN}".encode()).decode()
         for header in (None, f"Basic {base64.b64encode(b'label-studio:wrong').decode()}", "Basic ???"):
             headers = {} if header is None else {"Authorization": header}
-            assert httpx.get(f"{host.url}/health", headers=headers).status_code == 401
-        with httpx.Client(base_url=host.url, headers={"Authorization": f"Basic {shown}"}, timeout=30) as http:
+            assert httpx.get(f"{host.url}/health", headers=headers, timeout=PATIENT).status_code == 401
+        with httpx.Client(base_url=host.url, headers={"Authorization": f"Basic {shown}"}, timeout=PATIENT) as http:
             assert http.get("/health").json()["training"] == {"status": "none"}
             body = {"action": "START_TRAINING", "project": {"id": 3, "label_config": CONFIG}}
             refused = http.post("/webhook", json=body)
@@ -377,5 +377,5 @@ def test_a_training_that_is_killed_has_failed_and_another_may_begin(
     assert "ended with code -9" in state["error"]
     studio.exports[7] = [annotated(1, "warm.mp4", labelled("ad", 1, 8))]
     trainer.start(7, CONFIG)
-    assert trainer.process.wait(60) == 1
+    assert trainer.process.wait(PATIENT) == 1
     assert "task 1: is labelled 'ad', which 'videoLabels' has not any more" in trainer.state()["error"]
