@@ -40,6 +40,10 @@ class StorageError(AdapterError):
     """A file that cannot be written: a full disk, a read-only folder, a path through a file."""
 
 
+class ClusterError(AdapterError):
+    """A cluster that cannot be reached, or whose workers cannot start."""
+
+
 class MissingExtraError(AdapterError):
     """A feature whose optional packages are not installed."""
 

@@ -51,7 +51,10 @@ def scan(
     aggregation: HowAggregated = None,
     window_seconds: WindowSeconds = 5.0,
     store: Annotated[Path | None, opt("FILE", "Where all scores are kept; else scan.db beside the output.")] = None,
-    engine: Annotated[str, opt("ENGINE", "What scores: local is this machine.")] = "local",
+    engine: Annotated[str, opt("ENGINE", "What scores: local is this machine, ray a cluster.")] = "local",
+    ray_address: Annotated[
+        str | None, opt("ADDRESS", "HOST:PORT of the Ray cluster; else the one that Ray knows of, else this machine.")
+    ] = None,
     workers: Annotated[int | None, opt("N", "Videos decoded at the same time; else one a core.")] = None,
     device: Device = None,
     retry_failed: Annotated[
@@ -88,6 +91,7 @@ def scan(
             window_seconds=window_seconds,
             store=store,
             engine=engine,
+            ray_address=ray_address,
             workers=workers,
             device=device,
             retry_failed=retry_failed,

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +27,27 @@ from cliplab.scan_sampling import Sampling, choose_sampling
 from cliplab.scan_score import score_files
 from cliplab.scan_store import open_store
 
-# How jobs are scored: each takes an iterable of jobs and gives what came of each, as it is done.
-ENGINES: dict[str, Engine] = {"local": score_files}
+
+@dataclass(frozen=True)
+class EngineOptions:
+    """What an engine that works elsewhere needs to know. digest: the bundle's. library: as it was found."""
+
+    bundle: str | Path
+    digest: str
+    library: str
+    device: str | None
+    ray_address: str | None
+    on_note: OnNote
+
+
+def _on_ray(options: EngineOptions) -> Engine:
+    from cliplab.scan_ray import score_on_ray
+
+    return score_on_ray(**vars(options))
+
+
+# How jobs are scored: each engine takes an iterable of jobs and gives what came of each, as it is done.
+ENGINES: dict[str, Callable[[EngineOptions], Engine]] = {"local": lambda options: score_files, "ray": _on_ray}
 STORE_NAME = "scan.db"  # beside highlights.json
 
 
@@ -44,6 +65,7 @@ def scan(
     window_seconds: float = 5.0,
     store: str | Path | None = None,
     engine: str = "local",
+    ray_address: str | None = None,
     workers: int | None = None,
     device: str | None = None,
     retry_failed: bool = False,
@@ -59,33 +81,39 @@ def scan(
     sample_fps, keyframes, frames: which frames a model of frames sees: so many a second (1 by default); key frames
     alone, at most sample_fps of them a second; or so many over the video. aggregation: mean, max or top_mean of the
     scores; None is the model's. window_seconds: length of the best windows that are listed. store: where scores are
-    kept; None is scan.db beside output. engine: what scores. workers: videos decoded at the same time, None for one a
-    core. device: cpu or gpu. retry_failed: try again what could not be decoded. watch: go on looking for new videos
-    until interrupted; one is taken once it has not changed for settle_seconds, which is also the time between looks.
+    kept; None is scan.db beside output. engine: local, or ray for a cluster. ray_address: host:port of the cluster;
+    None is the one that Ray knows of, else this machine. workers: videos decoded at the same time, None for one a core.
+    device: cpu or gpu. retry_failed: try again what could not be decoded. watch: go on looking for new videos until
+    interrupted; one is taken once it has not changed for settle_seconds, which is also the time between looks.
 
     on_progress: told of each video; on_note: of what is odd, in a sentence; on_report: of each pass of a watch.
-    Raises ConfigError, BundleError, StorageError, and MediaError where there is no video at all.
+    Raises ConfigError, BundleError, StorageError, ClusterError, and MediaError where there is no video at all.
     """
     output = Path(output)
     _check(library, min_score, window_seconds, engine, workers, settle_seconds)
+    if ray_address is not None and engine != "ray":
+        raise ConfigError(f"ray_address is {ray_address!r} and engine is {engine!r}. Give engine ray, or leave it out")
     require_new(output, True)
     require_replaceable(output)
     digest = model_digest(bundle)
-    adapter = open_model(bundle, {} if device is None else {"device": device})
+    note = on_note or (lambda text: None)
+    library = os.path.abspath(library)
+    scores = ENGINES[engine](EngineOptions(bundle, digest, library, device, ray_address, note))
+    # A cluster's driver does not predict, so it needs no GPU.
+    adapter = open_model(bundle, {} if device is None else {"device": device if engine == "local" else "cpu"})
     if model_digest(bundle) != digest:
         raise BundleError(f"{bundle}: was replaced while it was read. Start the scan again.")
     sampling = choose_sampling(adapter, sample_fps, keyframes, frames)
     ranking = make_ranking(adapter, bundle, label, aggregation, min_score, window_seconds)
     place = Path(store) if store is not None else output.absolute().parent / STORE_NAME
-    note = on_note or (lambda text: None)
     with open_store(place) as kept:
         run, is_other = kept.run({"model": digest, "sampling": sampling.to_json()})
         if is_other:
             note(f"{place}: has scores of another model or sampling; these stay, and every video is scored anew")
         plan = Plan(
-            library=os.path.abspath(library),
+            library=library,
             adapter=adapter,
-            engine=ENGINES[engine],
+            engine=scores,
             workers=workers,
             sampling=sampling,
             ranking=ranking,
@@ -158,13 +186,11 @@ def make_ranking(
     return Ranking(chosen, labels.index(chosen), how, fraction, min_score, window_seconds)
 
 
-def _head(
-    library: str | Path, adapter: BaseModelAdapter, digest: str, sampling: Sampling, ranking: Ranking
-) -> dict[str, Any]:
+def _head(library: str, adapter: BaseModelAdapter, digest: str, sampling: Sampling, ranking: Ranking) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "version": VERSION,
-        "library": os.path.abspath(library),
+        "library": library,
         "model": {"name": adapter.config.get("name", ""), "adapter": adapter.config["adapter"], "digest": digest},
         "sampling": sampling.to_json(),
         "label": ranking.label,

@@ -77,15 +77,20 @@ _Message = tuple[_Reading, Clip | None] | BaseException | None
 
 
 def score_files(
-    adapter: BaseModelAdapter, jobs: Iterable[Job], sampling: Sampling, workers: int | None = None
+    adapter: BaseModelAdapter,
+    jobs: Iterable[Job],
+    sampling: Sampling,
+    workers: int | None = None,
+    threads: int | None = None,
 ) -> Iterator[Scored]:
-    """Each job's scores, as they are done. workers: videos decoded at the same time; None is one a core.
+    """Each job's scores, as they are done. workers: videos decoded at the same time; None is one a core. threads: of
+    each decoder; None shares all cores out among them.
 
     What is wrong with a file becomes its error; what the model or ``jobs`` raises is raised. Closing the iterator stops
     the decoders. ``jobs`` is pulled by the decoders' threads, one at a time.
     """
     count = workers or available_cores()
-    decoders = _Decoders(adapter, iter(jobs), sampling, count)
+    decoders = _Decoders(adapter, iter(jobs), sampling, count, threads)
     size, batch = decoders.batch_size, list[tuple[_Reading, Clip]]()
     reading: list[_Reading] = []  # decoded to their ends
     try:
@@ -145,10 +150,12 @@ def _predict(adapter: BaseModelAdapter, batch: list[tuple[_Reading, Clip]]) -> N
 class _Decoders:
     """Threads that pull jobs and decode them into one bounded queue."""
 
-    def __init__(self, adapter: BaseModelAdapter, jobs: Iterator[Job], sampling: Sampling, count: int) -> None:
+    def __init__(
+        self, adapter: BaseModelAdapter, jobs: Iterator[Job], sampling: Sampling, count: int, threads: int | None = None
+    ) -> None:
         self._spec, self._sampling, self._jobs = adapter.input_spec, sampling, jobs
         # One thread a decoder is the least work; only where decoders are fewer than cores they get more.
-        self._threads = max(1, available_cores() // count)
+        self._threads = threads or max(1, available_cores() // count)
         frames = 1 if adapter.scores_frames else self._spec.n_frames
         room = max(2, WAITING_BYTES // (frames * self._spec.height * self._spec.width * 3))
         wanted = FRAMES_A_BATCH if adapter.scores_frames else int(adapter.config.get("batch_size", 1))

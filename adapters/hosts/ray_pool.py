@@ -1,0 +1,292 @@
+"""Ray: items worked off by actors, any of which may be lost: with a worker or its node go the items in its hands alone.
+
+Plain actors and not Ray Data: that does a lost worker's items again without end, also the one that kills whoever takes
+it, and asks for all items before it begins (docs/scaling.md).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import socket
+import sys
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar
+
+from adapters.errors import ClusterError, MissingExtraError
+
+# Ray sends usage figures unless told otherwise before it is imported.
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+try:
+    import ray
+    from ray.exceptions import GetTimeoutError, RayActorError, RaySystemError, RayTaskError
+except ImportError as missing:
+    raise MissingExtraError("ray", "scale") from missing
+
+_log = logging.getLogger(__name__)
+# One is worked on while the next one is fetched.
+IN_HAND = 2
+# So many workers may be lost over an item: a node that goes takes it along by chance, once or twice.
+LOSSES = 3
+# So many workers may be lost before any was ready.
+FAILED_STARTS = 4
+_CONNECT_SECONDS = 10.0
+_WAIT_SECONDS = 1.0
+_COUNT_SECONDS = 5.0  # how often the cluster is asked how large it is
+_PATIENCE_SECONDS = 30.0  # without a worker: then a note says so
+
+Item = TypeVar("Item")
+OnNote = Callable[[str], object]
+
+
+class Worker(Protocol):
+    """What an actor runs. Both methods may be called by two threads at once, ``work`` only after ``start``."""
+
+    def start(self) -> None:
+        """Get ready; what this raises ends everything."""
+
+    def work(self, item: Any) -> Any:
+        """The result of an item; what this raises ends everything."""
+
+
+@dataclass(frozen=True)
+class Lost:
+    """In place of a result: so many workers were lost while they had the item in hand, the last ones it alone."""
+
+    workers: int
+
+
+@dataclass(eq=False)
+class _Hired:
+    """An actor. started: what its ``start`` gives; None once it has. alone: its item may be a deadly one."""
+
+    actor: Any
+    started: Any
+    hand: dict[Any, Any] = field(default_factory=dict)  # reference of the result -> item
+    alone: bool = False
+
+
+@contextlib.contextmanager
+def connected(address: str | None) -> Iterator[None]:
+    """Be connected to a cluster, as before where this process is already. address: ``host:port`` or ``ray://``.
+
+    None: the one in RAY_ADDRESS, else the one that runs here, else one of this machine that ends with the block.
+    Raises ClusterError where none answers, and where this process is connected already and an address is given.
+    """
+    if ray.is_initialized():
+        if address is not None and address != ray.get_runtime_context().gcs_address:
+            raise ClusterError(
+                f"this process is connected to the Ray cluster at {ray.get_runtime_context().gcs_address} already, not "
+                f"to {address}. Leave the address out, or call ray.shutdown() first."
+            )
+        yield
+        return
+    try:
+        _knock(address or os.environ.get("RAY_ADDRESS", ""))
+        ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+    except (OSError, RuntimeError, ValueError) as error:
+        raise ClusterError(
+            f"no Ray cluster answers at {address or os.environ.get('RAY_ADDRESS', 'this machine')} "
+            f"({str(error).splitlines()[0]}). Check the address with: ray status --address HOST:PORT"
+        ) from error
+    try:
+        with contextlib.redirect_stdout(_WithoutRay(sys.stdout)):
+            yield
+    finally:
+        ray.shutdown()
+
+
+class _WithoutRay:
+    """Standard output but for what Ray's own threads print there, pages on each lost worker, though asked for no logs.
+
+    It goes to the log of this module, for those who turn on debugging. Programs read our standard output.
+    """
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        if threading.current_thread().name.startswith("ray_"):
+            _log.debug("%s", text)
+            return len(text)
+        return int(self._stream.write(text))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+def _knock(address: str) -> None:
+    """OSError where nothing listens at an address of host and port: Ray itself would go on trying for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdigit():
+        socket.create_connection((host.strip("[]"), int(port)), _CONNECT_SECONDS).close()
+
+
+def share(value: Any) -> Any:
+    """Put a value where the workers of all nodes reach it; they get it as an argument in place of what this gives."""
+    return ray.put(value)
+
+
+def node_name() -> str:
+    """The address of the node that this worker runs on, for messages."""
+    return str(ray.util.get_node_ip_address())
+
+
+def work_off(
+    worker: Callable[..., Worker],
+    arguments: tuple[Any, ...],
+    items: Iterator[Item],
+    *,
+    workers: int | None = None,
+    gpus: int = 0,
+    on_note: OnNote = lambda text: None,
+) -> Iterator[tuple[Item, Any]]:
+    """Each item and what ``worker(*arguments).work(item)`` gave, or Lost, as they are done. Needs ``connected``.
+
+    items: pulled as workers get free, two a worker ahead. workers: actors of one CPU each; None is one for each CPU (or
+    group of ``gpus`` GPUs) of the cluster, also of nodes that join later. An item whose worker was lost goes to another
+    one that has no other item in hand, so that one deadly item takes no others along.
+
+    Raises what a worker raises, and ClusterError where none can be started. Closing the iterator ends the workers.
+    """
+    pool = _Pool(worker, arguments, workers, gpus, on_note)
+    try:
+        yield from pool.results(items)
+    finally:
+        pool.dismiss()
+
+
+class _Pool:
+    def __init__(
+        self, worker: Callable[..., Worker], arguments: tuple[Any, ...], count: int | None, gpus: int, note: OnNote
+    ) -> None:
+        options = {"num_cpus": 1, "num_gpus": gpus, "max_restarts": 0, "max_task_retries": 0}
+        self._class = ray.remote(**options, max_concurrency=IN_HAND, scheduling_strategy="SPREAD")(worker)
+        self._arguments, self._fixed, self._gpus, self._note = arguments, count, gpus, note
+        self._hired: list[_Hired] = []
+        self._losses: Counter[int] = Counter()  # id of an item -> workers lost over it
+        self._again: deque[Any] = deque()
+        self._failed_starts = self._wanted = 0
+        self._counted = self._worked = time.monotonic()
+
+    def results(self, items: Iterator[Any]) -> Iterator[tuple[Any, Any]]:
+        left = True
+        while True:
+            self._hire()
+            left = self._hand_out(items) if left or self._again else False
+            if not left and not self._again and not any(hired.hand for hired in self._hired):
+                return
+            for hired, reference in self._done():
+                if hired in self._hired:  # not lost meanwhile
+                    yield from self._settle(hired, reference)
+
+    def dismiss(self) -> None:
+        for hired in self._hired:
+            ray.kill(hired.actor)
+        self._hired.clear()
+
+    def _hire(self) -> None:
+        """As many workers as are wanted; those for which there is no room yet wait in the cluster."""
+        now = time.monotonic()
+        if self._fixed is not None:
+            self._wanted = self._fixed
+        elif not self._wanted or now - self._counted >= _COUNT_SECONDS:
+            room = ray.cluster_resources()
+            fits = room.get("GPU", 0) // self._gpus if self._gpus else room.get("CPU", 0)
+            self._wanted, self._counted = max(1, int(fits)), now
+        while len(self._hired) < self._wanted:
+            actor = self._class.remote(*self._arguments)
+            self._hired.append(_Hired(actor, actor.start.remote()))
+        if any(hired.started is None for hired in self._hired):
+            self._worked = now
+        elif now - self._worked >= _PATIENCE_SECONDS:
+            self._worked = now
+            self._note(
+                f"no worker is ready: {len(self._hired)} wait for a free CPU or for their model; see: ray status"
+            )
+
+    def _hand_out(self, items: Iterator[Any]) -> bool:
+        """Give the workers that are ready what they can take; whether there may be more items."""
+        # Each gets one before any gets a second; none gets one where an item waits for a worker that has none.
+        for most in range(1, 2 if self._again else IN_HAND + 1):
+            for hired in self._hired:
+                if hired.started is not None or hired.alone or len(hired.hand) >= most:
+                    continue
+                if self._again and not hired.hand:
+                    hired.alone = True
+                    self._give(hired, self._again.popleft())
+                    continue
+                try:
+                    item = next(items)
+                except StopIteration:
+                    return False
+                self._give(hired, item)
+        return True
+
+    def _give(self, hired: _Hired, item: Any) -> None:
+        hired.hand[hired.actor.work.remote(item)] = item
+
+    def _done(self) -> list[tuple[_Hired, Any]]:
+        """Workers and the references of theirs that are there; waits a while for the first."""
+        owners = {reference: hired for hired in self._hired for reference in hired.hand}
+        owners |= {hired.started: hired for hired in self._hired if hired.started is not None}
+        references = list(owners)
+        if ray.wait(references, num_returns=1, timeout=_WAIT_SECONDS, fetch_local=False)[0]:
+            done, _ = ray.wait(references, num_returns=len(references), timeout=0, fetch_local=False)
+            return [(owners[reference], reference) for reference in done]
+        return []
+
+    def _settle(self, hired: _Hired, reference: Any) -> Iterator[tuple[Any, Any]]:
+        try:
+            result = ray.get(reference)
+        except RayTaskError as error:
+            raise _cause(error) from error
+        except (RayActorError, RaySystemError, GetTimeoutError) as error:
+            yield from self._lose(hired, error)
+            return
+        if reference == hired.started:
+            hired.started, self._failed_starts = None, 0
+            return
+        item = hired.hand.pop(reference)
+        self._losses.pop(id(item), None)
+        hired.alone = False
+        yield item, result
+
+    def _lose(self, hired: _Hired, error: Exception) -> Iterator[tuple[Any, Any]]:
+        """A worker is gone: what it had in hand goes to others, or is given up."""
+        self._hired.remove(hired)
+        ray.kill(hired.actor)  # one that only seems to be gone must not go on
+        if hired.started is not None:
+            self._failed_starts += 1
+            if getattr(error, "actor_init_failed", False) or self._failed_starts >= FAILED_STARTS:
+                raise ClusterError(
+                    f"the cluster's workers do not start; the last one ended with: {_told(error)}. Every node needs "
+                    "the same Python, cliplab with its extra (pip install 'cliplab[scale]') and enough memory."
+                ) from error
+            return
+        items = list(hired.hand.values())
+        self._note(f"a worker was lost with {len(items)} items in hand, which go to others: {_told(error)}")
+        for item in items:
+            self._losses[id(item)] += 1
+            if self._losses[id(item)] < LOSSES:
+                self._again.append(item)
+            else:
+                yield item, Lost(self._losses.pop(id(item)))
+
+
+def _cause(error: Any) -> BaseException:
+    """What a worker raised, as itself where it can be had."""
+    cause = getattr(error, "cause", None)
+    return cause if isinstance(cause, BaseException) else error
+
+
+def _told(error: Exception) -> str:
+    """Ray's reason in a line: the most telling one of its many."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    telling = [line for line in lines if "Error" in line or "died" in line or "killed" in line or "failed" in line]
+    return (telling[-1] if telling else lines[-1] if lines else type(error).__name__)[:300]

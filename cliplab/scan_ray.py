@@ -1,0 +1,136 @@
+"""Files to scores on a Ray cluster: ``cliplab scan --engine ray``.
+
+The model travels with the scan; the videos do not: a worker reads them by the path that the scan found them under, on
+storage that all nodes share, or by address. The driver alone writes the store.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+import uuid
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import cliplab
+from adapters.base import BaseModelAdapter
+from adapters.errors import ClusterError, ConfigError
+from adapters.loading import open_model
+from adapters.weights import cache_dir
+from cliplab.scan import model_digest
+from cliplab.scan_pass import Engine, OnNote
+from cliplab.scan_sampling import Sampling
+from cliplab.scan_score import Job, Scored, score_files
+from cliplab.scan_store import Scores
+
+
+@dataclass(frozen=True)
+class PackedModel:
+    """A stored model as bytes. files: by their names below its folder; a .tflite is one file of the name ""."""
+
+    name: str
+    digest: str
+    files: dict[str, bytes]
+
+
+def pack_model(path: str | Path, digest: str) -> PackedModel:
+    """The files of a bundle or .tflite of this digest."""
+    path = Path(path)
+    if path.is_file():
+        return PackedModel(path.name, digest, {"": path.read_bytes()})
+    names = sorted(file for file in path.rglob("*") if file.is_file())
+    return PackedModel(path.name, digest, {str(file.relative_to(path)): file.read_bytes() for file in names})
+
+
+def unpack_model(model: PackedModel) -> Path:
+    """The model on this machine, kept in the cache for other workers and scans. OSError where it cannot be written."""
+    folder = cache_dir() / "models" / model.digest[:32]
+    if not folder.is_dir():
+        begun = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}")
+        try:
+            for name, data in model.files.items():
+                file = begun / model.name / name if name else begun / model.name
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_bytes(data)
+            os.rename(begun, folder)
+        except OSError:
+            shutil.rmtree(begun, ignore_errors=True)
+            if not folder.is_dir():  # else another worker was faster
+                raise
+    return folder / model.name
+
+
+class ScanWorker:
+    """An actor of the scan: opens the model once, then scores a video at a time while the next one is fetched."""
+
+    def __init__(self, model: PackedModel, overrides: dict[str, Any], sampling: Sampling, library: str, version: str):
+        self._model, self._overrides, self._sampling = model, overrides, sampling
+        self._library, self._version = library, version
+        self._scoring = threading.Lock()
+
+    def start(self) -> None:
+        """ConfigError where this node is not fit for the scan, else what ``open_model`` raises."""
+        from adapters.hosts.ray_pool import node_name
+
+        if cliplab.__version__ != self._version:
+            raise ConfigError(
+                f"node {node_name()} has cliplab {cliplab.__version__} and the scan was started by {self._version}. "
+                "Install the same version on every node"
+            )
+        if not os.path.isdir(self._library):
+            raise ConfigError(
+                f"node {node_name()} has no folder {self._library}. Mount the library at the same path on every node, "
+                "or keep it in a storage that all of them reach, such as s3://"
+            )
+        path = unpack_model(self._model)
+        if model_digest(path) != self._model.digest:
+            raise ClusterError(f"{path} on node {node_name()} is damaged. Remove it there and start the scan again.")
+        self._adapter = open_model(path, self._overrides)
+
+    def work(self, job: Job) -> Scored:
+        """A video's scores, decoded and predicted on one core, as the node has a worker for each."""
+        with self._scoring:
+            [scored] = score_files(self._adapter, [job], self._sampling, workers=1, threads=1)
+            return scored
+
+
+def score_on_ray(
+    bundle: str | Path, digest: str, library: str, device: str | None, ray_address: str | None, on_note: OnNote
+) -> Engine:
+    """A scan's engine: workers of one CPU (and one GPU, where device is gpu) each, on the cluster at ray_address.
+
+    bundle: of this digest. ``workers`` of the engine: how many; None is one for each CPU or GPU of the cluster.
+    MissingExtraError where Ray is not installed; the engine raises ClusterError, and ConfigError where a node is unfit.
+    """
+    from adapters.hosts.ray_pool import Lost, connected, share, work_off
+
+    overrides: dict[str, Any] = {"num_threads": 1} | ({} if device is None else {"device": device})
+
+    def engine(
+        adapter: BaseModelAdapter, jobs: Iterable[Job], sampling: Sampling, workers: int | None = None
+    ) -> Iterator[Scored]:
+        left = iter(jobs)
+        if (first := next(left, None)) is None:  # no cluster is needed
+            return
+        with connected(ray_address):
+            model = share(pack_model(bundle, digest))
+            arguments = (model, overrides, sampling, library, cliplab.__version__)
+            gpus = 1 if device == "gpu" else 0
+            for job, result in work_off(
+                ScanWorker, arguments, chain([first], left), workers=workers, gpus=gpus, on_note=on_note
+            ):
+                yield _given_up(job, result.workers) if isinstance(result, Lost) else result
+
+    return engine
+
+
+def _given_up(job: Job, workers: int) -> Scored:
+    error = (
+        f"{workers} workers were lost while they scored it, so it is not given to another one. Look at it with "
+        "cliplab score, or try it again with --retry-failed."
+    )
+    return Scored(job, Scores(None, None, None, error))
