@@ -2,7 +2,8 @@
 
 A program has one fixed input shape. ``Program.run`` takes any number of items, cuts them into batches of the program's
 size and spreads them over a pool of interpreters with one thread each: that keeps cores busier than one interpreter
-with many threads, whose threads wait for each other at every layer.
+with many threads, whose threads wait for each other at every layer. A batch that is alone while the cores are free is
+computed by an interpreter with several threads, which answers sooner.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from queue import Empty, LifoQueue
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,10 @@ from adapters.records import Quantize
 
 Array = npt.NDArray[Any]
 Float32Array = npt.NDArray[np.float32]
+
+# The most threads that compute one batch together. Two threads are 1.5 times as fast as one for MoViNet A0
+# (benchmarks/bench_movinet.py); each more waits longer for the others, at every one of some thousand operators.
+THREADS_TOGETHER = 4
 
 
 def available_cores() -> int:
@@ -50,7 +54,8 @@ class Program:
 
     name: what messages call it. num_threads: the most cores it uses, over all concurrent calls.
     input_shape: the program's own, batch first. batch_size: its first entry. output_shapes: by name, batch first.
-    model_bytes, size_bytes: the file. Each thread in use holds an interpreter with a packed copy of the weights.
+    model_bytes, size_bytes: the file. Each interpreter holds a packed copy of the weights: there are at most as many
+    as cores, and one more for each THREADS_TOGETHER of them.
     """
 
     def __init__(self, model: Path | str | bytes, num_threads: int | None = None, name: str | None = None) -> None:
@@ -62,17 +67,17 @@ class Program:
         self.num_threads = thread_count(num_threads)
         self.model_bytes = model if isinstance(model, bytes) else read_program(Path(model), self.name)
         self.size_bytes = len(self.model_bytes)
-        self._idle: LifoQueue[Any] = LifoQueue()
-        self._lock = threading.Lock()
-        self._made = 1
+        self._together = min(self.num_threads, THREADS_TOGETHER)
+        self._cores = threading.Condition()
+        self._free, self._waiting = self.num_threads, 0
         self._helpers: ThreadPoolExecutor | None = None
-        first = open_interpreter(self.model_bytes, self.name)
+        first = open_interpreter(self.model_bytes, self.name, self._together)
+        self._idle: dict[int, list[Any]] = {1: [], self._together: [first]}  # by their threads
         self._input, self.input_shape = _single_input(first, self.name)
         self.batch_size = self.input_shape[0]
         self._outputs = _outputs(first)
         self.output_shapes = {key: tuple(int(size) for size in item["shape"]) for key, item in self._outputs.items()}
         self._check_outputs()
-        self._idle.put(first)
 
     @cached_property
     def precision(self) -> Quantize:
@@ -91,11 +96,12 @@ class Program:
             for key, item in self._outputs.items()
         }
         starts = deque(range(0, len(batch), self.batch_size))
+        alone = len(starts) == 1
 
         def work() -> None:
             while (start := _next(starts)) is not None:
                 try:
-                    self._run_chunk(batch, start, results)
+                    self._run_chunk(batch, start, results, alone)
                 except BaseException:
                     starts.clear()  # after a failure nothing more begins
                     raise
@@ -117,9 +123,9 @@ class Program:
                 if not helper.cancel():
                     helper.result()
 
-    def _run_chunk(self, batch: Float32Array, start: int, results: dict[str, Array]) -> None:
+    def _run_chunk(self, batch: Float32Array, start: int, results: dict[str, Array], alone: bool) -> None:
         chunk = batch[start : start + self.batch_size]
-        with self._interpreter() as interpreter:
+        with self._interpreter(alone) as interpreter:
             # tensor() gives views into the interpreter's memory: one copy in, one copy out. They may not outlive this.
             target = interpreter.tensor(self._input)()
             target[: len(chunk)] = chunk
@@ -130,32 +136,33 @@ class Program:
                 results[key][start : start + len(chunk)] = interpreter.tensor(item["index"])()[: len(chunk)]
 
     @contextmanager
-    def _interpreter(self) -> Iterator[Any]:
-        """An interpreter that no one else uses; a new one while there are fewer than ``num_threads``."""
-        interpreter = self._take()
+    def _interpreter(self, alone: bool) -> Iterator[Any]:
+        """An interpreter that no one else uses: of several threads where a chunk is ``alone`` and no one waits for
+        their cores, else of one."""
+        with self._cores:
+            self._waiting += 1
+            try:
+                self._cores.wait_for(lambda: self._free > 0)
+            finally:
+                self._waiting -= 1
+            together = alone and not self._waiting and self._free >= self._together
+            threads = self._together if together else 1
+            self._free -= threads
+            idle = self._idle[threads]
+            interpreter = idle.pop() if idle else None
         try:
+            if interpreter is None:
+                interpreter = open_interpreter(self.model_bytes, self.name, threads)
             yield interpreter
         finally:
-            self._idle.put(interpreter)
-
-    def _take(self) -> Any:
-        try:
-            return self._idle.get_nowait()
-        except Empty:
-            with self._lock:
-                grow = self._made < self.num_threads
-                self._made += grow
-        if not grow:
-            return self._idle.get()
-        try:
-            return open_interpreter(self.model_bytes, self.name)
-        except BaseException:
-            with self._lock:
-                self._made -= 1
-            raise
+            with self._cores:
+                self._free += threads
+                if interpreter is not None:
+                    idle.append(interpreter)
+                self._cores.notify(threads)
 
     def _pool(self) -> ThreadPoolExecutor:
-        with self._lock:
+        with self._cores:
             if self._helpers is None:
                 self._helpers = ThreadPoolExecutor(max(1, self.num_threads - 1), thread_name_prefix="litert")
             return self._helpers
@@ -195,14 +202,14 @@ def read_program(path: Path, name: str) -> bytes:
         ) from error
 
 
-def open_interpreter(model: bytes, name: str) -> Any:
-    """A LiteRT interpreter of one thread with its tensors allocated. BundleError where the bytes are no program."""
+def open_interpreter(model: bytes, name: str, threads: int = 1) -> Any:
+    """A LiteRT interpreter with its tensors allocated. BundleError where the bytes are no program."""
     from ai_edge_litert.interpreter import Interpreter
 
     try:
         # LiteRT announces its delegate on stderr each time the process opens its first program.
         with captured_stderr():
-            interpreter = Interpreter(model_content=model, num_threads=1)
+            interpreter = Interpreter(model_content=model, num_threads=threads)
             interpreter.allocate_tensors()
     except (ValueError, RuntimeError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

@@ -59,7 +59,9 @@ def clip_outputs(net: Lowered, frames: Tensor, *, running: bool = False, observe
         return _stream_outputs(net, x, times, StreamStates(None), running, observe)
     by_frame = net.by_frame if batch == 1 and times > 1 else 0
     net = replace(net, weights=_as_tensors(net.weights))
-    x = _first_layers_by_frame(net, x, by_frame, observe) if by_frame else _stem(net, x, observe)
+    x = _stem(net, x, observe)
+    if by_frame:
+        x = _first_layers_by_frame(net, x, by_frame, observe)
     for layer in net.of.layers[by_frame:]:
         with tf.name_scope(layer.name):
             x = _base_layer(net, layer, x, times)
@@ -110,11 +112,10 @@ def _base_layer(net: Lowered, layer: Layer, x: Tensor, times: int) -> Tensor:
 
 
 def _first_layers_by_frame(net: Lowered, x: Tensor, count: int, observe: Observe) -> Tensor:
-    """The stem and ``count`` layers of one clip [T, H, W, C], a tensor a frame: what is computed then is small enough
-    to stay in a core's own cache between one operator and the next, which makes up for there being many operators."""
+    """``count`` layers of one clip [T, H, W, C], a tensor a frame: what is computed then is small enough to stay in a
+    core's own cache between one operator and the next, which makes up for there being many operators."""
     tf = import_tensorflow()
-    frames = [_stem(net, x[time : time + 1], _ignore) for time in range(x.shape[0])]
-    observe("stem", ops.stack(frames))
+    frames = [x[time : time + 1] for time in range(x.shape[0])]
     for layer in net.of.layers[:count]:
         with tf.name_scope(layer.name):
             frames = _base_layer_by_frame(net, layer, frames)

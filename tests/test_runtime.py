@@ -7,8 +7,10 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +23,7 @@ from adapters.conversion import to_litert
 from adapters.errors import BundleError, ConfigError
 from adapters.litert_graph import operators
 from adapters.native_log import captured_stderr
-from adapters.runtime import Program, available_cores, xnnpack_partitions
+from adapters.runtime import Program, available_cores, open_interpreter, xnnpack_partitions
 
 pytest.importorskip("tf_keras", reason="pip install 'cliplab[train]'; the programs of these tests are converted by it")
 
@@ -94,6 +96,52 @@ def test_many_callers_at_once_each_get_their_own_scores() -> None:
 
     with ThreadPoolExecutor(8) as callers:
         list(callers.map(call, range(len(batches)), timeout=60))
+
+
+def test_a_batch_alone_is_computed_by_the_cores_together_and_many_by_one_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    at_work: list[int] = []  # the threads of each interpreter that computes now
+    history: list[tuple[int, ...]] = []
+
+    class Watched:
+        def __init__(self, model: bytes, name: str, threads: int = 1) -> None:
+            self.of, self.threads = open_interpreter(model, name, threads), threads
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self.of, name)
+
+        def invoke(self) -> None:
+            at_work.append(self.threads)
+            history.append(tuple(at_work))
+            time.sleep(0.005)  # or two would seldom compute at the same time
+            self.of.invoke()
+            at_work.remove(self.threads)
+
+    monkeypatch.setattr("adapters.runtime.open_interpreter", Watched)
+    program, batch = Program(tiny_program(batch=4), num_threads=3), images(4)
+    expected = program.run(batch)["scores"]
+    assert history == [(3,)]
+    with ThreadPoolExecutor(8) as callers:
+        found = list(callers.map(lambda _: program.run(batch)["scores"], range(40), timeout=60))
+    assert max(map(sum, history)) == 3
+    assert (1, 1, 1) in history
+    for scores in found:
+        np.testing.assert_array_equal(scores, expected)
+
+
+@pytest.mark.parametrize(("cores", "threads"), [(1, [1]), (2, [2]), (9, [4])])
+def test_no_more_than_four_threads_compute_one_batch(
+    cores: int, threads: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = []
+
+    def watched(model: bytes, name: str, threads: int = 1) -> Any:
+        opened.append(threads)
+        return open_interpreter(model, name, threads)
+
+    monkeypatch.setattr("adapters.runtime.open_interpreter", watched)
+    program = Program(tiny_program(), cores)
+    program.run(images(1))
+    assert opened == threads
 
 
 def test_a_program_says_what_it_is(tmp_path: Path) -> None:
