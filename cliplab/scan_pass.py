@@ -157,9 +157,10 @@ def scan_once(
 def _look(plan: Plan, store: Store, ready: Callable[[Found], bool], progress: ScanProgress) -> None:
     """Tell the store what the library holds."""
     store.begin_scan()
-    found = walk(plan.library)
+    # Whether a file is ready is asked as soon as it is found: on a slow disk many others take a while.
+    found = (item for item in walk(plan.library) if isinstance(item, Unreadable) or ready(item))
     while chunk := list(islice(found, _WALK_CHUNK)):
-        files = [item for item in chunk if isinstance(item, Found) and ready(item)]
+        files = [item for item in chunk if isinstance(item, Found)]
         store.saw(files)
         for item in chunk:
             if isinstance(item, Unreadable):
