@@ -22,6 +22,7 @@ from adapters.records import (
 
 OnEpochEnd = Callable[[EpochLog], object]
 OnProgress = Callable[[str, int, int], object]
+OnNote = Callable[[str], object]
 
 
 class BaseModelAdapter(ABC):
@@ -30,6 +31,7 @@ class BaseModelAdapter(ABC):
     A new adapter is a subclass with a ``schema.json`` of its keys, and one JSON in ``configs/`` that names it.
     ``given`` is the config as the caller wrote it; ``config`` is the complete one, which ``load`` replaces.
     ``on_progress(stage, done, total)``, where set, is told how far long work other than epochs has come.
+    ``on_note(text)``, where set, is told what training goes by, such as how many clips it found, in a line of text.
     ``scores_frames``: the model sees single frames, and a clip's scores aggregate those of its frames.
     ``train_devices`` is how many devices share each batch in training, or "all"; see ``adapters.devices``.
     """
@@ -48,6 +50,7 @@ class BaseModelAdapter(ABC):
         self.config: Config = check_config(self.given)
         self.explicit = explicit
         self.on_progress: OnProgress | None = None
+        self.on_note: OnNote | None = None
         self.train_devices: Devices = 1
 
     @classmethod

@@ -10,7 +10,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,7 +21,7 @@ from adapters.atomic import write_bytes_atomic
 from adapters.devices import Replicas, one_device, out_of_memory
 from adapters.errors import TrainingError
 from adapters.native_log import import_keras, import_tensorflow
-from adapters.records import Aggregation, EpochLog, Float32Array
+from adapters.records import Aggregation, EpochLog, Float32Array, KeepBest
 
 VALIDATION_BATCH = 256
 
@@ -44,9 +44,10 @@ class Examples:
 
 @dataclass(frozen=True)
 class FitSettings:
-    """One phase of training. patience: epochs without a better validation loss, None for no early stopping.
+    """One phase of training. patience: epochs without a better one, None for no early stopping.
 
-    exclusive: exactly one class is right (softmax). aggregation, top_fraction: how item scores become a clip's.
+    keep_best: which epoch is better; see ``standing``. exclusive: exactly one class is right (softmax).
+    aggregation, top_fraction: how item scores become a clip's.
     key: what the run follows from; a checkpoint of another key is not gone on from. batch_size: clips a step, of all
     devices together. loss_scale: see ``devices.mixed_precision``.
     """
@@ -63,12 +64,15 @@ class FitSettings:
     top_fraction: float = 1.0
     train_batch_norm: bool = False
     loss_scale: float = 1.0
+    keep_best: KeepBest = "val_loss"
 
 
 @dataclass(frozen=True)
 class FitResult:
+    """best_epoch: None where no epoch was better than what the phase began with."""
+
     logs: tuple[EpochLog, ...]
-    best_epoch: int
+    best_epoch: int | None
     stopped: Stopped
 
 
@@ -153,13 +157,23 @@ class Fitter:
         self._train_step, self._test_step = self.replicas.compile(train_step), self.replicas.compile(test_step)
 
     def fit(
-        self, train: Examples, validation: Examples | None, on_epoch_end: Callable[[EpochLog], object] | None
+        self,
+        train: Examples,
+        validation: Examples | None,
+        on_epoch_end: Callable[[EpochLog], object] | None,
+        before: EpochLog | None = None,
     ) -> FitResult:
-        """Train to the end, from the checkpoint where there is one of this key; the best epoch's weights are set."""
+        """Train to the end, from the checkpoint where there is one of this key; the best epoch's weights are set.
+
+        before: the epoch whose weights this phase begins with, on the same validation clips; they stay where no
+        epoch is better.
+        """
         logs, stopped = self._resume()
         while stopped is None and len(logs) < self.settings.epochs:
+            known = [log for log in (before, *logs) if log is not None and log.best]
+            best = min((standing(log, self.settings.keep_best) for log in known), default=None)
             try:
-                log = self._epoch(len(logs), train, validation, best_so_far(logs))
+                log = self._epoch(len(logs), train, validation, best)
             except (MemoryError, import_tensorflow().errors.ResourceExhaustedError) as error:
                 raise out_of_memory(self.settings.batch_size, self.replicas, self.settings.phase) from error
             if not math.isfinite(log.loss) or (log.val_loss is not None and not math.isfinite(log.val_loss)):
@@ -180,20 +194,21 @@ class Fitter:
             )
         for variable, value in zip(self.saved, self.best, strict=True):
             variable.assign(value)
-        return FitResult(tuple(logs), max(log.epoch for log in logs if log.best), stopped or "finished")
+        best_epoch = max((log.epoch for log in logs if log.best), default=None)
+        return FitResult(tuple(logs), best_epoch, stopped or "finished")
 
-    def _epoch(self, epoch: int, train: Examples, validation: Examples | None, best: float) -> EpochLog:
+    def _epoch(
+        self, epoch: int, train: Examples, validation: Examples | None, best: tuple[float, ...] | None
+    ) -> EpochLog:
         started = time.perf_counter()
         order = np.random.default_rng([self.settings.seed, 1, epoch]).permutation(len(train.targets))
         loss, accuracy = self._pass(train, order, epoch)
         val_loss = val_accuracy = None
         if validation is not None:
             val_loss, val_accuracy = self._pass(validation, np.arange(len(validation.targets)), None)
-        watched = loss if val_loss is None else val_loss
         seconds = time.perf_counter() - started
-        return EpochLog(
-            self.settings.phase, epoch, loss, accuracy, val_loss, val_accuracy, seconds, best=watched < best
-        )
+        log = EpochLog(self.settings.phase, epoch, loss, accuracy, val_loss, val_accuracy, seconds)
+        return replace(log, best=best is None or standing(log, self.settings.keep_best) < best)
 
     def _pass(self, data: Examples, order: npt.NDArray[np.int64], epoch: int | None) -> tuple[float, float]:
         """Every clip once: the weighted mean loss and the share that is right."""
@@ -222,7 +237,7 @@ class Fitter:
         patience = self.settings.patience
         if patience is None or logs[-1].val_loss is None:
             return False
-        return len(logs) - 1 - max(log.epoch for log in logs if log.best) >= patience
+        return len(logs) - 1 - max((log.epoch for log in logs if log.best), default=-1) >= patience
 
     # Checkpoints --------------------------------------------------------------------------------------------------
 
@@ -262,10 +277,13 @@ class Fitter:
         return [EpochLog(**row) for row in json.loads(about["logs"])], stopped
 
 
-def best_so_far(logs: Sequence[EpochLog]) -> float:
-    """The lowest loss watched so far: validation's, or training's where there is no validation."""
-    watched = [log.loss if log.val_loss is None else log.val_loss for log in logs if log.best]
-    return min(watched, default=math.inf)
+def standing(log: EpochLog, keep_best: KeepBest) -> tuple[float, ...]:
+    """What epochs are compared by, the lowest being the best: training's figures where there is no validation.
+
+    Few clips give few different accuracies, so of equal ones the lower loss is better.
+    """
+    loss, accuracy = (log.loss, log.accuracy) if log.val_loss is None else (log.val_loss, log.val_accuracy)
+    return (loss,) if keep_best == "val_loss" or accuracy is None else (-accuracy, loss)
 
 
 def _right(scores: Float32Array, targets: Float32Array, exclusive: bool) -> float:

@@ -16,6 +16,7 @@ FINETUNE_KEYS = (
     "num_epochs",
     "learning_rate",
     "early_stopping_patience",
+    "keep_best",
     "class_weights",
     "fine_tune_layers",
     "freeze_layers",

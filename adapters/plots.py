@@ -84,6 +84,7 @@ def plot_learning_curves(epochs: Sequence[EpochLog], path: str | Path) -> Path:
         raise ValueError("learning curves need at least one epoch, got none")
     figure, (loss, accuracy) = _figure(6.5, 6.0, rows=2, sharex=True)
     x = np.arange(1, len(epochs) + 1)
+    kept = max((number for number, epoch in enumerate(epochs, 1) if epoch.best), default=None)
     for axes, name in ((loss, "loss"), (accuracy, "accuracy")):
         for prefix, colour, label in (("", BLUE, "train"), ("val_", ORANGE, "validation")):
             values = [getattr(epoch, prefix + name) for epoch in epochs]
@@ -92,7 +93,7 @@ def plot_learning_curves(epochs: Sequence[EpochLog], path: str | Path) -> Path:
             if np.isfinite(y).any():
                 axes.plot(x, np.where(np.isfinite(y), y, np.nan), "o-", markersize=3, color=colour, label=label)
         for number, epoch in enumerate(epochs, 1):
-            if epoch.best:
+            if number == kept:
                 axes.axvline(number, color=GREEN, linestyle="--", linewidth=1, label="kept")
             if number > 1 and epoch.phase != epochs[number - 2].phase:
                 axes.axvline(number - 0.5, color=GREY, linewidth=1, label=epoch.phase.replace("_", "-") + " starts")

@@ -22,6 +22,7 @@ SamplingMode = Literal["spread", "rate", "every"]
 ShortClip = Literal["repeat_last", "wrap", "error"]
 Aggregation = Literal["mean", "max", "top_mean"]
 Quantize = Literal["none", "float16", "dynamic", "int8"]
+KeepBest = Literal["val_loss", "val_accuracy"]
 QUANTIZE: tuple[Quantize, ...] = ("none", "float16", "dynamic", "int8")
 
 
@@ -240,7 +241,7 @@ class EpochLog:
 
 @dataclass(frozen=True)
 class TrainReport:
-    """What training did: every epoch, the one that was kept, and why it ended.
+    """What training did: every epoch, the one that was kept (the last that is marked best), and why it ended.
 
     conversion: of the single .tflite, where one was asked for.
     """

@@ -131,7 +131,8 @@ def train(
 
     config: a config file, a ready config's name or the object. data: a dataset in any form. Interrupted training goes
     on where it stopped when called again with the same arguments. on_epoch_end(log) may return False to stop.
-    on_line is told the device with its memory, then each epoch's losses and accuracies, a line of text each.
+    on_line is told the device with its memory, how many clips there are, then each epoch's losses and accuracies, a
+    line of text each.
     Raises ConfigError, DatasetError, TrainingError, StorageError.
     """
     require_places(output, force)
@@ -187,7 +188,7 @@ def _train(
     """Train, with each epoch told to on_progress as a stage as well, and to on_line as a line."""
     if on_line is not None:
         on_line(f"device: {describe_devices(devices)}")
-    adapter.on_progress, adapter.train_devices = on_progress, devices
+    adapter.on_progress, adapter.on_note, adapter.train_devices = on_progress, on_line, devices
     most = {"head": adapter.config["num_epochs"], "fine_tune": adapter.config["fine_tune_epochs"]}
 
     def epoch_done(log: EpochLog) -> object:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 from rich.text import Text
 
-from adapters.records import ConversionReport, TrainReport, VideoResult
+from adapters.records import ConversionReport, EpochLog, TrainReport, VideoResult
 
 if TYPE_CHECKING:
     from cliplab.bench import BenchReport
@@ -86,18 +86,25 @@ def _windows(result: VideoResult, top_k: int) -> Table:
     return table((">start", ">end", "labels"), rows)
 
 
+def epoch_name(log: EpochLog) -> str:
+    """Which epoch it is, counted from 1 as people do: "fine-tuning epoch 2"."""
+    return f"{'fine-tuning ' if log.phase == 'fine_tune' else ''}epoch {log.epoch + 1}"
+
+
 def training(report: TrainReport) -> Shown:
     """The last epochs, best marked, and where the bundle is, which holds the curves of all."""
     left_out = max(0, len(report.epochs) - LAST_EPOCHS)
+    kept = [log for log in report.epochs if log.best][-1]
+    reached = "" if kept.val_accuracy is None else f", validation accuracy {kept.val_accuracy:.2%}"
     rows = [
         (
             log.phase,
-            log.epoch,
+            log.epoch + 1,
             number(log.loss, 4),
             number(log.accuracy),
             number(log.val_loss, 4),
             number(log.val_accuracy),
-            "best" if log.best else "",
+            "best" if log is kept else "",
         )
         for log in report.epochs[left_out:]
     ]
@@ -107,7 +114,7 @@ def training(report: TrainReport) -> Shown:
         *([f"the last {LAST_EPOCHS} of {len(report.epochs)} epochs"] if left_out else []),
         table(names, rows),
         f"{report.output_path}: labels {', '.join(report.labels)}; {clips} clips; {report.stopped}, "
-        f"best epoch {report.best_epoch}; {report.decoded_clips} clips decoded, {report.seconds:.1f} s",
+        f"best {epoch_name(kept)}{reached}; {report.decoded_clips} clips decoded, {report.seconds:.1f} s",
         *(problem(f"left out: {reason}") for reason in report.skipped),
         *(["", *conversion(report.conversion)] if report.conversion else []),
     ]

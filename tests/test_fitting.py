@@ -103,11 +103,47 @@ def test_early_stopping_restores_the_best_epoch(tmp_path: Path) -> None:
     assert result.stopped == "early_stopping"
     losses = [log.val_loss for log in result.logs if log.val_loss is not None]
     assert result.best_epoch == int(np.argmin(losses))
+    assert result.best_epoch is not None
     assert len(result.logs) == result.best_epoch + 4
     data = toy_examples(30, 1)
     scores = 1 / (1 + np.exp(-data.inputs(np.arange(30), None) @ kernel))
     loss = float(np.mean(np.asarray(cross_entropy(data.targets, scores, False))))
     assert loss == pytest.approx(min(losses), rel=1e-5)
+
+
+def test_best_by_accuracy_and_of_equal_ones_by_loss(tmp_path: Path) -> None:
+    changes: dict[str, Any] = {"epochs": 40, "patience": 4, "learning_rate": 0.3, "seed": 2}
+    result, kernel = run(tmp_path / "accuracy", keep_best="val_accuracy", **changes)
+    by_loss, _ = run(tmp_path / "loss", **changes)
+    figures = [(-(log.val_accuracy or 0), log.val_loss) for log in result.logs]
+    assert result.best_epoch == figures.index(min(figures)) != by_loss.best_epoch
+    assert result.best_epoch is not None
+    assert [log.best for log in result.logs] == [not n or figures[n] < min(figures[:n]) for n in range(len(figures))]
+    assert result.stopped == "early_stopping"
+    assert len(result.logs) == result.best_epoch + 5
+    data = toy_examples(30, 1)
+    right = (data.inputs(np.arange(30), None) @ kernel > 0) == (data.targets > 0.5)
+    assert float(right.mean()) == pytest.approx(-min(figures)[0])
+
+
+def test_resumed_it_knows_the_best_accuracy_of_before(tmp_path: Path) -> None:
+    changes: dict[str, Any] = {"epochs": 12, "learning_rate": 1.0, "keep_best": "val_accuracy"}
+    _, expected = run(tmp_path / "whole", **changes)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "cut", stop_after(5), **changes)
+    _, found = run(tmp_path / "cut", **changes)
+    np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("keep_best", ["val_loss", "val_accuracy"])
+def test_a_phase_that_makes_it_worse_keeps_what_it_began_with(tmp_path: Path, keep_best: Any) -> None:
+    fitter, kernel = make_fitter(tmp_path, patience=2, keep_best=keep_best)
+    began = kernel.numpy()
+    perfect = EpochLog("head", 3, 0.0, 1.0, 0.0, 1.0, 1.0, best=True)
+    result = fitter.fit(toy_examples(50, 0), toy_examples(30, 1), None, perfect)
+    assert result.best_epoch is None
+    assert (result.stopped, len(result.logs)) == ("early_stopping", 2)
+    np.testing.assert_array_equal(kernel.numpy(), began)
 
 
 def test_non_finite_loss_keeps_the_last_good_epoch(tmp_path: Path) -> None:

@@ -39,8 +39,11 @@ def test_short_options_device_and_epochs(tmp_path: Path) -> None:
     report = json.loads(result.stdout)
     config = json.loads((out / "config.json").read_text())
     assert (config["num_epochs"], config["batch_size"], config["learning_rate"]) == (2, 3, 0.02)
-    device, *lines = [line for line in result.stderr.splitlines() if line.startswith(("device", "epoch"))]
+    device, clips, *lines = [
+        line for line in result.stderr.splitlines() if line.startswith(("device", "clips", "epoch"))
+    ]
     assert re.fullmatch(r"device: .PU:0, .+, \d+\.\d GiB", device)
+    assert clips == "clips: 4 train, 2 validation"
     assert len(lines) == len(report["epochs"]) == 2
     for number, (line, log) in enumerate(zip(lines, report["epochs"], strict=True), 1):
         assert line == (

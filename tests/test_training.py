@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,7 +14,9 @@ import numpy as np
 import pytest
 
 from adapters.bundle import read_bundle
+from adapters.dataset import Example
 from adapters.errors import DatasetError, StorageError
+from adapters.feature_cache import View, read_view
 from adapters.loading import open_model
 from adapters.media import read_clip
 from adapters.model_adapter import ModelAdapter
@@ -81,11 +84,26 @@ def test_report_and_bundle(trained: tuple[Path, Any, list[EpochLog]], dataset: P
 def test_second_training_decodes_nothing_and_gives_the_same_bits(
     trained: tuple[Path, Any, list[EpochLog]], dataset: Path, tmp_path: Path
 ) -> None:
-    report = fresh().train(dataset, tmp_path / "again")
+    moved = shutil.copytree(dataset.parent, tmp_path / "moved") / dataset.name
+    report = fresh().train(moved, tmp_path / "again")
     assert report.decoded_clips == 0
     one, two = weights_of(trained[0]), weights_of(tmp_path / "again")
     for name, value in one.items():
         np.testing.assert_array_equal(value, two[name], err_msg=name)
+
+
+def test_augmentation_follows_the_clip_and_not_its_place(dataset: Path, tmp_path: Path) -> None:
+    adapter = fresh()
+    spec, settings = adapter.input_spec, adapter.config["augmentation"]
+    here, other = dataset.parent / "warm0.mp4", dataset.parent / "warm1.mp4"
+    moved = Path(shutil.copy(here, tmp_path / "renamed.mp4"))
+
+    def frames(path: Path, number: int) -> Any:
+        return read_view(View(Example(path, ("warm",)), number), spec, settings, 0).frames
+
+    np.testing.assert_array_equal(frames(here, 1), frames(moved, 1))
+    assert not np.array_equal(frames(here, 1), frames(here, 2))
+    assert not np.array_equal(frames(here, 1), frames(other, 1))
 
 
 def test_interrupted_training_goes_on_to_the_same_bits(
@@ -166,7 +184,9 @@ def test_cached_head_equals_head_trained_through_the_network(dataset: Path, tmp_
     np.testing.assert_allclose(cached, through, atol=1e-3)
 
 
-def test_fine_tuning_moves_the_last_layers_only(dataset: Path, tmp_path: Path) -> None:
+def test_fine_tuning_moves_the_last_layers_only(tmp_path: Path) -> None:
+    # With validation clips, what the head reached would be kept where fine-tuning is no better.
+    dataset = render_dataset(tmp_path / "data", train=2, validation=0, test=0)
     logs: list[EpochLog] = []
     adapter = fresh(fine_tune_layers=4, fine_tune_epochs=2, fine_tune_learning_rate=0.01, num_epochs=2)
     before = dict(fresh(labels=["warm", "cold"]).variables())
@@ -180,6 +200,18 @@ def test_fine_tuning_moves_the_last_layers_only(dataset: Path, tmp_path: Path) -
     model = open_model(tmp_path / "tuned")
     clip = read_clip(dataset.parent / "cold0.mp4", model.input_spec)
     np.testing.assert_allclose(model.predict([clip])[0].scores, adapter.predict([clip])[0].scores, atol=1e-6)
+
+
+def test_fine_tuning_that_makes_it_worse_keeps_the_head(dataset: Path, tmp_path: Path) -> None:
+    adapter = fresh(fine_tune_layers=4, fine_tune_epochs=2, fine_tune_learning_rate=10.0, num_epochs=6)
+    before = dict(fresh(labels=["warm", "cold"]).variables())
+    report = adapter.train(dataset, tmp_path / "tuned")
+    assert [log.epoch for log in report.epochs if log.best and log.phase == "fine_tune"] == []
+    assert report.epochs[report.best_epoch].phase == "head"
+    after = weights_of(tmp_path / "tuned")
+    assert {name for name in before if not np.array_equal(before[name], after[name])} == {
+        name for name in before if name.startswith("scores_")
+    }
 
 
 def test_freeze_layers_says_the_same(dataset: Path, tmp_path: Path) -> None:
