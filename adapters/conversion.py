@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -25,7 +24,6 @@ __all__ = ["compare", "operators", "to_litert", "xnnpack_partitions"]
 Float32Array = npt.NDArray[np.float32]
 Batch = TypeVar("Batch")
 
-SIGNATURE = "serving_default"
 INPUT_NAME = "images"
 
 
@@ -84,14 +82,15 @@ def _convert(
     signature = [tensorflow.TensorSpec(shape, tensorflow.float32, name=INPUT_NAME)]
     function = tensorflow.function(serve, input_signature=signature, autograph=False)
     module = tensorflow.Module()
-    # The variables and not the model: saving a Keras model traces every layer again, which takes ten times as long. The
-    # signature alone names the function: as an attribute too it would be written and read twice.
+    # The variables and not the model: saving a Keras model traces every layer again, which takes ten times as long.
     module.kept = list(model.variables)
     log = None
     try:
-        with tempfile.TemporaryDirectory(prefix="cliplab-") as folder, captured_stderr() as log:
-            tensorflow.saved_model.save(module, folder, signatures={SIGNATURE: function.get_concrete_function()})
-            converter = tensorflow.lite.TFLiteConverter.from_saved_model(folder, signature_keys=[SIGNATURE])
+        with captured_stderr() as log:
+            # The converter writes a SavedModel itself; it reads one that it is given once more.
+            converter = tensorflow.lite.TFLiteConverter.from_concrete_functions(
+                [function.get_concrete_function()], module
+            )
             _set_precision(tensorflow, converter, quantize, batches)
             return bytes(converter.convert())
     except ConversionError:

@@ -14,9 +14,10 @@ import numpy as np
 from adapters import program_cache
 from adapters.config import Config
 from adapters.errors import ConfigError
-from adapters.head import VARIABLE_PREFIX
+from adapters.head import VARIABLE_PREFIX, output_activation, output_units
 from adapters.network import Network, Variables
 from adapters.records import Clip, Float32Array, Quantize, spread
+from adapters.stream_inference import StreamsVideos
 
 if TYPE_CHECKING:
     from adapters.model_adapter import ModelAdapter
@@ -59,8 +60,13 @@ def get_program_at(adapter: ModelAdapter, quantize: Quantize) -> Path | bytes:
 
 def make_program_bytes(adapter: ModelAdapter, quantize: Quantize, calibration: Sequence[Clip] = ()) -> bytes:
     """A program of the adapter's present weights and size, made now. int8 is calibrated on the clips."""
+    from adapters.litert_weights import with_8_bit_weights
     from adapters.variables import assign
 
+    streams = isinstance(adapter, StreamsVideos) and adapter.streams
+    if quantize == "dynamic" and not streams:  # which is made of the float32 program, and that may be there already
+        source = get_program_at(adapter, "none")
+        return with_8_bit_weights(source if isinstance(source, bytes) else source.read_bytes())
     network = adapter.build_network()
     assign(network, adapter.variables(network))
     return adapter.convert_network(network, quantize, calibration)
@@ -120,10 +126,10 @@ class _Convertible:
 
 
 def program_identity(adapter: ModelAdapter) -> Config:
-    """What the bytes of the config's program follow from."""
+    """What the bytes of the config's program follow from: of labels their number, and not what they are called."""
     config = adapter.network_config
-    keys = ("head", "task", "positive_label", "labels", "quantize")
-    own = {key: config[key] for key in keys} | {"name": adapter.program_name(), "classes": len(adapter.labels)}
+    own = {"head": config["head"], "quantize": config["quantize"], "name": adapter.program_name()}
+    own |= {"units": output_units(config, adapter.labels), "activation": output_activation(config)}
     own |= {"backbone": backbone_identity(adapter)}
     if adapter.trained:
         own["variables"] = _digest(adapter.variables())

@@ -7,7 +7,6 @@ int32 at the interface whatever the precision. See ``adapters.stream_program`` f
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterable
 from functools import partial
 from typing import Any
@@ -21,7 +20,7 @@ from adapters.litert_int8 import Observer, with_8_bit_layers
 from adapters.litert_weights import with_8_bit_weights
 from adapters.native_log import captured_stderr, import_tensorflow
 from adapters.records import QUANTIZE, Float32Array, Quantize
-from adapters.stream_program import IMAGE, STEP
+from adapters.stream_program import IMAGE
 from movinet_adapter.architecture import StateSpec, initial_states
 from movinet_adapter.init_signature import add_init
 from movinet_adapter.network import Network, freeze
@@ -88,9 +87,8 @@ def _convert(function: Any, head: Any | None, quantize: Quantize, name: str) -> 
     module.kept = list(head.variables) if head is not None else []
     log = None
     try:
-        with tempfile.TemporaryDirectory(prefix="cliplab-") as folder, captured_stderr() as log:
-            tf.saved_model.save(module, folder, signatures={STEP: function})
-            converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=[STEP])
+        with captured_stderr() as log:
+            converter = tf.lite.TFLiteConverter.from_concrete_functions([function], module)
             if quantize == "float16":
                 converter.optimizations = [tf.lite.Optimize.DEFAULT]
                 converter.target_spec.supported_types = [tf.float16]
