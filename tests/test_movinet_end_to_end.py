@@ -32,7 +32,7 @@ VALUES = random_values(BASE, 600, seed=5)
 HANDLE = "tensorflow/movinet/a0/base/kinetics-600/classification/3"
 TINY: dict[str, Any] = {
     "imgz": 32,
-    "n_frames": 4,
+    "n_frames": 2,
     "num_epochs": 12,
     "learning_rate": 0.01,
     "augment_views": 0,
