@@ -20,7 +20,7 @@ from adapters.media_decode import Cursor, Damage, Decoded, Decoder
 from adapters.media_info import VideoInfo, describe_video, nothing_decoded
 from adapters.media_keys import read_keys
 from adapters.media_open import MediaLimits
-from adapters.media_scale import Scaler, orientation_of
+from adapters.media_scale import Layout, Scaler, orientation_of
 from adapters.preprocess import decode_size
 from adapters.records import Aspect, Clip, InputSpec, UInt8Array
 from adapters.sampling import EPSILON_SECONDS, Window, fill_clip, one_clip, plan_clip, plan_windows
@@ -191,11 +191,13 @@ class Video:
         fps: float | None = None,
         start_seconds: float | None = None,
         end_seconds: float | None = None,
+        layout: Layout = "rgb24",
     ) -> Iterator[tuple[float, UInt8Array]]:
         """Frames one by one, with times in seconds: every frame with its own time, or the one shown each 1 / fps.
 
         height, width: the model's input; frames come in the size of decode_size for that aspect, or as shown where
-        both are None. The first is the frame that is shown at start_seconds. Each is uint8 [H, W, 3] RGB.
+        both are None. The first is the frame that is shown at start_seconds. Each is uint8 [H, W, 3] RGB, or what
+        :class:`adapters.media_scale.Scaler` makes for an encoder, of even sizes, where layout is "yuv420p".
         """
         size = (self.info.width, self.info.height)
         if height is not None or width is not None:
@@ -206,7 +208,7 @@ class Video:
         if fps is not None and not 0 < fps < math.inf:
             raise ValueError(f"fps must be above 0, got {fps!r}")
         start, end = self._range(start_seconds, end_seconds, open_ended=True)
-        return self._stream(size, fps, start, end)
+        return self._stream(size, fps, start, end, layout)
 
     # -- passes ------------------------------------------------------------------------------------------------------
 
@@ -236,10 +238,10 @@ class Video:
             self._passes.remove(decoder)
 
     def _stream(
-        self, size: tuple[int, int], fps: float | None, start: float, end: float
+        self, size: tuple[int, int], fps: float | None, start: float, end: float, layout: Layout
     ) -> Iterator[tuple[float, UInt8Array]]:
         decoder, cursor = self._begin_pass()
-        scale, origin = self._scaler(size), self.info.start_seconds
+        scale, origin = self._scaler(size, layout), self.info.start_seconds
         try:
             shown = cursor.at(origin + start)
             count, last, picture = 0, None, None
@@ -296,8 +298,8 @@ class Video:
         indices, times = fill_clip(spec, window, [seconds for seconds, _ in taken], self.info.fps, source)
         return Clip(np.stack([taken[i][1] for i in indices]), times, source, window.start, window.end)
 
-    def _scaler(self, size: tuple[int, int]) -> Scaler:
-        return Scaler(*size, self.info.color, self._orientation)
+    def _scaler(self, size: tuple[int, int], layout: Layout = "rgb24") -> Scaler:
+        return Scaler(*size, self.info.color, self._orientation, layout)
 
     # -- ranges and damage -------------------------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from av.video.frame import VideoFrame
@@ -13,6 +13,7 @@ from av.video.reformatter import Interpolation, VideoReformatter
 from adapters.color import ColorInfo, to_bt709
 from adapters.records import UInt8Array
 
+Layout = Literal["rgb24", "yuv420p"]
 # Area averaging does not alias when it makes smaller; cubic is sharper when it makes larger. The two flags keep chroma
 # at full resolution and rounding exact: within 1 level of cv2.INTER_AREA on full-size RGB, at no measurable cost.
 _EXACT = Interpolation.FULL_CHR_H_INT | Interpolation.ACCURATE_RND
@@ -44,7 +45,7 @@ class Orientation:
         return self.transpose ^ self.flip_x ^ self.flip_y
 
     def apply(self, picture: UInt8Array) -> UInt8Array:
-        """Turn uint8 [H, W, 3] as stored into [H', W', 3] as shown."""
+        """Turn uint8 [H, W, 3] (or [H, W]) as stored into [H', W', 3] as shown."""
         turned = picture.swapaxes(0, 1) if self.transpose else picture
         turned = turned[:: -1 if self.flip_y else 1, :: -1 if self.flip_x else 1]
         return np.ascontiguousarray(turned)
@@ -72,14 +73,43 @@ class Scaler:
 
     width, height: of the picture as shown. Transparent pictures are laid over black. SDR stays as it is coded; HDR and
     BT.2020 go through :func:`adapters.color.to_bt709`.
+
+    layout "yuv420p": uint8 [height * 3 / 2, width], for an encoder: luma, then Cb and Cr at half the size, BT.709 in
+    limited range. Width and height are even. What is stored so comes through without a way over RGB.
     """
 
-    def __init__(self, width: int, height: int, color: ColorInfo, orientation: Orientation) -> None:
+    def __init__(
+        self, width: int, height: int, color: ColorInfo, orientation: Orientation, layout: Layout = "rgb24"
+    ) -> None:
+        if layout == "yuv420p" and (width % 2 or height % 2):
+            raise ValueError(f"yuv420p needs an even width and height, got {width}x{height}")
         self._size = (height, width) if orientation.transpose else (width, height)
-        self._color, self._orientation = color, orientation
-        self._reformatter = VideoReformatter()
+        self._color, self._orientation, self._layout = color, orientation, layout
+        self._reformatter, self._encoded = VideoReformatter(), VideoReformatter()
 
     def __call__(self, frame: VideoFrame) -> UInt8Array:
+        if self._layout == "yuv420p":
+            return self._as_yuv(frame)
+        return self._as_rgb(frame)
+
+    def _as_yuv(self, frame: VideoFrame) -> UInt8Array:
+        color = self._color
+        if color.needs_tone_curve or color.matrix not in _SWS_MATRICES or _may_be_transparent(frame):
+            rgb = VideoFrame.from_ndarray(self._as_rgb(frame), format="rgb24")
+            yuv = self._encoded.reformat(
+                rgb, format="yuv420p", dst_colorspace=1, src_color_range=_FULL, dst_color_range=_LIMITED, threads=1
+            )
+            return np.asarray(yuv.to_ndarray(), dtype=np.uint8)
+        picture = self._reformat(frame, *self._size, "yuv420p")
+        if self._orientation == Orientation():
+            return np.asarray(picture, dtype=np.uint8)
+        width, height = self._size
+        chroma = picture[height:].reshape(2, height // 2, width // 2)
+        planes = [self._orientation.apply(plane) for plane in (picture[:height], *chroma)]
+        width = width if not self._orientation.transpose else height
+        return np.concatenate([plane.reshape(-1) for plane in planes]).reshape(-1, width)
+
+    def _as_rgb(self, frame: VideoFrame) -> UInt8Array:
         picture = self._over_black(frame) if _may_be_transparent(frame) else None
         if picture is None:
             picture = self._convert(frame, *self._size)
@@ -103,16 +133,17 @@ class Scaler:
     def _reformat(self, frame: VideoFrame, width: int, height: int, layout: str) -> Any:
         smaller = width * height <= frame.width * frame.height
         matrix = _SWS_MATRICES.get(self._color.matrix)
+        yuv = layout == "yuv420p"
         scaled = self._reformatter.reformat(
             frame,
             width,
             height,
             layout,
             src_colorspace=matrix,
-            dst_colorspace=matrix,
+            dst_colorspace=_SWS_MATRICES["bt709"] if yuv else matrix,
             interpolation=_SMALLER if smaller else _LARGER,
             src_color_range=_FULL if self._color.range == "full" else _LIMITED,
-            dst_color_range=_FULL,
+            dst_color_range=_LIMITED if yuv else _FULL,
             threads=1,
         )
         return scaled.to_ndarray()

@@ -19,6 +19,7 @@ from cliplab.reel_sources import Cut
 # A source may end this much before its window does, as containers round; its last picture stands in.
 _SHORT_SECONDS = 0.25
 _AHEAD = 8
+_BLACK = 16, 128  # luma and chroma of black in limited range: ITU-R BT.709-6, 4.6
 
 
 class SourceFailed(Exception):
@@ -30,8 +31,9 @@ class SourceFailed(Exception):
 
 
 def reel_pictures(places: Sequence[Place], form: Format) -> Generator[UInt8Array, None, None]:
-    """All pictures of the reel, uint8 [H, W, 3] RGB. Of a crossfade only the outgoing pictures are held.
+    """All pictures of the reel, uint8 [H * 3 / 2, W]: luma, then Cb and Cr at half the size, BT.709 in limited range.
 
+    Of a crossfade only the outgoing pictures are held. It is the same as one in RGB, which follows by a matrix.
     Raises SourceFailed for a cut that is missing or damaged.
     """
     import cv2
@@ -62,8 +64,9 @@ def _pictures(place: Place, form: Format) -> Iterator[UInt8Array]:
     try:
         with open_video(cut.path) as video:
             start = cut.start + 0.5 / float(form.fps)
+            width, height = _fitted(cut, form)
             frames = video.frames(
-                height=form.height, width=form.width, aspect="pad", fps=float(form.fps), start_seconds=start
+                height=height, width=width, aspect="stretch", fps=float(form.fps), start_seconds=start, layout="yuv420p"
             )
             before: tuple[str, ...] = ()
             for _, (_, picture) in zip(range(place.frames), frames, strict=False):
@@ -83,14 +86,27 @@ def _pictures(place: Place, form: Format) -> Iterator[UInt8Array]:
         yield last
 
 
+def _fitted(cut: Cut, form: Format) -> tuple[int, int]:
+    """Width and height, both even, of a cut that fits in the reel's frame."""
+    scale = min(form.width / cut.width, form.height / cut.height)
+    width, height = (max(2, 2 * round(side * scale / 2)) for side in (cut.width, cut.height))
+    return min(width, form.width), min(height, form.height)
+
+
 def _boxed(picture: UInt8Array, form: Format) -> UInt8Array:
     """A picture that is at most as large as the reel, in the middle of black."""
-    height, width = picture.shape[:2]
+    height, width = picture.shape[0] * 2 // 3, picture.shape[1]
     if (height, width) == (form.height, form.width):
         return picture
-    canvas = np.zeros((form.height, form.width, 3), np.uint8)
-    top, left = (form.height - height) // 2, (form.width - width) // 2
-    canvas[top : top + height, left : left + width] = picture
+    canvas = np.full((form.height * 3 // 2, form.width), _BLACK[1], np.uint8)
+    canvas[: form.height] = _BLACK[0]
+    # Chroma stands at every second pixel, so a picture begins at an even one.
+    top, left = (form.height - height) // 4 * 2, (form.width - width) // 4 * 2
+    canvas[top : top + height, left : left + width] = picture[:height]
+    chroma = canvas[form.height :].reshape(2, form.height // 2, form.width // 2)
+    chroma[:, top // 2 : (top + height) // 2, left // 2 : (left + width) // 2] = picture[height:].reshape(
+        2, height // 2, width // 2
+    )
     return canvas
 
 

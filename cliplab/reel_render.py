@@ -13,7 +13,6 @@ from typing import Any
 
 import av
 import numpy as np
-from av.video.reformatter import VideoReformatter
 
 from adapters.atomic import storage_error
 from adapters.records import Float32Array
@@ -21,7 +20,7 @@ from cliplab.reel_pictures import ahead, reel_pictures
 from cliplab.reel_plan import Format, Place
 from cliplab.reel_sound import SAMPLE_RATE, sample_of, sound_of_clips, sound_of_file
 
-_BT709, _LIMITED, _FULL = 1, 1, 2  # code points of ITU-T H.273, and AVCOL_RANGE_*
+_BT709, _LIMITED = 1, 1  # code points of ITU-T H.273, and AVCOL_RANGE_*
 _VIDEO_OPTIONS = {"preset": "veryfast", "crf": "20"}
 _SOUND_BITS = 160_000
 _KEY_SECONDS = 2
@@ -65,19 +64,12 @@ def _encode(places: Sequence[Place], form: Format, path: Path, audio: str, on_pr
     with av.open(name, "w", format="mp4", options={"movflags": "+faststart"}) as container:
         video = _video_stream(container, form)
         sound = _Sound(container, _pieces(places, form, audio, total, notes)) if audio != "none" else None
-        to_yuv = VideoReformatter()
         with ahead(reel_pictures(places, form)) as pictures:
             for number, picture in enumerate(pictures):
                 # Sound goes ahead of the picture, a piece each time, so that both lie near each other in the file.
                 if sound is not None:
                     sound.encode_until(sample_of(number + 1, form))
-                frame = to_yuv.reformat(
-                    av.VideoFrame.from_ndarray(picture, format="rgb24"),
-                    format="yuv420p",
-                    dst_colorspace=_BT709,
-                    src_color_range=_FULL,
-                    dst_color_range=_LIMITED,
-                )
+                frame = av.VideoFrame.from_ndarray(picture, format="yuv420p")
                 frame.pts, frame.time_base = number, 1 / form.fps
                 container.mux(video.encode(frame))
                 if number % 10 == 9 or number == total - 1:

@@ -152,6 +152,38 @@ def test_hdr_of_saturated_colours_at_every_size(tmp_path: Path) -> None:
             np.testing.assert_allclose(picture.reshape(-1, 3), [[0, 255, 0]] * (height * width), atol=1)
 
 
+@pytest.mark.parametrize("name", ["limited", "full", "bt601", "hdr", "rotated", "rgb", "gray"])
+def test_frames_for_an_encoder_have_the_same_colours(tmp_path: Path, name: str, shared: Path) -> None:
+    """yuv420p in BT.709 and limited range, made RGB by the standard's equations, is what the RGB layout gives."""
+    planes, path = yuv_patches(7), tmp_path / "a.mkv"
+    if name == "rotated":
+        path = shared / "media" / "odd" / "tc_nasa_13013_rotated.mp4"
+    elif name == "hdr":
+        frame = yuv_frame(yuv_patches(7, bits=10), "yuv420p10le")
+        write_video(path, [frame], "libx264", "yuv420p10le", options=LOSSLESS, prepare=tags(9, 1, 16, 9))
+    elif name in ("rgb", "gray"):
+        codec, pixels = ("libx264rgb", "rgb24") if name == "rgb" else ("ffv1", "gray")
+        flat = np.random.default_rng(1).integers(0, 256, (4, 6, 3)).repeat(32, 0).repeat(32, 1).astype(np.uint8)
+        write_video(path, [flat], codec, pixels, options=LOSSLESS if name == "rgb" else {})
+    else:
+        prepare = tags({"bt601": 6}.get(name, 1), 2 if name == "full" else 1, 1, 1)
+        write_video(path, [yuv_frame(planes, "yuv420p")], "libx264", "yuv420p", options=LOSSLESS, prepare=prepare)
+    with open_video(path) as video:
+        height, width = video.info.height, video.info.width
+        rgb = next(video.frames(start_seconds=0))[1]
+        yuv = next(video.frames(height=height, width=width, aspect="stretch", layout="yuv420p"))[1]
+        half = next(video.frames(height=height // 4 * 2, width=width // 4 * 2, aspect="stretch", layout="yuv420p"))[1]
+        with pytest.raises(ValueError, match="even"):
+            next(video.frames(height=31, width=32, aspect="stretch", layout="yuv420p"))
+    assert half.shape == (height // 4 * 3, width // 4 * 2)
+    chroma = yuv[height:].reshape(2, height // 2, width // 2).repeat(2, 1).repeat(2, 2)
+    got = yuv_to_rgb(np.stack([yuv[:height], *chroma]), "bt709", False) * 255
+    if name == "rotated":
+        assert np.abs(got - rgb).mean() < 2
+    else:
+        assert np.abs(patch_centres(got) - patch_centres(rgb)).max() < 3
+
+
 def test_wide_gamut_sdr_is_brought_to_bt709(tmp_path: Path) -> None:
     planes = yuv_patches(5, bits=10)
     frame = yuv_frame(planes, "yuv444p10le")
