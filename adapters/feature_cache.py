@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +94,9 @@ def read_view(view: View, spec: InputSpec, augmentation: Config, seed: int) -> C
     example = view.example
     if view.number == 0:
         return read_clip(example.path, spec, example.start_seconds, example.end_seconds)
-    rng = np.random.default_rng([seed, view.number, *_digest(example.key()).encode()])
+    # By content and not by path: the same clips in another folder are changed alike and train the same model.
+    drawn_for = [_readable_fingerprint(example.path), example.start_seconds, example.end_seconds]
+    rng = np.random.default_rng([seed, view.number, *_digest(drawn_for).encode()])
     start, end = example.start_seconds, example.end_seconds
     if start is not None and end is not None:
         shift = time_shift_seconds(augmentation, (end - start) / spec.n_frames, rng)
@@ -134,7 +137,7 @@ def _decoded(
 def _view_key(view: View, fingerprint: str, augmentation: Config, seed: int) -> str:
     example = view.example
     own: list[Any] = [fingerprint, example.start_seconds, example.end_seconds, view.number]
-    return _digest(own if view.number == 0 else [*own, augmentation, seed, example.key()])
+    return _digest(own if view.number == 0 else [*own, augmentation, seed])
 
 
 def _fingerprints(paths: set[Path], skipped: dict[str, str]) -> dict[Path, str]:
@@ -147,15 +150,27 @@ def _fingerprints(paths: set[Path], skipped: dict[str, str]) -> dict[Path, str]:
     return found
 
 
+def _readable_fingerprint(path: Path) -> str:
+    try:
+        return _fingerprint(path)
+    except OSError as error:
+        raise MediaError(f"{path}: cannot be read ({error.strerror})") from None
+
+
 def _fingerprint(path: Path) -> str:
     """What tells a file's content from another's, wherever it lies."""
     stat = path.stat()
-    digest = hashlib.sha256(str(stat.st_size).encode())
+    return _hash_of(path, stat.st_size, stat.st_mtime_ns)
+
+
+@lru_cache(maxsize=65536)  # fine-tuning asks for each clip's in every epoch
+def _hash_of(path: Path, size: int, mtime_ns: int) -> str:
+    digest = hashlib.sha256(str(size).encode())
     with path.open("rb") as file:
-        if stat.st_size <= WHOLE_FILE_BYTES:
+        if size <= WHOLE_FILE_BYTES:
             digest.update(file.read())
         else:
-            digest.update(str(stat.st_mtime_ns).encode() + file.read(END_BYTES))
+            digest.update(str(mtime_ns).encode() + file.read(END_BYTES))
             file.seek(-END_BYTES, 2)
             digest.update(file.read())
     return digest.hexdigest()
