@@ -32,12 +32,10 @@ class BaseModelAdapter(ABC):
     ``given`` is the config as the caller wrote it; ``config`` is the complete one, which ``load`` replaces.
     ``on_progress(stage, done, total)``, where set, is told how far long work other than epochs has come.
     ``on_note(text)``, where set, is told what training goes by, such as how many clips it found, in a line of text.
-    ``scores_frames``: the model sees single frames, and a clip's scores aggregate those of its frames.
     ``train_devices`` is how many devices share each batch in training, or "all"; see ``adapters.devices``.
     """
 
     schema_path: ClassVar[Path]
-    scores_frames: ClassVar[bool] = False
 
     def __init__(self, config: Mapping[str, Any], *, explicit: bool = False) -> None:
         """Keep a checked config; nothing heavy happens here. ConfigError says what is wrong with it.
@@ -67,6 +65,11 @@ class BaseModelAdapter(ABC):
     @abstractmethod
     def labels(self) -> tuple[str, ...]:
         """Class names in the order of every scores array."""
+
+    @property
+    def scores_frames(self) -> bool:
+        """Whether the model sees single frames, so that a clip's scores aggregate those of its frames."""
+        return False
 
     @property
     @abstractmethod

@@ -99,6 +99,11 @@ class EnsembleAdapter(BaseModelAdapter):
     def input_spec(self) -> InputSpec:
         return shared_spec(self.members, self.config)
 
+    @property
+    def scores_frames(self) -> bool:
+        """Where all members do: they then vote on each frame."""
+        return all(member.adapter.scores_frames for member in self.members)
+
     # Predict ------------------------------------------------------------------------------------------------------
 
     def predict(self, batch: Sequence[Clip]) -> list[Prediction]:

@@ -132,8 +132,11 @@ def shared_spec(members: Sequence[Member], config: Config) -> InputSpec:
 
 
 def member_clip(clip: Clip, member: Member, spec: InputSpec) -> Clip:
-    """The frames of a shared clip that a member would have been given alone, by their times."""
-    if not spec.parts:
+    """The frames of a shared clip that a member would have been given alone, by their times.
+
+    A clip of one frame is asked about that frame, which a model of frames does not want several times over.
+    """
+    if not spec.parts or (len(clip.frames) == 1 and member.adapter.scores_frames):
         return clip
     part = member.adapter.input_spec
     if part.short_clip == "error":  # refused where the clip was read

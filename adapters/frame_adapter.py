@@ -13,7 +13,9 @@ from adapters.whole_video import merge_frames
 class FrameModelAdapter(ModelAdapter):
     """A network on single frames. See ``ModelAdapter`` for what a subclass declares."""
 
-    scores_frames = True
+    @property
+    def scores_frames(self) -> bool:
+        return True
 
     @property
     def item_shape(self) -> tuple[int, ...]:
