@@ -1,4 +1,4 @@
-"""Ensembles in a scan: members of single frames vote on each frame, and those votes are kept as any frame model's are."""
+"""Ensembles in a scan: members of single frames vote on each frame, and those votes are kept as any model's are."""
 
 from __future__ import annotations
 
