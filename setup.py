@@ -50,6 +50,8 @@ REEL = [
     "otio-fcpx-xml-adapter>=1.0",
 ]
 DEV = [
+    # The client of the storage in the tests; users add the one that they need.
+    "s3fs>=2026.9",
     # The reference that MoViNet is compared with; the library itself does without.
     "tf-models-official>=2.20,<2.21",
     "wheel",

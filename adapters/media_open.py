@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, Protocol, runtime_checkable
 
 import av
 from av.container import InputContainer
@@ -26,6 +26,7 @@ URL_TIMEOUT_SECONDS = (15.0, 30.0)  # to open, to read
 _REFUSED = {"hls", "concat", "dash", "webm_dash_manifest", "sdp", "imf", "tty", "bintext", "xbin", "adf", "idf"} | {
     "image2", "image2pipe", "ico", "alias_pix", "brender_pix", "lavfi"
 }  # fmt: skip
+_STORED_BUFFER_BYTES = 128 * 1024  # FFmpeg's own is for local files, and each read of it calls Python
 _ENCRYPTED_ENTRIES = (b"encv", b"drmi")  # sample entries of protected video: ISO/IEC 14496-12 and FairPlay
 _INDEX_BYTES = 1 << 20  # an MP4's sample entries stand within this much of its beginning or end
 _LISTS = {"hls", "concat", "dash", "sdp", "imf", "webm_dash_manifest"}
@@ -66,6 +67,18 @@ class MediaLimits:
             raise MediaError(f"{source}: {reason}")
 
 
+@runtime_checkable
+class StoredFile(Protocol):
+    """A video that is no file of this machine. str() is what messages call it; it is given where a path is.
+
+    open_binary: a file to read and to seek, at its begin; asked for each time the video is opened.
+    """
+
+    size_bytes: int
+
+    def open_binary(self) -> BinaryIO: ...
+
+
 def check_source(source: str | Path, allow_url: bool = False) -> str:
     """The name that FFmpeg may open for a source: ``file:`` and an absolute path, or an allowed URL as it is.
 
@@ -95,8 +108,12 @@ def check_source(source: str | Path, allow_url: bool = False) -> str:
     return f"file:{path.absolute()}"
 
 
-def open_container(source: str | Path, allow_url: bool = False, limits: MediaLimits | None = None) -> InputContainer:
+def open_container(
+    source: str | Path | StoredFile, allow_url: bool = False, limits: MediaLimits | None = None
+) -> InputContainer:
     """Open a source for reading. Files may not lead FFmpeg to anything but files. Raises MediaError."""
+    if isinstance(source, StoredFile):
+        return _open_stored(source, limits)
     name = check_source(source, allow_url)
     local = name.startswith("file:")
     options = {"protocol_whitelist": "file" if local else _URL_PROTOCOLS, "format_whitelist": _allowed_formats()}
@@ -110,18 +127,37 @@ def open_container(source: str | Path, allow_url: bool = False, limits: MediaLim
         raise MediaError(f"{source}: {_why_not_opened(source, error)}") from None
 
 
+def _open_stored(source: StoredFile, limits: MediaLimits | None) -> InputContainer:
+    if not source.size_bytes:
+        raise MediaError(f"{source}: the file is empty (0 bytes). Copy or download it again.")
+    # It may lead FFmpeg to nothing else, so no protocol is allowed.
+    options = {"protocol_whitelist": "none", "format_whitelist": _allowed_formats()}
+    of_streams = {"max_pixels": str(limits.frame_pixels)} if limits else None
+    try:
+        return av.open(
+            source.open_binary(),
+            "r",
+            options=of_streams,
+            container_options=options,
+            metadata_errors="replace",
+            buffer_size=_STORED_BUFFER_BYTES,
+        )
+    except (av.FFmpegError, OSError, ValueError) as error:
+        raise MediaError(f"{source}: {_why_not_opened(source, error)}") from None
+
+
 @cache
 def _allowed_formats() -> str:
     """Every demuxer of this FFmpeg but the refused ones: a list could lead it, from a file, to anywhere."""
     return ",".join(sorted(n for n in av.formats_available if n not in _REFUSED and not n.endswith("_pipe")))
 
 
-def _why_not_opened(source: str | Path, error: Exception) -> str:
+def _why_not_opened(source: str | Path | StoredFile, error: Exception) -> str:
     reason = reason_of(error)
     if isinstance(error, av.ArgumentError):  # the demuxer that recognised it is not in the white list
         return "a playlist, a text or a single picture, not a video. Give a video file or a GIF."
-    if isinstance(error, av.InvalidDataError) and os.path.isfile(source):
-        with open(source, "rb") as file:
+    if isinstance(error, av.InvalidDataError) and (isinstance(source, StoredFile) or os.path.isfile(source)):
+        with source.open_binary() if isinstance(source, StoredFile) else open(source, "rb") as file:
             head = file.read(12)
         if head[4:8] in (b"ftyp", b"mdat", b"moov", b"wide", b"free"):
             return (
@@ -174,7 +210,7 @@ def encrypted_message(source: str | Path) -> str:
 
 
 def _names_sample_entry(source: str | Path, names: tuple[bytes, ...]) -> bool:
-    if not os.path.isfile(source):
+    if not isinstance(source, (str, Path)) or not os.path.isfile(source):
         return False
     with open(source, "rb") as file:
         ends = file.read(_INDEX_BYTES)

@@ -40,7 +40,9 @@ def register(app: typer.Typer) -> None:
 
 
 def scan(
-    library: Annotated[Path, arg("LIBRARY", "A folder: every video below it is scored.")],
+    library: Annotated[
+        str, arg("LIBRARY", "A folder or an address, as s3://bucket/folder: every video below it is scored.")
+    ],
     bundle: Bundle,
     output: Annotated[Path, opt("FILE", "Where the highlights go.")] = Path("highlights.json"),
     min_score: Annotated[float, opt("X", "Videos with at least this score are highlights.")] = 0.7,

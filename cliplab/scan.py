@@ -18,6 +18,7 @@ from adapters.errors import BundleError, ConfigError
 from adapters.loading import open_model
 from adapters.records import Aggregation
 from adapters.sealed_folder import read_manifest
+from cliplab import storage
 from cliplab.models import some
 from cliplab.outputs import require_new
 from cliplab.scan_pass import Engine, OnNote, OnProgress, OnReport, Plan, ScanReport, scan_once
@@ -26,6 +27,7 @@ from cliplab.scan_report import FORMAT, VERSION, Ranking, require_replaceable
 from cliplab.scan_sampling import Sampling, choose_sampling
 from cliplab.scan_score import score_files
 from cliplab.scan_store import open_store
+from cliplab.storage import is_remote
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,8 @@ def scan(
 ) -> ScanReport:
     """Score every video below a folder and write those at or above min_score, best first, to output.
 
-    bundle: a bundle or self-describing .tflite. label: whose score counts; None is the model's positive label.
+    library: a folder, or an address that fsspec opens, as s3://bucket/folder. bundle: a bundle or self-describing
+    .tflite. label: whose score counts; None is the model's positive label.
     sample_fps, keyframes, frames: which frames a model of frames sees: so many a second (1 by default); key frames
     alone, at most sample_fps of them a second; or so many over the video. aggregation: mean, max or top_mean of the
     scores; None is the model's. window_seconds: length of the best windows that are listed. store: where scores are
@@ -89,7 +92,8 @@ def scan(
     on_progress: told of each video; on_note: of what is odd, in a sentence; on_report: of each pass of a watch.
     Raises ConfigError, BundleError, StorageError, ClusterError, and MediaError where there is no video at all.
     """
-    output = Path(output)
+    output, library = Path(output), os.fspath(library)
+    library = library if is_remote(library) else os.path.abspath(storage.local(library))
     _check(library, min_score, window_seconds, engine, workers, settle_seconds)
     if ray_address is not None and engine != "ray":
         raise ConfigError(f"ray_address is {ray_address!r} and engine is {engine!r}. Give engine ray, or leave it out")
@@ -97,7 +101,6 @@ def scan(
     require_replaceable(output)
     digest = model_digest(bundle)
     note = on_note or (lambda text: None)
-    library = os.path.abspath(library)
     scores = ENGINES[engine](EngineOptions(bundle, digest, library, device, ray_address, note))
     # A cluster's driver does not predict, so it needs no GPU.
     adapter = open_model(bundle, {} if device is None else {"device": device if engine == "local" else "cpu"})
@@ -132,11 +135,9 @@ def scan(
 
 
 def _check(
-    library: str | Path, min_score: float, window_seconds: float, engine: str, workers: int | None, settle: float
+    library: str, min_score: float, window_seconds: float, engine: str, workers: int | None, settle: float
 ) -> None:
-    if not os.path.isdir(library):
-        what = "is a file; cliplab score takes one video" if os.path.exists(library) else "there is no such folder"
-        raise ConfigError(f"{library}: {what}. Name the folder that holds the videos")
+    storage.require_folder(library)
     if not 0 <= min_score <= 1:
         raise ConfigError(f"min_score is {min_score!r} and must be a score in 0..1")
     if not 0 < window_seconds < float("inf"):

@@ -17,6 +17,7 @@ from cliplab.scan_score import Job, Scored, what_changed
 from cliplab.scan_settle import Settling
 from cliplab.scan_store import Store
 from cliplab.scan_walk import Found, Unreadable, fingerprint, printable, walk
+from cliplab.storage import is_remote
 
 Engine = Callable[[BaseModelAdapter, Iterable[Job], Sampling, int | None], Iterator[Scored]]
 # Failures that a report holds itself; highlights.json lists all.
@@ -176,7 +177,8 @@ def _jobs(plan: Plan, store: Store, progress: ScanProgress) -> Iterator[Job]:
         if content is None:
             try:
                 content = fingerprint(file.path, file.size_bytes)
-                changed = what_changed(file)
+                # Of a remote one that is asked once it is scored: a request a video is much for one machine.
+                changed = None if is_remote(file.path) else what_changed(file)
             except OSError as error:
                 changed = what_changed(file) or f"cannot be read ({error.strerror}). Check its permissions."
             if content is None or changed is not None:

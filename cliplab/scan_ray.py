@@ -6,6 +6,7 @@ storage that all nodes share, or by address. The driver alone writes the store.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import threading
@@ -21,11 +22,16 @@ from adapters.base import BaseModelAdapter
 from adapters.errors import ClusterError, ConfigError
 from adapters.loading import open_model
 from adapters.weights import cache_dir
+from cliplab import storage
 from cliplab.scan import model_digest
 from cliplab.scan_pass import Engine, OnNote
 from cliplab.scan_sampling import Sampling
 from cliplab.scan_score import Job, Scored, score_files
 from cliplab.scan_store import Scores
+from cliplab.storage import is_remote
+
+# Videos that a worker has in hand where each read waits for the network.
+IN_HAND_REMOTE = 4
 
 
 @dataclass(frozen=True)
@@ -65,7 +71,7 @@ def unpack_model(model: PackedModel) -> Path:
 
 
 class ScanWorker:
-    """An actor of the scan: opens the model once, then scores a video at a time while the next one is fetched."""
+    """An actor of the scan: opens the model once, then scores videos."""
 
     def __init__(self, model: PackedModel, overrides: dict[str, Any], sampling: Sampling, library: str, version: str):
         self._model, self._overrides, self._sampling = model, overrides, sampling
@@ -81,19 +87,21 @@ class ScanWorker:
                 f"node {node_name()} has cliplab {cliplab.__version__} and the scan was started by {self._version}. "
                 "Install the same version on every node"
             )
-        if not os.path.isdir(self._library):
-            raise ConfigError(
-                f"node {node_name()} has no folder {self._library}. Mount the library at the same path on every node, "
-                "or keep it in a storage that all of them reach, such as s3://"
-            )
+        try:
+            storage.require_folder(self._library)
+        except ConfigError as error:
+            raise ConfigError(f"node {node_name()}: {error}. Every node must reach the library by this path") from error
         path = unpack_model(self._model)
         if model_digest(path) != self._model.digest:
             raise ClusterError(f"{path} on node {node_name()} is damaged. Remove it there and start the scan again.")
         self._adapter = open_model(path, self._overrides)
 
     def work(self, job: Job) -> Scored:
-        """A video's scores, decoded and predicted on one core, as the node has a worker for each."""
-        with self._scoring:
+        """A video's scores, decoded and predicted on one core, as the node has a worker for each.
+
+        One at a time, but that remote ones wait for their storage most of the time.
+        """
+        with contextlib.nullcontext() if is_remote(self._library) else self._scoring:
             [scored] = score_files(self._adapter, [job], self._sampling, workers=1, threads=1)
             return scored
 
@@ -106,7 +114,7 @@ def score_on_ray(
     bundle: of this digest. ``workers`` of the engine: how many; None is one for each CPU or GPU of the cluster.
     MissingExtraError where Ray is not installed; the engine raises ClusterError, and ConfigError where a node is unfit.
     """
-    from adapters.hosts.ray_pool import Lost, connected, share, work_off
+    from adapters.hosts.ray_pool import IN_HAND, Lost, connected, share, work_off
 
     overrides: dict[str, Any] = {"num_threads": 1} | ({} if device is None else {"device": device})
 
@@ -119,10 +127,9 @@ def score_on_ray(
         with connected(ray_address):
             model = share(pack_model(bundle, digest))
             arguments = (model, overrides, sampling, library, cliplab.__version__)
-            gpus = 1 if device == "gpu" else 0
-            for job, result in work_off(
-                ScanWorker, arguments, chain([first], left), workers=workers, gpus=gpus, on_note=on_note
-            ):
+            options: dict[str, Any] = {"workers": workers, "on_note": on_note, "gpus": 1 if device == "gpu" else 0}
+            options["in_hand"] = IN_HAND_REMOTE if is_remote(library) else IN_HAND
+            for job, result in work_off(ScanWorker, arguments, chain([first], left), **options):
                 yield _given_up(job, result.workers) if isinstance(result, Lost) else result
 
     return engine

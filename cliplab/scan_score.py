@@ -21,9 +21,11 @@ from adapters.errors import MediaError
 from adapters.inference import FILE_ERRORS
 from adapters.records import Clip, Float32Array, InputSpec
 from adapters.runtime import available_cores
+from cliplab import storage
 from cliplab.scan_sampling import Sampling, read_rows
 from cliplab.scan_store import Scores
 from cliplab.scan_walk import Found
+from cliplab.storage import StoredVideo, is_remote
 
 # Frames a batch where the model sees frames: enough that all cores work, few enough that a batch takes well under 1 s.
 FRAMES_A_BATCH = 32
@@ -237,8 +239,9 @@ def _decode(file: _Reading, spec: InputSpec, sampling: Sampling, threads: int, p
     from adapters.media import open_video
 
     path = file.job.file.path
+    stored = StoredVideo(file.job.file) if is_remote(path) else None
     try:
-        with open_video(path, threads=threads) as video:
+        with open_video(stored or path, threads=threads) as video:  # type: ignore[arg-type]
             file.duration = video.info.duration_seconds
             try:
                 rows = 0
@@ -252,11 +255,15 @@ def _decode(file: _Reading, spec: InputSpec, sampling: Sampling, threads: int, p
     except FILE_ERRORS as error:
         # Without the path: the same content may come to light under another.
         file.error = str(error).removeprefix(f"{path}: ")
-    file.changed = what_changed(file.job.file)
+    file.changed = what_changed(file.job.file) or (stored.failure if stored else None)
+    if stored and file.changed:
+        stored.forget()
 
 
 def what_changed(file: Found) -> str | None:
     """Why a file is no longer the one that was found, or None where it still is."""
+    if is_remote(file.path):
+        return storage.what_changed(file)
     try:
         now = os.stat(file.path)
     except OSError as error:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from adapters.dataset import VIDEO_SUFFIXES
+from cliplab import storage
+from cliplab.storage import is_remote
 
 # A file up to three blocks is read whole, of a larger one the first, the middle and the last.
 BLOCK_BYTES = 256 * 1024
@@ -37,8 +39,11 @@ def walk(library: str | Path) -> Iterator[Found | Unreadable]:
 
     Links are followed: one that leads to a place inside the library is passed over, since that place is visited by its
     own name; one that leads out is taken, each folder once, so that loops end. Hidden names (``.Trash``, ``._DJI.mp4``,
-    the unfinished files of rsync) are passed over.
+    the unfinished files of rsync) are passed over. An address (``s3://``) is walked by ``cliplab.storage``.
     """
+    if is_remote(library):
+        yield from storage.walk(str(library))
+        return
     root = os.path.abspath(library)
     inside = os.path.realpath(root) + os.sep
     visited: set[tuple[int, int]] = set()
@@ -78,8 +83,10 @@ def walk(library: str | Path) -> Iterator[Found | Unreadable]:
 def fingerprint(path: str, size_bytes: int) -> bytes:
     """What tells a file's content from another's, at bounded cost: BLAKE2b of its size and of three blocks.
 
-    OSError where it cannot be read.
+    A remote file's is another one (``cliplab.storage``). OSError where it cannot be read.
     """
+    if is_remote(path):
+        return storage.fingerprint(path, size_bytes)
     digest = hashlib.blake2b(size_bytes.to_bytes(8, "little"), digest_size=20)
     whole = size_bytes <= 3 * BLOCK_BYTES
     starts = (0,) if whole else (0, (size_bytes - BLOCK_BYTES) // 2, size_bytes - BLOCK_BYTES)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from s3_server import Bucket, s3_server
 from scan_helpers import render_library, save_model
 from typer.testing import CliRunner
 
@@ -23,16 +24,18 @@ from cliplab.scan_ray import ScanWorker, pack_model, unpack_model
 from cliplab.scan_sampling import Sampling
 
 pytest.importorskip("adapters.hosts.ray_pool")
+pytest.importorskip("s3fs")
 ROOT = Path(__file__).parent.parent
 VIDEOS = 24
 
 
 @dataclass
 class Nodes:
-    """A cluster of two nodes of one CPU each. log: where SlowAdapter writes."""
+    """A cluster of two nodes of one CPU each. log: where SlowAdapter writes. bucket: an S3 that they reach."""
 
     cluster: Any
     log: Path
+    bucket: Bucket
 
     @property
     def address(self) -> str:
@@ -48,14 +51,15 @@ def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
     from ray.cluster_utils import Cluster
 
     folder = tmp_path_factory.mktemp("cluster")
-    with pytest.MonkeyPatch.context() as patch:
+    with s3_server(folder / "bucket") as bucket, pytest.MonkeyPatch.context() as patch:
         # What starts from here on inherits these.
         patch.setenv("PYTHONPATH", f"{ROOT}{os.pathsep}{ROOT / 'tests'}")
         patch.setenv("CLIPLAB_CACHE", str(folder / "cache"))
         patch.setenv("SCAN_RAY_LOG", str(folder / "log"))
+        bucket.announce(patch)
         cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
         cluster.add_node(num_cpus=1)
-        yield Nodes(cluster, folder / "log")
+        yield Nodes(cluster, folder / "log", bucket)
         cluster.shutdown()
 
 
@@ -134,6 +138,19 @@ def test_a_video_that_kills_its_workers_is_set_aside(nodes: Nodes, library: Path
     assert again.scored == 0
 
 
+def test_workers_read_a_library_in_a_storage(nodes: Nodes, library: Path, tmp_path: Path) -> None:
+    model = save_model(tmp_path / "tiny")
+    shutil.copytree(library, nodes.bucket.folder / "videos")
+    options: dict[str, Any] = {"output": tmp_path / "h.json", "min_score": 0.0}
+    scan("s3://library/videos", model, **options)
+    expected = (tmp_path / "h.json").read_bytes()
+    report = scan(
+        "s3://library/videos", model, **options, store=tmp_path / "ray.db", engine="ray", ray_address=nodes.address
+    )
+    assert (report.scored, report.failed) == (VIDEOS + 1, 1)
+    assert (tmp_path / "h.json").read_bytes() == expected
+
+
 def test_what_the_model_raises_is_raised_and_the_workers_end(nodes: Nodes, library: Path, tmp_path: Path) -> None:
     import ray
 
@@ -164,7 +181,7 @@ def test_a_node_that_is_not_fit_says_so(library: Path, tmp_path: Path, monkeypat
     monkeypatch.setenv("CLIPLAB_CACHE", str(tmp_path / "cache"))
     bundle = save_model(tmp_path / "tiny")
     model, sampling = pack_model(bundle, model_digest(bundle)), Sampling("fps", fps=1.0)
-    with pytest.raises(ConfigError, match=r"has no folder /nowhere\. Mount the library at the same path"):
+    with pytest.raises(ConfigError, match=r"/nowhere: there is no such folder.* Every node must reach the library"):
         ScanWorker(model, {}, sampling, "/nowhere", cliplab.__version__).start()
     with pytest.raises(ConfigError, match=r"the scan was started by 0\.0\.1\. Install the same version"):
         ScanWorker(model, {}, sampling, str(library), "0.0.1").start()

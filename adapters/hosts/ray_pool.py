@@ -29,7 +29,7 @@ except ImportError as missing:
     raise MissingExtraError("ray", "scale") from missing
 
 _log = logging.getLogger(__name__)
-# One is worked on while the next one is fetched.
+# The next one is there when one is done.
 IN_HAND = 2
 # So many workers may be lost over an item: a node that goes takes it along by chance, once or twice.
 LOSSES = 3
@@ -45,7 +45,7 @@ OnNote = Callable[[str], object]
 
 
 class Worker(Protocol):
-    """What an actor runs. Both methods may be called by two threads at once, ``work`` only after ``start``."""
+    """What an actor runs; ``work`` after ``start``, and in several threads at once."""
 
     def start(self) -> None:
         """Get ready; what this raises ends everything."""
@@ -94,24 +94,26 @@ def connected(address: str | None) -> Iterator[None]:
             f"no Ray cluster answers at {address or os.environ.get('RAY_ADDRESS', 'this machine')} "
             f"({str(error).splitlines()[0]}). Check the address with: ray status --address HOST:PORT"
         ) from error
-    try:
-        with contextlib.redirect_stdout(_WithoutRay(sys.stdout)):
+    with contextlib.redirect_stdout(_WithoutRay(sys.stdout)) as output:
+        try:
             yield
-    finally:
-        ray.shutdown()
+        finally:
+            output.is_closing = True
+            ray.shutdown()
 
 
 class _WithoutRay:
-    """Standard output but for what Ray's own threads print there, pages on each lost worker, though asked for no logs.
+    """Standard output but for what Ray prints there, pages on each lost worker, though asked for no logs.
 
-    It goes to the log of this module, for those who turn on debugging. Programs read our standard output.
+    It goes to the log of this module, for those who turn on debugging. Programs read our standard output. Ray prints in
+    threads of its own and, what is left, in the one that disconnects.
     """
 
     def __init__(self, stream: Any) -> None:
-        self._stream = stream
+        self._stream, self.is_closing = stream, False
 
     def write(self, text: str) -> int:
-        if threading.current_thread().name.startswith("ray_"):
+        if self.is_closing or threading.current_thread().name.startswith("ray_"):
             _log.debug("%s", text)
             return len(text)
         return int(self._stream.write(text))
@@ -144,17 +146,19 @@ def work_off(
     *,
     workers: int | None = None,
     gpus: int = 0,
+    in_hand: int = IN_HAND,
     on_note: OnNote = lambda text: None,
 ) -> Iterator[tuple[Item, Any]]:
     """Each item and what ``worker(*arguments).work(item)`` gave, or Lost, as they are done. Needs ``connected``.
 
-    items: pulled as workers get free, two a worker ahead. workers: actors of one CPU each; None is one for each CPU (or
-    group of ``gpus`` GPUs) of the cluster, also of nodes that join later. An item whose worker was lost goes to another
-    one that has no other item in hand, so that one deadly item takes no others along.
+    items: pulled as workers get free. workers: actors of one CPU each; None is one for each CPU (or group of ``gpus``
+    GPUs) of the cluster, also of nodes that join later. in_hand: how many items a worker has at a time, each in a
+    thread. An item whose worker was lost goes to another one that has no other item in hand, so that one deadly item
+    takes no others along.
 
     Raises what a worker raises, and ClusterError where none can be started. Closing the iterator ends the workers.
     """
-    pool = _Pool(worker, arguments, workers, gpus, on_note)
+    pool = _Pool(worker, arguments, workers, gpus, in_hand, on_note)
     try:
         yield from pool.results(items)
     finally:
@@ -163,11 +167,18 @@ def work_off(
 
 class _Pool:
     def __init__(
-        self, worker: Callable[..., Worker], arguments: tuple[Any, ...], count: int | None, gpus: int, note: OnNote
+        self,
+        worker: Callable[..., Worker],
+        arguments: tuple[Any, ...],
+        count: int | None,
+        gpus: int,
+        in_hand: int,
+        note: OnNote,
     ) -> None:
         options = {"num_cpus": 1, "num_gpus": gpus, "max_restarts": 0, "max_task_retries": 0}
-        self._class = ray.remote(**options, max_concurrency=IN_HAND, scheduling_strategy="SPREAD")(worker)
+        self._class = ray.remote(**options, max_concurrency=in_hand, scheduling_strategy="SPREAD")(worker)
         self._arguments, self._fixed, self._gpus, self._note = arguments, count, gpus, note
+        self._in_hand = in_hand
         self._hired: list[_Hired] = []
         self._losses: Counter[int] = Counter()  # id of an item -> workers lost over it
         self._again: deque[Any] = deque()
@@ -213,7 +224,7 @@ class _Pool:
     def _hand_out(self, items: Iterator[Any]) -> bool:
         """Give the workers that are ready what they can take; whether there may be more items."""
         # Each gets one before any gets a second; none gets one where an item waits for a worker that has none.
-        for most in range(1, 2 if self._again else IN_HAND + 1):
+        for most in range(1, 2 if self._again else self._in_hand + 1):
             for hired in self._hired:
                 if hired.started is not None or hired.alone or len(hired.hand) >= most:
                     continue

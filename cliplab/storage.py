@@ -1,0 +1,287 @@
+"""Videos in a storage that fsspec reaches (``s3://``, ``gs://``, ``http://``...): listed, told apart and read in part.
+
+A video is never fetched whole: what the decoder asks for is read in blocks, through a cache on this machine
+(cliplab.storage_cache). Credentials and endpoints are fsspec's own: the environment, or its config files.
+"""
+
+from __future__ import annotations
+
+import datetime
+import errno
+import functools
+import hashlib
+import io
+import os
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from adapters.dataset import VIDEO_SUFFIXES
+from adapters.errors import ConfigError, MissingExtraError
+from cliplab.storage_cache import BLOCK_BYTES, BlockCache
+
+if TYPE_CHECKING:
+    from cliplab.scan_walk import Found, Unreadable
+
+# Whose tags are digests of the content; others may be equal for different files of one size and second.
+_DIGESTS = {"s3": "ETag", "s3a": "ETag", "gs": "md5Hash", "gcs": "md5Hash"}
+_TIMES = ("LastModified", "updated", "mtime", "last_modified", "modified", "created")
+_TAGS = ("ETag", "etag", "md5Hash", "Content-MD5", "generation")
+# A read that fails is tried again after so many seconds each.
+_RETRY_SECONDS = (0.2, 1.0, 3.0)
+_FINAL = (FileNotFoundError, PermissionError, IsADirectoryError, NotImplementedError)
+# Read at once after a jump, and at most where reading goes on from there.
+_FIRST_BLOCKS, _MOST_BLOCKS = 2, 16
+_BUFFER_BYTES = 128 * 1024
+
+T = TypeVar("T")
+
+
+def is_remote(path: object) -> bool:
+    """Whether a path is an address that fsspec opens; ``file://`` is one of this machine (:func:`local`)."""
+    return isinstance(path, str) and "://" in path and not path.startswith("file://")
+
+
+def local(path: str) -> str:
+    """A path without ``file://``."""
+    return path.removeprefix("file://")
+
+
+def require_folder(library: str) -> None:
+    """ConfigError where there is no such folder, here or in the storage, or it cannot be reached.
+
+    MissingExtraError where fsspec is needed and not installed.
+    """
+    if not is_remote(library):
+        if not os.path.isdir(library):
+            what = "is a file; cliplab score takes one video" if os.path.exists(library) else "there is no such folder"
+            raise ConfigError(f"{library}: {what}. Name the folder that holds the videos")
+        return
+    fs, path = _open(library)
+    try:
+        found = _tried(lambda: fs.isdir(path))
+    except OSError as error:
+        raise ConfigError(
+            f"{library}: cannot be reached ({_reason(error)}). Check the address and the rights"
+        ) from error
+    if not found:
+        raise ConfigError(f"{library}: there is no such folder. Check the address, and that you may list it")
+
+
+def walk(url: str) -> Iterator[Found | Unreadable]:
+    """The videos below an address, folder by folder in the order of their names, as ``scan_walk.walk`` gives files."""
+    from cliplab.scan_walk import Found, Unreadable
+
+    fs, path = _open(url)
+    fs.invalidate_cache()
+    folders = [path]
+    while folders:
+        folder = folders.pop()
+        try:
+            entries = sorted(_tried(functools.partial(fs.ls, folder, detail=True)), key=lambda item: str(item["name"]))
+        except OSError as error:
+            yield Unreadable(fs.unstrip_protocol(folder), f"the folder cannot be listed ({_reason(error)}).")
+            continue
+        below = []
+        for entry in entries:
+            name = str(entry["name"]).rstrip("/")
+            last = name.rsplit("/", 1)[-1]
+            if not last or last.startswith(".") or name == folder.rstrip("/"):
+                continue
+            if entry["type"] == "directory":
+                below.append(name)
+            elif os.path.splitext(last)[1].lower() in VIDEO_SUFFIXES:
+                address = fs.unstrip_protocol(name)
+                try:
+                    info = entry if entry.get("size") is not None else _tried(functools.partial(fs.info, name))
+                    yield Found(address, int(info["size"] or 0), _stamp(info))
+                except OSError as error:
+                    yield Unreadable(address, f"cannot be read ({_reason(error)}).")
+        folders += reversed(below)
+
+
+def fingerprint(url: str, size_bytes: int) -> bytes:
+    """What tells a content from another's: the storage's own digest of it, else of its size and three blocks.
+
+    OSError where it cannot be read.
+    """
+    fs, path = _open(url)
+    key = _DIGESTS.get(url.partition("://")[0])
+    tag = _tried(lambda: fs.info(path)).get(key) if key else None
+    if tag:
+        return hashlib.blake2b(f"{size_bytes} {tag}".encode(), digest_size=20).digest()
+    from cliplab.scan_walk import BLOCK_BYTES as OF_FINGERPRINT
+
+    digest = hashlib.blake2b(size_bytes.to_bytes(8, "little"), digest_size=20)
+    whole = size_bytes <= 3 * OF_FINGERPRINT
+    starts = (0, (size_bytes - OF_FINGERPRINT) // 2, size_bytes - OF_FINGERPRINT)
+    for start in (0,) if whole else starts:
+        end = size_bytes if whole else start + OF_FINGERPRINT
+        digest.update(_tried(functools.partial(fs.cat_file, path, start=start, end=end)) if end > start else b"")
+    return digest.digest()
+
+
+def what_changed(file: Found) -> str | None:
+    """Why an object is no longer the one that was found, or None where it still is."""
+    fs, path = _open(file.path, fresh=True)
+    try:
+        info = _tried(lambda: fs.info(path))
+    except FileNotFoundError:
+        return "vanished during the scan. The next scan looks for it again."
+    except OSError as error:
+        return f"could not be read from the storage ({_reason(error)}). The next scan tries it again."
+    if int(info["size"] or 0) != file.size_bytes:
+        return (
+            f"changed during the scan, from {file.size_bytes:,} to {info['size'] or 0:,} bytes. The next scan takes it."
+        )
+    return None if _stamp(info) == file.mtime_ns else "was written to during the scan. The next scan takes it."
+
+
+class StoredVideo:
+    """An object as ``adapters.media.open_video`` takes it. failure: why it could not be read, once a read has failed.
+
+    str() is its address. bytes_fetched: from the storage, over all openings.
+    """
+
+    def __init__(self, file: Found, cache: BlockCache | None = None) -> None:
+        self.path, self.size_bytes = file.path, file.size_bytes
+        self.failure: str | None = None
+        self.bytes_fetched = 0
+        self._fs, self._name = _open(file.path, fresh=True)
+        self._blocks = (cache or BlockCache()).of(f"{file.path}\n{file.size_bytes}\n{file.mtime_ns}")
+
+    def __str__(self) -> str:
+        return self.path
+
+    def open_binary(self) -> io.BufferedReader:
+        """A file to read and seek, of its own position."""
+        return io.BufferedReader(_Reader(self), _BUFFER_BYTES)
+
+    def forget(self) -> None:
+        """Take what the cache has of it away: it may be of two versions."""
+        self._blocks.remove()
+
+    def fetch(self, first: int, count: int) -> list[bytes]:
+        """So many blocks from a place on, those up to the first that the cache has. OSError."""
+        if (known := self._blocks.read(first)) is not None:
+            return [known]
+        if self.failure is not None:  # one wait is enough
+            raise OSError(errno.EIO, self.failure)
+        start = first * BLOCK_BYTES
+        end = min(start + count * BLOCK_BYTES, self.size_bytes)
+        try:
+            data = _tried(lambda: self._fs.cat_file(self._name, start=start, end=end))
+            if len(data) != end - start:
+                raise OSError(errno.EIO, f"{len(data)} of {end - start} bytes came")
+        except OSError as error:
+            self.failure = f"could not be read from the storage ({_reason(error)}). The next scan tries it again."
+            raise
+        self.bytes_fetched += len(data)
+        blocks = [data[at : at + BLOCK_BYTES] for at in range(0, len(data), BLOCK_BYTES)]
+        for place, block in enumerate(blocks):
+            self._blocks.write(first + place, block)
+        return blocks
+
+
+class _Reader(io.RawIOBase):
+    """An object's bytes. Reading on from where the last read ended asks for more at a time."""
+
+    def __init__(self, video: StoredVideo) -> None:
+        self._video, self._at = video, 0
+        self._held: dict[int, bytes] = {}  # the blocks of the last fetch
+        self._next, self._count = -1, _FIRST_BLOCKS
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._video.size_bytes}[whence]
+        if base + offset < 0:
+            raise OSError(errno.EINVAL, "a place before the begin")
+        self._at = base + offset
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:
+        number, inside = divmod(self._at, BLOCK_BYTES)
+        if self._at >= self._video.size_bytes or not len(buffer):
+            return 0
+        if number not in self._held:
+            self._count = min(2 * self._count, _MOST_BLOCKS) if number == self._next else _FIRST_BLOCKS
+            blocks = self._video.fetch(number, self._count)
+            self._held = dict(enumerate(blocks, number))
+            self._next = number + len(blocks)
+        part = self._held[number][inside : inside + len(buffer)]
+        buffer[: len(part)] = part
+        self._at += len(part)
+        return len(part)
+
+
+def _open(url: str, fresh: bool = False) -> tuple[Any, str]:
+    """The file system of an address, and the address's path in it. fresh: that remembers no listings."""
+    fs = _filesystem(url.partition("://")[0], fresh)
+    return fs, str(fs._strip_protocol(url))
+
+
+@functools.cache
+def _filesystem(protocol: str, fresh: bool) -> Any:
+    try:
+        import fsspec
+    except ImportError:
+        raise MissingExtraError("fsspec", "scale") from None
+    try:
+        if fresh:
+            return fsspec.filesystem(protocol, use_listings_cache=False, skip_instance_cache=True)
+        return fsspec.filesystem(protocol)
+    except ImportError as error:
+        packages = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs": "adlfs"}
+        package = packages.get(protocol, str(error))
+        raise ConfigError(
+            f"{protocol}:// needs the package {package}. Install it with: pip install {package}"
+        ) from error
+    except ValueError as error:
+        raise ConfigError(
+            f"{protocol}:// is no storage that fsspec knows ({error}). Use s3://, gs:// or a path"
+        ) from error
+
+
+def _tried(read: Callable[[], T]) -> T:
+    """What a read gives, tried again where it fails for a reason that may pass. OSError, whatever is raised."""
+    for seconds in (*_RETRY_SECONDS, None):
+        try:
+            return read()
+        except _FINAL:
+            raise
+        except Exception as error:
+            if seconds is None:
+                raise error if isinstance(error, OSError) else OSError(errno.EIO, _reason(error)) from error
+        time.sleep(seconds)
+    raise AssertionError
+
+
+def _reason(error: BaseException) -> str:
+    """An error's own words in a line."""
+    text = str(getattr(error, "strerror", None) or error) or type(error).__name__
+    return " ".join(text.split())[:200]
+
+
+def _stamp(info: dict[str, Any]) -> int:
+    """When an object was written, nanoseconds to the second, as a listing may be finer than the object's header.
+
+    Where the storage tells no time, a number that changes with its tag.
+    """
+    for key in _TIMES:
+        value = info.get(key)
+        if isinstance(value, str):
+            value = datetime.datetime.fromisoformat(value)
+        if isinstance(value, datetime.datetime):
+            value = value.timestamp()
+        if isinstance(value, (int, float)):
+            return int(value) * 10**9
+    tag = next((str(info[key]) for key in _TAGS if info.get(key)), "")
+    return int.from_bytes(hashlib.blake2b(tag.encode(), digest_size=8).digest(), "little") >> 1 if tag else 0
