@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from typing import Annotated
@@ -60,6 +61,9 @@ def main() -> None:
     """The entry point ``cliplab``."""
     # TensorFlow, where a command needs it, tells of drivers that it looked for and did not find: no error of ours.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a name that is no text is escaped as JSON does, whatever the locale
+            stream.reconfigure(errors="backslashreplace")
     try:
         app()
     except KeyboardInterrupt:
