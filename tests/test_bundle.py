@@ -390,7 +390,7 @@ C = dict(card="third", golden=None, weights=None, programs={{}}, extra={{"a/b/c"
 
 def run_child(code: str, *arguments: object) -> Any:
     command = [sys.executable, "-c", PREAMBLE + textwrap.dedent(code), *map(str, arguments)]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    result = subprocess.run(command, capture_output=True, text=True, timeout=600)
     assert result.returncode == 0, result.stderr
     return json.loads(result.stdout)
 
@@ -563,14 +563,14 @@ def test_a_reader_beside_a_writer_sees_one_bundle_or_the_other(tmp_path: Path) -
         save(Path(folder), card="first", metrics={"card": "f"})
         command = [sys.executable, "-c", PREAMBLE + textwrap.dedent(code), folder]
         with subprocess.Popen(command, stdin=subprocess.PIPE) as writer:
-            deadline = time.monotonic() + 60
-            while read_bundle(folder).card == "first" and time.monotonic() < deadline:
-                time.sleep(0.01)
-            seen = set()
-            for _ in range(300):
-                read = read_bundle(folder)
+            deadline = time.monotonic() + 120
+            seen, reads = set(), 0
+            while (reads < 300 or not seen >= {"A", "B"}) and time.monotonic() < deadline:
+                read, reads = read_bundle(folder), reads + 1
                 seen.add(read.metrics["card"])
+                if read.card == "first":
+                    continue
                 assert read.card[0] == read.metrics["card"]
                 assert read.has_weights == (read.card[0] == "A")
             writer.communicate(b"")
-    assert seen == {"A", "B"}
+    assert seen >= {"A", "B"}

@@ -31,7 +31,7 @@ def run(*arguments: object) -> Result:
 def cliplab(*arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
     """A command in a process of its own."""
     command = [sys.executable, "-m", "cliplab.cli", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, timeout=120, **options)
+    return subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, timeout=600, **options)
 
 
 def as_json(result: Result, code: int = 0) -> Any:
@@ -223,7 +223,7 @@ def test_ctrl_c_leaves_no_half_written_file(bundle: Path, tmp_path: Path) -> Non
     )
     _wait_until_open(process, video)
     process.send_signal(signal.SIGINT)
-    stdout, stderr = process.communicate(timeout=30)
+    stdout, stderr = process.communicate(timeout=600)
     assert process.returncode == 130
     assert stdout == ""
     assert "interrupted" in stderr
@@ -233,7 +233,7 @@ def test_ctrl_c_leaves_no_half_written_file(bundle: Path, tmp_path: Path) -> Non
 
 def _wait_until_open(process: subprocess.Popen[str], file: Path) -> None:
     """Return once the process has the file open, so that the signal meets it at work."""
-    folder, deadline = Path(f"/proc/{process.pid}/fd"), time.monotonic() + 60
+    folder, deadline = Path(f"/proc/{process.pid}/fd"), time.monotonic() + 120
     if not folder.is_dir():  # not Linux: long enough for the imports
         time.sleep(5)
         return
@@ -244,7 +244,7 @@ def _wait_until_open(process: subprocess.Popen[str], file: Path) -> None:
                 if os.readlink(link) == str(file):
                     return
         time.sleep(0.02)
-    raise AssertionError(f"{file} was not opened within a minute")
+    raise AssertionError(f"{file} was not opened within two minutes")
 
 
 def test_a_reader_that_leaves_is_no_error() -> None:
@@ -258,7 +258,7 @@ def test_a_reader_that_leaves_is_no_error() -> None:
     process.stdout.close()
     assert process.stderr is not None
     assert process.stderr.read() == b""
-    assert process.wait(timeout=30) == 0
+    assert process.wait(timeout=600) == 0
 
 
 # The other commands -------------------------------------------------------------------------------------------------

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import signal
 import subprocess
 import sys
+import termios
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import av
 import numpy as np
@@ -41,13 +44,10 @@ SPEC = InputSpec(64, 64, 1, aspect="stretch")
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A bundle, and the cache in which its program lies."""
-    folder = tmp_path_factory.mktemp("stream")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CLIPLAB_CACHE", str(folder / "cache"))
-        open_model(CONFIG).save(folder / "bundle")
-        yield folder / "bundle"
+def model(own_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("stream") / "bundle"
+    open_model(CONFIG).save(path)
+    return path
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +62,7 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 def run(*arguments: str | Path, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
     command = [sys.executable, "-m", "cliplab.cli", "stream", *map(str, arguments)]
-    return subprocess.run(command, input=stdin, capture_output=True, cwd=ROOT, timeout=120, check=False)
+    return subprocess.run(command, input=stdin, capture_output=True, cwd=ROOT, timeout=600, check=False)
 
 
 def lines(output: bytes) -> list[dict[str, Any]]:
@@ -152,21 +152,32 @@ def test_lines_come_at_once_and_ctrl_c_ends_with_130(model: Path, videos: dict[s
         process.stdin.flush()  # and stays open: a source that stalls
         assert json.loads(process.stdout.readline())["time"] == 0
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=600)
     assert process.returncode == 130
     assert b"interrupted" in errors
     assert b"Traceback" not in errors
 
 
-def test_ctrl_c_is_heard_before_anything_has_come(model: Path) -> None:
+def test_ctrl_c_is_heard_before_a_frame_has_come(model: Path, videos: dict[str, Path]) -> None:
     command = [sys.executable, "-m", "cliplab.cli", "stream", str(model), "-"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT) as process:
         assert process.stderr is not None
-        with pytest.raises(subprocess.TimeoutExpired):
-            process.wait(3)
+        assert process.stdin is not None
+        process.stdin.write(videos["small"].read_bytes()[:188])  # a packet of the transport stream, without a picture
+        process.stdin.flush()
+        deadline = time.monotonic() + 120
+        while waiting_bytes(process.stdin):  # until it reads
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
         process.send_signal(signal.SIGINT)
         assert b"interrupted" in process.stderr.readline()
-        assert process.wait(20) == 130
+        assert process.wait(120) == 130
+
+
+def waiting_bytes(pipe: IO[bytes]) -> int:
+    """What was written into a pipe and not read yet."""
+    return int.from_bytes(fcntl.ioctl(pipe.fileno(), termios.FIONREAD, bytes(4)), sys.byteorder)
 
 
 @pytest.mark.parametrize(
@@ -181,10 +192,17 @@ def test_a_pipe_without_a_video_is_an_error(model: Path, stdin: bytes, message: 
 # Live sources ---------------------------------------------------------------------------------------------------------
 
 
+@dataclass
+class Camera:
+    """A server that stops in the middle of a video until it may go on."""
+
+    address: str
+    go_on: threading.Event
+
+
 @pytest.fixture
-def address(videos: dict[str, Path]) -> Iterator[str]:
-    """A server that stops in the middle of a video for a while."""
-    data = videos["small"].read_bytes()
+def camera(videos: dict[str, Path]) -> Iterator[Camera]:
+    data, go_on = videos["small"].read_bytes(), threading.Event()
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -194,7 +212,7 @@ def address(videos: dict[str, Path]) -> Iterator[str]:
             self.end_headers()
             self.wfile.write(data[: len(data) * 2 // 3])
             self.wfile.flush()
-            time.sleep(1.5)
+            assert go_on.wait(120)
             self.wfile.write(data[len(data) * 2 // 3 :])
 
         def log_message(self, *_: Any) -> None:
@@ -203,35 +221,45 @@ def address(videos: dict[str, Path]) -> Iterator[str]:
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
-        yield f"http://127.0.0.1:{server.server_port}/camera.ts"
+        yield Camera(f"http://127.0.0.1:{server.server_port}/camera.ts", go_on)
+        go_on.set()
         server.shutdown()
         thread.join()
 
 
-def test_a_url_that_stalls_goes_on_and_says_so(model: Path, address: str) -> None:
+def test_a_url_that_stalls_goes_on_and_says_so(model: Path, camera: Camera) -> None:
     notes: list[str] = []
-    with LiveVideo(address, SPEC, notes.append, stall_seconds=0.4) as video:
+
+    def noted(text: str) -> None:
+        notes.append(text.removeprefix(f"{camera.address}: ")[:14])
+        camera.go_on.set()
+
+    with LiveVideo(camera.address, SPEC, noted, stall_seconds=0.4) as video:
         found = [(seconds, picture().shape) for seconds, picture in video]
     assert [seconds for seconds, _ in found] == pytest.approx(np.arange(20) / 10)
     assert {shape for _, shape in found} == {(64, 64, 3)}
-    assert [note.partition(": ")[2][:14] for note in notes] == ["no frame for 0", "frames again a"]
-    assert len(list(stream(model, address))) == 10
+    # Once, or more often where the machine stalls too.
+    assert notes == ["no frame for 0", "frames again a"] * (len(notes) // 2)
+    assert notes
+    assert len(list(stream(model, camera.address))) == 10
 
 
-def test_pictures_are_those_of_a_file(videos: dict[str, Path], address: str) -> None:
+def test_pictures_are_those_of_a_file(videos: dict[str, Path], camera: Camera) -> None:
+    camera.go_on.set()
     spec = InputSpec(40, 60, 1, aspect="crop")
-    with LiveVideo(address, spec) as live, open_video(videos["small"]) as file:
+    with LiveVideo(camera.address, spec) as live, open_video(videos["small"]) as file:
         frames = file.frames(height=40, width=60, aspect="crop")
         for (seconds, picture), (wanted_seconds, wanted) in zip(live, frames, strict=True):
             assert seconds == pytest.approx(wanted_seconds)
             assert np.array_equal(picture(), wanted[(wanted.shape[0] - 40) // 2 :][:40])
 
 
-def test_a_source_that_is_left_early_is_let_go(address: str) -> None:
-    with LiveVideo(address, SPEC) as video:
+def test_a_source_that_is_left_early_is_let_go(camera: Camera) -> None:
+    with LiveVideo(camera.address, SPEC, lambda text: camera.go_on.set(), stall_seconds=0.4) as video:
         for _ in video:
             break
-    deadline = time.monotonic() + 20
+    camera.go_on.set()
+    deadline = time.monotonic() + 120
     while any(thread.name == "live-source" for thread in threading.enumerate()):
         assert time.monotonic() < deadline
         time.sleep(0.05)

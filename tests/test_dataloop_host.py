@@ -207,10 +207,14 @@ def test_stopping_early_leaves_no_thread(videos: list[Path]) -> None:
     results = dataloop_items.predict_items(ModelAdapter(model()).loaded, [item(path) for path in videos * 3])
     next(results)
     results.close()  # type: ignore[attr-defined]
-    for thread in threading.enumerate():
-        if thread.name.startswith(("decode ", "sources", "download ")):
-            thread.join(10)
-            assert not thread.is_alive()
+    wait_for_threads("decode ", "sources", "download ")
+
+
+def wait_for_threads(*names: str) -> None:
+    """Until those of such names have ended, also those that were begun meanwhile."""
+    while left := [thread for thread in threading.enumerate() if thread.name.startswith(names)]:
+        left[0].join(120)
+        assert not left[0].is_alive()
 
 
 def test_a_download_that_ends_after_everyone_has_left_removes_its_file(videos: list[Path], tmp_path: Path) -> None:
@@ -220,18 +224,16 @@ def test_a_download_that_ends_after_everyone_has_left_removes_its_file(videos: l
 
     def download(**options: Any) -> str:
         started.set()
-        assert go_on.wait(10)
+        assert go_on.wait(120)
         return str(fetch(**options))
 
     slow.download = download
     results = dataloop_items.predict_items(ModelAdapter(model(batch_size=1)).loaded, [item(videos[0]), slow])
     next(results)
-    assert started.wait(10)
+    assert started.wait(120)
     results.close()  # type: ignore[attr-defined]
     go_on.set()
-    for thread in threading.enumerate():
-        if thread.name.startswith("download "):
-            thread.join(10)
+    wait_for_threads("sources", "download ")
     assert not list((tmp_path / "tmp").iterdir())
 
 
@@ -240,7 +242,7 @@ def test_a_frame_model_takes_images(tmp_path: Path, own_cache: Path) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (64, 96, 3), dtype=np.uint8)
     assert cv2.imwrite(str(picture), pixels)
     torn.write_bytes(b"no picture")
-    lite0 = {"adapter": "adapters.efficientnet_lite:EfficientNetLiteAdapter", "weights": "random", "imgz": 64}
+    lite0 = {"adapter": "adapters.efficientnet_lite:EfficientNetLiteAdapter", "weights": "random", "imgz": 32}
     adapter = ModelAdapter(model(**lite0, n_frames=2, top_k=3))
     clip = render_video(tmp_path / "clip.mp4", "warm", 0)
     batch = [item(picture, "image/png"), item(clip), item(torn, "image/jpeg"), item(clip)]

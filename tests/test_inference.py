@@ -135,9 +135,12 @@ def test_memory_is_bounded_however_long_the_video(tmp_path: Path) -> None:
             alive.append(sum(isinstance(item, Clip) for item in gc.get_objects()))
             return super().predict(batch)
 
+    gc.freeze()  # what other tests left is not looked through each time, and not counted
+
     path = render_video(tmp_path / "long.mp4", "warm", 0, seconds=30)
     adapter = Slow({"schema_version": 1, "adapter": ADAPTER, "batch_size": 2})
     [result] = predict_videos(adapter, [path], window_seconds=0.5)
+    gc.unfreeze()
     assert len(result.predictions) == 60
     assert 2 <= max(alive) <= 8
 
@@ -146,7 +149,7 @@ def test_closing_ends_the_decoders(videos: list[Path]) -> None:
     iterator = predict_videos(tiny(batch_size=1), videos * 3, window_seconds=0.5, stride_seconds=0.1)
     next(iterator)
     iterator.close()  # type: ignore[attr-defined]
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 120
     while any(thread.name.startswith("decode ") for thread in threading.enumerate()):
         assert time.monotonic() < deadline, "decoder threads go on after close"
         time.sleep(0.02)
@@ -199,7 +202,7 @@ def test_a_source_that_is_waited_for_holds_up_no_other(videos: list[Path]) -> No
 
     def slow() -> Iterator[Path]:
         yield videos[0]
-        assert answered.wait(20), "the first result waits for the second source"
+        assert answered.wait(120), "the first result waits for the second source"
         yield videos[1]
 
     results = predict_videos(tiny(batch_size=1), slow())
@@ -231,7 +234,7 @@ def test_closing_ends_the_thread_of_the_sources(videos: list[Path]) -> None:
     iterator = predict_videos(tiny(batch_size=1), iter(videos * 3))
     next(iterator)
     iterator.close()  # type: ignore[attr-defined]
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 120
     while any(thread.name.startswith(("decode ", "sources")) for thread in threading.enumerate()):
         assert time.monotonic() < deadline, "threads go on after close"
         time.sleep(0.02)

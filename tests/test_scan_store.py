@@ -83,7 +83,7 @@ def test_pending_goes_through_many_pages_in_order(tmp_path: Path) -> None:
 
 def test_two_scans_on_one_store(library: Path, model: Path, tmp_path: Path) -> None:
     code = "import sys, time; from cliplab.scan_store import open_store\nwith open_store(sys.argv[1]):\n"
-    code += "    print('open', flush=True); time.sleep(60)"
+    code += "    print('open', flush=True); time.sleep(600)"
     command = [sys.executable, "-c", code, str(tmp_path / "scan.db")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, env=ENVIRONMENT, text=True) as other:
         try:
@@ -161,7 +161,7 @@ def test_a_full_disk_costs_nothing_that_was_kept(library: Path, model: Path, tmp
         "scan(sys.argv[1], sys.argv[2], output=sys.argv[3] + '/h.json', min_score=0)"
     )
     command = [sys.executable, "-c", code, str(big), str(model), str(tmp_path / "out")]
-    done = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, timeout=600)
     assert done.returncode == 1
     assert "StorageError" in done.stderr.splitlines()[-1]
     assert "the disk is full or fails" in done.stderr.splitlines()[-1]
