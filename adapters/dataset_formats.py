@@ -6,7 +6,9 @@ import csv
 import difflib
 import io
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from adapters.atomic import json_text, write_json_atomic, write_text_atomic
 from adapters.dataset_records import (
     Dataset,
     Example,
+    PreparedFrames,
     describe,
     first_seen,
     make_dataset,
@@ -153,7 +156,10 @@ def export_csv(dataset: Dataset, path: str | Path) -> Path:
 
 
 def import_coco(path: str | Path, labels: Sequence[str] | None = None) -> Dataset:
-    """Read the COCO-style JSON that export_coco writes: videos, categories, annotations with seconds."""
+    """Read the COCO-style JSON that export_coco writes: videos, categories, annotations with seconds.
+
+    Of a prepared dataset it also knows which frames belong to each clip.
+    """
     path = Path(path)
     content = parse_json(read_text(path), str(path))
     if not is_coco(content):
@@ -168,7 +174,10 @@ def import_coco(path: str | Path, labels: Sequence[str] | None = None) -> Datase
         where = f"{path}, annotation {index + 1}"
         rows.append((where, _coco_row(annotation, videos, names, where)))
     order = labels if labels is not None else _label_list(list(names.values()), str(path))
-    return _not_empty(merge_labels(make_dataset(rows, path.parent, order)), path)
+    dataset = make_dataset(rows, path.parent, order)
+    examples = zip(dataset.examples, content["annotations"], strict=True)
+    framed = tuple(replace(item, frames=_coco_frames(entry, content, dataset.root)) for item, entry in examples)
+    return _not_empty(merge_labels(replace(dataset, examples=framed)), path)
 
 
 def export_coco(dataset: Dataset, path: str | Path) -> Path:
@@ -267,6 +276,20 @@ def _coco_row(annotation: object, videos: dict[Any, Any], names: dict[Any, Any],
         raise DatasetError(f"{where}: category_id {category!r} is not among the categories")
     row = {key: annotation.get(key) for key in ("start_seconds", "end_seconds", "split", "group", "source")}
     return {**row, "path": videos[video], "label": [] if category is None else names[category]}
+
+
+def _coco_frames(annotation: Mapping[str, Any], content: Mapping[str, Any], root: Path) -> PreparedFrames | None:
+    """The frames that an annotation of a prepared dataset lists; None where it lists none, as others do not."""
+    names, info = annotation.get("frames"), content.get("info")
+    fps = info.get("fps") if isinstance(info, dict) else None
+    if not isinstance(names, list) or not names or not isinstance(fps, (int, float)) or not 0 < fps < math.inf:
+        return None
+    if not all(isinstance(name, str) and name and "\0" not in name for name in names):
+        return None
+    paths = [root / name for name in names]
+    if any(path.parent != paths[0].parent for path in paths):
+        return None
+    return PreparedFrames(paths[0].parent, tuple(path.name for path in paths), float(fps))
 
 
 def _label_list(value: object, where: str) -> list[str]:

@@ -19,6 +19,18 @@ _ROW_KEYS = ("path", "start_seconds", "end_seconds", "label", "split", "group", 
 
 
 @dataclass(frozen=True)
+class PreparedFrames:
+    """Pictures of a stretch of video, in order of time: the frame shown at its start and each 1 / fps seconds on.
+
+    folder: absolute. names: of JPEG files in it, at least one.
+    """
+
+    folder: Path
+    names: tuple[str, ...]
+    fps: float
+
+
+@dataclass(frozen=True)
 class Example:
     """One labelled stretch of one video.
 
@@ -26,6 +38,7 @@ class Example:
     start_seconds, end_seconds: seconds from the video's first frame; None is the video's own start or end.
     split: None until it was assigned. group: clips of one group never stand in two splits.
     source: the original footage that the clip was cut from; the path as written where nothing else is known.
+    frames: pictures of this stretch that lie beside the dataset, for training where the video is gone; None: none.
     """
 
     path: Path
@@ -35,6 +48,7 @@ class Example:
     split: Split | None = None
     group: str = ""
     source: str = ""
+    frames: PreparedFrames | None = None
 
     def __post_init__(self) -> None:
         if not self.path.is_absolute():

@@ -19,6 +19,7 @@ from adapters.dataset import Example
 from adapters.errors import MediaError
 from adapters.feature_store import FeatureStore
 from adapters.media import read_clip
+from adapters.prepared_frames import read_frames
 from adapters.records import Clip, Float32Array, InputSpec
 
 # Clips decoded and run together: enough to keep the cores busy, few enough that a kill loses seconds.
@@ -68,11 +69,11 @@ def cached_features(
     """
     store = FeatureStore(folder / _digest(identity), row_shape)
     skipped: dict[str, str] = {}
-    fingerprints = _fingerprints({view.example.path for view in views}, skipped)
+    fingerprints = _fingerprints({view.example for view in views}, skipped)
     keys = {
-        view: _view_key(view, fingerprints[view.example.path], augmentation, seed)
+        view: _view_key(view, fingerprints[_content(view.example)], augmentation, seed)
         for view in views
-        if view.example.path in fingerprints
+        if _content(view.example) in fingerprints
     }
     missing = [view for view, key in keys.items() if key not in store]
     done = len(views) - len(missing)
@@ -90,21 +91,30 @@ def cached_features(
 
 
 def read_view(view: View, spec: InputSpec, augmentation: Config, seed: int) -> Clip:
-    """The frames of one view of an example. MediaError where the video cannot be read."""
+    """The frames of one view of an example: of its video, or where it has them its prepared frames.
+
+    MediaError where they cannot be read.
+    """
     example = view.example
+
+    def read(start: float | None, end: float | None) -> Clip:
+        if example.frames is not None:
+            return read_frames(example, spec, start, end)
+        return read_clip(example.path, spec, start, end)
+
     if view.number == 0:
-        return read_clip(example.path, spec, example.start_seconds, example.end_seconds)
+        return read(example.start_seconds, example.end_seconds)
     # By content and not by path: the same clips in another folder are changed alike and train the same model.
-    drawn_for = [_readable_fingerprint(example.path), example.start_seconds, example.end_seconds]
+    drawn_for = [_readable_fingerprint(example), example.start_seconds, example.end_seconds]
     rng = np.random.default_rng([seed, view.number, *_digest(drawn_for).encode()])
     start, end = example.start_seconds, example.end_seconds
     if start is not None and end is not None:
         shift = time_shift_seconds(augmentation, (end - start) / spec.n_frames, rng)
         start, end = max(0.0, start + shift), max(0.0, end + shift)
     try:
-        clip = read_clip(example.path, spec, start, end)
+        clip = read(start, end)
     except MediaError:  # shifted past the end of the video
-        clip = read_clip(example.path, spec, example.start_seconds, example.end_seconds)
+        clip = read(example.start_seconds, example.end_seconds)
     frames = augment(clip.frames, augmentation, rng)
     return Clip(frames, clip.times, clip.source, clip.start, clip.end)
 
@@ -140,25 +150,37 @@ def _view_key(view: View, fingerprint: str, augmentation: Config, seed: int) -> 
     return _digest(own if view.number == 0 else [*own, augmentation, seed])
 
 
-def _fingerprints(paths: set[Path], skipped: dict[str, str]) -> dict[Path, str]:
-    found = {}
-    for path in paths:
+def _content(example: Example) -> Path:
+    """Where the pictures of an example are: its video, or the folder of its frames."""
+    return example.path if example.frames is None else example.frames.folder
+
+
+def _fingerprints(examples: set[Example], skipped: dict[str, str]) -> dict[Path, str]:
+    found: dict[Path, str] = {}
+    for place, example in {_content(example): example for example in examples}.items():
         try:
-            found[path] = _fingerprint(path)
+            found[place] = _fingerprint(example)
         except OSError as error:
-            skipped[str(path)] = f"{path}: cannot be read ({error.strerror})"
+            skipped[str(example.path)] = f"{error.filename or place}: cannot be read ({error.strerror})"
     return found
 
 
-def _readable_fingerprint(path: Path) -> str:
+def _readable_fingerprint(example: Example) -> str:
     try:
-        return _fingerprint(path)
+        return _fingerprint(example)
     except OSError as error:
-        raise MediaError(f"{path}: cannot be read ({error.strerror})") from None
+        raise MediaError(f"{error.filename or example.path}: cannot be read ({error.strerror})") from None
 
 
-def _fingerprint(path: Path) -> str:
-    """What tells a file's content from another's, wherever it lies."""
+def _fingerprint(example: Example) -> str:
+    """What tells the content of a clip's file from another's, or of its prepared frames, wherever they lie."""
+    frames = example.frames
+    if frames is None:
+        return _file_fingerprint(example.path)
+    return _digest([frames.fps, *(_file_fingerprint(frames.folder / name) for name in frames.names)])
+
+
+def _file_fingerprint(path: Path) -> str:
     stat = path.stat()
     return _hash_of(path, stat.st_size, stat.st_mtime_ns)
 

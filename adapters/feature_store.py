@@ -45,6 +45,10 @@ class FeatureStore:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the files; rows that were read stay."""
         self._data.close()
         self._index.close()
 

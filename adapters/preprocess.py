@@ -66,7 +66,7 @@ def fit_frames(frames: UInt8Array, spec: InputSpec) -> UInt8Array:
     height, width = frames.shape[1:3]
     wanted = decode_size(spec, width, height)
     if wanted != (width, height):
-        frames = _resize(frames, *wanted)
+        frames = resize(frames, *wanted)
         width, height = wanted
     if (height, width) == (spec.height, spec.width):
         return frames
@@ -81,9 +81,12 @@ def fit_frames(frames: UInt8Array, spec: InputSpec) -> UInt8Array:
     return padded
 
 
-def _resize(frames: UInt8Array, width: int, height: int) -> UInt8Array:
+def resize(frames: UInt8Array, width: int, height: int) -> UInt8Array:
+    """uint8 [T, H, W, 3] to [T, height, width, 3]: averaged over areas where that is smaller."""
     import cv2
 
+    if frames.shape[1:3] == (height, width):
+        return frames
     smaller = width * height <= frames.shape[1] * frames.shape[2]
     how = cv2.INTER_AREA if smaller else cv2.INTER_CUBIC
     return np.stack([cv2.resize(frame, (width, height), interpolation=how) for frame in frames]).astype(np.uint8)

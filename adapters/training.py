@@ -25,7 +25,15 @@ from adapters.fitting import Examples, FitResult, FitSettings, Fitter, Inputs, a
 from adapters.head import class_scores
 from adapters.native_log import import_keras, import_tensorflow
 from adapters.records import EpochLog, Float32Array, TrainReport, spread
-from adapters.training_data import TrainingData, clip_weights, label_matrix, target_array, training_data
+from adapters.training_data import (
+    TrainingData,
+    clip_weights,
+    clips_note,
+    from_sources,
+    label_matrix,
+    target_array,
+    training_data,
+)
 from adapters.weights import cache_dir
 
 if TYPE_CHECKING:
@@ -90,10 +98,10 @@ def train_model(
         adapter.variables()  # likewise: a model that came without weights cannot be trained
     started = time.perf_counter()
     wanted = adapter.labels if adapter.trained else adapter.config["labels"]
-    data = training_data(data_path, adapter.config, wanted)
+    data = from_sources(training_data(data_path, adapter.config, wanted), adapter.scores_frames)
     features, data = _features(adapter, data)
     if adapter.on_note is not None:
-        adapter.on_note(f"clips: {len(data.train)} train, {len(data.validation)} validation")
+        adapter.on_note(clips_note(data))
     with features.store:
         run = start_run(adapter, data, output_path, on_epoch_end)
         results = [_fit_head(run, features)]
@@ -144,6 +152,7 @@ def _features(adapter: ModelAdapter, data: TrainingData) -> tuple[CachedFeatures
     counts = Counter(label for example in train for label in example.labels)
     for label in data.labels:
         if not counts[label]:
+            found.store.close()
             first = next(iter(found.skipped.values()), "")
             raise DatasetError(
                 f"no clip of {label!r} in the train split can be read; {len(found.skipped)} files cannot be, "

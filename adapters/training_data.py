@@ -13,6 +13,7 @@ from adapters.config import Config
 from adapters.dataset import Dataset, Example, check, match_labels, read_dataset, split
 from adapters.errors import DatasetError
 from adapters.head import targets
+from adapters.prepared_frames import chosen_source
 from adapters.records import Float32Array
 
 
@@ -49,6 +50,21 @@ def training_data(path: Path, config: Config, wanted: Sequence[str] | None) -> T
             )
     counts = {name: len(dataset.of_split(name).examples) for name in ("train", "validation", "test")}
     return TrainingData(labels, train, validation, counts)
+
+
+def from_sources(data: TrainingData, single_frames: bool) -> TrainingData:
+    """The same clips, each to be read from its video, or from its prepared frames. See ``chosen_source``."""
+    train, validation = (
+        tuple(chosen_source(example, single_frames) for example in part) for part in (data.train, data.validation)
+    )
+    return replace(data, train=train, validation=validation)
+
+
+def clips_note(data: TrainingData) -> str:
+    """What a training goes by, in a line."""
+    framed = sum(example.frames is not None for example in (*data.train, *data.validation))
+    note = f"; of {framed} the video is gone and the prepared frames are read" if framed else ""
+    return f"clips: {len(data.train)} train, {len(data.validation)} validation{note}"
 
 
 def _known_labels(wanted: Sequence[str] | None, config: Config) -> Sequence[str]:

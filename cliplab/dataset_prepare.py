@@ -60,7 +60,8 @@ def dataset_prepare(
     merge: add to the dataset that is in output already; its clips keep their split, and one that data names too takes
     data's label. force: replace it; frames of clips that are no longer in it are deleted.
     dataset.json is COCO-style JSON, so that training takes it, or the folder, as a dataset: it then reads the videos,
-    at the rate of its config. Clips without a split are dealt 80/20 into train and validation by video.
+    and where these have gone models of single frames are trained on the frames. Clips without a split are dealt 80/20
+    into train and validation by video.
 
     A clip's frames appear all at once, and those that are there are not decoded again: an interrupted call goes on
     where it stopped. Raises ConfigError, DatasetError, StorageError.
@@ -101,7 +102,8 @@ def _merged(old: Dataset, new: Dataset) -> Dataset:
     groups = {item.path: item.group for item in old.examples}
     for key, item in kept.items():
         if item.path in splits:
-            kept[key] = replace(item, split=splits[item.path], group=groups[item.path])
+            frames = before[key].frames if key in before else None
+            kept[key] = replace(item, split=splits[item.path], group=groups[item.path], frames=frames)
     examples = [kept.pop(key, item) for key, item in before.items()]
     labels = tuple(dict.fromkeys((*old.labels, *new.labels)))
     return Dataset((*examples, *kept.values()), labels, new.root)
@@ -123,7 +125,7 @@ def _extract(
         if on_progress is not None:
             on_progress("extracting frames", number, len(dataset))
         try:
-            name = _folder_of(item, fps)
+            name = _kept_folder(item, root) or _folder_of(item, fps)
             folder = root / name
             if not folder.is_dir():
                 _write_frames(item, folder, fps)
@@ -135,6 +137,25 @@ def _extract(
     if on_progress is not None:
         on_progress("extracting frames", len(dataset), len(dataset))
     return found, decoded, tuple(skipped)
+
+
+def _kept_folder(item: Example, root: Path) -> str | None:
+    """Of a clip that was prepared before and whose video has gone since: the folder of its frames, under its label."""
+    if item.path.exists() or item.frames is None or item.frames.folder.parent.parent != root:
+        return None
+    name, there = f"{item.label}/{item.frames.folder.name}", item.frames.folder
+    if there != root / name and there.is_dir() and not (root / name).exists():
+        # Copied, not moved: until the new dataset.json is there the old one is right.
+        temporary = (root / name).with_name(f".{there.name}.tmp")
+        try:
+            shutil.rmtree(temporary, ignore_errors=True)
+            shutil.copytree(there, temporary)
+            os.rename(temporary, root / name)
+        except OSError as error:
+            raise storage_error(root / name, error) from error
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+    return name if (root / name).is_dir() else None
 
 
 def _folder_of(item: Example, fps: float) -> str:

@@ -158,7 +158,7 @@ def test_a_class_that_is_no_folder(labels: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "up").exists()
 
 
-# Without the videos ----------------------------------------------------------------------------------------------------
+# Without the videos ---------------------------------------------------------------------------------------------------
 
 
 def without_videos(labels: Path) -> None:
@@ -178,7 +178,7 @@ def test_frames_show_what_the_video_does(labels: Path, tmp_path: Path, sampling:
             np.testing.assert_allclose(found.times, shown.times, atol=1e-6)
             assert (found.start, found.end) == pytest.approx((shown.start, shown.end))
             assert found.frames.shape == shown.frames.shape
-            assert np.abs(found.frames.astype(int) - shown.frames).mean() < 4, "but for JPEG's losses"
+            assert np.abs(found.frames.astype(int) - shown.frames).mean() < 6, "but for JPEG's losses"
 
 
 def test_a_range_outside_the_frames_is_moved_into_them(labels: Path, tmp_path: Path) -> None:
@@ -197,8 +197,8 @@ def test_a_model_of_frames_is_trained_where_the_videos_have_gone(labels: Path, t
     dataset_prepare(labels, tmp_path / "out")
     there = (tmp_path / "out").rename(tmp_path / "elsewhere")
     without_videos(labels)
-    keys = ("weights=random", "imgz=32", "n_frames=3", "augment_views=1", "num_epochs=2", "fine_tune_epochs=1")
-    settings = [word for key in (*keys, "fine_tune_layers=1") for word in ("--set", key)]
+    keys = ("weights=random", "imgz=32", "n_frames=3", "augment_views=1", "num_epochs=2")
+    settings = [word for key in keys for word in ("--set", key)]
     command = ["train", "efficientnet_lite0", str(there), "--json", *settings]
     result = CliRunner().invoke(app, [*command, "--output", str(tmp_path / "model")])
     assert result.exit_code == 0, result.output
@@ -262,7 +262,7 @@ def test_merging_keeps_clips_whose_videos_have_gone(labels: Path, tmp_path: Path
     assert sorted(named) == list(frames(out))
 
 
-# A full disk -----------------------------------------------------------------------------------------------------------
+# A full disk ----------------------------------------------------------------------------------------------------------
 
 LIMITED = """
 import resource, sys

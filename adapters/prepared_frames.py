@@ -1,0 +1,65 @@
+"""Frames that ``cliplab dataset prepare`` wrote, read in place of a video that is no longer there."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from adapters.dataset_records import Example, PreparedFrames
+from adapters.errors import MediaError
+from adapters.preprocess import decode_size, resize
+from adapters.records import Clip, InputSpec, UInt8Array
+from adapters.sampling import EPSILON_SECONDS, fill_clip, one_clip, plan_clip
+
+
+def chosen_source(example: Example, single_frames: bool) -> Example:
+    """The example with its prepared frames where they are to be read, and without them where the video is.
+
+    single_frames: the model sees single frames. One of clips is not trained on a frame a second: its videos must be
+    there.
+    """
+    if example.frames is None or (single_frames and not example.path.is_file()):
+        return example
+    return replace(example, frames=None)
+
+
+def read_frames(
+    example: Example, spec: InputSpec, start_seconds: float | None = None, end_seconds: float | None = None
+) -> Clip:
+    """One clip of a range of the example, as ``media.read_clip`` gives it of the video: the frame that is shown at each
+    of the spec's moments, of those that were prepared. A range outside the example's is moved to its ends.
+
+    Raises MediaError naming the picture that is missing or damaged.
+    """
+    frames = example.frames
+    assert frames is not None
+    began = example.start_seconds or 0.0
+    shown = began + np.arange(len(frames.names)) / frames.fps
+    ended = example.end_seconds if example.end_seconds is not None else began + len(frames.names) / frames.fps
+    start = min(max(began if start_seconds is None else start_seconds, began), float(shown[-1]))
+    end = min(ended if end_seconds is None else end_seconds, ended)
+    window = plan_clip(spec, start, end if end > start + EPSILON_SECONDS else ended)
+    at = np.maximum(np.searchsorted(shown, window.times + EPSILON_SECONDS, side="right") - 1, 0)
+    source = str(example.path)
+    kept, times = fill_clip(one_clip(spec), window, shown[at].tolist(), frames.fps, source)
+    pictures = {number: _picture(frames, number, spec) for number in np.unique(at)}
+    if len({picture.shape for picture in pictures.values()}) > 1:
+        raise MediaError(f"{frames.folder}: holds pictures of several sizes. Prepare the dataset anew")
+    return Clip(np.stack([pictures[number] for number in at[kept]]), times, source, window.start, window.end)
+
+
+def _picture(frames: PreparedFrames, number: int, spec: InputSpec) -> UInt8Array:
+    """uint8 [H, W, 3] RGB, of the size that media gives the frames of a video."""
+    import cv2
+
+    path = frames.folder / frames.names[number]
+    try:
+        found = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_COLOR)
+    except (OSError, cv2.error):
+        found = None
+    if found is None:
+        raise MediaError(f"{path}: is missing or no picture. Prepare the dataset anew, or put the videos back")
+    picture = np.asarray(cv2.cvtColor(found, cv2.COLOR_BGR2RGB), np.uint8)
+    height, width = picture.shape[:2]
+    return np.asarray(resize(picture[None], *decode_size(spec, width, height))[0], np.uint8)
