@@ -11,6 +11,7 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation, VideoReformatter
 
 from adapters.color import ColorInfo, to_bt709
+from adapters.media_tone import WHITE_16, ToneTable
 from adapters.records import UInt8Array
 
 Layout = Literal["rgb24", "yuv420p"]
@@ -21,7 +22,6 @@ _SMALLER = Interpolation.AREA | _EXACT
 _LARGER = Interpolation.BICUBIC | _EXACT
 _SWS_MATRICES = {"bt709": 1, "fcc": 4, "bt601": 5, "smpte240m": 7, "bt2020": 9}  # SWS_CS_* of libswscale
 _LIMITED, _FULL = 1, 2  # AVCOL_RANGE_*
-_WHITE_48 = np.uint16(255 << 8)  # where libswscale puts the white of luma and chroma in 16-bit RGB
 _EXPAND_LIMITED = np.clip(np.rint((np.arange(256) - 16.0) * 255 / 219), 0, 255).astype(np.uint8)
 
 
@@ -85,7 +85,8 @@ class Scaler:
             raise ValueError(f"yuv420p needs an even width and height, got {width}x{height}")
         self._size = (height, width) if orientation.transpose else (width, height)
         self._color, self._orientation, self._layout = color, orientation, layout
-        self._reformatter, self._encoded = VideoReformatter(), VideoReformatter()
+        self._reformatter, self._encoder = VideoReformatter(), VideoReformatter()
+        self._tone = ToneTable(color)
 
     def __call__(self, frame: VideoFrame) -> UInt8Array:
         if self._layout == "yuv420p":
@@ -93,14 +94,13 @@ class Scaler:
         return self._as_rgb(frame)
 
     def _as_yuv(self, frame: VideoFrame) -> UInt8Array:
-        color = self._color
-        if color.needs_tone_curve or color.matrix not in _SWS_MATRICES or _may_be_transparent(frame):
+        if self._color.matrix not in _SWS_MATRICES or _may_be_transparent(frame):
             rgb = VideoFrame.from_ndarray(self._as_rgb(frame), format="rgb24")
-            yuv = self._encoded.reformat(
-                rgb, format="yuv420p", dst_colorspace=1, src_color_range=_FULL, dst_color_range=_LIMITED, threads=1
-            )
-            return np.asarray(yuv.to_ndarray(), dtype=np.uint8)
-        picture = self._reformat(frame, *self._size, "yuv420p")
+            return np.asarray(self._encoded_yuv(rgb), dtype=np.uint8)
+        if self._color.needs_tone_curve:
+            picture = self._encoded_yuv(self._tone(self._scaled(frame, *self._size, "gbrp16le")))
+        else:
+            picture = self._scaled(frame, *self._size, "yuv420p").to_ndarray()
         if self._orientation == Orientation():
             return np.asarray(picture, dtype=np.uint8)
         width, height = self._size
@@ -108,6 +108,16 @@ class Scaler:
         planes = [self._orientation.apply(plane) for plane in (picture[:height], *chroma)]
         width = width if not self._orientation.transpose else height
         return np.concatenate([plane.reshape(-1) for plane in planes]).reshape(-1, width)
+
+    def _encoded_yuv(self, rgb: VideoFrame) -> Any:
+        return self._encoder.reformat(
+            rgb,
+            format="yuv420p",
+            dst_colorspace=_SWS_MATRICES["bt709"],
+            src_color_range=_FULL,
+            dst_color_range=_LIMITED,
+            threads=1,
+        ).to_ndarray()
 
     def _as_rgb(self, frame: VideoFrame) -> UInt8Array:
         picture = self._over_black(frame) if _may_be_transparent(frame) else None
@@ -122,7 +132,7 @@ class Scaler:
             # Planar: libswscale's rgb48 of a picture whose height stays wraps around in saturated colours.
             wide = self._reformat(frame, width, height, "gbrp16le")
             if self._color.matrix != "rgb":
-                wide = np.minimum(wide, _WHITE_48)  # to the full 16 bits: x * 257 / 256
+                wide = np.minimum(wide, np.uint16(WHITE_16))  # to the full 16 bits: x * 257 / 256
                 wide += wide >> 8
             return to_bt709(wide, self._color)
         picture: UInt8Array = self._reformat(frame, width, height, "rgb24")
@@ -131,10 +141,13 @@ class Scaler:
         return picture
 
     def _reformat(self, frame: VideoFrame, width: int, height: int, layout: str) -> Any:
+        return self._scaled(frame, width, height, layout).to_ndarray()
+
+    def _scaled(self, frame: VideoFrame, width: int, height: int, layout: str) -> VideoFrame:
         smaller = width * height <= frame.width * frame.height
         matrix = _SWS_MATRICES.get(self._color.matrix)
         yuv = layout == "yuv420p"
-        scaled = self._reformatter.reformat(
+        return self._reformatter.reformat(
             frame,
             width,
             height,
@@ -146,7 +159,6 @@ class Scaler:
             dst_color_range=_LIMITED if yuv else _FULL,
             threads=1,
         )
-        return scaled.to_ndarray()
 
     def _over_black(self, frame: VideoFrame) -> UInt8Array | None:
         """The frame laid over black at its own size, then scaled: so no colour of transparent pixels bleeds in."""

@@ -181,7 +181,9 @@ def test_frames_for_an_encoder_have_the_same_colours(tmp_path: Path, name: str, 
     if name == "rotated":
         assert np.abs(got - rgb).mean() < 2
     else:
-        assert np.abs(patch_centres(got) - patch_centres(rgb)).max() < 3
+        off = np.abs(patch_centres(got) - patch_centres(rgb))
+        assert off.max() < (12 if name == "hdr" else 3)  # HDR goes through a table of steps
+        assert off.mean() < 1
 
 
 def test_wide_gamut_sdr_is_brought_to_bt709(tmp_path: Path) -> None:
