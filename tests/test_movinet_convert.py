@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import pytest
+from own_process import in_own_process
 
 from adapters.errors import ConversionError
 from adapters.litert_graph import operators, precision
@@ -169,6 +168,4 @@ def check_size(folder: Path, model_id: str, mode: str, quantize: Quantize) -> No
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("model_id", [name for name in MODEL_IDS if name != "a0"])
 def test_every_size_at_every_precision(model_id: str, mode: str, quantize: Quantize, tmp_path: Path) -> None:
-    """In a process of its own: TensorFlow gives back little of the gigabytes that a conversion of the larger takes."""
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        pool.submit(check_size, tmp_path, model_id, mode, quantize).result()
+    in_own_process(check_size, tmp_path, model_id, mode, quantize)

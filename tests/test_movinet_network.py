@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from own_process import in_own_process
 
 from adapters.errors import ConfigError, WeightsError
 from adapters.variables import assign, variables
@@ -158,11 +159,7 @@ def test_a_larger_stream_with_positions_equals_tf_models_in_brief() -> None:
     assert_layers_agree(network, endpoints, clip)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("model_id", MODEL_IDS)
-def test_every_size_equals_tf_models(model_id: str, mode: str) -> None:
-    pytest.importorskip("official", reason="pip install 'cliplab[train]'")
+def check_parity(model_id: str, mode: str) -> None:
     network, clips = make_network(model_id, mode), make_clips(1, frames=4)
     reference = build_reference(network, external_states=mode == "stream")
     states = initial_states(network.states) if mode == "stream" else {}
@@ -170,6 +167,14 @@ def test_every_size_equals_tf_models(model_id: str, mode: str) -> None:
     assert_layers_agree(network, endpoints, clips)
     found = reference({"image": clips, **states})
     assert difference(found[0] if states else found, network(tf.constant(clips))["logits"]) < TOLERANCE
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("model_id", MODEL_IDS)
+def test_every_size_equals_tf_models(model_id: str, mode: str) -> None:
+    pytest.importorskip("official", reason="pip install 'cliplab[train]'")
+    in_own_process(check_parity, model_id, mode)
 
 
 def test_variables_of_another_network_are_refused_by_name(base: Network) -> None:
@@ -218,9 +223,7 @@ def test_a_stream_in_any_chunks_equals_the_whole_clip(cuts: set[int], model: str
     assert difference(whole["frame_logits"], np.concatenate(found, axis=1)) < TOLERANCE
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("model_id", MODEL_IDS)
-def test_every_size_streams_as_the_whole_clip(model_id: str) -> None:
+def check_streaming(model_id: str) -> None:
     """The network in chunks, and the LiteRT program frame by frame, against the whole clip at once."""
     from adapters.stream_program import StreamProgram
     from movinet_adapter.stream_conversion import stream_program_bytes
@@ -236,6 +239,12 @@ def test_every_size_streams_as_the_whole_clip(model_id: str) -> None:
     (found,) = program.run_clips([clip[0]])
     assert difference(tf.nn.softmax(whole["frame_logits"])[0], found["scores"]) < TOLERANCE
     assert difference(whole["frame_features"][0], found["features"]) < TOLERANCE
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model_id", MODEL_IDS)
+def test_every_size_streams_as_the_whole_clip(model_id: str) -> None:
+    in_own_process(check_streaming, model_id)
 
 
 @pytest.fixture(scope="module")
