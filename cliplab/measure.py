@@ -31,13 +31,13 @@ def labelled_clips(
     """The clips of some splits of a dataset, checked against the adapter's labels.
 
     Clips without a split get the one that training gives them (the config's split_fractions and seed), unless every
-    split is asked for. Files that are missing stay in, to be reported one by one. Raises DatasetError.
+    split is asked for. Files that are missing stay in, to be reported one by one. Raises ConfigError, DatasetError.
     """
     from adapters.dataset import check, match_labels, read_dataset, split
 
     unknown = [name for name in splits if name not in ALL_SPLITS]
     if unknown:
-        raise DatasetError(f"split must be one of {', '.join((*ALL_SPLITS, 'all'))}, got {unknown[0]!r}")
+        raise ConfigError(f"split must be one of {', '.join((*ALL_SPLITS, 'all'))}, got {unknown[0]!r}")
     dataset = match_labels(read_dataset(data), adapter.labels)
     check(dataset, labels=adapter.labels, task=adapter.config["task"], allow_missing=True)
     dataset = replace(dataset, labels=adapter.labels)

@@ -7,8 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from adapters.base import BaseModelAdapter
-from adapters.errors import ConversionError, DatasetError
+from adapters.errors import ConversionError, DatasetError, StorageError
 from adapters.records import ConversionReport
+from adapters.sealed_folder import MANIFEST
 from cliplab.outputs import require_new
 
 
@@ -26,6 +27,16 @@ def require_places(output: str | Path, force: bool) -> None:
     """StorageError, before training, where the output or the bundle beside it has no place; see ``require_new``."""
     for path in {bundle_path(output), Path(output)}:
         require_new(path, force)
+    bundle = bundle_path(output)
+    if bundle.is_dir():
+        foreign = sorted(item.name for item in bundle.iterdir() if not item.name.startswith("."))
+        if foreign and MANIFEST not in foreign:
+            raise StorageError(
+                f"{bundle}: holds {foreign[0]!r} and is no bundle. A bundle is not written over other files, not even "
+                "with --force. Name a new folder"
+            )
+    elif bundle.exists():
+        raise StorageError(f"{bundle}: is a file, and a bundle is a folder. Name a new folder, or X.tflite")
 
 
 def write_single_file(
