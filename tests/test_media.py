@@ -224,7 +224,9 @@ def test_damaged_bytes_give_frames_or_a_media_error(name: str, tmp_path: Path) -
         damaged.write_bytes(bad)
         try:
             with open_video(damaged) as video:
-                for clip in video.clips(spec(4, window_seconds=0.5)):
+                # A damaged length may be a week, which is a million windows.
+                week = (video.info.duration_seconds or 0) > 3600
+                for clip in video.clips(spec(4, window_seconds=600 if week else 0.5)):
                     assert len(clip.frames) == 4
             outcomes.add("frames")
         except MediaError:

@@ -18,12 +18,12 @@ pytest.importorskip("tensorflow", reason="training needs the train extra: pip in
 SETTINGS = {
     "labels": ["live", "graphics"],
     "positive_label": "graphics",
-    "n_frames": 6,
+    "n_frames": 4,
     "augment_views": 0,
     "num_epochs": 20,
 }
 WINDOW_SECONDS = 3.0
-WINDOWS = 8
+WINDOWS = 3
 
 
 def footage(shared: Path) -> list[tuple[Path, str]]:

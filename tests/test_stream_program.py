@@ -227,14 +227,14 @@ def test_a_stream_that_waits_for_the_only_interpreter_gets_it() -> None:
 
     def hold(states: object) -> None:
         inside.set()
-        assert go_on.wait(20)
+        assert go_on.wait(120)
 
     with ThreadPoolExecutor(2) as pool:
         slow = pool.submit(program.open().advance, frames, hold)
-        assert inside.wait(20)
+        assert inside.wait(120)
         waiting = pool.submit(program.open().advance, frames)
         go_on.set()
-        assert np.array_equal(waiting.result(20)["scores"], slow.result(20)["scores"])
+        assert np.array_equal(waiting.result(120)["scores"], slow.result(120)["scores"])
 
 
 def test_whole_clips_at_once(program: StreamProgram) -> None:
