@@ -140,13 +140,13 @@ def what_changed(file: Found) -> str | None:
 class StoredVideo:
     """An object as ``adapters.media.open_video`` takes it. failure: why it could not be read, once a read has failed.
 
-    str() is its address. bytes_fetched: from the storage, over all openings.
+    str() is its address. bytes_fetched, requests: what reading it took of the storage, over all openings.
     """
 
     def __init__(self, file: Found, cache: BlockCache | None = None) -> None:
         self.path, self.size_bytes = file.path, file.size_bytes
         self.failure: str | None = None
-        self.bytes_fetched = 0
+        self.bytes_fetched = self.requests = 0
         self._fs, self._name = _open(file.path, fresh=True)
         self._blocks = (cache or BlockCache()).of(f"{file.path}\n{file.size_bytes}\n{file.mtime_ns}")
 
@@ -177,6 +177,7 @@ class StoredVideo:
             self.failure = f"could not be read from the storage ({_reason(error)}). The next scan tries it again."
             raise
         self.bytes_fetched += len(data)
+        self.requests += 1
         blocks = [data[at : at + BLOCK_BYTES] for at in range(0, len(data), BLOCK_BYTES)]
         for place, block in enumerate(blocks):
             self._blocks.write(first + place, block)
@@ -189,7 +190,7 @@ class _Reader(io.RawIOBase):
     def __init__(self, video: StoredVideo) -> None:
         self._video, self._at = video, 0
         self._held: dict[int, bytes] = {}  # the blocks of the last fetch
-        self._next, self._count = -1, _FIRST_BLOCKS
+        self._next, self._run = -1, 0
 
     def readable(self) -> bool:
         return True
@@ -212,8 +213,9 @@ class _Reader(io.RawIOBase):
         if self._at >= self._video.size_bytes or not len(buffer):
             return 0
         if number not in self._held:
-            self._count = min(2 * self._count, _MOST_BLOCKS) if number == self._next else _FIRST_BLOCKS
-            blocks = self._video.fetch(number, self._count)
+            self._run = self._run + 1 if number == self._next else 0
+            # A key frame is often read in two, and what comes after it not at all: more only from the third on.
+            blocks = self._video.fetch(number, min(_FIRST_BLOCKS << max(self._run - 1, 0), _MOST_BLOCKS))
             self._held = dict(enumerate(blocks, number))
             self._next = number + len(blocks)
         part = self._held[number][inside : inside + len(buffer)]

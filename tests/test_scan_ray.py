@@ -55,6 +55,7 @@ def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
         # What starts from here on inherits these.
         patch.setenv("PYTHONPATH", f"{ROOT}{os.pathsep}{ROOT / 'tests'}")
         patch.setenv("CLIPLAB_CACHE", str(folder / "cache"))
+        patch.setenv("RAY_memory_monitor_refresh_ms", "0")  # what else the machine does kills no worker
         patch.setenv("SCAN_RAY_LOG", str(folder / "log"))
         bucket.announce(patch)
         cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})

@@ -24,7 +24,7 @@ from adapters.errors import ClusterError, MissingExtraError
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 try:
     import ray
-    from ray.exceptions import GetTimeoutError, RayActorError, RaySystemError, RayTaskError
+    from ray.exceptions import RayError, RayTaskError
 except ImportError as missing:
     raise MissingExtraError("ray", "scale") from missing
 
@@ -257,7 +257,7 @@ class _Pool:
             result = ray.get(reference)
         except RayTaskError as error:
             raise _cause(error) from error
-        except (RayActorError, RaySystemError, GetTimeoutError) as error:
+        except RayError as error:  # the actor or its node died, or ran out of memory, or the result is lost
             yield from self._lose(hired, error)
             return
         if reference == hired.started:
@@ -297,7 +297,9 @@ def _cause(error: Any) -> BaseException:
 
 
 def _told(error: Exception) -> str:
-    """Ray's reason in a line: the most telling one of its many."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    telling = [line for line in lines if "Error" in line or "died" in line or "killed" in line or "failed" in line]
-    return (telling[-1] if telling else lines[-1] if lines else type(error).__name__)[:300]
+    """Ray's reason in a line: the first of its many, or what stands below where that says no more than that it died."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    telling = [
+        line for line in lines[1:] if any(word in line for word in ("Error", "died", "killed", "failed", "dead"))
+    ]
+    return (telling[-1] if telling and lines[0].startswith("The actor died") else lines[0])[:300]
