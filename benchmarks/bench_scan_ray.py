@@ -3,7 +3,7 @@
     python benchmarks/bench_scan_ray.py [VIDEOS]
 
 prints a JSON line for each number of workers. The library is that of bench_scan.py: clips of 10 s of 340x256, scored by
-EfficientNet-Lite0 with random weights at four frames a second. The two take turns and the best of ROUNDS counts.
+EfficientNet-Lite0 with random weights. The two take turns and the best of ROUNDS counts.
 videos_per_second: between the first result and the last, as a long scan goes; start_s: what comes before, connecting
 and the start of the workers; times_one_worker: of the former, promised: 1.7 for two. Two cores that do other work too
 tell little. driver_ms_a_video: processor time of the process that hands out the videos and keeps the store, which is
@@ -40,7 +40,7 @@ def measure(library: Path, bundle: Path, folder: Path, address: str, workers: in
         path.unlink()
     began, used = time.perf_counter(), time.process_time()
     options: dict[str, Any] = {"engine": "ray", "ray_address": address, "workers": workers, "on_progress": told}
-    report = scan(library, bundle, output=folder / "h.json", sample_fps=4.0, **options)
+    report = scan(library, bundle, output=folder / "h.json", **options)
     assert report.scored == len(times), report
     rate = (len(times) - 1) / (times[-1] - times[0])
     return rate, times[0] - began, (time.process_time() - used) / len(times)

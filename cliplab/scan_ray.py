@@ -91,7 +91,13 @@ class ScanWorker:
             storage.require_folder(self._library)
         except ConfigError as error:
             raise ConfigError(f"node {node_name()}: {error}. Every node must reach the library by this path") from error
-        path = unpack_model(self._model)
+        try:
+            path = unpack_model(self._model)
+        except OSError as error:
+            raise ClusterError(
+                f"node {node_name()}: the model cannot be written to {cache_dir()} ({error.strerror}). Free some space "
+                "there, or set CLIPLAB_CACHE to another folder."
+            ) from error
         if model_digest(path) != self._model.digest:
             raise ClusterError(f"{path} on node {node_name()} is damaged. Remove it there and start the scan again.")
         self._adapter = open_model(path, self._overrides)

@@ -186,6 +186,11 @@ def test_a_node_that_is_not_fit_says_so(library: Path, tmp_path: Path, monkeypat
         ScanWorker(model, {}, sampling, "/nowhere", cliplab.__version__).start()
     with pytest.raises(ConfigError, match=r"the scan was started by 0\.0\.1\. Install the same version"):
         ScanWorker(model, {}, sampling, str(library), "0.0.1").start()
+    (tmp_path / "file").write_text("no folder")
+    with monkeypatch.context() as other:
+        other.setenv("CLIPLAB_CACHE", str(tmp_path / "file" / "cache"))
+        with pytest.raises(ClusterError, match="the model cannot be written to"):
+            ScanWorker(model, {}, sampling, str(library), cliplab.__version__).start()
     path = unpack_model(model)
     assert path == unpack_model(model)
     assert open_model(path).labels == ("cold", "warm")

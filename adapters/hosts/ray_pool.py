@@ -73,7 +73,7 @@ class _Hired:
 
 @contextlib.contextmanager
 def connected(address: str | None) -> Iterator[None]:
-    """Be connected to a cluster, as before where this process is already. address: ``host:port`` or ``ray://``.
+    """Be connected to a cluster, as before where this process is already. address: ``host:port``.
 
     None: the one in RAY_ADDRESS, else the one that runs here, else one of this machine that ends with the block.
     Raises ClusterError where none answers, and where this process is connected already and an address is given.
