@@ -182,6 +182,23 @@ def test_order_by_time(library: dict[str, Path], tmp_path: Path) -> None:
     assert [Path(place.cut.path).stem for place in by_score.places] == ["red", "white", "green"]
 
 
+def test_the_date_in_a_file_goes_before_that_of_the_file(library: dict[str, Path], tmp_path: Path) -> None:
+    """But for that of a camera without a clock, which says 1970."""
+    clips = [tmp_path / f"{name}.mp4" for name in ("red", "white", "green")]
+    for clip, year in zip(clips, (2001, 1970, 2000), strict=True):
+        with av.open(str(library[clip.stem])) as old, av.open(str(clip), "w") as dated:
+            dated.metadata["creation_time"] = f"{year}-06-01T12:00:00Z"
+            stream = dated.add_stream_from_template(old.streams.video[0])
+            for packet in old.demux(old.streams.video[0]):
+                if packet.dts is not None:
+                    packet.stream = stream
+                    dated.mux(packet)
+        os.utime(clip, (1e8, 1e8))  # 1973
+    marked = highlights(tmp_path / "h.json", *((clip, 0, 1) for clip in clips))
+    by_time = reel(marked, tmp_path / "reel.mp4", order="time", dry_run=True)
+    assert [Path(place.cut.path).stem for place in by_time.places] == ["white", "green", "red"]
+
+
 def test_duration_top_and_per_clip_seconds(library: dict[str, Path], tmp_path: Path) -> None:
     marked = highlights(tmp_path / "h.json", *((library[name], 0, 2) for name in ("red", "green", "blue", "white")))
     assert reel(marked, tmp_path / "a.mp4", top=2, dry_run=True).seconds == pytest.approx(4.0, abs=0.05)
