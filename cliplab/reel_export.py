@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -60,15 +61,15 @@ def cut_list(
         timeline.tracks.append(_track(places, form, "Audio", export))
     if export == "fcpxml" and any(place.overlap for place in places):
         notes.append("fcpxml: the crossfades are hard cuts in the cut list, as its adapter does not write them")
-    return str(otio.adapters.write_to_string(timeline, adapter_name=FORMATS[export][0])).encode("utf-8")
+    text = str(otio.adapters.write_to_string(timeline, adapter_name=FORMATS[export][0]))
+    return (_in_whole_frames(text, form) if export == "fcpxml" else text).encode("utf-8")
 
 
 def _track(places: Sequence[Place], form: Format, kind: str, export: str) -> Any:
     import opentimelineio as otio
 
-    # The adapter of FCPXML knows 29.97 and not 30000/1001.
     multiple, rate = _edit_rate(form.fps)
-    fps = round(float(rate), 2) if export == "fcpxml" else float(rate)
+    fps = _spoken(rate) if export == "fcpxml" else float(rate)
 
     def time(frames: int) -> Any:
         return otio.opentime.RationalTime(frames * multiple, fps)
@@ -102,6 +103,22 @@ def _track(places: Sequence[Place], form: Format, kind: str, export: str) -> Any
         clip.metadata["cmx_3600"] = {"reel": "AX"}
         track.append(clip)
     return track
+
+
+def _spoken(rate: Fraction) -> float:
+    """The adapter of FCPXML knows 29.97 and not 30000/1001."""
+    return round(float(rate), 2)
+
+
+def _in_whole_frames(text: str, form: Format) -> str:
+    """FCPXML with its times, which the adapter counts in 1 / 29.97 s and the like, as multiples of the true frame."""
+    _, rate = _edit_rate(form.fps)
+
+    def exact(found: re.Match[str]) -> str:
+        seconds = round(Fraction(found[2]) * Fraction(_spoken(rate))) / rate
+        return f'{found[1]}="{seconds}s"'
+
+    return re.sub(r'\b(offset|start|duration)="([\d/]+)s"', exact, text)
 
 
 def _edit_rate(fps: Fraction) -> tuple[int, Fraction]:

@@ -87,17 +87,25 @@ def test_names_and_places_of_the_files(marked: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("fps", [12, 15, 20, Fraction(24000, 1001), Fraction(30000, 1001), 50, 60])
 def test_every_rate_of_a_reel_is_one_that_editors_know(tmp_path: Path, fps: Fraction) -> None:
-    clip = source(tmp_path / "a.mp4", "red", fps=fps, sound_rate=None)
-    marked = highlights(tmp_path / "h.json", (clip, 0.5, 1.5))
+    clip = source(tmp_path / "a.mp4", "red", fps=fps, sound_rate=None, seconds=30)
+    marked = highlights(tmp_path / "h.json", (clip, 28.5, 29.5))
     for export in FORMATS:
         report = reel(marked, tmp_path / "reel.mp4", export=export, force=True)
         assert report.form.fps == fps
         text = Path(str(report.cut_list)).read_text()
         if export == "fcpxml":
-            form = ElementTree.fromstring(text).find(".//format")
+            root = ElementTree.fromstring(text)
+            form = root.find(".//format")
             assert form is not None
             frame = Fraction(form.get("frameDuration", "").removesuffix("s"))
             assert (1 / frame / fps).denominator == 1  # the reel's rate or a multiple
+            clip_element = root.find(".//spine/clip")
+            assert clip_element is not None
+            cut = report.places[0]
+            assert Fraction(clip_element.get("duration", "").removesuffix("s")) == cut.frames / report.form.fps
+            start = Fraction(clip_element.get("start", "").removesuffix("s"))
+            assert (start / frame).denominator == 1
+            assert float(start) == pytest.approx(cut.cut.start, abs=0.6 * float(1 / report.form.fps))
         if export == "otio":
             assert json.loads(text)["name"] == "reel"
 
