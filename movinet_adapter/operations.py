@@ -54,11 +54,29 @@ def depthwise_in_time(x: Tensor, weights: Folded, stride: int, times: int) -> Te
         shift = tap - middle  # this tap sees the frame that many later than the one it adds to
         if shift == 0 or abs(shift) >= times:
             continue
-        seen = x[shift * batch :] if shift > 0 else x[: shift * batch]
         missing = abs(shift) * batch
-        ends = [[0, missing] if shift > 0 else [missing, 0], [0, 0], [0, 0], [0, 0]]
-        total = total + tf.pad(depthwise(seen, kernel, stride), ends)
+        seen = _without(x, missing, first=shift > 0)
+        total = total + tf.pad(depthwise(seen, kernel, stride), _ends(missing, first=shift < 0))
     return total
+
+
+def _without(x: Tensor, count: Any, *, first: bool) -> Tensor:
+    """x [N, H, W, C] without its first or its last ``count`` entries, with zeros in their place as its gradient.
+
+    TensorFlow's own gradient of x[a:b] gives the same and took 40% of a training step on a CPU (StridedSliceGrad);
+    tf.slice has a fast one, but of it the converter makes a longer program.
+    """
+    tf = import_tensorflow()
+
+    def cut(x: Tensor) -> Any:
+        return x[count:] if first else x[:-count], lambda upstream: tf.pad(upstream, _ends(count, first=first))
+
+    return tf.custom_gradient(cut)(x)
+
+
+def _ends(count: Any, *, first: bool) -> list[list[Any]]:
+    """Paddings for tf.pad: ``count`` entries before the first or after the last."""
+    return [[count, 0] if first else [0, count], [0, 0], [0, 0], [0, 0]]
 
 
 def depthwise_by_frame(frames: Sequence[Tensor], weights: Folded, stride: int) -> list[Tensor]:
