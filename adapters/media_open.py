@@ -100,7 +100,15 @@ def check_source(source: str | Path, allow_url: bool = False) -> str:
     except (OSError, ValueError) as error:
         raise MediaError(f"{text!r}: cannot be read ({error}). Check the path and its permissions.") from None
     if path.is_dir():
-        raise MediaError(f"{text}: is a folder; a video file is needed. Name the files in it one by one.")
+        raise MediaError(
+            f"{text}: is a folder; a video file is needed. Name the files in it one by one; `cliplab predict` takes a "
+            "folder for the videos below it, where there are any."
+        )
+    if path.is_fifo():  # to open it would wait for a writer, for ever
+        raise MediaError(
+            f"{text}: is a pipe; a video file is needed, which can be read twice. Copy it to a file, or follow it with "
+            "`cliplab stream BUNDLE - < PIPE`."
+        )
     if path.is_file() and size == 0:
         raise MediaError(f"{text}: the file is empty (0 bytes). Copy or download it again.")
     if not os.access(path, os.R_OK):

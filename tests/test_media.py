@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import tracemalloc
 from fractions import Fraction
@@ -283,6 +284,7 @@ def text(content: str) -> Any:
 BAD: dict[str, tuple[Any, str]] = {
     "missing.mp4": (lambda path: None, "no such file"),
     "folder.mp4": (lambda path: path.mkdir(), "is a folder"),
+    "pipe.mp4": (lambda path: os.mkfifo(path), "is a pipe"),
     "empty.mp4": (lambda path: path.touch(), r"the file is empty \(0 bytes\)"),
     "noise.mp4": (lambda path: path.write_bytes(np.random.default_rng(0).bytes(9999)), "not a video that can be read"),
     "words.txt": (text("some words\n" * 200), "a text or a single picture"),
