@@ -15,7 +15,7 @@ from adapters.errors import ConversionError
 from adapters.litert_graph import operators
 from adapters.litert_int8 import In8Bits, Observer, with_8_bit_layers
 from adapters.litert_weights import with_8_bit_weights
-from adapters.native_log import CapturedLog, captured_stderr, import_tensorflow
+from adapters.native_log import CapturedLog, captured_stderr, import_tensorflow, warnings_only
 from adapters.records import QUANTIZE, ConversionReport, Quantize
 from adapters.runtime import xnnpack_partitions
 
@@ -86,7 +86,7 @@ def _convert(
     module.kept = list(model.variables)
     log = None
     try:
-        with captured_stderr() as log:
+        with captured_stderr() as log, warnings_only("tensorflow"):
             # The converter writes a SavedModel itself; it reads one that it is given once more.
             converter = tensorflow.lite.TFLiteConverter.from_concrete_functions(
                 [function.get_concrete_function()], module

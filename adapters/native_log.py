@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import os
 import sys
 import tempfile
@@ -84,6 +85,21 @@ def _close_block(start: int) -> str:
             sink.close()
             _REDIRECT.sink = None
         return text
+
+
+@contextmanager
+def warnings_only(logger_name: str) -> Iterator[None]:
+    """A Python logger without what is less than a warning, for the length of the block.
+
+    TensorFlow writes "INFO:tensorflow:Assets written to ..." to stdout where a person types the commands: a notebook.
+    """
+    logger = logging.getLogger(logger_name)
+    level = logger.level
+    logger.setLevel(max(logger.getEffectiveLevel(), logging.WARNING))
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def import_tensorflow() -> Any:

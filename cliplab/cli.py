@@ -19,6 +19,7 @@ from cliplab import (
     commands_registry,
     commands_scan,
     commands_stream,
+    interrupts,
 )
 
 app = typer.Typer(
@@ -59,6 +60,7 @@ commands_host.register(app)
 
 def main() -> None:
     """The entry point ``cliplab``."""
+    interrupts.watch()
     # TensorFlow, where a command needs it, tells of drivers that it looked for and did not find: no error of ours.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     for stream in (sys.stdout, sys.stderr):
@@ -67,7 +69,7 @@ def main() -> None:
     try:
         app()
     except KeyboardInterrupt:
-        sys.exit(130)
+        interrupts.leave()
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -13,6 +12,7 @@ from typing import Any, ParamSpec
 import typer
 
 from adapters.errors import AdapterError, ConfigError, MissingExtraError
+from cliplab import interrupts
 
 P = ParamSpec("P")
 GOOD, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
@@ -35,8 +35,7 @@ def command(function: Callable[P, int | None]) -> Callable[P, None]:
             code = function(*args, **kwargs) or GOOD
             sys.stdout.flush()
         except KeyboardInterrupt:
-            say_error("interrupted; no half-written file is left")
-            code = INTERRUPTED
+            code = _interrupted()
         except BrokenPipeError:
             # The reader of stdout has gone, as `| head` does; Python must not try to flush to it once more at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -49,14 +48,23 @@ def command(function: Callable[P, int | None]) -> Callable[P, None]:
         except Exception as error:
             if debug():
                 raise
-            say_error(
-                f"unexpected {type(error).__name__}: {error}. This is a fault of cliplab; "
-                "CLIPLAB_DEBUG=1 shows where it happened"
-            )
-            code = FAILED
+            code = _interrupted() if interrupts.pressed() else _unexpected(error)
         raise typer.Exit(code)
 
     return run
+
+
+def _interrupted() -> int:
+    say_error("interrupted; no half-written file is left")
+    return INTERRUPTED
+
+
+def _unexpected(error: Exception) -> int:
+    say_error(
+        f"unexpected {type(error).__name__}: {error}. This is a fault of cliplab; "
+        "CLIPLAB_DEBUG=1 shows where it happened"
+    )
+    return FAILED
 
 
 def say_error(message: str) -> None:
@@ -70,8 +78,10 @@ def _colour(stream: Any) -> bool:
 
 
 def write_json(value: Any) -> None:
-    """A JSON value on stdout."""
-    print(json.dumps(value, indent=2, ensure_ascii=False))
+    """A JSON value on stdout, under the rules of ``adapters.atomic.json_text``."""
+    from adapters.atomic import json_text
+
+    print(json_text(value, indent=2))
 
 
 def show(*renderables: Any) -> None:

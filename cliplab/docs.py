@@ -63,7 +63,7 @@ def commands() -> Iterator[tuple[str, Any]]:
 
 def _parameter(parameter: Any) -> str:
     option = parameter.opts[0].startswith("-")
-    name = parameter.opts[0] if option else parameter.metavar
+    name = ", ".join(parameter.opts) if option else parameter.metavar
     value = f" {parameter.metavar}" if option and not parameter.is_flag else ""
     default = parameter.default
     if parameter.required:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -144,6 +145,15 @@ def test_the_shape_of_hugging_faces_pipeline(bundle: Path, video: Path, tmp_path
         assert reason in refused.stderr
 
 
+def test_json_of_a_name_in_another_encoding(bundle: Path, video: Path, tmp_path: Path) -> None:
+    odd = os.fsencode(tmp_path) + b"/caf\xe9.mp4"
+    shutil.copyfile(video, odd)
+    done = cliplab("predict", bundle, tmp_path, "--json")
+    assert done.returncode == 0, done.stderr
+    [row] = json.loads(done.stdout)
+    assert os.fsencode(row["path"]) == odd
+
+
 def test_segments(bundle: Path, video: Path) -> None:
     command = ("predict", bundle, video, "--window-seconds", 1, "--segments")
     [row] = as_json(run(*command, "warm", "--json"))
@@ -229,6 +239,30 @@ def test_ctrl_c_leaves_no_half_written_file(bundle: Path, tmp_path: Path) -> Non
     assert "interrupted" in stderr
     assert "Traceback" not in stderr
     assert list(folder.iterdir()) == []
+
+
+@pytest.mark.skipif(
+    not Path("/proc/self/maps").exists(), reason="tells by Linux's /proc which module is being imported"
+)
+@pytest.mark.parametrize("module", ["/numpy/", "/av/"])
+def test_ctrl_c_while_modules_are_imported(bundle: Path, video: Path, module: str) -> None:
+    """A compiled module that is interrupted raises an ImportError, or what it likes."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "cliplab", "predict", str(bundle), *[str(video)] * 200],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=ENVIRONMENT,
+    )
+    maps, deadline = Path(f"/proc/{process.pid}/maps"), time.monotonic() + 120
+    while module not in maps.read_text() and time.monotonic() < deadline and process.poll() is None:
+        time.sleep(0.001)
+    process.send_signal(signal.SIGINT)
+    stdout, stderr = process.communicate(timeout=600)
+    assert process.returncode in (130, -signal.SIGINT), "a shell says 130 of both"
+    assert stdout == ""
+    assert stderr.startswith("error: interrupted")
+    assert len(stderr.splitlines()) == 1
 
 
 def _wait_until_open(process: subprocess.Popen[str], file: Path) -> None:

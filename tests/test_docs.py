@@ -40,6 +40,8 @@ def test_every_command_and_option_is_documented() -> None:
         for parameter in command.params:
             shown = parameter.opts[0] if parameter.opts[0].startswith("-") else parameter.metavar
             assert f"`{shown}" in section, f"{name} {shown}"
+            for spelling in parameter.opts if shown.startswith("-") else ():
+                assert re.search(rf"[` ]{spelling}[`, ]", section), f"{name} {spelling}"
             assert parameter.help, f"{name} {shown}"
 
 

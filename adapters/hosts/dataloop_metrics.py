@@ -60,17 +60,18 @@ def drop_model_annotations(sheet: Path) -> None:
 def evaluate_download(adapter: BaseModelAdapter, folder: Path) -> dict[str, float]:
     """Measure a model on downloaded items and the labels that people gave them: name -> figure.
 
-    Each labelled range is one clip, as in training. Items without a label are left out, and logged. DatasetError for
+    Each labelled range is one clip, and labels that differ from the model's in spelling alone are its own, as in
+    training. Items without a label are left out, and logged. DatasetError for
     labels that the model has not, and where no clip can be read.
     """
     import numpy as np
 
-    from adapters.dataset import check, read_dataset
+    from adapters.dataset import check, match_labels, read_dataset
     from adapters.evaluation import evaluate
     from adapters.inference import predict_examples
     from adapters.training_data import label_matrix
 
-    dataset = read_dataset(folder, labels=None)
+    dataset = match_labels(read_dataset(folder, labels=None), adapter.labels)
     labelled = [example for example in dataset.examples if example.labels]
     _log_left_out("have no label of a person", [str(e.path) for e in dataset.examples if not e.labels])
     foreign = sorted({label for example in labelled for label in example.labels} - set(adapter.labels))
