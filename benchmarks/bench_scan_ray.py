@@ -4,8 +4,8 @@
 
 prints a JSON line for each number of workers. The library is that of bench_scan.py: clips of 10 s of 340x256, scored by
 EfficientNet-Lite0 with random weights. The two take turns and the best of ROUNDS counts.
-videos_per_second: between the first result and the last, as a long scan goes; start_s: what comes before, connecting
-and the start of the workers; times_one_worker: of the former, promised: 1.7 for two. Two cores that do other work too
+videos_per_second: of the last three quarters, when all workers are there, as a long scan goes; start_s: to the first
+result, connecting and the start of the workers; times_one_worker: of the former, promised: 1.7 for two. Two cores that do other work too
 tell little. driver_ms_a_video: processor time of the process that hands out the videos and keeps the store, which is
 what many workers share.
 """
@@ -31,23 +31,26 @@ def measure(library: Path, bundle: Path, folder: Path, address: str, workers: in
     from cliplab.scan import scan
 
     times: list[float] = []
+    used: list[float] = []
 
     def told(progress: Any) -> None:
         if progress.done > len(times):
             times.append(time.perf_counter())
+            used.append(time.process_time())
 
     for path in folder.iterdir():
         path.unlink()
-    began, used = time.perf_counter(), time.process_time()
+    began = time.perf_counter()
     options: dict[str, Any] = {"engine": "ray", "ray_address": address, "workers": workers, "on_progress": told}
     report = scan(library, bundle, output=folder / "h.json", **options)
     assert report.scored == len(times), report
-    rate = (len(times) - 1) / (times[-1] - times[0])
-    return rate, times[0] - began, (time.process_time() - used) / len(times)
+    first = len(times) // 4
+    done = len(times) - 1 - first
+    return done / (times[-1] - times[first]), times[0] - began, (used[-1] - used[first]) / done
 
 
 def main() -> None:
-    count = int(sys.argv[1]) if len(sys.argv) > 1 else 60
+    count = int(sys.argv[1]) if len(sys.argv) > 1 else 100
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         os.environ["CLIPLAB_CACHE"] = str(folder / "cache")
