@@ -3,11 +3,11 @@
     python benchmarks/bench_scan_ray.py [VIDEOS]
 
 prints a JSON line for each number of workers. The library is that of bench_scan.py: clips of 10 s of 340x256, scored by
-EfficientNet-Lite0 with random weights. The two take turns and the best of ROUNDS counts.
-videos_per_second: of the last three quarters, when all workers are there, as a long scan goes; start_s: to the first
-result, connecting and the start of the workers; times_one_worker: of the former, promised: 1.7 for two. Two cores that do other work too
-tell little. driver_ms_a_video: processor time of the process that hands out the videos and keeps the store, which is
-what many workers share.
+EfficientNet-Lite0 with random weights. The two take turns and the best of ROUNDS counts. videos_per_second: of the last
+three quarters, when all workers are there, as a long scan goes; start_s: to the first result, connecting and the start
+of the workers; times_one_worker: of the former, promised: 1.7 for two. Two cores that do other work too tell little.
+driver_ms_a_video: processor time of the process that hands out the videos and keeps the store, which is what many
+workers share.
 """
 
 from __future__ import annotations
