@@ -164,7 +164,10 @@ def model_digest(bundle: str | Path) -> str:
                 return hashlib.file_digest(file, "sha256").hexdigest()
         except OSError as error:
             raise BundleError(f"{path}: cannot be read ({error.strerror}). Check the path.") from None
-    raise ConfigError(f"{bundle}: is no stored model. Name a bundle directory or a .tflite; cliplab train makes one")
+    raise ConfigError(
+        f"{bundle}: is no stored model. Name a bundle directory or a .tflite. cliplab train makes one; of an ensemble "
+        f"its save does: open_model({str(bundle)!r}).save('FOLDER')"
+    )
 
 
 def make_ranking(
