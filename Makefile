@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 # One stamp for each set of packages: renewed only when what is to be installed changes.
 RUN_STAMP := $(VENV)/.installed-train
 DEV_STAMP := $(VENV)/.installed-dev
+# A file's tests share what they made; the files come in the order of tests/conftest.py, the longest first.
+PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: demo test test-full lint docs bench clean
 
@@ -12,10 +14,10 @@ demo: $(RUN_STAMP)
 	$(BIN)/cliplab demo --output demo_output --force
 
 test: lint
-	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile
+	$(BIN)/python -m pytest -m "not slow" $(PARALLEL)
 
 test-full: lint
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest $(PARALLEL)
 
 lint: $(DEV_STAMP)
 	$(BIN)/ruff check .

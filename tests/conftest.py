@@ -9,11 +9,32 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-# How long an example takes says what else the machine does, and nothing about the code.
-settings.register_profile("cliplab", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# How long an example takes says what else the machine does, and nothing about the code. The same examples in every run,
+# so that one that fails was made to fail by a change; `pytest --hypothesis-profile explore` looks for others.
+settings.register_profile("explore", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("cliplab", settings.get_profile("explore"), derandomize=True)
 settings.load_profile("cliplab")
 
 ROOT = Path(__file__).parent.parent
+# What takes longest begins first, so that parallel workers end together; a minute of one file is a minute of the run.
+# test_wheel comes after test_contract, whose programs it uses.
+LONGEST_FIRST = (
+    "test_contract",
+    "test_demo",
+    "test_movinet_adapter",
+    "test_training",
+    "test_real_footage",
+    "test_movinet_network",
+    "test_movinet_weights",
+    "test_wheel",
+    "test_dataloop_gateway_train",
+    "test_movinet_end_to_end",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    order = {name: number for number, name in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: order.get(item.path.stem, len(order)))
 
 
 @pytest.fixture(scope="session")

@@ -24,11 +24,12 @@ from adapters.errors import BundleError, ConfigError, ConversionError, WeightsEr
 from adapters.golden import check_golden
 from adapters.loading import open_model, ready_configs
 from adapters.programs import PRECISION_NAMES
-from adapters.records import Clip, InputSpec
+from adapters.records import Clip, InputSpec, Quantize
 from adapters.rendered_clip import render_clip
 
-SMALL: dict[str, Any] = {"weights": "random", "imgz": 64, "n_frames": 4}
+SMALL: dict[str, Any] = {"weights": "random", "imgz": 32, "n_frames": 2}
 CONFIGS = ready_configs()
+CONVERTED = 5e-2  # by how much scores may differ at another precision, of random weights
 
 
 # The larger sizes differ from A0 in numbers alone, and these others from configs that run anyway: in labels, or in
@@ -37,6 +38,16 @@ ALIKE = re.compile(r"movinet_a[1-5]_|drone_resnet18|mobilenet_v3")
 # Their members are bundles that a user has trained, so the tests put some beside the config.
 ENSEMBLES = {"drone_ensemble"}
 SEVERAL = "an ensemble is several programs: its members are what is converted"
+# The networks of other configs, with labels: once is enough to be converted at another size.
+SAME_NETWORK = {"ad_efficientnet_lite0", "trick_movinet_a0"}
+
+
+def precision(name: str) -> Quantize:
+    """Of the converted file, not the config's own: some networks are converted once more, for float16; what is made of
+    the float32 program is not."""
+    if name == "trick_movinet_a0":
+        return "none"
+    return "float16" if name.startswith(("movinet", "efficientnet")) else "dynamic"
 
 
 def config_names() -> list[Any]:
@@ -82,7 +93,7 @@ def tflite(name: str, adapter: BaseModelAdapter, tmp_path_factory: pytest.TempPa
         with pytest.raises(ConversionError, match="cliplab convert"):
             adapter.convert(path)
         return None
-    adapter.convert(path, quantize="float16")
+    adapter.convert(path, quantize=precision(name))
     return path
 
 
@@ -215,7 +226,7 @@ def test_loads_without_tensorflow(adapter: BaseModelAdapter, bundle: Path, tflit
     expected = scores(adapter, [render_clip(adapter.input_spec)])[0]
     np.testing.assert_allclose(found[0], expected, atol=1e-5)
     for other in found[1:]:
-        np.testing.assert_allclose(other, expected, atol=2e-2)
+        np.testing.assert_allclose(other, expected, atol=CONVERTED)
 
 
 def test_converted_file_stands_alone(adapter: BaseModelAdapter, tflite: Path | None, tmp_path: Path) -> None:
@@ -225,7 +236,7 @@ def test_converted_file_stands_alone(adapter: BaseModelAdapter, tflite: Path | N
     loaded = open_model(lonely)
     assert loaded.labels == adapter.labels
     assert loaded.input_spec == adapter.input_spec
-    np.testing.assert_allclose(scores(loaded, clips(adapter)), scores(adapter, clips(adapter)), atol=2e-2)
+    np.testing.assert_allclose(scores(loaded, clips(adapter)), scores(adapter, clips(adapter)), atol=CONVERTED)
     with pytest.raises(WeightsError, match="bundle"):
         loaded.train(tmp_path / "dataset.jsonl", tmp_path / "out")
 
@@ -236,18 +247,19 @@ def test_config_beside_a_model(adapter: BaseModelAdapter, bundle: Path, tflite: 
         open_model(bundle, {"mean": 1.5})
     if tflite is not None:
         with pytest.raises(ConfigError, match="cliplab convert"):
-            open_model(tflite, {"imgz": 96}).predict(clips(adapter, 1))
+            open_model(tflite, {"imgz": 48}).predict(clips(adapter, 1))
 
 
 def test_an_edited_size_gets_a_program_of_its_own(name: str, adapter: BaseModelAdapter, bundle: Path) -> None:
     if name in ENSEMBLES:
         with pytest.raises(ConfigError, match='"imgz" belongs to the members'):
-            open_model(bundle, {"imgz": 96})
+            open_model(bundle, {"imgz": 48})
         return
     assert effect(adapter.config["adapter"], "imgz") == "program"
-    larger = open_model(bundle, {"imgz": 96})
-    assert larger.input_spec.height == 96
-    assert larger.predict(clips(adapter, 1))[0].labels == adapter.labels
+    larger = open_model(bundle, {"imgz": 48})
+    assert larger.input_spec.height == 48
+    if name not in SAME_NETWORK:
+        assert larger.predict(clips(adapter, 1))[0].labels == adapter.labels
 
 
 def test_damage_is_refused_by_name(bundle: Path, tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ LITE0 = {
 }
 TINY = {"adapter": "tiny_adapter:TinyAdapter", "labels": ["cold", "warm"], "top_k": 1}
 # As the contract suite has it, so that both need one conversion.
-MOVINET = {**read_config("movinet_a0_base"), "weights": "random", "imgz": 64, "n_frames": 4}
+MOVINET = {**read_config("movinet_a0_base"), "weights": "random", "imgz": 32, "n_frames": 2}
 
 
 class Progress:

@@ -311,7 +311,7 @@ def test_a_bundle_leads_nowhere_else(tmp_path: Path) -> None:
 
 def test_a_converted_member_is_kept_as_one_file(video: Path, tmp_path: Path) -> None:
     bundle = frames_model(tmp_path, "network")
-    open_model(bundle).convert(tmp_path / "network.tflite", quantize="float16")
+    open_model(bundle).convert(tmp_path / "network.tflite", quantize="dynamic")
     together = ensemble(bundle, tmp_path / "network.tflite")
     expected = predicted(together, video)[0].scores
     together.save(tmp_path / "bundle")

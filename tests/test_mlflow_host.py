@@ -243,13 +243,13 @@ def served(folder: Path) -> Iterator[str]:
         yield f"http://127.0.0.1:{port}/invocations"
     finally:
         os.killpg(server.pid, signal.SIGTERM)
-        server.wait(20)
+        server.wait(120)
 
 
 def wait_until_up(address: str, server: subprocess.Popen[bytes], log: Path) -> None:
     for _ in range(900):
         try:
-            with urllib.request.urlopen(address, timeout=5):
+            with urllib.request.urlopen(address, timeout=30):
                 return
         except OSError:
             assert server.poll() is None, log.read_text()
@@ -260,7 +260,7 @@ def wait_until_up(address: str, server: subprocess.Popen[bytes], log: Path) -> N
 def post(address: str, value: Any) -> tuple[int, Any]:
     request = urllib.request.Request(address, json.dumps(value).encode(), {"Content-Type": "application/json"})
     try:
-        with urllib.request.urlopen(request, timeout=60) as response:
+        with urllib.request.urlopen(request, timeout=600) as response:
             return response.status, json.load(response)
     except urllib.error.HTTPError as refused:
         return refused.code, json.load(refused)

@@ -251,9 +251,9 @@ def test_ticks_keep_up_with_time_whatever_the_gaps(gaps: list[float]) -> None:
     ticks.offer(seconds)
     begun = seconds
     for gap in gaps:
-        seconds += gap
+        before, seconds = seconds, seconds + gap
         offer = ticks.offer(seconds)
-        if gap > 2:
+        if seconds - before > 2:  # which may be a little more than the gap, as floats add
             assert offer.taken
             assert offer.reset
             begun, consumed = seconds, 0
@@ -383,16 +383,16 @@ def test_a_memory_costs_single_clips_nothing(real: StreamProgram, actions: dict[
 def test_after_minutes_of_one_action_another_shows_within_10_s(
     real: StreamProgram, actions: dict[str, np.ndarray], first: str, then: str
 ) -> None:
-    session, count = open_real(real, MEMORY_SECONDS), 300 * 5
+    session, count = open_real(real, MEMORY_SECONDS), 100 * 5
     old = session.push(np.resize(actions[first], (count, *actions[first].shape[1:])), 0.0)
     assert old.frame_scores is not None
     assert set(best(old.frame_scores[10:])) == {first}
-    new = session.push(np.resize(actions[then], (75, *actions[then].shape[1:])), 300.0)
+    new = session.push(np.resize(actions[then], (75, *actions[then].shape[1:])), 100.0)
     assert new.frame_scores is not None
     shown = best(new.frame_scores)
     assert then in shown[:50]
     assert set(shown[50:]) == {then}
     # One stream that remembers all has not noticed by then: this is what memory_seconds is for.
     endless = open_real(real, None)
-    endless.push(np.resize(actions[first], (300, *actions[first].shape[1:])), 0.0)
-    assert then not in best(endless.push(actions[then][:50], 60.0).frame_scores)  # type: ignore[arg-type]
+    endless.push(np.resize(actions[first], (200, *actions[first].shape[1:])), 0.0)
+    assert then not in best(endless.push(actions[then][:50], 40.0).frame_scores)  # type: ignore[arg-type]

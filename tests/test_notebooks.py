@@ -55,7 +55,8 @@ def test_the_dataloop_notebook(tmp_path: Path, own_cache: Path, monkeypatch: pyt
         with logged_in(served, tmp_path / "dataloop") as dl:  # what it leaves on disk is the login
             world = make_world(served, dl, tmp_path)
         add_app(world, tmp_path)
-        NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(tmp_path / "cwd")}}).execute()
+        place = {"metadata": {"path": str(tmp_path / "cwd")}}
+        NotebookClient(notebook, timeout=600, startup_timeout=600, resources=place).execute()
         (model,) = [m for m in served.state.models.values() if m["name"] == "warm-or-cold"]
         assert model["status"] == "trained"
         assert {a["label"] for a in served.state.annotations_of(world.items["/long.mp4"])} == {"warm", "cold"}

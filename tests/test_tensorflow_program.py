@@ -24,8 +24,7 @@ def small(**changes: object) -> ModelAdapter:
     return adapter
 
 
-def test_same_scores_as_the_program(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("CLIPLAB_CACHE", str(tmp_path))
+def test_same_scores_as_the_program(own_cache: Path) -> None:
     adapter = small()
     clips = [render_clip(adapter.input_spec, variant) for variant in range(2)]
     device = tf.config.list_logical_devices()[0].name
