@@ -10,6 +10,7 @@ from pathlib import Path
 
 from adapters.atomic import write_bytes_atomic
 from adapters.config import Config
+from adapters.errors import StorageError
 from adapters.weights import cache_dir
 
 # The code that a program's bytes follow from, beside its identity: a change in it makes cached programs stale.
@@ -33,9 +34,15 @@ def path_of(identity: Config) -> Path:
 
 
 def get_or_make(identity: Config, make: Callable[[], bytes]) -> Path:
-    """The cached program of this identity; made and kept first where there is none."""
+    """The cached program of this identity; made and kept first where there is none. Raises StorageError."""
     path = path_of(identity)
     if not path.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StorageError(
+                f"{path.parent}: the cache of programs cannot be written ({error.strerror}). Set CLIPLAB_CACHE to a "
+                "folder that can, or use a bundle, which brings its programs along"
+            ) from error
         write_bytes_atomic(path, make())
     return path

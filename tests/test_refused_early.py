@@ -9,6 +9,7 @@ import pytest
 from tiny_videos import render_dataset
 
 from adapters.errors import ConfigError, StorageError
+from adapters.program_cache import get_or_make
 from cliplab.api import evaluate, train
 
 TINY = {"schema_version": 1, "adapter": "tiny_adapter:TinyAdapter"}
@@ -41,3 +42,14 @@ def test_a_bundle_has_no_place_over_other_files(data: Path, tmp_path: Path) -> N
 def test_a_split_that_does_not_exist_is_bad_usage(data: Path) -> None:
     with pytest.raises(ConfigError, match="split must be one of train, validation, test, all, got 'dev'"):
         evaluate(TINY, data, split="dev")
+
+
+def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setenv("CLIPLAB_CACHE", str(tmp_path / "file" / "cache"))
+
+    def make() -> bytes:
+        raise AssertionError("a program was made, which takes long, and has no place")
+
+    with pytest.raises(StorageError, match="Set CLIPLAB_CACHE to a folder"):
+        get_or_make({"program": "any"}, make)
