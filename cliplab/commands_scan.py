@@ -55,7 +55,8 @@ def scan(
     store: Annotated[Path | None, opt("FILE", "Where all scores are kept; else scan.db beside the output.")] = None,
     engine: Annotated[str, opt("ENGINE", "What scores: local is this machine, ray a cluster.")] = "local",
     ray_address: Annotated[
-        str | None, opt("ADDRESS", "HOST:PORT of the Ray cluster; else the one that Ray knows of, else this machine.")
+        str | None,
+        opt("ADDRESS", "HOST:PORT of the Ray cluster, or auto; else that in RAY_ADDRESS, else this machine."),
     ] = None,
     workers: Annotated[int | None, opt("N", "Videos decoded at the same time; else one a core.")] = None,
     device: Device = None,

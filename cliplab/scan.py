@@ -85,7 +85,7 @@ def scan(
     alone, at most sample_fps of them a second; or so many over the video. aggregation: mean, max or top_mean of the
     scores; None is the model's. window_seconds: length of the best windows that are listed. store: where scores are
     kept; None is scan.db beside output. engine: local, or ray for a cluster. ray_address: host:port of the cluster;
-    None is the one that Ray knows of, else this machine. workers: videos decoded at the same time, None for one a core.
+    None is that in RAY_ADDRESS, else this machine alone. workers: videos decoded at the same time, None for one a core.
     device: cpu or gpu. retry_failed: try again what could not be decoded. watch: go on looking for new videos until
     interrupted; one is taken once it has not changed for settle_seconds, which is also the time between looks.
 

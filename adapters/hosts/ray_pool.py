@@ -75,7 +75,8 @@ class _Hired:
 def connected(address: str | None) -> Iterator[None]:
     """Be connected to a cluster, as before where this process is already. address: ``host:port``.
 
-    None: the one in RAY_ADDRESS, else the one that runs here, else one of this machine that ends with the block.
+    ``auto`` is the one that runs here. None: that in RAY_ADDRESS, else one of this machine, which ends with the block:
+    Ray itself would wait for minutes for one that ran here once.
     Raises ClusterError where none answers, and where this process is connected already and an address is given.
     """
     if ray.is_initialized():
@@ -86,13 +87,15 @@ def connected(address: str | None) -> Iterator[None]:
             )
         yield
         return
+    address = address or os.environ.get("RAY_ADDRESS") or "local"
+    own = {"include_dashboard": False} if address == "local" else {}
     try:
-        _knock(address or os.environ.get("RAY_ADDRESS", ""))
-        ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+        _knock(address)
+        ray.init(address=address, log_to_driver=False, logging_level="ERROR", **own)
     except (OSError, RuntimeError, ValueError) as error:
         raise ClusterError(
-            f"no Ray cluster answers at {address or os.environ.get('RAY_ADDRESS', 'this machine')} "
-            f"({str(error).splitlines()[0]}). Check the address with: ray status --address HOST:PORT"
+            f"no Ray cluster answers at {address} ({str(error).splitlines()[0]}). Check the address with: "
+            "ray status --address HOST:PORT"
         ) from error
     with contextlib.redirect_stdout(_WithoutRay(sys.stdout)) as output:
         try:
