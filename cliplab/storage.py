@@ -94,7 +94,7 @@ def walk(url: str) -> Iterator[Found | Unreadable]:
                 address = fs.unstrip_protocol(name)
                 try:
                     info = entry if entry.get("size") is not None else _tried(functools.partial(fs.info, name))
-                    yield Found(address, int(info["size"] or 0), _stamp(info))
+                    yield Found(address, int(info["size"] or 0), _stamp(address, info))
                 except OSError as error:
                     yield Unreadable(address, f"cannot be read ({_reason(error)}).")
         folders += reversed(below)
@@ -134,7 +134,9 @@ def what_changed(file: Found) -> str | None:
         return (
             f"changed during the scan, from {file.size_bytes:,} to {info['size'] or 0:,} bytes. The next scan takes it."
         )
-    return None if _stamp(info) == file.mtime_ns else "was written to during the scan. The next scan takes it."
+    return (
+        None if _stamp(file.path, info) == file.mtime_ns else "was written to during the scan. The next scan takes it."
+    )
 
 
 class StoredVideo:
@@ -272,11 +274,13 @@ def _reason(error: BaseException) -> str:
     return " ".join(text.split())[:200]
 
 
-def _stamp(info: dict[str, Any]) -> int:
-    """When an object was written, nanoseconds to the second, as a listing may be finer than the object's header.
+def _stamp(url: str, info: dict[str, Any]) -> int:
+    """When an object was written, in seconds, as a listing may be finer than the object's header; times 10^9.
 
-    Where the storage tells no time, a number that changes with its tag.
+    The last nine digits are of the content's digest, where the storage has one: two versions may be of one second.
+    Where it tells no time, a number that changes with its tag.
     """
+    digest = str(info.get(_DIGESTS.get(url.partition("://")[0], ""), ""))
     for key in _TIMES:
         value = info.get(key)
         if isinstance(value, str):
@@ -284,6 +288,11 @@ def _stamp(info: dict[str, Any]) -> int:
         if isinstance(value, datetime.datetime):
             value = value.timestamp()
         if isinstance(value, (int, float)):
-            return int(value) * 10**9
+            return int(value) * 10**9 + (_number(digest) % 10**9 if digest else 0)
     tag = next((str(info[key]) for key in _TAGS if info.get(key)), "")
-    return int.from_bytes(hashlib.blake2b(tag.encode(), digest_size=8).digest(), "little") >> 1 if tag else 0
+    return _number(tag) if tag else 0
+
+
+def _number(text: str) -> int:
+    """A number of 63 bits that stands for a text."""
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little") >> 1

@@ -92,6 +92,10 @@ def test_a_moved_object_is_known_and_a_changed_one_is_not(bucket: Bucket, model:
     render_video(folder / "day0" / "003.mp4", "warm", 77)
     assert scan(LIBRARY, model, output=output).scored == 1
     assert set(bucket.sent) == {"videos/day0/003.mp4"}
+    other, status = folder / "day1" / "004.mp4", (folder / "day1" / "004.mp4").stat()
+    other.write_bytes(other.read_bytes()[:-1] + b"!")  # as long, and of the same second
+    os.utime(other, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert scan(LIBRARY, model, output=output).scored == 1
 
 
 def test_what_the_storage_does_not_give_is_tried_again_by_the_next_scan(
