@@ -7,6 +7,7 @@ random and pictures small: the contract is about shapes, labels, files and error
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -33,8 +34,10 @@ CONVERTED = 5e-2  # by how much scores may differ at another precision, of rando
 
 
 # The larger sizes differ from A0 in numbers alone, and these others from configs that run anyway: in labels, or in
-# which of Keras' networks they name (tests/test_mobilenet.py converts it). All of them together take many minutes.
+# which of Keras' networks they name (tests/test_mobilenet.py converts it). All of them together take many minutes and
+# leave gigabytes behind, so tests/test_contract_alike.py runs this module for each in a process of its own.
 ALIKE = re.compile(r"movinet_a[1-5]_|drone_resnet18|mobilenet_v3")
+ONLY = os.environ.get("CLIPLAB_CONTRACT_CONFIG")
 # Their members are bundles that a user has trained, so the tests put some beside the config.
 ENSEMBLES = {"drone_ensemble"}
 SEVERAL = "an ensemble is several programs: its members are what is converted"
@@ -50,11 +53,7 @@ def precision(name: str) -> Quantize:
     return "float16" if name.startswith(("movinet", "efficientnet")) else "dynamic"
 
 
-def config_names() -> list[Any]:
-    return [pytest.param(n, marks=pytest.mark.slow) if ALIKE.match(n) else n for n in sorted(CONFIGS)]
-
-
-@pytest.fixture(scope="module", params=config_names())
+@pytest.fixture(scope="module", params=[ONLY] if ONLY else [name for name in sorted(CONFIGS) if not ALIKE.match(name)])
 def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
