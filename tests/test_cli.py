@@ -333,7 +333,7 @@ def test_evaluate_and_its_gates(bundle: Path, data: Path, tmp_path: Path) -> Non
     failed = as_json(run(*command, "--json"), code=1)
     assert "max_log_loss" in failed["gate_failures"][0]
     assert "max_log_loss" in run(*command).stdout
-    assert run("evaluate", bundle, data, "--split", "tests").exit_code == 1
+    assert run("evaluate", bundle, data, "--split", "tests").exit_code == 2
 
 
 def test_evaluate_sets_unreadable_clips_aside(bundle: Path, data: Path, tmp_path: Path) -> None:
