@@ -26,7 +26,7 @@ from cliplab import storage
 from cliplab.scan import model_digest
 from cliplab.scan_pass import Engine, OnNote
 from cliplab.scan_sampling import Sampling
-from cliplab.scan_score import Job, Scored, score_files
+from cliplab.scan_score import Job, Scored, score_one
 from cliplab.scan_store import Scores
 from cliplab.storage import is_remote
 
@@ -108,8 +108,7 @@ class ScanWorker:
         One at a time, but that remote ones wait for their storage most of the time.
         """
         with contextlib.nullcontext() if is_remote(self._library) else self._scoring:
-            [scored] = score_files(self._adapter, [job], self._sampling, workers=1, threads=1)
-            return scored
+            return score_one(self._adapter, job, self._sampling)
 
 
 def score_on_ray(

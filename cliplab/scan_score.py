@@ -119,6 +119,33 @@ def score_files(
         decoders.stop()
 
 
+def score_one(adapter: BaseModelAdapter, job: Job, sampling: Sampling) -> Scored:
+    """The same of one job in this thread alone, decoding and inference by turns: for a worker that has one core."""
+    size = FRAMES_A_BATCH if adapter.scores_frames else int(adapter.config.get("batch_size", 1))
+    file, batch = _Reading(job), list[tuple[_Reading, Clip]]()
+    faults: list[Exception] = []
+
+    def put(message: _Message) -> None:
+        assert isinstance(message, tuple)
+        assert message[1] is not None
+        file.open_rows += 1
+        batch.append((file, message[1]))
+        if len(batch) >= size:
+            try:
+                _predict(adapter, batch)
+            except FILE_ERRORS as error:  # the model's, not the file's
+                faults.append(error)
+                raise _StoppedError from error
+
+    try:
+        _decode(file, adapter.input_spec, sampling, 1, put)
+    except _StoppedError:
+        raise faults[0] from None
+    if file.error is None and file.changed is None:
+        _predict(adapter, batch)
+    return file.result()
+
+
 def decode_files(
     adapter: BaseModelAdapter, jobs: Iterable[Job], sampling: Sampling, workers: int | None = None
 ) -> Iterator[Clip]:
