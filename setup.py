@@ -95,5 +95,5 @@ setup(
         "all": [*TRAIN, *DATALOOP, *HTTP, *REGISTRY, *SCALE, *REEL],
         "dev": DEV,
     },
-    entry_points={"console_scripts": ["cliplab=cliplab.cli:main"]},
+    entry_points={"console_scripts": ["cliplab=cliplab.__main__:main"]},
 )

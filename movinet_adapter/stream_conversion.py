@@ -18,7 +18,7 @@ from adapters.errors import ConversionError
 from adapters.litert_edit import counts_first
 from adapters.litert_int8 import Observer, with_8_bit_layers
 from adapters.litert_weights import with_8_bit_weights
-from adapters.native_log import captured_stderr, import_tensorflow
+from adapters.native_log import captured_stderr, import_tensorflow, warnings_only
 from adapters.records import QUANTIZE, Float32Array, Quantize
 from adapters.stream_program import IMAGE
 from movinet_adapter.architecture import StateSpec, initial_states
@@ -87,7 +87,7 @@ def _convert(function: Any, head: Any | None, quantize: Quantize, name: str) -> 
     module.kept = list(head.variables) if head is not None else []
     log = None
     try:
-        with captured_stderr() as log:
+        with captured_stderr() as log, warnings_only("tensorflow"):
             converter = tf.lite.TFLiteConverter.from_concrete_functions([function], module)
             if quantize == "float16":
                 converter.optimizations = [tf.lite.Optimize.DEFAULT]
