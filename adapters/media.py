@@ -19,7 +19,7 @@ from adapters.errors import MediaError
 from adapters.media_decode import Cursor, Damage, Decoded, Decoder
 from adapters.media_info import VideoInfo, describe_video, nothing_decoded
 from adapters.media_keys import read_keys
-from adapters.media_open import MediaLimits
+from adapters.media_open import MediaLimits, Source
 from adapters.media_scale import Layout, Scaler, orientation_of
 from adapters.preprocess import decode_size
 from adapters.records import Aspect, Clip, InputSpec, UInt8Array
@@ -39,7 +39,7 @@ def probe(source: str | Path, video_stream: int | None = None, *, allow_url: boo
 
 
 def open_video(
-    source: str | Path,
+    source: Source,
     video_stream: int | None = None,
     *,
     allow_url: bool = False,
@@ -81,7 +81,7 @@ class Video:
 
     def __init__(
         self,
-        source: str | Path,
+        source: Source,
         video_stream: int | None = None,
         *,
         allow_url: bool = False,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import av
 from av.container import InputContainer
@@ -15,7 +14,7 @@ from av.video.stream import VideoStream
 
 from adapters.errors import MediaError
 from adapters.media_clock import Clock, may_be_joined
-from adapters.media_open import MediaLimits, choose_stream, encrypted_message, open_container, reason_of
+from adapters.media_open import MediaLimits, Source, choose_stream, encrypted_message, open_container, reason_of
 
 # A jump costs the refilling of the decoder's pipeline: worth it from about this many frames that need no decoding.
 JUMP_GAIN_FRAMES = 24
@@ -52,7 +51,7 @@ class Decoder:
 
     def __init__(
         self,
-        source: str | Path,
+        source: Source,
         video_stream: int | None = None,
         allow_url: bool = False,
         damage: Damage | None = None,

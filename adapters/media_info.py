@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from adapters.color import ColorInfo, describe_color
 from adapters.errors import MediaError
 from adapters.media_decode import Decoded, Decoder
 from adapters.media_duration import find_end_seconds
-from adapters.media_open import video_streams
+from adapters.media_open import Source, video_streams
 from adapters.media_scale import Orientation, display_size, is_gray, is_rgb
 
 
@@ -48,7 +47,7 @@ class VideoInfo:
         return asdict(self)
 
 
-def describe_video(source: str | Path, decoder: Decoder, first: Decoded, orientation: Orientation) -> VideoInfo:
+def describe_video(source: Source, decoder: Decoder, first: Decoded, orientation: Orientation) -> VideoInfo:
     """What the header, the first frame and, where need be, the end of the file say of a stream."""
     stream, container, frame = decoder.stream, decoder.container, first.frame
     aspect = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio or None
@@ -80,7 +79,7 @@ def describe_video(source: str | Path, decoder: Decoder, first: Decoded, orienta
     )
 
 
-def nothing_decoded(source: str | Path, decoder: Decoder) -> str:
+def nothing_decoded(source: Source, decoder: Decoder) -> str:
     """The message for a stream that was read to its end without a frame."""
     declared = decoder.stream.frames
     what = f"{declared} frames are declared and none can be decoded" if declared else "there is no frame in it"

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol, runtime_checkable
+from typing import Any, BinaryIO, Protocol, TypeAlias, runtime_checkable
 
 import av
 from av.container import InputContainer
@@ -48,7 +48,7 @@ class MediaLimits:
     frame_pixels: int
     stop: Callable[[], str | None] = lambda: None
 
-    def check_size(self, source: str | Path, width: int, height: int) -> None:
+    def check_size(self, source: Source, width: int, height: int) -> None:
         """MediaError for a frame, stored or as shown, that is too large or of a shape over 20:1 (or 1:20)."""
         if width * height > self.frame_pixels:
             raise MediaError(
@@ -61,7 +61,7 @@ class MediaLimits:
                 "Crop the video first."
             )
 
-    def check_stop(self, source: str | Path) -> None:
+    def check_stop(self, source: Source) -> None:
         """MediaError where ``stop`` says so."""
         if reason := self.stop():
             raise MediaError(f"{source}: {reason}")
@@ -77,6 +77,9 @@ class StoredFile(Protocol):
     size_bytes: int
 
     def open_binary(self) -> BinaryIO: ...
+
+
+Source: TypeAlias = str | Path | StoredFile
 
 
 def check_source(source: str | Path, allow_url: bool = False) -> str:
@@ -116,9 +119,7 @@ def check_source(source: str | Path, allow_url: bool = False) -> str:
     return f"file:{path.absolute()}"
 
 
-def open_container(
-    source: str | Path | StoredFile, allow_url: bool = False, limits: MediaLimits | None = None
-) -> InputContainer:
+def open_container(source: Source, allow_url: bool = False, limits: MediaLimits | None = None) -> InputContainer:
     """Open a source for reading. Files may not lead FFmpeg to anything but files. Raises MediaError."""
     if isinstance(source, StoredFile):
         return _open_stored(source, limits)
@@ -160,7 +161,7 @@ def _allowed_formats() -> str:
     return ",".join(sorted(n for n in av.formats_available if n not in _REFUSED and not n.endswith("_pipe")))
 
 
-def _why_not_opened(source: str | Path | StoredFile, error: Exception) -> str:
+def _why_not_opened(source: Source, error: Exception) -> str:
     reason = reason_of(error)
     if isinstance(error, av.ArgumentError):  # the demuxer that recognised it is not in the white list
         return "a playlist, a text or a single picture, not a video. Give a video file or a GIF."
@@ -187,7 +188,7 @@ def video_streams(container: InputContainer) -> list[VideoStream]:
     return [stream for stream in container.streams.video if not stream.disposition & still]
 
 
-def choose_stream(container: InputContainer, source: str | Path, video_stream: int | None) -> VideoStream:
+def choose_stream(container: InputContainer, source: Source, video_stream: int | None) -> VideoStream:
     """The video stream to read: the one at container index ``video_stream``, else FFmpeg's default for the container.
 
     Raises MediaError where there is none, where the index is of something else, and where no decoder knows the codec.
@@ -213,11 +214,11 @@ def choose_stream(container: InputContainer, source: str | Path, video_stream: i
     return chosen
 
 
-def encrypted_message(source: str | Path) -> str:
+def encrypted_message(source: Source) -> str:
     return f"{source}: the video is encrypted. Give a copy without DRM or encryption."
 
 
-def _names_sample_entry(source: str | Path, names: tuple[bytes, ...]) -> bool:
+def _names_sample_entry(source: Source, names: tuple[bytes, ...]) -> bool:
     if not isinstance(source, (str, Path)) or not os.path.isfile(source):
         return False
     with open(source, "rb") as file:

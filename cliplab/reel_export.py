@@ -13,6 +13,7 @@ from urllib.parse import quote
 from adapters.errors import ConfigError, MissingExtraError
 from cliplab.reel_plan import Format, Place
 from cliplab.scan_walk import printable
+from cliplab.storage import is_remote
 
 # Our word: the adapter's name in OpenTimelineIO, the ending of its files, the package that brings it.
 FORMATS = {
@@ -76,7 +77,8 @@ def _track(places: Sequence[Place], form: Format, kind: str, export: str) -> Any
 
     track = otio.schema.Track(name="reel", kind=kind)
     for index, place in enumerate(places):
-        cut, url = place.cut, "file://" + quote(os.path.abspath(os.fsencode(place.cut.path)))
+        cut = place.cut
+        url = cut.path if is_remote(cut.path) else "file://" + quote(os.path.abspath(os.fsencode(cut.path)))
         following = places[index + 1].overlap if index + 1 < len(places) else 0
         # A dissolve lies over the cut between two clips; its frames are their handles and not in their ranges.
         before, after = place.overlap // 2, following - following // 2

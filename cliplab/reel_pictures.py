@@ -15,6 +15,7 @@ from adapters.media import open_video
 from adapters.records import UInt8Array
 from cliplab.reel_plan import Format, Place
 from cliplab.reel_sources import Cut
+from cliplab.storage import openable
 
 # A source may end this much before its window does, as containers round; its last picture stands in.
 _SHORT_SECONDS = 0.25
@@ -62,7 +63,7 @@ def _pictures(place: Place, form: Format) -> Iterator[UInt8Array]:
     cut, count = place.cut, 0
     last: UInt8Array | None = None
     try:
-        with open_video(cut.path) as video:
+        with open_video(openable(cut.path)) as video:
             start = cut.start + 0.5 / float(form.fps)
             width, height = _fitted(cut, form)
             frames = video.frames(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import av
 import numpy as np
@@ -12,6 +11,7 @@ from adapters.errors import MediaError
 from adapters.media_open import open_container, reason_of
 from adapters.records import Float32Array
 from cliplab.reel_plan import Format, Place
+from cliplab.storage import openable
 
 SAMPLE_RATE = 48_000
 # A hard cut in sound clicks; this much at both sides of it is faded.
@@ -78,7 +78,7 @@ def sound_of_file(path: str, length: int, notes: list[str]) -> Iterator[Float32A
         yield piece
 
 
-def read_sound(path: str | Path, start: float | None, length: int, notes: list[str]) -> Iterator[Float32Array]:
+def read_sound(path: str, start: float | None, length: int, notes: list[str]) -> Iterator[Float32Array]:
     """float32 [2, N] at 48 kHz in -1..1 in pieces, in all exactly length samples.
 
     start: seconds of source time; None is where the sound begins. Each sample stands where its timestamp says; there is
@@ -106,11 +106,9 @@ def read_sound(path: str | Path, start: float | None, length: int, notes: list[s
         yield np.zeros((2, length - done), np.float32)
 
 
-def _placed(
-    path: str | Path, start: float | None, length: int, may_seek: bool = True
-) -> Iterator[tuple[int, Float32Array]]:
+def _placed(path: str, start: float | None, length: int, may_seek: bool = True) -> Iterator[tuple[int, Float32Array]]:
     """(where it begins, samples [2, N]) of all sound from start on, in samples since start, mostly without gaps."""
-    with open_container(path) as container:
+    with open_container(openable(path)) as container:
         stream = container.streams.best("audio")
         if stream is None:
             return

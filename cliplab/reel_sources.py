@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import json
-import os
 import time
 from dataclasses import asdict, dataclass, field
 from functools import cache
@@ -19,6 +18,7 @@ from adapters.media import VideoInfo, open_video
 from adapters.media_open import open_container
 from adapters.records import Float32Array, InputSpec
 from cliplab.scan_report import FORMAT, VERSION
+from cliplab.storage import openable, written_at
 
 # A source whose length differs from the scan's by more than this is another video by now. How a length is rounded, or
 # guessed where a file does not say it, stays below.
@@ -129,7 +129,7 @@ def best_window(row: dict[str, Any], per_clip_seconds: float | None) -> tuple[fl
 def inspect(row: dict[str, Any], per_clip_seconds: float | None, scanned_at: float) -> Cut:
     """Look at a source now. MediaError where it is missing, cannot be decoded, or was changed since scanned_at."""
     path = str(row["path"])
-    with open_video(path) as video:
+    with open_video(openable(path)) as video:
         info = video.info
         duration = info.duration_seconds or float(row["duration"])
         _require_unchanged(path, duration, float(row["duration"]), scanned_at)
@@ -155,7 +155,7 @@ def inspect(row: dict[str, Any], per_clip_seconds: float | None, scanned_at: flo
 
 def require_whole(cut: Cut) -> None:
     """Decode a cut from end to end. MediaError where it is damaged."""
-    with open_video(cut.path) as video:
+    with open_video(openable(cut.path)) as video:
         frames = video.frames(height=16, width=16, aspect="stretch", start_seconds=cut.start, end_seconds=cut.end)
         next(frames, None)
         before = video.warnings
@@ -170,7 +170,7 @@ def _require_unchanged(path: str, duration: float, then: float, scanned_at: floa
         raise MediaError(
             f"{path}: has changed since the scan: {duration:.2f} s long now, {then:.2f} s then. Scan the library again."
         )
-    written = os.stat(path).st_mtime
+    written = written_at(path)
     # A date in the future is a clock set wrong, and says nothing.
     if scanned_at < written <= time.time():
         when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(written))
@@ -178,7 +178,7 @@ def _require_unchanged(path: str, duration: float, then: float, scanned_at: floa
 
 
 def _shot_at(info: VideoInfo) -> float:
-    with open_container(info.path) as container:
+    with open_container(openable(info.path)) as container:
         text = container.metadata.get("creation_time", "")
     try:
         shot = datetime.datetime.fromisoformat(text)
@@ -186,7 +186,7 @@ def _shot_at(info: VideoInfo) -> float:
             return shot.timestamp()
     except ValueError:
         pass
-    return os.stat(info.path).st_mtime
+    return written_at(info.path)
 
 
 def _look(pictures: npt.NDArray[np.uint8]) -> Look:

@@ -268,7 +268,7 @@ def _decode(file: _Reading, spec: InputSpec, sampling: Sampling, threads: int, p
     path = file.job.file.path
     stored = StoredVideo(file.job.file) if is_remote(path) else None
     try:
-        with open_video(stored or path, threads=threads) as video:  # type: ignore[arg-type]
+        with open_video(stored or path, threads=threads) as video:
             file.duration = video.info.duration_seconds
             try:
                 rows = 0

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from adapters.dataset import VIDEO_SUFFIXES
-from adapters.errors import ConfigError, MissingExtraError
+from adapters.errors import ConfigError, MediaError, MissingExtraError
 from cliplab.storage_cache import BLOCK_BYTES, BlockCache
 
 if TYPE_CHECKING:
@@ -119,6 +119,28 @@ def fingerprint(url: str, size_bytes: int) -> bytes:
         end = size_bytes if whole else start + OF_FINGERPRINT
         digest.update(_tried(functools.partial(fs.cat_file, path, start=start, end=end)) if end > start else b"")
     return digest.digest()
+
+
+def find(url: str) -> Found:
+    """What is at an address now. MediaError where there is nothing, or the storage does not answer."""
+    from cliplab.scan_walk import Found
+
+    fs, path = _open(url, fresh=True)
+    try:
+        info = _tried(lambda: fs.info(path))
+    except OSError as error:
+        raise MediaError(f"{url}: cannot be read from the storage ({_reason(error)}).") from error
+    return Found(url, int(info["size"] or 0), _stamp(url, info))
+
+
+def openable(path: str) -> str | StoredVideo:
+    """What ``adapters.media.open_video`` takes for a path or an address that a scan has found. As ``find`` raises."""
+    return StoredVideo(find(path)) if is_remote(path) else path
+
+
+def written_at(path: str) -> float:
+    """When a file or object was written, in seconds since 1970. OSError, and as ``find`` raises."""
+    return find(path).mtime_ns / 1e9 if is_remote(path) else os.stat(path).st_mtime
 
 
 def what_changed(file: Found) -> str | None:

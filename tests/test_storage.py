@@ -20,6 +20,7 @@ from tiny_videos import render_video
 from adapters.errors import ConfigError
 from adapters.media import open_video
 from cliplab import storage, storage_cache
+from cliplab.reel import reel
 from cliplab.scan import scan
 from cliplab.scan_walk import Found
 from cliplab.storage import StoredVideo, is_remote
@@ -79,6 +80,27 @@ def test_a_library_in_s3_gives_what_its_copy_on_disk_gives(
     assert failures == {Path(item["path"]).name: item["error"] for item in local["failures"]}
     assert read(output)["library"] == LIBRARY
     assert scan(LIBRARY, model, output=output).scored == 0
+
+
+def test_a_reel_of_what_lies_in_a_storage(bucket: Bucket, model: Path, videos: Path, tmp_path: Path) -> None:
+    pictures, highlights = {}, tmp_path / "highlights.json"
+    for name, library in (("remote", LIBRARY), ("local", str(videos))):
+        scan(library, model, output=highlights, store=tmp_path / f"{name}.db", min_score=0)
+        report = reel(highlights, tmp_path / f"{name}.mp4", min_score=0, top=3, audio="none")
+        assert [aside.reason for aside in report.asides if aside.failed] == []
+        assert len(report.places) == 3
+        assert all(place.cut.path.startswith(library) for place in report.places)
+        with open_video(tmp_path / f"{name}.mp4") as video:
+            pictures[name] = np.stack([picture for _, picture in video.frames(height=32, width=32)])
+    np.testing.assert_array_equal(pictures["remote"], pictures["local"])
+    (bucket.folder / "videos" / Path(report.places[0].cut.path).relative_to(videos)).unlink()
+    scanned = read(highlights)
+    for row in scanned["highlights"]:
+        row["path"] = row["path"].replace(str(videos), LIBRARY)
+    highlights.write_text(json.dumps(scanned))
+    gone = reel(highlights, tmp_path / "gone.mp4", min_score=0, top=3, audio="none")
+    assert [aside.path for aside in gone.asides if aside.failed] == [scanned["highlights"][0]["path"]]
+    assert "cannot be read from the storage" in gone.asides[0].reason
 
 
 def test_a_moved_object_is_known_and_a_changed_one_is_not(bucket: Bucket, model: Path, tmp_path: Path) -> None:
