@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -30,6 +31,10 @@ LONGEST_FIRST = (
     "test_dataloop_gateway_train",
     "test_movinet_end_to_end",
 )
+
+
+# A run that a shell has put into the background ignores Ctrl-C, and so would each process that a test starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
