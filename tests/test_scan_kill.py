@@ -79,9 +79,9 @@ def test_killed_at_a_fault_point(
     assert output.read_bytes() == unbroken
 
 
-def killed_at_random(library: Path, model: Path, folder: Path, kills: int, seed: int) -> None:
-    states = drive(library, model, folder, "random", kills, seed)
-    before, midway = 0, 0
+def test_killed_at_fifty_random_moments(library: Path, model: Path, tmp_path: Path) -> None:
+    kills, before, midway = 50, 0, 0
+    states = drive(library, model, tmp_path / "out", "random", kills, seed=2)
     for state in states:
         assert state["code"] in (0, -signal.SIGKILL)
         assert state["kept"] >= before, "a kill took what was kept"
@@ -89,12 +89,3 @@ def killed_at_random(library: Path, model: Path, folder: Path, kills: int, seed:
         midway += 0 < before <= VIDEOS
     assert sum(state["code"] != 0 for state in states) == kills
     assert midway >= kills // 10, "the kills came too early or too late to tell anything"
-
-
-def test_killed_at_random_moments(library: Path, model: Path, tmp_path: Path) -> None:
-    killed_at_random(library, model, tmp_path / "out", 10, seed=1)
-
-
-@pytest.mark.slow  # 50 scans, twenty seconds
-def test_killed_at_fifty_random_moments(library: Path, model: Path, tmp_path: Path) -> None:
-    killed_at_random(library, model, tmp_path / "out", 50, seed=2)
