@@ -81,7 +81,7 @@ def test_killed_at_a_fault_point(
 
 def test_killed_at_fifty_random_moments(library: Path, model: Path, tmp_path: Path) -> None:
     kills, before, midway = 50, 0, 0
-    states = drive(library, model, tmp_path / "out", "random", kills, seed=2)
+    states = drive(library, model, tmp_path / "out", "random", kills, 2)
     for state in states:
         assert state["code"] in (0, -signal.SIGKILL)
         assert state["kept"] >= before, "a kill took what was kept"
