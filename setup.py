@@ -44,12 +44,13 @@ REGISTRY = ["mlflow>=3.17", "pandas>=3.1"]
 SCALE = ["ray[data]>=2.60", "pyarrow>=25.0", "fsspec>=2026.9"]
 # Cut lists; EDL and FCPXML are packages of their own.
 REEL = [
-    "imageio-ffmpeg>=0.8.1",
     "opentimelineio>=0.18.1",
     "otio-cmx3600-adapter>=1.0",
     "otio-fcpx-xml-adapter>=1.0",
 ]
 DEV = [
+    # ffmpeg for tests that send live video and for benchmarks that render; reels need none.
+    "imageio-ffmpeg>=0.8.1",
     # The client of the storage in the tests; users add the one that they need.
     "s3fs>=2026.9",
     # The reference that MoViNet is compared with; the library itself does without.

@@ -8,7 +8,7 @@ import numpy as np
 
 from adapters.dataset_records import Example, PreparedFrames
 from adapters.errors import MediaError
-from adapters.preprocess import decode_size, resize
+from adapters.preprocess import decode_picture, decode_size, resize
 from adapters.records import Clip, InputSpec, UInt8Array
 from adapters.sampling import EPSILON_SECONDS, fill_clip, one_clip, plan_clip
 
@@ -51,15 +51,12 @@ def read_frames(
 
 def _picture(frames: PreparedFrames, number: int, spec: InputSpec) -> UInt8Array:
     """uint8 [H, W, 3] RGB, of the size that media gives the frames of a video."""
-    import cv2
-
     path = frames.folder / frames.names[number]
     try:
-        found = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_COLOR)
-    except (OSError, cv2.error):
-        found = None
-    if found is None:
+        picture = decode_picture(path.read_bytes())
+    except OSError:
+        picture = None
+    if picture is None:
         raise MediaError(f"{path}: is missing or no picture. Prepare the dataset anew, or put the videos back")
-    picture = np.asarray(cv2.cvtColor(found, cv2.COLOR_BGR2RGB), np.uint8)
     height, width = picture.shape[:2]
     return np.asarray(resize(picture[None], *decode_size(spec, width, height))[0], np.uint8)

@@ -81,6 +81,18 @@ def fit_frames(frames: UInt8Array, spec: InputSpec) -> UInt8Array:
     return padded
 
 
+def decode_picture(data: bytes) -> UInt8Array | None:
+    """A JPEG, PNG or what else OpenCV reads, to uint8 [H, W, 3] RGB turned as its EXIF data says; None where it is
+    none."""
+    import cv2
+
+    try:
+        found = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    except cv2.error:  # no bytes at all
+        return None
+    return None if found is None else np.asarray(cv2.cvtColor(found, cv2.COLOR_BGR2RGB), np.uint8)
+
+
 def resize(frames: UInt8Array, width: int, height: int) -> UInt8Array:
     """uint8 [T, H, W, 3] to [T, height, width, 3]: averaged over areas where that is smaller."""
     import cv2

@@ -29,6 +29,8 @@ from adapters.sealed_folder import (
     write_state,
 )
 
+_NOT_OVER_OTHERS = "A bundle is not written over other files. Choose a new folder, or move it"
+
 
 def write_sealed(folder: Path, files: Mapping[str, bytes]) -> None:
     """Put these files in the folder, new or existing, in place of the sealed files that are there.
@@ -47,7 +49,7 @@ def write_sealed(folder: Path, files: Mapping[str, bytes]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         with _locked(folder):
             old = _finish_last_write(folder)
-            refuse_unlisted(folder, old, "A bundle is not written over other files. Choose a new folder, or move it")
+            refuse_unlisted(folder, old, _NOT_OVER_OTHERS)
             _stage_and_commit(folder, files, sorted(set(old) - set(files)))
             try:
                 _settle(folder, files)
@@ -63,6 +65,15 @@ def write_sealed(folder: Path, files: Mapping[str, bytes]) -> None:
         if isinstance(error, OSError):
             raise storage_error(folder, error) from error
         raise
+
+
+def require_own(folder: Path) -> None:
+    """What ``write_sealed`` asks of a folder that is there, to be asked before long work; nothing is changed.
+
+    BundleError for visible files that were not sealed there, and for a list of files that cannot be read.
+    """
+    listed = read_manifest(folder)[0] if (folder / MANIFEST).exists() else {}
+    refuse_unlisted(folder, {*listed, *obsolete_names(folder)}, _NOT_OVER_OTHERS)
 
 
 def _manifest_bytes(files: Mapping[str, bytes]) -> bytes:

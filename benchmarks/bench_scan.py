@@ -98,19 +98,25 @@ def measure(library: Path, bundle: Path, store: Path, options: dict[str, Any]) -
     }
 
 
+def make_library(folder: Path, count: int) -> tuple[Path, Path, Path]:
+    """Folders in folder: of so many videos, of a bundle that scores them, and an empty one for what a scan writes."""
+    from adapters.loading import open_model
+
+    library, bundle, store = folder / "library", folder / "bundle", folder / "out"
+    library.mkdir()
+    store.mkdir()
+    render_library(library, count)
+    config = {"labels": ["normal", "highlight"], "positive_label": "highlight", "weights": "random"}
+    open_model("efficientnet_lite0", config).save(bundle)
+    return library, bundle, store
+
+
 def main() -> None:
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 40
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         os.environ["CLIPLAB_CACHE"] = str(folder / "cache")
-        from adapters.loading import open_model
-
-        library, bundle, store = folder / "library", folder / "bundle", folder / "out"
-        library.mkdir()
-        store.mkdir()
-        render_library(library, count)
-        config = {"labels": ["normal", "highlight"], "positive_label": "highlight", "weights": "random"}
-        open_model("efficientnet_lite0", config).save(bundle)
+        library, bundle, store = make_library(folder, count)
         for options in ({}, {"keyframes": True}):
             print(json.dumps(measure(library, bundle, store, options)), flush=True)
 

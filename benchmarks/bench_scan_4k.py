@@ -87,7 +87,7 @@ def from_storage(adapter: Any, file: Any, sampling: Any) -> tuple[int, int]:
     from cliplab.storage_cache import BlockCache
 
     stored = StoredVideo(replace(file, path=f"local://{file.path}"), BlockCache(limit_bytes=0))
-    with open_video(stored, threads=1) as video:  # type: ignore[arg-type]
+    with open_video(stored, threads=1) as video:
         for _ in read_rows(video, adapter.input_spec, sampling):
             pass
     return stored.bytes_fetched, stored.requests

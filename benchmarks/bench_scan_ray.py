@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from bench_scan import render_library
+from bench_scan import make_library
 
 ROUNDS, WORKERS = 3, (1, 2)
 ROOT = Path(__file__).resolve().parent.parent
@@ -60,14 +60,7 @@ def main() -> None:
         os.environ["RAY_memory_monitor_refresh_ms"] = "0"  # noqa: SIM112
         from ray.cluster_utils import Cluster
 
-        from adapters.loading import open_model
-
-        library, bundle, store = folder / "library", folder / "bundle", folder / "out"
-        library.mkdir()
-        store.mkdir()
-        render_library(library, count)
-        config = {"labels": ["normal", "highlight"], "positive_label": "highlight", "weights": "random"}
-        open_model("efficientnet_lite0", config).save(bundle)
+        library, bundle, store = make_library(folder, count)
         cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
         cluster.add_node(num_cpus=1)
         try:

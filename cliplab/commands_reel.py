@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from adapters.atomic import json_text
-from cliplab.console import FAILED, bar, command, show
+from cliplab.console import FAILED, bar, command, show, write_json
 from cliplab.options import AsJson, DryRun, Force, arg, opt
 
 if TYPE_CHECKING:
@@ -59,7 +58,7 @@ def reel(
             force=force,
             on_progress=progress.update,
         )
-    print(json_text(report.to_json(), 2)) if as_json else show(*_summary(report))
+    write_json(report.to_json()) if as_json else show(*_summary(report))
     return FAILED if report.failed else None
 
 

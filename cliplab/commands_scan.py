@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from adapters.atomic import json_text
 from adapters.records import Aggregation
-from cliplab.console import FAILED, Bar, bar, command, show
+from cliplab.console import FAILED, Bar, bar, command, show, write_json
 from cliplab.options import AsJson, arg, opt
 
 if TYPE_CHECKING:
@@ -76,7 +75,7 @@ def scan(
     from cliplab import scan as library_scan
 
     def told(report: ScanReport) -> None:
-        print(json_text(report.to_json(), 2)) if as_json else show(*_summary(report))
+        write_json(report.to_json()) if as_json else show(*_summary(report))
         sys.stdout.flush()
 
     with bar() as progress:
@@ -136,7 +135,7 @@ def score(
         device=device,
     )
     if as_json:
-        print(json_text(result.to_json(), 2))
+        write_json(result.to_json())
         return
     windows = ", ".join(f"{w['start']:.1f}-{w['end']:.1f} s ({w['score']:.2f})" for w in result.windows)
     show(

@@ -79,20 +79,15 @@ _Message = tuple[_Reading, Clip | None] | BaseException | None
 
 
 def score_files(
-    adapter: BaseModelAdapter,
-    jobs: Iterable[Job],
-    sampling: Sampling,
-    workers: int | None = None,
-    threads: int | None = None,
+    adapter: BaseModelAdapter, jobs: Iterable[Job], sampling: Sampling, workers: int | None = None
 ) -> Iterator[Scored]:
-    """Each job's scores, as they are done. workers: videos decoded at the same time; None is one a core. threads: of
-    each decoder; None shares all cores out among them.
+    """Each job's scores, as they are done. workers: videos decoded at the same time; None is one a core.
 
     What is wrong with a file becomes its error; what the model or ``jobs`` raises is raised. Closing the iterator stops
     the decoders. ``jobs`` is pulled by the decoders' threads, one at a time.
     """
     count = workers or available_cores()
-    decoders = _Decoders(adapter, iter(jobs), sampling, count, threads)
+    decoders = _Decoders(adapter, iter(jobs), sampling, count)
     size, batch = decoders.batch_size, list[tuple[_Reading, Clip]]()
     reading: list[_Reading] = []  # decoded to their ends
     try:
@@ -121,9 +116,8 @@ def score_files(
 
 def score_one(adapter: BaseModelAdapter, job: Job, sampling: Sampling) -> Scored:
     """The same of one job in this thread alone, decoding and inference by turns: for a worker that has one core."""
-    size = FRAMES_A_BATCH if adapter.scores_frames else int(adapter.config.get("batch_size", 1))
+    size = _batch_size(adapter)
     file, batch = _Reading(job), list[tuple[_Reading, Clip]]()
-    faults: list[Exception] = []
 
     def put(message: _Message) -> None:
         assert isinstance(message, tuple)
@@ -134,13 +128,12 @@ def score_one(adapter: BaseModelAdapter, job: Job, sampling: Sampling) -> Scored
             try:
                 _predict(adapter, batch)
             except FILE_ERRORS as error:  # the model's, not the file's
-                faults.append(error)
-                raise _StoppedError from error
+                raise _ModelError(error) from error
 
     try:
         _decode(file, adapter.input_spec, sampling, 1, put)
-    except _StoppedError:
-        raise faults[0] from None
+    except _ModelError as stop:
+        raise stop.error from None
     if file.error is None and file.changed is None:
         _predict(adapter, batch)
     return file.result()
@@ -166,6 +159,10 @@ def _done(reading: list[_Reading]) -> list[_Reading]:
     return done
 
 
+def _batch_size(adapter: BaseModelAdapter) -> int:
+    return FRAMES_A_BATCH if adapter.scores_frames else int(adapter.config.get("batch_size", 1))
+
+
 def _predict(adapter: BaseModelAdapter, batch: list[tuple[_Reading, Clip]]) -> None:
     if batch:
         predictions = adapter.predict([clip for _, clip in batch])
@@ -179,16 +176,13 @@ def _predict(adapter: BaseModelAdapter, batch: list[tuple[_Reading, Clip]]) -> N
 class _Decoders:
     """Threads that pull jobs and decode them into one bounded queue."""
 
-    def __init__(
-        self, adapter: BaseModelAdapter, jobs: Iterator[Job], sampling: Sampling, count: int, threads: int | None = None
-    ) -> None:
+    def __init__(self, adapter: BaseModelAdapter, jobs: Iterator[Job], sampling: Sampling, count: int) -> None:
         self._spec, self._sampling, self._jobs = adapter.input_spec, sampling, jobs
         # One thread a decoder is the least work; only where decoders are fewer than cores they get more.
-        self._threads = threads or max(1, available_cores() // count)
+        self._threads = max(1, available_cores() // count)
         frames = 1 if adapter.scores_frames else self._spec.n_frames
         room = max(2, WAITING_BYTES // (frames * self._spec.height * self._spec.width * 3))
-        wanted = FRAMES_A_BATCH if adapter.scores_frames else int(adapter.config.get("batch_size", 1))
-        self.batch_size = max(1, min(wanted, room // 2))
+        self.batch_size = max(1, min(_batch_size(adapter), room // 2))
         self._queue: Queue[_Message] = Queue(min(room, 2 * self.batch_size))
         self._stopped, self._pulling = threading.Event(), threading.Lock()
         self._running = count
@@ -255,6 +249,14 @@ class _Decoders:
     def _put_last(self, error: BaseException) -> None:
         with contextlib.suppress(_StoppedError):
             self._put(error)
+
+
+class _ModelError(Exception):
+    """What a model raised while a file was decoded, which is no fault of the file."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(str(error))
+        self.error = error
 
 
 class _StoppedError(Exception):

@@ -7,9 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from adapters.base import BaseModelAdapter
-from adapters.errors import ConversionError, DatasetError, StorageError
+from adapters.errors import BundleError, ConversionError, DatasetError, StorageError
 from adapters.records import ConversionReport
-from adapters.sealed_folder import MANIFEST
+from adapters.sealed_writer import require_own
 from cliplab.outputs import require_new
 
 
@@ -29,12 +29,10 @@ def require_places(output: str | Path, force: bool) -> None:
         require_new(path, force)
     bundle = bundle_path(output)
     if bundle.is_dir():
-        foreign = sorted(item.name for item in bundle.iterdir() if not item.name.startswith("."))
-        if foreign and MANIFEST not in foreign:
-            raise StorageError(
-                f"{bundle}: holds {foreign[0]!r} and is no bundle. A bundle is not written over other files, not even "
-                "with --force. Name a new folder"
-            )
+        try:
+            require_own(bundle)
+        except BundleError as error:
+            raise StorageError(str(error)) from error
     elif bundle.exists():
         raise StorageError(f"{bundle}: is a file, and a bundle is a folder. Name a new folder, or X.tflite")
 

@@ -6,12 +6,13 @@ Routes and forms follow Label Studio's documentation: guide/access_tokens, guide
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
+
+from loopback import serving
 
 LEGACY = "d6f8a2622d39e9d89ff0dfef1a80ad877f4ee9e3"
 PERSONAL = "head.payload.signature"
@@ -30,17 +31,9 @@ class LabelStudioServer:
 @contextmanager
 def label_studio() -> Iterator[LabelStudioServer]:
     """A server of its own port, until the block ends."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
-    studio = LabelStudioServer(f"http://127.0.0.1:{server.server_address[1]}")
-    server.studio = studio  # type: ignore[attr-defined]
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    try:
-        yield studio
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with serving(_Handler) as server:
+        server.studio = LabelStudioServer(server.url)
+        yield server.studio
 
 
 class _Handler(BaseHTTPRequestHandler):

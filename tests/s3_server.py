@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import datetime
 import hashlib
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email.utils import formatdate
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, quote, unquote, urlparse
 from xml.sax.saxutils import escape
 
 import pytest
+from loopback import serving
 
 from cliplab import storage
 
@@ -45,16 +45,9 @@ class Bucket:
 
 @contextmanager
 def s3_server(folder: Path) -> Iterator[Bucket]:
-    server: Any = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
-    server.bucket = Bucket(folder, f"http://127.0.0.1:{server.server_address[1]}")
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    try:
+    with serving(_Handler) as server:
+        server.bucket = Bucket(folder, server.url)
         yield server.bucket
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 class _Handler(BaseHTTPRequestHandler):

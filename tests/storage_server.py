@@ -11,13 +11,14 @@ import json
 import re
 import ssl
 import subprocess
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlparse
+
+from loopback import serving
 
 _HOSTS = ("www.googleapis.com", "storage.googleapis.com")
 
@@ -35,20 +36,13 @@ def storage_server(bucket: Path, folder: Path) -> Iterator[dict[str, str]]:
     subprocess.run(command, check=True, capture_output=True)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
-    server: Any = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
-    server.context, server.bucket = context, bucket
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    try:
+    with serving(_Handler) as server:
+        server.context, server.bucket = context, bucket
         yield {
-            "https_proxy": f"http://127.0.0.1:{server.server_address[1]}",
+            "https_proxy": server.url,
             "CURL_CA_BUNDLE": str(certificate),
             "NO_GCE_CHECK": "true",  # no credentials are looked for on the network
         }
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -18,7 +18,7 @@ from adapters.loading import open_model
 from adapters.media_live import LiveVideo
 from adapters.records import InputSpec
 
-imageio_ffmpeg = pytest.importorskip("imageio_ffmpeg", reason="sends video: pip install 'cliplab[reel]'")
+imageio_ffmpeg = pytest.importorskip("imageio_ffmpeg", reason="sends video: pip install 'cliplab[dev]'")
 
 ROOT = Path(__file__).parent.parent
 SPEC = InputSpec(64, 64, 1, aspect="stretch")

@@ -124,14 +124,14 @@ def _clips(adapter: BaseModelAdapter, items: Sequence[Any], place: _Place) -> It
 
 def read_picture(path: Path) -> Clip:
     """A picture as a clip of one frame, turned as its EXIF data says. MediaError where it is none."""
-    import cv2
     import numpy as np
 
-    pixels = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_COLOR)
+    from adapters.preprocess import decode_picture
+
+    pixels = decode_picture(path.read_bytes())
     if pixels is None:
         raise MediaError(f"{path}: is no picture that can be read. Give a JPEG, PNG, WebP, BMP or TIFF")
-    frames = np.ascontiguousarray(pixels[None, :, :, ::-1])
-    return Clip(frames.astype(np.uint8, copy=False), np.zeros(1), str(path), 0.0, 0.0)
+    return Clip(pixels[None], np.zeros(1), str(path), 0.0, 0.0)
 
 
 def _failed(order: deque[Fetched]) -> Iterator[ItemResult]:

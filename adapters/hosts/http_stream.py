@@ -20,7 +20,6 @@ import math
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-import cv2
 import numpy as np
 from starlette.datastructures import QueryParams
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -28,6 +27,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from adapters.errors import AdapterError
 from adapters.hosts.http_errors import Refused, check_query, error_response, one_line, parse_json, refusal_of
 from adapters.hosts.http_state import Host, Model
+from adapters.preprocess import decode_picture
 from adapters.records import Prediction, UInt8Array
 
 QUERY = ("model", "fps", "every", "top_k")
@@ -196,10 +196,10 @@ def read_jpeg(data: bytes, host: Host) -> UInt8Array:
     if size is None or data[-64:].find(b"\xff\xd9") < 0:
         raise Refused(400, f"a message of {len(data)} bytes is no whole JPEG. Give width and height before raw frames")
     _check_size(host, *size)
-    picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    picture = decode_picture(data)
     if picture is None:
         raise Refused(400, f"a JPEG of {size[0]}x{size[1]} does not decode")
-    return np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), np.uint8)
+    return picture
 
 
 def jpeg_size(data: bytes) -> tuple[int, int] | None:
