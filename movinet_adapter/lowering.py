@@ -115,7 +115,7 @@ def _first_layers_by_frame(net: Lowered, x: Tensor, count: int, observe: Observe
     """``count`` layers of one clip [T, H, W, C], a tensor a frame: what is computed then is small enough to stay in a
     core's own cache between one operator and the next, which makes up for there being many operators."""
     tf = import_tensorflow()
-    frames = [x[time : time + 1] for time in range(x.shape[0])]
+    frames = ops.cut(x)
     for layer in net.of.layers[:count]:
         with tf.name_scope(layer.name):
             frames = _base_layer_by_frame(net, layer, frames)
@@ -127,8 +127,7 @@ def _base_layer_by_frame(net: Lowered, layer: Layer, frames: list[Tensor]) -> li
     name, weights = layer.name, net.weights
     y = [net.activate(ops.pointwise(frame, weights[f"{name}/expansion"])) for frame in frames]
     y = [net.activate(frame) for frame in ops.depthwise_by_frame(y, weights[f"{name}/feature"], layer.stride)]
-    means = ops.total([ops.clip_mean(frame, 1) for frame in y]) * (1.0 / len(y))
-    gate = _gate(net, layer, means)
+    gate = _gate(net, layer, ops.mean_of_frames(y))
     y = [ops.pointwise(ops.times_clip_gate(frame, gate, 1), weights[f"{name}/projection"]) for frame in y]
     return [found + _shortcut(net, layer, frame) for found, frame in zip(y, frames, strict=True)]
 

@@ -120,6 +120,28 @@ def times_clip_gate(x: Tensor, gate: Tensor, times: int) -> Tensor:
     return tf.reshape(by_clip, [-1, height, width, channels])
 
 
+def mean_of_frames(frames: Sequence[Tensor]) -> Tensor:
+    """The mean over time and space of frames [1, H, W, C], to [1, 1, 1, C].
+
+    Rows first: XNNPACK shares the rows of a frame among its threads, and has one thread for the mean of a whole frame.
+    """
+    tf = import_tensorflow()
+    rows = total([tf.reduce_mean(frame, [2], keepdims=True) for frame in frames])
+    return tf.reduce_mean(rows, [1], keepdims=True) * (1.0 / len(frames))
+
+
+def cut(x: Tensor) -> list[Tensor]:
+    """x [T, H, W, C] to its frames [1, H, W, C].
+
+    XNNPACK copies a slice with one thread, and a split, of four parts at most, with all: 16 frames are split twice.
+    """
+    tf, times = import_tensorflow(), x.shape[0]
+    parts = next((parts for parts in (4, 3, 2) if times % parts == 0 and 2 <= times // parts <= 4), None)
+    if parts is None:
+        return [x[time : time + 1] for time in range(times)]
+    return [frame for group in tf.split(x, parts) for frame in tf.split(group, times // parts)]
+
+
 def stack(frames: Sequence[Tensor]) -> Tensor:
     """Concatenate along the first axis, four at a time: XNNPACK takes no more in one operator."""
     tf, parts = import_tensorflow(), list(frames)

@@ -319,7 +319,7 @@ def test_a_base_program_is_one_piece_of_built_in_operators_and_gives_the_same(ba
     clip, program = make_clips(1), to_litert(freeze(base, by_frame=2), (1, FRAMES, HEIGHT, WIDTH, 3))
     assert set(operators(program)) <= {
         "ADD", "AVERAGE_POOL_2D", "CONCATENATION", "CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED",
-        "LOGISTIC", "MEAN", "MUL", "PAD", "RESHAPE", "SLICE", "STRIDED_SLICE", "SUM",
+        "LOGISTIC", "MEAN", "MUL", "PAD", "RESHAPE", "SLICE", "SPLIT", "STRIDED_SLICE", "SUM",
     }  # fmt: skip
     assert xnnpack_partitions(program) == 1
     expected, found = base(tf.constant(clip)), Program(program, num_threads=1).run(clip)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from movinet_adapter.folding import Folded
-from movinet_adapter.operations import depthwise_in_time
+from movinet_adapter.operations import cut, depthwise_in_time, mean_of_frames, stack
 
 tf = pytest.importorskip("tensorflow", reason="pip install 'cliplab[train]'")
 
@@ -83,3 +83,12 @@ def test_no_slow_gradient_of_a_slice_is_left_in_a_step_of_training() -> None:
     kinds = {operation.type for operation in step.get_concrete_function().graph.get_operations()}
     assert "DepthwiseConv2dNativeBackpropInput" in kinds
     assert "StridedSliceGrad" not in kinds
+
+
+@pytest.mark.parametrize("times", [*range(2, 18), 50])
+def test_frames_that_are_cut_keep_their_order_and_have_the_mean_of_all(times: int) -> None:
+    x = np.random.default_rng(times).normal(size=(times, 3, 5, 2))
+    frames = cut(tf.constant(x))
+    np.testing.assert_array_equal(frames, x[:, None])
+    np.testing.assert_array_equal(stack(frames), x)
+    np.testing.assert_allclose(mean_of_frames(frames), x.mean((0, 1, 2), keepdims=True), rtol=1e-12, atol=1e-15)
