@@ -10,7 +10,7 @@ from adapters.errors import MediaError
 from adapters.media_decode import Decoded, Decoder
 from adapters.media_duration import find_end_seconds
 from adapters.media_open import Source, video_streams
-from adapters.media_scale import Orientation, display_size, is_gray, is_rgb
+from adapters.media_scale import Orientation, display_size, is_gray, is_rgb, sample_aspect_ratio
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class VideoInfo:
 def describe_video(source: Source, decoder: Decoder, first: Decoded, orientation: Orientation) -> VideoInfo:
     """What the header, the first frame and, where need be, the end of the file say of a stream."""
     stream, container, frame = decoder.stream, decoder.container, first.frame
-    aspect = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio or None
+    aspect = sample_aspect_ratio(stream)
     width, height = display_size(frame, aspect, orientation)
     codec = stream.codec_context.codec.canonical_name
     color = describe_color(frame, codec, is_rgb(frame), is_gray(frame))

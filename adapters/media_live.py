@@ -29,8 +29,8 @@ from adapters import media_open
 from adapters.color import describe_color
 from adapters.errors import MediaError
 from adapters.media_decode import Damage, Decoder
-from adapters.media_open import open_container, reason_of
-from adapters.media_scale import Scaler, display_size, is_gray, is_rgb, orientation_of
+from adapters.media_open import open_container, open_input, reason_of
+from adapters.media_scale import Scaler, display_size, is_gray, is_rgb, orientation_of, sample_aspect_ratio
 from adapters.preprocess import decode_size, fit_frames
 from adapters.records import InputSpec, UInt8Array
 
@@ -131,8 +131,7 @@ class LiveVideo:
         stream = decoder.stream
         self._codec = stream.codec_context.codec.canonical_name
         while not self._closed.is_set() and (decoded := decoder.read()) is not None:
-            aspect = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio or None
-            self._put(_Arrived(decoded.seconds, decoded.frame, aspect))
+            self._put(_Arrived(decoded.seconds, decoded.frame, sample_aspect_ratio(stream)))
 
     def _put(self, item: _Arrived | BaseException | None) -> None:
         while not self._closed.is_set():
@@ -223,9 +222,7 @@ def _open(source: str) -> InputContainer:
         return open_container(source, allow_url=True)
     name, options = ("pipe:0", {"protocol_whitelist": "pipe"}) if source == STDIN else (source, {})
     try:
-        return av.open(
-            name, format=None if source == STDIN else "v4l2", container_options=options, metadata_errors="replace"
-        )
+        return open_input(name, format=None if source == STDIN else "v4l2", container_options=options)
     except (av.FFmpegError, OSError, ValueError) as error:
         what = "stdin" if source == STDIN else source
         advice = (

@@ -26,6 +26,8 @@ URL_TIMEOUT_SECONDS = (15.0, 30.0)  # to open, to read
 _REFUSED = {"hls", "concat", "dash", "webm_dash_manifest", "sdp", "imf", "tty", "bintext", "xbin", "adf", "idf"} | {
     "image2", "image2pipe", "ico", "alias_pix", "brender_pix", "lavfi"
 }  # fmt: skip
+# Some real AVIs carry metadata that is not UTF-8, which PyAV takes as it is from version 19 on.
+_ANY_METADATA: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
 _STORED_BUFFER_BYTES = 128 * 1024  # FFmpeg's own is for local files, and each read of it calls Python
 _ENCRYPTED_ENTRIES = (b"encv", b"drmi")  # sample entries of protected video: ISO/IEC 14496-12 and FairPlay
 _INDEX_BYTES = 1 << 20  # an MP4's sample entries stand within this much of its beginning or end
@@ -130,10 +132,15 @@ def open_container(source: Source, allow_url: bool = False, limits: MediaLimits 
     # FFmpeg decodes frames already to find out what a stream is.
     of_streams = {"max_pixels": str(limits.frame_pixels)} if limits else None
     try:
-        # Some real AVIs carry metadata that is not UTF-8.
-        return av.open(name, options=of_streams, container_options=options, metadata_errors="replace", timeout=timeout)
+        return open_input(name, options=of_streams, container_options=options, timeout=timeout)
     except (av.FFmpegError, OSError, ValueError) as error:
         raise MediaError(f"{source}: {_why_not_opened(source, error)}") from None
+
+
+def open_input(file: Any, **arguments: Any) -> InputContainer:
+    """``av.open`` for reading, whatever the encoding of the metadata."""
+    container: InputContainer = av.open(file, "r", **_ANY_METADATA, **arguments)
+    return container
 
 
 def _open_stored(source: StoredFile, limits: MediaLimits | None) -> InputContainer:
@@ -143,13 +150,8 @@ def _open_stored(source: StoredFile, limits: MediaLimits | None) -> InputContain
     options = {"protocol_whitelist": "none", "format_whitelist": _allowed_formats()}
     of_streams = {"max_pixels": str(limits.frame_pixels)} if limits else None
     try:
-        return av.open(
-            source.open_binary(),
-            "r",
-            options=of_streams,
-            container_options=options,
-            metadata_errors="replace",
-            buffer_size=_STORED_BUFFER_BYTES,
+        return open_input(
+            source.open_binary(), options=of_streams, container_options=options, buffer_size=_STORED_BUFFER_BYTES
         )
     except (av.FFmpegError, OSError, ValueError) as error:
         raise MediaError(f"{source}: {_why_not_opened(source, error)}") from None

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation, VideoReformatter
+from av.video.stream import VideoStream
 
 from adapters.color import ColorInfo, to_bt709
 from adapters.media_tone import WHITE_16, ToneTable
@@ -60,6 +61,12 @@ def orientation_of(frame: VideoFrame) -> Orientation:
     if abs(a) + abs(d) >= abs(b) + abs(c):
         return Orientation(False, a < 0, d < 0)
     return Orientation(True, c < 0, b < 0)
+
+
+def sample_aspect_ratio(stream: VideoStream) -> Fraction | None:
+    """Width of a stored pixel over its height; None where it is not known. PyAV 19 has rationals of its own."""
+    found = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio
+    return Fraction(found.numerator, found.denominator) if found else None
 
 
 def display_size(frame: VideoFrame, aspect: Fraction | None, orientation: Orientation) -> tuple[int, int]:

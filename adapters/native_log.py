@@ -8,6 +8,7 @@ import os
 import sys
 import tempfile
 import threading
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -110,6 +111,8 @@ def import_tensorflow() -> Any:
     if "tensorflow" in sys.modules:
         return sys.modules["tensorflow"]
     tensorflow = _import("tensorflow")
+    # On Python 3.13 each trace of a function gives hundreds of them, which a notebook shows.
+    warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"gast\.")
     with captured_stderr():
         # The first look for a GPU prints an error where there is none. It changes no setting.
         tensorflow.config.list_physical_devices("GPU")

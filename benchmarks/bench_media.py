@@ -32,7 +32,7 @@ FILTER = Interpolation.AREA | Interpolation.FULL_CHR_H_INT | Interpolation.ACCUR
 def bare(path: str, size: tuple[int, int] | None) -> int:
     """Decode every frame with PyAV, scaling each to size if one is given."""
     scaler, count = VideoReformatter(), 0
-    with av.open(path, metadata_errors="replace") as container:
+    with av.open(path) as container:
         stream = container.streams.best("video")
         assert stream is not None
         stream.thread_type = "AUTO"
