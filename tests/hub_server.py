@@ -9,13 +9,14 @@ from __future__ import annotations
 import io
 import socket
 import tarfile
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
+
+from loopback import serving
 
 
 @dataclass(frozen=True)
@@ -43,17 +44,9 @@ class HubServer:
 @contextmanager
 def hub_server() -> Iterator[HubServer]:
     """A server of its own port, until the block ends."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
-    hub = HubServer(f"http://127.0.0.1:{server.server_address[1]}")
-    server.hub = hub  # type: ignore[attr-defined]
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    try:
-        yield hub
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with serving(_Handler) as server:
+        server.hub = HubServer(server.url)
+        yield server.hub
 
 
 def closed_port_url() -> str:

@@ -12,13 +12,14 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import IO, Any
 
 import av
 import numpy as np
 import pytest
+from loopback import serving
 
 from adapters.errors import ConfigError, MediaError
 from adapters.loading import open_model
@@ -218,13 +219,9 @@ def camera(videos: dict[str, Path]) -> Iterator[Camera]:
         def log_message(self, *_: Any) -> None:
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        yield Camera(f"http://127.0.0.1:{server.server_port}/camera.ts", go_on)
+    with serving(Handler) as server:
+        yield Camera(f"{server.url}/camera.ts", go_on)
         go_on.set()
-        server.shutdown()
-        thread.join()
 
 
 def test_a_url_that_stalls_goes_on_and_says_so(model: Path, camera: Camera) -> None:

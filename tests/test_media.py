@@ -13,6 +13,7 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+from loopback import serving
 from media_patterns import number_of, numbered_frame, write_numbered, write_sound, write_video
 
 from adapters.errors import MediaError
@@ -334,19 +335,14 @@ def test_urls_and_protocols_are_not_opened(video_path: Path, monkeypatch: pytest
 def test_a_file_is_read_over_http_where_it_is_allowed(video_path: Path) -> None:
     import functools
     import http.server
-    import threading
 
     class Quiet(http.server.SimpleHTTPRequestHandler):
         def log_message(self, *_: object) -> None:
             pass
 
     handler = functools.partial(Quiet, directory=str(video_path.parent))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        url = f"http://127.0.0.1:{server.server_address[1]}/{video_path.name}"
-        with open_video(url, allow_url=True) as video:
-            assert numbers(video.clip(spec(2))) == [50, 150]
-        server.shutdown()
+    with serving(handler) as server, open_video(f"{server.url}/{video_path.name}", allow_url=True) as video:
+        assert numbers(video.clip(spec(2))) == [50, 150]
 
 
 def test_a_stream_that_is_no_video_is_refused(tmp_path: Path, video_path: Path) -> None:

@@ -8,13 +8,13 @@ import json
 import queue
 import shutil
 import subprocess
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from loopback import serving
 from reel_helpers import COLOURS, highlights, source
 
 from cliplab.reel import reel
@@ -69,10 +69,8 @@ class Handler(http.server.SimpleHTTPRequestHandler):
 @pytest.fixture
 def address(tmp_path: Path) -> Iterator[str]:
     handler = functools.partial(Handler, directory=str(tmp_path))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}/page.html"
-        server.shutdown()
+    with serving(handler) as server:
+        yield f"{server.url}/page.html"
 
 
 def test_a_browser_plays_it_to_its_end(tmp_path: Path, address: str) -> None:

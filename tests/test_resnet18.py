@@ -6,12 +6,11 @@ import hashlib
 import io
 import pickletools
 import struct
-import threading
 import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import SimpleHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ import torch_resnet
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from loopback import serving
 from tiny_videos import render_dataset, render_video
 
 from adapters import published_weights
@@ -323,14 +323,11 @@ def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     folder = tmp_path / "served"
     folder.mkdir()
     handler = partial(_Quiet, directory=str(folder))
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
     monkeypatch.setenv("CLIPLAB_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
-    monkeypatch.setenv("CLIPLAB_WEIGHTS_URL", f"http://127.0.0.1:{server.server_address[1]}")
-    yield folder
-    server.shutdown()
-    server.server_close()
+    with serving(handler) as server:
+        monkeypatch.setenv("CLIPLAB_WEIGHTS_URL", server.url)
+        yield folder
 
 
 class _Quiet(SimpleHTTPRequestHandler):
