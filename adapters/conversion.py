@@ -15,9 +15,9 @@ from adapters.errors import ConversionError
 from adapters.litert_graph import operators
 from adapters.litert_int8 import In8Bits, Observer, with_8_bit_layers
 from adapters.litert_weights import with_8_bit_weights
-from adapters.native_log import CapturedLog, captured_stderr, import_tensorflow, warnings_only
 from adapters.records import QUANTIZE, ConversionReport, Quantize
 from adapters.runtime import xnnpack_partitions
+from adapters.system.native_log import CapturedLog, captured_stderr, import_tensorflow, warnings_only
 
 __all__ = ["compare", "operators", "to_litert", "xnnpack_partitions"]
 

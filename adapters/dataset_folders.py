@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-from adapters.atomic import storage_error
 from adapters.dataset_formats import clips_with_video
 from adapters.dataset_records import (
     SPLITS,
@@ -21,6 +20,7 @@ from adapters.dataset_records import (
     relative_path,
 )
 from adapters.errors import DatasetError
+from adapters.system.atomic import storage_error
 
 Media = Literal["copy", "link"]
 _EXTENSIONS = "3g2 3gp asf avi f4v flv gif m2ts m2v m4v mkv mov mp4 mpeg mpg mts mxf ogv qt ts vob webm wmv y4m"

@@ -12,7 +12,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from adapters.atomic import json_text, write_json_atomic, write_text_atomic
 from adapters.dataset_records import (
     Dataset,
     Example,
@@ -25,6 +24,7 @@ from adapters.dataset_records import (
     video_groups,
 )
 from adapters.errors import DatasetError
+from adapters.system.atomic import json_text, write_json_atomic, write_text_atomic
 
 _CSV_COLUMNS = ("path", "label", "start_seconds", "end_seconds", "split", "group", "source")
 _CSV_ALIASES = {

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from adapters.atomic import write_json_atomic
 from adapters.dataset_records import Example
 from adapters.errors import DatasetError
 from adapters.evaluation_curves import (
@@ -22,6 +21,7 @@ from adapters.evaluation_curves import (
 )
 from adapters.evaluation_records import GATES, ClassMetrics, EvaluationReport, Mistake, check_gates
 from adapters.records import Float32Array
+from adapters.system.atomic import write_json_atomic
 
 __all__ = [
     "CALIBRATION_BINS",

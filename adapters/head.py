@@ -8,8 +8,8 @@ import numpy as np
 
 from adapters.config import Config
 from adapters.devices import same_noise
-from adapters.native_log import import_keras, import_tensorflow
 from adapters.records import Float32Array, expand_binary
+from adapters.system.native_log import import_keras, import_tensorflow
 
 VARIABLE_PREFIX = "scores_"
 

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from adapters.atomic import write_bytes_atomic
 from adapters.errors import MissingExtraError
 from adapters.evaluation_records import EvaluationReport
 from adapters.records import EpochLog, Float32Array, Float64Array, Segment
+from adapters.system.atomic import write_bytes_atomic
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -8,10 +8,10 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
-from adapters.atomic import write_bytes_atomic
 from adapters.config import Config
 from adapters.errors import StorageError
-from adapters.weights import cache_dir
+from adapters.system.atomic import write_bytes_atomic
+from adapters.system.cache_folder import cache_dir
 
 # The code that a program's bytes follow from, beside its identity: a change in it makes cached programs stale.
 CODE_FOLDERS = ("conversion.py", "litert_*.py", "head.py", "variables.py", "programs.py", "network.py", "*/network.py")

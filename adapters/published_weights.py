@@ -14,9 +14,9 @@ import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
-from adapters.atomic import write_bytes_atomic
 from adapters.errors import WeightsError
-from adapters.weights import cache_dir
+from adapters.system.atomic import write_bytes_atomic
+from adapters.system.cache_folder import cache_dir
 
 MIRROR_VARIABLE = "CLIPLAB_WEIGHTS_URL"
 _TIMEOUT_SECONDS = 30

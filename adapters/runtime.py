@@ -23,8 +23,8 @@ import numpy.typing as npt
 
 from adapters import litert_graph
 from adapters.errors import BundleError, ConfigError
-from adapters.native_log import captured_stderr
 from adapters.records import Quantize
+from adapters.system.native_log import captured_stderr
 
 Array = npt.NDArray[Any]
 Float32Array = npt.NDArray[np.float32]

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from adapters.errors import AdapterError
-from adapters.native_log import import_tensorflow
 from adapters.records import Float32Array
+from adapters.system.native_log import import_tensorflow
 
 if TYPE_CHECKING:
     from adapters.model_adapter import ModelAdapter

@@ -20,9 +20,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from adapters.atomic import write_bytes_atomic
 from adapters.errors import WeightsError
 from adapters.pickle_machine import STORAGE_DTYPES
+from adapters.system.atomic import write_bytes_atomic
 
 _STORAGES = {dtype: name for name, dtype in STORAGE_DTYPES.items()}
 _ROOT = "archive"

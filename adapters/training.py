@@ -23,8 +23,9 @@ from adapters.errors import ConfigError, DatasetError, StorageError
 from adapters.feature_cache import CachedFeatures, View, cached_features, read_view
 from adapters.fitting import Examples, FitResult, FitSettings, Fitter, Inputs, aggregate_items
 from adapters.head import class_scores
-from adapters.native_log import import_keras, import_tensorflow
 from adapters.records import EpochLog, Float32Array, TrainReport, spread
+from adapters.system.cache_folder import cache_dir
+from adapters.system.native_log import import_keras, import_tensorflow
 from adapters.training_data import (
     TrainingData,
     clip_weights,
@@ -34,7 +35,6 @@ from adapters.training_data import (
     target_array,
     training_data,
 )
-from adapters.weights import cache_dir
 
 if TYPE_CHECKING:
     from adapters.model_adapter import ModelAdapter

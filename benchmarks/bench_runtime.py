@@ -18,9 +18,9 @@ import numpy as np
 from adapters.conversion import to_litert
 from adapters.loading import open_model
 from adapters.model_adapter import ModelAdapter
-from adapters.native_log import import_keras
 from adapters.records import QUANTIZE, Float32Array
 from adapters.runtime import Program, available_cores, open_interpreter, xnnpack_partitions
+from adapters.system.native_log import import_keras
 from adapters.variables import assign, random_variables
 
 SIZE = 224

@@ -78,8 +78,8 @@ def _colour(stream: Any) -> bool:
 
 
 def write_json(value: Any) -> None:
-    """A JSON value on stdout, under the rules of ``adapters.atomic.json_text``."""
-    from adapters.atomic import json_text
+    """A JSON value on stdout, under the rules of ``adapters.system.atomic.json_text``."""
+    from adapters.system.atomic import json_text
 
     print(json_text(value, indent=2))
 

@@ -10,12 +10,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from adapters.atomic import write_text_atomic
 from adapters.config import adapter_class, check_config
 from adapters.errors import ConfigError
 from adapters.frame_adapter import FrameModelAdapter
 from adapters.hosts.dataloop_config import PLATFORM_DEFAULTS
 from adapters.loading import read_config, ready_configs
+from adapters.system.atomic import write_text_atomic
 from cliplab import __version__
 
 SCHEMA = Path(__file__).with_name("dataloop_manifest.schema.json")

@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from adapters.atomic import storage_error, write_json_atomic
 from adapters.base import OnProgress
 from adapters.dataset import Dataset, Example, check, import_coco, read_dataset, split
 from adapters.errors import ConfigError, DatasetError, MediaError, StorageError
 from adapters.media import open_video
+from adapters.system.atomic import storage_error, write_json_atomic
 from cliplab.outputs import require_new
 
 FILE_NAME = "dataset.json"

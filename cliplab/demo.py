@@ -129,7 +129,7 @@ def demo(
 
 
 def _write(result: DemoReport, broadcast: Path, output: Path) -> None:
-    from adapters.atomic import write_json_atomic
+    from adapters.system.atomic import write_json_atomic
     from cliplab.demo_figure import draw_timeline
 
     draw_timeline(result, broadcast, output / "timeline.png")

@@ -6,8 +6,8 @@ import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from adapters.atomic import write_bytes_atomic
 from adapters.records import Segment
+from adapters.system.atomic import write_bytes_atomic
 
 if TYPE_CHECKING:
     from cliplab.demo import DemoReport

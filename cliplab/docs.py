@@ -11,9 +11,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from adapters.atomic import write_text_atomic
 from adapters.config import COMMON_SCHEMA, adapter_class, parse_json, properties
 from adapters.loading import read_config, ready_configs
+from adapters.system.atomic import write_text_atomic
 
 FOLDER = Path(__file__).resolve().parent.parent / "docs"
 EFFECTS = {

@@ -13,8 +13,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from adapters.atomic import write_bytes_atomic
 from adapters.errors import BundleError, ConfigError
+from adapters.system.atomic import write_bytes_atomic
 from adapters.tflite_file import read_description
 from cliplab.current_model import CurrentModel
 from cliplab.manifest_file import (

@@ -16,9 +16,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from adapters.atomic import storage_error, write_json_atomic
 from adapters.config import parse_json
 from adapters.errors import BundleError, StorageError
+from adapters.system.atomic import storage_error, write_json_atomic
 from adapters.tflite_file import read_description
 
 MANIFEST = "model_manifest.json"

@@ -87,7 +87,7 @@ def predict(
     found = None if segments is None else tuple(tuple(find_segments(adapter, item, segments)) for item in results)
     report = PredictReport(results, adapter.config["top_k"], found, shape)
     if output is not None:
-        from adapters.atomic import write_json_atomic
+        from adapters.system.atomic import write_json_atomic
 
         write_json_atomic(output, report.to_json())
     return report

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from adapters.atomic import write_bytes_atomic
 from adapters.errors import ConfigError, DatasetError, MediaError
+from adapters.system.atomic import write_bytes_atomic
 from cliplab.outputs import require_new
 from cliplab.reel_export import check_export, cut_list, export_path
 from cliplab.reel_pictures import SourceFailed

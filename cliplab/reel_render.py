@@ -14,8 +14,8 @@ from typing import Any
 import av
 import numpy as np
 
-from adapters.atomic import storage_error
 from adapters.records import Float32Array
+from adapters.system.atomic import storage_error
 from cliplab.reel_pictures import ahead, reel_pictures
 from cliplab.reel_plan import Format, Place
 from cliplab.reel_sound import SAMPLE_RATE, sample_of, sound_of_clips, sound_of_file

@@ -7,8 +7,8 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from adapters.atomic import storage_error
 from adapters.errors import StorageError
+from adapters.system.atomic import storage_error
 
 
 @contextmanager

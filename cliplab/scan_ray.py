@@ -21,7 +21,7 @@ import cliplab
 from adapters.base import BaseModelAdapter
 from adapters.errors import ClusterError, ConfigError
 from adapters.loading import open_model
-from adapters.weights import cache_dir
+from adapters.system.cache_folder import cache_dir
 from cliplab import storage
 from cliplab.scan import model_digest
 from cliplab.scan_pass import Engine, OnNote

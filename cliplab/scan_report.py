@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from adapters.atomic import json_text, storage_error
 from adapters.errors import StorageError
 from adapters.records import Aggregation, Float32Array, aggregate
+from adapters.system.atomic import json_text, storage_error
 from cliplab.scan_sampling import best_windows
 from cliplab.scan_store import Scores, Store
 
@@ -127,7 +127,7 @@ def _write(file: IO[str], head: dict[str, Any], lists: dict[str, Iterable[dict[s
 
 @contextlib.contextmanager
 def _replacing(path: Path) -> Iterator[IO[str]]:
-    """A text file that stands at path once it is whole and on the disk (as adapters.atomic does for one in memory)."""
+    """A text file that appears at path once it is whole and on the disk (as ``system.atomic`` does for one in memory)."""
     target = Path(os.path.realpath(path))
     temporary = target.with_name(f".{target.name[:40]}.{secrets.token_hex(6)}.tmp")
     try:

@@ -13,8 +13,8 @@ from typing import Any, Literal
 import numpy as np
 
 from adapters.errors import ConfigError
-from adapters.native_log import import_tensorflow
 from adapters.records import Float32Array
+from adapters.system.native_log import import_tensorflow
 from movinet_adapter.architecture import (
     MINIMUM_SIZE,
     Architecture,

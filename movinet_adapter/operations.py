@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from adapters.native_log import import_tensorflow
+from adapters.system.native_log import import_tensorflow
 from movinet_adapter.folding import Folded
 
 Tensor = Any

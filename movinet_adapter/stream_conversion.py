@@ -18,9 +18,9 @@ from adapters.errors import ConversionError
 from adapters.litert_edit import counts_first
 from adapters.litert_int8 import Observer, with_8_bit_layers
 from adapters.litert_weights import with_8_bit_weights
-from adapters.native_log import captured_stderr, import_tensorflow, warnings_only
 from adapters.records import QUANTIZE, Float32Array, Quantize
 from adapters.stream_program import IMAGE
+from adapters.system.native_log import captured_stderr, import_tensorflow, warnings_only
 from movinet_adapter.architecture import StateSpec, initial_states
 from movinet_adapter.init_signature import add_init
 from movinet_adapter.network import Network, freeze

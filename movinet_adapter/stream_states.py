@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from adapters.native_log import import_tensorflow
+from adapters.system.native_log import import_tensorflow
 
 Tensor = Any
 

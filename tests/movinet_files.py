@@ -81,7 +81,7 @@ def export(folder: Path, of: Architecture, values: Mapping[str, np.ndarray]) -> 
     """A SavedModel that tf-models' own export tool wrote, of a model that restored a checkpoint of these values."""
     import logging
 
-    from adapters.native_log import captured_stderr
+    from adapters.system.native_log import captured_stderr
 
     with captured_stderr():
         from official.projects.movinet.tools.export_saved_model import build_and_export_saved_model

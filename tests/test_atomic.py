@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from adapters.atomic import json_text, write_bytes_atomic, write_json_atomic, write_text_atomic
 from adapters.errors import AdapterError, StorageError
+from adapters.system.atomic import json_text, write_bytes_atomic, write_json_atomic, write_text_atomic
 
 ROOT = Path(__file__).parent.parent
 
@@ -103,7 +103,7 @@ def test_a_write_cut_short_keeps_the_old_file_and_leaves_nothing(tmp_path: Path)
     path = tmp_path / "a.bin"
     path.write_bytes(b"old")
     code = (
-        "import resource, sys; from adapters.atomic import write_bytes_atomic\n"
+        "import resource, sys; from adapters.system.atomic import write_bytes_atomic\n"
         "from adapters.errors import StorageError\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))\n"
         "try: write_bytes_atomic(sys.argv[1], b'n' * 1_000_000)\n"
@@ -120,7 +120,7 @@ def test_a_killed_writer_leaves_one_whole_file(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     write_json_atomic(path, [0] * 200_000, indent=None)
     code = (
-        "import sys; from adapters.atomic import write_json_atomic\n"
+        "import sys; from adapters.system.atomic import write_json_atomic\n"
         "print('ready', flush=True)\n"
         "for n in range(10**6): write_json_atomic(sys.argv[1], [n % 10] * 200_000, indent=None)\n"
     )
@@ -141,7 +141,7 @@ def test_an_interrupt_removes_the_temporary_file(tmp_path: Path) -> None:
     path = tmp_path / "a.bin"
     path.write_bytes(b"old")
     code = (
-        "import os, signal, sys; from adapters import atomic\n"
+        "import os, signal, sys; from adapters.system import atomic\n"
         "real = os.fsync\n"
         "os.fsync = lambda n: (real(n), signal.raise_signal(signal.SIGINT))\n"
         "try: atomic.write_bytes_atomic(sys.argv[1], b'new')\n"

@@ -14,8 +14,8 @@ from adapters import published_weights
 from adapters.errors import WeightsError
 from adapters.loading import open_model
 from adapters.mobilenet.network import VARIANTS
-from adapters.native_log import import_keras
 from adapters.records import Clip
+from adapters.system.native_log import import_keras
 
 pytest.importorskip("tf_keras", reason="pip install 'cliplab[train]'")
 

@@ -57,7 +57,7 @@ def frames_of(path: Path) -> np.ndarray:
 
 def int8_logits(path: Path, frames: np.ndarray) -> np.ndarray:
     """The published program's logits after each frame: float32 [T, 600]."""
-    from adapters.native_log import captured_stderr
+    from adapters.system.native_log import captured_stderr
 
     with captured_stderr():
         from ai_edge_litert.interpreter import Interpreter

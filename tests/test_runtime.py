@@ -22,8 +22,8 @@ from lite_programs import CHANNELS, TINY, images, lite0_program, tiny_model, tin
 from adapters.conversion import to_litert
 from adapters.errors import BundleError, ConfigError
 from adapters.litert_graph import operators
-from adapters.native_log import captured_stderr
 from adapters.runtime import Program, available_cores, open_interpreter, xnnpack_partitions
+from adapters.system.native_log import captured_stderr
 
 pytest.importorskip("tf_keras", reason="pip install 'cliplab[train]'; the programs of these tests are converted by it")
 

@@ -10,11 +10,11 @@ from typing import Any
 
 import dtlpy as dl
 
-from adapters.atomic import write_json_atomic
 from adapters.base import BaseModelAdapter
 from adapters.config import parse_json
 from adapters.errors import DatasetError
 from adapters.records import EpochLog
+from adapters.system.atomic import write_json_atomic
 
 logger = logging.getLogger("cliplab.dataloop")
 # figure, legend, x, y

@@ -17,13 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from adapters.atomic import write_json_atomic
 from adapters.dataset import Dataset, Example, write_dataset
 from adapters.errors import AdapterError, ConfigError, DatasetError, MediaError, StorageError
 from adapters.hosts.label_studio_labels import Control, parse_label_config, to_seconds
 from adapters.hosts.label_studio_media import LabelStudio, Media
 from adapters.loading import open_model, read_config
 from adapters.records import EpochLog
+from adapters.system.atomic import write_json_atomic
 
 _TOKEN = "CLIPLAB_LABEL_STUDIO_TOKEN"  # the environment's, so that the token is written to no file
 _STATE, _JOB, _LOG, _LOCK = "state.json", "job.json", "log.txt", "training.lock"

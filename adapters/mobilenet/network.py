@@ -12,10 +12,12 @@ import numpy as np
 
 from adapters.errors import WeightsError
 from adapters.frame_weights import OUTPUT_BIAS, OUTPUT_KERNEL, read_weights_file
-from adapters.native_log import import_keras
 from adapters.network import Pretrained
+from adapters.system.cache_folder import cache_dir
+from adapters.system.digest import sha256_file
+from adapters.system.native_log import import_keras
 from adapters.variables import variables
-from adapters.weights import cache_dir, sha256_file, write_safetensors
+from adapters.weights import write_safetensors
 
 # Variant -> the function of tf_keras.applications, and its classifier's layer.
 VARIANTS = {

@@ -1,0 +1,1 @@
+"""What every part may use: whole writes, locks, caches, the log of native code."""
