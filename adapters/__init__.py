@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from adapters.base import BaseModelAdapter as BaseModelAdapter
     from adapters.base import StreamingAdapter as StreamingAdapter
-    from adapters.config import check_config as check_config
-    from adapters.config import parse_assignments as parse_assignments
+    from adapters.config.checking import check_config as check_config
+    from adapters.config.checking import parse_assignments as parse_assignments
     from adapters.errors import AdapterError as AdapterError
     from adapters.inference import predict_videos as predict_videos
     from adapters.loading import open_model as open_model

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-from adapters.config import Config, check_config
+from adapters.config.checking import Config, check_config
 from adapters.devices import Devices
 from adapters.records import (
     Clip,

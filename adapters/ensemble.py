@@ -15,7 +15,7 @@ import numpy as np
 from adapters.base import BaseModelAdapter, OnEpochEnd
 from adapters.bundle import Bundle, read_bundle, write_bundle
 from adapters.card import render_card
-from adapters.config import Config, adapter_class, check_config, fill_defaults, override, properties
+from adapters.config.checking import Config, adapter_class, check_config, fill_defaults, override, properties
 from adapters.ensemble_members import Member, member_clip, open_members, shared_spec
 from adapters.errors import BundleError, ConversionError, TrainingError
 from adapters.golden import make_golden

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from adapters.base import BaseModelAdapter
-from adapters.config import Config
+from adapters.config.checking import Config
 from adapters.errors import ConfigError
 from adapters.preprocess import decode_size
 from adapters.records import Clip, InputSpec

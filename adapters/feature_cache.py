@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from adapters.augmentation import augment, time_shift_seconds
-from adapters.config import Config
+from adapters.config.checking import Config
 from adapters.dataset import Example
 from adapters.errors import MediaError
 from adapters.feature_store import FeatureStore

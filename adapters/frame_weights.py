@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from adapters.config import Config
+from adapters.config.checking import Config
 from adapters.errors import WeightsError
 from adapters.head import VARIABLE_PREFIX, output_units
 from adapters.network import Pretrained, Variables

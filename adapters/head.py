@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from adapters.config import Config
+from adapters.config.checking import Config
 from adapters.devices import same_noise
 from adapters.records import Float32Array, expand_binary
 from adapters.system.native_log import import_keras, import_tensorflow

@@ -16,7 +16,7 @@ from queue import Empty, Queue
 from typing import TYPE_CHECKING
 
 from adapters.base import BaseModelAdapter
-from adapters.config import override
+from adapters.config.checking import override
 from adapters.errors import ConfigError, MediaError
 from adapters.records import Clip, InputSpec, Prediction, VideoResult
 from adapters.stream_inference import StreamsVideos, predict_streams

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from adapters.base import BaseModelAdapter
-from adapters.config import Config, adapter_class, merge, override, read_object
+from adapters.config.checking import Config, adapter_class, merge, override, read_object
 from adapters.errors import BundleError, ConfigError
 
 CONFIG_SUFFIXES = (".json", ".yaml", ".yml")

@@ -17,7 +17,7 @@ from adapters import programs
 from adapters.base import BaseModelAdapter, OnEpochEnd
 from adapters.bundle import read_bundle, write_bundle
 from adapters.card import render_card
-from adapters.config import Config, adapter_class, check_config, override
+from adapters.config.checking import Config, adapter_class, check_config, override
 from adapters.errors import AdapterError, BundleError, WeightsError
 from adapters.golden import Golden, make_golden, measure_tolerance
 from adapters.head import class_scores

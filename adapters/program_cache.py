@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
-from adapters.config import Config
+from adapters.config.checking import Config
 from adapters.errors import StorageError
 from adapters.system.atomic import write_bytes_atomic
 from adapters.system.cache_folder import cache_dir

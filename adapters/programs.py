@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from adapters import program_cache
-from adapters.config import Config
+from adapters.config.checking import Config
 from adapters.errors import ConfigError
 from adapters.head import VARIABLE_PREFIX, output_activation, output_units
 from adapters.network import Network, Variables

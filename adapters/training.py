@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from adapters.base import OnEpochEnd
-from adapters.config import Config
+from adapters.config.checking import Config
 from adapters.dataset import Example
 from adapters.devices import Replicas, check_batch, mixed_precision, pick_devices
 from adapters.errors import ConfigError, DatasetError, StorageError

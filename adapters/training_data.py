@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from adapters.config import Config
+from adapters.config.checking import Config
 from adapters.dataset import Dataset, Example, check, match_labels, read_dataset, split
 from adapters.errors import DatasetError
 from adapters.head import targets

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from adapters.config import merge
+from adapters.config.checking import merge
 from adapters.errors import ConfigError
 from adapters.loading import open_model
 from adapters.records import Clip

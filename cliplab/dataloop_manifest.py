@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from adapters.config import adapter_class, check_config
+from adapters.config.checking import adapter_class, check_config
 from adapters.errors import ConfigError
 from adapters.frame_adapter import FrameModelAdapter
 from adapters.hosts.dataloop_config import PLATFORM_DEFAULTS

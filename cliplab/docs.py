@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from adapters.config import COMMON_SCHEMA, adapter_class, parse_json, properties
+from adapters.config.checking import COMMON_SCHEMA, adapter_class, parse_json, properties
 from adapters.loading import read_config, ready_configs
 from adapters.system.atomic import write_text_atomic
 

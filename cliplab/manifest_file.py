@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from adapters.config import parse_json
+from adapters.config.checking import parse_json
 from adapters.errors import BundleError, StorageError
 from adapters.system.atomic import storage_error, write_json_atomic
 from adapters.tflite_file import read_description

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from adapters.config import parse_json
+from adapters.config.checking import parse_json
 from adapters.errors import ConfigError
 
 # A metric with one of these words in its name is the better the lower it is: log_loss, calibration_error, latency_ms.

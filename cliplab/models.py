@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adapters.base import BaseModelAdapter, OnEpochEnd, OnProgress
-from adapters.config import check_config, effect, merge
+from adapters.config.checking import check_config, effect, merge
 from adapters.devices import Devices, describe_devices
 from adapters.errors import ConfigError
 from adapters.hosts.results import SHAPES, Shape, to_pipeline

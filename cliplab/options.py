@@ -102,6 +102,6 @@ def training_keys(
 
 def parsed(assignments: list[str] | None) -> dict[str, Any]:
     """What ``--set`` was given, as nested keys and values."""
-    from adapters.config import parse_assignments
+    from adapters.config.checking import parse_assignments
 
     return parse_assignments(assignments or [])

@@ -176,7 +176,7 @@ def config(complete: Mapping[str, Any]) -> Shown:
     """Every key with its value and what a change of it asks for; keys that differ from their default in bold."""
     import json
 
-    from adapters.config import properties
+    from adapters.config.checking import properties
 
     keys = properties(complete["adapter"])
     rows = []

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from adapters.base import StreamingAdapter
-from adapters.config import Config
+from adapters.config.checking import Config
 from adapters.errors import AdapterError, ConfigError, WeightsError
 from adapters.head import class_scores
 from adapters.model_adapter import ModelAdapter

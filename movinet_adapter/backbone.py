@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from adapters.config import Config
+from adapters.config.checking import Config
 from adapters.errors import WeightsError
 from adapters.head import VARIABLE_PREFIX
 from adapters.network import Network as AdapterNetwork

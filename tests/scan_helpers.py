@@ -9,7 +9,7 @@ from typing import Any
 from tiny_adapter import TinyAdapter
 from tiny_videos import render_video
 
-from adapters.config import adapter_class
+from adapters.config.checking import adapter_class
 from adapters.records import Clip, Prediction
 
 FRAMES = {"schema_version": 1, "adapter": "scan_helpers:FramesAdapter", "n_frames": 1}

@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 
 from adapters.base import BaseModelAdapter
-from adapters.config import check_config, effect, properties, read_object
+from adapters.config.checking import check_config, effect, properties, read_object
 from adapters.errors import BundleError, ConfigError, ConversionError, WeightsError
 from adapters.golden import check_golden
 from adapters.loading import open_model, ready_configs

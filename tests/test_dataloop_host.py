@@ -22,7 +22,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_videos import render_video
 
-from adapters.config import check_config
+from adapters.config.checking import check_config
 from adapters.errors import AdapterError, BundleError, ConfigError, DatasetError
 from adapters.hosts import dataloop_items
 from adapters.hosts.dataloop_annotations import annotate, timeline

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from adapters.config import adapter_class, check_config
+from adapters.config.checking import adapter_class, check_config
 from adapters.errors import ConfigError
 from adapters.hosts.dataloop_config import PLATFORM_DEFAULTS, PLATFORM_KEYS, label_order, order_for, own_config
 from adapters.loading import read_config, ready_configs

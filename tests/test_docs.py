@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from adapters.config import properties
+from adapters.config.checking import properties
 from adapters.loading import read_config, ready_configs
 from cliplab import api, docs
 

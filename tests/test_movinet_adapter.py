@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from adapters.config import check_config
+from adapters.config.checking import check_config
 from adapters.errors import AdapterError, ConfigError, WeightsError
 from adapters.inference import predict_videos
 from adapters.loading import open_model

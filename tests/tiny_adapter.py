@@ -11,7 +11,7 @@ import numpy as np
 from adapters.base import BaseModelAdapter, OnEpochEnd
 from adapters.bundle import read_bundle, write_bundle
 from adapters.card import render_card
-from adapters.config import check_config, override
+from adapters.config.checking import check_config, override
 from adapters.dataset import check, read_dataset
 from adapters.errors import ConversionError
 from adapters.inference import predict_examples

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from adapters.base import BaseModelAdapter
-from adapters.config import Config, adapter_class, check_config, merge
+from adapters.config.checking import Config, adapter_class, check_config, merge
 from adapters.errors import BundleError, ConfigError
 from adapters.loading import FINETUNE_KEYS, stored_config
 from adapters.sealed_folder import MANIFEST, read_manifest

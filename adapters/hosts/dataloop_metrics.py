@@ -11,7 +11,7 @@ from typing import Any
 import dtlpy as dl
 
 from adapters.base import BaseModelAdapter
-from adapters.config import parse_json
+from adapters.config.checking import parse_json
 from adapters.errors import DatasetError
 from adapters.records import EpochLog
 from adapters.system.atomic import write_json_atomic

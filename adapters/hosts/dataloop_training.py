@@ -11,7 +11,7 @@ from typing import Any
 import dtlpy as dl
 
 from adapters.base import BaseModelAdapter
-from adapters.config import check_config
+from adapters.config.checking import check_config
 from adapters.dataset import Dataset, read_dataset, write_dataset
 from adapters.errors import AdapterError, DatasetError
 from adapters.hosts.dataloop_config import label_order, order_for

@@ -11,7 +11,7 @@ from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import Response
 
-from adapters.config import override
+from adapters.config.checking import override
 from adapters.errors import AdapterError, ConfigError
 from adapters.hosts.http_errors import Refused, check_query, json_response, parse_json, refusal_of
 from adapters.hosts.http_state import Host, Model

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import yaml
 from jsonschema import Draft202012Validator
 
-from adapters.config_messages import explain, kind, show, unknown_key
+from adapters.config.messages import explain, kind, show, unknown_key
 from adapters.errors import ConfigError
 
 if TYPE_CHECKING:

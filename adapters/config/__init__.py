@@ -1,0 +1,1 @@
+"""Configs: read, migrate, check, fill in defaults, override, explain."""
