@@ -64,7 +64,7 @@ def export_dataloop(dataset: Dataset, path: str | Path, media: Media = "copy", f
 
 def _probe(file: Path) -> tuple[float | None, float | None]:
     """Frames a second and length in seconds, None where not known."""
-    from adapters.media import probe
+    from adapters.media.video import probe
 
     try:
         info = probe(file)

@@ -12,9 +12,9 @@ import numpy.typing as npt
 from adapters.base import BaseModelAdapter
 from adapters.config.checking import Config
 from adapters.errors import ConfigError
-from adapters.preprocess import decode_size
+from adapters.media.preprocess import decode_size
+from adapters.media.sampling import EPSILON_SECONDS, Window, fill_clip, sample_times, window_seconds
 from adapters.records import Clip, InputSpec
-from adapters.sampling import EPSILON_SECONDS, Window, fill_clip, sample_times, window_seconds
 
 RUNTIME_KEYS = ("num_threads", "device")  # of the ensemble's config, handed on to every member
 _SAME_TIMES = ("sampling", "n_frames", "fps", "short_clip")

@@ -18,7 +18,7 @@ from adapters.config.checking import Config
 from adapters.dataset import Example
 from adapters.errors import MediaError
 from adapters.feature_store import FeatureStore
-from adapters.media import read_clip
+from adapters.media.video import read_clip
 from adapters.prepared_frames import read_frames
 from adapters.records import Clip, Float32Array, InputSpec
 

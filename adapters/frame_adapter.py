@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from adapters.media.preprocess import to_model_input
 from adapters.model_adapter import ModelAdapter
-from adapters.preprocess import to_model_input
 from adapters.records import Clip, Float32Array, Prediction
 from adapters.whole_video import merge_frames
 

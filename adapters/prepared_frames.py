@@ -8,9 +8,9 @@ import numpy as np
 
 from adapters.dataset_records import Example, PreparedFrames
 from adapters.errors import MediaError
-from adapters.preprocess import decode_picture, decode_size, resize
+from adapters.media.preprocess import decode_picture, decode_size, resize
+from adapters.media.sampling import EPSILON_SECONDS, fill_clip, one_clip, plan_clip
 from adapters.records import Clip, InputSpec, UInt8Array
-from adapters.sampling import EPSILON_SECONDS, fill_clip, one_clip, plan_clip
 
 
 def chosen_source(example: Example, single_frames: bool) -> Example:

@@ -13,7 +13,7 @@ from adapters.records import InputSpec, Prediction, VideoResult
 from adapters.runtime import available_cores
 
 if TYPE_CHECKING:
-    from adapters.media_open import MediaLimits
+    from adapters.media.opening import MediaLimits
 
 
 @runtime_checkable
@@ -66,7 +66,7 @@ def predict_streams(
 def _predict_one(
     adapter: StreamsVideos, spec: InputSpec, source: str | Path, limits: MediaLimits | None
 ) -> VideoResult:
-    from adapters.media import open_video
+    from adapters.media.video import open_video
 
     try:
         with open_video(source, limits=limits) as video:

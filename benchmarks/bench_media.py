@@ -1,4 +1,4 @@
-"""How near adapters.media comes to PyAV's own speed. Prints one JSON line a file.
+"""How near adapters.media.video comes to PyAV's own speed. Prints one JSON line a file.
 
     python benchmarks/bench_media.py VIDEO... [--repeats 5] [--size 172]
 
@@ -22,8 +22,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import av
 from av.video.reformatter import Interpolation, VideoReformatter
 
-from adapters.media import open_video
-from adapters.preprocess import decode_size
+from adapters.media.preprocess import decode_size
+from adapters.media.video import open_video
 from adapters.records import InputSpec
 
 FILTER = Interpolation.AREA | Interpolation.FULL_CHR_H_INT | Interpolation.ACCURATE_RND
@@ -44,7 +44,7 @@ def bare(path: str, size: tuple[int, int] | None) -> int:
 
 
 def dense(path: str, spec: InputSpec) -> int:
-    """Every frame through adapters.media."""
+    """Every frame through adapters.media.video."""
     with open_video(path) as video:
         return sum(1 for _ in video.frames(height=spec.height, width=spec.width))
 

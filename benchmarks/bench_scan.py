@@ -34,7 +34,7 @@ SOURCE = Path(__file__).resolve().parent.parent / "samples" / "broadcast.mp4"
 
 def render_library(folder: Path, count: int) -> None:
     """Clips of 10 s, each of its own content."""
-    from adapters.media import open_video
+    from adapters.media.video import open_video
 
     with open_video(SOURCE) as video:
         size = {"height": HEIGHT, "width": WIDTH, "aspect": "stretch"}

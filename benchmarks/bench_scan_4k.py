@@ -81,7 +81,7 @@ def from_storage(adapter: Any, file: Any, sampling: Any) -> tuple[int, int]:
     """Bytes and requests that the same frames take of an object storage, with an empty cache."""
     from dataclasses import replace
 
-    from adapters.media import open_video
+    from adapters.media.video import open_video
     from cliplab.scan_sampling import read_rows
     from cliplab.storage import StoredVideo
     from cliplab.storage_cache import BlockCache

@@ -41,7 +41,7 @@ def resident_mb() -> float:
 
 
 def main() -> None:
-    from adapters.media import open_video
+    from adapters.media.video import open_video
     from adapters.records import InputSpec
     from adapters.runtime import open_interpreter
     from adapters.stream_program import StreamProgram

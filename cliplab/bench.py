@@ -80,7 +80,7 @@ def bench(
 def _clips_of(spec: Any, video: str | Path, limit: int) -> list[Clip]:
     from itertools import islice
 
-    from adapters.media import open_video
+    from adapters.media.video import open_video
 
     with open_video(video) as opened:
         return list(islice(opened.clips(spec), min(limit, 64)))

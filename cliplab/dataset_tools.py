@@ -116,7 +116,7 @@ def _report(dataset: Dataset, output: str | Path | None) -> DatasetReport:
 
 
 def _seconds(path: Path) -> float:
-    from adapters.media import probe
+    from adapters.media.video import probe
 
     try:
         seconds = probe(path).duration_seconds

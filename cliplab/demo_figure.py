@@ -52,7 +52,7 @@ def draw_timeline(report: DemoReport, video: Path, path: Path) -> None:
 
 def _draw_strip(axes: Any, video: Path, end: float) -> None:
     """Frames at the middles of FRAMES equal parts, each as wide as its part."""
-    from adapters.media import read_clip
+    from adapters.media.video import read_clip
     from adapters.records import InputSpec
 
     clip = read_clip(video, InputSpec(height=90, width=160, n_frames=FRAMES, aspect="stretch"))

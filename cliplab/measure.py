@@ -93,7 +93,7 @@ def read_clips(
 
     DatasetError where none can be read.
     """
-    from adapters.media import read_clip
+    from adapters.media.video import read_clip
 
     examples = labelled_clips(adapter, data, splits)
     picked = sorted({int(i) for i in np.linspace(0, len(examples) - 1, min(limit, len(examples)))})

@@ -11,7 +11,7 @@ import av
 import numpy as np
 
 from adapters.errors import MediaError
-from adapters.media import open_video
+from adapters.media.video import open_video
 from adapters.records import UInt8Array
 from cliplab.reel_plan import Format, Place
 from cliplab.reel_sources import Cut

@@ -8,7 +8,7 @@ import av
 import numpy as np
 
 from adapters.errors import MediaError
-from adapters.media_open import open_container, reason_of
+from adapters.media.opening import open_container, reason_of
 from adapters.records import Float32Array
 from cliplab.reel_plan import Format, Place
 from cliplab.storage import openable

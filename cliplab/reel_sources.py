@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from adapters.errors import DatasetError, MediaError
-from adapters.media import VideoInfo, open_video
-from adapters.media_open import open_container
+from adapters.media.opening import open_container
+from adapters.media.video import VideoInfo, open_video
 from adapters.records import Float32Array, InputSpec
 from cliplab.scan_report import FORMAT, VERSION
 from cliplab.storage import openable, written_at

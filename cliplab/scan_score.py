@@ -265,7 +265,7 @@ class _StoppedError(Exception):
 
 def _decode(file: _Reading, spec: InputSpec, sampling: Sampling, threads: int, put: Callable[[_Message], None]) -> None:
     """Put a video's clips, and note in ``file`` what is wrong with it or that it is no longer the file it was."""
-    from adapters.media import open_video
+    from adapters.media.video import open_video
 
     path = file.job.file.path
     stored = StoredVideo(file.job.file) if is_remote(path) else None

@@ -12,11 +12,11 @@ from adapters.base import StreamingAdapter
 from adapters.config.checking import Config
 from adapters.errors import AdapterError, ConfigError, WeightsError
 from adapters.head import class_scores
+from adapters.media.preprocess import to_model_input
 from adapters.model_adapter import ModelAdapter
 from adapters.model_state import AnyProgram
 from adapters.network import Network as AdapterNetwork
 from adapters.network import Pretrained, Variables
-from adapters.preprocess import to_model_input
 from adapters.programs import PRECISION_NAMES
 from adapters.records import Clip, Float32Array, InputSpec, Prediction, Quantize, spread
 from adapters.stream_program import StreamProgram
@@ -122,7 +122,7 @@ class MoViNetAdapter(ModelAdapter, StreamingAdapter):
         if len(frames) < count:
             raise AdapterError(
                 f"{clip.source}: {len(frames)} frames were given and the model takes {count}. Sample the clip as "
-                "input_spec says (adapters.media.read_clip does)"
+                "input_spec says (adapters.media.video.read_clip does)"
             )
         if len(frames) > count:
             frames = frames[((np.arange(count) + 0.5) * len(frames) / count).astype(int)]

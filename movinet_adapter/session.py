@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from adapters.errors import ConfigError
-from adapters.preprocess import Number, to_model_input
+from adapters.media.preprocess import Number, to_model_input
 from adapters.records import Float32Array, InputSpec, Prediction, UInt8Array
 from adapters.stream_program import StreamProgram
 from movinet_adapter.memory import PoolWindow

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from adapters.media import open_video, read_clip
+from adapters.media.video import open_video, read_clip
 from adapters.records import Clip, InputSpec
 
 Row = Mapping[str, Any]

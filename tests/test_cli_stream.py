@@ -23,8 +23,8 @@ from loopback import serving
 
 from adapters.errors import ConfigError, MediaError
 from adapters.loading import open_model
-from adapters.media import open_video
-from adapters.media_live import LiveVideo
+from adapters.media.live import LiveVideo
+from adapters.media.video import open_video
 from adapters.records import InputSpec
 from cliplab.stream import stream
 

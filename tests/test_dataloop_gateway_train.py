@@ -161,7 +161,7 @@ def test_a_picture_gets_its_label_without_times(world: World, trained: tuple[str
     import cv2
     from tiny_videos import render_video
 
-    from adapters.media import open_video
+    from adapters.media.video import open_video
 
     with tempfile.TemporaryDirectory() as folder:
         video = render_video(Path(folder) / "clip.mp4", "cold", 300)

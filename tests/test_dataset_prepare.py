@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 from adapters.dataset import read_dataset
 from adapters.errors import ConfigError, DatasetError, MediaError, StorageError
 from adapters.loading import open_model
-from adapters.media import read_clip
+from adapters.media.video import read_clip
 from adapters.prepared_frames import chosen_source, read_frames
 from adapters.records import InputSpec
 from adapters.training_data import training_data

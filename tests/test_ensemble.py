@@ -21,7 +21,7 @@ from adapters.ensemble_members import member_clip
 from adapters.errors import BundleError, ConfigError, ConversionError, MediaError, TrainingError
 from adapters.inference import predict_videos
 from adapters.loading import open_model
-from adapters.media import open_video
+from adapters.media.video import open_video
 from adapters.voting import vote
 
 pytest.importorskip("tf_keras", reason="pip install 'cliplab[train]'")

@@ -20,7 +20,7 @@ from pixel_adapter import PixelAdapter
 
 from adapters.inference import predict_videos
 from adapters.loading import open_model
-from adapters.media import open_video
+from adapters.media.video import open_video
 
 ROOT = Path(__file__).parent.parent
 TESTS = Path(__file__).parent

@@ -18,7 +18,7 @@ from tiny_videos import render_video
 from adapters.dataset import Example
 from adapters.errors import ConfigError
 from adapters.inference import FILES_AHEAD, predict_examples, predict_videos
-from adapters.media import read_clip
+from adapters.media.video import read_clip
 from adapters.records import Clip, Prediction
 from adapters.runtime import available_cores
 

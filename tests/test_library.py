@@ -18,7 +18,7 @@ import pytest
 from reel_helpers import pictures
 from typer.testing import CliRunner, Result
 
-from adapters.media import open_video
+from adapters.media.video import open_video
 from cliplab.cli import app
 
 pytest.importorskip("tf_keras", reason="pip install 'cliplab[train]'")

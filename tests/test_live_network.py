@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from adapters import media_open
 from adapters.loading import open_model
-from adapters.media_live import LiveVideo
+from adapters.media import opening as media_open
+from adapters.media.live import LiveVideo
 from adapters.records import InputSpec
 
 imageio_ffmpeg = pytest.importorskip("imageio_ffmpeg", reason="sends video: pip install 'cliplab[dev]'")

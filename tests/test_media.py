@@ -17,8 +17,8 @@ from loopback import serving
 from media_patterns import number_of, numbered_frame, write_numbered, write_sound, write_video
 
 from adapters.errors import MediaError
-from adapters.media import Video, open_video, probe, read_clip
-from adapters.media_scale import Orientation
+from adapters.media.scaling import Orientation
+from adapters.media.video import Video, open_video, probe, read_clip
 from adapters.records import Clip, InputSpec
 
 FAST = {"preset": "ultrafast"}
@@ -410,5 +410,5 @@ def test_predicting_needs_no_tensorflow_to_decode() -> None:
     import subprocess
     import sys
 
-    code = "import sys, adapters.media, adapters.preprocess; assert not {'tensorflow', 'cv2'} & set(sys.modules)"
+    code = "import sys, adapters.media.video, adapters.media.preprocess; assert not {'tensorflow', 'cv2'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parent.parent)

@@ -11,7 +11,7 @@ import av
 import numpy as np
 import pytest
 
-from adapters.media import Video, open_video
+from adapters.media.video import Video, open_video
 from adapters.records import InputSpec
 
 FOLDER = Path(os.environ.get("CLIPLAB_SHARED", Path(__file__).parent.parent.parent / "shared")) / "media"

@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from media_patterns import number_of, write_numbered
 
-from adapters.media_decode import Cursor, Decoder
-from adapters.media_duration import find_end_seconds
+from adapters.media.decode import Cursor, Decoder
+from adapters.media.duration import find_end_seconds
 
 COUNT, FPS = 260, 25
 OPEN_GOP = {"preset": "ultrafast", "x264-params": "open-gop=1:keyint=40:min-keyint=20:bframes=4:b-pyramid=2:scenecut=0"}

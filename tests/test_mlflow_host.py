@@ -25,7 +25,7 @@ from tiny_videos import render_video
 from adapters.errors import BundleError, ConfigError
 from adapters.inference import predict_videos
 from adapters.loading import open_model
-from adapters.media import read_clip
+from adapters.media.video import read_clip
 
 # Before MLflow is imported: it sends usage figures otherwise.
 QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}

@@ -17,7 +17,7 @@ from adapters.config.checking import check_config
 from adapters.errors import AdapterError, ConfigError, WeightsError
 from adapters.inference import predict_videos
 from adapters.loading import open_model
-from adapters.media import read_clip
+from adapters.media.video import read_clip
 from adapters.model_adapter import ModelAdapter
 from adapters.records import Clip
 from adapters.rendered_clip import render_clip
@@ -230,7 +230,7 @@ def test_stream_fine_tune_beats_a_random_backbone(shared: Path, tmp_path: Path) 
     code = (
         "import sys, json\n"
         "from adapters.loading import open_model\n"
-        "from adapters.media import read_clip\n"
+        "from adapters.media.video import read_clip\n"
         "model = open_model(sys.argv[1])\n"
         "scores = model.predict([read_clip(sys.argv[2], model.input_spec, 0.0, 3.2)])[0].scores.tolist()\n"
         "print(json.dumps(['tensorflow' in sys.modules, scores]))\n"

@@ -17,7 +17,7 @@ from tiny_videos import render_dataset
 
 from adapters.bundle import read_bundle
 from adapters.loading import open_model
-from adapters.media import read_clip
+from adapters.media.video import read_clip
 from adapters.model_adapter import ModelAdapter
 from adapters.variables import assign
 from cliplab import models

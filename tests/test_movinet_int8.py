@@ -16,7 +16,7 @@ import pytest
 
 from adapters.errors import ConversionError
 from adapters.loading import open_model
-from adapters.media import open_video
+from adapters.media.video import open_video
 from adapters.model_adapter import ModelAdapter
 from adapters.records import Clip, Quantize, spread
 

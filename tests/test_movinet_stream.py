@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapters.errors import ConfigError
-from adapters.media import open_video
+from adapters.media.video import open_video
 from adapters.records import InputSpec
 from adapters.stream_program import StreamProgram
 from movinet_adapter.memory import PoolWindow

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from adapters.errors import WeightsError
-from adapters.media import probe, read_clip
-from adapters.preprocess import to_model_input
+from adapters.media.preprocess import to_model_input
+from adapters.media.video import probe, read_clip
 from adapters.records import InputSpec
 from movinet_adapter.architecture import architecture, initial_states, state_specs, variable_specs
 from movinet_adapter.tflite_weights import read_tflite_weights

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.preprocess import decode_size, to_model_input
+from adapters.media.preprocess import decode_size, to_model_input
 from adapters.records import Aspect, Clip, InputSpec
 
 sides = st.integers(1, 4000)

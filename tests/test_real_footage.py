@@ -10,7 +10,7 @@ import pytest
 
 from adapters.inference import predict_videos
 from adapters.loading import open_model
-from adapters.media import probe
+from adapters.media.video import probe
 
 pytest.importorskip("tensorflow", reason="training needs the train extra: pip install 'cliplab[train]'")
 

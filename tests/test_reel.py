@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from reel_helpers import COLOURS, RATE, colour_of, highlights, onsets, pictures, sound_of, source
 
-from adapters.media import open_video
+from adapters.media.video import open_video
 from cliplab.reel import reel
 
 

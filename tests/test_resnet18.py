@@ -28,8 +28,8 @@ from adapters import published_weights
 from adapters.errors import ConfigError, WeightsError
 from adapters.inference import predict_videos
 from adapters.loading import open_model
-from adapters.media import open_video
-from adapters.preprocess import decode_size, fit_frames
+from adapters.media.preprocess import decode_size, fit_frames
+from adapters.media.video import open_video
 from adapters.records import Clip, InputSpec
 from adapters.resnet18.network import torch_to_variables, variables_to_torch
 from adapters.torch_pickle import read_state_dict

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapters.errors import ConfigError, MediaError
+from adapters.media.sampling import Window, fill_clip, plan_clip, plan_windows, window_seconds
 from adapters.records import InputSpec
-from adapters.sampling import Window, fill_clip, plan_clip, plan_windows, window_seconds
 
 seconds = st.floats(0.05, 30.0)
 counts = st.integers(1, 40)

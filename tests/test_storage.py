@@ -18,7 +18,7 @@ from scan_helpers import render_library, save_model
 from tiny_videos import render_video
 
 from adapters.errors import ConfigError
-from adapters.media import open_video
+from adapters.media.video import open_video
 from cliplab import storage, storage_cache
 from cliplab.reel import reel
 from cliplab.scan import scan

@@ -18,7 +18,7 @@ from adapters.dataset import Example
 from adapters.errors import DatasetError, StorageError
 from adapters.feature_cache import View, read_view
 from adapters.loading import open_model
-from adapters.media import read_clip
+from adapters.media.video import read_clip
 from adapters.model_adapter import ModelAdapter
 from adapters.records import EpochLog
 from tests.tiny_videos import render_dataset, render_video

@@ -19,7 +19,7 @@ from adapters.base import BaseModelAdapter
 from adapters.errors import AdapterError, MediaError
 from adapters.frame_adapter import FrameModelAdapter
 from adapters.inference import predict_videos
-from adapters.media import probe, read_clip
+from adapters.media.video import probe, read_clip
 from adapters.records import Clip, Float32Array, Prediction
 
 # Items downloaded at the same time and waiting on disk, besides those that the model has in hand.
@@ -126,7 +126,7 @@ def read_picture(path: Path) -> Clip:
     """A picture as a clip of one frame, turned as its EXIF data says. MediaError where it is none."""
     import numpy as np
 
-    from adapters.preprocess import decode_picture
+    from adapters.media.preprocess import decode_picture
 
     pixels = decode_picture(path.read_bytes())
     if pixels is None:

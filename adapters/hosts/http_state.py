@@ -18,7 +18,7 @@ from adapters.hosts.http_metrics import Metrics
 from adapters.hosts.http_options import BODIES_AT_A_TIME, HttpOptions
 from adapters.hosts.http_work import Budget, Work
 from adapters.loading import open_model
-from adapters.media_open import MediaLimits
+from adapters.media.opening import MediaLimits
 from adapters.records import Clip
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")

@@ -19,7 +19,7 @@ from adapters.hosts.http_upload import body_size, read_body, uploaded
 from adapters.hosts.http_work import Job
 from adapters.hosts.results import SHAPES, to_pipeline
 from adapters.inference import input_spec, predict_videos
-from adapters.media_open import MediaLimits
+from adapters.media.opening import MediaLimits
 from adapters.records import VideoResult
 
 MAX_JSON_BYTES = 100_000

@@ -34,7 +34,7 @@ from adapters.hosts.label_studio_labels import Control, for_labels, parse_label_
 from adapters.hosts.label_studio_media import LabelStudio, Media
 from adapters.hosts.label_studio_training import Busy, Trainer
 from adapters.inference import predict_videos
-from adapters.media_open import MediaLimits
+from adapters.media.opening import MediaLimits
 from adapters.records import VideoResult
 
 # What Label Studio tells a webhook of; START_TRAINING is its button, the others happen at every click.

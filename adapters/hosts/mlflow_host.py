@@ -14,7 +14,7 @@ from adapters.errors import AdapterError, BundleError, ConfigError, MediaError, 
 from adapters.hosts.results import SHAPES, to_pipeline
 from adapters.inference import predict_videos
 from adapters.loading import open_model
-from adapters.media_open import MediaLimits
+from adapters.media.opening import MediaLimits
 from adapters.records import Clip, VideoResult
 
 try:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from adapters.color import ColorInfo, describe_color
 from adapters.errors import MediaError
-from adapters.media_decode import Decoded, Decoder
-from adapters.media_duration import find_end_seconds
-from adapters.media_open import Source, video_streams
-from adapters.media_scale import Orientation, display_size, is_gray, is_rgb, sample_aspect_ratio
+from adapters.media.color import ColorInfo, describe_color
+from adapters.media.decode import Decoded, Decoder
+from adapters.media.duration import find_end_seconds
+from adapters.media.opening import Source, video_streams
+from adapters.media.scaling import Orientation, display_size, is_gray, is_rgb, sample_aspect_ratio
 
 
 @dataclass(frozen=True)

@@ -25,13 +25,13 @@ import numpy as np
 from av.container import InputContainer
 from av.video.frame import VideoFrame
 
-from adapters import media_open
-from adapters.color import describe_color
 from adapters.errors import MediaError
-from adapters.media_decode import Damage, Decoder
-from adapters.media_open import open_container, open_input, reason_of
-from adapters.media_scale import Scaler, display_size, is_gray, is_rgb, orientation_of, sample_aspect_ratio
-from adapters.preprocess import decode_size, fit_frames
+from adapters.media import opening as media_open
+from adapters.media.color import describe_color
+from adapters.media.decode import Damage, Decoder
+from adapters.media.opening import open_container, open_input, reason_of
+from adapters.media.preprocess import decode_size, fit_frames
+from adapters.media.scaling import Scaler, display_size, is_gray, is_rgb, orientation_of, sample_aspect_ratio
 from adapters.records import InputSpec, UInt8Array
 
 STDIN = "-"

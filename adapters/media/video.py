@@ -1,6 +1,6 @@
 """Video files to clips: open, probe, and take frames by time, scaled while they are decoded.
 
-The rules stand in docs/media.md and :mod:`adapters.sampling`. This is the only decoder of model input.
+The rules stand in docs/media.md and :mod:`adapters.media.sampling`. This is the only decoder of model input.
 Times are seconds since the first frame; source time is kept in VideoInfo.
 """
 
@@ -16,14 +16,14 @@ from typing import Self
 import numpy as np
 
 from adapters.errors import MediaError
-from adapters.media_decode import Cursor, Damage, Decoded, Decoder
-from adapters.media_info import VideoInfo, describe_video, nothing_decoded
-from adapters.media_keys import read_keys
-from adapters.media_open import MediaLimits, Source
-from adapters.media_scale import Layout, Scaler, orientation_of
-from adapters.preprocess import decode_size
+from adapters.media.decode import Cursor, Damage, Decoded, Decoder
+from adapters.media.info import VideoInfo, describe_video, nothing_decoded
+from adapters.media.key_frames import read_keys
+from adapters.media.opening import MediaLimits, Source
+from adapters.media.preprocess import decode_size
+from adapters.media.sampling import EPSILON_SECONDS, Window, fill_clip, one_clip, plan_clip, plan_windows
+from adapters.media.scaling import Layout, Scaler, orientation_of
 from adapters.records import Aspect, Clip, InputSpec, UInt8Array
-from adapters.sampling import EPSILON_SECONDS, Window, fill_clip, one_clip, plan_clip, plan_windows
 
 # A stream that ends this much before its declared end was cut short; less is how muxers round.
 _EARLY_END_SECONDS = 0.5
@@ -141,10 +141,10 @@ class Video:
     def clips(
         self, spec: InputSpec, start_seconds: float | None = None, end_seconds: float | None = None
     ) -> Iterator[Clip]:
-        """The spec's windows or pieces of the range, else one clip, in order (:mod:`adapters.sampling`).
+        """The spec's windows or pieces of the range, else one clip, in order (:mod:`adapters.media.sampling`).
 
         start_seconds, end_seconds: since the first frame; None is the video's start and end; an end past the video's is
-        the video's. Frames have the size of :func:`adapters.preprocess.decode_size`. Overlapping windows decode each
+        the video's. Frames have the size of :func:`adapters.media.preprocess.decode_size`. Overlapping windows decode each
         frame once. Raises MediaError for a range outside the video, and for a short window where the spec says error.
         """
         start, end = self._range(start_seconds, end_seconds)
@@ -197,7 +197,7 @@ class Video:
 
         height, width: the model's input; frames come in the size of decode_size for that aspect, or as shown where
         both are None. The first is the frame that is shown at start_seconds. Each is uint8 [H, W, 3] RGB, or what
-        :class:`adapters.media_scale.Scaler` makes for an encoder, of even sizes, where layout is "yuv420p".
+        :class:`adapters.media.scaling.Scaler` makes for an encoder, of even sizes, where layout is "yuv420p".
         """
         size = (self.info.width, self.info.height)
         if height is not None or width is not None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import av
 
 from adapters.errors import MediaError
-from adapters.media_clock import Clock, may_be_joined
-from adapters.media_decode import Decoder
-from adapters.media_open import choose_stream, open_container
+from adapters.media.clock import Clock, may_be_joined
+from adapters.media.decode import Decoder
+from adapters.media.opening import choose_stream, open_container
 
 # Demuxers whose stream duration is a table's or a count's, not an estimate from the bit rate, nor of another stream.
 _EXACT = {"mov", "gif", "nut"}

@@ -9,8 +9,8 @@ from av.packet import Packet
 from av.video.frame import PictureType, VideoFrame
 from av.video.stream import VideoStream
 
-from adapters.media_decode import Decoded, Decoder
-from adapters.media_open import reason_of
+from adapters.media.decode import Decoded, Decoder
+from adapters.media.opening import reason_of
 
 # Timestamps that step back this far are another clock (see media_clock), not an earlier key frame.
 _CLOCK_RESET_SECONDS = 1.0

@@ -13,8 +13,8 @@ from av.video.frame import PictureType, VideoFrame
 from av.video.stream import VideoStream
 
 from adapters.errors import MediaError
-from adapters.media_clock import Clock, may_be_joined
-from adapters.media_open import MediaLimits, Source, choose_stream, encrypted_message, open_container, reason_of
+from adapters.media.clock import Clock, may_be_joined
+from adapters.media.opening import MediaLimits, Source, choose_stream, encrypted_message, open_container, reason_of
 
 # A jump costs the refilling of the decoder's pipeline: worth it from about this many frames that need no decoding.
 JUMP_GAIN_FRAMES = 24

@@ -11,8 +11,8 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation, VideoReformatter
 from av.video.stream import VideoStream
 
-from adapters.color import ColorInfo, to_bt709
-from adapters.media_tone import WHITE_16, ToneTable
+from adapters.media.color import ColorInfo, to_bt709
+from adapters.media.tone_mapping import WHITE_16, ToneTable
 from adapters.records import UInt8Array
 
 Layout = Literal["rgb24", "yuv420p"]
@@ -79,7 +79,7 @@ class Scaler:
     """Makes uint8 [height, width, 3] RGB of the frames of one stream.
 
     width, height: of the picture as shown. Transparent pictures are laid over black. SDR stays as it is coded; HDR and
-    BT.2020 go through :func:`adapters.color.to_bt709`.
+    BT.2020 go through :func:`adapters.media.color.to_bt709`.
 
     layout "yuv420p": uint8 [height * 3 / 2, width], for an encoder: luma, then Cb and Cr at half the size, BT.709 in
     limited range. Width and height are even. What is stored so comes through without a way over RGB.

@@ -1,0 +1,1 @@
+"""Video files and live streams to frames by time, and frames to model input."""
