@@ -91,7 +91,7 @@ class BaseModelAdapter(ABC):
     def train(
         self, data_path: str | Path, output_path: str | Path, on_epoch_end: OnEpochEnd | None = None
     ) -> TrainReport:
-        """Train on labelled clips (see ``adapters.dataset``) and write the bundle to output_path.
+        """Train on labelled clips (see ``adapters.data.dataset``) and write the bundle to output_path.
 
         Interrupted training goes on where it stopped when called again with the same arguments.
         """

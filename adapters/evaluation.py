@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from adapters.dataset_records import Example
+from adapters.data.examples import Example
 from adapters.errors import DatasetError
 from adapters.evaluation_curves import (
     CALIBRATION_BINS,

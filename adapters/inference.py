@@ -23,7 +23,7 @@ from adapters.stream_inference import StreamsVideos, predict_streams
 from adapters.whole_video import whole_videos
 
 if TYPE_CHECKING:
-    from adapters.dataset import Example
+    from adapters.data.dataset import Example
     from adapters.media.opening import MediaLimits
 
 # path, seconds of it done, its length in seconds or None where unknown, files done, files in all (as far as known)

@@ -17,7 +17,7 @@ import numpy as np
 
 from adapters.base import OnEpochEnd
 from adapters.config.checking import Config
-from adapters.dataset import Example
+from adapters.data.dataset import Example
 from adapters.devices import Replicas, check_batch, mixed_precision, pick_devices
 from adapters.errors import ConfigError, DatasetError, StorageError
 from adapters.feature_cache import CachedFeatures, View, cached_features, read_view

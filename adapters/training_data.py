@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from adapters.config.checking import Config
-from adapters.dataset import Dataset, Example, check, match_labels, read_dataset, split
+from adapters.data.dataset import Dataset, Example, check, match_labels, read_dataset, split
+from adapters.data.prepared_frames import chosen_source
 from adapters.errors import DatasetError
 from adapters.head import targets
-from adapters.prepared_frames import chosen_source
 from adapters.records import Float32Array
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from adapters.base import OnProgress
-from adapters.dataset import Dataset, Example, check, import_coco, read_dataset, split
+from adapters.data.dataset import Dataset, Example, check, import_coco, read_dataset, split
 from adapters.errors import ConfigError, DatasetError, MediaError, StorageError
 from adapters.media.video import open_video
 from adapters.system.atomic import storage_error, write_json_atomic
@@ -211,7 +211,7 @@ def _write_synced(path: Path, data: bytes) -> None:
 
 
 def _listing(dataset: Dataset, root: Path, fps: float, frames: Frames) -> dict[str, Any]:
-    """COCO-style, as ``adapters.dataset.export_coco`` writes it, with the frames of each annotation."""
+    """COCO-style, as ``adapters.data.dataset.export_coco`` writes it, with the frames of each annotation."""
     ids = {path: number for number, path in enumerate(dict.fromkeys(item.path for item in dataset.examples), 1)}
     category = {label: number for number, label in enumerate(dataset.labels, 1)}
     annotations = []

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from adapters.dataset import (
+from adapters.data.dataset import (
     Dataset,
     export_dataset,
     problems,
@@ -45,7 +45,7 @@ def dataset_import(
     """Read labelled clips in any form and write them as dataset.jsonl.
 
     source: a folder for each class, labels.json, a CSV, COCO-style JSON, a Dataloop export, or a dataset.jsonl.
-    output: a .jsonl file, or a folder for dataset.jsonl. form: one of ``adapters.dataset.FORMATS``; None looks.
+    output: a .jsonl file, or a folder for dataset.jsonl. form: one of ``adapters.data.dataset.FORMATS``; None looks.
     labels: the classes in order; None keeps the source's. Raises DatasetError, StorageError.
     """
     dataset = read_dataset(source, labels or None, form)
@@ -79,7 +79,7 @@ def dataset_export(
     force: bool = False,
     dry_run: bool = False,
 ) -> DatasetReport:
-    """Write a dataset in one of ``adapters.dataset.FORMATS``.
+    """Write a dataset in one of ``adapters.data.dataset.FORMATS``.
 
     media: ``copy`` or ``link``, for the forms that hold the videos themselves (folders, dataloop).
     """

@@ -16,7 +16,7 @@ from adapters.inference import OnVideoProgress, predict_examples
 from adapters.records import Clip, ConversionReport, Float32Array, VideoResult
 
 if TYPE_CHECKING:
-    from adapters.dataset import Example, Split
+    from adapters.data.dataset import Example, Split
     from adapters.evaluation import EvaluationReport
     from adapters.runtime import Program
 
@@ -33,7 +33,7 @@ def labelled_clips(
     Clips without a split get the one that training gives them (the config's split_fractions and seed), unless every
     split is asked for. Files that are missing stay in, to be reported one by one. Raises ConfigError, DatasetError.
     """
-    from adapters.dataset import check, match_labels, read_dataset, split
+    from adapters.data.dataset import check, match_labels, read_dataset, split
 
     unknown = [name for name in splits if name not in ALL_SPLITS]
     if unknown:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from adapters.dataset import VIDEO_SUFFIXES
+from adapters.data.dataset import VIDEO_SUFFIXES
 from cliplab import storage
 from cliplab.storage import is_remote
 

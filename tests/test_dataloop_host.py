@@ -494,7 +494,7 @@ def test_labels_are_in_the_models_order(
     tmp_path: Path, own_cache: Path, known: tuple[str, ...], mapped: Any, expected: list[str]
 ) -> None:
     """id_to_label_map, else the model's labels; of a Lite0, whose configuration leaves labels open."""
-    from adapters.dataset import read_dataset
+    from adapters.data.dataset import read_dataset
     from adapters.hosts.dataloop_training import _labels
 
     entity = model(labels=known, **({"id_to_label_map": mapped} if mapped else {}))

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from adapters.dataset import (
+from adapters.data.dataset import (
     FORMATS,
     Dataset,
     Example,

@@ -15,11 +15,11 @@ import pytest
 from tiny_videos import render_video
 from typer.testing import CliRunner
 
-from adapters.dataset import read_dataset
+from adapters.data.dataset import read_dataset
+from adapters.data.prepared_frames import chosen_source, read_frames
 from adapters.errors import ConfigError, DatasetError, MediaError, StorageError
 from adapters.loading import open_model
 from adapters.media.video import read_clip
-from adapters.prepared_frames import chosen_source, read_frames
 from adapters.records import InputSpec
 from adapters.training_data import training_data
 from cliplab.cli import app

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from adapters.dataset import SPLITS, Dataset, Example, split
+from adapters.data.dataset import SPLITS, Dataset, Example, split
 from adapters.errors import DatasetError
 
 ROOT = Path("/videos")

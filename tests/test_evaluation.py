@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from adapters.dataset import Example
+from adapters.data.dataset import Example
 from adapters.errors import ConfigError, DatasetError, StorageError
 from adapters.evaluation import GATES, EvaluationReport, check_gates, evaluate, write_report
 

@@ -15,7 +15,7 @@ import pytest
 from tiny_adapter import TinyAdapter
 from tiny_videos import render_video
 
-from adapters.dataset import Example
+from adapters.data.dataset import Example
 from adapters.errors import ConfigError
 from adapters.inference import FILES_AHEAD, predict_examples, predict_videos
 from adapters.media.video import read_clip

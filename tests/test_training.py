@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from adapters.bundle import read_bundle
-from adapters.dataset import Example
+from adapters.data.dataset import Example
 from adapters.errors import DatasetError, StorageError
 from adapters.feature_cache import View, read_view
 from adapters.loading import open_model

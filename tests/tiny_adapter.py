@@ -12,7 +12,7 @@ from adapters.base import BaseModelAdapter, OnEpochEnd
 from adapters.bundle import read_bundle, write_bundle
 from adapters.card import render_card
 from adapters.config.checking import check_config, override
-from adapters.dataset import check, read_dataset
+from adapters.data.dataset import check, read_dataset
 from adapters.errors import ConversionError
 from adapters.inference import predict_examples
 from adapters.records import (

@@ -12,7 +12,7 @@ import dtlpy as dl
 
 from adapters.base import BaseModelAdapter
 from adapters.config.checking import check_config
-from adapters.dataset import Dataset, read_dataset, write_dataset
+from adapters.data.dataset import Dataset, read_dataset, write_dataset
 from adapters.errors import AdapterError, DatasetError
 from adapters.hosts.dataloop_config import label_order, order_for
 from adapters.hosts.dataloop_items import item_reasons

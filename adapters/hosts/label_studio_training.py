@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from adapters.dataset import Dataset, Example, write_dataset
+from adapters.data.dataset import Dataset, Example, write_dataset
 from adapters.errors import AdapterError, ConfigError, DatasetError, MediaError, StorageError
 from adapters.hosts.label_studio_labels import Control, parse_label_config, to_seconds
 from adapters.hosts.label_studio_media import LabelStudio, Media

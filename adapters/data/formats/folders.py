@@ -9,16 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-from adapters.dataset_formats import clips_with_video
-from adapters.dataset_records import (
-    SPLITS,
-    Dataset,
-    Example,
-    describe,
-    make_dataset,
-    normal_split,
-    relative_path,
-)
+from adapters.data.examples import SPLITS, Dataset, Example, describe, make_dataset, normal_split, relative_path
+from adapters.data.formats.text_files import clips_with_video
 from adapters.errors import DatasetError
 from adapters.system.atomic import storage_error
 

@@ -9,10 +9,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from adapters.dataset_checks import check, problems, stats
-from adapters.dataset_dataloop import export_dataloop, import_dataloop
-from adapters.dataset_folders import VIDEO_SUFFIXES, export_folders, import_folders, without_missing
-from adapters.dataset_formats import (
+from adapters.data.checks import check, problems, stats
+from adapters.data.examples import SPLITS, Dataset, Example, Split, match_labels
+from adapters.data.formats.dataloop import export_dataloop, import_dataloop
+from adapters.data.formats.folders import VIDEO_SUFFIXES, export_folders, import_folders, without_missing
+from adapters.data.formats.text_files import (
     export_coco,
     export_csv,
     export_jsonl,
@@ -25,9 +26,8 @@ from adapters.dataset_formats import (
     parse_json,
     read_text,
 )
-from adapters.dataset_records import SPLITS, Dataset, Example, Split, match_labels
+from adapters.data.splits import split
 from adapters.errors import DatasetError
-from adapters.splits import split
 
 __all__ = [
     "FORMATS",

@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from adapters.dataset_folders import VIDEO_SUFFIXES, Media, free_name, place, split_folders, videos
-from adapters.dataset_formats import clips_with_video, parse_json, read_text
-from adapters.dataset_records import SPLITS, Dataset, describe, make_dataset, merge_labels, relative_path, to_row
+from adapters.data.examples import SPLITS, Dataset, describe, make_dataset, merge_labels, relative_path, to_row
+from adapters.data.formats.folders import VIDEO_SUFFIXES, Media, free_name, place, split_folders, videos
+from adapters.data.formats.text_files import clips_with_video, parse_json, read_text
 from adapters.errors import DatasetError, MediaError
 from adapters.system.atomic import write_json_atomic
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from adapters.dataset_records import (
+from adapters.data.examples import (
     Dataset,
     Example,
     PreparedFrames,

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from adapters.dataset_formats import clips_with_video
-from adapters.dataset_records import SPLITS, Dataset, Example, describe
+from adapters.data.examples import SPLITS, Dataset, Example, describe
+from adapters.data.formats.text_files import clips_with_video
 from adapters.errors import AdapterError, DatasetError
 
 Task = Literal["single_label", "multi_label"]

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from adapters.dataset_records import SPLITS, Dataset, Split
+from adapters.data.examples import SPLITS, Dataset, Split
 from adapters.errors import DatasetError
 
 _ATTEMPTS = 20

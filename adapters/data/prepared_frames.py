@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from adapters.dataset_records import Example, PreparedFrames
+from adapters.data.examples import Example, PreparedFrames
 from adapters.errors import MediaError
 from adapters.media.preprocess import decode_picture, decode_size, resize
 from adapters.media.sampling import EPSILON_SECONDS, fill_clip, one_clip, plan_clip

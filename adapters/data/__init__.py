@@ -1,0 +1,1 @@
+"""Labelled clips: the dataset, its checks and splits."""

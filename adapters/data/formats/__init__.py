@@ -1,0 +1,1 @@
+"""The dataset in files: one module for each format."""
