@@ -21,6 +21,8 @@ from adapters.config.checking import Config, adapter_class, check_config, overri
 from adapters.errors import AdapterError, BundleError, WeightsError
 from adapters.golden import Golden, make_golden, measure_tolerance
 from adapters.head import class_scores
+from adapters.litert.runtime import Program
+from adapters.litert.tflite_file import read_description
 from adapters.model_state import AnyProgram, ModelState, RunsItems
 from adapters.network import Backbone, Network, Pretrained, Variables, build_network, initial_variables
 from adapters.programs import PRECISION_NAMES, PROGRAM_BATCH, backbone_identity
@@ -34,8 +36,6 @@ from adapters.records import (
     TrainReport,
     aggregate,
 )
-from adapters.runtime import Program
-from adapters.tflite_file import read_description
 
 
 class ModelAdapter(BaseModelAdapter):

@@ -12,11 +12,11 @@ import numpy as np
 from adapters.errors import ConversionError, WeightsError
 from adapters.evaluation_records import GATES
 from adapters.golden import golden_to_bytes
+from adapters.litert.tflite_file import describe
 from adapters.programs import get_program_at, make_program_bytes
 from adapters.records import QUANTIZE, Clip, ConversionReport, Float32Array, Quantize
 from adapters.rendered_clip import VARIANTS, render_clip
 from adapters.system.atomic import write_bytes_atomic
-from adapters.tflite_file import describe
 
 if TYPE_CHECKING:
     from adapters.model_adapter import ModelAdapter
@@ -35,7 +35,7 @@ def convert_model(
     It is measured on ``clips``, else on the calibration clips, else on rendered ones, before anything is written. What
     it is measured against is the model's own program, or the float32 one where its own is of that precision already.
     """
-    from adapters.conversion import compare
+    from adapters.litert.conversion import compare
 
     if quantize not in QUANTIZE:
         raise ConversionError(f'"quantize" must be one of {", ".join(QUANTIZE)}, got {quantize!r}')

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Protocol
 
 from adapters.bundle import Bundle
+from adapters.litert.runtime import Program
 from adapters.records import Float32Array
-from adapters.runtime import Program
 
 
 class AnyProgram(Protocol):

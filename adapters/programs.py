@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from adapters import program_cache
 from adapters.config.checking import Config
 from adapters.errors import ConfigError
 from adapters.head import VARIABLE_PREFIX, output_activation, output_units
+from adapters.litert import program_cache
 from adapters.network import Network, Variables
 from adapters.records import Clip, Float32Array, Quantize, spread
 from adapters.stream_inference import StreamsVideos
@@ -60,7 +60,7 @@ def get_program_at(adapter: ModelAdapter, quantize: Quantize) -> Path | bytes:
 
 def make_program_bytes(adapter: ModelAdapter, quantize: Quantize, calibration: Sequence[Clip] = ()) -> bytes:
     """A program of the adapter's present weights and size, made now. int8 is calibrated on the clips."""
-    from adapters.litert_weights import with_8_bit_weights
+    from adapters.litert.dynamic_weights import with_8_bit_weights
     from adapters.variables import assign
 
     streams = isinstance(adapter, StreamsVideos) and adapter.streams
@@ -74,7 +74,7 @@ def make_program_bytes(adapter: ModelAdapter, quantize: Quantize, calibration: S
 
 def convert_items(adapter: ModelAdapter, network: Network, quantize: Quantize, calibration: Sequence[Clip]) -> bytes:
     """A network of items as a LiteRT program; int8 is calibrated on the clips' items."""
-    from adapters.conversion import to_litert
+    from adapters.litert.conversion import to_litert
 
     backbone, head = network.backbone.for_conversion(), network.head
 
@@ -105,7 +105,7 @@ def _calibration_items(adapter: ModelAdapter, clips: Sequence[Clip]) -> Iterator
 
 
 def _make_backbone_bytes(adapter: ModelAdapter) -> bytes:
-    from adapters.conversion import to_litert
+    from adapters.litert.conversion import to_litert
     from adapters.variables import assign
 
     backbone = adapter.build_backbone()

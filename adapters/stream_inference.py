@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from adapters.errors import MediaError
+from adapters.litert.runtime import available_cores
 from adapters.records import InputSpec, Prediction, VideoResult
-from adapters.runtime import available_cores
 
 if TYPE_CHECKING:
     from adapters.media.opening import MediaLimits

@@ -52,9 +52,9 @@ def main() -> None:
     from http_load import run_load, tensor_request
     from http_server import http_host
 
+    from adapters.litert.runtime import available_cores
     from adapters.loading import open_model
     from adapters.records import Clip
-    from adapters.runtime import available_cores
 
     seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 60.0
     with tempfile.TemporaryDirectory() as name:

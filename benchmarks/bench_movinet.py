@@ -58,7 +58,7 @@ def network() -> Any:
 
 
 def program(folder: Path, threads: int) -> Any:
-    from adapters.runtime import Program
+    from adapters.litert.runtime import Program
 
     return Program(folder / "a0.tflite", num_threads=threads)
 
@@ -179,10 +179,10 @@ def precision(_: Path, mode: str, quantize: str) -> dict[str, float]:
     XNNPACK's pieces."""
     from typing import cast
 
-    from adapters.conversion import to_litert
+    from adapters.litert.conversion import to_litert
+    from adapters.litert.runtime import Program, xnnpack_partitions
+    from adapters.litert.stream_program import StreamProgram
     from adapters.records import Quantize
-    from adapters.runtime import Program, xnnpack_partitions
-    from adapters.stream_program import StreamProgram
     from movinet_adapter.network import build_network, freeze
     from movinet_adapter.quantization import computes_in_8_bits
     from movinet_adapter.stream_conversion import stream_program_bytes
@@ -238,7 +238,7 @@ def start(folder: Path) -> dict[str, float]:
 
 def make(folder: Path) -> dict[str, float]:
     """What the other parts run: the program of the network alone, and a bundle."""
-    from adapters.conversion import to_litert
+    from adapters.litert.conversion import to_litert
     from adapters.loading import open_model
     from movinet_adapter.network import freeze
 

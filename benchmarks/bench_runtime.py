@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from adapters.conversion import to_litert
+from adapters.litert.conversion import to_litert
+from adapters.litert.runtime import Program, available_cores, open_interpreter, xnnpack_partitions
 from adapters.loading import open_model
 from adapters.model_adapter import ModelAdapter
 from adapters.records import QUANTIZE, Float32Array
-from adapters.runtime import Program, available_cores, open_interpreter, xnnpack_partitions
 from adapters.system.native_log import import_keras
 from adapters.variables import assign, random_variables
 

@@ -41,10 +41,10 @@ def resident_mb() -> float:
 
 
 def main() -> None:
+    from adapters.litert.runtime import open_interpreter
+    from adapters.litert.stream_program import StreamProgram
     from adapters.media.video import open_video
     from adapters.records import InputSpec
-    from adapters.runtime import open_interpreter
-    from adapters.stream_program import StreamProgram
     from movinet_adapter.network import build_network
     from movinet_adapter.session import StreamSession
     from movinet_adapter.stream_conversion import stream_program_bytes

@@ -18,8 +18,8 @@ from typing import Any
 
 from adapters.config.checking import parse_json
 from adapters.errors import BundleError, StorageError
+from adapters.litert.tflite_file import read_description
 from adapters.system.atomic import storage_error, write_json_atomic
-from adapters.tflite_file import read_description
 
 MANIFEST = "model_manifest.json"
 LOCK = ".model_manifest.lock"

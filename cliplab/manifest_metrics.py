@@ -49,7 +49,7 @@ def read_metrics(path: str | Path) -> dict[str, float]:
 
 def described_metrics(path: str | Path) -> dict[str, float]:
     """The validation figures that a self-describing .tflite carries; empty without any. BundleError if damaged."""
-    from adapters.tflite_file import read_description
+    from adapters.litert.tflite_file import read_description
 
     found = read_description(path).get("metrics")
     return {name: value for name, value in found.items() if is_figure(value)} if isinstance(found, dict) else {}

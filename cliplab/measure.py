@@ -18,7 +18,7 @@ from adapters.records import Clip, ConversionReport, Float32Array, VideoResult
 if TYPE_CHECKING:
     from adapters.data.dataset import Example, Split
     from adapters.evaluation import EvaluationReport
-    from adapters.runtime import Program
+    from adapters.litert.runtime import Program
 
 ALL_SPLITS = ("train", "validation", "test")
 HELD_OUT = ("validation", "test")
@@ -142,7 +142,7 @@ def compare_models(
     source: BaseModelAdapter, converted: BaseModelAdapter, clips: Sequence[Clip], **options: Any
 ) -> ConversionReport:
     """Scores, time and size of one model against another on the same clips; options as ``conversion.compare``."""
-    from adapters.conversion import compare
+    from adapters.litert.conversion import compare
 
     one, other = _program(source), _program(converted)
     return compare(

@@ -19,8 +19,8 @@ import numpy as np
 from adapters.base import BaseModelAdapter
 from adapters.errors import MediaError
 from adapters.inference import FILE_ERRORS
+from adapters.litert.runtime import available_cores
 from adapters.records import Clip, Float32Array, InputSpec
-from adapters.runtime import available_cores
 from cliplab import storage
 from cliplab.scan_sampling import Sampling, read_rows
 from cliplab.scan_store import Scores

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from adapters.errors import ConfigError
+from adapters.litert.stream_program import StreamProgram
 from adapters.media.preprocess import Number, to_model_input
 from adapters.records import Float32Array, InputSpec, Prediction, UInt8Array
-from adapters.stream_program import StreamProgram
 from movinet_adapter.memory import PoolWindow
 from movinet_adapter.ticks import Ticks
 

@@ -2,7 +2,7 @@
 
 Signature "serving_default": ``image`` float32 [1, 1, H, W, 3] and every state in; ``scores`` [1, units], ``features``
 [1, D] and every new state out. Signature "init": nothing in, every state of a new stream out. States are float32 and
-int32 at the interface whatever the precision. See ``adapters.stream_program`` for how it is run.
+int32 at the interface whatever the precision. See ``adapters.litert.stream_program`` for how it is run.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from adapters.conversion import converter_reason
 from adapters.errors import ConversionError
-from adapters.litert_edit import counts_first
-from adapters.litert_int8 import Observer, with_8_bit_layers
-from adapters.litert_weights import with_8_bit_weights
+from adapters.litert.conversion import converter_reason
+from adapters.litert.dynamic_weights import with_8_bit_weights
+from adapters.litert.edit import counts_first
+from adapters.litert.int8 import Observer, with_8_bit_layers
+from adapters.litert.stream_program import IMAGE
 from adapters.records import QUANTIZE, Float32Array, Quantize
-from adapters.stream_program import IMAGE
 from adapters.system.native_log import captured_stderr, import_tensorflow, warnings_only
 from movinet_adapter.architecture import StateSpec, initial_states
 from movinet_adapter.init_signature import add_init

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from adapters.conversion import to_litert
+from adapters.litert.conversion import to_litert
 from adapters.records import Quantize
 from adapters.variables import assign, random_variables
 

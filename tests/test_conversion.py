@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from lite_programs import TINY, images, tiny_model, tiny_program
 
-from adapters.conversion import compare, to_litert
 from adapters.errors import ConversionError
-from adapters.litert_graph import operators
+from adapters.litert.conversion import compare, to_litert
+from adapters.litert.graph import operators
+from adapters.litert.runtime import Program, xnnpack_partitions
 from adapters.records import QUANTIZE, ConversionReport, Quantize
-from adapters.runtime import Program, xnnpack_partitions
 
 tf_keras = pytest.importorskip("tf_keras", reason="pip install 'cliplab[train]'")
 

@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from adapters.conversion import to_litert
 from adapters.errors import BundleError, ConversionError
-from adapters.litert_edit import counts_first
-from adapters.litert_graph import operators, precision
-from adapters.litert_weights import quantized_kernel, with_8_bit_weights
-from adapters.runtime import Program, xnnpack_partitions
+from adapters.litert.conversion import to_litert
+from adapters.litert.dynamic_weights import quantized_kernel, with_8_bit_weights
+from adapters.litert.edit import counts_first
+from adapters.litert.graph import operators, precision
+from adapters.litert.runtime import Program, xnnpack_partitions
 
 tf = pytest.importorskip("tensorflow", reason="pip install 'cliplab[train]'")
 

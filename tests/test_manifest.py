@@ -20,7 +20,7 @@ from tflite_adapter import make_tflite
 from typer.testing import CliRunner
 
 from adapters.errors import AdapterError, BundleError, ConfigError, StorageError
-from adapters.tflite_file import read_description
+from adapters.litert.tflite_file import read_description
 from cliplab.cli import app
 from cliplab.manifest import MANIFEST, next_version, read_manifest, registry_manifest
 from cliplab.manifest_metrics import best_model, lower_is_better
@@ -279,7 +279,7 @@ def flipped(path: Path) -> None:
 
 
 def foreign(path: Path) -> None:
-    from adapters.tflite_file import strip
+    from adapters.litert.tflite_file import strip
 
     path.write_bytes(strip(path.read_bytes()))
 
@@ -320,7 +320,7 @@ def test_a_current_model_that_went_bad_is_said_until_another_is_chosen(damage: A
 def test_a_model_that_names_no_adapter_is_refused(deployed: Path) -> None:
     from tflite_adapter import bare_program
 
-    from adapters.tflite_file import describe
+    from adapters.litert.tflite_file import describe
 
     (deployed / SECOND).write_bytes(describe(bare_program(64), {"labels": ["a"]}))
     with pytest.raises(BundleError, match=rf"{SECOND}: its description names no adapter"):

@@ -225,7 +225,7 @@ def test_a_stream_in_any_chunks_equals_the_whole_clip(cuts: set[int], model: str
 
 def check_streaming(model_id: str) -> None:
     """The network in chunks, and the LiteRT program frame by frame, against the whole clip at once."""
-    from adapters.stream_program import StreamProgram
+    from adapters.litert.stream_program import StreamProgram
     from movinet_adapter.stream_conversion import stream_program_bytes
 
     network, clip = make_network(model_id, "stream"), make_clips(1, frames=5)
@@ -311,9 +311,9 @@ def test_layers_computed_a_frame_at_a_time_give_the_same(base: Network) -> None:
 
 
 def test_a_base_program_is_one_piece_of_built_in_operators_and_gives_the_same(base: Network) -> None:
-    from adapters.conversion import to_litert
-    from adapters.litert_graph import operators
-    from adapters.runtime import Program, xnnpack_partitions
+    from adapters.litert.conversion import to_litert
+    from adapters.litert.graph import operators
+    from adapters.litert.runtime import Program, xnnpack_partitions
 
     # Two layers by frame, to see both ways in one program; more only take longer to convert.
     clip, program = make_clips(1), to_litert(freeze(base, by_frame=2), (1, FRAMES, HEIGHT, WIDTH, 3))

@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapters.errors import ConfigError
+from adapters.litert.stream_program import StreamProgram
 from adapters.media.video import open_video
 from adapters.records import InputSpec
-from adapters.stream_program import StreamProgram
 from movinet_adapter.memory import PoolWindow
 from movinet_adapter.session import StreamSession
 from movinet_adapter.ticks import Ticks

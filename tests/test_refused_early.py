@@ -9,7 +9,7 @@ import pytest
 from tiny_videos import render_dataset
 
 from adapters.errors import ConfigError, StorageError
-from adapters.program_cache import get_or_make
+from adapters.litert.program_cache import get_or_make
 from cliplab.api import evaluate, train
 
 TINY = {"schema_version": 1, "adapter": "tiny_adapter:TinyAdapter"}

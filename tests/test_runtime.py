@@ -19,10 +19,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lite_programs import CHANNELS, TINY, images, lite0_program, tiny_model, tiny_program
 
-from adapters.conversion import to_litert
 from adapters.errors import BundleError, ConfigError
-from adapters.litert_graph import operators
-from adapters.runtime import Program, available_cores, open_interpreter, xnnpack_partitions
+from adapters.litert.conversion import to_litert
+from adapters.litert.graph import operators
+from adapters.litert.runtime import Program, available_cores, open_interpreter, xnnpack_partitions
 from adapters.system.native_log import captured_stderr
 
 pytest.importorskip("tf_keras", reason="pip install 'cliplab[train]'; the programs of these tests are converted by it")
@@ -116,7 +116,7 @@ def test_a_batch_alone_is_computed_by_the_cores_together_and_many_by_one_each(mo
             self.of.invoke()
             at_work.remove(self.threads)
 
-    monkeypatch.setattr("adapters.runtime.open_interpreter", Watched)
+    monkeypatch.setattr("adapters.litert.runtime.open_interpreter", Watched)
     program, batch = Program(tiny_program(batch=4), num_threads=3), images(4)
     expected = program.run(batch)["scores"]
     assert history == [(3,)]
@@ -138,7 +138,7 @@ def test_no_more_than_four_threads_compute_one_batch(
         opened.append(threads)
         return open_interpreter(model, name, threads)
 
-    monkeypatch.setattr("adapters.runtime.open_interpreter", watched)
+    monkeypatch.setattr("adapters.litert.runtime.open_interpreter", watched)
     program = Program(tiny_program(), cores)
     program.run(images(1))
     assert opened == threads

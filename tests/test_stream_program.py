@@ -16,9 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapters.errors import BundleError, ConfigError, ConversionError
-from adapters.litert_graph import operators, precision
-from adapters.runtime import xnnpack_partitions
-from adapters.stream_program import StreamProgram
+from adapters.litert.graph import operators, precision
+from adapters.litert.runtime import xnnpack_partitions
+from adapters.litert.stream_program import StreamProgram
 
 pytest.importorskip("tensorflow", reason="pip install 'cliplab[train]'")
 
@@ -303,7 +303,7 @@ def test_running_a_program_imports_no_tensorflow(tmp_path: Path) -> None:
     code = (
         "import sys, numpy as np\n"
         "from adapters.records import InputSpec\n"
-        "from adapters.stream_program import StreamProgram\n"
+        "from adapters.litert.stream_program import StreamProgram\n"
         "from movinet_adapter.session import StreamSession\n"
         f"session = StreamSession(StreamProgram({str(path)!r}), {('a',) * UNITS!r}, InputSpec({SIZE}, {SIZE}, 1), 5)\n"
         f"print(session.push(np.zeros((9, 7, 3), np.uint8), 0.0).scores.shape)\n"

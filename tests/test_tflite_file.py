@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from tiny_programs import LABELS, SPEC, run_program, tiny_program
 
 from adapters.errors import BundleError
-from adapters.tflite_file import describe, read_description, strip
+from adapters.litert.tflite_file import describe, read_description, strip
 
 DESCRIPTION: dict[str, Any] = {
     "config": {"adapter": "adapters.x:Y", "imgz": 32, "mean": [0.5, 0.25, 0.125], "positive_label": None},
@@ -199,7 +199,7 @@ def test_reading_imports_nothing_heavy(described: bytes, tmp_path: Path) -> None
     path = tmp_path / "model.tflite"
     path.write_bytes(described)
     code = (
-        "import sys; from adapters.tflite_file import read_description; read_description(sys.argv[1]);"
+        "import sys; from adapters.litert.tflite_file import read_description; read_description(sys.argv[1]);"
         "print([m for m in ('tensorflow', 'ai_edge_litert', 'flatbuffers', 'cv2', 'av') if m in sys.modules])"
     )
     result = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True)

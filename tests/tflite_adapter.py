@@ -10,7 +10,7 @@ import numpy as np
 from tiny_adapter import TinyAdapter
 
 from adapters.config.checking import check_config, override
-from adapters.tflite_file import describe, read_description
+from adapters.litert.tflite_file import describe, read_description
 
 
 class TfliteAdapter(TinyAdapter):

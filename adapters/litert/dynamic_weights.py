@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from adapters.litert_edit import Array, Editor, Graph
+from adapters.litert.edit import Array, Editor, Graph
 from adapters.records import Float32Array
 
 # Where the output channels of a kernel stand (LiteRT's 8-bit quantisation specification).

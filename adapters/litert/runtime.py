@@ -21,8 +21,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from adapters import litert_graph
 from adapters.errors import BundleError, ConfigError
+from adapters.litert import graph as litert_graph
 from adapters.records import Quantize
 from adapters.system.native_log import captured_stderr
 

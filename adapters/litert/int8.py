@@ -3,7 +3,7 @@
 The converter's own 8-bit quantisation rounds every activation. What a layer adds to its shortcut, a mean over time, a
 pooled feature lose most by that, and operators which XNNPACK has in float32 alone cut the program into pieces. Here a
 chosen convolution reads and writes int8, between a QUANTIZE and a DEQUANTIZE, and everything else computes as before
-with kernels stored in 8 bits (``adapters.litert_weights``). XNNPACK takes all of it, in one piece.
+with kernels stored in 8 bits (``adapters.litert.dynamic_weights``). XNNPACK takes all of it, in one piece.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from adapters.errors import ConversionError
-from adapters.litert_edit import Editor, Graph
-from adapters.litert_weights import quantized_kernel, with_8_bit_weights
-from adapters.runtime import open_interpreter
+from adapters.litert.dynamic_weights import quantized_kernel, with_8_bit_weights
+from adapters.litert.edit import Editor, Graph
+from adapters.litert.runtime import open_interpreter
 
 Ranges = dict[int, tuple[float, float]]
 In8Bits = Callable[[str], bool]

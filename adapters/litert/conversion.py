@@ -12,11 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from adapters.errors import ConversionError
-from adapters.litert_graph import operators
-from adapters.litert_int8 import In8Bits, Observer, with_8_bit_layers
-from adapters.litert_weights import with_8_bit_weights
+from adapters.litert.dynamic_weights import with_8_bit_weights
+from adapters.litert.graph import operators
+from adapters.litert.int8 import In8Bits, Observer, with_8_bit_layers
+from adapters.litert.runtime import xnnpack_partitions
 from adapters.records import QUANTIZE, ConversionReport, Quantize
-from adapters.runtime import xnnpack_partitions
 from adapters.system.native_log import CapturedLog, captured_stderr, import_tensorflow, warnings_only
 
 __all__ = ["compare", "operators", "to_litert", "xnnpack_partitions"]

@@ -22,10 +22,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from adapters import litert_graph
 from adapters.errors import BundleError
+from adapters.litert import graph as litert_graph
+from adapters.litert.runtime import open_interpreter, read_program, thread_count
 from adapters.records import Float32Array, Quantize
-from adapters.runtime import open_interpreter, read_program, thread_count
 from adapters.system.native_log import captured_stderr
 
 STEP, INIT, IMAGE = "serving_default", "init", "image"

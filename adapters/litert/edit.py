@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from adapters.litert_graph import read_graph, schema
+from adapters.litert.graph import read_graph, schema
 
 Array = np.ndarray[Any, np.dtype[Any]]
 TYPES = {"float32": np.float32, "int8": np.int8, "int32": np.int32}

@@ -1,0 +1,1 @@
+"""LiteRT programs: run, stream, edit, quantise, cache, and the .tflite that describes itself."""
