@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 
 from adapters.base import BaseModelAdapter, OnEpochEnd
-from adapters.bundle import Bundle, read_bundle, write_bundle
-from adapters.card import render_card
+from adapters.bundle.bundle import Bundle, read_bundle, write_bundle
+from adapters.bundle.card import render_card
+from adapters.bundle.golden import make_golden
+from adapters.bundle.sealed_folder import MANIFEST, read_manifest
 from adapters.config.checking import Config, adapter_class, check_config, fill_defaults, override, properties
 from adapters.ensemble_members import Member, member_clip, open_members, shared_spec
 from adapters.errors import BundleError, ConversionError, TrainingError
-from adapters.golden import make_golden
 from adapters.records import Clip, ConversionReport, Float32Array, InputSpec, Prediction, Quantize, TrainReport
-from adapters.sealed_folder import MANIFEST, read_manifest
 from adapters.voting import vote
 from adapters.whole_video import MergesPieces
 

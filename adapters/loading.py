@@ -87,7 +87,7 @@ def _open_stored(path: Path, overrides: Config) -> BaseModelAdapter:
 
 def stored_config(path: Path) -> Config:
     """The config inside a bundle directory or a self-describing .tflite."""
-    from adapters.bundle import read_bundle_config
+    from adapters.bundle.bundle import read_bundle_config
     from adapters.litert.tflite_file import read_description
 
     if not path.exists():

@@ -15,11 +15,11 @@ import numpy as np
 
 from adapters import programs
 from adapters.base import BaseModelAdapter, OnEpochEnd
-from adapters.bundle import read_bundle, write_bundle
-from adapters.card import render_card
+from adapters.bundle.bundle import read_bundle, write_bundle
+from adapters.bundle.card import render_card
+from adapters.bundle.golden import Golden, make_golden, measure_tolerance
 from adapters.config.checking import Config, adapter_class, check_config, override
 from adapters.errors import AdapterError, BundleError, WeightsError
-from adapters.golden import Golden, make_golden, measure_tolerance
 from adapters.head import class_scores
 from adapters.litert.runtime import Program
 from adapters.litert.tflite_file import read_description

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from adapters.bundle import Bundle
+from adapters.bundle.bundle import Bundle
 from adapters.litert.runtime import Program
 from adapters.records import Float32Array
 

@@ -115,7 +115,7 @@ def read_clips(
 
 def rendered_clips(adapter: BaseModelAdapter) -> list[Clip]:
     """Test pictures of the adapter's input size, for when there is no footage."""
-    from adapters.rendered_clip import VARIANTS, render_clip
+    from adapters.bundle.rendered_clip import VARIANTS, render_clip
 
     return [render_clip(adapter.input_spec, variant) for variant in range(VARIANTS)]
 

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from adapters.base import BaseModelAdapter
+from adapters.bundle.sealed_folder import read_manifest
 from adapters.errors import BundleError, ConfigError
 from adapters.loading import open_model
 from adapters.records import Aggregation
-from adapters.sealed_folder import read_manifest
 from cliplab import storage
 from cliplab.models import some
 from cliplab.outputs import require_new

@@ -127,7 +127,7 @@ def _write(file: IO[str], head: dict[str, Any], lists: dict[str, Iterable[dict[s
 
 @contextlib.contextmanager
 def _replacing(path: Path) -> Iterator[IO[str]]:
-    """A text file that appears at path once it is whole and on the disk (as ``system.atomic`` does for one in memory)."""
+    """A text file that appears at path once it is whole and on the disk."""
     target = Path(os.path.realpath(path))
     temporary = target.with_name(f".{target.name[:40]}.{secrets.token_hex(6)}.tmp")
     try:

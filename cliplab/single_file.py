@@ -7,9 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from adapters.base import BaseModelAdapter
+from adapters.bundle.sealed_writer import require_own
 from adapters.errors import BundleError, ConversionError, DatasetError, StorageError
 from adapters.records import ConversionReport
-from adapters.sealed_writer import require_own
 from cliplab.outputs import require_new
 
 

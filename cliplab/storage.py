@@ -134,7 +134,7 @@ def find(url: str) -> Found:
 
 
 def openable(path: str) -> str | StoredVideo:
-    """What ``adapters.media.video.open_video`` takes for a path or an address that a scan has found. As ``find`` raises."""
+    """What ``adapters.media.open_video`` takes for a path or an address that a scan has found. As ``find`` raises."""
     return StoredVideo(find(path)) if is_remote(path) else path
 
 
@@ -162,7 +162,7 @@ def what_changed(file: Found) -> str | None:
 
 
 class StoredVideo:
-    """An object as ``adapters.media.video.open_video`` takes it. failure: why it could not be read, once a read has failed.
+    """An object as ``adapters.media.open_video`` takes it. failure: why it could not be read, once a read has failed.
 
     str() is its address. bytes_fetched, requests: what reading it took of the storage, over all openings.
     """

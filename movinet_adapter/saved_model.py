@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from adapters.bundle.rendered_clip import render_clip
 from adapters.errors import WeightsError
 from adapters.records import Float32Array, InputSpec
-from adapters.rendered_clip import render_clip
 from adapters.system.native_log import captured_stderr, import_tensorflow
 from adapters.variables import assign
 from movinet_adapter.architecture import Architecture, initial_states

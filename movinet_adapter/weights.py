@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from adapters.bundle import is_bundle, read_bundle
+from adapters.bundle.bundle import is_bundle, read_bundle
 from adapters.errors import ConfigError, WeightsError
 from adapters.weights import read_safetensors
 from movinet_adapter import weights_cache as cache

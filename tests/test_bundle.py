@@ -20,10 +20,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adapters.bundle import Bundle, is_bundle, read_bundle, read_bundle_config, write_bundle
-from adapters.card import render_card
+from adapters.bundle.bundle import Bundle, is_bundle, read_bundle, read_bundle_config, write_bundle
+from adapters.bundle.card import render_card
+from adapters.bundle.golden import Golden, render_clip
 from adapters.errors import BundleError, StorageError
-from adapters.golden import Golden, render_clip
 from adapters.records import InputSpec
 
 CONFIG = {"adapter": "adapters.x:Y", "labels": ["zoo", "ad", "café"], "imgz": 8, "mean": [0.1, 0.2, 0.3], "fps": None}

@@ -20,13 +20,13 @@ import numpy as np
 import pytest
 
 from adapters.base import BaseModelAdapter
+from adapters.bundle.golden import check_golden
+from adapters.bundle.rendered_clip import render_clip
 from adapters.config.checking import check_config, effect, properties, read_object
 from adapters.errors import BundleError, ConfigError, ConversionError, WeightsError
-from adapters.golden import check_golden
 from adapters.loading import open_model, ready_configs
 from adapters.programs import PRECISION_NAMES
 from adapters.records import Clip, InputSpec, Quantize
-from adapters.rendered_clip import render_clip
 
 SMALL: dict[str, Any] = {"weights": "random", "imgz": 32, "n_frames": 2}
 CONFIGS = ready_configs()
@@ -192,7 +192,7 @@ def test_save_into_a_folder_that_exists(adapter: BaseModelAdapter, bundle: Path,
 
 
 def test_golden_clip_holds(bundle: Path) -> None:
-    from adapters.bundle import read_bundle
+    from adapters.bundle.bundle import read_bundle
 
     golden = read_bundle(bundle).golden
     assert golden is not None
@@ -205,7 +205,7 @@ def test_loads_without_tensorflow(adapter: BaseModelAdapter, bundle: Path, tflit
     code = (
         "import sys, json, numpy as np\n"
         "from adapters.loading import open_model\n"
-        "from adapters.rendered_clip import render_clip\n"
+        "from adapters.bundle.rendered_clip import render_clip\n"
         "found = []\n"
         "for path in sys.argv[1:]:\n"
         "    model = open_model(path)\n"

@@ -18,10 +18,10 @@ import pytest
 from tflite_adapter import make_tflite
 
 from adapters.base import BaseModelAdapter
+from adapters.bundle.rendered_clip import render_clip
 from adapters.errors import BundleError, ConfigError
 from adapters.litert.tflite_file import describe, read_description, strip
 from adapters.loading import open_model
-from adapters.rendered_clip import render_clip
 from cliplab.manifest import MANIFEST, CurrentModel, registry_manifest
 
 ROOT = Path(__file__).parent.parent

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from adapters.bundle import read_bundle
+from adapters.bundle.bundle import read_bundle
 from adapters.devices import mixed_precision, pick_devices
 from adapters.errors import ConfigError, TrainingError
 from tests.tiny_videos import render_dataset

@@ -16,7 +16,7 @@ from tiny_adapter import TinyAdapter
 from tiny_videos import render_video
 
 from adapters.base import BaseModelAdapter
-from adapters.bundle import read_bundle, write_bundle
+from adapters.bundle.bundle import read_bundle, write_bundle
 from adapters.ensemble_members import member_clip
 from adapters.errors import BundleError, ConfigError, ConversionError, MediaError, TrainingError
 from adapters.inference import predict_videos

@@ -14,9 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_programs import LABELS, PRECISIONS, SPEC, predictor, tiny_program
 
-from adapters.card import render_card
-from adapters.errors import BundleError
-from adapters.golden import (
+from adapters.bundle.card import render_card
+from adapters.bundle.golden import (
     Golden,
     PredictFunction,
     check_golden,
@@ -26,8 +25,9 @@ from adapters.golden import (
     measure_tolerance,
     render_clip,
 )
+from adapters.bundle.rendered_clip import VARIANTS
+from adapters.errors import BundleError
 from adapters.records import Clip, InputSpec, Prediction
-from adapters.rendered_clip import VARIANTS
 
 MISTAKES = {
     "swapped channels": lambda frames: frames[..., ::-1],

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from adapters.bundle.rendered_clip import render_clip
 from adapters.config.checking import check_config
 from adapters.errors import AdapterError, ConfigError, WeightsError
 from adapters.inference import predict_videos
@@ -20,7 +21,6 @@ from adapters.loading import open_model
 from adapters.media.video import read_clip
 from adapters.model_adapter import ModelAdapter
 from adapters.records import Clip
-from adapters.rendered_clip import render_clip
 from movinet_adapter import MoViNetAdapter
 from tests.tiny_videos import render_dataset
 

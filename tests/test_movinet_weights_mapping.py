@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from movinet_files import CLASSES, Values, wide_values
 from movinet_resolve import assert_same, in_new_process, isolate, resolve
 
-from adapters.bundle import write_bundle
+from adapters.bundle.bundle import write_bundle
 from adapters.errors import BundleError, ConfigError, WeightsError
 from adapters.weights import write_safetensors
 from movinet_adapter.architecture import MODEL_IDS, MODES, architecture, variable_specs

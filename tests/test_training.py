@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from adapters.bundle import read_bundle
+from adapters.bundle.bundle import read_bundle
 from adapters.data.dataset import Example
 from adapters.errors import DatasetError, StorageError
 from adapters.feature_cache import View, read_view

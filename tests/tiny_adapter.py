@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from adapters.base import BaseModelAdapter, OnEpochEnd
-from adapters.bundle import read_bundle, write_bundle
-from adapters.card import render_card
+from adapters.bundle.bundle import read_bundle, write_bundle
+from adapters.bundle.card import render_card
 from adapters.config.checking import check_config, override
 from adapters.data.dataset import check, read_dataset
 from adapters.errors import ConversionError

@@ -196,7 +196,7 @@ async def _body(request: Request) -> dict[str, Any]:
 
 def _fingerprint(model: Model) -> str:
     """Eight hexadecimal digits of what the model says of its golden clip and of its config."""
-    from adapters.rendered_clip import render_clip
+    from adapters.bundle.rendered_clip import render_clip
 
     adapter = model.adapter
     scores = adapter.predict([render_clip(adapter.input_spec)])[0].scores

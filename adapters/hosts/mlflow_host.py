@@ -134,8 +134,8 @@ def _rendered_video() -> bytes:
     """Ten frames of 64 x 64 in an MP4 of some kilobytes, rendered."""
     import av
 
+    from adapters.bundle.rendered_clip import render_clip
     from adapters.records import InputSpec
-    from adapters.rendered_clip import render_clip
 
     clip = render_clip(InputSpec(height=64, width=64, n_frames=10, fps=10.0))
     with tempfile.TemporaryDirectory() as folder:

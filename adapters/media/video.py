@@ -144,7 +144,7 @@ class Video:
         """The spec's windows or pieces of the range, else one clip, in order (:mod:`adapters.media.sampling`).
 
         start_seconds, end_seconds: since the first frame; None is the video's start and end; an end past the video's is
-        the video's. Frames have the size of :func:`adapters.media.preprocess.decode_size`. Overlapping windows decode each
+        the video's. Frames have the size of :func:`preprocess.decode_size`. Overlapping windows decode each
         frame once. Raises MediaError for a range outside the video, and for a short window where the spec says error.
         """
         start, end = self._range(start_seconds, end_seconds)

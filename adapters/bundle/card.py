@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from adapters.golden import Golden
+from adapters.bundle.golden import Golden
 
 _SHOWN_LABELS = 50
 _INPUT_KEYS = (

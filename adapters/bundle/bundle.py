@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from adapters.bundle.golden import Golden, golden_from_bytes, golden_to_bytes
+from adapters.bundle.sealed_folder import MANIFEST, Sealed, SealedFile, check_name, read_sealed
+from adapters.bundle.sealed_writer import write_sealed
 from adapters.errors import BundleError
-from adapters.golden import Golden, golden_from_bytes, golden_to_bytes
-from adapters.sealed_folder import MANIFEST, Sealed, SealedFile, check_name, read_sealed
-from adapters.sealed_writer import write_sealed
 
 CONFIG, METRICS, CARD, GOLDEN, WEIGHTS = "config.json", "metrics.json", "card.md", "golden.npz", "weights.safetensors"
 _PROGRAMS, _SUFFIX = "programs/", ".tflite"

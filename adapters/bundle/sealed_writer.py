@@ -11,8 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from adapters.errors import BundleError, StorageError
-from adapters.sealed_folder import (
+from adapters.bundle.sealed_folder import (
     FORMAT,
     MANIFEST,
     OBSOLETE,
@@ -27,6 +26,7 @@ from adapters.sealed_folder import (
     refuse_unlisted,
     write_state,
 )
+from adapters.errors import BundleError, StorageError
 from adapters.system.atomic import storage_error, write_bytes_atomic
 
 _NOT_OVER_OTHERS = "A bundle is not written over other files. Choose a new folder, or move it"

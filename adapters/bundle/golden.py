@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
+from adapters.bundle.rendered_clip import RENDERER, even_times, render_clip, rendered_variant
 from adapters.errors import BundleError
 from adapters.records import Clip, Float32Array, InputSpec, Prediction, UInt8Array
-from adapters.rendered_clip import RENDERER, even_times, render_clip, rendered_variant
 
 __all__ = [
     "DEFAULT_TOLERANCES",

@@ -1,0 +1,1 @@
+"""A model on disk: the sealed folder, its golden clip and its card."""
