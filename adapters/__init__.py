@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from adapters.config.checking import check_config as check_config
     from adapters.config.checking import parse_assignments as parse_assignments
     from adapters.errors import AdapterError as AdapterError
-    from adapters.inference import predict_videos as predict_videos
-    from adapters.loading import open_model as open_model
+    from adapters.inference.loading import open_model as open_model
+    from adapters.inference.predict import predict_videos as predict_videos
     from adapters.records import Clip as Clip
     from adapters.records import InputSpec as InputSpec
     from adapters.records import Prediction as Prediction

@@ -20,9 +20,9 @@ from adapters.bundle.sealed_folder import MANIFEST, read_manifest
 from adapters.config.checking import Config, adapter_class, check_config, fill_defaults, override, properties
 from adapters.ensemble_members import Member, member_clip, open_members, shared_spec
 from adapters.errors import BundleError, ConversionError, TrainingError
+from adapters.inference.whole_video import MergesPieces
 from adapters.records import Clip, ConversionReport, Float32Array, InputSpec, Prediction, Quantize, TrainReport
 from adapters.voting import vote
-from adapters.whole_video import MergesPieces
 
 # The keys of the common schema that an ensemble has a use for; the others are its members' own.
 OWN_KEYS = {

@@ -37,7 +37,7 @@ def open_members(config: Config, folder: Path | None) -> tuple[list[Member], Con
     folder: where relative names are looked for first; then the current folder, then the ready configs. ConfigError
     where a member is not there, or labels or tasks do not agree; what is wrong with a member itself is raised as it is.
     """
-    from adapters.loading import open_model
+    from adapters.inference.loading import open_model
 
     runtime = {key: config[key] for key in RUNTIME_KEYS if config[key] not in (None, "cpu")}
     sources = [_find(name, folder) for name in config["members"]]
@@ -57,7 +57,7 @@ def open_members(config: Config, folder: Path | None) -> tuple[list[Member], Con
 
 
 def _find(name: str, folder: Path | None) -> str | Path:
-    from adapters.loading import ready_configs
+    from adapters.inference.loading import ready_configs
 
     path = Path(name).expanduser()
     tried = [path] if folder is None or path.is_absolute() else [folder / path, path]

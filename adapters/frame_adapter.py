@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from adapters.inference.whole_video import merge_frames
 from adapters.media.preprocess import to_model_input
 from adapters.model_adapter import ModelAdapter
 from adapters.records import Clip, Float32Array, Prediction
-from adapters.whole_video import merge_frames
 
 
 class FrameModelAdapter(ModelAdapter):

@@ -14,10 +14,10 @@ import numpy as np
 from adapters.config.checking import Config
 from adapters.errors import ConfigError
 from adapters.head import VARIABLE_PREFIX, output_activation, output_units
+from adapters.inference.streams import StreamsVideos
 from adapters.litert import program_cache
 from adapters.network import Network, Variables
 from adapters.records import Clip, Float32Array, Quantize, spread
-from adapters.stream_inference import StreamsVideos
 
 if TYPE_CHECKING:
     from adapters.model_adapter import ModelAdapter

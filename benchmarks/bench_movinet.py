@@ -238,8 +238,8 @@ def start(folder: Path) -> dict[str, float]:
 
 def make(folder: Path) -> dict[str, float]:
     """What the other parts run: the program of the network alone, and a bundle."""
+    from adapters.inference.loading import open_model
     from adapters.litert.conversion import to_litert
-    from adapters.loading import open_model
     from movinet_adapter.network import freeze
 
     (folder / "a0.tflite").write_bytes(to_litert(freeze(network()), (1, FRAMES, SIZE, SIZE, 3)))

@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
+from adapters.inference.loading import open_model
 from adapters.litert.conversion import to_litert
 from adapters.litert.runtime import Program, available_cores, open_interpreter, xnnpack_partitions
-from adapters.loading import open_model
 from adapters.model_adapter import ModelAdapter
 from adapters.records import QUANTIZE, Float32Array
 from adapters.system.native_log import import_keras

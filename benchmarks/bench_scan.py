@@ -59,7 +59,7 @@ def timed(function: Callable[[], object]) -> tuple[float, float]:
 
 
 def measure(library: Path, bundle: Path, store: Path, options: dict[str, Any]) -> dict[str, object]:
-    from adapters.loading import open_model
+    from adapters.inference.loading import open_model
     from cliplab.scan import scan
     from cliplab.scan_sampling import choose_sampling
     from cliplab.scan_score import FRAMES_A_BATCH, Job, decode_files
@@ -100,7 +100,7 @@ def measure(library: Path, bundle: Path, store: Path, options: dict[str, Any]) -
 
 def make_library(folder: Path, count: int) -> tuple[Path, Path, Path]:
     """Folders in folder: of so many videos, of a bundle that scores them, and an empty one for what a scan writes."""
-    from adapters.loading import open_model
+    from adapters.inference.loading import open_model
 
     library, bundle, store = folder / "library", folder / "bundle", folder / "out"
     library.mkdir()

@@ -132,7 +132,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         os.environ["CLIPLAB_CACHE"] = str(folder / "cache")
-        from adapters.loading import open_model
+        from adapters.inference.loading import open_model
 
         config = {"labels": ["normal", "highlight"], "positive_label": "highlight", "weights": "random"}
         open_model("efficientnet_lite0", config).save(folder / "bundle")

@@ -20,7 +20,7 @@ CLIPS = 20
 def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         os.environ["CLIPLAB_CACHE"] = str(Path(name) / "cache")
-        from adapters.loading import open_model
+        from adapters.inference.loading import open_model
         from cliplab.measure import rendered_clips, time_predict
 
         path = Path(name) / "trick.tflite"

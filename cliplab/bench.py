@@ -13,8 +13,8 @@ import numpy as np
 
 from adapters.config.checking import merge
 from adapters.errors import ConfigError
+from adapters.inference.loading import open_model
 from adapters.litert.runtime import available_cores
-from adapters.loading import open_model
 from adapters.records import Clip
 from cliplab.measure import rendered_clips, size_bytes, time_predict
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from adapters.config.checking import check_config, merge, schema
 from adapters.errors import AdapterError, ConfigError
-from adapters.loading import read_config, ready_configs, stored_config
+from adapters.inference.loading import read_config, ready_configs, stored_config
 
 
 def config_show(

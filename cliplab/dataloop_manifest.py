@@ -14,7 +14,7 @@ from adapters.config.checking import adapter_class, check_config
 from adapters.errors import ConfigError
 from adapters.frame_adapter import FrameModelAdapter
 from adapters.hosts.dataloop_config import PLATFORM_DEFAULTS
-from adapters.loading import read_config, ready_configs
+from adapters.inference.loading import read_config, ready_configs
 from adapters.system.atomic import write_text_atomic
 from cliplab import __version__
 

@@ -187,7 +187,7 @@ def _contender(
 ) -> Contender:
     from sklearn.metrics import average_precision_score
 
-    from adapters.segments import match_segments
+    from adapters.inference.segments import match_segments
 
     middles = [(item.start + item.end) / 2 for item in predictions]
     inside = [any(segment.start <= middle < segment.end for segment in truth) for middle in middles]
@@ -203,7 +203,7 @@ def _baseline(folder: Path, bundle: Path, windows: tuple[Prediction, ...], truth
     import numpy as np
 
     from adapters.evaluation import evaluate
-    from adapters.loading import open_model
+    from adapters.inference.loading import open_model
     from adapters.records import VideoResult
 
     baseline = _baseline_module(folder)

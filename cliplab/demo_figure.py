@@ -20,7 +20,7 @@ def draw_timeline(report: DemoReport, video: Path, path: Path) -> None:
     """Write the picture as a PNG of about 1300 x 560 pixels; MediaError where the video cannot be read."""
     from matplotlib.figure import Figure
 
-    from adapters.segments import timeline
+    from adapters.inference.segments import timeline
 
     end = report.model.predictions[-1].end
     figure = Figure(figsize=(11, 4.7), layout="constrained")

@@ -12,7 +12,7 @@ import numpy as np
 
 from adapters.base import BaseModelAdapter
 from adapters.errors import ConfigError, DatasetError, MediaError
-from adapters.inference import OnVideoProgress, predict_examples
+from adapters.inference.predict import OnVideoProgress, predict_examples
 from adapters.records import Clip, ConversionReport, Float32Array, VideoResult
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from adapters.config.checking import check_config, effect, merge
 from adapters.devices import Devices, describe_devices
 from adapters.errors import ConfigError
 from adapters.hosts.results import SHAPES, Shape, to_pipeline
-from adapters.inference import OnVideoProgress, predict_videos
-from adapters.loading import FINETUNE_KEYS, open_model
+from adapters.inference.loading import FINETUNE_KEYS, open_model
+from adapters.inference.predict import OnVideoProgress, predict_videos
 from adapters.records import EpochLog, Segment, TrainReport, VideoResult
 from cliplab.outputs import find_videos, require_new
 from cliplab.single_file import bundle_path, is_single_file, require_places, write_single_file
@@ -95,7 +95,7 @@ def predict(
 
 def find_segments(adapter: BaseModelAdapter, result: VideoResult, label: str) -> list[Segment]:
     """The segments of one label in one video's predictions, by the adapter's config."""
-    from adapters.segments import scores_to_segments
+    from adapters.inference.segments import scores_to_segments
 
     if not result.predictions:
         return []

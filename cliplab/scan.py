@@ -16,7 +16,7 @@ from typing import Any
 from adapters.base import BaseModelAdapter
 from adapters.bundle.sealed_folder import read_manifest
 from adapters.errors import BundleError, ConfigError
-from adapters.loading import open_model
+from adapters.inference.loading import open_model
 from adapters.records import Aggregation
 from cliplab import storage
 from cliplab.models import some

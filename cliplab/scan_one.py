@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from adapters.errors import ConfigError, MediaError
-from adapters.loading import open_model
+from adapters.inference.loading import open_model
 from adapters.records import Aggregation
 from cliplab.scan import make_ranking
 from cliplab.scan_sampling import choose_sampling

@@ -20,7 +20,7 @@ from typing import Any
 import cliplab
 from adapters.base import BaseModelAdapter
 from adapters.errors import ClusterError, ConfigError
-from adapters.loading import open_model
+from adapters.inference.loading import open_model
 from adapters.system.cache_folder import cache_dir
 from cliplab import storage
 from cliplab.scan import model_digest

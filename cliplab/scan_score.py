@@ -18,7 +18,7 @@ import numpy as np
 
 from adapters.base import BaseModelAdapter
 from adapters.errors import MediaError
-from adapters.inference import FILE_ERRORS
+from adapters.inference.predict import FILE_ERRORS
 from adapters.litert.runtime import available_cores
 from adapters.records import Clip, Float32Array, InputSpec
 from cliplab import storage

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from adapters.base import StreamingAdapter
 from adapters.errors import ConfigError
-from adapters.loading import open_model
+from adapters.inference.loading import open_model
 from adapters.records import Prediction
 
 if TYPE_CHECKING:

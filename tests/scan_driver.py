@@ -23,9 +23,7 @@ from typing import Any
 
 import cv2  # noqa: F401 # loaded once, so that the children spend their time on the scan
 
-import adapters.media
-import adapters.preprocess  # noqa: F401
-from adapters.loading import open_model
+from adapters.inference.loading import open_model
 from cliplab import scan_store
 from cliplab.scan import scan
 

@@ -123,7 +123,7 @@ def test_the_lazy_names_are_all_there() -> None:
 
 
 def test_a_prediction_never_imports_tensorflow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from adapters.loading import open_model
+    from adapters.inference.loading import open_model
 
     monkeypatch.setenv("CLIPLAB_CACHE", str(tmp_path / "cache"))
     model = open_model("efficientnet_lite0", {"weights": "random", "imgz": 64, "n_frames": 2})

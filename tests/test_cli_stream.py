@@ -22,7 +22,7 @@ import pytest
 from loopback import serving
 
 from adapters.errors import ConfigError, MediaError
-from adapters.loading import open_model
+from adapters.inference.loading import open_model
 from adapters.media.live import LiveVideo
 from adapters.media.video import open_video
 from adapters.records import InputSpec

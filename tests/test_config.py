@@ -23,7 +23,7 @@ from adapters.config.checking import (
 )
 from adapters.efficientnet_lite import EfficientNetLiteAdapter
 from adapters.errors import ConfigError
-from adapters.loading import open_model, read_config, ready_configs
+from adapters.inference.loading import open_model, read_config, ready_configs
 
 LITE = "adapters.efficientnet_lite:EfficientNetLiteAdapter"
 FORMS = Path(__file__).parent / "config_forms"

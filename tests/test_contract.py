@@ -24,7 +24,7 @@ from adapters.bundle.golden import check_golden
 from adapters.bundle.rendered_clip import render_clip
 from adapters.config.checking import check_config, effect, properties, read_object
 from adapters.errors import BundleError, ConfigError, ConversionError, WeightsError
-from adapters.loading import open_model, ready_configs
+from adapters.inference.loading import open_model, ready_configs
 from adapters.programs import PRECISION_NAMES
 from adapters.records import Clip, InputSpec, Quantize
 
@@ -204,7 +204,7 @@ def test_golden_clip_holds(bundle: Path) -> None:
 def test_loads_without_tensorflow(adapter: BaseModelAdapter, bundle: Path, tflite: Path | None) -> None:
     code = (
         "import sys, json, numpy as np\n"
-        "from adapters.loading import open_model\n"
+        "from adapters.inference.loading import open_model\n"
         "from adapters.bundle.rendered_clip import render_clip\n"
         "found = []\n"
         "for path in sys.argv[1:]:\n"

@@ -20,8 +20,8 @@ from tflite_adapter import make_tflite
 from adapters.base import BaseModelAdapter
 from adapters.bundle.rendered_clip import render_clip
 from adapters.errors import BundleError, ConfigError
+from adapters.inference.loading import open_model
 from adapters.litert.tflite_file import describe, read_description, strip
-from adapters.loading import open_model
 from cliplab.manifest import MANIFEST, CurrentModel, registry_manifest
 
 ROOT = Path(__file__).parent.parent

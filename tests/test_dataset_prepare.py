@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 from adapters.data.dataset import read_dataset
 from adapters.data.prepared_frames import chosen_source, read_frames
 from adapters.errors import ConfigError, DatasetError, MediaError, StorageError
-from adapters.loading import open_model
+from adapters.inference.loading import open_model
 from adapters.media.video import read_clip
 from adapters.records import InputSpec
 from adapters.training_data import training_data

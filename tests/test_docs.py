@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from adapters.config.checking import properties
-from adapters.loading import read_config, ready_configs
+from adapters.inference.loading import read_config, ready_configs
 from cliplab import api, docs
 
 ROOT = Path(__file__).parent.parent

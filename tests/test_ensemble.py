@@ -19,8 +19,8 @@ from adapters.base import BaseModelAdapter
 from adapters.bundle.bundle import read_bundle, write_bundle
 from adapters.ensemble_members import member_clip
 from adapters.errors import BundleError, ConfigError, ConversionError, MediaError, TrainingError
-from adapters.inference import predict_videos
-from adapters.loading import open_model
+from adapters.inference.loading import open_model
+from adapters.inference.predict import predict_videos
 from adapters.media.video import open_video
 from adapters.voting import vote
 

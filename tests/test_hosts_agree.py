@@ -18,8 +18,8 @@ from http_server import PATIENT, http_host
 from media_patterns import write_video
 from pixel_adapter import PixelAdapter
 
-from adapters.inference import predict_videos
-from adapters.loading import open_model
+from adapters.inference.loading import open_model
+from adapters.inference.predict import predict_videos
 from adapters.media.video import open_video
 
 ROOT = Path(__file__).parent.parent

@@ -21,8 +21,8 @@ from typer.testing import CliRunner
 
 from adapters.errors import ConfigError
 from adapters.hosts.http_options import HttpOptions, read_token
-from adapters.inference import predict_videos
-from adapters.loading import open_model
+from adapters.inference.loading import open_model
+from adapters.inference.predict import predict_videos
 from adapters.records import Clip
 from cliplab.cli import app
 from cliplab.models import predict

@@ -16,7 +16,7 @@ from adapters.hosts.http_host import make_app
 from adapters.hosts.http_openapi import describe
 from adapters.hosts.http_options import HttpOptions
 from adapters.hosts.http_state import Host, open_models
-from adapters.loading import open_model
+from adapters.inference.loading import open_model
 
 pytest.importorskip("schemathesis", reason="pip install 'cliplab[dev]'")
 

@@ -17,7 +17,7 @@ from tiny_videos import render_video
 
 from adapters.data.dataset import Example
 from adapters.errors import ConfigError
-from adapters.inference import FILES_AHEAD, predict_examples, predict_videos
+from adapters.inference.predict import FILES_AHEAD, predict_examples, predict_videos
 from adapters.litert.runtime import available_cores
 from adapters.media.video import read_clip
 from adapters.records import Clip, Prediction

@@ -22,8 +22,8 @@ from adapters.errors import ConfigError, MediaError
 from adapters.hosts.label_studio_labels import for_labels, parse_label_config, to_frames, to_seconds
 from adapters.hosts.label_studio_media import LabelStudio, Media
 from adapters.hosts.label_studio_training import Trainer
-from adapters.inference import predict_videos
-from adapters.loading import open_model
+from adapters.inference.loading import open_model
+from adapters.inference.predict import predict_videos
 from cliplab.hosts import host_label_studio
 
 # As in the template for the classification of video frames, with another whole-video question beside it.

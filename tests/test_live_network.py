@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from adapters.loading import open_model
+from adapters.inference.loading import open_model
 from adapters.media import opening as media_open
 from adapters.media.live import LiveVideo
 from adapters.records import InputSpec

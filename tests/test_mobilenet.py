@@ -12,7 +12,7 @@ import pytest
 
 from adapters import published_weights
 from adapters.errors import WeightsError
-from adapters.loading import open_model
+from adapters.inference.loading import open_model
 from adapters.mobilenet.network import VARIANTS
 from adapters.records import Clip
 from adapters.system.native_log import import_keras

@@ -16,8 +16,8 @@ import pytest
 from adapters.bundle.rendered_clip import render_clip
 from adapters.config.checking import check_config
 from adapters.errors import AdapterError, ConfigError, WeightsError
-from adapters.inference import predict_videos
-from adapters.loading import open_model
+from adapters.inference.loading import open_model
+from adapters.inference.predict import predict_videos
 from adapters.media.video import read_clip
 from adapters.model_adapter import ModelAdapter
 from adapters.records import Clip
@@ -229,7 +229,7 @@ def test_stream_fine_tune_beats_a_random_backbone(shared: Path, tmp_path: Path) 
     clip = read_clip(unseen[0][0], models["real"].input_spec, 0.0, 3.2)
     code = (
         "import sys, json\n"
-        "from adapters.loading import open_model\n"
+        "from adapters.inference.loading import open_model\n"
         "from adapters.media.video import read_clip\n"
         "model = open_model(sys.argv[1])\n"
         "scores = model.predict([read_clip(sys.argv[2], model.input_spec, 0.0, 3.2)])[0].scores.tolist()\n"

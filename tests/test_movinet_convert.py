@@ -14,9 +14,9 @@ from own_process import in_own_process
 
 from adapters.bundle.rendered_clip import render_clip
 from adapters.errors import ConversionError
+from adapters.inference.loading import open_model
 from adapters.litert.graph import operators, precision
 from adapters.litert.runtime import open_interpreter, xnnpack_partitions
-from adapters.loading import open_model
 from adapters.model_adapter import ModelAdapter
 from adapters.records import QUANTIZE, Clip, ConversionReport, Quantize
 from movinet_adapter.architecture import MODEL_IDS, MODES, state_specs

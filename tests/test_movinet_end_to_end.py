@@ -16,7 +16,7 @@ from movinet_resolve import INSTALL, isolate
 from tiny_videos import render_dataset
 
 from adapters.bundle.bundle import read_bundle
-from adapters.loading import open_model
+from adapters.inference.loading import open_model
 from adapters.media.video import read_clip
 from adapters.model_adapter import ModelAdapter
 from adapters.variables import assign

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from adapters.errors import ConversionError
-from adapters.loading import open_model
+from adapters.inference.loading import open_model
 from adapters.media.video import open_video
 from adapters.model_adapter import ModelAdapter
 from adapters.records import Clip, Quantize, spread

@@ -13,8 +13,8 @@ from tiny_adapter import TinyAdapter
 from tiny_videos import render_video
 
 from adapters.errors import BundleError, ConfigError
-from adapters.inference import predict_videos
-from adapters.loading import open_model
+from adapters.inference.loading import open_model
+from adapters.inference.predict import predict_videos
 
 # Before Ray is imported: it sends usage figures otherwise.
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"

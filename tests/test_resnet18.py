@@ -26,8 +26,8 @@ from tiny_videos import render_dataset, render_video
 
 from adapters import published_weights
 from adapters.errors import ConfigError, WeightsError
-from adapters.inference import predict_videos
-from adapters.loading import open_model
+from adapters.inference.loading import open_model
+from adapters.inference.predict import predict_videos
 from adapters.media.preprocess import decode_size, fit_frames
 from adapters.media.video import open_video
 from adapters.records import Clip, InputSpec

@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 
 import cliplab
 from adapters.errors import BundleError, ConfigError, MediaError
-from adapters.loading import open_model
+from adapters.inference.loading import open_model
 from adapters.media.video import open_video
 from cliplab.cli import app
 from cliplab.scan import scan

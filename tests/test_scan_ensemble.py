@@ -13,7 +13,7 @@ from scan_helpers import render_library, save_model
 from typer.testing import CliRunner
 
 from adapters.errors import TrainingError
-from adapters.loading import open_model
+from adapters.inference.loading import open_model
 from adapters.voting import vote
 from cliplab.cli import app
 from cliplab.scan import scan

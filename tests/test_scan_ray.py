@@ -17,7 +17,7 @@ from scan_helpers import render_library, save_model
 from typer.testing import CliRunner
 
 from adapters.errors import BundleError, ClusterError, ConfigError
-from adapters.loading import open_model
+from adapters.inference.loading import open_model
 from cliplab.cli import app
 from cliplab.scan import model_digest, scan
 from cliplab.scan_ray import ScanWorker, pack_model, unpack_model

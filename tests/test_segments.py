@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from adapters.inference.segments import match_segments, scores_to_segments, timeline
 from adapters.records import Prediction, Segment
-from adapters.segments import match_segments, scores_to_segments, timeline
 
 LABELS = ("content", "ad")
 

@@ -9,7 +9,7 @@ import pytest
 
 from adapters.bundle.rendered_clip import render_clip
 from adapters.errors import AdapterError
-from adapters.loading import open_model
+from adapters.inference.loading import open_model
 from adapters.model_adapter import ModelAdapter
 from adapters.tensorflow_program import TensorFlowProgram
 

@@ -11,8 +11,8 @@ import pytest
 from tiny_videos import render_dataset
 from typer.testing import CliRunner, Result
 
+from adapters.inference.loading import open_model
 from adapters.litert.tflite_file import read_description
-from adapters.loading import open_model
 from cliplab.cli import app
 
 pytest.importorskip("tensorflow", reason="training needs the train extra: pip install 'cliplab[train]'")

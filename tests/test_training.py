@@ -17,7 +17,7 @@ from adapters.bundle.bundle import read_bundle
 from adapters.data.dataset import Example
 from adapters.errors import DatasetError, StorageError
 from adapters.feature_cache import View, read_view
-from adapters.loading import open_model
+from adapters.inference.loading import open_model
 from adapters.media.video import read_clip
 from adapters.model_adapter import ModelAdapter
 from adapters.records import EpochLog
@@ -127,7 +127,7 @@ def test_interrupted_training_goes_on_to_the_same_bits(
 def test_killed_training_goes_on(dataset: Path, tmp_path: Path) -> None:
     code = (
         "import sys, json, time\n"
-        "from adapters.loading import open_model\n"
+        "from adapters.inference.loading import open_model\n"
         "settings = json.loads(sys.argv[3]) | {'num_epochs': 100000}\n"
         "def told(log):\n"
         "    print(log.epoch, flush=True)\n"

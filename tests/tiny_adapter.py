@@ -14,7 +14,7 @@ from adapters.bundle.card import render_card
 from adapters.config.checking import check_config, override
 from adapters.data.dataset import check, read_dataset
 from adapters.errors import ConversionError
-from adapters.inference import predict_examples
+from adapters.inference.predict import predict_examples
 from adapters.records import (
     Clip,
     ConversionReport,

@@ -18,7 +18,7 @@ from typing import Any
 from adapters.base import BaseModelAdapter
 from adapters.errors import AdapterError, MediaError
 from adapters.frame_adapter import FrameModelAdapter
-from adapters.inference import predict_videos
+from adapters.inference.predict import predict_videos
 from adapters.media.video import probe, read_clip
 from adapters.records import Clip, Float32Array, Prediction
 

@@ -68,7 +68,7 @@ def evaluate_download(adapter: BaseModelAdapter, folder: Path) -> dict[str, floa
 
     from adapters.data.dataset import check, match_labels, read_dataset
     from adapters.evaluation import evaluate
-    from adapters.inference import predict_examples
+    from adapters.inference.predict import predict_examples
     from adapters.training_data import label_matrix
 
     dataset = match_labels(read_dataset(folder, labels=None), adapter.labels)

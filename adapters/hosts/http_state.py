@@ -17,7 +17,7 @@ from adapters.hosts.http_errors import Refused
 from adapters.hosts.http_metrics import Metrics
 from adapters.hosts.http_options import BODIES_AT_A_TIME, HttpOptions
 from adapters.hosts.http_work import Budget, Work
-from adapters.loading import open_model
+from adapters.inference.loading import open_model
 from adapters.media.opening import MediaLimits
 from adapters.records import Clip
 

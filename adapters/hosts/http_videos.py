@@ -18,7 +18,7 @@ from adapters.hosts.http_state import Host, Model
 from adapters.hosts.http_upload import body_size, read_body, uploaded
 from adapters.hosts.http_work import Job
 from adapters.hosts.results import SHAPES, to_pipeline
-from adapters.inference import input_spec, predict_videos
+from adapters.inference.predict import input_spec, predict_videos
 from adapters.media.opening import MediaLimits
 from adapters.records import VideoResult
 

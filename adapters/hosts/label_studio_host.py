@@ -33,7 +33,7 @@ from adapters.hosts.http_work import Job
 from adapters.hosts.label_studio_labels import Control, for_labels, parse_label_config, to_regions
 from adapters.hosts.label_studio_media import LabelStudio, Media
 from adapters.hosts.label_studio_training import Busy, Trainer
-from adapters.inference import predict_videos
+from adapters.inference.predict import predict_videos
 from adapters.media.opening import MediaLimits
 from adapters.records import VideoResult
 

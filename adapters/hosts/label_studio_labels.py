@@ -10,8 +10,8 @@ from xml.etree import ElementTree
 
 from adapters.errors import ConfigError, MediaError
 from adapters.hosts.results import to_pipeline
+from adapters.inference.segments import scores_to_segments
 from adapters.records import VideoResult
-from adapters.segments import scores_to_segments
 
 MAX_CONFIG_CHARACTERS = 1_000_000
 # The Video tag's own default, where the config gives no frameRate: labelstud.io/tags/video.

@@ -12,8 +12,8 @@ from typing import Any
 from adapters.base import BaseModelAdapter
 from adapters.errors import AdapterError, BundleError, ConfigError, MediaError, MissingExtraError
 from adapters.hosts.results import SHAPES, to_pipeline
-from adapters.inference import predict_videos
-from adapters.loading import open_model
+from adapters.inference.loading import open_model
+from adapters.inference.predict import predict_videos
 from adapters.media.opening import MediaLimits
 from adapters.records import Clip, VideoResult
 

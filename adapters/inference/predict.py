@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING
 from adapters.base import BaseModelAdapter
 from adapters.config.checking import override
 from adapters.errors import ConfigError, MediaError
+from adapters.inference.streams import StreamsVideos, predict_streams
+from adapters.inference.whole_video import whole_videos
 from adapters.records import Clip, InputSpec, Prediction, VideoResult
-from adapters.stream_inference import StreamsVideos, predict_streams
-from adapters.whole_video import whole_videos
 
 if TYPE_CHECKING:
     from adapters.data.dataset import Example
