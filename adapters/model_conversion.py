@@ -12,7 +12,7 @@ import numpy as np
 from adapters.bundle.golden import golden_to_bytes
 from adapters.bundle.rendered_clip import VARIANTS, render_clip
 from adapters.errors import ConversionError, WeightsError
-from adapters.evaluation_records import GATES
+from adapters.evaluation.report import GATES
 from adapters.litert.tflite_file import describe
 from adapters.programs import get_program_at, make_program_bytes
 from adapters.records import QUANTIZE, Clip, ConversionReport, Float32Array, Quantize

@@ -285,7 +285,7 @@ def _metrics(run: TrainingRun, features: CachedFeatures, results: Sequence[FitRe
     metrics: dict[str, Any] = {"history": history, "clips": run.data.counts, "validation": {}}
     if not run.data.validation:
         return metrics
-    from adapters.evaluation import evaluate
+    from adapters.evaluation.metrics import evaluate
 
     scores = class_scores(_validation_scores(run, features, tuned=len(results) > 1), run.config, run.data.labels)
     matrix = label_matrix(run.data.validation, run.data.labels)
@@ -327,7 +327,7 @@ def _adopt(run: TrainingRun, metrics: dict[str, Any]) -> None:
 
 def _curve_files(results: Sequence[FitResult]) -> dict[str, bytes]:
     """Learning curves for people and for machines."""
-    from adapters.plots import plot_learning_curves
+    from adapters.evaluation.plots import plot_learning_curves
 
     logs: list[EpochLog] = [log for result in results for log in result.logs]
     names = list(EpochLog.__dataclass_fields__)

@@ -202,7 +202,7 @@ def _baseline(folder: Path, bundle: Path, windows: tuple[Prediction, ...], truth
     """Colour-and-sharpness histograms and logistic regression: the same clips, windows, threshold and smoothing."""
     import numpy as np
 
-    from adapters.evaluation import evaluate
+    from adapters.evaluation.metrics import evaluate
     from adapters.inference.loading import open_model
     from adapters.records import VideoResult
 

@@ -38,7 +38,7 @@ def read_metrics(path: str | Path) -> dict[str, float]:
                 "Measure it (cliplab evaluate MODEL DATA --output FOLDER) and name FOLDER/evaluation.json"
             )
     if "confusion_matrix" in found:
-        from adapters.evaluation_records import GATES
+        from adapters.evaluation.report import GATES
 
         found = {measure: found.get(measure) for measure, _ in GATES.values()}
     for name, value in found.items():

@@ -17,7 +17,7 @@ from adapters.records import Clip, ConversionReport, Float32Array, VideoResult
 
 if TYPE_CHECKING:
     from adapters.data.dataset import Example, Split
-    from adapters.evaluation import EvaluationReport
+    from adapters.evaluation.metrics import EvaluationReport
     from adapters.litert.runtime import Program
 
 ALL_SPLITS = ("train", "validation", "test")
@@ -59,7 +59,7 @@ def evaluate_examples(
 
     DatasetError where none can be read.
     """
-    from adapters.evaluation import evaluate
+    from adapters.evaluation.metrics import evaluate
     from adapters.training_data import label_matrix
 
     results = list(predict_examples(adapter, examples, on_progress=on_progress))

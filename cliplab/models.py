@@ -19,7 +19,7 @@ from cliplab.outputs import find_videos, require_new
 from cliplab.single_file import bundle_path, is_single_file, require_places, write_single_file
 
 if TYPE_CHECKING:
-    from adapters.evaluation import EvaluationReport
+    from adapters.evaluation.metrics import EvaluationReport
 
 Source = str | Path | Mapping[str, Any]
 OnLine = Callable[[str], object]
@@ -254,7 +254,7 @@ def evaluate(
     the one that training gives them. Clips that cannot be read are set aside and listed.
     Raises ConfigError, DatasetError, StorageError.
     """
-    from adapters.evaluation import check_gates, write_report
+    from adapters.evaluation.metrics import check_gates, write_report
     from cliplab.measure import evaluate_examples, labelled_clips
 
     require_new(output, force)

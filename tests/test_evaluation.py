@@ -17,7 +17,7 @@ from hypothesis.extra import numpy as hnp
 
 from adapters.data.dataset import Example
 from adapters.errors import ConfigError, DatasetError, StorageError
-from adapters.evaluation import GATES, EvaluationReport, check_gates, evaluate, write_report
+from adapters.evaluation.metrics import GATES, EvaluationReport, check_gates, evaluate, write_report
 
 BINARY = ("content", "ad")
 

@@ -67,7 +67,7 @@ def evaluate_download(adapter: BaseModelAdapter, folder: Path) -> dict[str, floa
     import numpy as np
 
     from adapters.data.dataset import check, match_labels, read_dataset
-    from adapters.evaluation import evaluate
+    from adapters.evaluation.metrics import evaluate
     from adapters.inference.predict import predict_examples
     from adapters.training_data import label_matrix
 

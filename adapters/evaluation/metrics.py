@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from adapters.data.examples import Example
 from adapters.errors import DatasetError
-from adapters.evaluation_curves import (
+from adapters.evaluation.curves import (
     CALIBRATION_BINS,
     BoolArray,
     FloatArray,
@@ -19,7 +19,7 @@ from adapters.evaluation_curves import (
     curves,
     sklearn_metrics,
 )
-from adapters.evaluation_records import GATES, ClassMetrics, EvaluationReport, Mistake, check_gates
+from adapters.evaluation.report import GATES, ClassMetrics, EvaluationReport, Mistake, check_gates
 from adapters.records import Float32Array
 from adapters.system.atomic import write_json_atomic
 
@@ -110,7 +110,7 @@ def write_report(report: EvaluationReport, folder: str | Path) -> list[Path]:
     define is not drawn, and a file of that name from an earlier evaluation is removed, so that no old plot stands
     beside new figures. Raises StorageError, MissingExtraError without matplotlib.
     """
-    from adapters import plots
+    from adapters.evaluation import plots
 
     folder = Path(folder)
     draw: dict[str, Callable[[EvaluationReport, Path], Path | None]] = {

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from adapters.errors import MissingExtraError
-from adapters.evaluation_records import EvaluationReport
+from adapters.evaluation.report import EvaluationReport
 from adapters.records import EpochLog, Float32Array, Float64Array, Segment
 from adapters.system.atomic import write_bytes_atomic
 
