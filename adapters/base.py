@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from adapters.config.checking import Config, check_config
-from adapters.devices import Devices
 from adapters.records import (
     Clip,
     ConversionReport,
@@ -19,6 +18,7 @@ from adapters.records import (
     Quantize,
     TrainReport,
 )
+from adapters.training.devices import Devices
 
 OnEpochEnd = Callable[[EpochLog], object]
 OnProgress = Callable[[str, int, int], object]
@@ -32,7 +32,7 @@ class BaseModelAdapter(ABC):
     ``given`` is the config as the caller wrote it; ``config`` is the complete one, which ``load`` replaces.
     ``on_progress(stage, done, total)``, where set, is told how far long work other than epochs has come.
     ``on_note(text)``, where set, is told what training goes by, such as how many clips it found, in a line of text.
-    ``train_devices`` is how many devices share each batch in training, or "all"; see ``adapters.devices``.
+    ``train_devices`` is how many devices share each batch in training, or "all"; see ``adapters.training.devices``.
     """
 
     schema_path: ClassVar[Path]

@@ -11,9 +11,9 @@ import numpy.typing as npt
 
 from adapters.config.checking import Config
 from adapters.errors import WeightsError
-from adapters.head import VARIABLE_PREFIX, output_units
 from adapters.network import Pretrained, Variables
 from adapters.torch_pickle import read_state_dict
+from adapters.training.head import VARIABLE_PREFIX, output_units
 from adapters.weights import read_safetensors
 
 TORCH_SUFFIXES = (".pth", ".pt")

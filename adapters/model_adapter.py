@@ -20,7 +20,6 @@ from adapters.bundle.card import render_card
 from adapters.bundle.golden import Golden, make_golden, measure_tolerance
 from adapters.config.checking import Config, adapter_class, check_config, override
 from adapters.errors import AdapterError, BundleError, WeightsError
-from adapters.head import class_scores
 from adapters.litert.runtime import Program
 from adapters.litert.tflite_file import read_description
 from adapters.model_state import AnyProgram, ModelState, RunsItems
@@ -36,6 +35,7 @@ from adapters.records import (
     TrainReport,
     aggregate,
 )
+from adapters.training.head import class_scores
 
 
 class ModelAdapter(BaseModelAdapter):
@@ -193,7 +193,7 @@ class ModelAdapter(BaseModelAdapter):
 
     def random_variables(self, network: Network) -> Variables:
         """What ``weights`` "random" means: drawn by the config's seed."""
-        from adapters.variables import random_variables
+        from adapters.training.variables import random_variables
 
         return random_variables(network, self.config["seed"])
 
@@ -315,7 +315,7 @@ class ModelAdapter(BaseModelAdapter):
     def train(
         self, data_path: str | Path, output_path: str | Path, on_epoch_end: OnEpochEnd | None = None
     ) -> TrainReport:
-        from adapters.training import train_model
+        from adapters.training.run import train_model
 
         return train_model(self, Path(data_path), Path(output_path), on_epoch_end)
 

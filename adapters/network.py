@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from adapters.errors import WeightsError
-from adapters.head import VARIABLE_PREFIX, build_head, output_units
 from adapters.records import Float32Array
+from adapters.training.head import VARIABLE_PREFIX, build_head, output_units
 
 if TYPE_CHECKING:
     from adapters.model_adapter import ModelAdapter

@@ -36,7 +36,7 @@ class TensorFlowProgram:
     """
 
     def __init__(self, adapter: ModelAdapter, device: str) -> None:
-        from adapters.variables import assign
+        from adapters.training.variables import assign
 
         tf = import_tensorflow()
         # 10-bit mantissas would change scores by more than is promised.

@@ -21,7 +21,7 @@ from adapters.litert.runtime import Program, available_cores, open_interpreter, 
 from adapters.model_adapter import ModelAdapter
 from adapters.records import QUANTIZE, Float32Array
 from adapters.system.native_log import import_keras
-from adapters.variables import assign, random_variables
+from adapters.training.variables import assign, random_variables
 
 SIZE = 224
 FRAMES = 16

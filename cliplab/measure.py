@@ -60,7 +60,7 @@ def evaluate_examples(
     DatasetError where none can be read.
     """
     from adapters.evaluation.metrics import evaluate
-    from adapters.training_data import label_matrix
+    from adapters.training.training_data import label_matrix
 
     results = list(predict_examples(adapter, examples, on_progress=on_progress))
     kept = [(example, item) for example, item in zip(examples, results, strict=True) if item.error is None]

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from adapters.base import BaseModelAdapter, OnEpochEnd, OnProgress
 from adapters.config.checking import check_config, effect, merge
-from adapters.devices import Devices, describe_devices
 from adapters.errors import ConfigError
 from adapters.hosts.results import SHAPES, Shape, to_pipeline
 from adapters.inference.loading import FINETUNE_KEYS, open_model
 from adapters.inference.predict import OnVideoProgress, predict_videos
 from adapters.records import EpochLog, Segment, TrainReport, VideoResult
+from adapters.training.devices import Devices, describe_devices
 from cliplab.outputs import find_videos, require_new
 from cliplab.single_file import bundle_path, is_single_file, require_places, write_single_file
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from adapters.devices import Devices
+from adapters.training.devices import Devices
 
 
 def arg(metavar: str, text: str) -> Any:

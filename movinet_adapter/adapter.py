@@ -11,7 +11,6 @@ import numpy as np
 from adapters.base import StreamingAdapter
 from adapters.config.checking import Config
 from adapters.errors import AdapterError, ConfigError, WeightsError
-from adapters.head import class_scores
 from adapters.litert.stream_program import StreamProgram
 from adapters.media.preprocess import to_model_input
 from adapters.model_adapter import ModelAdapter
@@ -20,6 +19,7 @@ from adapters.network import Network as AdapterNetwork
 from adapters.network import Pretrained, Variables
 from adapters.programs import PRECISION_NAMES
 from adapters.records import Clip, Float32Array, InputSpec, Prediction, Quantize, spread
+from adapters.training.head import class_scores
 from movinet_adapter.architecture import DENSE_UNITS, Architecture, architecture
 from movinet_adapter.backbone import MoViNetBackbone, published_variables, random_variables
 from movinet_adapter.session import StreamSession

@@ -13,7 +13,7 @@ from adapters.bundle.rendered_clip import render_clip
 from adapters.errors import WeightsError
 from adapters.records import Float32Array, InputSpec
 from adapters.system.native_log import captured_stderr, import_tensorflow
-from adapters.variables import assign
+from adapters.training.variables import assign
 from movinet_adapter.architecture import Architecture, initial_states
 from movinet_adapter.checkpoint_graph import open_checkpoint, short
 from movinet_adapter.network import Network, build_network, freeze

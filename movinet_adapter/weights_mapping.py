@@ -13,8 +13,8 @@ from typing import Any, Literal
 import numpy as np
 
 from adapters.errors import WeightsError
-from adapters.head import VARIABLE_PREFIX
 from adapters.records import Float32Array
+from adapters.training.head import VARIABLE_PREFIX
 from movinet_adapter.architecture import MODEL_IDS, MODES, Architecture, VariableSpec, architecture, variable_specs
 from movinet_adapter.checkpoint_graph import CheckpointGraph, StoredVariable
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from adapters.litert.conversion import to_litert
 from adapters.records import Quantize
-from adapters.variables import assign, random_variables
+from adapters.training.variables import assign, random_variables
 
 TINY = (12, 10, 3)
 CHANNELS = 48  # dynamic quantisation leaves kernels of under 1024 values as they are

@@ -111,7 +111,7 @@ def write_saved_model(
     most of a minute. Of fixed frame size, a frame at a time in stream mode."""
     import tensorflow as tf
 
-    from adapters.variables import assign
+    from adapters.training.variables import assign
     from movinet_adapter.network import build_network
 
     classes = values["classifier/output/bias"].size

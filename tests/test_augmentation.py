@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adapters.augmentation import augment, time_shift_seconds
+from adapters.training.augmentation import augment, time_shift_seconds
 
 NONE = {"flip": False, "rotation_degrees": 0.0, "crop": 1.0, "color_jitter": 0.0, "temporal_jitter": 0.0}
 ALL = {"flip": True, "rotation_degrees": 20.0, "crop": 0.6, "color_jitter": 0.4, "temporal_jitter": 0.5}

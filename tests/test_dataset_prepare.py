@@ -21,7 +21,7 @@ from adapters.errors import ConfigError, DatasetError, MediaError, StorageError
 from adapters.inference.loading import open_model
 from adapters.media.video import read_clip
 from adapters.records import InputSpec
-from adapters.training_data import training_data
+from adapters.training.training_data import training_data
 from cliplab.cli import app
 from cliplab.dataset_prepare import dataset_prepare
 

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from adapters.bundle.bundle import read_bundle
-from adapters.devices import mixed_precision, pick_devices
 from adapters.errors import ConfigError, TrainingError
+from adapters.training.devices import mixed_precision, pick_devices
 from tests.tiny_videos import render_dataset
 
 tf = pytest.importorskip("tensorflow", reason="training needs the train extra: pip install 'cliplab[train]'")

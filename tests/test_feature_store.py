@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapters.errors import StorageError
-from adapters.feature_store import FeatureStore
+from adapters.training.feature_store import FeatureStore
 
 SHAPE = (2, 3)
 
@@ -46,7 +46,7 @@ def test_rows_come_back_also_after_a_torn_write(batches: list[list[int]], torn_b
 def test_a_killed_writer_loses_nothing_that_it_was_told_of(tmp_path: Path) -> None:
     code = (
         "import sys, numpy as np\n"
-        "from adapters.feature_store import FeatureStore\n"
+        "from adapters.training.feature_store import FeatureStore\n"
         "with FeatureStore(sys.argv[1], (2, 3)) as store:\n"
         "    for n in range(10**6):\n"
         "        store.append({str(n): np.full((2, 3), n, np.float32)})\n"

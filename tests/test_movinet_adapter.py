@@ -133,7 +133,7 @@ def test_stream_trains_as_the_causal_network_and_scores_the_same_saved(tmp_path:
     model.train(data, tmp_path / "model")
     clips = [read_clip(path, model.input_spec) for path in sorted(data.parent.glob("*.mp4"))]
     network = model.build_network()
-    from adapters.variables import assign
+    from adapters.training.variables import assign
 
     assign(network, model.variables())
     trained = network(np.concatenate([model.items(clip) for clip in clips]))["scores"].numpy()

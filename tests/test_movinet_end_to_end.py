@@ -19,7 +19,7 @@ from adapters.bundle.bundle import read_bundle
 from adapters.inference.loading import open_model
 from adapters.media.video import read_clip
 from adapters.model_adapter import ModelAdapter
-from adapters.variables import assign
+from adapters.training.variables import assign
 from cliplab import models
 from movinet_adapter.architecture import architecture
 from movinet_adapter.network import random_values

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from own_process import in_own_process
 
 from adapters.errors import ConfigError, WeightsError
-from adapters.variables import assign, variables
+from adapters.training.variables import assign, variables
 from movinet_adapter.architecture import (
     MODEL_IDS,
     MODES,

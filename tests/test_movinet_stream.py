@@ -340,7 +340,7 @@ def real(shared: Path) -> StreamProgram:
     path = shared / "weights" / "movinet_a0_stream_int8.tflite"
     if not path.is_file():
         pytest.skip(f"no {path.name} in {path.parent}: set CLIPLAB_SHARED to a folder that has it in weights/")
-    from adapters.variables import assign
+    from adapters.training.variables import assign
     from movinet_adapter.network import build_network
     from movinet_adapter.stream_conversion import stream_program_bytes
     from movinet_adapter.tflite_weights import read_tflite_weights

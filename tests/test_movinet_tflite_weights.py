@@ -40,7 +40,7 @@ def weights(published: Path) -> dict[str, np.ndarray]:
 @pytest.fixture(scope="module")
 def network(weights: dict[str, np.ndarray]) -> Any:
     pytest.importorskip("tensorflow", reason="pip install 'cliplab[train]'")
-    from adapters.variables import assign
+    from adapters.training.variables import assign
     from movinet_adapter.network import build_network, freeze
 
     network = build_network("a0", "stream", height=SIZE, width=SIZE, n_frames=1, num_classes=600, variant="int8")

@@ -13,7 +13,7 @@ from golden import reference
 from adapters.efficientnet_lite.network import build_backbone, torch_to_variables
 from adapters.errors import WeightsError
 from adapters.torch_pickle import read_state_dict
-from adapters.variables import assign, random_variables, variables
+from adapters.training.variables import assign, random_variables, variables
 from adapters.weights import find_package_weights
 
 pytest.importorskip("tf_keras", reason="pip install 'cliplab[train]'")

@@ -90,7 +90,7 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 def test_logits_are_those_of_the_published_algorithm(height: int, width: int, seed: int) -> None:
     """At odd sizes too, where TensorFlow's own padding would shift the picture; the project promises 1e-4."""
     from adapters.resnet18.network import build_backbone
-    from adapters.variables import assign
+    from adapters.training.variables import assign
 
     own_state = torch_resnet.random_state(seed)
     variables = torch_to_variables(own_state)

@@ -12,7 +12,7 @@ from tiny_videos import render_dataset
 from typer.testing import CliRunner, Result
 
 from adapters.errors import TrainingError
-from adapters.fitting import Examples, FitSettings, Fitter
+from adapters.training.fitting import Examples, FitSettings, Fitter
 from cliplab.cli import app
 
 tf = pytest.importorskip("tensorflow", reason="training needs the train extra: pip install 'cliplab[train]'")

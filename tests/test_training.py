@@ -16,11 +16,11 @@ import pytest
 from adapters.bundle.bundle import read_bundle
 from adapters.data.dataset import Example
 from adapters.errors import DatasetError, StorageError
-from adapters.feature_cache import View, read_view
 from adapters.inference.loading import open_model
 from adapters.media.video import read_clip
 from adapters.model_adapter import ModelAdapter
 from adapters.records import EpochLog
+from adapters.training.feature_cache import View, read_view
 from tests.tiny_videos import render_dataset, render_video
 
 pytest.importorskip("tensorflow", reason="training needs the train extra: pip install 'cliplab[train]'")
@@ -156,9 +156,9 @@ def test_killed_training_goes_on(dataset: Path, tmp_path: Path) -> None:
 
 def test_cached_head_equals_head_trained_through_the_network(dataset: Path, tmp_path: Path) -> None:
     """The same head, order, dropout and rate; once on cached LiteRT features, once on frames through TensorFlow."""
-    from adapters import training
-    from adapters.fitting import Fitter
-    from adapters.training_data import training_data
+    from adapters.training import run as training
+    from adapters.training.fitting import Fitter
+    from adapters.training.training_data import training_data
 
     adapter = fresh(augment_views=0)
     adapter.train(dataset, tmp_path / "cached")

@@ -69,7 +69,7 @@ def evaluate_download(adapter: BaseModelAdapter, folder: Path) -> dict[str, floa
     from adapters.data.dataset import check, match_labels, read_dataset
     from adapters.evaluation.metrics import evaluate
     from adapters.inference.predict import predict_examples
-    from adapters.training_data import label_matrix
+    from adapters.training.training_data import label_matrix
 
     dataset = match_labels(read_dataset(folder, labels=None), adapter.labels)
     labelled = [example for example in dataset.examples if example.labels]

@@ -16,7 +16,7 @@ from adapters.network import Pretrained
 from adapters.system.cache_folder import cache_dir
 from adapters.system.digest import sha256_file
 from adapters.system.native_log import import_keras
-from adapters.variables import variables
+from adapters.training.variables import variables
 from adapters.weights import write_safetensors
 
 # Variant -> the function of tf_keras.applications, and its classifier's layer.

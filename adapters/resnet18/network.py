@@ -19,9 +19,9 @@ import numpy as np
 import numpy.typing as npt
 
 from adapters.errors import WeightsError
-from adapters.head import VARIABLE_PREFIX
 from adapters.records import Float32Array
 from adapters.system.native_log import import_keras
+from adapters.training.head import VARIABLE_PREFIX
 
 BN_EPSILON = 1e-5
 STEM_CHANNELS = 64

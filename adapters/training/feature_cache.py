@@ -13,14 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from adapters.augmentation import augment, time_shift_seconds
 from adapters.config.checking import Config
 from adapters.data.dataset import Example
 from adapters.data.prepared_frames import read_frames
 from adapters.errors import MediaError
-from adapters.feature_store import FeatureStore
 from adapters.media.video import read_clip
 from adapters.records import Clip, Float32Array, InputSpec
+from adapters.training.augmentation import augment, time_shift_seconds
+from adapters.training.feature_store import FeatureStore
 
 # Clips decoded and run together: enough to keep the cores busy, few enough that a kill loses seconds.
 CHUNK_CLIPS = 16

@@ -13,8 +13,8 @@ from adapters.config.checking import Config
 from adapters.data.dataset import Dataset, Example, check, match_labels, read_dataset, split
 from adapters.data.prepared_frames import chosen_source
 from adapters.errors import DatasetError
-from adapters.head import targets
 from adapters.records import Float32Array
+from adapters.training.head import targets
 
 
 @dataclass(frozen=True)

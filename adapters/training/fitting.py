@@ -17,11 +17,11 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from adapters.devices import Replicas, one_device, out_of_memory
 from adapters.errors import TrainingError
 from adapters.records import Aggregation, EpochLog, Float32Array, KeepBest
 from adapters.system.atomic import write_bytes_atomic
 from adapters.system.native_log import import_keras, import_tensorflow
+from adapters.training.devices import Replicas, one_device, out_of_memory
 
 VALIDATION_BATCH = 256
 

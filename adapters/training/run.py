@@ -18,15 +18,15 @@ import numpy as np
 from adapters.base import OnEpochEnd
 from adapters.config.checking import Config
 from adapters.data.dataset import Example
-from adapters.devices import Replicas, check_batch, mixed_precision, pick_devices
 from adapters.errors import ConfigError, DatasetError, StorageError
-from adapters.feature_cache import CachedFeatures, View, cached_features, read_view
-from adapters.fitting import Examples, FitResult, FitSettings, Fitter, Inputs, aggregate_items
-from adapters.head import class_scores
 from adapters.records import EpochLog, Float32Array, TrainReport, spread
 from adapters.system.cache_folder import cache_dir
 from adapters.system.native_log import import_keras, import_tensorflow
-from adapters.training_data import (
+from adapters.training.devices import Replicas, check_batch, mixed_precision, pick_devices
+from adapters.training.feature_cache import CachedFeatures, View, cached_features, read_view
+from adapters.training.fitting import Examples, FitResult, FitSettings, Fitter, Inputs, aggregate_items
+from adapters.training.head import class_scores
+from adapters.training.training_data import (
     TrainingData,
     clip_weights,
     clips_note,
@@ -175,7 +175,7 @@ def start_run(
     adapter: ModelAdapter, data: TrainingData, output_path: Path, on_epoch_end: OnEpochEnd | None
 ) -> TrainingRun:
     """The network with its first weights, and the folder for checkpoints beside the output."""
-    from adapters.variables import assign
+    from adapters.training.variables import assign
 
     adapter.begin_training(data.labels)
     replicas = pick_devices(adapter.train_devices)
@@ -315,7 +315,7 @@ def _validation_scores(run: TrainingRun, features: CachedFeatures, *, tuned: boo
 
 
 def _adopt(run: TrainingRun, metrics: dict[str, Any]) -> None:
-    from adapters.variables import variables
+    from adapters.training.variables import variables
 
     calibration = []
     if run.config["quantize"] == "int8":

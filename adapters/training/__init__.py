@@ -1,0 +1,1 @@
+"""From labelled clips to a trained model: features, heads, fine-tuning, devices."""
