@@ -18,7 +18,7 @@ import numpy as np
 from adapters.inference.loading import open_model
 from adapters.litert.conversion import to_litert
 from adapters.litert.runtime import Program, available_cores, open_interpreter, xnnpack_partitions
-from adapters.model_adapter import ModelAdapter
+from adapters.models.model_adapter import ModelAdapter
 from adapters.records import QUANTIZE, Float32Array
 from adapters.system.native_log import import_keras
 from adapters.training.variables import assign, random_variables
@@ -81,7 +81,7 @@ def precisions() -> dict[str, tuple[float, int, int | None]]:
 
 def network() -> Any:
     """Lite0 with ImageNet's classifier and random weights: values do not change the time."""
-    from adapters.efficientnet_lite.network import build_backbone
+    from adapters.models.efficientnet_lite.network import build_backbone
 
     keras = import_keras()
     backbone = build_backbone(SIZE, SIZE)

@@ -12,9 +12,9 @@ from typing import Any
 
 from adapters.config.checking import adapter_class, check_config
 from adapters.errors import ConfigError
-from adapters.frame_adapter import FrameModelAdapter
 from adapters.hosts.dataloop_config import PLATFORM_DEFAULTS
 from adapters.inference.loading import read_config, ready_configs
+from adapters.models.frame_adapter import FrameModelAdapter
 from adapters.system.atomic import write_text_atomic
 from cliplab import __version__
 

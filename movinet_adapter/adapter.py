@@ -13,11 +13,11 @@ from adapters.config.checking import Config
 from adapters.errors import AdapterError, ConfigError, WeightsError
 from adapters.litert.stream_program import StreamProgram
 from adapters.media.preprocess import to_model_input
-from adapters.model_adapter import ModelAdapter
-from adapters.model_state import AnyProgram
-from adapters.network import Network as AdapterNetwork
-from adapters.network import Pretrained, Variables
-from adapters.programs import PRECISION_NAMES
+from adapters.models.model_adapter import ModelAdapter
+from adapters.models.network import Network as AdapterNetwork
+from adapters.models.network import Pretrained, Variables
+from adapters.models.programs import PRECISION_NAMES
+from adapters.models.state import AnyProgram
 from adapters.records import Clip, Float32Array, InputSpec, Prediction, Quantize, spread
 from adapters.training.head import class_scores
 from movinet_adapter.architecture import DENSE_UNITS, Architecture, architecture

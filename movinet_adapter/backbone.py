@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 from adapters.config.checking import Config
 from adapters.errors import WeightsError
-from adapters.network import Network as AdapterNetwork
-from adapters.network import Pretrained, Variables
+from adapters.models.network import Network as AdapterNetwork
+from adapters.models.network import Pretrained, Variables
 from adapters.training.head import VARIABLE_PREFIX
 from movinet_adapter.architecture import Architecture
 from movinet_adapter.network import Network, build_network, freeze, random_values

@@ -1,6 +1,6 @@
 """A MoViNet with TensorFlow variables: build it, compute with it, freeze it for conversion.
 
-Its variables go in and out by name with ``adapters.training.variables`` (``variables(network)``, ``assign(network, values)``).
+Its variables go in and out by name: ``variables(network)`` and ``assign(network, values)`` of ``training.variables``.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from typing import Any
 
 from adapters.bundle.bundle import is_bundle, read_bundle
 from adapters.errors import ConfigError, WeightsError
-from adapters.weights import read_safetensors
+from adapters.models.weights.files import read_safetensors
 from movinet_adapter import weights_cache as cache
 from movinet_adapter.architecture import Architecture, architecture
 from movinet_adapter.weights_download import (

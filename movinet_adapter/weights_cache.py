@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 
 from adapters.errors import WeightsError
+from adapters.models.weights.files import read_safetensors
 from adapters.system.atomic import write_bytes_atomic
 from adapters.system.cache_folder import cache_dir
 from adapters.system.digest import sha256_file
-from adapters.weights import read_safetensors
 from movinet_adapter.architecture import Architecture
 from movinet_adapter.weights_mapping import Variables, fit_by_name
 

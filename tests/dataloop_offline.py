@@ -14,7 +14,7 @@ import dtlpy as dl
 
 from adapters.hosts.dataloop_config import PLATFORM_DEFAULTS
 
-TINY = {"schema_version": 1, "adapter": "tiny_adapter:TinyAdapter"}
+TINY = {"schema_version": 2, "adapter": "tiny_adapter:TinyAdapter"}
 
 
 def model(labels: tuple[str, ...] = ("cold", "warm"), **configuration: Any) -> dl.Model:

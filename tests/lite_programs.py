@@ -51,9 +51,9 @@ def lite0_program() -> bytes:
     """ImageNet Lite0 of one 224x224 frame: logits named "scores"."""
     import tf_keras
 
-    from adapters.efficientnet_lite.network import build_backbone, torch_to_variables
-    from adapters.torch_pickle import read_state_dict
-    from adapters.weights import find_package_weights
+    from adapters.models.efficientnet_lite.network import build_backbone, torch_to_variables
+    from adapters.models.weights.files import find_package_weights
+    from adapters.models.weights.torch_pickle import read_state_dict
 
     backbone = build_backbone(224, 224)
     logits = tf_keras.layers.Dense(1000, name="classifier")(backbone.output)

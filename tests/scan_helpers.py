@@ -12,7 +12,7 @@ from tiny_videos import render_video
 from adapters.config.checking import adapter_class
 from adapters.records import Clip, Prediction
 
-FRAMES = {"schema_version": 1, "adapter": "scan_helpers:FramesAdapter", "n_frames": 1}
+FRAMES = {"schema_version": 2, "adapter": "scan_helpers:FramesAdapter", "n_frames": 1}
 
 
 class FramesAdapter(TinyAdapter):

@@ -20,7 +20,7 @@ from typer.testing import CliRunner, Result
 from cliplab.cli import app
 
 ROOT = Path(__file__).parent.parent
-TINY = {"schema_version": 1, "adapter": "tiny_adapter:TinyAdapter"}
+TINY = {"schema_version": 2, "adapter": "tiny_adapter:TinyAdapter"}
 ENVIRONMENT = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"}
 
 
@@ -363,7 +363,7 @@ def test_config_commands(config: Path, tmp_path: Path) -> None:
     assert (shown["top_k"], shown["contrast"]) == (2, 0.2)
     assert "contrast" in run("config", "show", config).stdout
     wrong = tmp_path / "wrong.yaml"
-    wrong.write_text("schema_version: 1\nadapter: tiny_adapter:TinyAdapter\ncontrasst: 1\n")
+    wrong.write_text("schema_version: 2\nadapter: tiny_adapter:TinyAdapter\ncontrasst: 1\n")
     checks = as_json(run("config", "check", config, wrong, "--json"), code=2)
     assert [item["error"] is None for item in checks] == [True, False]
     assert 'Did you mean "contrast"' in checks[1]["error"]

@@ -21,7 +21,7 @@ def test_json_of_a_name_that_is_not_utf8(encoding: str, tmp_path: Path) -> None:
         render_video(tmp_path / "cafe.mp4", "warm", 1).rename(tmp_path / name)
     except OSError:
         pytest.skip("this file system stores names as UTF-8 alone")
-    (tmp_path / "tiny.json").write_text('{"schema_version": 1, "adapter": "tiny_adapter:TinyAdapter"}')
+    (tmp_path / "tiny.json").write_text('{"schema_version": 2, "adapter": "tiny_adapter:TinyAdapter"}')
     python_path = f"{ROOT}{os.pathsep}{ROOT / 'tests'}"
     result = subprocess.run(
         [sys.executable, "-m", "cliplab.cli", "predict", "tiny.json", name, "absent-" + name, "--json"],

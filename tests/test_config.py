@@ -21,16 +21,16 @@ from adapters.config.checking import (
     read_object,
     schema,
 )
-from adapters.efficientnet_lite import EfficientNetLiteAdapter
 from adapters.errors import ConfigError
 from adapters.inference.loading import open_model, read_config, ready_configs
+from adapters.models.efficientnet_lite import EfficientNetLiteAdapter
 
-LITE = "adapters.efficientnet_lite:EfficientNetLiteAdapter"
+LITE = "adapters.models.efficientnet_lite:EfficientNetLiteAdapter"
 FORMS = Path(__file__).parent / "config_forms"
 
 
 def lite(**keys: Any) -> dict[str, Any]:
-    return {"schema_version": 1, "adapter": LITE, **keys}
+    return {"schema_version": 2, "adapter": LITE, **keys}
 
 
 def test_defaults_are_filled_in_depth() -> None:
@@ -187,7 +187,10 @@ def test_a_filled_in_config_beside_a_bundle_does_not_undo_it() -> None:
 
 
 def test_a_class_fills_in_its_own_name() -> None:
-    assert EfficientNetLiteAdapter({}).config["adapter"] == "adapters.efficientnet_lite.adapter:EfficientNetLiteAdapter"
+    assert (
+        EfficientNetLiteAdapter({}).config["adapter"]
+        == "adapters.models.efficientnet_lite.adapter:EfficientNetLiteAdapter"
+    )
 
 
 def test_ready_names_and_what_is_none(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from adapters.bundle.rendered_clip import render_clip
 from adapters.config.checking import check_config, effect, properties, read_object
 from adapters.errors import BundleError, ConfigError, ConversionError, WeightsError
 from adapters.inference.loading import open_model, ready_configs
-from adapters.programs import PRECISION_NAMES
+from adapters.models.programs import PRECISION_NAMES
 from adapters.records import Clip, InputSpec, Quantize
 
 SMALL: dict[str, Any] = {"weights": "random", "imgz": 32, "n_frames": 2}

@@ -19,7 +19,7 @@ from adapters.hosts.dataloop_config import PLATFORM_DEFAULTS
 ROOT = Path(__file__).parent.parent
 LITE0 = '{**listed["configuration"], "weights": "random", "imgz": 64, "n_frames": 2, "top_k": 2}'
 # The platform's own keys too: dtlpy pushes those that a model lacks, and here is no service.
-TINY = repr({**PLATFORM_DEFAULTS, "schema_version": 1, "adapter": "tiny_adapter:TinyAdapter", "top_k": 2})
+TINY = repr({**PLATFORM_DEFAULTS, "schema_version": 2, "adapter": "tiny_adapter:TinyAdapter", "top_k": 2})
 # dtlpy's own way from a package's description to an instance of its class: repositories/packages.py, Packages.build.
 RUNNER = """
 import json, sys

@@ -21,7 +21,7 @@ from adapters.inference.loading import read_config
 from adapters.records import InputSpec
 
 LITE0 = {
-    "adapter": "adapters.efficientnet_lite:EfficientNetLiteAdapter",
+    "adapter": "adapters.models.efficientnet_lite:EfficientNetLiteAdapter",
     "weights": "imagenet",
     "imgz": 64,
     "n_frames": 4,

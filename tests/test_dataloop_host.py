@@ -242,7 +242,7 @@ def test_a_frame_model_takes_images(tmp_path: Path, own_cache: Path) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (64, 96, 3), dtype=np.uint8)
     assert cv2.imwrite(str(picture), pixels)
     torn.write_bytes(b"no picture")
-    lite0 = {"adapter": "adapters.efficientnet_lite:EfficientNetLiteAdapter", "weights": "random", "imgz": 32}
+    lite0 = {"adapter": "adapters.models.efficientnet_lite:EfficientNetLiteAdapter", "weights": "random", "imgz": 32}
     adapter = ModelAdapter(model(**lite0, n_frames=2, top_k=3))
     clip = render_video(tmp_path / "clip.mp4", "warm", 0)
     batch = [item(picture, "image/png"), item(clip), item(torn, "image/jpeg"), item(clip)]
@@ -349,7 +349,7 @@ def test_a_trained_model_without_artifacts_does_not_predict_with_other_weights(t
 
 def test_a_model_of_another_adapter_is_refused(tmp_path: Path) -> None:
     folder = saved(tmp_path / "bundle")
-    lite0 = model(adapter="adapters.efficientnet_lite:EfficientNetLiteAdapter")
+    lite0 = model(adapter="adapters.models.efficientnet_lite:EfficientNetLiteAdapter")
     with pytest.raises(BundleError, match="tiny_adapter:TinyAdapter"):
         ModelAdapter(lite0).load(str(folder))
 

@@ -23,7 +23,7 @@ from cliplab.cli import app
 from cliplab.dataloop_manifest import SCHEMA, check_manifest, make_manifest
 
 ROOT = Path(__file__).parent.parent
-CONFIG = {"schema_version": 1, "adapter": "adapters.efficientnet_lite:EfficientNetLiteAdapter"}
+CONFIG = {"schema_version": 2, "adapter": "adapters.models.efficientnet_lite:EfficientNetLiteAdapter"}
 
 
 @pytest.fixture(scope="module")

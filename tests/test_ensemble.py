@@ -17,16 +17,16 @@ from tiny_videos import render_video
 
 from adapters.base import BaseModelAdapter
 from adapters.bundle.bundle import read_bundle, write_bundle
-from adapters.ensemble_members import member_clip
 from adapters.errors import BundleError, ConfigError, ConversionError, MediaError, TrainingError
 from adapters.inference.loading import open_model
 from adapters.inference.predict import predict_videos
 from adapters.media.video import open_video
-from adapters.voting import vote
+from adapters.models.ensemble.members import member_clip
+from adapters.models.ensemble.voting import vote
 
 pytest.importorskip("tf_keras", reason="pip install 'cliplab[train]'")
 
-ENSEMBLE = "adapters.ensemble:EnsembleAdapter"
+ENSEMBLE = "adapters.models.ensemble:EnsembleAdapter"
 NAMES = ["highlight", "normal"]
 
 

@@ -33,14 +33,14 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 
 def tiny(**keys: object) -> TinyAdapter:
-    return TinyAdapter({"schema_version": 1, "adapter": ADAPTER, **keys})
+    return TinyAdapter({"schema_version": 2, "adapter": ADAPTER, **keys})
 
 
 class Recording(TinyAdapter):
     """The tiny adapter, noting how many clips each call of predict was given."""
 
     def __init__(self, **keys: object) -> None:
-        super().__init__({"schema_version": 1, "adapter": ADAPTER, **keys})
+        super().__init__({"schema_version": 2, "adapter": ADAPTER, **keys})
         self.sizes: list[int] = []
 
     def predict(self, batch: Sequence[Clip]) -> list[Prediction]:
@@ -98,7 +98,7 @@ def test_what_the_model_raises_is_raised(videos: list[Path]) -> None:
             raise ZeroDivisionError("the model's own fault")
 
     with pytest.raises(ZeroDivisionError):
-        list(predict_videos(Broken({"schema_version": 1, "adapter": ADAPTER}), videos))
+        list(predict_videos(Broken({"schema_version": 2, "adapter": ADAPTER}), videos))
 
 
 @pytest.mark.parametrize("seconds", [0.0, -1.0, float("nan"), float("inf")])
@@ -138,7 +138,7 @@ def test_memory_is_bounded_however_long_the_video(tmp_path: Path) -> None:
     gc.freeze()  # what other tests left is not looked through each time, and not counted
 
     path = render_video(tmp_path / "long.mp4", "warm", 0, seconds=30)
-    adapter = Slow({"schema_version": 1, "adapter": ADAPTER, "batch_size": 2})
+    adapter = Slow({"schema_version": 2, "adapter": ADAPTER, "batch_size": 2})
     [result] = predict_videos(adapter, [path], window_seconds=0.5)
     gc.unfreeze()
     assert len(result.predictions) == 60
@@ -259,7 +259,7 @@ def test_a_streaming_model_pulls_its_sources_as_they_are_needed(videos: list[Pat
             pulled.append(videos[len(pulled) % len(videos)])
             yield pulled[-1]
 
-    results = predict_videos(Streaming({"schema_version": 1, "adapter": ADAPTER}), endless())
+    results = predict_videos(Streaming({"schema_version": 2, "adapter": ADAPTER}), endless())
     kinds = [next(results) for _ in range(6)]
     assert [item.path for item in kinds] == [str(videos[i % 4]) for i in range(6)]
     assert [item.predictions[0].top_k(1)[0].label for item in kinds] == ["warm", "cold"] * 3

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from adapters import published_weights
 from adapters.errors import WeightsError
 from adapters.inference.loading import open_model
-from adapters.mobilenet.network import VARIANTS
+from adapters.models.mobilenet.network import VARIANTS
+from adapters.models.weights import published as published_weights
 from adapters.records import Clip
 from adapters.system.native_log import import_keras
 

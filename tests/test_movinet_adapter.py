@@ -19,7 +19,7 @@ from adapters.errors import AdapterError, ConfigError, WeightsError
 from adapters.inference.loading import open_model
 from adapters.inference.predict import predict_videos
 from adapters.media.video import read_clip
-from adapters.model_adapter import ModelAdapter
+from adapters.models.model_adapter import ModelAdapter
 from adapters.records import Clip
 from movinet_adapter import MoViNetAdapter
 from tests.tiny_videos import render_dataset
@@ -40,7 +40,7 @@ def movinet(name: str, **changes: Any) -> MoViNetAdapter:
 
 
 def test_defaults_are_the_documented_ones() -> None:
-    config = check_config({"schema_version": 1, "adapter": MOVINET})
+    config = check_config({"schema_version": 2, "adapter": MOVINET})
     wanted = {
         "hub_version": 3,
         "model_id": "a0",
@@ -88,7 +88,7 @@ def test_native_and_recommended(model_id: str, size: int, frames: int, fps: floa
 )
 def test_bad_configs(keys: dict[str, Any], expected: str) -> None:
     with pytest.raises(ConfigError) as error:
-        open_model({"schema_version": 1, "adapter": MOVINET, **keys})
+        open_model({"schema_version": 2, "adapter": MOVINET, **keys})
     assert expected in str(error.value)
 
 

@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 from adapters.bundle.rendered_clip import render_clip
 from adapters.errors import AdapterError
 from adapters.inference.loading import open_model
-from adapters.model_adapter import ModelAdapter
+from adapters.models.model_adapter import ModelAdapter
 from cliplab.cli import app
 from movinet_adapter.architecture import architecture
 

@@ -17,7 +17,7 @@ from adapters.errors import ConversionError
 from adapters.inference.loading import open_model
 from adapters.litert.graph import operators, precision
 from adapters.litert.runtime import open_interpreter, xnnpack_partitions
-from adapters.model_adapter import ModelAdapter
+from adapters.models.model_adapter import ModelAdapter
 from adapters.records import QUANTIZE, Clip, ConversionReport, Quantize
 from movinet_adapter.architecture import MODEL_IDS, MODES, state_specs
 

@@ -18,7 +18,7 @@ from tiny_videos import render_dataset
 from adapters.bundle.bundle import read_bundle
 from adapters.inference.loading import open_model
 from adapters.media.video import read_clip
-from adapters.model_adapter import ModelAdapter
+from adapters.models.model_adapter import ModelAdapter
 from adapters.training.variables import assign
 from cliplab import models
 from movinet_adapter.architecture import architecture

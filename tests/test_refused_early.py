@@ -12,7 +12,7 @@ from adapters.errors import ConfigError, StorageError
 from adapters.litert.program_cache import get_or_make
 from cliplab.api import evaluate, train
 
-TINY = {"schema_version": 1, "adapter": "tiny_adapter:TinyAdapter"}
+TINY = {"schema_version": 2, "adapter": "tiny_adapter:TinyAdapter"}
 
 
 @pytest.fixture(scope="module")

@@ -24,16 +24,16 @@ from hypothesis.extra import numpy as hnp
 from loopback import serving
 from tiny_videos import render_dataset, render_video
 
-from adapters import published_weights
 from adapters.errors import ConfigError, WeightsError
 from adapters.inference.loading import open_model
 from adapters.inference.predict import predict_videos
 from adapters.media.preprocess import decode_size, fit_frames
 from adapters.media.video import open_video
+from adapters.models.resnet18.network import torch_to_variables, variables_to_torch
+from adapters.models.weights import published as published_weights
+from adapters.models.weights.torch_pickle import read_state_dict
+from adapters.models.weights.torch_writer import state_dict_bytes, write_state_dict
 from adapters.records import Clip, InputSpec
-from adapters.resnet18.network import torch_to_variables, variables_to_torch
-from adapters.torch_pickle import read_state_dict
-from adapters.torch_writer import state_dict_bytes, write_state_dict
 
 pytest.importorskip("tf_keras", reason="pip install 'cliplab[train]'")
 
@@ -89,7 +89,7 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("height, width, seed", [(64, 64, 1), (97, 50, 2)])
 def test_logits_are_those_of_the_published_algorithm(height: int, width: int, seed: int) -> None:
     """At odd sizes too, where TensorFlow's own padding would shift the picture; the project promises 1e-4."""
-    from adapters.resnet18.network import build_backbone
+    from adapters.models.resnet18.network import build_backbone
     from adapters.training.variables import assign
 
     own_state = torch_resnet.random_state(seed)

@@ -93,7 +93,7 @@ def test_a_videos_score_is_that_of_its_frames(
 
 
 def test_a_model_of_clips_is_scored_window_by_window(videos: Path, tmp_path: Path) -> None:
-    tiny = {"schema_version": 1, "adapter": "tiny_adapter:TinyAdapter", "window_seconds": 1.0, "stride_seconds": 0.5}
+    tiny = {"schema_version": 2, "adapter": "tiny_adapter:TinyAdapter", "window_seconds": 1.0, "stride_seconds": 0.5}
     open_model(tiny).save(tmp_path / "clips")
     scan(videos, tmp_path / "clips", output=tmp_path / "h.json", min_score=0, window_seconds=1.0)
     found = read(tmp_path / "h.json")

@@ -14,12 +14,12 @@ from typer.testing import CliRunner
 
 from adapters.errors import TrainingError
 from adapters.inference.loading import open_model
-from adapters.voting import vote
+from adapters.models.ensemble.voting import vote
 from cliplab.cli import app
 from cliplab.scan import scan
 from cliplab.scan_one import score
 
-ENSEMBLE = "adapters.ensemble:EnsembleAdapter"
+ENSEMBLE = "adapters.models.ensemble:EnsembleAdapter"
 SECONDS = 3
 # How steep each member's opinion is; the last is of two minds about everything.
 CONTRASTS = (0.3, 0.8, 50.0)

@@ -10,8 +10,8 @@ import pytest
 from adapters.bundle.rendered_clip import render_clip
 from adapters.errors import AdapterError
 from adapters.inference.loading import open_model
-from adapters.model_adapter import ModelAdapter
-from adapters.tensorflow_program import TensorFlowProgram
+from adapters.models.model_adapter import ModelAdapter
+from adapters.models.tensorflow_program import TensorFlowProgram
 
 tf = pytest.importorskip("tensorflow", reason="needs the train extra: pip install 'cliplab[train]'")
 

@@ -18,7 +18,7 @@ from adapters.data.dataset import Example
 from adapters.errors import DatasetError, StorageError
 from adapters.inference.loading import open_model
 from adapters.media.video import read_clip
-from adapters.model_adapter import ModelAdapter
+from adapters.models.model_adapter import ModelAdapter
 from adapters.records import EpochLog
 from adapters.training.feature_cache import View, read_view
 from tests.tiny_videos import render_dataset, render_video

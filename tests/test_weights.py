@@ -15,9 +15,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from adapters import weights
 from adapters.errors import WeightsError
-from adapters.torch_pickle import read_state_dict
+from adapters.models.weights import files as weights
+from adapters.models.weights.torch_pickle import read_state_dict
 
 STORAGES = {
     "<f4": "FloatStorage",

@@ -47,7 +47,7 @@ def bare_program(size_bytes: int) -> bytes:
 def make_tflite(path: Path, label: str = "warm", size_bytes: int = 64, **config: Any) -> Path:
     """A model for TfliteAdapter. label: of its second class, so that one can tell which model predicted."""
     labels = [f"not {label}", label]
-    config = {"schema_version": 1, "adapter": "tflite_adapter:TfliteAdapter", "n_frames": 1, **config}
+    config = {"schema_version": 2, "adapter": "tflite_adapter:TfliteAdapter", "n_frames": 1, **config}
     config = check_config({**config, "labels": labels, "positive_label": label})
     path.write_bytes(describe(bare_program(size_bytes), {"config": config, "labels": labels}))
     return path

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 Config = dict[str, Any]
 Effect = Literal["runtime", "program", "retrain"]
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 COMMON_SCHEMA = Path(__file__).with_name("common.schema.json")
 
 
@@ -95,17 +95,36 @@ def _format_name(path: Path) -> str:
 # Classes and schemas ------------------------------------------------------------------------------------------------
 
 
+# Adapters that have moved: the name that configs and models were saved with -> the name now. Both forms of each are
+# found: the one that configs give, and the one that an adapter makes of its own class.
+RENAMED_ADAPTERS = {
+    f"adapters.{old}:{cls}": f"adapters.models.{family}:{cls}"
+    for family, modules, cls in (
+        ("efficientnet_lite", ("efficientnet_lite", "efficientnet_lite.adapter"), "EfficientNetLiteAdapter"),
+        ("mobilenet", ("mobilenet", "mobilenet.adapter"), "MobileNetAdapter"),
+        ("resnet18", ("resnet18", "resnet18.adapter"), "ResNet18Adapter"),
+        ("ensemble", ("ensemble",), "EnsembleAdapter"),
+    )
+    for old in modules
+}
+
+
+def current_adapter_name(name: Any) -> Any:
+    """The present name of an adapter that may have been renamed; anything else unchanged."""
+    return RENAMED_ADAPTERS.get(name, name) if isinstance(name, str) else name
+
+
 def adapter_class(name: str, where: str = "config") -> type[BaseModelAdapter]:
     """The class that ``"module:Class"`` names. Only for configs of the person who runs the process: it imports."""
     from adapters.base import BaseModelAdapter
 
-    module, _, attribute = name.partition(":")
+    module, _, attribute = current_adapter_name(name).partition(":")
     try:
         found = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError, ValueError) as error:
         raise ConfigError(
             f'{where}: "adapter" names {name!r}, which cannot be imported ({error}). '
-            'It is "module:Class", e.g. "adapters.efficientnet_lite:EfficientNetLiteAdapter"'
+            'It is "module:Class", e.g. "movinet_adapter:MoViNetAdapter"'
         ) from error
     if not (isinstance(found, type) and issubclass(found, BaseModelAdapter)):
         raise ConfigError(f'{where}: "adapter" names {name!r}, which is not a BaseModelAdapter')
@@ -166,7 +185,12 @@ def _from_version_0(config: Config) -> Config:
     return {**{renamed.get(key, key): value for key, value in config.items()}, "schema_version": 1}
 
 
-MIGRATIONS = {0: _from_version_0}
+def _from_version_1(config: Config) -> Config:
+    """Configs that name the built-in adapters as they were called before ``adapters.models``."""
+    return {**config, "schema_version": 2}
+
+
+MIGRATIONS = {0: _from_version_0, 1: _from_version_1}
 
 
 def migrate(config: Mapping[str, Any], where: str = "config") -> Config:
@@ -183,6 +207,9 @@ def migrate(config: Mapping[str, Any], where: str = "config") -> Config:
             result = MIGRATIONS[step](result)
         except ConfigError as error:
             raise ConfigError(f"{where}: {error}") from None
+    # Also in a config of this version: the table holds whatever people copy from an older one.
+    if "adapter" in result:
+        result["adapter"] = current_adapter_name(result["adapter"])
     return result
 
 
@@ -195,7 +222,7 @@ def check_config(config: Mapping[str, Any], where: str = "config") -> Config:
     name = migrated.get("adapter")
     if not isinstance(name, str):
         raise ConfigError(
-            f'{where}: "adapter" is required, e.g. "adapters.efficientnet_lite:EfficientNetLiteAdapter", got {name!r}'
+            f'{where}: "adapter" is required, e.g. "movinet_adapter:MoViNetAdapter", got {name!r}'
         )
     cls = adapter_class(name, where)
     problems = _problems(migrated, cls)

@@ -17,9 +17,9 @@ from typing import Any
 
 from adapters.base import BaseModelAdapter
 from adapters.errors import AdapterError, MediaError
-from adapters.frame_adapter import FrameModelAdapter
 from adapters.inference.predict import predict_videos
 from adapters.media.video import probe, read_clip
+from adapters.models.frame_adapter import FrameModelAdapter
 from adapters.records import Clip, Float32Array, Prediction
 
 # Items downloaded at the same time and waiting on disk, besides those that the model has in hand.

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from adapters.base import BaseModelAdapter
-from adapters.config.checking import Config, adapter_class, merge, override, read_object
+from adapters.config.checking import Config, adapter_class, merge, migrate, override, read_object
 from adapters.errors import BundleError, ConfigError
 
 CONFIG_SUFFIXES = (".json", ".yaml", ".yml")
@@ -69,7 +69,7 @@ def open_model(source: str | Path | Mapping[str, Any], overrides: Mapping[str, A
     if "adapter" not in config:
         where = "config" if isinstance(source, Mapping) else str(source)
         raise ConfigError(
-            f'{where}: "adapter" is required, e.g. "adapters.efficientnet_lite:EfficientNetLiteAdapter". '
+            f'{where}: "adapter" is required, e.g. "adapters.models.efficientnet_lite:EfficientNetLiteAdapter". '
             "A model is a bundle directory, a .tflite, a config file or one of: " + ", ".join(ready_configs())
         )
     cls = adapter_class(config["adapter"])
@@ -86,13 +86,12 @@ def _open_stored(path: Path, overrides: Config) -> BaseModelAdapter:
 
 
 def stored_config(path: Path) -> Config:
-    """The config inside a bundle directory or a self-describing .tflite."""
+    """The config inside a bundle directory or a self-describing .tflite, in the present form."""
     from adapters.bundle.bundle import read_bundle_config
     from adapters.litert.tflite_file import read_description
 
     if not path.exists():
         raise BundleError(f"{path}: there is no such file or folder. A model is a bundle directory or a .tflite file")
     if path.is_dir():
-        return read_bundle_config(path)
-    config: Config = read_description(path)["config"]
-    return config
+        return migrate(read_bundle_config(path), str(path))
+    return migrate(read_description(path)["config"], str(path))

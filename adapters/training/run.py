@@ -37,8 +37,8 @@ from adapters.training.training_data import (
 )
 
 if TYPE_CHECKING:
-    from adapters.model_adapter import ModelAdapter
-    from adapters.network import Backbone, Network
+    from adapters.models.model_adapter import ModelAdapter
+    from adapters.models.network import Backbone, Network
 
 
 @dataclass

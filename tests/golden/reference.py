@@ -80,8 +80,8 @@ def normalised(picture: np.ndarray) -> np.ndarray:
 if __name__ == "__main__":
     import cv2
 
-    from adapters.torch_pickle import read_state_dict
-    from adapters.weights import find_package_weights
+    from adapters.models.weights.files import find_package_weights
+    from adapters.models.weights.torch_pickle import read_state_dict
 
     names = (HERE.parent.parent / "adapters" / "labels" / "imagenet1000.txt").read_text().splitlines()
     picture = cv2.cvtColor(cv2.imread(str(HERE / "wall_clock.png")), cv2.COLOR_BGR2RGB)

@@ -12,7 +12,7 @@ from adapters.records import Float32Array
 from adapters.system.native_log import import_tensorflow
 
 if TYPE_CHECKING:
-    from adapters.model_adapter import ModelAdapter
+    from adapters.models.model_adapter import ModelAdapter
 
 # Items a call: enough to fill a GPU, small enough for its memory at any size of picture that the config allows.
 BATCH_ITEMS = 32

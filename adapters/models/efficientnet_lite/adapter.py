@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from adapters.efficientnet_lite.network import build_backbone, torch_to_variables
-from adapters.frame_adapter import FrameModelAdapter
-from adapters.frame_weights import read_weights_file
-from adapters.network import KerasBackbone, Pretrained
-from adapters.weights import find_package_weights
+from adapters.models.efficientnet_lite.network import build_backbone, torch_to_variables
+from adapters.models.frame_adapter import FrameModelAdapter
+from adapters.models.network import KerasBackbone, Pretrained
+from adapters.models.weights.files import find_package_weights
+from adapters.models.weights.frame_weights import read_weights_file
 
 IMAGENET_LABELS = Path(__file__).parent.parent / "labels" / "imagenet1000.txt"
 

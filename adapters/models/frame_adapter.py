@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from adapters.inference.whole_video import merge_frames
 from adapters.media.preprocess import to_model_input
-from adapters.model_adapter import ModelAdapter
+from adapters.models.model_adapter import ModelAdapter
 from adapters.records import Clip, Float32Array, Prediction
 
 

@@ -1,5 +1,5 @@
 """EfficientNet-Lite: scores single frames, pretrained on ImageNet."""
 
-from adapters.efficientnet_lite.adapter import EfficientNetLiteAdapter
+from adapters.models.efficientnet_lite.adapter import EfficientNetLiteAdapter
 
 __all__ = ["EfficientNetLiteAdapter"]

@@ -15,13 +15,13 @@ from adapters.config.checking import Config
 from adapters.errors import ConfigError
 from adapters.inference.streams import StreamsVideos
 from adapters.litert import program_cache
-from adapters.network import Network, Variables
+from adapters.models.network import Network, Variables
 from adapters.records import Clip, Float32Array, Quantize, spread
 from adapters.training.head import VARIABLE_PREFIX, output_activation, output_units
 
 if TYPE_CHECKING:
-    from adapters.model_adapter import ModelAdapter
-    from adapters.model_state import ModelState
+    from adapters.models.model_adapter import ModelAdapter
+    from adapters.models.state import ModelState
 
 PRECISION_NAMES = {"none": "float32", "float16": "float16", "dynamic": "dynamic", "int8": "int8"}
 # Items a program takes at once. One is fastest an item on the processors measured (benchmarks/results.md), and

@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from adapters.errors import WeightsError
-from adapters.pickle_machine import Refused, Storage, Tensor, run_pickle
+from adapters.models.weights.pickle_machine import Refused, Storage, Tensor, run_pickle
 
 Array = npt.NDArray[Any]
 

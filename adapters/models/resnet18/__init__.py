@@ -1,5 +1,5 @@
 """ResNet18: scores single frames, pretrained on ImageNet, with torchvision's weights and names."""
 
-from adapters.resnet18.adapter import ResNet18Adapter
+from adapters.models.resnet18.adapter import ResNet18Adapter
 
 __all__ = ["ResNet18Adapter"]

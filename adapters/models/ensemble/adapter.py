@@ -18,11 +18,11 @@ from adapters.bundle.card import render_card
 from adapters.bundle.golden import make_golden
 from adapters.bundle.sealed_folder import MANIFEST, read_manifest
 from adapters.config.checking import Config, adapter_class, check_config, fill_defaults, override, properties
-from adapters.ensemble_members import Member, member_clip, open_members, shared_spec
 from adapters.errors import BundleError, ConversionError, TrainingError
 from adapters.inference.whole_video import MergesPieces
+from adapters.models.ensemble.members import Member, member_clip, open_members, shared_spec
+from adapters.models.ensemble.voting import vote
 from adapters.records import Clip, ConversionReport, Float32Array, InputSpec, Prediction, Quantize, TrainReport
-from adapters.voting import vote
 
 # The keys of the common schema that an ensemble has a use for; the others are its members' own.
 OWN_KEYS = {
@@ -46,7 +46,7 @@ class EnsembleAdapter(BaseModelAdapter):
     Members are opened when the first of them is needed. ``save`` writes a bundle with all of them in it.
     """
 
-    schema_path = Path(__file__).with_name("ensemble.schema.json")
+    schema_path = Path(__file__).with_name("schema.json")
 
     def __init__(self, config: Mapping[str, Any], *, explicit: bool = False) -> None:
         super().__init__(config, explicit=explicit)

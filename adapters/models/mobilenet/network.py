@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 
 from adapters.errors import WeightsError
-from adapters.frame_weights import OUTPUT_BIAS, OUTPUT_KERNEL, read_weights_file
-from adapters.network import Pretrained
+from adapters.models.network import Pretrained
+from adapters.models.weights.files import write_safetensors
+from adapters.models.weights.frame_weights import OUTPUT_BIAS, OUTPUT_KERNEL, read_weights_file
 from adapters.system.cache_folder import cache_dir
 from adapters.system.digest import sha256_file
 from adapters.system.native_log import import_keras
 from adapters.training.variables import variables
-from adapters.weights import write_safetensors
 
 # Variant -> the function of tf_keras.applications, and its classifier's layer.
 VARIANTS = {

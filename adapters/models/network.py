@@ -11,7 +11,7 @@ from adapters.records import Float32Array
 from adapters.training.head import VARIABLE_PREFIX, build_head, output_units
 
 if TYPE_CHECKING:
-    from adapters.model_adapter import ModelAdapter
+    from adapters.models.model_adapter import ModelAdapter
 
 Variables = dict[str, Float32Array]
 

@@ -13,7 +13,6 @@ from typing import Any, ClassVar, cast
 
 import numpy as np
 
-from adapters import programs
 from adapters.base import BaseModelAdapter, OnEpochEnd
 from adapters.bundle.bundle import read_bundle, write_bundle
 from adapters.bundle.card import render_card
@@ -22,9 +21,10 @@ from adapters.config.checking import Config, adapter_class, check_config, overri
 from adapters.errors import AdapterError, BundleError, WeightsError
 from adapters.litert.runtime import Program
 from adapters.litert.tflite_file import read_description
-from adapters.model_state import AnyProgram, ModelState, RunsItems
-from adapters.network import Backbone, Network, Pretrained, Variables, build_network, initial_variables
-from adapters.programs import PRECISION_NAMES, PROGRAM_BATCH, backbone_identity
+from adapters.models import programs
+from adapters.models.network import Backbone, Network, Pretrained, Variables, build_network, initial_variables
+from adapters.models.programs import PRECISION_NAMES, PROGRAM_BATCH, backbone_identity
+from adapters.models.state import AnyProgram, ModelState, RunsItems
 from adapters.records import (
     Clip,
     ConversionReport,
@@ -244,7 +244,7 @@ class ModelAdapter(BaseModelAdapter):
         if self.config["device"] == "cpu":
             return self.program()
         if self._model.on_gpu is None:
-            from adapters.tensorflow_program import TensorFlowProgram, first_gpu
+            from adapters.models.tensorflow_program import TensorFlowProgram, first_gpu
 
             self._model.on_gpu = TensorFlowProgram(self, first_gpu())
         return self._model.on_gpu
@@ -340,6 +340,6 @@ class ModelAdapter(BaseModelAdapter):
         clips: Sequence[Clip] | None = None,
     ) -> ConversionReport:
         """See the contract. clips: what to measure on where it should not be the calibration clips."""
-        from adapters.model_conversion import convert_model
+        from adapters.models.conversion import convert_model
 
         return convert_model(self, Path(output_path), quantize, calibration, clips)

@@ -11,10 +11,10 @@ import numpy.typing as npt
 
 from adapters.config.checking import Config
 from adapters.errors import WeightsError
-from adapters.network import Pretrained, Variables
-from adapters.torch_pickle import read_state_dict
+from adapters.models.network import Pretrained, Variables
+from adapters.models.weights.files import read_safetensors
+from adapters.models.weights.torch_pickle import read_state_dict
 from adapters.training.head import VARIABLE_PREFIX, output_units
-from adapters.weights import read_safetensors
 
 TORCH_SUFFIXES = (".pth", ".pt")
 OUTPUT_KERNEL, OUTPUT_BIAS = f"{VARIABLE_PREFIX}output/kernel", f"{VARIABLE_PREFIX}output/bias"

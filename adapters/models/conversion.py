@@ -14,13 +14,13 @@ from adapters.bundle.rendered_clip import VARIANTS, render_clip
 from adapters.errors import ConversionError, WeightsError
 from adapters.evaluation.report import GATES
 from adapters.litert.tflite_file import describe
-from adapters.programs import get_program_at, make_program_bytes
+from adapters.models.programs import get_program_at, make_program_bytes
 from adapters.records import QUANTIZE, Clip, ConversionReport, Float32Array, Quantize
 from adapters.system.atomic import write_bytes_atomic
 
 if TYPE_CHECKING:
-    from adapters.model_adapter import ModelAdapter
-    from adapters.model_state import AnyProgram
+    from adapters.models.model_adapter import ModelAdapter
+    from adapters.models.state import AnyProgram
 
 
 def convert_model(

@@ -1,0 +1,1 @@
+"""Weights files: found, downloaded, verified and read as arrays."""
