@@ -12,7 +12,7 @@ from typing import Any
 
 from adapters.config.checking import adapter_class, check_config
 from adapters.errors import ConfigError
-from adapters.hosts.dataloop_config import PLATFORM_DEFAULTS
+from adapters.hosts.dataloop.config import PLATFORM_DEFAULTS
 from adapters.inference.loading import read_config, ready_configs
 from adapters.models.frame_adapter import FrameModelAdapter
 from adapters.system.atomic import write_text_atomic

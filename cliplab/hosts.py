@@ -29,11 +29,11 @@ def host_http(
 
     models: SOURCE or NAME=SOURCE, a bundle, a self-describing .tflite or a config each. overrides: keys of the config
     of all. root: the folder of which requests may name files. token_file: holds what callers show; else CLIPLAB_TOKEN.
-    The others are those of ``adapters.hosts.http_options.HttpOptions``. on_ready(url, names): called when requests are
+    The others are those of ``adapters.hosts.http_server.options.HttpOptions``. on_ready(url, names): called when requests are
     taken. Raises ConfigError, BundleError, WeightsError, MissingExtraError.
     """
     from adapters.hosts.http_host import HttpOptions, open_models, serve
-    from adapters.hosts.http_options import read_token
+    from adapters.hosts.http_server.options import read_token
 
     options = HttpOptions(
         host=host,
@@ -79,7 +79,7 @@ def host_label_studio(
     """
     from adapters.errors import ConfigError
     from adapters.hosts.http_host import HttpOptions, open_models
-    from adapters.hosts.http_options import read_token
+    from adapters.hosts.http_server.options import read_token
     from adapters.hosts.label_studio_host import LabelStudio, Media, Trainer, serve
 
     token = read_token(token_file, os.environ.get("CLIPLAB_TOKEN"))

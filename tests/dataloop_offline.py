@@ -12,7 +12,7 @@ os.environ.setdefault("DATALOOP_PATH", tempfile.mkdtemp(prefix="dataloop_"))
 
 import dtlpy as dl
 
-from adapters.hosts.dataloop_config import PLATFORM_DEFAULTS
+from adapters.hosts.dataloop.config import PLATFORM_DEFAULTS
 
 TINY = {"schema_version": 2, "adapter": "tiny_adapter:TinyAdapter"}
 

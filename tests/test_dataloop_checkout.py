@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from tiny_videos import render_video
 
-from adapters.hosts.dataloop_config import PLATFORM_DEFAULTS
+from adapters.hosts.dataloop.config import PLATFORM_DEFAULTS
 
 ROOT = Path(__file__).parent.parent
 LITE0 = '{**listed["configuration"], "weights": "random", "imgz": 64, "n_frames": 2, "top_k": 2}'

@@ -156,7 +156,7 @@ def test_a_download_that_is_cut_short_once_is_taken_up_again(world: World) -> No
 
 
 def test_a_download_that_stalls_is_given_up(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    from adapters.hosts import dataloop_items
+    from adapters.hosts.dataloop import items as dataloop_items
 
     monkeypatch.setattr(dataloop_items, "STALLED_SECONDS", 2.0)
     add_video(world, "/slow.mp4", b"x" * 100)
@@ -201,7 +201,7 @@ def test_constructing_and_predicting_write_no_key_of_ours(world: World) -> None:
 
 
 def test_a_configuration_that_has_the_platforms_keys_is_never_patched(world: World) -> None:
-    from adapters.hosts.dataloop_config import PLATFORM_DEFAULTS
+    from adapters.hosts.dataloop.config import PLATFORM_DEFAULTS
 
     model = world.add_model("tiny", {**TINY, **PLATFORM_DEFAULTS})
     runner(world, model).predict_items(items=world.get(["/train/cold0.mp4"]))
@@ -210,7 +210,7 @@ def test_a_configuration_that_has_the_platforms_keys_is_never_patched(world: Wor
 
 def unknown_keys(world: World, model: str, given: Json) -> set[str]:
     """What stands in the service's configuration besides what was given and what is the platform's own."""
-    from adapters.hosts.dataloop_config import PLATFORM_KEYS
+    from adapters.hosts.dataloop.config import PLATFORM_KEYS
 
     return set(world.state.models[model]["configuration"]) - set(TINY) - set(given) - set(PLATFORM_KEYS)
 

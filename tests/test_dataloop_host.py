@@ -24,12 +24,12 @@ from tiny_videos import render_video
 
 from adapters.config.checking import check_config
 from adapters.errors import AdapterError, BundleError, ConfigError, DatasetError
-from adapters.hosts import dataloop_items
-from adapters.hosts.dataloop_annotations import annotate, timeline
+from adapters.hosts.dataloop import items as dataloop_items
+from adapters.hosts.dataloop.annotations import annotate, timeline
+from adapters.hosts.dataloop.items import ItemResult
+from adapters.hosts.dataloop.metrics import drop_model_annotations, publish
+from adapters.hosts.dataloop.training import download_items
 from adapters.hosts.dataloop_host import ModelAdapter
-from adapters.hosts.dataloop_items import ItemResult
-from adapters.hosts.dataloop_metrics import drop_model_annotations, publish
-from adapters.hosts.dataloop_training import download_items
 from adapters.records import Clip, Prediction, Segment
 
 
@@ -495,7 +495,7 @@ def test_labels_are_in_the_models_order(
 ) -> None:
     """id_to_label_map, else the model's labels; of a Lite0, whose configuration leaves labels open."""
     from adapters.data.dataset import read_dataset
-    from adapters.hosts.dataloop_training import _labels
+    from adapters.hosts.dataloop.training import _labels
 
     entity = model(labels=known, **({"id_to_label_map": mapped} if mapped else {}))
     dataset = read_dataset(download(tmp_path / "data", CLIPS))

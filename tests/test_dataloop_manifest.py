@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from adapters.config.checking import adapter_class, check_config
 from adapters.errors import ConfigError
-from adapters.hosts.dataloop_config import PLATFORM_DEFAULTS, PLATFORM_KEYS, label_order, order_for, own_config
+from adapters.hosts.dataloop.config import PLATFORM_DEFAULTS, PLATFORM_KEYS, label_order, order_for, own_config
 from adapters.inference.loading import read_config, ready_configs
 from cliplab.api import dataloop_manifest
 from cliplab.cli import app

@@ -20,7 +20,7 @@ from tiny_videos import render_video
 from typer.testing import CliRunner
 
 from adapters.errors import ConfigError
-from adapters.hosts.http_options import HttpOptions, read_token
+from adapters.hosts.http_server.options import HttpOptions, read_token
 from adapters.inference.loading import open_model
 from adapters.inference.predict import predict_videos
 from adapters.records import Clip

@@ -24,9 +24,9 @@ from hypothesis import strategies as st
 from test_media_limits import flat_video
 from tiny_videos import render_video
 
-from adapters.hosts.http_errors import Refused
-from adapters.hosts.http_options import HttpOptions
-from adapters.hosts.http_videos import file_under
+from adapters.hosts.http_server.errors import Refused
+from adapters.hosts.http_server.options import HttpOptions
+from adapters.hosts.http_server.videos import file_under
 from adapters.inference.loading import open_model
 
 SECRET = "a line that nobody outside may see"

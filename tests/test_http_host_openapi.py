@@ -13,9 +13,9 @@ from http_server import PATIENT, http_host
 from tiny_videos import render_video
 
 from adapters.hosts.http_host import make_app
-from adapters.hosts.http_openapi import describe
-from adapters.hosts.http_options import HttpOptions
-from adapters.hosts.http_state import Host, open_models
+from adapters.hosts.http_server.openapi import describe
+from adapters.hosts.http_server.options import HttpOptions
+from adapters.hosts.http_server.state import Host, open_models
 from adapters.inference.loading import open_model
 
 pytest.importorskip("schemathesis", reason="pip install 'cliplab[dev]'")

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from http_server import PATIENT, Served, http_host, until
 
-from adapters.hosts.http_stream import jpeg_size
+from adapters.hosts.http_server.stream import jpeg_size
 from adapters.inference.loading import open_model
 
 pytest.importorskip("tensorflow", reason="pip install 'cliplab[train]'")

@@ -19,9 +19,9 @@ from tiny_adapter import TinyAdapter
 from tiny_videos import render_video
 
 from adapters.errors import ConfigError, MediaError
-from adapters.hosts.label_studio_labels import for_labels, parse_label_config, to_frames, to_seconds
-from adapters.hosts.label_studio_media import LabelStudio, Media
-from adapters.hosts.label_studio_training import Trainer
+from adapters.hosts.label_studio.labels import for_labels, parse_label_config, to_frames, to_seconds
+from adapters.hosts.label_studio.media import LabelStudio, Media
+from adapters.hosts.label_studio.training import Trainer
 from adapters.inference.loading import open_model
 from adapters.inference.predict import predict_videos
 from cliplab.hosts import host_label_studio

@@ -221,9 +221,7 @@ def check_config(config: Mapping[str, Any], where: str = "config") -> Config:
     migrated = migrate(config, where)
     name = migrated.get("adapter")
     if not isinstance(name, str):
-        raise ConfigError(
-            f'{where}: "adapter" is required, e.g. "movinet_adapter:MoViNetAdapter", got {name!r}'
-        )
+        raise ConfigError(f'{where}: "adapter" is required, e.g. "movinet_adapter:MoViNetAdapter", got {name!r}')
     cls = adapter_class(name, where)
     problems = _problems(migrated, cls)
     if problems:

@@ -57,12 +57,12 @@ lead_with_checkout()
 
 from adapters.base import BaseModelAdapter  # noqa: E402
 from adapters.errors import AdapterError, BundleError  # noqa: E402
-from adapters.hosts import dataloop_items  # noqa: E402
-from adapters.hosts.dataloop_annotations import annotate  # noqa: E402
-from adapters.hosts.dataloop_config import drop_unlisted, open_configured, own_config, stored_model  # noqa: E402
-from adapters.hosts.dataloop_metrics import drop_model_annotations, evaluate_download, publish  # noqa: E402
-from adapters.hosts.dataloop_results import failure, raise_failures, upload_all  # noqa: E402
-from adapters.hosts.dataloop_training import check_uploaded, convert_download, download_items, set_failed, train_model  # noqa: E402
+from adapters.hosts.dataloop import items as dataloop_items  # noqa: E402
+from adapters.hosts.dataloop.annotations import annotate  # noqa: E402
+from adapters.hosts.dataloop.config import drop_unlisted, open_configured, own_config, stored_model  # noqa: E402
+from adapters.hosts.dataloop.metrics import drop_model_annotations, evaluate_download, publish  # noqa: E402
+from adapters.hosts.dataloop.results import failure, raise_failures, upload_all  # noqa: E402
+from adapters.hosts.dataloop.training import check_uploaded, convert_download, download_items, set_failed, train_model  # noqa: E402
 
 logger = logging.getLogger("cliplab.dataloop")
 F = TypeVar("F", bound=Callable[..., Any])

@@ -27,18 +27,20 @@ try:
     from starlette.responses import Response
     from starlette.routing import BaseRoute, Route, Router, WebSocketRoute
 
-    from adapters.hosts import http_infer, http_stream, http_videos
-    from adapters.hosts.http_protocol import GuardedProtocol
+    from adapters.hosts.http_server import infer as http_infer
+    from adapters.hosts.http_server import stream as http_stream
+    from adapters.hosts.http_server import videos as http_videos
+    from adapters.hosts.http_server.protocol import GuardedProtocol
 except ModuleNotFoundError as error:
     raise MissingExtraError(error.name or "starlette", "http") from error
 
-from adapters.hosts.http_errors import Refused, json_response
-from adapters.hosts.http_gate import Gate
-from adapters.hosts.http_openapi import describe, server_version
-from adapters.hosts.http_options import HttpOptions
-from adapters.hosts.http_state import Host, Model, open_models
-from adapters.hosts.http_upload import body_size, read_body
-from adapters.hosts.http_work import Job
+from adapters.hosts.http_server.errors import Refused, json_response
+from adapters.hosts.http_server.gate import Gate
+from adapters.hosts.http_server.openapi import describe, server_version
+from adapters.hosts.http_server.options import HttpOptions
+from adapters.hosts.http_server.state import Host, Model, open_models
+from adapters.hosts.http_server.upload import body_size, read_body
+from adapters.hosts.http_server.work import Job
 
 _UPLOADS = "cliplab-http-"
 MAX_CONNECTIONS = 1024

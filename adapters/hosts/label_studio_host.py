@@ -24,15 +24,15 @@ try:
 except ModuleNotFoundError as error:
     raise MissingExtraError(error.name or "starlette", "http") from error
 
-from adapters.hosts.http_errors import Refused, json_response, parse_json, refusal_of
-from adapters.hosts.http_gate import Gate
-from adapters.hosts.http_options import HttpOptions
-from adapters.hosts.http_state import Host, Model
-from adapters.hosts.http_upload import body_size, read_body
-from adapters.hosts.http_work import Job
-from adapters.hosts.label_studio_labels import Control, for_labels, parse_label_config, to_regions
-from adapters.hosts.label_studio_media import LabelStudio, Media
-from adapters.hosts.label_studio_training import Busy, Trainer
+from adapters.hosts.http_server.errors import Refused, json_response, parse_json, refusal_of
+from adapters.hosts.http_server.gate import Gate
+from adapters.hosts.http_server.options import HttpOptions
+from adapters.hosts.http_server.state import Host, Model
+from adapters.hosts.http_server.upload import body_size, read_body
+from adapters.hosts.http_server.work import Job
+from adapters.hosts.label_studio.labels import Control, for_labels, parse_label_config, to_regions
+from adapters.hosts.label_studio.media import LabelStudio, Media
+from adapters.hosts.label_studio.training import Busy, Trainer
 from adapters.inference.predict import predict_videos
 from adapters.media.opening import MediaLimits
 from adapters.records import VideoResult

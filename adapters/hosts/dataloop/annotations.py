@@ -7,7 +7,7 @@ from typing import Any
 
 import dtlpy as dl
 
-from adapters.hosts.dataloop_items import ItemResult, is_image
+from adapters.hosts.dataloop.items import ItemResult, is_image
 from adapters.records import Prediction, Segment
 
 

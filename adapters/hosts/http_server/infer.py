@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from adapters.errors import AdapterError
-from adapters.hosts.http_errors import Refused, parse_json, refusal_of
-from adapters.hosts.http_state import Host, Model
+from adapters.hosts.http_server.errors import Refused, parse_json, refusal_of
+from adapters.hosts.http_server.state import Host, Model
 from adapters.records import Clip, Float32Array, UInt8Array
 
 INPUT, SCORES, LABELS = "frames", "scores", "labels"

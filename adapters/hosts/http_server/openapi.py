@@ -5,9 +5,9 @@ from __future__ import annotations
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from adapters.hosts.http_infer import HEADER_LENGTH, INPUT, LABELS, SCORES, VERSION
-from adapters.hosts.http_state import Host
-from adapters.hosts.http_upload import FIELD
+from adapters.hosts.http_server.infer import HEADER_LENGTH, INPUT, LABELS, SCORES, VERSION
+from adapters.hosts.http_server.state import Host
+from adapters.hosts.http_server.upload import FIELD
 from adapters.hosts.results import SHAPES
 
 Schema = dict[str, Any]

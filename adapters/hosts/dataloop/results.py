@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from adapters.errors import AdapterError
-from adapters.hosts.dataloop_items import ItemResult
+from adapters.hosts.dataloop.items import ItemResult
 
 logger = logging.getLogger("cliplab.dataloop")
 # Uploads of annotations under way at the same time.

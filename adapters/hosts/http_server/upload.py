@@ -16,7 +16,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import Request
 
-from adapters.hosts.http_errors import ClientGone, Refused
+from adapters.hosts.http_server.errors import ClientGone, Refused
 
 FIELD = "file"
 _SUFFIX = re.compile(r"\.[A-Za-z0-9]{1,8}")

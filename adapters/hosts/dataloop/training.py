@@ -14,9 +14,9 @@ from adapters.base import BaseModelAdapter
 from adapters.config.checking import check_config
 from adapters.data.dataset import Dataset, read_dataset, write_dataset
 from adapters.errors import AdapterError, DatasetError
-from adapters.hosts.dataloop_config import label_order, order_for
-from adapters.hosts.dataloop_items import item_reasons
-from adapters.hosts.dataloop_metrics import epoch_samples, publish
+from adapters.hosts.dataloop.config import label_order, order_for
+from adapters.hosts.dataloop.items import item_reasons
+from adapters.hosts.dataloop.metrics import epoch_samples, publish
 from adapters.records import EpochLog
 
 logger = logging.getLogger("cliplab.dataloop")

@@ -19,8 +19,8 @@ from typing import Any
 
 from adapters.data.dataset import Dataset, Example, write_dataset
 from adapters.errors import AdapterError, ConfigError, DatasetError, MediaError, StorageError
-from adapters.hosts.label_studio_labels import Control, parse_label_config, to_seconds
-from adapters.hosts.label_studio_media import LabelStudio, Media
+from adapters.hosts.label_studio.labels import Control, parse_label_config, to_seconds
+from adapters.hosts.label_studio.media import LabelStudio, Media
 from adapters.inference.loading import open_model, read_config
 from adapters.records import EpochLog
 from adapters.system.atomic import write_json_atomic

@@ -13,10 +13,10 @@ import numpy as np
 
 from adapters.base import BaseModelAdapter, StreamingAdapter
 from adapters.errors import ConfigError
-from adapters.hosts.http_errors import Refused
-from adapters.hosts.http_metrics import Metrics
-from adapters.hosts.http_options import BODIES_AT_A_TIME, HttpOptions
-from adapters.hosts.http_work import Budget, Work
+from adapters.hosts.http_server.errors import Refused
+from adapters.hosts.http_server.metrics import Metrics
+from adapters.hosts.http_server.options import BODIES_AT_A_TIME, HttpOptions
+from adapters.hosts.http_server.work import Budget, Work
 from adapters.inference.loading import open_model
 from adapters.media.opening import MediaLimits
 from adapters.records import Clip

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, Generic, TypeVar
 
-from adapters.hosts.http_errors import ClientGone, Refused
+from adapters.hosts.http_server.errors import ClientGone, Refused
 
 T = TypeVar("T")
 Receive = Callable[[], Awaitable[Any]]

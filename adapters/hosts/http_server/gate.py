@@ -15,11 +15,11 @@ from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.routing import Router
 
-from adapters.hosts.http_errors import ClientGone, Refused, error_response
-from adapters.hosts.http_options import is_loopback
+from adapters.hosts.http_server.errors import ClientGone, Refused, error_response
+from adapters.hosts.http_server.options import is_loopback
 
 if TYPE_CHECKING:
-    from adapters.hosts.http_state import Host
+    from adapters.hosts.http_server.state import Host
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]

@@ -1,0 +1,1 @@
+"""What the Dataloop host is made of."""

@@ -1,0 +1,1 @@
+"""What the HTTP host is made of."""

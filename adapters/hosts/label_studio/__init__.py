@@ -1,0 +1,1 @@
+"""What the Label Studio host is made of."""
