@@ -183,9 +183,9 @@ def precision(_: Path, mode: str, quantize: str) -> dict[str, float]:
     from adapters.litert.runtime import Program, xnnpack_partitions
     from adapters.litert.stream_program import StreamProgram
     from adapters.records import Quantize
+    from movinet_adapter.lowering.quantization import computes_in_8_bits
     from movinet_adapter.network import build_network, freeze
-    from movinet_adapter.quantization import computes_in_8_bits
-    from movinet_adapter.stream_conversion import stream_program_bytes
+    from movinet_adapter.streaming.conversion import stream_program_bytes
 
     own = build_network("a0", mode, height=SIZE, width=SIZE, n_frames=FRAMES, num_classes=CLASSES)
     kind, clip = cast(Quantize, quantize), clips(1)

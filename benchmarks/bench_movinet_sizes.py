@@ -77,7 +77,7 @@ def make(path: Path, model_id: str, mode: str) -> dict[str, Any]:
     """Write the float32 program with its published classifier."""
     from adapters.litert.conversion import to_litert
     from movinet_adapter.network import build_network, freeze
-    from movinet_adapter.stream_conversion import stream_program_bytes
+    from movinet_adapter.streaming.conversion import stream_program_bytes
 
     size, frames = PUBLISHED[model_id].size, PUBLISHED[model_id].frames
     network = build_network(model_id, mode, height=size, width=size, n_frames=frames, num_classes=CLASSES)

@@ -46,8 +46,8 @@ def main() -> None:
     from adapters.media.video import open_video
     from adapters.records import InputSpec
     from movinet_adapter.network import build_network
-    from movinet_adapter.session import StreamSession
-    from movinet_adapter.stream_conversion import stream_program_bytes
+    from movinet_adapter.streaming.conversion import stream_program_bytes
+    from movinet_adapter.streaming.session import StreamSession
 
     network = build_network("a0", "stream", height=172, width=172, n_frames=1, num_classes=600)
     program = StreamProgram(stream_program_bytes(network, None), num_threads=1)

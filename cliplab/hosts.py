@@ -29,7 +29,7 @@ def host_http(
 
     models: SOURCE or NAME=SOURCE, a bundle, a self-describing .tflite or a config each. overrides: keys of the config
     of all. root: the folder of which requests may name files. token_file: holds what callers show; else CLIPLAB_TOKEN.
-    The others are those of ``adapters.hosts.http_server.options.HttpOptions``. on_ready(url, names): called when requests are
+    The others are those of ``http_server.options.HttpOptions``. on_ready(url, names): called when requests are
     taken. Raises ConfigError, BundleError, WeightsError, MissingExtraError.
     """
     from adapters.hosts.http_host import HttpOptions, open_models, serve

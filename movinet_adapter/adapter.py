@@ -22,7 +22,7 @@ from adapters.records import Clip, Float32Array, InputSpec, Prediction, Quantize
 from adapters.training.head import class_scores
 from movinet_adapter.architecture import DENSE_UNITS, Architecture, architecture
 from movinet_adapter.backbone import MoViNetBackbone, published_variables, random_variables
-from movinet_adapter.session import StreamSession
+from movinet_adapter.streaming.session import StreamSession
 
 # What the published weights were trained at: https://tfhub.dev/google/collections/movinet
 NATIVE_SIZE = {"a0": 172, "a1": 172, "a2": 224, "a3": 256, "a4": 290, "a5": 320}
@@ -176,7 +176,7 @@ class MoViNetAdapter(ModelAdapter, StreamingAdapter):
     def convert_network(self, network: AdapterNetwork, quantize: Quantize, calibration: Sequence[Clip]) -> bytes:
         if not self.streams:
             return super().convert_network(network, quantize, calibration)
-        from movinet_adapter.stream_conversion import stream_program_bytes
+        from movinet_adapter.streaming.conversion import stream_program_bytes
 
         assert isinstance(network.backbone, MoViNetBackbone)
         chosen = spread(calibration, min(CALIBRATION_CLIPS, self.config["calibration_clips"]))

@@ -11,8 +11,8 @@ from adapters.models.network import Network as AdapterNetwork
 from adapters.models.network import Pretrained, Variables
 from adapters.training.head import VARIABLE_PREFIX
 from movinet_adapter.architecture import Architecture
+from movinet_adapter.lowering.quantization import computes_in_8_bits
 from movinet_adapter.network import Network, build_network, freeze, random_values
-from movinet_adapter.quantization import computes_in_8_bits
 
 CLASSIFIER = "classifier/"
 # The published classifier's layers by the names that they have in an adapter's head.
@@ -81,7 +81,7 @@ def random_variables(of: Architecture, network: AdapterNetwork, seed: int) -> Va
 
 def published_variables(config: Config) -> Pretrained:
     """What the config's ``weights`` names, split into backbone and classifier. WeightsError where it does not fit."""
-    from movinet_adapter.weights import resolve_weights
+    from movinet_adapter.weights.sources import resolve_weights
 
     weights = resolve_weights(config)
     if weights.variant != config["variant"]:

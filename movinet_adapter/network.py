@@ -24,8 +24,8 @@ from movinet_adapter.architecture import (
     state_specs,
     variable_specs,
 )
-from movinet_adapter.folding import fold
-from movinet_adapter.lowering import Lowered, Observe, Tensor, clip_outputs, step_outputs
+from movinet_adapter.lowering.folding import fold
+from movinet_adapter.lowering.lowering import Lowered, Observe, Tensor, clip_outputs, step_outputs
 
 # A0 on 16 frames, one thread: 49 ms with no layer by frame, 40 with 4, 33 with 11, 34 with all 15. Conversion takes
 # longer with every layer and frame, which is what the limit is for.

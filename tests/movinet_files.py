@@ -10,7 +10,7 @@ import numpy as np
 
 from movinet_adapter.architecture import Architecture, variable_specs
 from movinet_adapter.network import random_values
-from movinet_adapter.weights_mapping import tf_models_place
+from movinet_adapter.weights.mapping import tf_models_place
 
 CLASSES = 600
 Values = dict[str, np.ndarray]

@@ -14,8 +14,8 @@ import pytest
 from hub_server import closed_port_url
 from movinet_files import Values
 
-from movinet_adapter.weights import Weights, resolve_weights
-from movinet_adapter.weights_cache import content_digest
+from movinet_adapter.weights.cache import content_digest
+from movinet_adapter.weights.sources import Weights, resolve_weights
 
 ROOT = Path(__file__).parent.parent
 INSTALL = "pip install 'cliplab[train]'"
@@ -56,7 +56,7 @@ def in_new_process(config: dict[str, Any]) -> dict[str, Any]:
     """What a fresh process resolves, and which heavy modules it imported for it."""
     code = (
         "import json, sys\n"
-        "from movinet_adapter.weights import resolve_weights\n"
+        "from movinet_adapter.weights.sources import resolve_weights\n"
         f"found = resolve_weights({config!r})\n"
         "heavy = [name for name in ('tensorflow', 'tensorflow_hub', 'tf_keras') if name in sys.modules]\n"
         "print(json.dumps({'digest': found.digest, 'source': found.source, 'heavy': heavy}))\n"

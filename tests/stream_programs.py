@@ -9,7 +9,7 @@ import numpy as np
 
 from adapters.records import Quantize
 from movinet_adapter.network import Network, build_network
-from movinet_adapter.stream_conversion import stream_program_bytes
+from movinet_adapter.streaming.conversion import stream_program_bytes
 
 SIZE, UNITS = 64, 3
 LABELS = ("left", "right", "still")

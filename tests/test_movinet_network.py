@@ -226,7 +226,7 @@ def test_a_stream_in_any_chunks_equals_the_whole_clip(cuts: set[int], model: str
 def check_streaming(model_id: str) -> None:
     """The network in chunks, and the LiteRT program frame by frame, against the whole clip at once."""
     from adapters.litert.stream_program import StreamProgram
-    from movinet_adapter.stream_conversion import stream_program_bytes
+    from movinet_adapter.streaming.conversion import stream_program_bytes
 
     network, clip = make_network(model_id, "stream"), make_clips(1, frames=5)
     whole = network(tf.constant(clip), running=True)

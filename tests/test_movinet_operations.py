@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from movinet_adapter.folding import Folded
-from movinet_adapter.operations import cut, depthwise_in_time, mean_of_frames, stack
+from movinet_adapter.lowering.folding import Folded
+from movinet_adapter.lowering.operations import cut, depthwise_in_time, mean_of_frames, stack
 
 tf = pytest.importorskip("tensorflow", reason="pip install 'cliplab[train]'")
 

@@ -18,9 +18,9 @@ from adapters.errors import ConfigError
 from adapters.litert.stream_program import StreamProgram
 from adapters.media.video import open_video
 from adapters.records import InputSpec
-from movinet_adapter.memory import PoolWindow
-from movinet_adapter.session import StreamSession
-from movinet_adapter.ticks import Ticks
+from movinet_adapter.streaming.memory import PoolWindow
+from movinet_adapter.streaming.session import StreamSession
+from movinet_adapter.streaming.ticks import Ticks
 
 pytest.importorskip("tensorflow", reason="pip install 'cliplab[train]'")
 
@@ -342,8 +342,8 @@ def real(shared: Path) -> StreamProgram:
         pytest.skip(f"no {path.name} in {path.parent}: set CLIPLAB_SHARED to a folder that has it in weights/")
     from adapters.training.variables import assign
     from movinet_adapter.network import build_network
-    from movinet_adapter.stream_conversion import stream_program_bytes
-    from movinet_adapter.tflite_weights import read_tflite_weights
+    from movinet_adapter.streaming.conversion import stream_program_bytes
+    from movinet_adapter.weights.tflite_weights import read_tflite_weights
 
     network = build_network("a0", "stream", height=172, width=172, n_frames=1, num_classes=600, variant="int8")
     assign(network, read_tflite_weights(path))

@@ -15,7 +15,7 @@ from adapters.media.preprocess import to_model_input
 from adapters.media.video import probe, read_clip
 from adapters.records import InputSpec
 from movinet_adapter.architecture import architecture, initial_states, state_specs, variable_specs
-from movinet_adapter.tflite_weights import read_tflite_weights
+from movinet_adapter.weights.tflite_weights import read_tflite_weights
 
 FPS, SIZE = 5, 172
 LABELS = (Path(__file__).parent.parent / "movinet_adapter" / "labels" / "kinetics600.txt").read_text().splitlines()

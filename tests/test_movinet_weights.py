@@ -27,8 +27,8 @@ from storage_server import storage_server
 
 from adapters.errors import WeightsError
 from movinet_adapter.architecture import architecture
-from movinet_adapter.weights import kinetics_labels
-from movinet_adapter.weights_cache import content_digest
+from movinet_adapter.weights.cache import content_digest
+from movinet_adapter.weights.sources import kinetics_labels
 
 BASE, STREAM = architecture("a0", "base"), architecture("a0", "stream")
 HANDLE = "tensorflow/movinet/a0/{}/kinetics-600/classification/3"

@@ -17,10 +17,10 @@ from adapters.bundle.bundle import write_bundle
 from adapters.errors import BundleError, ConfigError, WeightsError
 from adapters.models.weights.files import write_safetensors
 from movinet_adapter.architecture import MODEL_IDS, MODES, architecture, variable_specs
-from movinet_adapter.checkpoint_graph import StoredVariable
-from movinet_adapter.weights import kinetics_labels, resolve_weights
-from movinet_adapter.weights_cache import content_digest
-from movinet_adapter.weights_mapping import fit_by_name, fit_by_order
+from movinet_adapter.weights.cache import content_digest
+from movinet_adapter.weights.checkpoint_graph import StoredVariable
+from movinet_adapter.weights.mapping import fit_by_name, fit_by_order
+from movinet_adapter.weights.sources import kinetics_labels, resolve_weights
 
 BASE, STREAM = architecture("a0", "base"), architecture("a0", "stream")
 

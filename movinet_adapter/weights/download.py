@@ -19,7 +19,7 @@ from pathlib import Path
 from adapters.errors import WeightsError
 from adapters.system.native_log import captured_stderr, import_tensorflow
 from movinet_adapter.architecture import Architecture
-from movinet_adapter.checkpoint_graph import short
+from movinet_adapter.weights.checkpoint_graph import short
 
 HUB_URL, HUB_VARIABLE = "https://tfhub.dev", "CLIPLAB_TFHUB_URL"
 # The links of official/projects/movinet/README.md in tensorflow/models.

@@ -16,7 +16,7 @@ from adapters.errors import WeightsError
 from adapters.records import Float32Array
 from adapters.training.head import VARIABLE_PREFIX
 from movinet_adapter.architecture import MODEL_IDS, MODES, Architecture, VariableSpec, architecture, variable_specs
-from movinet_adapter.checkpoint_graph import CheckpointGraph, StoredVariable
+from movinet_adapter.weights.checkpoint_graph import CheckpointGraph, StoredVariable
 
 Variables = dict[str, Float32Array]
 Variant = Literal["float", "int8"]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from adapters.system.native_log import import_tensorflow
-from movinet_adapter.folding import Folded
+from movinet_adapter.lowering.folding import Folded
 
 Tensor = Any
 

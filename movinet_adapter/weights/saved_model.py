@@ -15,9 +15,9 @@ from adapters.records import Float32Array, InputSpec
 from adapters.system.native_log import captured_stderr, import_tensorflow
 from adapters.training.variables import assign
 from movinet_adapter.architecture import Architecture, initial_states
-from movinet_adapter.checkpoint_graph import open_checkpoint, short
 from movinet_adapter.network import Network, build_network, freeze
-from movinet_adapter.weights_mapping import Variables, class_count, fit_by_order
+from movinet_adapter.weights.checkpoint_graph import open_checkpoint, short
+from movinet_adapter.weights.mapping import Variables, class_count, fit_by_order
 
 # Of the largest logit. Both sides compute in float32 with other orders of summation, which comes to about 1e-6; a
 # variable in another's place comes to 0.1 and more.

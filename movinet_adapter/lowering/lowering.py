@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 
 from adapters.system.native_log import import_tensorflow
-from movinet_adapter import operations as ops
 from movinet_adapter.architecture import Architecture, Layer
-from movinet_adapter.folding import Folded
-from movinet_adapter.stream_states import StreamStates
+from movinet_adapter.lowering import operations as ops
+from movinet_adapter.lowering.folding import Folded
+from movinet_adapter.streaming.states import StreamStates
 
 Tensor = Any
 Outputs = dict[str, Tensor]

@@ -15,9 +15,9 @@ from typing import Any
 from adapters.bundle.bundle import is_bundle, read_bundle
 from adapters.errors import ConfigError, WeightsError
 from adapters.models.weights.files import read_safetensors
-from movinet_adapter import weights_cache as cache
 from movinet_adapter.architecture import Architecture, architecture
-from movinet_adapter.weights_download import (
+from movinet_adapter.weights import cache as cache
+from movinet_adapter.weights.download import (
     CHECKPOINTS_HUB_VERSION,
     CHECKPOINTS_VARIABLE,
     HUB_VARIABLE,
@@ -28,7 +28,7 @@ from movinet_adapter.weights_download import (
     hub_saved_model,
     unpacked,
 )
-from movinet_adapter.weights_mapping import Variables, Variant, class_count, fit_by_name, fit_by_place
+from movinet_adapter.weights.mapping import Variables, Variant, class_count, fit_by_name, fit_by_place
 
 PUBLISHED = "kinetics-600"
 LABELS_PATH = Path(__file__).with_name("labels") / "kinetics600.txt"
@@ -126,7 +126,7 @@ def _named(of: Architecture, values: Mapping[str, Any], source: str) -> Weights:
 
 
 def _from_tflite(of: Architecture, path: Path) -> Weights:
-    from movinet_adapter.tflite_weights import read_tflite_weights
+    from movinet_adapter.weights.tflite_weights import read_tflite_weights
 
     if of.mode != "stream":
         raise WeightsError(
@@ -165,7 +165,7 @@ def _from_archive(of: Architecture, path: Path, source: str) -> Weights:
 
 
 def _read_archive(of: Architecture, path: Path, where: str) -> Variables:
-    from movinet_adapter.saved_model import read_saved_model
+    from movinet_adapter.weights.saved_model import read_saved_model
 
     with unpacked(path) as folder:
         if found := sorted(folder.rglob("saved_model.pb")):
@@ -179,7 +179,7 @@ def _read_archive(of: Architecture, path: Path, where: str) -> Variables:
 
 
 def _from_saved_model(of: Architecture, path: Path, source: str) -> Weights:
-    from movinet_adapter.saved_model import read_saved_model
+    from movinet_adapter.weights.saved_model import read_saved_model
 
     files = {"saved_model.pb": path / "saved_model.pb"}
     files |= {file.name: file for file in (path / "variables").glob("variables.*")}
@@ -192,7 +192,7 @@ def _from_checkpoint(of: Architecture, prefix: Path, source: str) -> Weights:
 
 
 def _read_checkpoint(of: Architecture, prefix: Path, where: str) -> Variables:
-    from movinet_adapter.checkpoint_graph import open_checkpoint
+    from movinet_adapter.weights.checkpoint_graph import open_checkpoint
 
     return fit_by_place(of, open_checkpoint(str(prefix), where))
 
@@ -236,7 +236,7 @@ def _published(of: Architecture, version: int) -> Weights:
 
 
 def _read_hub(of: Architecture, handle: str) -> Variables:
-    from movinet_adapter.saved_model import read_saved_model
+    from movinet_adapter.weights.saved_model import read_saved_model
 
     with hub_saved_model(handle) as folder:
         return read_saved_model(folder, of, f"{handle} ({folder})")

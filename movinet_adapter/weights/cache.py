@@ -22,7 +22,7 @@ from adapters.system.atomic import write_bytes_atomic
 from adapters.system.cache_folder import cache_dir
 from adapters.system.digest import sha256_file
 from movinet_adapter.architecture import Architecture
-from movinet_adapter.weights_mapping import Variables, fit_by_name
+from movinet_adapter.weights.mapping import Variables, fit_by_name
 
 _FORMAT = 1  # a change to how weights are imported needs a new number, so that what was kept before is not used
 _SOURCE_KEY = "cliplab.source"

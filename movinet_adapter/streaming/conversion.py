@@ -22,9 +22,9 @@ from adapters.litert.stream_program import IMAGE
 from adapters.records import QUANTIZE, Float32Array, Quantize
 from adapters.system.native_log import captured_stderr, import_tensorflow, warnings_only
 from movinet_adapter.architecture import StateSpec, initial_states
-from movinet_adapter.init_signature import add_init
+from movinet_adapter.lowering.quantization import computes_in_8_bits
 from movinet_adapter.network import Network, freeze
-from movinet_adapter.quantization import computes_in_8_bits
+from movinet_adapter.weights.init_signature import add_init
 
 CALIBRATION_FRAMES = 1200  # beyond these, ranges hardly move
 

@@ -13,8 +13,8 @@ from adapters.errors import ConfigError
 from adapters.litert.stream_program import StreamProgram
 from adapters.media.preprocess import Number, to_model_input
 from adapters.records import Float32Array, InputSpec, Prediction, UInt8Array
-from movinet_adapter.memory import PoolWindow
-from movinet_adapter.ticks import Ticks
+from movinet_adapter.streaming.memory import PoolWindow
+from movinet_adapter.streaming.ticks import Ticks
 
 MAX_GAP_SECONDS = 2.0
 _MOST_WAITING = 16  # frames prepared before the network sees them, so that a long segment takes little memory

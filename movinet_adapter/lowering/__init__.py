@@ -1,0 +1,1 @@
+"""The MoViNet network as built-in LiteRT operators."""

@@ -1,0 +1,1 @@
+"""MoViNet frame by frame: states, sessions and the program that they run."""

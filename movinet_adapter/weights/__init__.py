@@ -1,0 +1,1 @@
+"""MoViNet weights: where they come from, and how they are read."""
