@@ -60,7 +60,7 @@ def main() -> None:
 
         render(folder / "clip.mp4")
         open_model("efficientnet_lite0", {"weights": "random"}).save(folder / "bundle")
-        command = [sys.executable, "-m", "cliplab.cli", "predict", str(folder / "bundle"), str(folder / "clip.mp4")]
+        command = [sys.executable, "-m", "cliplab", "predict", str(folder / "bundle"), str(folder / "clip.mp4")]
         cold, processor = seconds_of([*command, "--json"])
         timed = "import time; t = time.perf_counter(); import adapters; print((time.perf_counter() - t) * 1e3)"
         done = subprocess.run([sys.executable, "-c", timed], check=True, capture_output=True, text=True)

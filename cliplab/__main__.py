@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from cliplab import interrupts
+from cliplab.cli import interrupts
 
 
 def main() -> None:
     """Run the command line."""
     interrupts.watch()
     try:
-        from cliplab.cli import main as run
+        from cliplab.cli.app import main as run
     except BaseException as error:
         if isinstance(error, KeyboardInterrupt) or interrupts.pressed():
             interrupts.leave()

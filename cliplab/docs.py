@@ -51,7 +51,7 @@ def commands() -> Iterator[tuple[str, Any]]:
     """(full name, command) of the program, each group and each command, in the order of --help."""
     from typer.main import get_command
 
-    from cliplab.cli import app
+    from cliplab.cli.app import app
 
     def walk(name: str, command: Any) -> Iterator[tuple[str, Any]]:
         yield name, command

@@ -77,7 +77,7 @@ def http_host(
         environment.pop("CLIPLAB_TOKEN", None)
         if token is not None:
             environment["CLIPLAB_TOKEN"] = token
-        command = [sys.executable, "-m", "cliplab.cli", "host", kind, *models, "--port", "0", "--json", *options]
+        command = [sys.executable, "-m", "cliplab", "host", kind, *models, "--port", "0", "--json", *options]
         with subprocess.Popen(
             [str(part) for part in command], stdout=subprocess.PIPE, text=True, env=environment, cwd=ROOT
         ) as process:

@@ -110,7 +110,7 @@ def test_importing_adapters_is_light() -> None:
 
 
 def test_importing_the_command_line_is_light() -> None:
-    assert not loaded_after("import cliplab.cli") & {*HEAVY, "cv2", "av", "ai_edge_litert"}
+    assert not loaded_after("import cliplab.cli.app") & {*HEAVY, "cv2", "av", "ai_edge_litert"}
 
 
 def test_the_lazy_names_are_all_there() -> None:
@@ -130,7 +130,7 @@ def test_a_prediction_never_imports_tensorflow(tmp_path: Path, monkeypatch: pyte
     model.save(tmp_path / "bundle")
     video = render_video(tmp_path / "clip.mp4", "warm", 0)
     code = (
-        "from cliplab.cli import app\n"
+        "from cliplab.cli.app import app\n"
         "try:\n    app(['predict', *sys.argv[1:], '--json'])\n"
         "except SystemExit as end:\n    assert end.code == 0, end.code"
     )

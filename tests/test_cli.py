@@ -17,7 +17,7 @@ import pytest
 from tiny_videos import render_dataset, render_video
 from typer.testing import CliRunner, Result
 
-from cliplab.cli import app
+from cliplab.cli.app import app
 
 ROOT = Path(__file__).parent.parent
 TINY = {"schema_version": 2, "adapter": "tiny_adapter:TinyAdapter"}
@@ -31,7 +31,7 @@ def run(*arguments: object) -> Result:
 
 def cliplab(*arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
     """A command in a process of its own."""
-    command = [sys.executable, "-m", "cliplab.cli", *map(str, arguments)]
+    command = [sys.executable, "-m", "cliplab", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, timeout=600, **options)
 
 
@@ -184,7 +184,7 @@ def test_stdout_holds_data_only(bundle: Path, data: Path, tmp_path: Path) -> Non
 
 def test_debug_shows_the_traceback(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "cliplab.cli", "config", "show", str(tmp_path / "none.json")],
+        [sys.executable, "-m", "cliplab", "config", "show", str(tmp_path / "none.json")],
         capture_output=True,
         text=True,
         env={**ENVIRONMENT, "CLIPLAB_DEBUG": "1"},
@@ -225,7 +225,7 @@ def test_ctrl_c_leaves_no_half_written_file(bundle: Path, tmp_path: Path) -> Non
     folder.mkdir()
     command = ["predict", bundle, *[video] * 200, "--window-seconds", "0.5", "--stride-seconds", "0.01"]
     process = subprocess.Popen(
-        [sys.executable, "-m", "cliplab.cli", *map(str, command), "--output", str(folder / "rows.json")],
+        [sys.executable, "-m", "cliplab", *map(str, command), "--output", str(folder / "rows.json")],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -283,7 +283,7 @@ def _wait_until_open(process: subprocess.Popen[str], file: Path) -> None:
 
 def test_a_reader_that_leaves_is_no_error() -> None:
     process = subprocess.Popen(
-        [sys.executable, "-m", "cliplab.cli", "config", "schema", "efficientnet_lite0", "--json"],
+        [sys.executable, "-m", "cliplab", "config", "schema", "efficientnet_lite0", "--json"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env=ENVIRONMENT,

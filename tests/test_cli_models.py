@@ -10,7 +10,7 @@ import pytest
 from tiny_videos import render_dataset
 from typer.testing import CliRunner, Result
 
-from cliplab.cli import app
+from cliplab.cli.app import app
 
 pytest.importorskip("tensorflow", reason="training needs the train extra: pip install 'cliplab[train]'")
 

@@ -24,7 +24,7 @@ def test_json_of_a_name_that_is_not_utf8(encoding: str, tmp_path: Path) -> None:
     (tmp_path / "tiny.json").write_text('{"schema_version": 2, "adapter": "tiny_adapter:TinyAdapter"}')
     python_path = f"{ROOT}{os.pathsep}{ROOT / 'tests'}"
     result = subprocess.run(
-        [sys.executable, "-m", "cliplab.cli", "predict", "tiny.json", name, "absent-" + name, "--json"],
+        [sys.executable, "-m", "cliplab", "predict", "tiny.json", name, "absent-" + name, "--json"],
         capture_output=True,
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": python_path, "PYTHONIOENCODING": encoding},

@@ -62,7 +62,7 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 def run(*arguments: str | Path, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-    command = [sys.executable, "-m", "cliplab.cli", "stream", *map(str, arguments)]
+    command = [sys.executable, "-m", "cliplab", "stream", *map(str, arguments)]
     return subprocess.run(command, input=stdin, capture_output=True, cwd=ROOT, timeout=600, check=False)
 
 
@@ -143,7 +143,7 @@ def test_damaged_packets_are_told_and_passed_over(model: Path, tmp_path: Path) -
 
 
 def test_lines_come_at_once_and_ctrl_c_ends_with_130(model: Path, videos: dict[str, Path]) -> None:
-    command = [sys.executable, "-m", "cliplab.cli", "stream", str(model), "-"]
+    command = [sys.executable, "-m", "cliplab", "stream", str(model), "-"]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT
     ) as process:
@@ -160,7 +160,7 @@ def test_lines_come_at_once_and_ctrl_c_ends_with_130(model: Path, videos: dict[s
 
 
 def test_ctrl_c_is_heard_before_a_frame_has_come(model: Path, videos: dict[str, Path]) -> None:
-    command = [sys.executable, "-m", "cliplab.cli", "stream", str(model), "-"]
+    command = [sys.executable, "-m", "cliplab", "stream", str(model), "-"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT) as process:
         assert process.stderr is not None
         assert process.stdin is not None

@@ -19,7 +19,7 @@ from adapters.errors import ConfigError
 from adapters.hosts.dataloop.config import PLATFORM_DEFAULTS, PLATFORM_KEYS, label_order, order_for, own_config
 from adapters.inference.loading import read_config, ready_configs
 from cliplab.api import dataloop_manifest
-from cliplab.cli import app
+from cliplab.cli.app import app
 from cliplab.dataloop_manifest import SCHEMA, check_manifest, make_manifest
 
 ROOT = Path(__file__).parent.parent

@@ -22,7 +22,7 @@ from adapters.inference.loading import open_model
 from adapters.media.video import read_clip
 from adapters.records import InputSpec
 from adapters.training.training_data import training_data
-from cliplab.cli import app
+from cliplab.cli.app import app
 from cliplab.dataset_prepare import dataset_prepare
 
 SECONDS = 3.0

@@ -24,7 +24,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def report(folder: Path, own_cache: Path) -> dict[str, Any]:
     """One run of the command, in a process of its own."""
-    command = [sys.executable, "-m", "cliplab.cli", "demo", "--output", str(folder / "out"), "--json"]
+    command = [sys.executable, "-m", "cliplab", "demo", "--output", str(folder / "out"), "--json"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""

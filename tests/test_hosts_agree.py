@@ -79,7 +79,7 @@ def of_labels(rows: list[dict[str, Any]]) -> Scores:
 
 
 def shell(folder: Path, environment: dict[str, str]) -> Scores:
-    command = [sys.executable, "-m", "cliplab.cli", "predict", folder / "bundle", folder / "clip.mp4", "--json"]
+    command = [sys.executable, "-m", "cliplab", "predict", folder / "bundle", folder / "clip.mp4", "--json"]
     done = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, check=True)
     return of_labels(json.loads(done.stdout)[0]["predictions"][0]["labels"])
 

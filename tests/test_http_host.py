@@ -24,7 +24,7 @@ from adapters.hosts.http_server.options import HttpOptions, read_token
 from adapters.inference.loading import open_model
 from adapters.inference.predict import predict_videos
 from adapters.records import Clip
-from cliplab.cli import app
+from cliplab.cli.app import app
 from cliplab.models import predict
 
 client = pytest.importorskip("tritonclient.http", reason="pip install 'cliplab[dev]'")

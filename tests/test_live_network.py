@@ -130,7 +130,7 @@ def wait_until_heard(url: str) -> None:
 def test_a_tcp_source_that_is_cut_ends_with_the_answer_so_far(model: Path) -> None:
     url = f"tcp://127.0.0.1:{free_port(socket.SOCK_STREAM)}"
     sending = sender(f"{url}?listen=1", width=128, seconds=600, speed=2)
-    command = [sys.executable, "-m", "cliplab.cli", "stream", str(model), url, "--every", "1", "--top-k", "1"]
+    command = [sys.executable, "-m", "cliplab", "stream", str(model), url, "--every", "1", "--top-k", "1"]
     try:
         wait_until_heard(url)
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT) as process:

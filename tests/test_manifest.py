@@ -21,7 +21,7 @@ from typer.testing import CliRunner
 
 from adapters.errors import AdapterError, BundleError, ConfigError, StorageError
 from adapters.litert.tflite_file import read_description
-from cliplab.cli import app
+from cliplab.cli.app import app
 from cliplab.manifest import MANIFEST, next_version, read_manifest, registry_manifest
 from cliplab.manifest_metrics import best_model, lower_is_better
 

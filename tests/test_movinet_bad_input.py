@@ -19,7 +19,7 @@ from adapters.bundle.rendered_clip import render_clip
 from adapters.errors import AdapterError
 from adapters.inference.loading import open_model
 from adapters.models.model_adapter import ModelAdapter
-from cliplab.cli import app
+from cliplab.cli.app import app
 from movinet_adapter.architecture import architecture
 
 pytest.importorskip("tensorflow", reason="pip install 'cliplab[train]'")

@@ -30,7 +30,7 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 def cliplab(*arguments: object, before: str = "") -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", f"{before}\nfrom cliplab.cli import main\nmain()", *map(str, arguments)]
+    command = [sys.executable, "-c", f"{before}\nfrom cliplab.cli.app import main\nmain()", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, timeout=120)
 
 
@@ -183,7 +183,7 @@ def test_killed_it_leaves_the_old_reel(library: dict[str, Path], tmp_path: Path,
     before = Path(old).read_bytes()
     long = source(tmp_path / "long.mp4", "green", seconds=30, size=(320, 240), sound_rate=None)
     marked = highlights(tmp_path / "h.json", (library["red"], 0, 2), (long, 0, 30))
-    command = [sys.executable, "-m", "cliplab.cli", "reel", str(marked), str(tmp_path / "reel.mp4"), "--force"]
+    command = [sys.executable, "-m", "cliplab", "reel", str(marked), str(tmp_path / "reel.mp4"), "--force"]
     with subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True) as process:
         deadline = time.monotonic() + 60
         while not any(path.stat().st_size for path in tmp_path.glob(".reel.mp4.*.tmp")):

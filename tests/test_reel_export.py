@@ -128,7 +128,7 @@ def test_without_the_package_it_names_the_extra(marked: Path, tmp_path: Path) ->
         "found = m.entry_points\n"
         "m.entry_points = lambda **k: [e for e in found(**k) if not e.value.startswith('otio_')]\n"
         "sys.modules.update(dict.fromkeys(('otio_cmx3600_adapter', 'otio_fcpx_xml_adapter')))\n"
-        "from cliplab.cli import main\nmain()"
+        "from cliplab.cli.app import main\nmain()"
     )
     command = [sys.executable, "-c", code, "reel", str(marked), str(tmp_path / "a.mp4"), "--export", "edl"]
     run = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)

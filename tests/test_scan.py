@@ -22,7 +22,7 @@ import cliplab
 from adapters.errors import BundleError, ConfigError, MediaError
 from adapters.inference.loading import open_model
 from adapters.media.video import open_video
-from cliplab.cli import app
+from cliplab.cli.app import app
 from cliplab.scan import scan
 from cliplab.scan_pass import ScanReport
 from cliplab.scan_score import Job, score_files

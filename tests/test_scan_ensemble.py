@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from adapters.errors import TrainingError
 from adapters.inference.loading import open_model
 from adapters.models.ensemble.voting import vote
-from cliplab.cli import app
+from cliplab.cli.app import app
 from cliplab.scan import scan
 from cliplab.scan_one import score
 

@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 
 from adapters.errors import BundleError, ClusterError, ConfigError
 from adapters.inference.loading import open_model
-from cliplab.cli import app
+from cliplab.cli.app import app
 from cliplab.scan import model_digest, scan
 from cliplab.scan_ray import ScanWorker, pack_model, unpack_model
 from cliplab.scan_sampling import Sampling

@@ -23,7 +23,7 @@ from cliplab.scan_walk import Found
 
 ROOT = Path(__file__).parent.parent
 ENVIRONMENT = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"}
-COMMAND = [sys.executable, "-m", "cliplab.cli", "scan"]
+COMMAND = [sys.executable, "-m", "cliplab", "scan"]
 SETTLE = 0.8
 
 

@@ -13,7 +13,7 @@ from typer.testing import CliRunner, Result
 
 from adapters.errors import TrainingError
 from adapters.training.fitting import Examples, FitSettings, Fitter
-from cliplab.cli import app
+from cliplab.cli.app import app
 
 tf = pytest.importorskip("tensorflow", reason="training needs the train extra: pip install 'cliplab[train]'")
 

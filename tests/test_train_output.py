@@ -13,7 +13,7 @@ from typer.testing import CliRunner, Result
 
 from adapters.inference.loading import open_model
 from adapters.litert.tflite_file import read_description
-from cliplab.cli import app
+from cliplab.cli.app import app
 
 pytest.importorskip("tensorflow", reason="training needs the train extra: pip install 'cliplab[train]'")
 

@@ -88,7 +88,7 @@ def test_the_contract_holds_outside_the_checkout(python: Path, programs: Path, t
 
 def test_the_command_runs_outside_the_checkout(python: Path, tmp_path: Path) -> None:
     done = subprocess.run(
-        [python, "-m", "cliplab.cli", "config", "check", "efficientnet_lite0"],
+        [python, "-m", "cliplab", "config", "check", "efficientnet_lite0"],
         capture_output=True,
         text=True,
         cwd=tmp_path,

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from cliplab.console import FAILED, command, show, write_json
-from cliplab.options import AsJson, opt
+from cliplab.cli.console import FAILED, command, show, write_json
+from cliplab.cli.options import AsJson, opt
 
 
 def register(app: typer.Typer) -> None:

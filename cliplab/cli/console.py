@@ -12,7 +12,7 @@ from typing import Any, ParamSpec
 import typer
 
 from adapters.errors import AdapterError, ConfigError, MissingExtraError
-from cliplab import interrupts
+from cliplab.cli import interrupts
 
 P = ParamSpec("P")
 GOOD, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130

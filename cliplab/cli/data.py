@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from cliplab.console import FAILED, bar, command, show, write_json
-from cliplab.options import AsJson, Data, DryRun, Force, Model, Overrides, arg, opt, parsed
+from cliplab.cli.console import FAILED, bar, command, show, write_json
+from cliplab.cli.options import AsJson, Data, DryRun, Force, Model, Overrides, arg, opt, parsed
 
 FORMATS = "jsonl, labels_json, csv, coco, folders and dataloop"
 Output = Annotated[Path, arg("OUTPUT", "Where it is written.")]
@@ -35,7 +35,8 @@ def register(app: typer.Typer) -> None:
 
 def config_show(config: Model, overrides: Overrides = None, as_json: AsJson = False) -> None:
     """Show the complete config: migrated, checked, with every default."""
-    from cliplab import config_tools, render
+    from cliplab import config_tools
+    from cliplab.cli import tables as render
 
     complete = config_tools.config_show(config, overrides=parsed(overrides))
     write_json(complete) if as_json else show(*render.config(complete))
@@ -48,8 +49,9 @@ def config_check(
     """Check configs. Exits with 2 where one is wrong, and says what is."""
     from dataclasses import asdict
 
-    from cliplab import config_tools, render
-    from cliplab.console import USAGE
+    from cliplab import config_tools
+    from cliplab.cli import tables as render
+    from cliplab.cli.console import USAGE
 
     checks = config_tools.config_check(configs)
     write_json([asdict(item) for item in checks]) if as_json else show(*render.config_checks(checks))
@@ -61,7 +63,8 @@ def config_schema(
     as_json: AsJson = False,
 ) -> None:
     """List an adapter's keys; with --json, its whole JSON Schema."""
-    from cliplab import config_tools, render
+    from cliplab import config_tools
+    from cliplab.cli import tables as render
 
     found = config_tools.config_schema(config)
     write_json(found) if as_json else show(*render.schema(found))
@@ -80,7 +83,8 @@ def dataset_import(
     as_json: AsJson = False,
 ) -> None:
     """Read labelled clips in any form and write dataset.jsonl."""
-    from cliplab import dataset_tools, render
+    from cliplab import dataset_tools
+    from cliplab.cli import tables as render
 
     report = dataset_tools.dataset_import(source, output, form=form, labels=labels, force=force, dry_run=dry_run)
     write_json(report.to_json()) if as_json else show(*render.dataset(report))
@@ -104,7 +108,8 @@ def dataset_split(
     as_json: AsJson = False,
 ) -> None:
     """Deal clips into train, validation and test: by class, and whole groups together."""
-    from cliplab import dataset_tools, render
+    from cliplab import dataset_tools
+    from cliplab.cli import tables as render
 
     report = dataset_tools.dataset_split(
         data, output, fractions=fractions, seed=seed, reassign=reassign, force=force, dry_run=dry_run
@@ -122,7 +127,8 @@ def dataset_export(
     as_json: AsJson = False,
 ) -> None:
     """Write a dataset in another form."""
-    from cliplab import dataset_tools, render
+    from cliplab import dataset_tools
+    from cliplab.cli import tables as render
 
     report = dataset_tools.dataset_export(data, output, form=form, media=media, force=force, dry_run=dry_run)
     write_json(report.to_json()) if as_json else show(*render.dataset(report))
@@ -142,7 +148,7 @@ def dataset_prepare(
     Interrupted, it goes on where it stopped when run again. Exits with 1 where some clips could not be read.
     """
     from cliplab import dataset_prepare as preparation
-    from cliplab import render
+    from cliplab.cli import tables as render
 
     with bar() as progress:
         report = preparation.dataset_prepare(
@@ -154,7 +160,8 @@ def dataset_prepare(
 
 def dataset_stats(data: Data, as_json: AsJson = False) -> int | None:
     """Count clips, groups and seconds, and say what a model would refuse. Exits with 1 where there is such a thing."""
-    from cliplab import dataset_tools, render
+    from cliplab import dataset_tools
+    from cliplab.cli import tables as render
 
     report = dataset_tools.dataset_stats(data)
     write_json(report.to_json()) if as_json else show(*render.dataset(report))
@@ -169,7 +176,7 @@ def demo(
 ) -> int | None:
     """Train on the sample clips, evaluate, convert, and find the ad break in a broadcast."""
     from cliplab import demo as demonstration
-    from cliplab import render
+    from cliplab.cli import tables as render
 
     with bar() as progress:
         report = demonstration.demo(output, samples=samples, force=force, on_progress=progress.stage)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cliplab.console import FAILED, bar, command, show, write_json
-from cliplab.options import AsJson, DryRun, Force, arg, opt
+from cliplab.cli.console import FAILED, bar, command, show, write_json
+from cliplab.cli.options import AsJson, DryRun, Force, arg, opt
 
 if TYPE_CHECKING:
     from cliplab.reel import ReelReport

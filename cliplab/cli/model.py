@@ -9,8 +9,8 @@ import typer
 
 from adapters.hosts.results import Shape
 from adapters.records import Quantize
-from cliplab.console import FAILED, bar, command, say_error, show, write_json
-from cliplab.options import (
+from cliplab.cli.console import FAILED, bar, command, say_error, show, write_json
+from cliplab.cli.options import (
     AsJson,
     BatchSize,
     Data,
@@ -61,7 +61,8 @@ def predict(
 ) -> int | None:
     """Predict videos. Exits with 1 where some of them could not be read; the others are predicted."""
     from adapters.errors import ConfigError
-    from cliplab import models, render
+    from cliplab import models
+    from cliplab.cli import tables as render
 
     if shape != "rows" and not as_json and output is None:
         raise ConfigError("--shape is of the JSON. Add --json, or --output FILE")
@@ -154,7 +155,7 @@ def finetune(
 
 
 def _trained(report: TrainReport, as_json: bool) -> int | None:
-    from cliplab import render
+    from cliplab.cli import tables as render
 
     write_json(report.to_json()) if as_json else show(*render.training(report))
     return FAILED if report.skipped or report.stopped == "non_finite_loss" else None
@@ -170,7 +171,8 @@ def evaluate(
     as_json: AsJson = False,
 ) -> int | None:
     """Measure a model on labelled clips. Exits with 1 where it misses a gate of its config, and says which."""
-    from cliplab import models, render
+    from cliplab import models
+    from cliplab.cli import tables as render
 
     with bar() as progress:
         evaluation = models.evaluate(
@@ -199,7 +201,8 @@ def convert(
     as_json: AsJson = False,
 ) -> None:
     """Write a model as one self-describing .tflite, measured against the model it came from."""
-    from cliplab import conversion_tools, render
+    from cliplab import conversion_tools
+    from cliplab.cli import tables as render
 
     with bar() as progress:
         report = conversion_tools.convert(
@@ -222,7 +225,8 @@ def verify(
     as_json: AsJson = False,
 ) -> None:
     """Compare any two models of the same labels. Exits with 1 where too few clips get the same label."""
-    from cliplab import conversion_tools, render
+    from cliplab import conversion_tools
+    from cliplab.cli import tables as render
 
     with bar() as progress:
         report = conversion_tools.verify(
@@ -241,7 +245,7 @@ def bench(
 ) -> None:
     """Time a model's predictions on this machine, decoding not included."""
     from cliplab import bench as benchmark
-    from cliplab import render
+    from cliplab.cli import tables as render
 
     report = benchmark.bench(model, overrides=parsed(overrides), threads=threads, clips=clips, video=video)
     write_json(report.to_json()) if as_json else show(*render.benchmark(report))

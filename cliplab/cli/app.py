@@ -9,17 +9,33 @@ from typing import Annotated
 
 import typer
 
-from cliplab import (
-    __version__,
-    commands_data,
-    commands_dataloop,
-    commands_host,
-    commands_model,
-    commands_reel,
-    commands_registry,
-    commands_scan,
-    commands_stream,
+from cliplab import __version__
+from cliplab.cli import (
+    data as commands_data,
+)
+from cliplab.cli import (
+    dataloop as commands_dataloop,
+)
+from cliplab.cli import (
+    host as commands_host,
+)
+from cliplab.cli import (
     interrupts,
+)
+from cliplab.cli import (
+    model as commands_model,
+)
+from cliplab.cli import (
+    reel as commands_reel,
+)
+from cliplab.cli import (
+    registry as commands_registry,
+)
+from cliplab.cli import (
+    scan as commands_scan,
+)
+from cliplab.cli import (
+    stream as commands_stream,
 )
 
 app = typer.Typer(

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cliplab.console import FAILED, command, show, write_json
-from cliplab.options import AsJson, DryRun, arg, opt
+from cliplab.cli.console import FAILED, command, show, write_json
+from cliplab.cli.options import AsJson, DryRun, arg, opt
 
 if TYPE_CHECKING:
     from cliplab.manifest import ManifestReport
@@ -67,7 +67,7 @@ def _shown(report: ManifestReport) -> Any:
     """Every model with its figures, the current one marked, and what was done."""
     from rich.console import Group
 
-    from cliplab.render import problem, table
+    from cliplab.cli.tables import problem, table
 
     rows = [
         (

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from cliplab.console import command
-from cliplab.options import AsJson, Model, Overrides, arg, opt, parsed
+from cliplab.cli.console import command
+from cliplab.cli.options import AsJson, Model, Overrides, arg, opt, parsed
 
 
 def register(app: typer.Typer) -> None:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from adapters.records import Aggregation
-from cliplab.console import FAILED, Bar, bar, command, show, write_json
-from cliplab.options import AsJson, arg, opt
+from cliplab.cli.console import FAILED, Bar, bar, command, show, write_json
+from cliplab.cli.options import AsJson, arg, opt
 
 if TYPE_CHECKING:
     from cliplab.scan_pass import ScanProgress, ScanReport
