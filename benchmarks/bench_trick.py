@@ -21,7 +21,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         os.environ["CLIPLAB_CACHE"] = str(Path(name) / "cache")
         from adapters.inference.loading import open_model
-        from cliplab.measure import rendered_clips, time_predict
+        from cliplab.models.measure import rendered_clips, time_predict
 
         path = Path(name) / "trick.tflite"
         model = open_model("trick_movinet_a0", {"weights": "random"})

@@ -1,19 +1,19 @@
 """Everything that the command line does, as Python: each function is one command of the same name and arguments."""
 
-from cliplab.bench import bench
-from cliplab.config_tools import config_check, config_schema, config_show
-from cliplab.conversion_tools import convert, verify
-from cliplab.dataloop_manifest import dataloop_manifest
 from cliplab.dataset_prepare import dataset_prepare
 from cliplab.dataset_tools import dataset_export, dataset_import, dataset_split, dataset_stats
 from cliplab.demo import demo
-from cliplab.hosts import host_http, host_label_studio
 from cliplab.manifest import registry_manifest
-from cliplab.models import evaluate, finetune, predict, train
+from cliplab.models.bench import bench
+from cliplab.models.configs import config_check, config_schema, config_show
+from cliplab.models.conversion import convert, verify
+from cliplab.models.dataloop_manifest import dataloop_manifest
+from cliplab.models.models import evaluate, finetune, predict, train
+from cliplab.models.serving import host_http, host_label_studio
+from cliplab.models.stream import stream
 from cliplab.reel import reel
 from cliplab.scan import scan
 from cliplab.scan_one import score
-from cliplab.stream import stream
 
 __all__ = [
     "bench",

@@ -14,8 +14,8 @@ from typing import Any
 from adapters.base import OnProgress
 from adapters.errors import DatasetError
 from adapters.records import ConversionReport, Prediction, Segment
-from cliplab import models
-from cliplab.conversion_tools import convert
+from cliplab.models import models
+from cliplab.models.conversion import convert
 from cliplab.outputs import require_new
 
 LABEL = "ad"

@@ -19,7 +19,7 @@ from adapters.errors import BundleError, ConfigError
 from adapters.inference.loading import open_model
 from adapters.records import Aggregation
 from cliplab import storage
-from cliplab.models import some
+from cliplab.models.models import some
 from cliplab.outputs import require_new
 from cliplab.scan_pass import Engine, OnNote, OnProgress, OnReport, Plan, ScanReport, scan_once
 from cliplab.scan_pass import watch as watching

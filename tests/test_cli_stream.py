@@ -26,7 +26,7 @@ from adapters.inference.loading import open_model
 from adapters.media.live import LiveVideo
 from adapters.media.video import open_video
 from adapters.records import InputSpec
-from cliplab.stream import stream
+from cliplab.models.stream import stream
 
 pytest.importorskip("tensorflow", reason="pip install 'cliplab[train]'")
 

@@ -20,7 +20,7 @@ from adapters.hosts.dataloop.config import PLATFORM_DEFAULTS, PLATFORM_KEYS, lab
 from adapters.inference.loading import read_config, ready_configs
 from cliplab.api import dataloop_manifest
 from cliplab.cli.app import app
-from cliplab.dataloop_manifest import SCHEMA, check_manifest, make_manifest
+from cliplab.models.dataloop_manifest import SCHEMA, check_manifest, make_manifest
 
 ROOT = Path(__file__).parent.parent
 CONFIG = {"schema_version": 2, "adapter": "adapters.models.efficientnet_lite:EfficientNetLiteAdapter"}

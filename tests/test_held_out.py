@@ -11,7 +11,7 @@ from tiny_adapter import TinyAdapter
 from tiny_videos import render_dataset, render_video
 
 from adapters.errors import DatasetError
-from cliplab.held_out import held_out_windows
+from cliplab.models.held_out import held_out_windows
 
 
 @pytest.fixture(scope="module")

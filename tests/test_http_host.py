@@ -25,7 +25,7 @@ from adapters.inference.loading import open_model
 from adapters.inference.predict import predict_videos
 from adapters.records import Clip
 from cliplab.cli.app import app
-from cliplab.models import predict
+from cliplab.models.models import predict
 
 client = pytest.importorskip("tritonclient.http", reason="pip install 'cliplab[dev]'")
 

@@ -24,7 +24,7 @@ from adapters.hosts.label_studio.media import LabelStudio, Media
 from adapters.hosts.label_studio.training import Trainer
 from adapters.inference.loading import open_model
 from adapters.inference.predict import predict_videos
-from cliplab.hosts import host_label_studio
+from cliplab.models.serving import host_label_studio
 
 # As in the template for the classification of video frames, with another whole-video question beside it.
 CONFIG = """

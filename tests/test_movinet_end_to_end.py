@@ -20,7 +20,7 @@ from adapters.inference.loading import open_model
 from adapters.media.video import read_clip
 from adapters.models.model_adapter import ModelAdapter
 from adapters.training.variables import assign
-from cliplab import models
+from cliplab.models import models
 from movinet_adapter.architecture import architecture
 from movinet_adapter.network import random_values
 

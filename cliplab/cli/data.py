@@ -35,8 +35,8 @@ def register(app: typer.Typer) -> None:
 
 def config_show(config: Model, overrides: Overrides = None, as_json: AsJson = False) -> None:
     """Show the complete config: migrated, checked, with every default."""
-    from cliplab import config_tools
     from cliplab.cli import tables as render
+    from cliplab.models import configs as config_tools
 
     complete = config_tools.config_show(config, overrides=parsed(overrides))
     write_json(complete) if as_json else show(*render.config(complete))
@@ -49,9 +49,9 @@ def config_check(
     """Check configs. Exits with 2 where one is wrong, and says what is."""
     from dataclasses import asdict
 
-    from cliplab import config_tools
     from cliplab.cli import tables as render
     from cliplab.cli.console import USAGE
+    from cliplab.models import configs as config_tools
 
     checks = config_tools.config_check(configs)
     write_json([asdict(item) for item in checks]) if as_json else show(*render.config_checks(checks))
@@ -63,8 +63,8 @@ def config_schema(
     as_json: AsJson = False,
 ) -> None:
     """List an adapter's keys; with --json, its whole JSON Schema."""
-    from cliplab import config_tools
     from cliplab.cli import tables as render
+    from cliplab.models import configs as config_tools
 
     found = config_tools.config_schema(config)
     write_json(found) if as_json else show(*render.schema(found))

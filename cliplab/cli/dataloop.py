@@ -31,7 +31,7 @@ def dataloop_manifest(
     as_json: AsJson = False,
 ) -> int | None:
     """Write dataloop.json from the ready configs and their schemas."""
-    from cliplab import dataloop_manifest as manifest
+    from cliplab.models import dataloop_manifest as manifest
 
     report = manifest.dataloop_manifest(output, check=check, git_url=git_url)
     if as_json:

@@ -32,7 +32,7 @@ def stream(
     as_json: AsJson = False,
 ) -> None:
     """Follow a source and write a JSON line for each running prediction, as it comes (with or without --json)."""
-    from cliplab.stream import stream as follow
+    from cliplab.models.stream import stream as follow
 
     rows = follow(
         model,

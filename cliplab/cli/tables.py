@@ -11,12 +11,12 @@ from rich.text import Text
 from adapters.records import ConversionReport, EpochLog, TrainReport, VideoResult
 
 if TYPE_CHECKING:
-    from cliplab.bench import BenchReport
-    from cliplab.config_tools import ConfigCheck
     from cliplab.dataset_prepare import PrepareReport
     from cliplab.dataset_tools import DatasetReport
     from cliplab.demo import DemoReport
-    from cliplab.models import Evaluation, PredictReport
+    from cliplab.models.bench import BenchReport
+    from cliplab.models.configs import ConfigCheck
+    from cliplab.models.models import Evaluation, PredictReport
 
 Shown = list[Any]
 LAST_EPOCHS = 15

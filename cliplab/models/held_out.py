@@ -8,7 +8,7 @@ from pathlib import Path
 from adapters.base import BaseModelAdapter
 from adapters.errors import DatasetError, MediaError
 from adapters.records import Clip, spread
-from cliplab.measure import HELD_OUT, labelled_clips
+from cliplab.models.measure import HELD_OUT, labelled_clips
 
 MOST_WINDOWS = 400  # half of them at least where there are more: one changed label in 200 is 0.5%, and 2% is allowed
 MOST_BYTES = 1 << 30  # of decoded frames, which stay in memory while the programs run on them

@@ -16,7 +16,7 @@ from adapters.errors import ConfigError
 from adapters.inference.loading import open_model
 from adapters.litert.runtime import available_cores
 from adapters.records import Clip
-from cliplab.measure import rendered_clips, size_bytes, time_predict
+from cliplab.models.measure import rendered_clips, size_bytes, time_predict
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ from adapters.inference.loading import FINETUNE_KEYS, open_model
 from adapters.inference.predict import OnVideoProgress, predict_videos
 from adapters.records import EpochLog, Segment, TrainReport, VideoResult
 from adapters.training.devices import Devices, describe_devices
+from cliplab.models.single_file import bundle_path, is_single_file, require_places, write_single_file
 from cliplab.outputs import find_videos, require_new
-from cliplab.single_file import bundle_path, is_single_file, require_places, write_single_file
 
 if TYPE_CHECKING:
     from adapters.evaluation.metrics import EvaluationReport
@@ -255,7 +255,7 @@ def evaluate(
     Raises ConfigError, DatasetError, StorageError.
     """
     from adapters.evaluation.metrics import check_gates, write_report
-    from cliplab.measure import evaluate_examples, labelled_clips
+    from cliplab.models.measure import evaluate_examples, labelled_clips
 
     require_new(output, force)
     adapter = open_model(model, overrides)

@@ -12,7 +12,7 @@ from adapters.base import BaseModelAdapter
 from adapters.errors import ConfigError
 from adapters.inference.loading import open_model
 from adapters.records import Clip, ConversionReport, Quantize
-from cliplab.models import Source, some
+from cliplab.models.models import Source, some
 from cliplab.outputs import require_new
 
 
@@ -33,8 +33,8 @@ def convert(
     (``held_out_windows``), and says on how many. Without data it measures on rendered clips.
     Raises ConversionError where fewer than ``min_agreement`` of the windows keep their label.
     """
-    from cliplab.held_out import held_out_windows
-    from cliplab.measure import read_clips
+    from cliplab.models.held_out import held_out_windows
+    from cliplab.models.measure import read_clips
 
     if Path(output).suffix.lower() != ".tflite":
         raise ConfigError(f"output must be a file whose name ends in .tflite, got {str(output)!r}")
@@ -77,8 +77,8 @@ def verify(
     min_agreement: None is the source's config's. Raises ConversionError where agreement is lower, ConfigError where
     the labels differ.
     """
-    from cliplab.held_out import held_out_windows
-    from cliplab.measure import rendered_clips
+    from cliplab.models.held_out import held_out_windows
+    from cliplab.models.measure import rendered_clips
 
     one, other = open_model(source, {"num_threads": 1}), open_model(converted, {"num_threads": 1})
     if one.labels != other.labels:
@@ -100,7 +100,7 @@ def _compare(
     names: tuple[str, Source],
     min_agreement: float,
 ) -> ConversionReport:
-    from cliplab.measure import compare_models
+    from cliplab.models.measure import compare_models
 
     origin, path = names
     return compare_models(

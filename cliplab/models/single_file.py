@@ -48,8 +48,8 @@ def write_single_file(
     Where the dataset has no validation or test clips it is measured on those of training, and the report says so.
     ConversionError where fewer than ``min_agreement`` of the clips keep their label; the bundle is there all the same.
     """
-    from cliplab.held_out import held_out_windows
-    from cliplab.measure import read_clips
+    from cliplab.models.held_out import held_out_windows
+    from cliplab.models.measure import read_clips
 
     try:
         clips, origin = held_out_windows(adapter, data, on_progress)

@@ -1,0 +1,1 @@
+"""What a person does with a model: predict, train, evaluate, convert, measure, serve."""
