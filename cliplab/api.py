@@ -1,7 +1,7 @@
 """Everything that the command line does, as Python: each function is one command of the same name and arguments."""
 
-from cliplab.dataset_prepare import dataset_prepare
-from cliplab.dataset_tools import dataset_export, dataset_import, dataset_split, dataset_stats
+from cliplab.datasets.manage import dataset_export, dataset_import, dataset_split, dataset_stats
+from cliplab.datasets.prepare import dataset_prepare
 from cliplab.demo import demo
 from cliplab.manifest import registry_manifest
 from cliplab.models.bench import bench

@@ -23,7 +23,7 @@ from adapters.media.video import read_clip
 from adapters.records import InputSpec
 from adapters.training.training_data import training_data
 from cliplab.cli.app import app
-from cliplab.dataset_prepare import dataset_prepare
+from cliplab.datasets.prepare import dataset_prepare
 
 SECONDS = 3.0
 
@@ -118,7 +118,7 @@ def test_a_bad_video_is_set_aside(labels: Path, tmp_path: Path) -> None:
 def test_killed_it_goes_on(labels: Path, tmp_path: Path) -> None:
     out, whole = tmp_path / "out", tmp_path / "whole"
     dataset_prepare(labels, whole)
-    code = "import sys; from cliplab.dataset_prepare import dataset_prepare; dataset_prepare(*sys.argv[1:])"
+    code = "import sys; from cliplab.datasets.prepare import dataset_prepare; dataset_prepare(*sys.argv[1:])"
     process = subprocess.Popen([sys.executable, "-c", code, str(labels), str(out)])
     deadline = time.monotonic() + 300
     while len(list(out.glob("*/[!.]*"))) < 2 and process.poll() is None and time.monotonic() < deadline:

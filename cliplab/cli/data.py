@@ -83,8 +83,8 @@ def dataset_import(
     as_json: AsJson = False,
 ) -> None:
     """Read labelled clips in any form and write dataset.jsonl."""
-    from cliplab import dataset_tools
     from cliplab.cli import tables as render
+    from cliplab.datasets import manage as dataset_tools
 
     report = dataset_tools.dataset_import(source, output, form=form, labels=labels, force=force, dry_run=dry_run)
     write_json(report.to_json()) if as_json else show(*render.dataset(report))
@@ -108,8 +108,8 @@ def dataset_split(
     as_json: AsJson = False,
 ) -> None:
     """Deal clips into train, validation and test: by class, and whole groups together."""
-    from cliplab import dataset_tools
     from cliplab.cli import tables as render
+    from cliplab.datasets import manage as dataset_tools
 
     report = dataset_tools.dataset_split(
         data, output, fractions=fractions, seed=seed, reassign=reassign, force=force, dry_run=dry_run
@@ -127,8 +127,8 @@ def dataset_export(
     as_json: AsJson = False,
 ) -> None:
     """Write a dataset in another form."""
-    from cliplab import dataset_tools
     from cliplab.cli import tables as render
+    from cliplab.datasets import manage as dataset_tools
 
     report = dataset_tools.dataset_export(data, output, form=form, media=media, force=force, dry_run=dry_run)
     write_json(report.to_json()) if as_json else show(*render.dataset(report))
@@ -147,8 +147,8 @@ def dataset_prepare(
 
     Interrupted, it goes on where it stopped when run again. Exits with 1 where some clips could not be read.
     """
-    from cliplab import dataset_prepare as preparation
     from cliplab.cli import tables as render
+    from cliplab.datasets import prepare as preparation
 
     with bar() as progress:
         report = preparation.dataset_prepare(
@@ -160,8 +160,8 @@ def dataset_prepare(
 
 def dataset_stats(data: Data, as_json: AsJson = False) -> int | None:
     """Count clips, groups and seconds, and say what a model would refuse. Exits with 1 where there is such a thing."""
-    from cliplab import dataset_tools
     from cliplab.cli import tables as render
+    from cliplab.datasets import manage as dataset_tools
 
     report = dataset_tools.dataset_stats(data)
     write_json(report.to_json()) if as_json else show(*render.dataset(report))

@@ -11,8 +11,8 @@ from rich.text import Text
 from adapters.records import ConversionReport, EpochLog, TrainReport, VideoResult
 
 if TYPE_CHECKING:
-    from cliplab.dataset_prepare import PrepareReport
-    from cliplab.dataset_tools import DatasetReport
+    from cliplab.datasets.manage import DatasetReport
+    from cliplab.datasets.prepare import PrepareReport
     from cliplab.demo import DemoReport
     from cliplab.models.bench import BenchReport
     from cliplab.models.configs import ConfigCheck
