@@ -11,9 +11,9 @@ from typing import Any
 from urllib.parse import quote
 
 from adapters.errors import ConfigError, MissingExtraError
+from cliplab.library.storage import is_remote
+from cliplab.library.walk import printable
 from cliplab.reel_plan import Format, Place
-from cliplab.scan_walk import printable
-from cliplab.storage import is_remote
 
 # Our word: the adapter's name in OpenTimelineIO, the ending of its files, the package that brings it.
 FORMATS = {

@@ -18,7 +18,8 @@ from adapters.bundle.sealed_folder import read_manifest
 from adapters.errors import BundleError, ConfigError
 from adapters.inference.loading import open_model
 from adapters.records import Aggregation
-from cliplab import storage
+from cliplab.library import storage
+from cliplab.library.storage import is_remote
 from cliplab.models.models import some
 from cliplab.outputs import require_new
 from cliplab.scan_pass import Engine, OnNote, OnProgress, OnReport, Plan, ScanReport, scan_once
@@ -27,7 +28,6 @@ from cliplab.scan_report import FORMAT, VERSION, Ranking, require_replaceable
 from cliplab.scan_sampling import Sampling, choose_sampling
 from cliplab.scan_score import score_files
 from cliplab.scan_store import open_store
-from cliplab.storage import is_remote
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,13 @@ from typing import Any, NoReturn
 
 from adapters.base import BaseModelAdapter
 from adapters.errors import MediaError
+from cliplab.library.settle import Settling
+from cliplab.library.storage import is_remote
+from cliplab.library.walk import Found, Unreadable, fingerprint, printable, walk
 from cliplab.scan_report import Ranking, all_failures, write_highlights
 from cliplab.scan_sampling import Sampling
 from cliplab.scan_score import Job, Scored, what_changed
-from cliplab.scan_settle import Settling
 from cliplab.scan_store import Store
-from cliplab.scan_walk import Found, Unreadable, fingerprint, printable, walk
-from cliplab.storage import is_remote
 
 Engine = Callable[[BaseModelAdapter, Iterable[Job], Sampling, int | None], Iterator[Scored]]
 # Failures that a report holds itself; highlights.json lists all.

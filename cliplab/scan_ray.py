@@ -22,13 +22,13 @@ from adapters.base import BaseModelAdapter
 from adapters.errors import ClusterError, ConfigError
 from adapters.inference.loading import open_model
 from adapters.system.cache_folder import cache_dir
-from cliplab import storage
+from cliplab.library import storage
+from cliplab.library.storage import is_remote
 from cliplab.scan import model_digest
 from cliplab.scan_pass import Engine, OnNote
 from cliplab.scan_sampling import Sampling
 from cliplab.scan_score import Job, Scored, score_one
 from cliplab.scan_store import Scores
-from cliplab.storage import is_remote
 
 # Videos that a worker has in hand where each read waits for the network.
 IN_HAND_REMOTE = 4

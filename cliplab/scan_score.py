@@ -21,11 +21,11 @@ from adapters.errors import MediaError
 from adapters.inference.predict import FILE_ERRORS
 from adapters.litert.runtime import available_cores
 from adapters.records import Clip, Float32Array, InputSpec
-from cliplab import storage
+from cliplab.library import storage
+from cliplab.library.storage import StoredVideo, is_remote
+from cliplab.library.walk import Found
 from cliplab.scan_sampling import Sampling, read_rows
 from cliplab.scan_store import Scores
-from cliplab.scan_walk import Found
-from cliplab.storage import StoredVideo, is_remote
 
 # Frames a batch where the model sees frames: enough that all cores work, few enough that a batch takes well under 1 s.
 FRAMES_A_BATCH = 32

@@ -17,7 +17,7 @@ from xml.sax.saxutils import escape
 import pytest
 from loopback import serving
 
-from cliplab import storage
+from cliplab.library import storage
 
 
 @dataclass

@@ -23,10 +23,10 @@ from adapters.errors import BundleError, ConfigError, MediaError
 from adapters.inference.loading import open_model
 from adapters.media.video import open_video
 from cliplab.cli.app import app
+from cliplab.library.walk import Found
 from cliplab.scan import scan
 from cliplab.scan_pass import ScanReport
 from cliplab.scan_score import Job, score_files
-from cliplab.scan_walk import Found
 
 SCHEMA = json.loads((Path(cliplab.__file__).parent / "highlights.schema.json").read_text(encoding="utf-8"))
 

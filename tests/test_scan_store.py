@@ -17,11 +17,12 @@ from hypothesis import strategies as st
 from scan_helpers import render_library, save_model
 
 from adapters.errors import StorageError
-from cliplab import scan_store, scan_walk
+from cliplab import scan_store
+from cliplab.library import walk as scan_walk
+from cliplab.library.walk import Found, Unreadable, fingerprint, printable, walk
 from cliplab.scan import scan
 from cliplab.scan_sampling import best_windows
 from cliplab.scan_store import Scores, open_store
-from cliplab.scan_walk import Found, Unreadable, fingerprint, printable, walk
 
 ROOT = Path(__file__).parent.parent
 ENVIRONMENT = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"}

@@ -18,8 +18,8 @@ import pytest
 from scan_helpers import render_library, save_model
 from tiny_videos import render_video
 
-from cliplab.scan_settle import Settling
-from cliplab.scan_walk import Found
+from cliplab.library.settle import Settling
+from cliplab.library.walk import Found
 
 ROOT = Path(__file__).parent.parent
 ENVIRONMENT = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"}

@@ -19,12 +19,12 @@ from tiny_videos import render_video
 
 from adapters.errors import ConfigError
 from adapters.media.video import open_video
-from cliplab import storage, storage_cache
+from cliplab.library import storage, storage_cache
+from cliplab.library.storage import StoredVideo, is_remote
+from cliplab.library.storage_cache import BLOCK_BYTES, BlockCache
+from cliplab.library.walk import Found
 from cliplab.reel import reel
 from cliplab.scan import scan
-from cliplab.scan_walk import Found
-from cliplab.storage import StoredVideo, is_remote
-from cliplab.storage_cache import BLOCK_BYTES, BlockCache
 
 pytest.importorskip("s3fs")
 LIBRARY = "s3://library/videos"

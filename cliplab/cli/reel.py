@@ -63,7 +63,7 @@ def reel(
 
 
 def _summary(report: ReelReport) -> list[str]:
-    from cliplab.scan_walk import printable
+    from cliplab.library.walk import printable
 
     form, lines = report.form, []
     for place in report.places:

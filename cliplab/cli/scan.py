@@ -121,7 +121,7 @@ def score(
 ) -> None:
     """Score one video as scan does, and say what the score means."""
     from cliplab import scan_one
-    from cliplab.scan_walk import printable
+    from cliplab.library.walk import printable
 
     result = scan_one.score(
         video,
@@ -193,7 +193,7 @@ def _duration(seconds: float) -> str:
 
 
 def _summary(report: ScanReport) -> list[str]:
-    from cliplab.scan_walk import printable
+    from cliplab.library.walk import printable
 
     speed = f", {report.videos_per_second:.1f} videos/s, {report.video_hours:.2f} h of video" if report.scored else ""
     lines = [

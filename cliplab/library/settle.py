@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from cliplab.scan_walk import Found
+from cliplab.library.walk import Found
 
 
 class Settling:

@@ -1,7 +1,7 @@
 """Videos in a storage that fsspec reaches (``s3://``, ``gs://``, ``http://``...): listed, told apart and read in part.
 
 A video is never fetched whole: what the decoder asks for is read in blocks, through a cache on this machine
-(cliplab.storage_cache). Credentials and endpoints are fsspec's own: the environment, or its config files.
+(cliplab.library.storage_cache). Credentials and endpoints are fsspec's own: the environment, or its config files.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from adapters.data.dataset import VIDEO_SUFFIXES
 from adapters.errors import ConfigError, MediaError, MissingExtraError
-from cliplab.storage_cache import BLOCK_BYTES, BlockCache
+from cliplab.library.storage_cache import BLOCK_BYTES, BlockCache
 
 if TYPE_CHECKING:
-    from cliplab.scan_walk import Found, Unreadable
+    from cliplab.library.walk import Found, Unreadable
 
 # Whose tags are digests of the content; others may be equal for different files of one size and second.
 _DIGESTS = {"s3": "ETag", "s3a": "ETag", "gs": "md5Hash", "gcs": "md5Hash"}
@@ -70,7 +70,7 @@ def require_folder(library: str) -> None:
 
 def walk(url: str) -> Iterator[Found | Unreadable]:
     """The videos below an address, folder by folder in the order of their names, as ``scan_walk.walk`` gives files."""
-    from cliplab.scan_walk import Found, Unreadable
+    from cliplab.library.walk import Found, Unreadable
 
     fs, path = _open(url)
     fs.invalidate_cache()
@@ -110,7 +110,7 @@ def fingerprint(url: str, size_bytes: int) -> bytes:
     tag = _tried(lambda: fs.info(path)).get(key) if key else None
     if tag:
         return hashlib.blake2b(f"{size_bytes} {tag}".encode(), digest_size=20).digest()
-    from cliplab.scan_walk import BLOCK_BYTES as OF_FINGERPRINT
+    from cliplab.library.walk import BLOCK_BYTES as OF_FINGERPRINT
 
     digest = hashlib.blake2b(size_bytes.to_bytes(8, "little"), digest_size=20)
     whole = size_bytes <= 3 * OF_FINGERPRINT
@@ -123,7 +123,7 @@ def fingerprint(url: str, size_bytes: int) -> bytes:
 
 def find(url: str) -> Found:
     """What is at an address now. MediaError where there is nothing, or the storage does not answer."""
-    from cliplab.scan_walk import Found
+    from cliplab.library.walk import Found
 
     fs, path = _open(url, fresh=True)
     try:

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from adapters.data.dataset import VIDEO_SUFFIXES
-from cliplab import storage
-from cliplab.storage import is_remote
+from cliplab.library import storage
+from cliplab.library.storage import is_remote
 
 # A file up to three blocks is read whole, of a larger one the first, the middle and the last.
 BLOCK_BYTES = 256 * 1024
@@ -39,7 +39,7 @@ def walk(library: str | Path) -> Iterator[Found | Unreadable]:
 
     Links are followed: one that leads to a place inside the library is passed over, since that place is visited by its
     own name; one that leads out is taken, each folder once, so that loops end. Hidden names (``.Trash``, ``._DJI.mp4``,
-    the unfinished files of rsync) are passed over. An address (``s3://``) is walked by ``cliplab.storage``.
+    the unfinished files of rsync) are passed over. An address (``s3://``) is walked by ``cliplab.library.storage``.
     """
     if is_remote(library):
         yield from storage.walk(str(library))
@@ -83,7 +83,7 @@ def walk(library: str | Path) -> Iterator[Found | Unreadable]:
 def fingerprint(path: str, size_bytes: int) -> bytes:
     """What tells a file's content from another's, at bounded cost: BLAKE2b of its size and of three blocks.
 
-    A remote file's is another one (``cliplab.storage``). OSError where it cannot be read.
+    A remote file's is another one (``cliplab.library.storage``). OSError where it cannot be read.
     """
     if is_remote(path):
         return storage.fingerprint(path, size_bytes)

@@ -1,0 +1,1 @@
+"""Which videos a library holds, on disks and in storages."""
