@@ -61,9 +61,9 @@ def timed(function: Callable[[], object]) -> tuple[float, float]:
 def measure(library: Path, bundle: Path, store: Path, options: dict[str, Any]) -> dict[str, object]:
     from adapters.inference.loading import open_model
     from cliplab.library.walk import Found, walk
-    from cliplab.scan import scan
-    from cliplab.scan_sampling import choose_sampling
-    from cliplab.scan_score import FRAMES_A_BATCH, Job, decode_files
+    from cliplab.scan.sampling import choose_sampling
+    from cliplab.scan.scan import scan
+    from cliplab.scan.scoring import FRAMES_A_BATCH, Job, decode_files
 
     adapter = open_model(bundle)
     sampling = choose_sampling(adapter, None, options.get("keyframes", False), None)

@@ -84,7 +84,7 @@ def from_storage(adapter: Any, file: Any, sampling: Any) -> tuple[int, int]:
     from adapters.media.video import open_video
     from cliplab.library.storage import StoredVideo
     from cliplab.library.storage_cache import BlockCache
-    from cliplab.scan_sampling import read_rows
+    from cliplab.scan.sampling import read_rows
 
     stored = StoredVideo(replace(file, path=f"local://{file.path}"), BlockCache(limit_bytes=0))
     with open_video(stored, threads=1) as video:
@@ -95,8 +95,8 @@ def from_storage(adapter: Any, file: Any, sampling: Any) -> tuple[int, int]:
 
 def measure(adapter: Any, path: Path, options: dict[str, Any]) -> dict[str, object]:
     from cliplab.library.walk import Found
-    from cliplab.scan_sampling import choose_sampling
-    from cliplab.scan_score import Job, score_files
+    from cliplab.scan.sampling import choose_sampling
+    from cliplab.scan.scoring import Job, score_files
 
     sampling = choose_sampling(adapter, None, options.get("keyframes", False), None)
     status = path.stat()

@@ -12,8 +12,8 @@ from cliplab.models.models import evaluate, finetune, predict, train
 from cliplab.models.serving import host_http, host_label_studio
 from cliplab.models.stream import stream
 from cliplab.reel import reel
-from cliplab.scan import scan
-from cliplab.scan_one import score
+from cliplab.scan.one_video import score
+from cliplab.scan.scan import scan
 
 __all__ = [
     "bench",

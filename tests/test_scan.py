@@ -24,9 +24,9 @@ from adapters.inference.loading import open_model
 from adapters.media.video import open_video
 from cliplab.cli.app import app
 from cliplab.library.walk import Found
-from cliplab.scan import scan
-from cliplab.scan_pass import ScanReport
-from cliplab.scan_score import Job, score_files
+from cliplab.scan.one_pass import ScanReport
+from cliplab.scan.scan import scan
+from cliplab.scan.scoring import Job, score_files
 
 SCHEMA = json.loads((Path(cliplab.__file__).parent / "highlights.schema.json").read_text(encoding="utf-8"))
 
@@ -110,7 +110,7 @@ def test_a_model_of_clips_is_scored_window_by_window(videos: Path, tmp_path: Pat
 def test_batches_mix_videos_and_keep_their_rows_apart(videos: Path, model: Path) -> None:
     """Whatever the number of decoders, each video gets its own scores."""
     adapter = open_model(model)
-    from cliplab.scan_sampling import Sampling
+    from cliplab.scan.sampling import Sampling
 
     def scores(workers: int) -> dict[str, list[float]]:
         files = [Found(str(p), p.stat().st_size, p.stat().st_mtime_ns) for p in sorted(videos.rglob("*.mp4"))]
@@ -222,7 +222,7 @@ def test_a_file_that_grows_or_vanishes_during_the_scan(library: Path, model: Pat
 
 
 def test_a_file_written_to_while_it_is_decoded_has_no_scores(library: Path, model: Path) -> None:
-    from cliplab.scan_sampling import Sampling
+    from cliplab.scan.sampling import Sampling
 
     path = library / "day0" / "000.mp4"
     stale = Found(str(path), path.stat().st_size, path.stat().st_mtime_ns - 1)
@@ -281,7 +281,7 @@ def test_what_the_model_raises_is_raised_and_what_was_scored_stays(library: Path
 
 
 def test_closing_ends_the_decoders(videos: Path, model: Path) -> None:
-    from cliplab.scan_sampling import Sampling
+    from cliplab.scan.sampling import Sampling
 
     files = [Found(str(p), p.stat().st_size, p.stat().st_mtime_ns) for p in sorted(videos.rglob("*.mp4"))]
     pulled: list[Found] = []
@@ -374,7 +374,7 @@ def test_score_says_what_the_score_means(tmp_path: Path, contrast: float, kind: 
     ],
 )
 def test_the_bands_are_the_seeds(value: float, words: str) -> None:
-    from cliplab.scan_one import band
+    from cliplab.scan.one_video import band
 
     assert band(value, "highlight", ("highlight", "normal")).startswith(words)
     assert np.isfinite(value)

@@ -16,8 +16,8 @@ from adapters.errors import TrainingError
 from adapters.inference.loading import open_model
 from adapters.models.ensemble.voting import vote
 from cliplab.cli.app import app
-from cliplab.scan import scan
-from cliplab.scan_one import score
+from cliplab.scan.one_video import score
+from cliplab.scan.scan import scan
 
 ENSEMBLE = "adapters.models.ensemble:EnsembleAdapter"
 SECONDS = 3

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from scan_helpers import render_library, save_model
 
-from cliplab.scan import scan
+from cliplab.scan.scan import scan
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork and SIGKILL")
 ROOT = Path(__file__).parent.parent

@@ -19,9 +19,9 @@ from typer.testing import CliRunner
 from adapters.errors import BundleError, ClusterError, ConfigError
 from adapters.inference.loading import open_model
 from cliplab.cli.app import app
-from cliplab.scan import model_digest, scan
-from cliplab.scan_ray import ScanWorker, pack_model, unpack_model
-from cliplab.scan_sampling import Sampling
+from cliplab.scan.on_ray import ScanWorker, pack_model, unpack_model
+from cliplab.scan.sampling import Sampling
+from cliplab.scan.scan import model_digest, scan
 
 pytest.importorskip("adapters.hosts.ray_pool")
 pytest.importorskip("s3fs")

@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 from scan_helpers import render_library, save_model
 
 from adapters.errors import StorageError
-from cliplab import scan_store
 from cliplab.library import walk as scan_walk
 from cliplab.library.walk import Found, Unreadable, fingerprint, printable, walk
-from cliplab.scan import scan
-from cliplab.scan_sampling import best_windows
-from cliplab.scan_store import Scores, open_store
+from cliplab.scan import store as scan_store
+from cliplab.scan.sampling import best_windows
+from cliplab.scan.scan import scan
+from cliplab.scan.store import Scores, open_store
 
 ROOT = Path(__file__).parent.parent
 ENVIRONMENT = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"}
@@ -83,7 +83,7 @@ def test_pending_goes_through_many_pages_in_order(tmp_path: Path) -> None:
 
 
 def test_two_scans_on_one_store(library: Path, model: Path, tmp_path: Path) -> None:
-    code = "import sys, time; from cliplab.scan_store import open_store\nwith open_store(sys.argv[1]):\n"
+    code = "import sys, time; from cliplab.scan.store import open_store\nwith open_store(sys.argv[1]):\n"
     code += "    print('open', flush=True); time.sleep(600)"
     command = [sys.executable, "-c", code, str(tmp_path / "scan.db")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, env=ENVIRONMENT, text=True) as other:
@@ -156,7 +156,7 @@ def test_a_full_disk_costs_nothing_that_was_kept(library: Path, model: Path, tmp
         with open(shutil.copy(big / "day0" / "000.mp4", big / f"{number}.mp4"), "ab") as file:
             file.write(bytes([number]) * 8)
     code = (
-        "import resource, sys; from cliplab.scan import scan; from cliplab.scan_store import open_store\n"
+        "import resource, sys; from cliplab.scan.scan import scan; from cliplab.scan.store import open_store\n"
         "with open_store(sys.argv[3] + '/scan.db'): pass\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (120_000, 120_000))\n"
         "scan(sys.argv[1], sys.argv[2], output=sys.argv[3] + '/h.json', min_score=0)"

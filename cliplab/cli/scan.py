@@ -14,7 +14,7 @@ from cliplab.cli.console import FAILED, Bar, bar, command, show, write_json
 from cliplab.cli.options import AsJson, arg, opt
 
 if TYPE_CHECKING:
-    from cliplab.scan_pass import ScanProgress, ScanReport
+    from cliplab.scan.one_pass import ScanProgress, ScanReport
 
 # Where stderr is no terminal: a line each so many videos.
 LINE_EACH = 100
@@ -72,7 +72,7 @@ def scan(
 
     Exits with 1 where videos or folders could not be read; the others are scored.
     """
-    from cliplab import scan as library_scan
+    from cliplab.scan import scan as library_scan
 
     def told(report: ScanReport) -> None:
         write_json(report.to_json()) if as_json else show(*_summary(report))
@@ -120,8 +120,8 @@ def score(
     as_json: AsJson = False,
 ) -> None:
     """Score one video as scan does, and say what the score means."""
-    from cliplab import scan_one
     from cliplab.library.walk import printable
+    from cliplab.scan import one_video as scan_one
 
     result = scan_one.score(
         video,

@@ -18,8 +18,8 @@ from typing import IO, Any
 from adapters.errors import StorageError
 from adapters.records import Aggregation, Float32Array, aggregate
 from adapters.system.atomic import json_text, storage_error
-from cliplab.scan_sampling import best_windows
-from cliplab.scan_store import Scores, Store
+from cliplab.scan.sampling import best_windows
+from cliplab.scan.store import Scores, Store
 
 FORMAT, VERSION = "cliplab-highlights", 1
 

@@ -11,9 +11,9 @@ from adapters.errors import ConfigError, MediaError
 from adapters.inference.loading import open_model
 from adapters.records import Aggregation
 from cliplab.library.walk import Found
-from cliplab.scan import make_ranking
-from cliplab.scan_sampling import choose_sampling
-from cliplab.scan_score import Job, score_files
+from cliplab.scan.sampling import choose_sampling
+from cliplab.scan.scan import make_ranking
+from cliplab.scan.scoring import Job, score_files
 
 # From which score on a band begins, and what it means for the label and the other one (or "not LABEL").
 BANDS = (

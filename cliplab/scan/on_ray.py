@@ -24,11 +24,11 @@ from adapters.inference.loading import open_model
 from adapters.system.cache_folder import cache_dir
 from cliplab.library import storage
 from cliplab.library.storage import is_remote
-from cliplab.scan import model_digest
-from cliplab.scan_pass import Engine, OnNote
-from cliplab.scan_sampling import Sampling
-from cliplab.scan_score import Job, Scored, score_one
-from cliplab.scan_store import Scores
+from cliplab.scan.one_pass import Engine, OnNote
+from cliplab.scan.sampling import Sampling
+from cliplab.scan.scan import model_digest
+from cliplab.scan.scoring import Job, Scored, score_one
+from cliplab.scan.store import Scores
 
 # Videos that a worker has in hand where each read waits for the network.
 IN_HAND_REMOTE = 4

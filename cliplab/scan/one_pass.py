@@ -14,10 +14,10 @@ from adapters.errors import MediaError
 from cliplab.library.settle import Settling
 from cliplab.library.storage import is_remote
 from cliplab.library.walk import Found, Unreadable, fingerprint, printable, walk
-from cliplab.scan_report import Ranking, all_failures, write_highlights
-from cliplab.scan_sampling import Sampling
-from cliplab.scan_score import Job, Scored, what_changed
-from cliplab.scan_store import Store
+from cliplab.scan.report import Ranking, all_failures, write_highlights
+from cliplab.scan.sampling import Sampling
+from cliplab.scan.scoring import Job, Scored, what_changed
+from cliplab.scan.store import Store
 
 Engine = Callable[[BaseModelAdapter, Iterable[Job], Sampling, int | None], Iterator[Scored]]
 # Failures that a report holds itself; highlights.json lists all.

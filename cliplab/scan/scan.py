@@ -22,12 +22,12 @@ from cliplab.library import storage
 from cliplab.library.storage import is_remote
 from cliplab.models.models import some
 from cliplab.outputs import require_new
-from cliplab.scan_pass import Engine, OnNote, OnProgress, OnReport, Plan, ScanReport, scan_once
-from cliplab.scan_pass import watch as watching
-from cliplab.scan_report import FORMAT, VERSION, Ranking, require_replaceable
-from cliplab.scan_sampling import Sampling, choose_sampling
-from cliplab.scan_score import score_files
-from cliplab.scan_store import open_store
+from cliplab.scan.one_pass import Engine, OnNote, OnProgress, OnReport, Plan, ScanReport, scan_once
+from cliplab.scan.one_pass import watch as watching
+from cliplab.scan.report import FORMAT, VERSION, Ranking, require_replaceable
+from cliplab.scan.sampling import Sampling, choose_sampling
+from cliplab.scan.scoring import score_files
+from cliplab.scan.store import open_store
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class EngineOptions:
 
 
 def _on_ray(options: EngineOptions) -> Engine:
-    from cliplab.scan_ray import score_on_ray
+    from cliplab.scan.on_ray import score_on_ray
 
     return score_on_ray(**vars(options))
 

@@ -24,8 +24,8 @@ from adapters.records import Clip, Float32Array, InputSpec
 from cliplab.library import storage
 from cliplab.library.storage import StoredVideo, is_remote
 from cliplab.library.walk import Found
-from cliplab.scan_sampling import Sampling, read_rows
-from cliplab.scan_store import Scores
+from cliplab.scan.sampling import Sampling, read_rows
+from cliplab.scan.store import Scores
 
 # Frames a batch where the model sees frames: enough that all cores work, few enough that a batch takes well under 1 s.
 FRAMES_A_BATCH = 32

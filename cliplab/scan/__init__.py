@@ -1,0 +1,1 @@
+"""A library of videos to scores and highlights."""
