@@ -11,7 +11,7 @@ from cliplab.models.dataloop_manifest import dataloop_manifest
 from cliplab.models.models import evaluate, finetune, predict, train
 from cliplab.models.serving import host_http, host_label_studio
 from cliplab.models.stream import stream
-from cliplab.reel import reel
+from cliplab.reel.reel import reel
 from cliplab.scan.one_video import score
 from cliplab.scan.scan import scan
 

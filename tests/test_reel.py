@@ -14,7 +14,7 @@ import pytest
 from reel_helpers import COLOURS, RATE, colour_of, highlights, onsets, pictures, sound_of, source
 
 from adapters.media.video import open_video
-from cliplab.reel import reel
+from cliplab.reel.reel import reel
 
 
 @pytest.fixture(scope="module")

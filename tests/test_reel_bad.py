@@ -17,7 +17,7 @@ from reel_helpers import RATE, colour_of, highlights, pictures, sound_of, source
 from tiny_videos import render_video
 
 from adapters.errors import ConfigError, DatasetError, MediaError, StorageError
-from cliplab.reel import reel
+from cliplab.reel.reel import reel
 
 ROOT = Path(__file__).parent.parent
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}

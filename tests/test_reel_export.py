@@ -17,7 +17,7 @@ import pytest
 from reel_helpers import highlights, source
 
 from adapters.errors import ConfigError, StorageError
-from cliplab.reel import ReelReport, reel
+from cliplab.reel.reel import ReelReport, reel
 
 otio = pytest.importorskip("opentimelineio", reason="the reel extra is not installed: pip install 'cliplab[reel]'")
 

@@ -23,7 +23,7 @@ from cliplab.library import storage, storage_cache
 from cliplab.library.storage import StoredVideo, is_remote
 from cliplab.library.storage_cache import BLOCK_BYTES, BlockCache
 from cliplab.library.walk import Found
-from cliplab.reel import reel
+from cliplab.reel.reel import reel
 from cliplab.scan.scan import scan
 
 pytest.importorskip("s3fs")

@@ -11,7 +11,7 @@ from cliplab.cli.console import FAILED, bar, command, show, write_json
 from cliplab.cli.options import AsJson, DryRun, Force, arg, opt
 
 if TYPE_CHECKING:
-    from cliplab.reel import ReelReport
+    from cliplab.reel.reel import ReelReport
 
 
 def register(app: typer.Typer) -> None:
@@ -40,7 +40,7 @@ def reel(
 
     Exits with 1 where sources were missing, changed or damaged; the next best take their place.
     """
-    from cliplab import reel as reels
+    from cliplab.reel import reel as reels
 
     with bar() as progress:
         report = reels.reel(

@@ -16,9 +16,9 @@ import numpy as np
 
 from adapters.records import Float32Array
 from adapters.system.atomic import storage_error
-from cliplab.reel_pictures import ahead, reel_pictures
-from cliplab.reel_plan import Format, Place
-from cliplab.reel_sound import SAMPLE_RATE, sample_of, sound_of_clips, sound_of_file
+from cliplab.reel.pictures import ahead, reel_pictures
+from cliplab.reel.plan import Format, Place
+from cliplab.reel.sound import SAMPLE_RATE, sample_of, sound_of_clips, sound_of_file
 
 _BT709, _LIMITED = 1, 1  # code points of ITU-T H.273, and AVCOL_RANGE_*
 # A step slower, 1920x1080 is written at 1.48 times real time on two cores, and at 1.9 so.

@@ -14,8 +14,8 @@ from adapters.errors import MediaError
 from adapters.media.video import open_video
 from adapters.records import UInt8Array
 from cliplab.library.storage import openable
-from cliplab.reel_plan import Format, Place
-from cliplab.reel_sources import Cut
+from cliplab.reel.plan import Format, Place
+from cliplab.reel.sources import Cut
 
 # A source may end this much before its window does, as containers round; its last picture stands in.
 _SHORT_SECONDS = 0.25

@@ -11,7 +11,7 @@ from adapters.errors import MediaError
 from adapters.media.opening import open_container, reason_of
 from adapters.records import Float32Array
 from cliplab.library.storage import openable
-from cliplab.reel_plan import Format, Place
+from cliplab.reel.plan import Format, Place
 
 SAMPLE_RATE = 48_000
 # A hard cut in sound clicks; this much at both sides of it is faded.

@@ -10,7 +10,7 @@ from fractions import Fraction
 from typing import Any
 
 from adapters.errors import ConfigError
-from cliplab.reel_sources import SHORTEST_SECONDS, Aside, Cut
+from cliplab.reel.sources import SHORTEST_SECONDS, Aside, Cut
 
 TRANSITION_SECONDS = 0.5
 # The usual rates; a reel has the one nearest to what most of its clips have.

@@ -11,12 +11,12 @@ from typing import Any
 from adapters.errors import ConfigError, DatasetError, MediaError
 from adapters.system.atomic import write_bytes_atomic
 from cliplab.outputs import require_new
-from cliplab.reel_export import check_export, cut_list, export_path
-from cliplab.reel_pictures import SourceFailed
-from cliplab.reel_plan import TRANSITION_SECONDS, Format, Limits, Place, check_options, choose, common_format, lay_out
-from cliplab.reel_render import render
-from cliplab.reel_sound import require_sound
-from cliplab.reel_sources import Aside, Cut, inspect, read_highlights, require_whole
+from cliplab.reel.export import check_export, cut_list, export_path
+from cliplab.reel.pictures import SourceFailed
+from cliplab.reel.plan import TRANSITION_SECONDS, Format, Limits, Place, check_options, choose, common_format, lay_out
+from cliplab.reel.render import render
+from cliplab.reel.sound import require_sound
+from cliplab.reel.sources import Aside, Cut, inspect, read_highlights, require_whole
 
 # What is done at present, how much of it, and of how much.
 OnReelProgress = Callable[[str, float, float], None]

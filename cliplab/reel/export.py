@@ -13,7 +13,7 @@ from urllib.parse import quote
 from adapters.errors import ConfigError, MissingExtraError
 from cliplab.library.storage import is_remote
 from cliplab.library.walk import printable
-from cliplab.reel_plan import Format, Place
+from cliplab.reel.plan import Format, Place
 
 # Our word: the adapter's name in OpenTimelineIO, the ending of its files, the package that brings it.
 FORMATS = {

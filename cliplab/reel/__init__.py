@@ -1,0 +1,1 @@
+"""Highlights to one video."""
