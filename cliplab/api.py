@@ -2,7 +2,7 @@
 
 from cliplab.datasets.manage import dataset_export, dataset_import, dataset_split, dataset_stats
 from cliplab.datasets.prepare import dataset_prepare
-from cliplab.demo import demo
+from cliplab.demo.demo import demo
 from cliplab.manifest import registry_manifest
 from cliplab.models.bench import bench
 from cliplab.models.configs import config_check, config_schema, config_show

@@ -175,8 +175,8 @@ def demo(
     as_json: AsJson = False,
 ) -> int | None:
     """Train on the sample clips, evaluate, convert, and find the ad break in a broadcast."""
-    from cliplab import demo as demonstration
     from cliplab.cli import tables as render
+    from cliplab.demo import demo as demonstration
 
     with bar() as progress:
         report = demonstration.demo(output, samples=samples, force=force, on_progress=progress.stage)

@@ -13,7 +13,7 @@ from adapters.records import ConversionReport, EpochLog, TrainReport, VideoResul
 if TYPE_CHECKING:
     from cliplab.datasets.manage import DatasetReport
     from cliplab.datasets.prepare import PrepareReport
-    from cliplab.demo import DemoReport
+    from cliplab.demo.demo import DemoReport
     from cliplab.models.bench import BenchReport
     from cliplab.models.configs import ConfigCheck
     from cliplab.models.models import Evaluation, PredictReport

@@ -130,7 +130,7 @@ def demo(
 
 def _write(result: DemoReport, broadcast: Path, output: Path) -> None:
     from adapters.system.atomic import write_json_atomic
-    from cliplab.demo_figure import draw_timeline
+    from cliplab.demo.figure import draw_timeline
 
     draw_timeline(result, broadcast, output / "timeline.png")
     write_json_atomic(output / "demo.json", result.to_json())

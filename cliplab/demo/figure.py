@@ -10,7 +10,7 @@ from adapters.records import Segment
 from adapters.system.atomic import write_bytes_atomic
 
 if TYPE_CHECKING:
-    from cliplab.demo import DemoReport
+    from cliplab.demo.demo import DemoReport
 
 FRAMES = 10
 MODEL, BASELINE, TRUE = "#1f6fb2", "#e08214", "#2a9d5c"
