@@ -3,7 +3,6 @@
 from cliplab.datasets.manage import dataset_export, dataset_import, dataset_split, dataset_stats
 from cliplab.datasets.prepare import dataset_prepare
 from cliplab.demo.demo import demo
-from cliplab.manifest import registry_manifest
 from cliplab.models.bench import bench
 from cliplab.models.configs import config_check, config_schema, config_show
 from cliplab.models.conversion import convert, verify
@@ -12,6 +11,7 @@ from cliplab.models.models import evaluate, finetune, predict, train
 from cliplab.models.serving import host_http, host_label_studio
 from cliplab.models.stream import stream
 from cliplab.reel.reel import reel
+from cliplab.registry.manifest import registry_manifest
 from cliplab.scan.one_video import score
 from cliplab.scan.scan import scan
 

@@ -22,7 +22,7 @@ from adapters.bundle.rendered_clip import render_clip
 from adapters.errors import BundleError, ConfigError
 from adapters.inference.loading import open_model
 from adapters.litert.tflite_file import describe, read_description, strip
-from cliplab.manifest import MANIFEST, CurrentModel, registry_manifest
+from cliplab.registry.manifest import MANIFEST, CurrentModel, registry_manifest
 
 ROOT = Path(__file__).parent.parent
 ENVIRONMENT = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"}
@@ -235,7 +235,7 @@ def test_without_a_callback_the_warning_is_logged(folder: Path, caplog: pytest.L
 
 def test_many_threads_while_a_process_switches_and_is_killed(folder: Path, warnings: list[str]) -> None:
     code = (
-        "import sys; from cliplab.manifest import registry_manifest\n"
+        "import sys; from cliplab.registry.manifest import registry_manifest\n"
         "for n in range(10**6):\n"
         "    registry_manifest(sys.argv[1], current='ba'[n % 2] + '.tflite')\n"
         "    print(n, flush=True)\n"

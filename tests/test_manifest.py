@@ -22,8 +22,8 @@ from typer.testing import CliRunner
 from adapters.errors import AdapterError, BundleError, ConfigError, StorageError
 from adapters.litert.tflite_file import read_description
 from cliplab.cli.app import app
-from cliplab.manifest import MANIFEST, next_version, read_manifest, registry_manifest
-from cliplab.manifest_metrics import best_model, lower_is_better
+from cliplab.registry.manifest import MANIFEST, next_version, read_manifest, registry_manifest
+from cliplab.registry.manifest_metrics import best_model, lower_is_better
 
 ROOT = Path(__file__).parent.parent
 ENVIRONMENT = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"}
@@ -424,7 +424,7 @@ def check_whole(folder: Path) -> Any:
 
 def test_two_processes_add_at_once_and_none_is_lost(deployed: Path, new: Path) -> None:
     code = (
-        "import os, time; from cliplab.manifest import registry_manifest\n"
+        "import os, time; from cliplab.registry.manifest import registry_manifest\n"
         "print('ready', flush=True)\n"
         "while not os.path.exists(sys.argv[3]): time.sleep(0.001)\n"
         "for _ in range(8): registry_manifest(sys.argv[1], add=sys.argv[2], next_name='highlight_movinet_a0')\n"
@@ -440,11 +440,11 @@ def test_two_processes_add_at_once_and_none_is_lost(deployed: Path, new: Path) -
 
 def test_a_writer_waits_for_another_and_goes_on_when_it_is_killed(deployed: Path, new: Path) -> None:
     code = (
-        "import time; from pathlib import Path; from cliplab.manifest_file import locked\n"
+        "import time; from pathlib import Path; from cliplab.registry.manifest_file import locked\n"
         "with locked(Path(sys.argv[1])):\n    print('ready', flush=True)\n    time.sleep(600)\n"
     )
     holder = python(code, deployed)
-    add = "from cliplab.manifest import registry_manifest\nprint('ready', flush=True)\n"
+    add = "from cliplab.registry.manifest import registry_manifest\nprint('ready', flush=True)\n"
     waiting = python(add + "registry_manifest(sys.argv[1], add=sys.argv[2])", deployed, new)
     with pytest.raises(subprocess.TimeoutExpired):
         waiting.wait(timeout=0.5)
@@ -460,7 +460,7 @@ def test_a_killed_writer_leaves_a_whole_manifest_and_whole_models(folder: Path, 
     source = make_tflite(tmp_path / "big.tflite", size_bytes=2_000_000)
     figures = tmp_path / "m.json"
     code = (
-        "import json, time; from pathlib import Path; from cliplab.manifest import registry_manifest\n"
+        "import json, time; from pathlib import Path; from cliplab.registry.manifest import registry_manifest\n"
         "folder, source, figures = sys.argv[1:]\nprint('ready', flush=True)\n"
         "while True:\n"
         "    Path(figures).write_text(json.dumps({'f1': time.time()}))\n"
@@ -498,7 +498,7 @@ def test_a_full_disk_changes_nothing(deployed: Path, tmp_path: Path) -> None:
     big = make_tflite(tmp_path / "big.tflite", size_bytes=2_000_000)
     before = content(deployed)
     code = (
-        "import resource; from cliplab.manifest import registry_manifest\nprint('ready', flush=True)\n"
+        "import resource; from cliplab.registry.manifest import registry_manifest\nprint('ready', flush=True)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, 500_000))\n"
         "try: registry_manifest(sys.argv[1], add=sys.argv[2], current='big.tflite')\n"
         "except Exception as error: print(type(error).__name__, error)\n"

@@ -11,7 +11,7 @@ from cliplab.cli.console import FAILED, command, show, write_json
 from cliplab.cli.options import AsJson, DryRun, arg, opt
 
 if TYPE_CHECKING:
-    from cliplab.manifest import ManifestReport
+    from cliplab.registry.manifest import ManifestReport
 
 
 def register(app: typer.Typer) -> None:
@@ -44,7 +44,7 @@ def registry_manifest(
     as_json: AsJson = False,
 ) -> int | None:
     """Write and update DIR/model_manifest.json. Exits with 1 where a file of DIR is damaged or half-written."""
-    from cliplab import manifest
+    from cliplab.registry import manifest
 
     report = manifest.registry_manifest(
         folder,

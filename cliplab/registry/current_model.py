@@ -16,7 +16,7 @@ from adapters.base import BaseModelAdapter
 from adapters.bundle.rendered_clip import render_clip
 from adapters.errors import BundleError
 from adapters.inference.loading import open_model
-from cliplab.manifest_file import MANIFEST, check_model, read_manifest
+from cliplab.registry.manifest_file import MANIFEST, check_model, read_manifest
 
 # Within this time of a file's last change its timestamps alone do not tell whether it changed again: file systems count
 # time in steps, the coarsest in use in steps of two seconds (FAT).

@@ -16,8 +16,8 @@ from typing import Any, Literal
 from adapters.errors import BundleError, ConfigError
 from adapters.litert.tflite_file import read_description
 from adapters.system.atomic import write_bytes_atomic
-from cliplab.current_model import CurrentModel
-from cliplab.manifest_file import (
+from cliplab.registry.current_model import CurrentModel
+from cliplab.registry.manifest_file import (
     MANIFEST,
     Manifest,
     check_model,
@@ -27,7 +27,7 @@ from cliplab.manifest_file import (
     utc,
     write_manifest,
 )
-from cliplab.manifest_metrics import best_model, described_metrics, is_figure, lower_is_better, read_metrics
+from cliplab.registry.manifest_metrics import best_model, described_metrics, is_figure, lower_is_better, read_metrics
 
 __all__ = [
     "MANIFEST",

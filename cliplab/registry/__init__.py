@@ -1,0 +1,1 @@
+"""Which models a folder holds, and which of them its workers use."""
