@@ -25,7 +25,7 @@ lint: $(DEV_STAMP)
 	$(BIN)/mypy
 
 docs: $(DEV_STAMP)
-	$(BIN)/python -m cliplab.docs
+	$(BIN)/python scripts/make_references.py
 
 bench: $(DEV_STAMP)
 	$(BIN)/python benchmarks/run.py

@@ -87,7 +87,7 @@ def measure(about: dict[str, Any], home: Path) -> dict[str, Any]:
 
 
 def main() -> None:
-    sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+    sys.path[:0] = [str(ROOT), str(ROOT / "tests/support")]
     if sys.argv[1:] == ["serve"]:
         serve()
         return

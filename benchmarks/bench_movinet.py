@@ -203,8 +203,8 @@ def precision(_: Path, mode: str, quantize: str) -> dict[str, float]:
 
 OURS = """
 import sys
-from adapters.loading import open_model
-from adapters.rendered_clip import render_clip
+from adapters.inference.loading import open_model
+from adapters.bundle.rendered_clip import render_clip
 model = open_model(sys.argv[1])
 assert model.predict([render_clip(model.input_spec)])[0].scores.shape == (600,)
 assert "tensorflow" not in sys.modules

@@ -23,7 +23,7 @@ CONFIG = "ad_efficientnet_lite0"
 TOLERANCE_SECONDS = 1.0
 # Of 30 held-out clips, each is 3%: the config's 0.98 would let one undecided clip stop the demo.
 MIN_AGREEMENT = 0.9
-CHECKOUT_SAMPLES = Path(__file__).resolve().parent.parent / "samples"
+CHECKOUT_SAMPLES = Path(__file__).resolve().parents[2] / "samples"
 
 
 @dataclass(frozen=True)

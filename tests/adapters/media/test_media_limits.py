@@ -1,0 +1,88 @@
+"""Limits on sources from someone unknown: frame sizes by the header, shapes, and a stop while it is read."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from flat_videos import flat_video
+from tiny_videos import render_video
+
+from adapters.errors import MediaError
+from adapters.media.video import MediaLimits, open_video
+from adapters.records import InputSpec
+
+LIMITS = MediaLimits(frame_pixels=1_000_000)
+SPEC = InputSpec(32, 32, 4)
+
+
+@pytest.mark.parametrize("name", ["large.mp4", "large.mkv", "large.avi", "large.ts"])
+def test_a_frame_over_the_limit_is_refused_by_its_size(tmp_path: Path, name: str) -> None:
+    path = flat_video(tmp_path / name, 2048, 1024)
+    with pytest.raises(MediaError, match=r"2048x1024, 2\.1 million pixels, and at most 1\.0 million"):
+        open_video(path, limits=LIMITS)
+    with open_video(path) as video:
+        assert video.info.width == 2048
+
+
+def test_a_header_that_claims_what_memory_hardly_holds_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "bomb.gif"
+    with av.open(path, "w") as container:
+        stream = container.add_stream("gif", rate=8)
+        stream.width, stream.height, stream.pix_fmt = 64, 64, "rgb8"
+        for level in (0, 90):
+            picture = np.full((64, 64, 3), level, np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode())
+    data = bytearray(path.read_bytes())
+    data[6:10] = struct.pack("<HH", 16000, 15000)  # the logical screen
+    path.write_bytes(data)
+    with pytest.raises(MediaError, match="none can be decoded"):
+        open_video(path, limits=LIMITS)
+
+
+def test_a_frame_that_grows_on_the_way_is_not_decoded(tmp_path: Path) -> None:
+    """An MPEG transport stream may change its picture size at any frame."""
+    small, large = flat_video(tmp_path / "a.ts", 64, 64, 12), flat_video(tmp_path / "b.ts", 2048, 1024, 12)
+    joined = tmp_path / "joined.ts"
+    joined.write_bytes(small.read_bytes() + large.read_bytes())
+    with open_video(joined) as video:
+        assert sum(1 for _ in video.frames(height=32, width=32)) == 24
+    with open_video(joined, limits=LIMITS) as video:
+        assert 8 <= sum(1 for _ in video.frames(height=32, width=32)) <= 12
+        assert "did not decode" in " ".join(video.warnings)
+
+
+def test_a_shape_that_scaling_would_blow_up_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(MediaError, match="4096x16, a shape over 20:1"):
+        open_video(flat_video(tmp_path / "line.mp4", 4096, 16), limits=LIMITS)
+
+
+def test_pixels_that_are_wide_count_as_shown(tmp_path: Path) -> None:
+    path = flat_video(tmp_path / "wide.mp4", 64, 64, options={"x264-params": "sar=40/1"})
+    with pytest.raises(MediaError, match="2560x64"):
+        open_video(path, limits=LIMITS)
+
+
+def test_a_stop_ends_the_reading_with_its_reason(tmp_path: Path) -> None:
+    path, asked = render_video(tmp_path / "clip.mp4", "warm", 0, seconds=4), []
+
+    def stop() -> str | None:
+        asked.append(1)
+        return "took longer than 5 s" if len(asked) > 10 else None
+
+    with (
+        open_video(path, limits=MediaLimits(10_000, stop)) as video,
+        pytest.raises(MediaError, match=r"clip\.mp4: took longer than 5 s"),
+    ):
+        list(video.clips(SPEC))
+    assert len(asked) == 11
+
+
+def test_within_the_limits_nothing_changes(tmp_path: Path) -> None:
+    path = render_video(tmp_path / "clip.mp4", "cold", 1)
+    with open_video(path) as free, open_video(path, limits=LIMITS) as limited:
+        assert np.array_equal(free.clip(SPEC).frames, limited.clip(SPEC).frames)

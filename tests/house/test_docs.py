@@ -1,0 +1,97 @@
+"""The documents say what the code does: generated references are fresh, and commands in them exist."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import make_references as docs
+import pytest
+from places import ROOT
+
+from adapters.config.checking import properties
+from adapters.inference.loading import read_config, ready_configs
+from cliplab import api
+
+PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
+COMMANDS = dict(docs.commands())
+# What a command takes for showing its result, and the function behind it does not.
+# Options that say what another says: `--output X` for OUTPUT, `--multi-gpu` for `--devices all`, `--epochs` for --set.
+SECOND_SPELLINGS: dict[Any, str] = {
+    "output_option": "output",
+    "multi_gpu": "devices",
+    **dict.fromkeys(("epochs", "batch_size", "learning_rate"), "overrides"),
+}
+SHOWING = {"as_json"}
+
+
+def test_the_references_are_fresh() -> None:
+    assert (ROOT / "docs" / "cli.md").read_text(encoding="utf-8") == docs.cli_reference(), "run make docs"
+    assert (ROOT / "docs" / "config.md").read_text(encoding="utf-8") == docs.config_reference(), "run make docs"
+
+
+def test_every_command_and_option_is_documented() -> None:
+    text = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+    for name, command in COMMANDS.items():
+        section = text.partition(f"## {name}\n")[2].partition("\n## ")[0]
+        assert section, name
+        for parameter in command.params:
+            shown = parameter.opts[0] if parameter.opts[0].startswith("-") else parameter.metavar
+            assert f"`{shown}" in section, f"{name} {shown}"
+            for spelling in parameter.opts if shown.startswith("-") else ():
+                assert re.search(rf"[` ]{spelling}[`, ]", section), f"{name} {spelling}"
+            assert parameter.help, f"{name} {shown}"
+
+
+def test_every_config_key_is_documented() -> None:
+    text = (ROOT / "docs" / "config.md").read_text(encoding="utf-8")
+    for path in ready_configs().values():
+        for key in properties(read_config(path)["adapter"]):
+            assert f"| `{key}` |" in text, key
+
+
+@pytest.mark.parametrize("name", [name for name, command in COMMANDS.items() if not getattr(command, "commands", None)])
+def test_each_command_is_a_function_of_the_same_name_and_arguments(name: str) -> None:
+    function: Any = getattr(api, name.removeprefix("cliplab ").replace(" ", "_").replace("-", "_"))
+    assert inspect.getdoc(function)
+    given = {SECOND_SPELLINGS.get(parameter.name, parameter.name) for parameter in COMMANDS[name].params} - SHOWING
+    assert given <= set(inspect.signature(function).parameters)
+
+
+def snippets() -> list[Any]:
+    """Every line of a shell block that runs cliplab or make, with the page it stands on."""
+    found = []
+    for page in PAGES:
+        for block in re.findall(r"```(?:sh|bash|console)\n(.*?)```", page.read_text(encoding="utf-8"), re.S):
+            for line in block.replace("\\\n", " ").splitlines():
+                line = line.strip().removeprefix("$ ")
+                if re.match(r"(\.venv/bin/)?cliplab |make ", line):
+                    found.append(pytest.param(line, id=f"{page.name}: {line[:60]}"))
+    return found
+
+
+@pytest.mark.parametrize("line", snippets())
+def test_commands_in_the_documents_exist(line: str) -> None:
+    words = shlex.split(line.partition(" #")[0].partition(" > ")[0].partition(" | ")[0])
+    if words[0] == "make":
+        targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M)
+        assert words[1] in targets
+        return
+    name = "cliplab"
+    rest = words[1:]
+    while rest and f"{name} {rest[0]}" in COMMANDS:
+        name = f"{name} {rest.pop(0)}"
+    command = COMMANDS[name]
+    options = {option for parameter in command.params for option in parameter.opts} | {"--help"}
+    assert name != "cliplab" or not rest or rest[0].startswith("--"), f"no command {rest[0]}"
+    for word in rest:
+        assert not word.startswith("--") or word in options, f"{name} has no option {word}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_within_the_project_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text(encoding="utf-8")):
+        assert (page.parent / target).exists(), target
