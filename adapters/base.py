@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-from adapters.config.checking import Config, check_config
+from adapters.config import Config, check_config
 from adapters.records import (
     Clip,
     ConversionReport,
@@ -18,7 +18,7 @@ from adapters.records import (
     Quantize,
     TrainReport,
 )
-from adapters.training.devices import Devices
+from adapters.training import Devices
 
 OnEpochEnd = Callable[[EpochLog], object]
 OnProgress = Callable[[str, int, int], object]

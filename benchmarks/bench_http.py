@@ -52,8 +52,8 @@ def main() -> None:
     from http_load import run_load, tensor_request
     from http_server import http_host
 
-    from adapters.inference.loading import open_model
-    from adapters.litert.runtime import available_cores
+    from adapters.inference import open_model
+    from adapters.litert import available_cores
     from adapters.records import Clip
 
     seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 60.0

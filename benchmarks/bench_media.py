@@ -22,8 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import av
 from av.video.reformatter import Interpolation, VideoReformatter
 
-from adapters.media.preprocess import decode_size
-from adapters.media.video import open_video
+from adapters.media import decode_size, open_video
 from adapters.records import InputSpec
 
 FILTER = Interpolation.AREA | Interpolation.FULL_CHR_H_INT | Interpolation.ACCURATE_RND

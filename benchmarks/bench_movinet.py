@@ -58,7 +58,7 @@ def network() -> Any:
 
 
 def program(folder: Path, threads: int) -> Any:
-    from adapters.litert.runtime import Program
+    from adapters.litert import Program
 
     return Program(folder / "a0.tflite", num_threads=threads)
 
@@ -179,9 +179,7 @@ def precision(_: Path, mode: str, quantize: str) -> dict[str, float]:
     XNNPACK's pieces."""
     from typing import cast
 
-    from adapters.litert.conversion import to_litert
-    from adapters.litert.runtime import Program, xnnpack_partitions
-    from adapters.litert.stream_program import StreamProgram
+    from adapters.litert import Program, StreamProgram, to_litert, xnnpack_partitions
     from adapters.records import Quantize
     from movinet_adapter.lowering.quantization import computes_in_8_bits
     from movinet_adapter.network import build_network, freeze
@@ -238,8 +236,8 @@ def start(folder: Path) -> dict[str, float]:
 
 def make(folder: Path) -> dict[str, float]:
     """What the other parts run: the program of the network alone, and a bundle."""
-    from adapters.inference.loading import open_model
-    from adapters.litert.conversion import to_litert
+    from adapters.inference import open_model
+    from adapters.litert import to_litert
     from movinet_adapter.network import freeze
 
     (folder / "a0.tflite").write_bytes(to_litert(freeze(network()), (1, FRAMES, SIZE, SIZE, 3)))

@@ -75,7 +75,7 @@ def gmac(model: bytes) -> float:
 
 def make(path: Path, model_id: str, mode: str) -> dict[str, Any]:
     """Write the float32 program with its published classifier."""
-    from adapters.litert.conversion import to_litert
+    from adapters.litert import to_litert
     from movinet_adapter.network import build_network, freeze
     from movinet_adapter.streaming.conversion import stream_program_bytes
 
@@ -94,8 +94,7 @@ def measure(path: Path, model_id: str, mode: str) -> dict[str, Any]:
 
     import numpy as np
 
-    from adapters.litert.runtime import Program
-    from adapters.litert.stream_program import StreamProgram
+    from adapters.litert import Program, StreamProgram
 
     size, frames = PUBLISHED[model_id].size, PUBLISHED[model_id].frames
     if mode == "stream":
@@ -118,7 +117,7 @@ def measure(path: Path, model_id: str, mode: str) -> dict[str, Any]:
 def describe(path: Path, model_id: str, mode: str) -> dict[str, Any]:
     """What is read off a program and its architecture; XNNPACK's pieces take a second interpreter, so apart from
     the process whose memory is measured."""
-    from adapters.litert.runtime import xnnpack_partitions
+    from adapters.litert import xnnpack_partitions
     from movinet_adapter.architecture import architecture, variable_specs
 
     model = path.read_bytes()

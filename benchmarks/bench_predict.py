@@ -56,7 +56,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         os.environ["CLIPLAB_CACHE"] = str(folder / "cache")
-        from adapters.inference.loading import open_model
+        from adapters.inference import open_model
 
         render(folder / "clip.mp4")
         open_model("efficientnet_lite0", {"weights": "random"}).save(folder / "bundle")

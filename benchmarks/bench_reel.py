@@ -41,7 +41,7 @@ def render_sources(folder: Path, sizes: list[tuple[int, int]], count: int) -> li
     """Clips of their own content, with a beep of 50 ms at BEEP_AT."""
     import cv2
 
-    from adapters.media.video import open_video
+    from adapters.media import open_video
 
     with open_video(SOURCE) as video:
         frames = [frame for _, frame in video.frames(fps=FPS)]

@@ -15,13 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from adapters.inference.loading import open_model
-from adapters.litert.conversion import to_litert
-from adapters.litert.runtime import Program, available_cores, open_interpreter, xnnpack_partitions
-from adapters.models.model_adapter import ModelAdapter
+from adapters.inference import open_model
+from adapters.litert import Program, available_cores, open_interpreter, to_litert, xnnpack_partitions
+from adapters.models import ModelAdapter
 from adapters.records import QUANTIZE, Float32Array
-from adapters.system.native_log import import_keras
-from adapters.training.variables import assign, random_variables
+from adapters.system import import_keras
+from adapters.training import assign, random_variables
 
 SIZE = 224
 FRAMES = 16

@@ -34,7 +34,7 @@ SOURCE = Path(__file__).resolve().parent.parent / "samples" / "broadcast.mp4"
 
 def render_library(folder: Path, count: int) -> None:
     """Clips of 10 s, each of its own content."""
-    from adapters.media.video import open_video
+    from adapters.media import open_video
 
     with open_video(SOURCE) as video:
         size = {"height": HEIGHT, "width": WIDTH, "aspect": "stretch"}
@@ -59,11 +59,11 @@ def timed(function: Callable[[], object]) -> tuple[float, float]:
 
 
 def measure(library: Path, bundle: Path, store: Path, options: dict[str, Any]) -> dict[str, object]:
-    from adapters.inference.loading import open_model
-    from cliplab.library.walk import Found, walk
-    from cliplab.scan.sampling import choose_sampling
+    from adapters.inference import open_model
+    from cliplab.library import Found
+    from cliplab.library.walk import walk
+    from cliplab.scan import FRAMES_A_BATCH, Job, choose_sampling, decode_files
     from cliplab.scan.scan import scan
-    from cliplab.scan.scoring import FRAMES_A_BATCH, Job, decode_files
 
     adapter = open_model(bundle)
     sampling = choose_sampling(adapter, None, options.get("keyframes", False), None)
@@ -100,7 +100,7 @@ def measure(library: Path, bundle: Path, store: Path, options: dict[str, Any]) -
 
 def make_library(folder: Path, count: int) -> tuple[Path, Path, Path]:
     """Folders in folder: of so many videos, of a bundle that scores them, and an empty one for what a scan writes."""
-    from adapters.inference.loading import open_model
+    from adapters.inference import open_model
 
     library, bundle, store = folder / "library", folder / "bundle", folder / "out"
     library.mkdir()

@@ -81,10 +81,9 @@ def from_storage(adapter: Any, file: Any, sampling: Any) -> tuple[int, int]:
     """Bytes and requests that the same frames take of an object storage, with an empty cache."""
     from dataclasses import replace
 
-    from adapters.media.video import open_video
-    from cliplab.library.storage import StoredVideo
-    from cliplab.library.storage_cache import BlockCache
-    from cliplab.scan.sampling import read_rows
+    from adapters.media import open_video
+    from cliplab.library import BlockCache, StoredVideo
+    from cliplab.scan import read_rows
 
     stored = StoredVideo(replace(file, path=f"local://{file.path}"), BlockCache(limit_bytes=0))
     with open_video(stored, threads=1) as video:
@@ -94,9 +93,8 @@ def from_storage(adapter: Any, file: Any, sampling: Any) -> tuple[int, int]:
 
 
 def measure(adapter: Any, path: Path, options: dict[str, Any]) -> dict[str, object]:
-    from cliplab.library.walk import Found
-    from cliplab.scan.sampling import choose_sampling
-    from cliplab.scan.scoring import Job, score_files
+    from cliplab.library import Found
+    from cliplab.scan import Job, choose_sampling, score_files
 
     sampling = choose_sampling(adapter, None, options.get("keyframes", False), None)
     status = path.stat()
@@ -132,7 +130,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         os.environ["CLIPLAB_CACHE"] = str(folder / "cache")
-        from adapters.inference.loading import open_model
+        from adapters.inference import open_model
 
         config = {"labels": ["normal", "highlight"], "positive_label": "highlight", "weights": "random"}
         open_model("efficientnet_lite0", config).save(folder / "bundle")

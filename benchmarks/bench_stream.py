@@ -41,9 +41,8 @@ def resident_mb() -> float:
 
 
 def main() -> None:
-    from adapters.litert.runtime import open_interpreter
-    from adapters.litert.stream_program import StreamProgram
-    from adapters.media.video import open_video
+    from adapters.litert import StreamProgram, open_interpreter
+    from adapters.media import open_video
     from adapters.records import InputSpec
     from movinet_adapter.network import build_network
     from movinet_adapter.streaming.conversion import stream_program_bytes

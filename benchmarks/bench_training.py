@@ -42,7 +42,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         os.environ["CLIPLAB_CACHE"] = str(folder / "cache")
-        from adapters.inference.loading import open_model
+        from adapters.inference import open_model
 
         data = write_dataset(folder)
         changes = {"weights": "random", "imgz": 32, "augment_views": 0, "num_epochs": EPOCHS, "positive_label": "warm"}

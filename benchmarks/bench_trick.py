@@ -20,8 +20,8 @@ CLIPS = 20
 def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         os.environ["CLIPLAB_CACHE"] = str(Path(name) / "cache")
-        from adapters.inference.loading import open_model
-        from cliplab.models.measure import rendered_clips, time_predict
+        from adapters.inference import open_model
+        from cliplab.models import rendered_clips, time_predict
 
         path = Path(name) / "trick.tflite"
         model = open_model("trick_movinet_a0", {"weights": "random"})

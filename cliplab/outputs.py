@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from adapters.data.dataset import VIDEO_SUFFIXES
+from adapters.data import VIDEO_SUFFIXES
 from adapters.errors import StorageError
 
 

@@ -9,17 +9,14 @@ from typing import Any
 import numpy as np
 
 from adapters.base import StreamingAdapter
-from adapters.config.checking import Config
+from adapters.config import Config
 from adapters.errors import AdapterError, ConfigError, WeightsError
-from adapters.litert.stream_program import StreamProgram
-from adapters.media.preprocess import to_model_input
-from adapters.models.model_adapter import ModelAdapter
-from adapters.models.network import Network as AdapterNetwork
-from adapters.models.network import Pretrained, Variables
-from adapters.models.programs import PRECISION_NAMES
-from adapters.models.state import AnyProgram
+from adapters.litert import StreamProgram
+from adapters.media import to_model_input
+from adapters.models import PRECISION_NAMES, AnyProgram, ModelAdapter, Pretrained, Variables
+from adapters.models import Network as AdapterNetwork
 from adapters.records import Clip, Float32Array, InputSpec, Prediction, Quantize, spread
-from adapters.training.head import class_scores
+from adapters.training import class_scores
 from movinet_adapter.architecture import DENSE_UNITS, Architecture, architecture
 from movinet_adapter.backbone import MoViNetBackbone, published_variables, random_variables
 from movinet_adapter.streaming.session import StreamSession

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from adapters.config.checking import Config
+from adapters.config import Config
 from adapters.errors import WeightsError
-from adapters.models.network import Network as AdapterNetwork
-from adapters.models.network import Pretrained, Variables
-from adapters.training.head import VARIABLE_PREFIX
+from adapters.models import Network as AdapterNetwork
+from adapters.models import Pretrained, Variables
+from adapters.training import VARIABLE_PREFIX
 from movinet_adapter.architecture import Architecture
 from movinet_adapter.lowering.quantization import computes_in_8_bits
 from movinet_adapter.network import Network, build_network, freeze, random_values
@@ -73,7 +73,7 @@ class MoViNetBackbone:
 
 def random_variables(of: Architecture, network: AdapterNetwork, seed: int) -> Variables:
     """Seeded variables of backbone and head."""
-    from adapters.training.variables import random_variables as random_head
+    from adapters.training import random_variables as random_head
 
     values = {name: v for name, v in random_values(of, 1, seed).items() if not name.startswith(CLASSIFIER)}
     return values | random_head(network.head, seed)

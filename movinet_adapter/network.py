@@ -14,7 +14,7 @@ import numpy as np
 
 from adapters.errors import ConfigError
 from adapters.records import Float32Array
-from adapters.system.native_log import import_tensorflow
+from adapters.system import import_tensorflow
 from movinet_adapter.architecture import (
     MINIMUM_SIZE,
     Architecture,

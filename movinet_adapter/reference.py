@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from adapters.errors import MissingExtraError, WeightsError
-from adapters.system.native_log import captured_stderr, import_keras
+from adapters.system import captured_stderr, import_keras
 from movinet_adapter.architecture import variable_specs
 from movinet_adapter.network import Network
 

@@ -1,1 +1,36 @@
 """A model on disk: the sealed folder, its golden clip and its card."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from adapters.system.lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from adapters.bundle.bundle import Bundle as Bundle
+    from adapters.bundle.bundle import is_bundle as is_bundle
+    from adapters.bundle.bundle import read_bundle as read_bundle
+    from adapters.bundle.bundle import read_bundle_config as read_bundle_config
+    from adapters.bundle.bundle import write_bundle as write_bundle
+    from adapters.bundle.card import render_card as render_card
+    from adapters.bundle.golden import Golden as Golden
+    from adapters.bundle.golden import golden_to_bytes as golden_to_bytes
+    from adapters.bundle.golden import make_golden as make_golden
+    from adapters.bundle.golden import measure_tolerance as measure_tolerance
+    from adapters.bundle.rendered_clip import VARIANTS as VARIANTS
+    from adapters.bundle.rendered_clip import render_clip as render_clip
+    from adapters.bundle.sealed_folder import MANIFEST as MANIFEST
+    from adapters.bundle.sealed_folder import read_manifest as read_manifest
+    from adapters.bundle.sealed_writer import require_own as require_own
+
+__getattr__, __dir__, __all__ = lazy_exports(
+    __name__,
+    {
+        "bundle": ("Bundle", "is_bundle", "read_bundle", "read_bundle_config", "write_bundle"),
+        "card": ("render_card",),
+        "golden": ("Golden", "golden_to_bytes", "make_golden", "measure_tolerance"),
+        "rendered_clip": ("VARIANTS", "render_clip"),
+        "sealed_folder": ("MANIFEST", "read_manifest"),
+        "sealed_writer": ("require_own",),
+    },
+)

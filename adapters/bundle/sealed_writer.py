@@ -27,7 +27,7 @@ from adapters.bundle.sealed_folder import (
     write_state,
 )
 from adapters.errors import BundleError, StorageError
-from adapters.system.atomic import storage_error, write_bytes_atomic
+from adapters.system import storage_error, write_bytes_atomic
 
 _NOT_OVER_OTHERS = "A bundle is not written over other files. Choose a new folder, or move it"
 

@@ -1,1 +1,48 @@
 """Labelled clips: the dataset, its checks and splits."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from adapters.system.lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from adapters.data.dataset import VIDEO_SUFFIXES as VIDEO_SUFFIXES
+    from adapters.data.dataset import Dataset as Dataset
+    from adapters.data.dataset import Split as Split
+    from adapters.data.dataset import check as check
+    from adapters.data.dataset import export_dataset as export_dataset
+    from adapters.data.dataset import import_coco as import_coco
+    from adapters.data.dataset import match_labels as match_labels
+    from adapters.data.dataset import problems as problems
+    from adapters.data.dataset import read_dataset as read_dataset
+    from adapters.data.dataset import split as split
+    from adapters.data.dataset import stats as stats
+    from adapters.data.dataset import without_missing as without_missing
+    from adapters.data.dataset import write_dataset as write_dataset
+    from adapters.data.examples import Example as Example
+    from adapters.data.prepared_frames import chosen_source as chosen_source
+    from adapters.data.prepared_frames import read_frames as read_frames
+
+__getattr__, __dir__, __all__ = lazy_exports(
+    __name__,
+    {
+        "dataset": (
+            "Dataset",
+            "Split",
+            "VIDEO_SUFFIXES",
+            "check",
+            "export_dataset",
+            "import_coco",
+            "match_labels",
+            "problems",
+            "read_dataset",
+            "split",
+            "stats",
+            "without_missing",
+            "write_dataset",
+        ),
+        "examples": ("Example",),
+        "prepared_frames": ("chosen_source", "read_frames"),
+    },
+)

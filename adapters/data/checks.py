@@ -157,7 +157,7 @@ def _missing(dataset: Dataset) -> list[str]:
 
 
 def _probe(path: Path) -> float | None:
-    from adapters.media.video import probe
+    from adapters.media import probe
 
     return probe(path).duration_seconds
 

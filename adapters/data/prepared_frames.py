@@ -8,8 +8,7 @@ import numpy as np
 
 from adapters.data.examples import Example, PreparedFrames
 from adapters.errors import MediaError
-from adapters.media.preprocess import decode_picture, decode_size, resize
-from adapters.media.sampling import EPSILON_SECONDS, fill_clip, one_clip, plan_clip
+from adapters.media import EPSILON_SECONDS, decode_picture, decode_size, fill_clip, one_clip, plan_clip, resize
 from adapters.records import Clip, InputSpec, UInt8Array
 
 

@@ -1,1 +1,24 @@
 """How good a model is: metrics, gates, curves and plots."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from adapters.system.lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from adapters.evaluation.metrics import EvaluationReport as EvaluationReport
+    from adapters.evaluation.metrics import check_gates as check_gates
+    from adapters.evaluation.metrics import evaluate as evaluate
+    from adapters.evaluation.metrics import write_report as write_report
+    from adapters.evaluation.plots import plot_learning_curves as plot_learning_curves
+    from adapters.evaluation.report import GATES as GATES
+
+__getattr__, __dir__, __all__ = lazy_exports(
+    __name__,
+    {
+        "metrics": ("EvaluationReport", "check_gates", "evaluate", "write_report"),
+        "plots": ("plot_learning_curves",),
+        "report": ("GATES",),
+    },
+)

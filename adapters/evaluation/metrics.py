@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from adapters.data.examples import Example
+from adapters.data import Example
 from adapters.errors import DatasetError
 from adapters.evaluation.curves import (
     CALIBRATION_BINS,
@@ -21,7 +21,7 @@ from adapters.evaluation.curves import (
 )
 from adapters.evaluation.report import GATES, ClassMetrics, EvaluationReport, Mistake, check_gates
 from adapters.records import Float32Array
-from adapters.system.atomic import write_json_atomic
+from adapters.system import write_json_atomic
 
 __all__ = [
     "CALIBRATION_BINS",

@@ -13,7 +13,7 @@ import numpy as np
 from adapters.errors import MissingExtraError
 from adapters.evaluation.report import EvaluationReport
 from adapters.records import EpochLog, Float32Array, Float64Array, Segment
-from adapters.system.atomic import write_bytes_atomic
+from adapters.system import write_bytes_atomic
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -33,8 +33,8 @@ from adapters.hosts.http_server.work import Job
 from adapters.hosts.label_studio.labels import Control, for_labels, parse_label_config, to_regions
 from adapters.hosts.label_studio.media import LabelStudio, Media
 from adapters.hosts.label_studio.training import Busy, Trainer
-from adapters.inference.predict import predict_videos
-from adapters.media.opening import MediaLimits
+from adapters.inference import predict_videos
+from adapters.media import MediaLimits
 from adapters.records import VideoResult
 
 # What Label Studio tells a webhook of; START_TRAINING is its button, the others happen at every click.
@@ -196,7 +196,7 @@ async def _body(request: Request) -> dict[str, Any]:
 
 def _fingerprint(model: Model) -> str:
     """Eight hexadecimal digits of what the model says of its golden clip and of its config."""
-    from adapters.bundle.rendered_clip import render_clip
+    from adapters.bundle import render_clip
 
     adapter = model.adapter
     scores = adapter.predict([render_clip(adapter.input_spec)])[0].scores

@@ -12,9 +12,8 @@ from typing import Any
 from adapters.base import BaseModelAdapter
 from adapters.errors import AdapterError, BundleError, ConfigError, MediaError, MissingExtraError
 from adapters.hosts.results import SHAPES, to_pipeline
-from adapters.inference.loading import open_model
-from adapters.inference.predict import predict_videos
-from adapters.media.opening import MediaLimits
+from adapters.inference import open_model, predict_videos
+from adapters.media import MediaLimits
 from adapters.records import Clip, VideoResult
 
 try:
@@ -134,7 +133,7 @@ def _rendered_video() -> bytes:
     """Ten frames of 64 x 64 in an MP4 of some kilobytes, rendered."""
     import av
 
-    from adapters.bundle.rendered_clip import render_clip
+    from adapters.bundle import render_clip
     from adapters.records import InputSpec
 
     clip = render_clip(InputSpec(height=64, width=64, n_frames=10, fps=10.0))

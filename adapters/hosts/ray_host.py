@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from adapters.errors import ConfigError, MissingExtraError
-from adapters.inference.loading import open_model
-from adapters.inference.predict import predict_videos
+from adapters.inference import open_model, predict_videos
 from adapters.records import VideoResult
 
 try:

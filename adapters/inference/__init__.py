@@ -1,1 +1,36 @@
 """Models applied to videos: open a model, predict videos, follow streams, find segments."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from adapters.system.lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from adapters.inference.loading import FINETUNE_KEYS as FINETUNE_KEYS
+    from adapters.inference.loading import open_model as open_model
+    from adapters.inference.loading import read_config as read_config
+    from adapters.inference.loading import ready_configs as ready_configs
+    from adapters.inference.loading import stored_config as stored_config
+    from adapters.inference.predict import FILE_ERRORS as FILE_ERRORS
+    from adapters.inference.predict import OnVideoProgress as OnVideoProgress
+    from adapters.inference.predict import input_spec as input_spec
+    from adapters.inference.predict import predict_examples as predict_examples
+    from adapters.inference.predict import predict_videos as predict_videos
+    from adapters.inference.segments import match_segments as match_segments
+    from adapters.inference.segments import scores_to_segments as scores_to_segments
+    from adapters.inference.segments import timeline as timeline
+    from adapters.inference.streams import StreamsVideos as StreamsVideos
+    from adapters.inference.whole_video import MergesPieces as MergesPieces
+    from adapters.inference.whole_video import merge_frames as merge_frames
+
+__getattr__, __dir__, __all__ = lazy_exports(
+    __name__,
+    {
+        "loading": ("FINETUNE_KEYS", "open_model", "read_config", "ready_configs", "stored_config"),
+        "predict": ("FILE_ERRORS", "OnVideoProgress", "input_spec", "predict_examples", "predict_videos"),
+        "segments": ("match_segments", "scores_to_segments", "timeline"),
+        "streams": ("StreamsVideos",),
+        "whole_video": ("MergesPieces", "merge_frames"),
+    },
+)

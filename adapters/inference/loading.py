@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from adapters.base import BaseModelAdapter
-from adapters.config.checking import Config, adapter_class, merge, migrate, override, read_object
+from adapters.config import Config, adapter_class, merge, migrate, override, read_object
 from adapters.errors import BundleError, ConfigError
 
 CONFIG_SUFFIXES = (".json", ".yaml", ".yml")
@@ -87,8 +87,8 @@ def _open_stored(path: Path, overrides: Config) -> BaseModelAdapter:
 
 def stored_config(path: Path) -> Config:
     """The config inside a bundle directory or a self-describing .tflite, in the present form."""
-    from adapters.bundle.bundle import read_bundle_config
-    from adapters.litert.tflite_file import read_description
+    from adapters.bundle import read_bundle_config
+    from adapters.litert import read_description
 
     if not path.exists():
         raise BundleError(f"{path}: there is no such file or folder. A model is a bundle directory or a .tflite file")

@@ -16,15 +16,15 @@ from queue import Empty, Queue
 from typing import TYPE_CHECKING
 
 from adapters.base import BaseModelAdapter
-from adapters.config.checking import override
+from adapters.config import override
 from adapters.errors import ConfigError, MediaError
 from adapters.inference.streams import StreamsVideos, predict_streams
 from adapters.inference.whole_video import whole_videos
 from adapters.records import Clip, InputSpec, Prediction, VideoResult
 
 if TYPE_CHECKING:
-    from adapters.data.dataset import Example
-    from adapters.media.opening import MediaLimits
+    from adapters.data import Example
+    from adapters.media import MediaLimits
 
 # path, seconds of it done, its length in seconds or None where unknown, files done, files in all (as far as known)
 OnVideoProgress = Callable[[str, float, float | None, int, int], object]
@@ -59,7 +59,7 @@ def predict_videos(
         return predict_streams(adapter, spec, sources, on_progress, limits)
 
     def read(source: str | Path, file: _File) -> Iterator[Clip]:
-        from adapters.media.video import open_video
+        from adapters.media import open_video
 
         with open_video(source, limits=limits) as video:
             file.seconds = video.info.duration_seconds
@@ -83,7 +83,7 @@ def predict_examples(
     spec = replace(adapter.input_spec, window_seconds=None, stride_seconds=None)
 
     def read(example: Example, file: _File) -> Iterator[Clip]:
-        from adapters.media.video import read_clip
+        from adapters.media import read_clip
 
         yield read_clip(example.path, spec, example.start_seconds, example.end_seconds)
 

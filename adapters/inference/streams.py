@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from adapters.errors import MediaError
-from adapters.litert.runtime import available_cores
+from adapters.litert import available_cores
 from adapters.records import InputSpec, Prediction, VideoResult
 
 if TYPE_CHECKING:
-    from adapters.media.opening import MediaLimits
+    from adapters.media import MediaLimits
 
 
 @runtime_checkable
@@ -66,7 +66,7 @@ def predict_streams(
 def _predict_one(
     adapter: StreamsVideos, spec: InputSpec, source: str | Path, limits: MediaLimits | None
 ) -> VideoResult:
-    from adapters.media.video import open_video
+    from adapters.media import open_video
 
     try:
         with open_video(source, limits=limits) as video:

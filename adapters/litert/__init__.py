@@ -1,1 +1,38 @@
 """LiteRT programs: run, stream, edit, quantise, cache, and the .tflite that describes itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from adapters.system.lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from adapters.litert.conversion import compare as compare
+    from adapters.litert.conversion import converter_reason as converter_reason
+    from adapters.litert.conversion import to_litert as to_litert
+    from adapters.litert.dynamic_weights import with_8_bit_weights as with_8_bit_weights
+    from adapters.litert.edit import counts_first as counts_first
+    from adapters.litert.int8 import Observer as Observer
+    from adapters.litert.int8 import with_8_bit_layers as with_8_bit_layers
+    from adapters.litert.runtime import Program as Program
+    from adapters.litert.runtime import available_cores as available_cores
+    from adapters.litert.runtime import open_interpreter as open_interpreter
+    from adapters.litert.runtime import xnnpack_partitions as xnnpack_partitions
+    from adapters.litert.stream_program import IMAGE as IMAGE
+    from adapters.litert.stream_program import INIT as INIT
+    from adapters.litert.stream_program import StreamProgram as StreamProgram
+    from adapters.litert.tflite_file import describe as describe
+    from adapters.litert.tflite_file import read_description as read_description
+
+__getattr__, __dir__, __all__ = lazy_exports(
+    __name__,
+    {
+        "conversion": ("compare", "converter_reason", "to_litert"),
+        "dynamic_weights": ("with_8_bit_weights",),
+        "edit": ("counts_first",),
+        "int8": ("Observer", "with_8_bit_layers"),
+        "runtime": ("Program", "available_cores", "open_interpreter", "xnnpack_partitions"),
+        "stream_program": ("IMAGE", "INIT", "StreamProgram"),
+        "tflite_file": ("describe", "read_description"),
+    },
+)

@@ -17,7 +17,7 @@ from adapters.litert.graph import operators
 from adapters.litert.int8 import In8Bits, Observer, with_8_bit_layers
 from adapters.litert.runtime import xnnpack_partitions
 from adapters.records import QUANTIZE, ConversionReport, Quantize
-from adapters.system.native_log import CapturedLog, captured_stderr, import_tensorflow, warnings_only
+from adapters.system import CapturedLog, captured_stderr, import_tensorflow, warnings_only
 
 __all__ = ["compare", "operators", "to_litert", "xnnpack_partitions"]
 

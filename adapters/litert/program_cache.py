@@ -8,10 +8,9 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
-from adapters.config.checking import Config
+from adapters.config import Config
 from adapters.errors import StorageError
-from adapters.system.atomic import write_bytes_atomic
-from adapters.system.cache_folder import cache_dir
+from adapters.system import cache_dir, write_bytes_atomic
 
 # The code that a program's bytes follow from, beside its identity: a change in it makes cached programs stale.
 CODE_FOLDERS = ("conversion.py", "litert_*.py", "head.py", "variables.py", "programs.py", "network.py", "*/network.py")

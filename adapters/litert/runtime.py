@@ -24,7 +24,7 @@ import numpy.typing as npt
 from adapters.errors import BundleError, ConfigError
 from adapters.litert import graph as litert_graph
 from adapters.records import Quantize
-from adapters.system.native_log import captured_stderr
+from adapters.system import captured_stderr
 
 Array = npt.NDArray[Any]
 Float32Array = npt.NDArray[np.float32]

@@ -26,7 +26,7 @@ from adapters.errors import BundleError
 from adapters.litert import graph as litert_graph
 from adapters.litert.runtime import open_interpreter, read_program, thread_count
 from adapters.records import Float32Array, Quantize
-from adapters.system.native_log import captured_stderr
+from adapters.system import captured_stderr
 
 STEP, INIT, IMAGE = "serving_default", "init", "image"
 

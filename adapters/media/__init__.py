@@ -1,1 +1,50 @@
 """Video files and live streams to frames by time, and frames to model input."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from adapters.system.lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from adapters.media.live import LiveVideo as LiveVideo
+    from adapters.media.live import is_live as is_live
+    from adapters.media.opening import MediaLimits as MediaLimits
+    from adapters.media.opening import open_container as open_container
+    from adapters.media.opening import reason_of as reason_of
+    from adapters.media.preprocess import Number as Number
+    from adapters.media.preprocess import decode_picture as decode_picture
+    from adapters.media.preprocess import decode_size as decode_size
+    from adapters.media.preprocess import resize as resize
+    from adapters.media.preprocess import to_model_input as to_model_input
+    from adapters.media.sampling import EPSILON_SECONDS as EPSILON_SECONDS
+    from adapters.media.sampling import Window as Window
+    from adapters.media.sampling import fill_clip as fill_clip
+    from adapters.media.sampling import one_clip as one_clip
+    from adapters.media.sampling import plan_clip as plan_clip
+    from adapters.media.sampling import sample_times as sample_times
+    from adapters.media.sampling import window_seconds as window_seconds
+    from adapters.media.video import Video as Video
+    from adapters.media.video import VideoInfo as VideoInfo
+    from adapters.media.video import open_video as open_video
+    from adapters.media.video import probe as probe
+    from adapters.media.video import read_clip as read_clip
+
+__getattr__, __dir__, __all__ = lazy_exports(
+    __name__,
+    {
+        "live": ("LiveVideo", "is_live"),
+        "opening": ("MediaLimits", "open_container", "reason_of"),
+        "preprocess": ("Number", "decode_picture", "decode_size", "resize", "to_model_input"),
+        "sampling": (
+            "EPSILON_SECONDS",
+            "Window",
+            "fill_clip",
+            "one_clip",
+            "plan_clip",
+            "sample_times",
+            "window_seconds",
+        ),
+        "video": ("Video", "VideoInfo", "open_video", "probe", "read_clip"),
+    },
+)

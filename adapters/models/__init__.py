@@ -1,1 +1,28 @@
 """What the built-in adapters share, and one folder for each family of models."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from adapters.system.lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from adapters.models.frame_adapter import FrameModelAdapter as FrameModelAdapter
+    from adapters.models.model_adapter import ModelAdapter as ModelAdapter
+    from adapters.models.network import Backbone as Backbone
+    from adapters.models.network import Network as Network
+    from adapters.models.network import Pretrained as Pretrained
+    from adapters.models.network import Variables as Variables
+    from adapters.models.programs import PRECISION_NAMES as PRECISION_NAMES
+    from adapters.models.state import AnyProgram as AnyProgram
+
+__getattr__, __dir__, __all__ = lazy_exports(
+    __name__,
+    {
+        "frame_adapter": ("FrameModelAdapter",),
+        "model_adapter": ("ModelAdapter",),
+        "network": ("Backbone", "Network", "Pretrained", "Variables"),
+        "programs": ("PRECISION_NAMES",),
+        "state": ("AnyProgram",),
+    },
+)

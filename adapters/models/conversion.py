@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from adapters.bundle.golden import golden_to_bytes
-from adapters.bundle.rendered_clip import VARIANTS, render_clip
+from adapters.bundle import VARIANTS, golden_to_bytes, render_clip
 from adapters.errors import ConversionError, WeightsError
-from adapters.evaluation.report import GATES
-from adapters.litert.tflite_file import describe
+from adapters.evaluation import GATES
+from adapters.litert import describe
 from adapters.models.programs import get_program_at, make_program_bytes
 from adapters.records import QUANTIZE, Clip, ConversionReport, Float32Array, Quantize
-from adapters.system.atomic import write_bytes_atomic
+from adapters.system import write_bytes_atomic
 
 if TYPE_CHECKING:
     from adapters.models.model_adapter import ModelAdapter
@@ -35,7 +34,7 @@ def convert_model(
     It is measured on ``clips``, else on the calibration clips, else on rendered ones, before anything is written. What
     it is measured against is the model's own program, or the float32 one where its own is of that precision already.
     """
-    from adapters.litert.conversion import compare
+    from adapters.litert import compare
 
     if quantize not in QUANTIZE:
         raise ConversionError(f'"quantize" must be one of {", ".join(QUANTIZE)}, got {quantize!r}')

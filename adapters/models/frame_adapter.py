@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from adapters.inference.whole_video import merge_frames
-from adapters.media.preprocess import to_model_input
+from adapters.inference import merge_frames
+from adapters.media import to_model_input
 from adapters.models.model_adapter import ModelAdapter
 from adapters.records import Clip, Float32Array, Prediction
 

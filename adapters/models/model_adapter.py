@@ -14,13 +14,10 @@ from typing import Any, ClassVar, cast
 import numpy as np
 
 from adapters.base import BaseModelAdapter, OnEpochEnd
-from adapters.bundle.bundle import read_bundle, write_bundle
-from adapters.bundle.card import render_card
-from adapters.bundle.golden import Golden, make_golden, measure_tolerance
-from adapters.config.checking import Config, adapter_class, check_config, override
+from adapters.bundle import Golden, make_golden, measure_tolerance, read_bundle, render_card, write_bundle
+from adapters.config import Config, adapter_class, check_config, override
 from adapters.errors import AdapterError, BundleError, WeightsError
-from adapters.litert.runtime import Program
-from adapters.litert.tflite_file import read_description
+from adapters.litert import Program, read_description
 from adapters.models import programs
 from adapters.models.network import Backbone, Network, Pretrained, Variables, build_network, initial_variables
 from adapters.models.programs import PRECISION_NAMES, PROGRAM_BATCH, backbone_identity
@@ -35,7 +32,7 @@ from adapters.records import (
     TrainReport,
     aggregate,
 )
-from adapters.training.head import class_scores
+from adapters.training import class_scores
 
 
 class ModelAdapter(BaseModelAdapter):
@@ -193,7 +190,7 @@ class ModelAdapter(BaseModelAdapter):
 
     def random_variables(self, network: Network) -> Variables:
         """What ``weights`` "random" means: drawn by the config's seed."""
-        from adapters.training.variables import random_variables
+        from adapters.training import random_variables
 
         return random_variables(network, self.config["seed"])
 
@@ -315,7 +312,7 @@ class ModelAdapter(BaseModelAdapter):
     def train(
         self, data_path: str | Path, output_path: str | Path, on_epoch_end: OnEpochEnd | None = None
     ) -> TrainReport:
-        from adapters.training.run import train_model
+        from adapters.training import train_model
 
         return train_model(self, Path(data_path), Path(output_path), on_epoch_end)
 

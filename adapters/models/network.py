@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from adapters.errors import WeightsError
 from adapters.records import Float32Array
-from adapters.training.head import VARIABLE_PREFIX, build_head, output_units
+from adapters.training import VARIABLE_PREFIX, build_head, output_units
 
 if TYPE_CHECKING:
     from adapters.models.model_adapter import ModelAdapter

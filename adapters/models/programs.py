@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from adapters.config.checking import Config
+from adapters.config import Config
 from adapters.errors import ConfigError
-from adapters.inference.streams import StreamsVideos
+from adapters.inference import StreamsVideos
 from adapters.litert import program_cache
 from adapters.models.network import Network, Variables
 from adapters.records import Clip, Float32Array, Quantize, spread
-from adapters.training.head import VARIABLE_PREFIX, output_activation, output_units
+from adapters.training import VARIABLE_PREFIX, output_activation, output_units
 
 if TYPE_CHECKING:
     from adapters.models.model_adapter import ModelAdapter
@@ -60,8 +60,8 @@ def get_program_at(adapter: ModelAdapter, quantize: Quantize) -> Path | bytes:
 
 def make_program_bytes(adapter: ModelAdapter, quantize: Quantize, calibration: Sequence[Clip] = ()) -> bytes:
     """A program of the adapter's present weights and size, made now. int8 is calibrated on the clips."""
-    from adapters.litert.dynamic_weights import with_8_bit_weights
-    from adapters.training.variables import assign
+    from adapters.litert import with_8_bit_weights
+    from adapters.training import assign
 
     streams = isinstance(adapter, StreamsVideos) and adapter.streams
     if quantize == "dynamic" and not streams:  # which is made of the float32 program, and that may be there already
@@ -74,7 +74,7 @@ def make_program_bytes(adapter: ModelAdapter, quantize: Quantize, calibration: S
 
 def convert_items(adapter: ModelAdapter, network: Network, quantize: Quantize, calibration: Sequence[Clip]) -> bytes:
     """A network of items as a LiteRT program; int8 is calibrated on the clips' items."""
-    from adapters.litert.conversion import to_litert
+    from adapters.litert import to_litert
 
     backbone, head = network.backbone.for_conversion(), network.head
 
@@ -105,8 +105,8 @@ def _calibration_items(adapter: ModelAdapter, clips: Sequence[Clip]) -> Iterator
 
 
 def _make_backbone_bytes(adapter: ModelAdapter) -> bytes:
-    from adapters.litert.conversion import to_litert
-    from adapters.training.variables import assign
+    from adapters.litert import to_litert
+    from adapters.training import assign
 
     backbone = adapter.build_backbone()
     assign(backbone, backbone_part(adapter.variables()))

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from adapters.bundle.bundle import Bundle
-from adapters.litert.runtime import Program
+from adapters.bundle import Bundle
+from adapters.litert import Program
 from adapters.records import Float32Array
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from adapters.errors import AdapterError
 from adapters.records import Float32Array
-from adapters.system.native_log import import_tensorflow
+from adapters.system import import_tensorflow
 
 if TYPE_CHECKING:
     from adapters.models.model_adapter import ModelAdapter
@@ -36,7 +36,7 @@ class TensorFlowProgram:
     """
 
     def __init__(self, adapter: ModelAdapter, device: str) -> None:
-        from adapters.training.variables import assign
+        from adapters.training import assign
 
         tf = import_tensorflow()
         # 10-bit mantissas would change scores by more than is promised.

@@ -1,1 +1,31 @@
 """What every part may use: whole writes, locks, caches, the log of native code."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from adapters.system.lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from adapters.system.atomic import json_text as json_text
+    from adapters.system.atomic import storage_error as storage_error
+    from adapters.system.atomic import write_bytes_atomic as write_bytes_atomic
+    from adapters.system.atomic import write_json_atomic as write_json_atomic
+    from adapters.system.atomic import write_text_atomic as write_text_atomic
+    from adapters.system.cache_folder import cache_dir as cache_dir
+    from adapters.system.digest import sha256_file as sha256_file
+    from adapters.system.native_log import CapturedLog as CapturedLog
+    from adapters.system.native_log import captured_stderr as captured_stderr
+    from adapters.system.native_log import import_keras as import_keras
+    from adapters.system.native_log import import_tensorflow as import_tensorflow
+    from adapters.system.native_log import warnings_only as warnings_only
+
+__getattr__, __dir__, __all__ = lazy_exports(
+    __name__,
+    {
+        "atomic": ("json_text", "storage_error", "write_bytes_atomic", "write_json_atomic", "write_text_atomic"),
+        "cache_folder": ("cache_dir",),
+        "digest": ("sha256_file",),
+        "native_log": ("CapturedLog", "captured_stderr", "import_keras", "import_tensorflow", "warnings_only"),
+    },
+)

@@ -1,4 +1,4 @@
-"""Names that a folder exports, fetched from their modules when first used, so that importing the folder costs nothing."""
+"""Names that a folder exports, fetched when first used, so that importing the folder costs nothing."""
 
 from __future__ import annotations
 

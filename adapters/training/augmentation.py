@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from adapters.config.checking import Config
+from adapters.config import Config
 from adapters.records import UInt8Array
 
 # ITU-R BT.601 luma weights: what saturation is measured against.

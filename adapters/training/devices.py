@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from adapters.errors import ConfigError, TrainingError
-from adapters.system.native_log import captured_stderr, import_tensorflow
+from adapters.system import captured_stderr, import_tensorflow
 
 Devices = int | Literal["all"]
 Array = npt.NDArray[Any]

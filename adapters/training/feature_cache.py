@@ -13,11 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from adapters.config.checking import Config
-from adapters.data.dataset import Example
-from adapters.data.prepared_frames import read_frames
+from adapters.config import Config
+from adapters.data import Example, read_frames
 from adapters.errors import MediaError
-from adapters.media.video import read_clip
+from adapters.media import read_clip
 from adapters.records import Clip, Float32Array, InputSpec
 from adapters.training.augmentation import augment, time_shift_seconds
 from adapters.training.feature_store import FeatureStore

@@ -19,8 +19,7 @@ import numpy.typing as npt
 
 from adapters.errors import TrainingError
 from adapters.records import Aggregation, EpochLog, Float32Array, KeepBest
-from adapters.system.atomic import write_bytes_atomic
-from adapters.system.native_log import import_keras, import_tensorflow
+from adapters.system import import_keras, import_tensorflow, write_bytes_atomic
 from adapters.training.devices import Replicas, one_device, out_of_memory
 
 VALIDATION_BATCH = 256

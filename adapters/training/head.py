@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from adapters.config.checking import Config
+from adapters.config import Config
 from adapters.records import Float32Array, expand_binary
-from adapters.system.native_log import import_keras, import_tensorflow
+from adapters.system import import_keras, import_tensorflow
 from adapters.training.devices import same_noise
 
 VARIABLE_PREFIX = "scores_"

@@ -16,12 +16,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from adapters.base import OnEpochEnd
-from adapters.config.checking import Config
-from adapters.data.dataset import Example
+from adapters.config import Config
+from adapters.data import Example
 from adapters.errors import ConfigError, DatasetError, StorageError
 from adapters.records import EpochLog, Float32Array, TrainReport, spread
-from adapters.system.cache_folder import cache_dir
-from adapters.system.native_log import import_keras, import_tensorflow
+from adapters.system import cache_dir, import_keras, import_tensorflow
 from adapters.training.devices import Replicas, check_batch, mixed_precision, pick_devices
 from adapters.training.feature_cache import CachedFeatures, View, cached_features, read_view
 from adapters.training.fitting import Examples, FitResult, FitSettings, Fitter, Inputs, aggregate_items
@@ -37,8 +36,7 @@ from adapters.training.training_data import (
 )
 
 if TYPE_CHECKING:
-    from adapters.models.model_adapter import ModelAdapter
-    from adapters.models.network import Backbone, Network
+    from adapters.models import Backbone, ModelAdapter, Network
 
 
 @dataclass
@@ -285,7 +283,7 @@ def _metrics(run: TrainingRun, features: CachedFeatures, results: Sequence[FitRe
     metrics: dict[str, Any] = {"history": history, "clips": run.data.counts, "validation": {}}
     if not run.data.validation:
         return metrics
-    from adapters.evaluation.metrics import evaluate
+    from adapters.evaluation import evaluate
 
     scores = class_scores(_validation_scores(run, features, tuned=len(results) > 1), run.config, run.data.labels)
     matrix = label_matrix(run.data.validation, run.data.labels)
@@ -327,7 +325,7 @@ def _adopt(run: TrainingRun, metrics: dict[str, Any]) -> None:
 
 def _curve_files(results: Sequence[FitResult]) -> dict[str, bytes]:
     """Learning curves for people and for machines."""
-    from adapters.evaluation.plots import plot_learning_curves
+    from adapters.evaluation import plot_learning_curves
 
     logs: list[EpochLog] = [log for result in results for log in result.logs]
     names = list(EpochLog.__dataclass_fields__)

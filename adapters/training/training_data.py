@@ -9,9 +9,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from adapters.config.checking import Config
-from adapters.data.dataset import Dataset, Example, check, match_labels, read_dataset, split
-from adapters.data.prepared_frames import chosen_source
+from adapters.config import Config
+from adapters.data import Dataset, Example, check, chosen_source, match_labels, read_dataset, split
 from adapters.errors import DatasetError
 from adapters.records import Float32Array
 from adapters.training.head import targets

@@ -79,7 +79,7 @@ def _colour(stream: Any) -> bool:
 
 def write_json(value: Any) -> None:
     """A JSON value on stdout, under the rules of ``adapters.system.atomic.json_text``."""
-    from adapters.system.atomic import json_text
+    from adapters.system import json_text
 
     print(json_text(value, indent=2))
 

@@ -47,7 +47,7 @@ def host_http(
     as_json: AsJson = False,
 ) -> None:
     """Serve models over HTTP: tensors (Open Inference Protocol v2), videos, streams. Ctrl-C ends it."""
-    from cliplab.models.serving import host_http as serve
+    from cliplab.models import host_http as serve
 
     def on_ready(url: str, names: tuple[str, ...]) -> None:
         if as_json:
@@ -101,7 +101,7 @@ def host_label_studio(
     as_json: AsJson = False,
 ) -> None:
     """Serve a model as Label Studio's ML backend: pre-labels, and trainings. Ctrl-C ends it."""
-    from cliplab.models.serving import host_label_studio as serve
+    from cliplab.models import host_label_studio as serve
 
     def on_ready(url: str) -> None:
         if as_json:

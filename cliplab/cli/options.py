@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from adapters.training.devices import Devices
+from adapters.training import Devices
 
 
 def arg(metavar: str, text: str) -> Any:
@@ -102,6 +102,6 @@ def training_keys(
 
 def parsed(assignments: list[str] | None) -> dict[str, Any]:
     """What ``--set`` was given, as nested keys and values."""
-    from adapters.config.checking import parse_assignments
+    from adapters.config import parse_assignments
 
     return parse_assignments(assignments or [])

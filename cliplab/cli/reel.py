@@ -11,7 +11,7 @@ from cliplab.cli.console import FAILED, bar, command, show, write_json
 from cliplab.cli.options import AsJson, DryRun, Force, arg, opt
 
 if TYPE_CHECKING:
-    from cliplab.reel.reel import ReelReport
+    from cliplab.reel import ReelReport
 
 
 def register(app: typer.Typer) -> None:
@@ -63,7 +63,7 @@ def reel(
 
 
 def _summary(report: ReelReport) -> list[str]:
-    from cliplab.library.walk import printable
+    from cliplab.library import printable
 
     form, lines = report.form, []
     for place in report.places:

@@ -11,7 +11,7 @@ from cliplab.cli.console import FAILED, command, show, write_json
 from cliplab.cli.options import AsJson, DryRun, arg, opt
 
 if TYPE_CHECKING:
-    from cliplab.registry.manifest import ManifestReport
+    from cliplab.registry import ManifestReport
 
 
 def register(app: typer.Typer) -> None:

@@ -14,7 +14,7 @@ from cliplab.cli.console import FAILED, Bar, bar, command, show, write_json
 from cliplab.cli.options import AsJson, arg, opt
 
 if TYPE_CHECKING:
-    from cliplab.scan.one_pass import ScanProgress, ScanReport
+    from cliplab.scan import ScanProgress, ScanReport
 
 # Where stderr is no terminal: a line each so many videos.
 LINE_EACH = 100
@@ -120,7 +120,7 @@ def score(
     as_json: AsJson = False,
 ) -> None:
     """Score one video as scan does, and say what the score means."""
-    from cliplab.library.walk import printable
+    from cliplab.library import printable
     from cliplab.scan import one_video as scan_one
 
     result = scan_one.score(
@@ -193,7 +193,7 @@ def _duration(seconds: float) -> str:
 
 
 def _summary(report: ScanReport) -> list[str]:
-    from cliplab.library.walk import printable
+    from cliplab.library import printable
 
     speed = f", {report.videos_per_second:.1f} videos/s, {report.video_hours:.2f} h of video" if report.scored else ""
     lines = [

@@ -11,12 +11,9 @@ from rich.text import Text
 from adapters.records import ConversionReport, EpochLog, TrainReport, VideoResult
 
 if TYPE_CHECKING:
-    from cliplab.datasets.manage import DatasetReport
-    from cliplab.datasets.prepare import PrepareReport
-    from cliplab.demo.demo import DemoReport
-    from cliplab.models.bench import BenchReport
-    from cliplab.models.configs import ConfigCheck
-    from cliplab.models.models import Evaluation, PredictReport
+    from cliplab.datasets import DatasetReport, PrepareReport
+    from cliplab.demo import DemoReport
+    from cliplab.models import BenchReport, ConfigCheck, Evaluation, PredictReport
 
 Shown = list[Any]
 LAST_EPOCHS = 15
@@ -176,7 +173,7 @@ def config(complete: Mapping[str, Any]) -> Shown:
     """Every key with its value and what a change of it asks for; keys that differ from their default in bold."""
     import json
 
-    from adapters.config.checking import properties
+    from adapters.config import properties
 
     keys = properties(complete["adapter"])
     rows = []

@@ -1,1 +1,24 @@
 """What a person does with labelled clips."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from adapters.system.lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from cliplab.datasets.manage import DatasetReport as DatasetReport
+    from cliplab.datasets.manage import dataset_export as dataset_export
+    from cliplab.datasets.manage import dataset_import as dataset_import
+    from cliplab.datasets.manage import dataset_split as dataset_split
+    from cliplab.datasets.manage import dataset_stats as dataset_stats
+    from cliplab.datasets.prepare import PrepareReport as PrepareReport
+    from cliplab.datasets.prepare import dataset_prepare as dataset_prepare
+
+__getattr__, __dir__, __all__ = lazy_exports(
+    __name__,
+    {
+        "manage": ("DatasetReport", "dataset_export", "dataset_import", "dataset_split", "dataset_stats"),
+        "prepare": ("PrepareReport", "dataset_prepare"),
+    },
+)

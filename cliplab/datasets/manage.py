@@ -7,16 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from adapters.data.dataset import (
-    Dataset,
-    export_dataset,
-    problems,
-    read_dataset,
-    split,
-    stats,
-    without_missing,
-    write_dataset,
-)
+from adapters.data import Dataset, export_dataset, problems, read_dataset, split, stats, without_missing, write_dataset
 from adapters.errors import AdapterError, DatasetError
 from cliplab.outputs import require_new
 
@@ -116,7 +107,7 @@ def _report(dataset: Dataset, output: str | Path | None) -> DatasetReport:
 
 
 def _seconds(path: Path) -> float:
-    from adapters.media.video import probe
+    from adapters.media import probe
 
     try:
         seconds = probe(path).duration_seconds

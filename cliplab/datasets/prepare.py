@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from adapters.base import OnProgress
-from adapters.data.dataset import Dataset, Example, check, import_coco, read_dataset, split
+from adapters.data import Dataset, Example, check, import_coco, read_dataset, split
 from adapters.errors import ConfigError, DatasetError, MediaError, StorageError
-from adapters.media.video import open_video
-from adapters.system.atomic import storage_error, write_json_atomic
+from adapters.media import open_video
+from adapters.system import storage_error, write_json_atomic
 from cliplab.outputs import require_new
 
 FILE_NAME = "dataset.json"

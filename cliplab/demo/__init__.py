@@ -1,1 +1,17 @@
 """The whole loop on the sample clips."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from adapters.system.lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from cliplab.demo.demo import DemoReport as DemoReport
+
+__getattr__, __dir__, __all__ = lazy_exports(
+    __name__,
+    {
+        "demo": ("DemoReport",),
+    },
+)

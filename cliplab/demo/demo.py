@@ -14,8 +14,7 @@ from typing import Any
 from adapters.base import OnProgress
 from adapters.errors import DatasetError
 from adapters.records import ConversionReport, Prediction, Segment
-from cliplab.models import models
-from cliplab.models.conversion import convert
+from cliplab.models import convert, models
 from cliplab.outputs import require_new
 
 LABEL = "ad"
@@ -129,7 +128,7 @@ def demo(
 
 
 def _write(result: DemoReport, broadcast: Path, output: Path) -> None:
-    from adapters.system.atomic import write_json_atomic
+    from adapters.system import write_json_atomic
     from cliplab.demo.figure import draw_timeline
 
     draw_timeline(result, broadcast, output / "timeline.png")
@@ -187,7 +186,7 @@ def _contender(
 ) -> Contender:
     from sklearn.metrics import average_precision_score
 
-    from adapters.inference.segments import match_segments
+    from adapters.inference import match_segments
 
     middles = [(item.start + item.end) / 2 for item in predictions]
     inside = [any(segment.start <= middle < segment.end for segment in truth) for middle in middles]
@@ -202,8 +201,8 @@ def _baseline(folder: Path, bundle: Path, windows: tuple[Prediction, ...], truth
     """Colour-and-sharpness histograms and logistic regression: the same clips, windows, threshold and smoothing."""
     import numpy as np
 
-    from adapters.evaluation.metrics import evaluate
-    from adapters.inference.loading import open_model
+    from adapters.evaluation import evaluate
+    from adapters.inference import open_model
     from adapters.records import VideoResult
 
     baseline = _baseline_module(folder)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adapters.records import Segment
-from adapters.system.atomic import write_bytes_atomic
+from adapters.system import write_bytes_atomic
 
 if TYPE_CHECKING:
     from cliplab.demo.demo import DemoReport
@@ -20,7 +20,7 @@ def draw_timeline(report: DemoReport, video: Path, path: Path) -> None:
     """Write the picture as a PNG of about 1300 x 560 pixels; MediaError where the video cannot be read."""
     from matplotlib.figure import Figure
 
-    from adapters.inference.segments import timeline
+    from adapters.inference import timeline
 
     end = report.model.predictions[-1].end
     figure = Figure(figsize=(11, 4.7), layout="constrained")
@@ -52,7 +52,7 @@ def draw_timeline(report: DemoReport, video: Path, path: Path) -> None:
 
 def _draw_strip(axes: Any, video: Path, end: float) -> None:
     """Frames at the middles of FRAMES equal parts, each as wide as its part."""
-    from adapters.media.video import read_clip
+    from adapters.media import read_clip
     from adapters.records import InputSpec
 
     clip = read_clip(video, InputSpec(height=90, width=160, n_frames=FRAMES, aspect="stretch"))

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from adapters.data.dataset import VIDEO_SUFFIXES
+from adapters.data import VIDEO_SUFFIXES
 from adapters.errors import ConfigError, MediaError, MissingExtraError
 from cliplab.library.storage_cache import BLOCK_BYTES, BlockCache
 

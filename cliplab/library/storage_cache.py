@@ -12,7 +12,7 @@ from collections import Counter
 from pathlib import Path
 
 from adapters.errors import ConfigError
-from adapters.system.cache_folder import cache_dir
+from adapters.system import cache_dir
 
 BLOCK_BYTES = 256 * 1024
 DEFAULT_GB = 10.0

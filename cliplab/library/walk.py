@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from adapters.data.dataset import VIDEO_SUFFIXES
+from adapters.data import VIDEO_SUFFIXES
 from cliplab.library import storage
 from cliplab.library.storage import is_remote
 

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from adapters.config.checking import merge
+from adapters.config import merge
 from adapters.errors import ConfigError
-from adapters.inference.loading import open_model
-from adapters.litert.runtime import available_cores
+from adapters.inference import open_model
+from adapters.litert import available_cores
 from adapters.records import Clip
 from cliplab.models.measure import rendered_clips, size_bytes, time_predict
 
@@ -80,7 +80,7 @@ def bench(
 def _clips_of(spec: Any, video: str | Path, limit: int) -> list[Clip]:
     from itertools import islice
 
-    from adapters.media.video import open_video
+    from adapters.media import open_video
 
     with open_video(video) as opened:
         return list(islice(opened.clips(spec), min(limit, 64)))

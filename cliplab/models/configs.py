@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from adapters.config.checking import check_config, merge, schema
+from adapters.config import check_config, merge, schema
 from adapters.errors import AdapterError, ConfigError
-from adapters.inference.loading import read_config, ready_configs, stored_config
+from adapters.inference import read_config, ready_configs, stored_config
 
 
 def config_show(

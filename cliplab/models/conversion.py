@@ -10,7 +10,7 @@ from typing import Any
 
 from adapters.base import BaseModelAdapter
 from adapters.errors import ConfigError
-from adapters.inference.loading import open_model
+from adapters.inference import open_model
 from adapters.records import Clip, ConversionReport, Quantize
 from cliplab.models.models import Source, some
 from cliplab.outputs import require_new

@@ -10,12 +10,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from adapters.config.checking import adapter_class, check_config
+from adapters.config import adapter_class, check_config
 from adapters.errors import ConfigError
 from adapters.hosts.dataloop.config import PLATFORM_DEFAULTS
-from adapters.inference.loading import read_config, ready_configs
-from adapters.models.frame_adapter import FrameModelAdapter
-from adapters.system.atomic import write_text_atomic
+from adapters.inference import read_config, ready_configs
+from adapters.models import FrameModelAdapter
+from adapters.system import write_text_atomic
 from cliplab import __version__
 
 SCHEMA = Path(__file__).with_name("dataloop_manifest.schema.json")

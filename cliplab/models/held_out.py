@@ -28,7 +28,7 @@ def held_out_windows(
     stay evenly over the dataset. Clips that cannot be read are left out, and told with their number and first reason.
     DatasetError where no clip is in these splits, or none can be read.
     """
-    from adapters.media.video import open_video
+    from adapters.media import open_video
 
     examples, spec = labelled_clips(adapter, data, HELD_OUT), adapter.input_spec
     chosen = spread(examples, most_windows)

@@ -12,13 +12,13 @@ import numpy as np
 
 from adapters.base import BaseModelAdapter
 from adapters.errors import ConfigError, DatasetError, MediaError
-from adapters.inference.predict import OnVideoProgress, predict_examples
+from adapters.inference import OnVideoProgress, predict_examples
 from adapters.records import Clip, ConversionReport, Float32Array, VideoResult
 
 if TYPE_CHECKING:
-    from adapters.data.dataset import Example, Split
-    from adapters.evaluation.metrics import EvaluationReport
-    from adapters.litert.runtime import Program
+    from adapters.data import Example, Split
+    from adapters.evaluation import EvaluationReport
+    from adapters.litert import Program
 
 ALL_SPLITS = ("train", "validation", "test")
 HELD_OUT = ("validation", "test")
@@ -33,7 +33,7 @@ def labelled_clips(
     Clips without a split get the one that training gives them (the config's split_fractions and seed), unless every
     split is asked for. Files that are missing stay in, to be reported one by one. Raises ConfigError, DatasetError.
     """
-    from adapters.data.dataset import check, match_labels, read_dataset, split
+    from adapters.data import check, match_labels, read_dataset, split
 
     unknown = [name for name in splits if name not in ALL_SPLITS]
     if unknown:
@@ -59,8 +59,8 @@ def evaluate_examples(
 
     DatasetError where none can be read.
     """
-    from adapters.evaluation.metrics import evaluate
-    from adapters.training.training_data import label_matrix
+    from adapters.evaluation import evaluate
+    from adapters.training import label_matrix
 
     results = list(predict_examples(adapter, examples, on_progress=on_progress))
     kept = [(example, item) for example, item in zip(examples, results, strict=True) if item.error is None]
@@ -93,7 +93,7 @@ def read_clips(
 
     DatasetError where none can be read.
     """
-    from adapters.media.video import read_clip
+    from adapters.media import read_clip
 
     examples = labelled_clips(adapter, data, splits)
     picked = sorted({int(i) for i in np.linspace(0, len(examples) - 1, min(limit, len(examples)))})
@@ -115,7 +115,7 @@ def read_clips(
 
 def rendered_clips(adapter: BaseModelAdapter) -> list[Clip]:
     """Test pictures of the adapter's input size, for when there is no footage."""
-    from adapters.bundle.rendered_clip import VARIANTS, render_clip
+    from adapters.bundle import VARIANTS, render_clip
 
     return [render_clip(adapter.input_spec, variant) for variant in range(VARIANTS)]
 
@@ -142,7 +142,7 @@ def compare_models(
     source: BaseModelAdapter, converted: BaseModelAdapter, clips: Sequence[Clip], **options: Any
 ) -> ConversionReport:
     """Scores, time and size of one model against another on the same clips; options as ``conversion.compare``."""
-    from adapters.litert.conversion import compare
+    from adapters.litert import compare
 
     one, other = _program(source), _program(converted)
     return compare(

@@ -8,18 +8,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adapters.base import BaseModelAdapter, OnEpochEnd, OnProgress
-from adapters.config.checking import check_config, effect, merge
+from adapters.config import check_config, effect, merge
 from adapters.errors import ConfigError
 from adapters.hosts.results import SHAPES, Shape, to_pipeline
-from adapters.inference.loading import FINETUNE_KEYS, open_model
-from adapters.inference.predict import OnVideoProgress, predict_videos
+from adapters.inference import FINETUNE_KEYS, OnVideoProgress, open_model, predict_videos
 from adapters.records import EpochLog, Segment, TrainReport, VideoResult
-from adapters.training.devices import Devices, describe_devices
+from adapters.training import Devices, describe_devices
 from cliplab.models.single_file import bundle_path, is_single_file, require_places, write_single_file
 from cliplab.outputs import find_videos, require_new
 
 if TYPE_CHECKING:
-    from adapters.evaluation.metrics import EvaluationReport
+    from adapters.evaluation import EvaluationReport
 
 Source = str | Path | Mapping[str, Any]
 OnLine = Callable[[str], object]
@@ -87,7 +86,7 @@ def predict(
     found = None if segments is None else tuple(tuple(find_segments(adapter, item, segments)) for item in results)
     report = PredictReport(results, adapter.config["top_k"], found, shape)
     if output is not None:
-        from adapters.system.atomic import write_json_atomic
+        from adapters.system import write_json_atomic
 
         write_json_atomic(output, report.to_json())
     return report
@@ -95,7 +94,7 @@ def predict(
 
 def find_segments(adapter: BaseModelAdapter, result: VideoResult, label: str) -> list[Segment]:
     """The segments of one label in one video's predictions, by the adapter's config."""
-    from adapters.inference.segments import scores_to_segments
+    from adapters.inference import scores_to_segments
 
     if not result.predictions:
         return []
@@ -254,7 +253,7 @@ def evaluate(
     the one that training gives them. Clips that cannot be read are set aside and listed.
     Raises ConfigError, DatasetError, StorageError.
     """
-    from adapters.evaluation.metrics import check_gates, write_report
+    from adapters.evaluation import check_gates, write_report
     from cliplab.models.measure import evaluate_examples, labelled_clips
 
     require_new(output, force)

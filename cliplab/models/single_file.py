@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from adapters.base import BaseModelAdapter
-from adapters.bundle.sealed_writer import require_own
+from adapters.bundle import require_own
 from adapters.errors import BundleError, ConversionError, DatasetError, StorageError
 from adapters.records import ConversionReport
 from cliplab.outputs import require_new

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from adapters.base import StreamingAdapter
 from adapters.errors import ConfigError
-from adapters.inference.loading import open_model
+from adapters.inference import open_model
 from adapters.records import Prediction
 
 if TYPE_CHECKING:
@@ -76,11 +76,11 @@ def _row(prediction: Prediction, top_k: int) -> Row:
 
 def _frames(source: str, spec: InputSpec, fps: float, on_note: OnNote) -> Iterator[tuple[float, Any]]:
     """(seconds, a frame or a function that gives it), opened now and read while iterated."""
-    from adapters.media.live import LiveVideo, is_live
+    from adapters.media import LiveVideo, is_live
 
     if is_live(source):
         return _live_frames(LiveVideo(source, spec, on_note))
-    from adapters.media.video import open_video
+    from adapters.media import open_video
 
     return _file_frames(open_video(source), spec, fps, source, on_note)
 

@@ -11,8 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 from adapters.errors import ConfigError, MissingExtraError
-from cliplab.library.storage import is_remote
-from cliplab.library.walk import printable
+from cliplab.library import is_remote, printable
 from cliplab.reel.plan import Format, Place
 
 # Our word: the adapter's name in OpenTimelineIO, the ending of its files, the package that brings it.

@@ -11,9 +11,9 @@ import av
 import numpy as np
 
 from adapters.errors import MediaError
-from adapters.media.video import open_video
+from adapters.media import open_video
 from adapters.records import UInt8Array
-from cliplab.library.storage import openable
+from cliplab.library import openable
 from cliplab.reel.plan import Format, Place
 from cliplab.reel.sources import Cut
 

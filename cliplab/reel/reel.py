@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from adapters.errors import ConfigError, DatasetError, MediaError
-from adapters.system.atomic import write_bytes_atomic
+from adapters.system import write_bytes_atomic
 from cliplab.outputs import require_new
 from cliplab.reel.export import check_export, cut_list, export_path
 from cliplab.reel.pictures import SourceFailed

@@ -15,7 +15,7 @@ import av
 import numpy as np
 
 from adapters.records import Float32Array
-from adapters.system.atomic import storage_error
+from adapters.system import storage_error
 from cliplab.reel.pictures import ahead, reel_pictures
 from cliplab.reel.plan import Format, Place
 from cliplab.reel.sound import SAMPLE_RATE, sample_of, sound_of_clips, sound_of_file

@@ -8,9 +8,9 @@ import av
 import numpy as np
 
 from adapters.errors import MediaError
-from adapters.media.opening import open_container, reason_of
+from adapters.media import open_container, reason_of
 from adapters.records import Float32Array
-from cliplab.library.storage import openable
+from cliplab.library import openable
 from cliplab.reel.plan import Format, Place
 
 SAMPLE_RATE = 48_000

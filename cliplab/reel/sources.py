@@ -14,11 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from adapters.errors import DatasetError, MediaError
-from adapters.media.opening import open_container
-from adapters.media.video import VideoInfo, open_video
+from adapters.media import VideoInfo, open_container, open_video
 from adapters.records import Float32Array, InputSpec
-from cliplab.library.storage import openable, written_at
-from cliplab.scan.report import FORMAT, VERSION
+from cliplab.library import openable, written_at
+from cliplab.scan import FORMAT, VERSION
 
 # A source whose length differs from the scan's by more than this is another video by now. How a length is rounded, or
 # guessed where a file does not say it, stays below.

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from adapters.base import BaseModelAdapter
-from adapters.bundle.rendered_clip import render_clip
+from adapters.bundle import render_clip
 from adapters.errors import BundleError
-from adapters.inference.loading import open_model
+from adapters.inference import open_model
 from cliplab.registry.manifest_file import MANIFEST, check_model, read_manifest
 
 # Within this time of a file's last change its timestamps alone do not tell whether it changed again: file systems count

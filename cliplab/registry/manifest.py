@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from adapters.errors import BundleError, ConfigError
-from adapters.litert.tflite_file import read_description
-from adapters.system.atomic import write_bytes_atomic
+from adapters.litert import read_description
+from adapters.system import write_bytes_atomic
 from cliplab.registry.current_model import CurrentModel
 from cliplab.registry.manifest_file import (
     MANIFEST,

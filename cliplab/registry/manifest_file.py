@@ -16,10 +16,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from adapters.config.checking import parse_json
+from adapters.config import parse_json
 from adapters.errors import BundleError, StorageError
-from adapters.litert.tflite_file import read_description
-from adapters.system.atomic import storage_error, write_json_atomic
+from adapters.litert import read_description
+from adapters.system import storage_error, write_json_atomic
 
 MANIFEST = "model_manifest.json"
 LOCK = ".model_manifest.lock"

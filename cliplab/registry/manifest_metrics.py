@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from adapters.config.checking import parse_json
+from adapters.config import parse_json
 from adapters.errors import ConfigError
 
 # A metric with one of these words in its name is the better the lower it is: log_loss, calibration_error, latency_ms.
@@ -38,7 +38,7 @@ def read_metrics(path: str | Path) -> dict[str, float]:
                 "Measure it (cliplab evaluate MODEL DATA --output FOLDER) and name FOLDER/evaluation.json"
             )
     if "confusion_matrix" in found:
-        from adapters.evaluation.report import GATES
+        from adapters.evaluation import GATES
 
         found = {measure: found.get(measure) for measure, _ in GATES.values()}
     for name, value in found.items():
@@ -49,7 +49,7 @@ def read_metrics(path: str | Path) -> dict[str, float]:
 
 def described_metrics(path: str | Path) -> dict[str, float]:
     """The validation figures that a self-describing .tflite carries; empty without any. BundleError if damaged."""
-    from adapters.litert.tflite_file import read_description
+    from adapters.litert import read_description
 
     found = read_description(path).get("metrics")
     return {name: value for name, value in found.items() if is_figure(value)} if isinstance(found, dict) else {}

@@ -1,1 +1,31 @@
 """A library of videos to scores and highlights."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from adapters.system.lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from cliplab.scan.one_pass import ScanProgress as ScanProgress
+    from cliplab.scan.one_pass import ScanReport as ScanReport
+    from cliplab.scan.one_video import score as score
+    from cliplab.scan.report import FORMAT as FORMAT
+    from cliplab.scan.report import VERSION as VERSION
+    from cliplab.scan.sampling import choose_sampling as choose_sampling
+    from cliplab.scan.sampling import read_rows as read_rows
+    from cliplab.scan.scoring import FRAMES_A_BATCH as FRAMES_A_BATCH
+    from cliplab.scan.scoring import Job as Job
+    from cliplab.scan.scoring import decode_files as decode_files
+    from cliplab.scan.scoring import score_files as score_files
+
+__getattr__, __dir__, __all__ = lazy_exports(
+    __name__,
+    {
+        "one_pass": ("ScanProgress", "ScanReport"),
+        "one_video": ("score",),
+        "report": ("FORMAT", "VERSION"),
+        "sampling": ("choose_sampling", "read_rows"),
+        "scoring": ("FRAMES_A_BATCH", "Job", "decode_files", "score_files"),
+    },
+)

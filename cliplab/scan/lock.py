@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from adapters.errors import StorageError
-from adapters.system.atomic import storage_error
+from adapters.system import storage_error
 
 
 @contextmanager

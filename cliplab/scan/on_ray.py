@@ -20,10 +20,9 @@ from typing import Any
 import cliplab
 from adapters.base import BaseModelAdapter
 from adapters.errors import ClusterError, ConfigError
-from adapters.inference.loading import open_model
-from adapters.system.cache_folder import cache_dir
-from cliplab.library import storage
-from cliplab.library.storage import is_remote
+from adapters.inference import open_model
+from adapters.system import cache_dir
+from cliplab.library import is_remote, storage
 from cliplab.scan.one_pass import Engine, OnNote
 from cliplab.scan.sampling import Sampling
 from cliplab.scan.scan import model_digest

@@ -11,9 +11,8 @@ from typing import Any, NoReturn
 
 from adapters.base import BaseModelAdapter
 from adapters.errors import MediaError
-from cliplab.library.settle import Settling
-from cliplab.library.storage import is_remote
-from cliplab.library.walk import Found, Unreadable, fingerprint, printable, walk
+from cliplab.library import Found, Settling, Unreadable, fingerprint, is_remote, printable
+from cliplab.library.walk import walk
 from cliplab.scan.report import Ranking, all_failures, write_highlights
 from cliplab.scan.sampling import Sampling
 from cliplab.scan.scoring import Job, Scored, what_changed

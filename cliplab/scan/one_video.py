@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from adapters.errors import ConfigError, MediaError
-from adapters.inference.loading import open_model
+from adapters.inference import open_model
 from adapters.records import Aggregation
-from cliplab.library.walk import Found
+from cliplab.library import Found
 from cliplab.scan.sampling import choose_sampling
 from cliplab.scan.scan import make_ranking
 from cliplab.scan.scoring import Job, score_files

@@ -17,7 +17,7 @@ from typing import IO, Any
 
 from adapters.errors import StorageError
 from adapters.records import Aggregation, Float32Array, aggregate
-from adapters.system.atomic import json_text, storage_error
+from adapters.system import json_text, storage_error
 from cliplab.scan.sampling import best_windows
 from cliplab.scan.store import Scores, Store
 

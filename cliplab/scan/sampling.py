@@ -14,7 +14,7 @@ from adapters.errors import ConfigError, MediaError
 from adapters.records import Clip, Float32Array, Float64Array, InputSpec
 
 if TYPE_CHECKING:
-    from adapters.media.video import Video
+    from adapters.media import Video
 
 DEFAULT_FPS = 1.0
 # Of each video this many windows are listed at most.

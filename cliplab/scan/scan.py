@@ -14,13 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from adapters.base import BaseModelAdapter
-from adapters.bundle.sealed_folder import read_manifest
+from adapters.bundle import read_manifest
 from adapters.errors import BundleError, ConfigError
-from adapters.inference.loading import open_model
+from adapters.inference import open_model
 from adapters.records import Aggregation
-from cliplab.library import storage
-from cliplab.library.storage import is_remote
-from cliplab.models.models import some
+from cliplab.library import is_remote, storage
+from cliplab.models import some
 from cliplab.outputs import require_new
 from cliplab.scan.one_pass import Engine, OnNote, OnProgress, OnReport, Plan, ScanReport, scan_once
 from cliplab.scan.one_pass import watch as watching

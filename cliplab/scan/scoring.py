@@ -18,12 +18,10 @@ import numpy as np
 
 from adapters.base import BaseModelAdapter
 from adapters.errors import MediaError
-from adapters.inference.predict import FILE_ERRORS
-from adapters.litert.runtime import available_cores
+from adapters.inference import FILE_ERRORS
+from adapters.litert import available_cores
 from adapters.records import Clip, Float32Array, InputSpec
-from cliplab.library import storage
-from cliplab.library.storage import StoredVideo, is_remote
-from cliplab.library.walk import Found
+from cliplab.library import Found, StoredVideo, is_remote, storage
 from cliplab.scan.sampling import Sampling, read_rows
 from cliplab.scan.store import Scores
 
@@ -265,7 +263,7 @@ class _StoppedError(Exception):
 
 def _decode(file: _Reading, spec: InputSpec, sampling: Sampling, threads: int, put: Callable[[_Message], None]) -> None:
     """Put a video's clips, and note in ``file`` what is wrong with it or that it is no longer the file it was."""
-    from adapters.media.video import open_video
+    from adapters.media import open_video
 
     path = file.job.file.path
     stored = StoredVideo(file.job.file) if is_remote(path) else None

@@ -21,7 +21,7 @@ import numpy as np
 
 from adapters.errors import StorageError
 from adapters.records import Float32Array, Float64Array
-from cliplab.library.walk import Found
+from cliplab.library import Found
 from cliplab.scan.lock import locked
 
 # How long a write waits for another program that has the database locked.

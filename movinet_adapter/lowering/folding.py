@@ -80,6 +80,6 @@ def _arrange(part: str, conv: Conv, kernel: Any) -> Any:
 def _reshape(array: Any, shape: tuple[int, ...]) -> Any:
     if hasattr(array, "reshape"):  # numpy
         return array.reshape(shape)
-    from adapters.system.native_log import import_tensorflow
+    from adapters.system import import_tensorflow
 
     return import_tensorflow().reshape(array, shape)

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from adapters.system.native_log import import_tensorflow
+from adapters.system import import_tensorflow
 from movinet_adapter.architecture import Architecture, Layer
 from movinet_adapter.lowering import operations as ops
 from movinet_adapter.lowering.folding import Folded

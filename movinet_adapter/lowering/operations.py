@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from adapters.system.native_log import import_tensorflow
+from adapters.system import import_tensorflow
 from movinet_adapter.lowering.folding import Folded
 
 Tensor = Any

@@ -14,13 +14,9 @@ from typing import Any
 import numpy as np
 
 from adapters.errors import ConversionError
-from adapters.litert.conversion import converter_reason
-from adapters.litert.dynamic_weights import with_8_bit_weights
-from adapters.litert.edit import counts_first
-from adapters.litert.int8 import Observer, with_8_bit_layers
-from adapters.litert.stream_program import IMAGE
+from adapters.litert import IMAGE, Observer, converter_reason, counts_first, with_8_bit_layers, with_8_bit_weights
 from adapters.records import QUANTIZE, Float32Array, Quantize
-from adapters.system.native_log import captured_stderr, import_tensorflow, warnings_only
+from adapters.system import captured_stderr, import_tensorflow, warnings_only
 from movinet_adapter.architecture import StateSpec, initial_states
 from movinet_adapter.lowering.quantization import computes_in_8_bits
 from movinet_adapter.network import Network, freeze

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from adapters.errors import ConfigError
-from adapters.litert.stream_program import StreamProgram
-from adapters.media.preprocess import Number, to_model_input
+from adapters.litert import StreamProgram
+from adapters.media import Number, to_model_input
 from adapters.records import Float32Array, InputSpec, Prediction, UInt8Array
 from movinet_adapter.streaming.memory import PoolWindow
 from movinet_adapter.streaming.ticks import Ticks

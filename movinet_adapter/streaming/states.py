@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from adapters.system.native_log import import_tensorflow
+from adapters.system import import_tensorflow
 
 Tensor = Any
 

@@ -17,10 +17,8 @@ from typing import Any
 import numpy as np
 
 from adapters.errors import WeightsError
-from adapters.models.weights.files import read_safetensors
-from adapters.system.atomic import write_bytes_atomic
-from adapters.system.cache_folder import cache_dir
-from adapters.system.digest import sha256_file
+from adapters.models.weights import read_safetensors
+from adapters.system import cache_dir, sha256_file, write_bytes_atomic
 from movinet_adapter.architecture import Architecture
 from movinet_adapter.weights.mapping import Variables, fit_by_name
 

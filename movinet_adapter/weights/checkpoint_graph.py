@@ -14,7 +14,7 @@ import numpy as np
 
 from adapters.errors import WeightsError
 from adapters.records import Float32Array
-from adapters.system.native_log import captured_stderr, import_tensorflow
+from adapters.system import captured_stderr, import_tensorflow
 
 _GRAPH_KEY = "_CHECKPOINTABLE_OBJECT_GRAPH"
 _NOT_WEIGHTS = ("optimizer", "keras_api", "loss")  # children of a compiled Keras model that hold no weights of it

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from adapters.errors import WeightsError
-from adapters.system.native_log import captured_stderr, import_tensorflow
+from adapters.system import captured_stderr, import_tensorflow
 from movinet_adapter.architecture import Architecture
 from movinet_adapter.weights.checkpoint_graph import short
 

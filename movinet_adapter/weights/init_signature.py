@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from adapters.litert.stream_program import INIT
+from adapters.litert import INIT
 from movinet_adapter.architecture import StateSpec
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from adapters.errors import WeightsError
 from adapters.records import Float32Array
-from adapters.training.head import VARIABLE_PREFIX
+from adapters.training import VARIABLE_PREFIX
 from movinet_adapter.architecture import MODEL_IDS, MODES, Architecture, VariableSpec, architecture, variable_specs
 from movinet_adapter.weights.checkpoint_graph import CheckpointGraph, StoredVariable
 

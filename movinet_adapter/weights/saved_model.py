@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from adapters.bundle.rendered_clip import render_clip
+from adapters.bundle import render_clip
 from adapters.errors import WeightsError
 from adapters.records import Float32Array, InputSpec
-from adapters.system.native_log import captured_stderr, import_tensorflow
-from adapters.training.variables import assign
+from adapters.system import captured_stderr, import_tensorflow
+from adapters.training import assign
 from movinet_adapter.architecture import Architecture, initial_states
 from movinet_adapter.network import Network, build_network, freeze
 from movinet_adapter.weights.checkpoint_graph import open_checkpoint, short

@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from adapters.bundle.bundle import is_bundle, read_bundle
+from adapters.bundle import is_bundle, read_bundle
 from adapters.errors import ConfigError, WeightsError
-from adapters.models.weights.files import read_safetensors
+from adapters.models.weights import read_safetensors
 from movinet_adapter.architecture import Architecture, architecture
 from movinet_adapter.weights import cache as cache
 from movinet_adapter.weights.download import (

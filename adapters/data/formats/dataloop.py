@@ -12,7 +12,7 @@ from adapters.data.examples import SPLITS, Dataset, describe, make_dataset, merg
 from adapters.data.formats.folders import VIDEO_SUFFIXES, Media, free_name, place, split_folders, videos
 from adapters.data.formats.text_files import clips_with_video, parse_json, read_text
 from adapters.errors import DatasetError, MediaError
-from adapters.system.atomic import write_json_atomic
+from adapters.system import write_json_atomic
 
 
 def import_dataloop(path: str | Path, labels: Sequence[str] | None = None) -> Dataset:
@@ -64,7 +64,7 @@ def export_dataloop(dataset: Dataset, path: str | Path, media: Media = "copy", f
 
 def _probe(file: Path) -> tuple[float | None, float | None]:
     """Frames a second and length in seconds, None where not known."""
-    from adapters.media.video import probe
+    from adapters.media import probe
 
     try:
         info = probe(file)

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from adapters.data.examples import SPLITS, Dataset, Example, describe, make_dataset, normal_split, relative_path
 from adapters.data.formats.text_files import clips_with_video
 from adapters.errors import DatasetError
-from adapters.system.atomic import storage_error
+from adapters.system import storage_error
 
 Media = Literal["copy", "link"]
 _EXTENSIONS = "3g2 3gp asf avi f4v flv gif m2ts m2v m4v mkv mov mp4 mpeg mpg mts mxf ogv qt ts vob webm wmv y4m"

@@ -24,7 +24,7 @@ from adapters.data.examples import (
     video_groups,
 )
 from adapters.errors import DatasetError
-from adapters.system.atomic import json_text, write_json_atomic, write_text_atomic
+from adapters.system import json_text, write_json_atomic, write_text_atomic
 
 _CSV_COLUMNS = ("path", "label", "start_seconds", "end_seconds", "split", "group", "source")
 _CSV_ALIASES = {

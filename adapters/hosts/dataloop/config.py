@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from adapters.base import BaseModelAdapter
-from adapters.bundle.sealed_folder import MANIFEST, read_manifest
-from adapters.config.checking import Config, adapter_class, check_config, merge
+from adapters.bundle import MANIFEST, read_manifest
+from adapters.config import Config, adapter_class, check_config, merge
 from adapters.errors import BundleError, ConfigError
-from adapters.inference.loading import FINETUNE_KEYS, stored_config
+from adapters.inference import FINETUNE_KEYS, stored_config
 
 # What dtlpy adds to a configuration that lacks it, and pushes to the platform, while it makes a model adapter or runs
 # one (AdapterDefaults and configuration.get in dtlpy/ml/base_model_adapter.py). A model that has them is left alone.

@@ -17,9 +17,9 @@ from typing import Any
 
 from adapters.base import BaseModelAdapter
 from adapters.errors import AdapterError, MediaError
-from adapters.inference.predict import predict_videos
-from adapters.media.video import probe, read_clip
-from adapters.models.frame_adapter import FrameModelAdapter
+from adapters.inference import predict_videos
+from adapters.media import probe, read_clip
+from adapters.models import FrameModelAdapter
 from adapters.records import Clip, Float32Array, Prediction
 
 # Items downloaded at the same time and waiting on disk, besides those that the model has in hand.
@@ -126,7 +126,7 @@ def read_picture(path: Path) -> Clip:
     """A picture as a clip of one frame, turned as its EXIF data says. MediaError where it is none."""
     import numpy as np
 
-    from adapters.media.preprocess import decode_picture
+    from adapters.media import decode_picture
 
     pixels = decode_picture(path.read_bytes())
     if pixels is None:

@@ -11,10 +11,10 @@ from typing import Any
 import dtlpy as dl
 
 from adapters.base import BaseModelAdapter
-from adapters.config.checking import parse_json
+from adapters.config import parse_json
 from adapters.errors import DatasetError
 from adapters.records import EpochLog
-from adapters.system.atomic import write_json_atomic
+from adapters.system import write_json_atomic
 
 logger = logging.getLogger("cliplab.dataloop")
 # figure, legend, x, y
@@ -66,10 +66,10 @@ def evaluate_download(adapter: BaseModelAdapter, folder: Path) -> dict[str, floa
     """
     import numpy as np
 
-    from adapters.data.dataset import check, match_labels, read_dataset
-    from adapters.evaluation.metrics import evaluate
-    from adapters.inference.predict import predict_examples
-    from adapters.training.training_data import label_matrix
+    from adapters.data import check, match_labels, read_dataset
+    from adapters.evaluation import evaluate
+    from adapters.inference import predict_examples
+    from adapters.training import label_matrix
 
     dataset = match_labels(read_dataset(folder, labels=None), adapter.labels)
     labelled = [example for example in dataset.examples if example.labels]

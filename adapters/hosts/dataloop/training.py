@@ -11,8 +11,8 @@ from typing import Any
 import dtlpy as dl
 
 from adapters.base import BaseModelAdapter
-from adapters.config.checking import check_config
-from adapters.data.dataset import Dataset, read_dataset, write_dataset
+from adapters.config import check_config
+from adapters.data import Dataset, read_dataset, write_dataset
 from adapters.errors import AdapterError, DatasetError
 from adapters.hosts.dataloop.config import label_order, order_for
 from adapters.hosts.dataloop.items import item_reasons

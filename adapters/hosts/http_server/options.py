@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from adapters.errors import ConfigError
-from adapters.litert.runtime import available_cores
+from adapters.litert import available_cores
 
 MB = 1_000_000
 MIN_TOKEN_LENGTH = 16

@@ -17,8 +17,8 @@ from adapters.hosts.http_server.errors import Refused
 from adapters.hosts.http_server.metrics import Metrics
 from adapters.hosts.http_server.options import BODIES_AT_A_TIME, HttpOptions
 from adapters.hosts.http_server.work import Budget, Work
-from adapters.inference.loading import open_model
-from adapters.media.opening import MediaLimits
+from adapters.inference import open_model
+from adapters.media import MediaLimits
 from adapters.records import Clip
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")

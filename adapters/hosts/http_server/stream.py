@@ -27,7 +27,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from adapters.errors import AdapterError
 from adapters.hosts.http_server.errors import Refused, check_query, error_response, one_line, parse_json, refusal_of
 from adapters.hosts.http_server.state import Host, Model
-from adapters.media.preprocess import decode_picture
+from adapters.media import decode_picture
 from adapters.records import Prediction, UInt8Array
 
 QUERY = ("model", "fps", "every", "top_k")

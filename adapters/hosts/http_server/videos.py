@@ -11,15 +11,15 @@ from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import Response
 
-from adapters.config.checking import override
+from adapters.config import override
 from adapters.errors import AdapterError, ConfigError
 from adapters.hosts.http_server.errors import Refused, check_query, json_response, parse_json, refusal_of
 from adapters.hosts.http_server.state import Host, Model
 from adapters.hosts.http_server.upload import body_size, read_body, uploaded
 from adapters.hosts.http_server.work import Job
 from adapters.hosts.results import SHAPES, to_pipeline
-from adapters.inference.predict import input_spec, predict_videos
-from adapters.media.opening import MediaLimits
+from adapters.inference import input_spec, predict_videos
+from adapters.media import MediaLimits
 from adapters.records import VideoResult
 
 MAX_JSON_BYTES = 100_000

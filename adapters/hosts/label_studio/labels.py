@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 
 from adapters.errors import ConfigError, MediaError
 from adapters.hosts.results import to_pipeline
-from adapters.inference.segments import scores_to_segments
+from adapters.inference import scores_to_segments
 from adapters.records import VideoResult
 
 MAX_CONFIG_CHARACTERS = 1_000_000

@@ -17,13 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from adapters.data.dataset import Dataset, Example, write_dataset
+from adapters.data import Dataset, Example, write_dataset
 from adapters.errors import AdapterError, ConfigError, DatasetError, MediaError, StorageError
 from adapters.hosts.label_studio.labels import Control, parse_label_config, to_seconds
 from adapters.hosts.label_studio.media import LabelStudio, Media
-from adapters.inference.loading import open_model, read_config
+from adapters.inference import open_model, read_config
 from adapters.records import EpochLog
-from adapters.system.atomic import write_json_atomic
+from adapters.system import write_json_atomic
 
 _TOKEN = "CLIPLAB_LABEL_STUDIO_TOKEN"  # the environment's, so that the token is written to no file
 _STATE, _JOB, _LOG, _LOCK = "state.json", "job.json", "log.txt", "training.lock"

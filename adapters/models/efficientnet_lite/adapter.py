@@ -7,8 +7,7 @@ from pathlib import Path
 from adapters.models.efficientnet_lite.network import build_backbone, torch_to_variables
 from adapters.models.frame_adapter import FrameModelAdapter
 from adapters.models.network import KerasBackbone, Pretrained
-from adapters.models.weights.files import find_package_weights
-from adapters.models.weights.frame_weights import read_weights_file
+from adapters.models.weights import find_package_weights, read_weights_file
 
 IMAGENET_LABELS = Path(__file__).parent.parent / "labels" / "imagenet1000.txt"
 

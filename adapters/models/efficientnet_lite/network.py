@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from adapters.errors import WeightsError
-from adapters.system.native_log import import_keras
+from adapters.system import import_keras
 
 Float32Array = npt.NDArray[np.float32]
 

@@ -13,13 +13,10 @@ from typing import Any
 import numpy as np
 
 from adapters.base import BaseModelAdapter, OnEpochEnd
-from adapters.bundle.bundle import Bundle, read_bundle, write_bundle
-from adapters.bundle.card import render_card
-from adapters.bundle.golden import make_golden
-from adapters.bundle.sealed_folder import MANIFEST, read_manifest
-from adapters.config.checking import Config, adapter_class, check_config, fill_defaults, override, properties
+from adapters.bundle import MANIFEST, Bundle, make_golden, read_bundle, read_manifest, render_card, write_bundle
+from adapters.config import Config, adapter_class, check_config, fill_defaults, override, properties
 from adapters.errors import BundleError, ConversionError, TrainingError
-from adapters.inference.whole_video import MergesPieces
+from adapters.inference import MergesPieces
 from adapters.models.ensemble.members import Member, member_clip, open_members, shared_spec
 from adapters.models.ensemble.voting import vote
 from adapters.records import Clip, ConversionReport, Float32Array, InputSpec, Prediction, Quantize, TrainReport

@@ -10,10 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from adapters.base import BaseModelAdapter
-from adapters.config.checking import Config
+from adapters.config import Config
 from adapters.errors import ConfigError
-from adapters.media.preprocess import decode_size
-from adapters.media.sampling import EPSILON_SECONDS, Window, fill_clip, sample_times, window_seconds
+from adapters.media import EPSILON_SECONDS, Window, decode_size, fill_clip, sample_times, window_seconds
 from adapters.records import Clip, InputSpec
 
 RUNTIME_KEYS = ("num_threads", "device")  # of the ensemble's config, handed on to every member
@@ -37,7 +36,7 @@ def open_members(config: Config, folder: Path | None) -> tuple[list[Member], Con
     folder: where relative names are looked for first; then the current folder, then the ready configs. ConfigError
     where a member is not there, or labels or tasks do not agree; what is wrong with a member itself is raised as it is.
     """
-    from adapters.inference.loading import open_model
+    from adapters.inference import open_model
 
     runtime = {key: config[key] for key in RUNTIME_KEYS if config[key] not in (None, "cpu")}
     sources = [_find(name, folder) for name in config["members"]]
@@ -57,7 +56,7 @@ def open_members(config: Config, folder: Path | None) -> tuple[list[Member], Con
 
 
 def _find(name: str, folder: Path | None) -> str | Path:
-    from adapters.inference.loading import ready_configs
+    from adapters.inference import ready_configs
 
     path = Path(name).expanduser()
     tried = [path] if folder is None or path.is_absolute() else [folder / path, path]

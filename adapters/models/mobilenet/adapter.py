@@ -7,8 +7,7 @@ from pathlib import Path
 from adapters.models.frame_adapter import FrameModelAdapter
 from adapters.models.mobilenet.network import build_backbone, read_keras_weights
 from adapters.models.network import KerasBackbone, Pretrained
-from adapters.models.weights.frame_weights import read_weights_file
-from adapters.models.weights.published import find_published_weights
+from adapters.models.weights import find_published_weights, read_weights_file
 
 IMAGENET_LABELS = Path(__file__).parent.parent / "labels" / "imagenet1000.txt"
 

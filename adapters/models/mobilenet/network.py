@@ -12,11 +12,8 @@ import numpy as np
 
 from adapters.errors import WeightsError
 from adapters.models.network import Pretrained
-from adapters.models.weights.files import write_safetensors
-from adapters.models.weights.frame_weights import OUTPUT_BIAS, OUTPUT_KERNEL, read_weights_file
-from adapters.system.cache_folder import cache_dir
-from adapters.system.digest import sha256_file
-from adapters.system.native_log import import_keras
+from adapters.models.weights import OUTPUT_BIAS, OUTPUT_KERNEL, read_weights_file, write_safetensors
+from adapters.system import cache_dir, import_keras, sha256_file
 from adapters.training.variables import variables
 
 # Variant -> the function of tf_keras.applications, and its classifier's layer.

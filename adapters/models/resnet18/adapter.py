@@ -9,9 +9,13 @@ from adapters.models.frame_adapter import FrameModelAdapter
 from adapters.models.network import KerasBackbone, Pretrained, Variables
 from adapters.models.resnet18.network import build_backbone, torch_to_variables, variables_to_torch
 from adapters.models.state import ModelState
-from adapters.models.weights.frame_weights import TORCH_SUFFIXES, fitting_classifier, read_weights_file
-from adapters.models.weights.published import find_published_weights
-from adapters.models.weights.torch_writer import write_state_dict
+from adapters.models.weights import (
+    TORCH_SUFFIXES,
+    find_published_weights,
+    fitting_classifier,
+    read_weights_file,
+    write_state_dict,
+)
 
 IMAGENET_LABELS = Path(__file__).parent.parent / "labels" / "imagenet1000.txt"
 

@@ -20,8 +20,8 @@ import numpy.typing as npt
 
 from adapters.errors import WeightsError
 from adapters.records import Float32Array
-from adapters.system.native_log import import_keras
-from adapters.training.head import VARIABLE_PREFIX
+from adapters.system import import_keras
+from adapters.training import VARIABLE_PREFIX
 
 BN_EPSILON = 1e-5
 STEM_CHANNELS = 64

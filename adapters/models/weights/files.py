@@ -11,8 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from adapters.errors import WeightsError
-from adapters.system.atomic import write_bytes_atomic
-from adapters.system.digest import sha256_file
+from adapters.system import sha256_file, write_bytes_atomic
 
 Arrays = dict[str, npt.NDArray[Any]]
 

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from adapters.config.checking import Config
+from adapters.config import Config
 from adapters.errors import WeightsError
 from adapters.models.network import Pretrained, Variables
 from adapters.models.weights.files import read_safetensors
 from adapters.models.weights.torch_pickle import read_state_dict
-from adapters.training.head import VARIABLE_PREFIX, output_units
+from adapters.training import VARIABLE_PREFIX, output_units
 
 TORCH_SUFFIXES = (".pth", ".pt")
 OUTPUT_KERNEL, OUTPUT_BIAS = f"{VARIABLE_PREFIX}output/kernel", f"{VARIABLE_PREFIX}output/bias"

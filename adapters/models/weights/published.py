@@ -15,8 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from adapters.errors import WeightsError
-from adapters.system.atomic import write_bytes_atomic
-from adapters.system.cache_folder import cache_dir
+from adapters.system import cache_dir, write_bytes_atomic
 
 MIRROR_VARIABLE = "CLIPLAB_WEIGHTS_URL"
 _TIMEOUT_SECONDS = 30

@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from adapters.errors import WeightsError
 from adapters.models.weights.pickle_machine import STORAGE_DTYPES
-from adapters.system.atomic import write_bytes_atomic
+from adapters.system import write_bytes_atomic
 
 _STORAGES = {dtype: name for name, dtype in STORAGE_DTYPES.items()}
 _ROOT = "archive"
