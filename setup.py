@@ -72,7 +72,7 @@ DEV = [
 ]
 
 PACKAGES = ("adapters", "movinet_adapter", "cliplab", "configs")
-DATA = ["*.json", "*/*.json", "*.txt", "*/*.txt", "py.typed"]
+DATA = ["**/*.json", "**/*.txt", "py.typed"]
 
 setup(
     name="cliplab",

