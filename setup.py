@@ -49,6 +49,9 @@ REEL = [
     "otio-fcpx-xml-adapter>=1.0",
 ]
 DEV = [
+    # The documentation site: pages from docs/ and docstrings.
+    "mkdocs-material>=9.7",
+    "mkdocstrings[python]>=1.0",
     # ffmpeg for tests that send live video and for benchmarks that render; reels need none.
     "imageio-ffmpeg>=0.8.1",
     # The client of the storage in the tests; users add the one that they need.
