@@ -1,7 +1,7 @@
 """What the generators of LiteRT programs make, against tests/support/program_formats.json.
 
-``python tests/support/program_formats.py --update`` (with the checkout on PYTHONPATH) writes the JSON anew. It refuses where a
-program changed and no format number of its generators did.
+``python tests/support/program_formats.py --update`` (with the checkout on PYTHONPATH) writes the JSON anew. It refuses
+where a program changed and no format number of its generators did.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What earlier versions stored: each model opens with the scores that it had, and each file is followed or refused.
 
-tests/stored/present_layout: see tests/stored/make_present_layout.py, which made it.
+tests/stored/schema_version_1: see tests/stored/make_schema_version_1.py, which made it.
 """
 
 from __future__ import annotations
@@ -14,16 +14,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-from adapters.hosts.dataloop_config import open_configured, own_config
-from adapters.loading import open_model
-from adapters.rendered_clip import render_clip
-from cliplab.manifest import registry_manifest
+from places import ROOT
 
 from adapters.base import BaseModelAdapter
+from adapters.bundle import render_clip
 from adapters.config import check_config
-from cliplab.scan import scan
+from adapters.hosts.dataloop.config import open_configured, own_config
+from adapters.inference import open_model
+from cliplab.registry import registry_manifest
+from cliplab.scan.scan import scan
 
-STORED = Path(__file__).parent / "stored" / "present_layout"
+STORED = ROOT / "tests" / "stored" / "schema_version_1"
 EXPECTED: dict[str, Any] = json.loads((STORED / "expected.json").read_text(encoding="utf-8"))
 SCORES: dict[str, list[list[float]]] = EXPECTED["scores"]
 TOLERANCE = 2e-5  # other processors sum in other orders

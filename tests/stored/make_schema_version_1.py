@@ -1,7 +1,7 @@
-"""Make tests/stored/present_layout: what the library of commit 7b2d98b stored, for tests/test_stored.py to open.
+"""Make tests/stored/schema_version_1: what the library of commit 7b2d98b stored, for tests/test_stored.py to open.
 
-``PYTHONPATH=<checkout of 7b2d98b> python make_present_layout.py models FOLDER`` makes models, configs, a manifest, a
-scan, and a training with the caches of that commit. ``PYTHONPATH=<checkout> python make_present_layout.py caches
+``PYTHONPATH=<checkout of 7b2d98b> python make_schema_version_1.py models FOLDER`` makes models, configs, a manifest, a
+scan, and a training with the caches of that commit. ``PYTHONPATH=<checkout> python make_schema_version_1.py caches
 FOLDER``, run with the first commit whose cache keys have format numbers, adds a training with its caches.
 Each writes FOLDER/expected.json and packs FOLDER/*.tar.xz.
 
