@@ -382,3 +382,5 @@ def test_shared_seconds_are_of_each_label_and_count_once() -> None:
     found = [Segment("ad", 0, 4, 1), Segment("ad", 2, 6, 1), Segment("promo", 0, 1, 1)]
     match = match_segments(found, [Segment("ad", 0, 6, 1)], 1)
     assert match.iou == pytest.approx(6 / 7)
+    (pair,) = match_segments([Segment("ad", 0, 0.25, 1)], [Segment("ad", 0, 0.5, 1)], 1).pairs
+    assert pair.iou == 0.5
