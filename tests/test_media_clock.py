@@ -1,4 +1,4 @@
-"""Timestamps to a time that always grows, over joints, leaps and wrong stamps, and the end of a file of joined parts."""
+"""Timestamps to a time that always grows, over joints, leaps and wrong stamps; files of several recordings."""
 
 from __future__ import annotations
 
@@ -67,7 +67,12 @@ def test_time_always_grows(stamps: list[float], joined: bool) -> None:
 
 @pytest.mark.parametrize(
     ("name", "codec", "joined"),
-    [("a.ts", "libx264", True), ("a.mpg", "mpeg2video", True), ("a.mp4", "libx264", False), ("a.mkv", "libx264", False)],
+    [
+        ("a.ts", "libx264", True),
+        ("a.mpg", "mpeg2video", True),
+        ("a.mp4", "libx264", False),
+        ("a.mkv", "libx264", False),
+    ],
 )
 def test_program_and_transport_streams_may_be_joined(tmp_path: Path, name: str, codec: str, joined: bool) -> None:
     path = write_numbered(tmp_path / name, 60, codec=codec)

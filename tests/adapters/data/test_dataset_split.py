@@ -243,3 +243,17 @@ def test_classes_tied_together_are_tried_more_than_once() -> None:
         result = split(dataset(*groups), seed=seed)
         for label in ("ad", "content", "promo"):
             assert {item.split for item in result if item.label == label} == set(SPLITS)
+
+
+@pytest.mark.parametrize(
+    ("groups", "expected"),
+    [
+        ("CA APC ACPACPACPACP CPCPCPCP ACPACPACPACP AA", ".t.v.v"),
+        ("PC AP CCCC C APCAPCAPCAPC AC AAAA A A", "tv.t.v.tt"),
+    ],
+)
+def test_a_split_of_groups_that_hold_several_classes_is_fixed_too(groups: str, expected: str) -> None:
+    """A letter for each clip."""
+    names = {"A": "ad", "C": "content", "P": "promo"}
+    parsed = [(f"g{i}", [names[mark] for mark in group.upper()]) for i, group in enumerate(groups.split())]
+    assert letters(split(dataset(*parsed))) == expected
