@@ -185,6 +185,11 @@ def test_cells_are_parted_by_what_the_header_has(tmp_path: Path, mark: str) -> N
     ]
 
 
+def test_a_comma_goes_before_a_semicolon_in_the_header(tmp_path: Path) -> None:
+    (item,) = read_dataset(write(tmp_path / "a.csv", "path,label,a;b\na;1.mp4,x,\n")).examples
+    assert item.path.name == "a;1.mp4"
+
+
 def test_a_column_that_comes_twice_is_refused_and_rows_are_counted_from_the_header(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="each once"):
         read_dataset(write(tmp_path / "a.csv", "path,file,label\na,b,x\n"))
