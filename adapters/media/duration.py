@@ -11,8 +11,8 @@ from adapters.media.opening import choose_stream, open_container
 
 # Demuxers whose stream duration is a table's or a count's, not an estimate from the bit rate, nor of another stream.
 _EXACT = {"mov", "gif", "nut"}
-# A picture is shown at most this long after it is decoded. Where recordings are joined the demuxer may give a packet the
-# decoding time of the one and the presentation time of the other.
+# A picture is shown at most this long after it is decoded. Where recordings are joined the demuxer may give a packet
+# the decoding time of the one and the presentation time of the other.
 _REORDERED_SECONDS = 10.0
 _TAIL_SECONDS = 5  # read before the declared end: seeking by time is rough in program and transport streams
 

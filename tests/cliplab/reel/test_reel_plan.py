@@ -143,7 +143,12 @@ def test_no_more_candidates_are_looked_at_than_are_needed() -> None:
     assert len(choose(candidates(), Limits(9, 4.0, 0.0), [])) == len(looked) == 2
     looked.clear()
     # Crossfades of half a second are counted once.
-    assert len(choose(candidates(), Limits(9, 5.0, 0.5), [])) == len(looked) == 3
+    assert ranges(choose(candidates(), Limits(9, 6.5, 0.5), [])) == [(0, 2)] * 4
+    assert len(looked) == 4
+    # Of a clip of 0.4 s only half is shared at either side: 4 + 0.2 s, and of the third 1.8 s and what is shared.
+    assert ranges(choose([cut(1, 0, 4), cut(2, 0, 0.4), cut(3, 0, 4)], Limits(9, 6.0, 0.5), []))[2] == pytest.approx(
+        (1, 3)
+    )
 
 
 def test_a_crossfade_takes_half_of_a_short_clip_at_most() -> None:
@@ -164,6 +169,8 @@ def test_clips_are_whole_frames_and_the_last_gives_up_what_is_too_much() -> None
     assert [place.frames for place in lay_out(cuts, form, Limits(9, None, 0.0))] == [18, 18, 18]
     assert [place.frames for place in lay_out(cuts, form, Limits(9, 2.1, 0.0))] == [18, 18, 16]
     assert [place.frames for place in lay_out(cuts, form, Limits(9, 2.16, 0.0))] == [18, 18, 18]
+    # But for what the crossfade before it takes, and one frame.
+    assert lay_out([cut(1, 0, 2), cut(2, 0, 2)], form, Limits(9, 1.6, 0.5))[1].frames == 13
     film = Format(64, 36, Fraction(30000, 1001))
     (place,) = lay_out([cut(1, 0, 10)], film, Limits(9, 10.0, 0.0))
     assert place.frames == 299, "300 are longer than ten seconds"
