@@ -63,6 +63,15 @@ def test_a_header_of_labels_stands_before_the_rows_only(tmp_path: Path) -> None:
         read_dataset(write(tmp_path / "e.jsonl", f'{{"labels": ["x", "x"]}}\n{row}\n'))
 
 
+def test_a_header_is_written_where_the_rows_give_another_order(tmp_path: Path) -> None:
+    items = tuple(Example(tmp_path / f"{label}.mp4", (label,)) for label in ("x", "y"))
+    path = export_dataset(Dataset(items, ("y", "x"), tmp_path), tmp_path / "d.jsonl", "jsonl")
+    assert path.read_text().splitlines()[0] == '{"labels": ["y", "x"]}'
+    assert read_dataset(path).labels == ("y", "x")
+    plain = export_dataset(Dataset(items, ("x", "y"), tmp_path), tmp_path / "p.jsonl", "jsonl")
+    assert len(plain.read_text().splitlines()) == 2
+
+
 # What is written
 
 

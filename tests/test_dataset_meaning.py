@@ -75,6 +75,20 @@ def test_times_that_are_none(tmp_path: Path, times: dict[str, Any]) -> None:
     assert Example(tmp_path / "a.mp4", ("x",), 0, 0.001).end_seconds == 0.001
 
 
+def test_a_path_is_written_out_and_starts_at_the_file(tmp_path: Path) -> None:
+    rows = [{"path": path, "label": "x"} for path in ("sub/../a.mp4", "./b.mp4", "../c.mp4", "/d/e/../f.mp4")]
+    found = [str(item.path) for item in read_dataset(lines(tmp_path / "in" / "d.jsonl", *rows))]
+    assert found == [str(tmp_path / "in/a.mp4"), str(tmp_path / "in/b.mp4"), str(tmp_path / "c.mp4"), "/d/f.mp4"]
+
+
+def test_a_key_is_of_the_stretch_and_not_of_the_label(tmp_path: Path) -> None:
+    stretches = [(None, None), (1.0, None), (None, 1.0), (1.0, 2.0), (1.0, 3.0)]
+    for name in ("a.mp4", "b.mp4"):
+        keys = {Example(tmp_path / name, (label,), *times).key() for times in stretches for label in ("x", "y")}
+        assert len(keys) == len(stretches)
+    assert Example(tmp_path / "a.mp4", ("x",)).key() != Example(tmp_path / "b.mp4", ("x",)).key()
+
+
 def test_what_an_example_may_not_be(tmp_path: Path) -> None:
     for wrong in (
         {"path": Path("relative.mp4"), "labels": ("x",)},
