@@ -28,22 +28,24 @@ def test_timestamps_that_grow_are_left_alone() -> None:
     assert times(clock, 7.0) == [7.0] == [clock.last]
 
 
+def test_three_recordings_each_from_zero_keep_their_own_uneven_steps() -> None:
+    stamps = [0.0, 0.5, 2.0, 2.25]
+    found = times(Clock(0.5, False), *stamps, *stamps, *stamps)
+    assert found == [0.0, 0.5, 2.0, 2.25, 2.75, 3.25, 4.75, 5.0, 5.5, 6.0, 7.5, 7.75]
+
+
 @given(
-    starts=st.lists(st.integers(0, 4000), min_size=1, max_size=6),
-    counts=st.lists(st.integers(3, 9), min_size=6, max_size=6),
+    starts=st.lists(st.sampled_from([0.0, 100.0, 1000.0, 5000.0]), min_size=1, max_size=6),
+    steps=st.lists(st.sampled_from([0.25, 0.5, 1.0, 4.0]), min_size=4, max_size=9),
 )
-def test_any_number_of_joined_recordings_go_on_at_the_frame_interval(starts: list[int], counts: list[int]) -> None:
+def test_any_number_of_joined_recordings_keep_their_steps(starts: list[float], steps: list[float]) -> None:
     """However each one's clock begins: before where the last one ended, or far ahead of it."""
-    clock, found, last = Clock(0.5, True), list[float](), 0.0
-    for start, count in zip(starts, counts, strict=False):
-        # Not so near to the end of the one before that it could be a still or a misordered frame.
-        begin = start / 2 if not found or start / 2 - last > 20 else 0.0
-        if found and last <= 1.0:
-            begin = last + 100.0
-        stamps = [begin + 0.5 * number for number in range(count)]
-        found += times(clock, *stamps)
-        last = stamps[-1]
-    np.testing.assert_allclose(found, found[0] + 0.5 * np.arange(len(found)), atol=1e-6)
+    clock, found, expected = Clock(0.5, True), list[float](), list[float]()
+    own = np.concatenate([[0.0], np.cumsum([*steps, 1.0])])
+    for start in starts:
+        found += times(clock, *(start + own))
+        expected += (own + (expected[-1] + 0.5 if expected else start)).tolist()
+    np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
 def test_a_step_back_is_another_clock_from_more_than_a_second_on() -> None:
