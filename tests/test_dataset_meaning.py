@@ -277,6 +277,7 @@ def test_seconds_of_clips_and_lengths_asked_for_once(tmp_path: Path) -> None:
     found = stats(data, duration)
     assert (found["seconds"], found["labels"]["x"]["seconds"], found["labels"]["y"]["seconds"]) == (17.25, 16.0, 1.25)
     assert asked == ["a.mp4"]
+    assert (found["clips"], found["groups"], found["videos"]) == (4, 2, 2)
     assert list(found["splits"]) == ["unassigned"]
     data = read_dataset(lines(tmp_path / "d.jsonl", *rows, {"path": "b.mp4", "label": "y"}))
     found = stats(data, duration)

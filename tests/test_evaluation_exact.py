@@ -62,7 +62,7 @@ def check_classes(report: EvaluationReport, truth: np.ndarray, chosen: np.ndarra
     assert report.accuracy == pytest.approx((truth == chosen).all(axis=1).mean())
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(multi_cases)
 def test_multi_label_measures_are_counts(case: tuple[np.ndarray, np.ndarray, float]) -> None:
     scores, truth, threshold = case
@@ -88,7 +88,7 @@ def test_multi_label_measures_are_counts(case: tuple[np.ndarray, np.ndarray, flo
     assert surety == sorted(surety, reverse=True)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.data(), st.integers(1, 12))
 def test_single_label_measures_are_counts(data: st.DataObject, count: int) -> None:
     scores = data.draw(hnp.arrays(np.float32, (count, 3), elements=st.integers(1, 8).map(lambda value: value / 8)))

@@ -40,6 +40,11 @@ def test_the_matrix_of_a_file_is_a_turn(
     found = orientation_of(matrix_frame(*matrix))
     assert found == orientation
     assert (found.rotation_degrees, found.mirrored) == (degrees, mirrored)
+    # The nearest one, of a turn that is ten degrees off.
+    a, b, c, d = matrix
+    assert (
+        orientation_of(matrix_frame(98 * a + 17 * b, 98 * b + 17 * a, 98 * c + 17 * d, 98 * d + 17 * c)) == orientation
+    )
     assert orientation_of(SimpleNamespace(side_data={})) == Orientation()  # type: ignore[arg-type]
 
 
@@ -140,9 +145,9 @@ def test_what_a_pixel_format_stores(layout: str, rgb: bool, gray: bool) -> None:
 def test_transparent_pixels_are_laid_over_black_before_scaling() -> None:
     rgba = np.full((8, 8, 4), (200, 100, 50, 255), np.uint8)
     rgba[:, 4:] = (255, 255, 255, 0)  # white that is not seen
-    rgba[:, :2, 3] = 51
+    rgba[:, :2, 3] = 50
     frame = av.VideoFrame.from_ndarray(rgba, "rgba")
     got = Scaler(4, 4, RGB, Orientation())(frame)
-    assert got[0].tolist() == [[40, 20, 10], [200, 100, 50], [0, 0, 0], [0, 0, 0]]
+    assert got[0].tolist() == [[39, 20, 10], [200, 100, 50], [0, 0, 0], [0, 0, 0]]
     opaque = av.VideoFrame.from_ndarray(np.full((8, 8, 4), (9, 8, 7, 255), np.uint8), "rgba")
     assert (Scaler(4, 4, RGB, Orientation())(opaque) == (9, 8, 7)).all()

@@ -142,12 +142,13 @@ def test_a_fingerprint_is_of_size_and_of_three_blocks(tmp_path: Path) -> None:
 
 
 def test_folders_come_in_their_order_after_the_files_beside_them(tmp_path: Path) -> None:
-    for name in ("b/x.mp4", "a/y.mp4", "a/b/z.MP4", "a/a.mp4", "c.mp4", "a.b/k.mov", "d.mp3"):
+    for name in ("b/x.mp4", "a/y.mp4", "a/b/z.MP4", "a/a.mp4", "c.mp4", "a.b/k.mov", "d.mp3", "Z.mp4"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(name.encode())
+        os.utime(tmp_path / name, (1e9, 1e9 + len(name)))
     found = list(walk(tmp_path))
     names = [Path(item.path).relative_to(tmp_path).as_posix() for item in found]
-    assert names == ["c.mp4", "a/a.mp4", "a/y.mp4", "a/b/z.MP4", "a.b/k.mov", "b/x.mp4"]
+    assert names == ["Z.mp4", "c.mp4", "a/a.mp4", "a/y.mp4", "a/b/z.MP4", "a.b/k.mov", "b/x.mp4"]
     for item in found:
         assert isinstance(item, Found)
         status = os.stat(item.path)
