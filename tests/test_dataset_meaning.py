@@ -157,7 +157,9 @@ def test_an_export_to_folders_keeps_apart_and_replaces_what_changed(tmp_path: Pa
     paths = [tmp_path / name for name in ("one/a.mp4", "two/a.mp4", "three/a.mp4", "b.mp4")]
     items = tuple(Example(path, ("x",), split="train") for path in paths)
     dataset = Dataset(items, ("x", "empty"), tmp_path)
+    os.utime(paths[3], (1e9 + 5, 1e9 + 5))
     out = export_dataset(dataset, tmp_path / "out", "folders")
+    assert (out / "train/x/b.mp4").stat().st_mtime == 1e9 + 5, "a copy keeps the time"
     found = {file.relative_to(out).as_posix(): file.read_text() for file in out.rglob("*") if file.is_file()}
     assert found == {
         "train/x/a.mp4": "one/a.mp4",
@@ -204,6 +206,11 @@ def labelled(**system: Any) -> dict[str, Any]:
 def test_frames_become_seconds_by_the_items_rate(tmp_path: Path, metadata: dict[str, Any], fps: float) -> None:
     found = item_of(tmp_path, {"metadata": metadata, "annotations": [labelled(frame=30, endFrame=90)]})
     assert (found.start_seconds, found.end_seconds) == pytest.approx((30 / fps, 90 / fps), rel=1e-6)
+
+
+def test_a_range_of_frames_from_the_first_on(tmp_path: Path) -> None:
+    found = item_of(tmp_path, {"metadata": {"fps": 25}, "annotations": [labelled(frame=0, endFrame=50)]})
+    assert (found.start_seconds, found.end_seconds) == (0, 2)
 
 
 def test_seconds_go_before_frames(tmp_path: Path) -> None:
@@ -272,7 +279,7 @@ def test_seconds_of_clips_and_lengths_asked_for_once(tmp_path: Path) -> None:
         asked.append(path.name)
         return {"a.mp4": 10.0, "b.mp4": None}[path.name]
 
-    rows = [{"path": "a.mp4", "label": "x", "start_seconds": start} for start in (0, 4, 12)]
+    rows = [{"path": "a.mp4", "label": "x", "start_seconds": at, "source": f"tape {at}"} for at in (0, 4, 12)]
     data = read_dataset(lines(tmp_path / "d.jsonl", *rows, {"path": "b.mp4", "label": "y", "end_seconds": 1.25}))
     found = stats(data, duration)
     assert (found["seconds"], found["labels"]["x"]["seconds"], found["labels"]["y"]["seconds"]) == (17.25, 16.0, 1.25)
