@@ -165,6 +165,24 @@ def test_assignments() -> None:
     }
 
 
+@pytest.mark.parametrize("key", ["augmentation", "gates"])
+def test_options_that_belong_together_are_merged_key_by_key(key: str) -> None:
+    base = {key: {"a": 1, "b": 2}, "top_k": 5}
+    changes = {key: {"b": 3, "c": 4}}
+    assert merge(base, changes) == {key: {"a": 1, "b": 3, "c": 4}, "top_k": 5}
+    assert (base, changes) == ({key: {"a": 1, "b": 2}, "top_k": 5}, {key: {"b": 3, "c": 4}})
+    assert merge(base, {key: None}) == {key: None, "top_k": 5}
+    assert merge({key: None}, changes) == changes
+
+
+def test_a_mapping_that_is_one_value_is_replaced() -> None:
+    """Weights of the classes that a user leaves out are not those of another dataset."""
+    assert merge({"class_weights": {"a": 1, "b": 2}}, {"class_weights": {"c": 3}}) == {"class_weights": {"c": 3}}
+    config = check_config(lite(labels=["a", "b"], class_weights={"a": 1, "b": 2}))
+    changed = check_config(merge(config, {"labels": ["c", "d"], "class_weights": {"c": 3, "d": 4}}))
+    assert changed["class_weights"] == {"c": 3, "d": 4}
+
+
 def test_override_follows_the_effect() -> None:
     stored = check_config(lite(labels=["a", "b"], imgz=160))
     config, programs = override(stored, {"top_k": 1})

@@ -162,6 +162,17 @@ def test_damage_is_a_warning(shared: Path) -> None:
     assert any("decode" in warning for warning in result.warnings)
 
 
+def test_a_file_that_fails_keeps_what_was_said_of_it_before(shared: Path) -> None:
+    """Damage that is passed over, until too few frames are left."""
+    path = shared / "media" / "odd" / "decord_corrupted.mp4"
+    short = tiny(sampling="rate", fps=5.0, n_frames=1000, short_clip="error")
+    [result] = predict_videos(short, [path])
+    assert result.error is not None
+    assert "1000" in result.error
+    assert result.predictions == ()
+    assert any("decode" in warning for warning in result.warnings)
+
+
 def test_examples_are_one_prediction_each(videos: list[Path], tmp_path: Path) -> None:
     examples = [
         Example(videos[0], ("warm",), 0.5, 1.5),
