@@ -185,7 +185,17 @@ def test_while_it_shuts_down_only_whether_it_lives_is_told(make_host: Any) -> No
 def test_an_address_is_this_machine_or_another() -> None:
     for name in ("localhost", "127.0.0.1", "127.1.2.3", "::1", "[::1]"):
         assert is_loopback(name)
-    for name in ("localhost.", "LOCALHOST.example", "127.0.0.1.example", "128.0.0.1", "::", "0.0.0.0", "", "[", "local"):
+    for name in (
+        "localhost.",
+        "LOCALHOST.example",
+        "127.0.0.1.example",
+        "128.0.0.1",
+        "::",
+        "0.0.0.0",
+        "",
+        "[",
+        "local",
+    ):
         assert not is_loopback(name)
 
 

@@ -60,7 +60,9 @@ def test_one_label_of_two_is_what_the_vote_is_about(scores: Any, voting: Any, po
 def test_a_score_at_the_threshold_is_a_vote_for_the_label(options: dict[str, Any]) -> None:
     found = vote(np.full((1, 2), 0.5, np.float32), "majority", **options)
     assert found[options.get("positive", 0)] == 1
-    assert vote(np.full((1, 2), 0.5, np.float32), "majority", threshold=0.51, **options)[options.get("positive", 0)] == 0
+    assert (
+        vote(np.full((1, 2), 0.5, np.float32), "majority", threshold=0.51, **options)[options.get("positive", 0)] == 0
+    )
 
 
 def test_a_mean_does_not_look_at_weights() -> None:
