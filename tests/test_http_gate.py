@@ -87,6 +87,7 @@ def ask(
             if pieces:
                 return pieces.pop()
             await gone.wait()
+            return {"type": "http.disconnect"}
 
         async def send(message: Any) -> None:
             sent.append(message)
