@@ -70,7 +70,7 @@ def test_pieces_are_merged_where_every_frame_of_the_whole_video_is_looked_at(
     assert next(whole_videos(TinyAdapter({}), spec, iter([result]))) is result  # which cannot merge
 
 
-# Models that stream -----------------------------------------------------------------------------------------------------
+# Models that stream -------------------------------------------------------------------------------------------------
 
 
 class Follower(TinyAdapter):
