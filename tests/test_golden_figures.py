@@ -137,7 +137,9 @@ def test_the_search_ends_at_the_first_clip_that_tells_and_takes_the_best_of_thos
     assert 8 < len(shown) <= 32
     alertness = {}
     for variant in range(8):
-        golden = make_golden(SPEC, means(lambda x: 1e-3 * (x[..., 0] * x[..., 1]).mean()), clip=render_clip(SPEC, variant))
+        golden = make_golden(
+            SPEC, means(lambda x: 1e-3 * (x[..., 0] * x[..., 1]).mean()), clip=render_clip(SPEC, variant)
+        )
         alertness[variant] = min(golden.sensitivity[name] for name in ("swapped channels", "a shifted mean"))
     assert alertness[weak.variant] == max(alertness.values())  # type: ignore[index]
     assert set(weak.sensitivity) == set(PERTURBATIONS)
@@ -162,9 +164,7 @@ def test_a_mistake_is_named_only_where_the_clip_could_tell_it(mistake: str) -> N
 
 def test_times_labels_and_figures_come_back() -> None:
     clip = replace(CLIP, end=3.0, times=np.arange(4) * 0.75)
-    golden = replace(
-        Golden.of(clip, SCORES, LABELS, {"float32": 0.01}), sensitivity={"a shifted mean": 0.5}, variant=0
-    )
+    golden = replace(Golden.of(clip, SCORES, LABELS, {"float32": 0.01}), sensitivity={"a shifted mean": 0.5}, variant=0)
     back = golden_from_bytes(golden_to_bytes(golden))
     np.testing.assert_allclose(back.clip.times, clip.times)
     assert (back.clip.start, back.clip.end, back.clip.source) == (0.0, 3.0, CLIP.source)

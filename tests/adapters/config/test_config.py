@@ -168,8 +168,10 @@ def test_json_and_yaml_say_the_same(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text("learning_rate: 1e-3\nlabels: [a, b]\naugmentation:\n  flip: false\n")
     assert read_object(tmp_path / "a.json") == read_object(tmp_path / "a.yaml")
     for name in ("b.yml", "b.YAML"):
-        (tmp_path / name).write_text("a: .5e-2\nb: -1E+3\nc: 12\nd: 1.5\ne: e5\nf: '1e-3'\ng: größe\n", "utf-8")
-        expected = {"a": 0.005, "b": -1000.0, "c": 12, "d": 1.5, "e": "e5", "f": "1e-3", "g": "größe"}
+        (tmp_path / name).write_text(
+            "a: .5e-2\nb: -1E+3\nc: 12\nd: 1.5\ne: e5\nf: '1e-3'\ng: größe\nh: .5e2\n", "utf-8"
+        )
+        expected = {"a": 0.005, "b": -1000.0, "c": 12, "d": 1.5, "e": "e5", "f": "1e-3", "g": "größe", "h": 50.0}
         found = read_object(tmp_path / name)
         assert found == expected
         assert isinstance(found["c"], int)
