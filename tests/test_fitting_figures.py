@@ -65,7 +65,7 @@ def test_items_are_right_one_by_one_or_together() -> None:
     assert loss(aggregation="top_mean", top_fraction=0.5) == pytest.approx(-math.log(0.9), rel=1e-5)
 
 
-# Which epoch is better --------------------------------------------------------------------------------------------------
+# Which epoch is better -----------------------------------------------------------------------------------------------
 
 
 def log(loss: float, accuracy: float, val_loss: float | None = None, val_accuracy: float | None = None) -> EpochLog:

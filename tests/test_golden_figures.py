@@ -87,7 +87,7 @@ def test_a_measured_tolerance_is_twice_the_difference_and_never_under_that_of_fl
     assert dict(golden.tolerances) == dict(DEFAULT_TOLERANCES)
     wide = golden.with_tolerance("float32", 0.3)
     assert measure_tolerance(wide, gives(0.5, 0.25, 0.125), "int8").tolerances["int8"] == 0.3
-    with pytest.raises(BundleError, match="labels keep|Labels keep"):
+    with pytest.raises(BundleError, match="Labels keep"):
         measure_tolerance(replace(golden, labels=("a", "c", "b")), gives(0.5, 0.25, 0.125), "int8")
 
 
@@ -182,6 +182,7 @@ def test_tolerances_that_are_none(tolerances: dict[str, float]) -> None:
 
 
 def test_no_prediction_and_several_are_refused() -> None:
-    for answers in ([], [1, 2]):
-        with pytest.raises(BundleError, match=f"{len(answers)} predictions"):
-            make_golden(SPEC, lambda clips, count=len(answers): gives(0.5, 0.25, 0.125)([*clips] * count))
+    for count in (0, 2):
+        answers = gives(0.5, 0.25, 0.125)([CLIP] * count)
+        with pytest.raises(BundleError, match=f"{count} predictions"):
+            make_golden(SPEC, lambda clips: answers)  # noqa: B023 # called before the next
