@@ -14,6 +14,7 @@ from movinet_adapter.session import StreamSession
 from movinet_adapter.ticks import Offer, Ticks
 
 LABELS = ("a", "b")
+COUNT = "a_pool_frame_count"
 
 
 def offers(times: list[float], fps: float = 5.0, max_gap: float = 2.0) -> list[Offer]:
@@ -79,24 +80,24 @@ class Program:
     """Scores are the brightness of each frame and how many were seen."""
 
     def __init__(self) -> None:
-        self.states = {"count": SimpleNamespace(shape=(1,))}
+        self.states = {COUNT: SimpleNamespace(shape=(1,))}
         self.batches: list[int] = []
 
     def open(self) -> Any:
-        program, seen = self, [0]
+        program, states = self, {COUNT: np.zeros(1, np.int32)}
 
         class State:
             def reset(self) -> None:
-                seen[0] = 0
+                states[COUNT][:] = 0
 
             def advance(self, images: Any, before_step: Any = None) -> dict[str, Any]:
                 program.batches.append(len(images))
                 rows = []
                 for image in images:
                     if before_step is not None:
-                        before_step({"count": np.zeros(1, np.int32)})
-                    seen[0] += 1
-                    rows.append([image.mean(), seen[0]])
+                        before_step(states)
+                    states[COUNT] += 1
+                    rows.append([image.mean(), states[COUNT][0]])
                 return {"scores": np.array(rows, np.float32)}
 
         return State()
@@ -150,6 +151,12 @@ def test_a_prediction_says_how_much_of_the_past_it_rests_on(memory: float | None
     stream = session(memory_seconds=memory)
     found = [stream.push(frame(1), seconds).start for seconds in (0.0, 0.2, 0.4, 0.6, 0.8)]
     assert [found[0], found[2], found[4]] == pytest.approx(starts)
+
+
+@pytest.mark.parametrize("memory, frames", [(0.01, 1), (0.25, 1), (0.35, 2), (0.75, 4), (1.0, 5), (None, 9)])
+def test_a_memory_is_the_nearest_number_of_frames(memory: float | None, frames: int) -> None:
+    found = session(memory_seconds=memory).push(np.stack([frame(1)] * 9), 0.0)
+    assert found.scores[1] == frames
 
 
 def test_a_gap_of_two_periods_is_never_a_new_beginning() -> None:
