@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -186,3 +188,50 @@ def test_no_prediction_and_several_are_refused() -> None:
         answers = gives(0.5, 0.25, 0.125)([CLIP] * count)
         with pytest.raises(BundleError, match=f"{count} predictions"):
             make_golden(SPEC, lambda clips: answers)  # noqa: B023 # called before the next
+
+
+def edited(golden: Golden, **changes: Any) -> bytes:
+    """golden.npz with other facts about it, saved again."""
+    arrays = dict(np.load(io.BytesIO(golden_to_bytes(golden))))
+    about = json.loads(arrays["about"].tobytes()) | changes
+    arrays["about"] = np.frombuffer(json.dumps(about).encode(), np.uint8)
+    file = io.BytesIO()
+    np.savez_compressed(file, **arrays)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    "changes, word",
+    [
+        ({"renderer": 2}, "renderer 2, this version has 1"),
+        ({"variant": 3}, "pixels"),
+        ({"frames_sha256": "0" * 64}, "pixels"),
+        ({"shape": [4, 16, 25, 3]}, "pixels"),
+        ({"variant": 8}, "is not a golden clip"),
+        ({"labels": ["a"]}, "1 labels for 3 scores"),
+    ],
+)
+def test_a_golden_of_other_pixels_or_another_rendering_is_refused(changes: dict[str, Any], word: str) -> None:
+    golden = Golden.of(CLIP, SCORES, LABELS)
+    assert golden_from_bytes(edited(golden)).variant == 0
+    with pytest.raises(BundleError, match=rf"x\.npz: .*{word}"):
+        golden_from_bytes(edited(golden, **changes), "x.npz")
+
+
+def test_of_clips_that_tell_alike_the_first_of_the_search_is_taken() -> None:
+    assert make_golden(SPEC, gives(0.5, 0.25, 0.125)).variant == 5
+
+
+def test_a_clip_must_also_tell_the_order_of_frames_where_the_model_sees_it() -> None:
+    """Colours move the score by a tenth; the order of frames by a thousandth, so that the search goes on."""
+    places = np.arange(4) / 3
+
+    def of(x: Any) -> Any:
+        levels = x.mean(axis=(1, 2))
+        return 0.3 * (levels[:, 0] * (1 + levels[:, 1])).mean() + 2e-3 * (levels[:, 0] * places).mean()
+
+    found = [make_golden(SPEC, means(of), clip=render_clip(SPEC, variant)) for variant in range(8)]
+    assert all(min(item.sensitivity[name] for name in ("swapped channels", "a shifted mean")) > 0 for item in found)
+    assert all(1e-6 < item.sensitivity["reversed time"] < 1e-2 for item in found)
+    golden = make_golden(SPEC, means(of))
+    assert golden.sensitivity["reversed time"] == max(item.sensitivity["reversed time"] for item in found)
