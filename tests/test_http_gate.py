@@ -6,6 +6,7 @@ import asyncio
 import base64
 import json
 import threading
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -253,6 +254,20 @@ def test_a_body_in_time_is_answered_after_it(make_host: Any) -> None:
     answer = ask(host, "/v2/models/tiny/infer", "POST", body=trickle([(0, INFER[:30]), (0.01, INFER[30:])]))
     assert answer.status == 200
     assert json.loads(answer.body)["outputs"][0]["shape"] == [1, 2]
+
+
+def test_an_answer_may_take_longer_than_the_body_may(make_host: Any) -> None:
+    """The work has a limit of its own, a second longer."""
+    host = make_host(timeout_seconds=0.2)
+    model = host.models["tiny"].adapter
+    predict = model.predict
+
+    def slow(batch: Any) -> Any:
+        time.sleep(0.4)
+        return predict(batch)
+
+    model.predict = slow
+    assert ask(host, "/v2/models/tiny/infer", "POST", body=trickle([(0, INFER)])).status == 200
 
 
 def test_a_client_that_left_gets_no_answer(make_host: Any) -> None:

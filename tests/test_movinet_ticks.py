@@ -136,6 +136,13 @@ def test_a_gap_shows_the_frame_before_it_again() -> None:
     np.testing.assert_allclose(found.frame_scores, [[1, 2], [1, 3], [1, 4], [0, 5]])
 
 
+def test_a_gap_within_a_segment_begins_anew_after_what_came_before_it() -> None:
+    stream = session()
+    found = stream.push(np.stack([frame(level) for level in (51, 102, 153, 204)]), [0.0, 0.2, 9.0, 9.2])
+    np.testing.assert_allclose(found.frame_scores, [[0.2, 1], [0.4, 2], [0.6, 1], [0.8, 2]], rtol=1e-6)
+    assert (found.start, stream.counts.resets, stream.counts.consumed) == (9.0, 1, 4)
+
+
 def test_a_long_segment_is_prepared_in_parts() -> None:
     program = Program()
     found = session(program).push(np.stack([frame(level) for level in range(40)]), 0.0)
