@@ -258,12 +258,12 @@ def test_a_body_in_time_is_answered_after_it(make_host: Any) -> None:
 
 def test_an_answer_may_take_longer_than_the_body_may(make_host: Any) -> None:
     """The work has a limit of its own, a second longer."""
-    host = make_host(timeout_seconds=0.2)
+    host = make_host(timeout_seconds=0.3)
     model = host.models["tiny"].adapter
     predict = model.predict
 
     def slow(batch: Any) -> Any:
-        time.sleep(0.4)
+        time.sleep(0.35)
         return predict(batch)
 
     model.predict = slow
