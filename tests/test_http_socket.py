@@ -188,6 +188,7 @@ def test_a_reset_begins_at_0_again(host: Host) -> None:
     assert session(host).resets == 2
     rows = talk(host, SIZE, frame(10), {"reset": True}, frame(20), query="model=moves&every=9")
     assert times(rows) == [0, 0]
+    assert times(talk(host, SIZE, {"time": 5}, {"reset": True}, frame(10))) == [0]
     rows = talk(host, SIZE, {"time": 5, "reset": False}, frame(10))
     assert times(rows) == [5]
 
