@@ -20,16 +20,14 @@ import numpy as np
 import pytest
 
 from adapters.base import BaseModelAdapter
+from adapters.bundle import render_clip
 from adapters.bundle.golden import check_golden
-from adapters.bundle.rendered_clip import render_clip
-from adapters.config.checking import check_config, effect, properties, read_object
+from adapters.bundle.sealed_writer import write_sealed
 from adapters.config import adapter_class, check_config, effect, properties, read_object
 from adapters.errors import BundleError, ConfigError, ConversionError, WeightsError
-from adapters.inference.loading import open_model, ready_configs
-from adapters.models.programs import PRECISION_NAMES
+from adapters.inference import open_model, ready_configs
+from adapters.models import PRECISION_NAMES
 from adapters.records import Clip, InputSpec, Quantize
-from adapters.rendered_clip import render_clip
-from adapters.sealed_writer import write_sealed
 
 SMALL: dict[str, Any] = {"weights": "random", "imgz": 32, "n_frames": 2}
 CONFIGS = ready_configs()
@@ -195,7 +193,7 @@ def test_save_into_a_folder_that_exists(adapter: BaseModelAdapter, bundle: Path,
 
 
 def test_golden_clip_holds(bundle: Path) -> None:
-    from adapters.bundle.bundle import read_bundle
+    from adapters.bundle import read_bundle
 
     golden = read_bundle(bundle).golden
     assert golden is not None
@@ -281,9 +279,9 @@ def test_a_model_of_another_adapter_is_refused(adapter: BaseModelAdapter, bundle
     files = {file.relative_to(bundle).as_posix(): file.read_bytes() for file in bundle.rglob("*") if file.is_file()}
     del files["bundle.json"]
     config = json.loads(files["config.json"])
-    other = "adapters.resnet18:ResNet18Adapter"
+    other = "adapters.models.resnet18:ResNet18Adapter"
     if isinstance(adapter, adapter_class(other)):
-        other = "adapters.mobilenet:MobileNetAdapter"
+        other = "adapters.models.mobilenet:MobileNetAdapter"
     for name in (other, "os:path"):
         changed = json.dumps({**config, "adapter": name}).encode()
         write_sealed(tmp_path / "copy", files | {"config.json": changed})

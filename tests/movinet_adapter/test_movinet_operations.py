@@ -11,9 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from movinet_adapter.lowering.folding import Folded
-from movinet_adapter.lowering.operations import cut, depthwise_in_time, mean_of_frames, stack
-from movinet_adapter.folding import Folded
-from movinet_adapter.operations import (
+from movinet_adapter.lowering.operations import (
     activate,
     clip_mean,
     cut,

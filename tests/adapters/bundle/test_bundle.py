@@ -21,9 +21,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adapters.bundle.bundle import Bundle, is_bundle, read_bundle, read_bundle_config, write_bundle
-from adapters.bundle.card import render_card
-from adapters.bundle.golden import Golden, render_clip
+from adapters.bundle import (
+    Bundle,
+    Golden,
+    is_bundle,
+    read_bundle,
+    read_bundle_config,
+    render_card,
+    render_clip,
+    write_bundle,
+)
 from adapters.errors import BundleError, StorageError
 from adapters.records import InputSpec
 

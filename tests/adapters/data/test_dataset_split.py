@@ -11,7 +11,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from adapters.data.dataset import SPLITS, Dataset, Example, split
+from adapters.data import Dataset, Example, split
+from adapters.data.dataset import SPLITS
 from adapters.errors import DatasetError
 
 ROOT = Path("/videos")

@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
-from adapters.evaluation.metrics import evaluate, write_report
-from adapters.evaluation.plots import plot_confusion_matrix, plot_learning_curves, plot_timeline
+from adapters.evaluation import evaluate, plot_learning_curves, write_report
+from adapters.evaluation.plots import plot_confusion_matrix, plot_timeline
 from adapters.records import EpochLog, Segment
 
 

@@ -18,7 +18,7 @@ import pytest
 from http_server import PATIENT, Served, http_host, until
 
 from adapters.hosts.http_server.stream import jpeg_size
-from adapters.inference.loading import open_model
+from adapters.inference import open_model
 
 pytest.importorskip("tensorflow", reason="pip install 'cliplab[train]'")
 pytest.importorskip("websockets", reason="pip install 'cliplab[http]'")

@@ -15,11 +15,12 @@ import pytest
 from tiny_adapter import TinyAdapter
 from tiny_videos import render_video
 
-from adapters.data.dataset import Example
+from adapters.data import Example
 from adapters.errors import ConfigError
-from adapters.inference.predict import FILES_AHEAD, predict_examples, predict_videos
-from adapters.litert.runtime import available_cores
-from adapters.media.video import read_clip
+from adapters.inference import predict_examples, predict_videos
+from adapters.inference.predict import FILES_AHEAD
+from adapters.litert import available_cores
+from adapters.media import read_clip
 from adapters.records import Clip, Prediction
 
 ADAPTER = "tiny_adapter:TinyAdapter"

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adapters.inference.segments import match_segments, scores_to_segments, timeline
+from adapters.inference import match_segments, scores_to_segments, timeline
 from adapters.records import Prediction, Segment
 
 LABELS = ("content", "ad")

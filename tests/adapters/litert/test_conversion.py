@@ -13,9 +13,8 @@ import pytest
 from lite_programs import TINY, images, tiny_model, tiny_program
 
 from adapters.errors import ConversionError
-from adapters.litert.conversion import compare, to_litert
+from adapters.litert import Program, compare, to_litert, xnnpack_partitions
 from adapters.litert.graph import operators
-from adapters.litert.runtime import Program, xnnpack_partitions
 from adapters.records import QUANTIZE, ConversionReport, Quantize
 
 tf_keras = pytest.importorskip("tf_keras", reason="pip install 'cliplab[train]'")

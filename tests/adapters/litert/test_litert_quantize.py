@@ -11,11 +11,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from adapters.errors import BundleError, ConversionError
-from adapters.litert.conversion import to_litert
-from adapters.litert.dynamic_weights import quantized_kernel, with_8_bit_weights
-from adapters.litert.edit import counts_first
+from adapters.litert import Program, counts_first, to_litert, with_8_bit_weights, xnnpack_partitions
+from adapters.litert.dynamic_weights import quantized_kernel
 from adapters.litert.graph import operators, precision
-from adapters.litert.runtime import Program, xnnpack_partitions
 
 tf = pytest.importorskip("tensorflow", reason="pip install 'cliplab[train]'")
 

@@ -10,8 +10,8 @@ import pytest
 from media_patterns import number_of, write_numbered
 from test_media_seek import COUNT, FPS, VIDEOS
 
+from adapters.media import open_video
 from adapters.media.decode import Decoder
-from adapters.media.video import open_video
 from adapters.records import Clip, InputSpec
 
 SPEC = InputSpec(64, 96, 1, aspect="stretch")

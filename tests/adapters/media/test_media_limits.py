@@ -12,7 +12,7 @@ from flat_videos import flat_video
 from tiny_videos import render_video
 
 from adapters.errors import MediaError
-from adapters.media.video import MediaLimits, open_video
+from adapters.media import MediaLimits, open_video
 from adapters.records import InputSpec
 
 LIMITS = MediaLimits(frame_pixels=1_000_000)

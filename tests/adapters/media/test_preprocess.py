@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.media.preprocess import decode_size, to_model_input
-from adapters.preprocess import decode_picture, decode_size, fit_frames, resize, to_model_input
+from adapters.media import decode_picture, decode_size, resize, to_model_input
+from adapters.media.preprocess import fit_frames
 from adapters.records import Aspect, Clip, InputSpec
 
 sides = st.integers(1, 4000)

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapters.errors import ConfigError, MediaError
-from adapters.media.sampling import Window, fill_clip, plan_clip, plan_windows, window_seconds
+from adapters.media import Window, fill_clip, plan_clip, window_seconds
+from adapters.media.sampling import plan_windows
 from adapters.records import InputSpec
 
 seconds = st.floats(0.05, 30.0)

@@ -16,18 +16,13 @@ from tiny_adapter import TinyAdapter
 from tiny_videos import render_video
 
 from adapters.base import BaseModelAdapter
-from adapters.bundle.bundle import read_bundle, write_bundle
+from adapters.bundle import read_bundle, write_bundle
 from adapters.errors import BundleError, ConfigError, ConversionError, MediaError, TrainingError
-from adapters.inference.loading import open_model
-from adapters.inference.predict import predict_videos
-from adapters.media.video import open_video
+from adapters.inference import open_model, predict_videos
+from adapters.media import open_video
 from adapters.models.ensemble.members import member_clip
 from adapters.models.ensemble.voting import vote
-from adapters.inference import predict_videos
-from adapters.loading import open_model
-from adapters.media import open_video
 from adapters.records import Clip, Prediction
-from adapters.voting import vote
 
 pytest.importorskip("tf_keras", reason="pip install 'cliplab[train]'")
 

@@ -16,7 +16,7 @@ import pytest
 from places import ROOT
 
 from adapters.errors import AdapterError, StorageError
-from adapters.system.atomic import json_text, write_bytes_atomic, write_json_atomic, write_text_atomic
+from adapters.system import json_text, write_bytes_atomic, write_json_atomic, write_text_atomic
 
 
 def run_python(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 from tiny_videos import render_dataset, render_video
 
-from adapters.bundle.bundle import read_bundle
-from adapters.data.dataset import Example
+from adapters.bundle import read_bundle
+from adapters.data import Example
 from adapters.errors import DatasetError, StorageError
-from adapters.inference.loading import open_model
-from adapters.media.video import read_clip
-from adapters.models.model_adapter import ModelAdapter
+from adapters.inference import open_model
+from adapters.media import read_clip
+from adapters.models import ModelAdapter
 from adapters.records import EpochLog
 from adapters.training.feature_cache import View, read_view
 

@@ -13,13 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cliplab.reel.plan import RATES, Format, Limits, choose, common_format, lay_out
+from adapters.errors import ConfigError
+from cliplab.reel.plan import RATES, Format, Limits, check_options, choose, common_format, lay_out
 from cliplab.reel.sound import SAMPLE_RATE, sample_of, sound_of_clips
 from cliplab.reel.sources import Aside, Cut, Look
-from adapters.errors import ConfigError
-from cliplab.reel_plan import RATES, Format, Limits, check_options, choose, common_format, lay_out
-from cliplab.reel_sound import SAMPLE_RATE, sample_of, sound_of_clips
-from cliplab.reel_sources import Aside, Cut, Look
 
 
 def cut(number: int, start: float, seconds: float, width: int = 640, height: int = 360, fps: float = 25.0) -> Cut:

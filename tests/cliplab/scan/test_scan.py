@@ -19,13 +19,12 @@ from typer.testing import CliRunner
 
 import cliplab
 from adapters.errors import BundleError, ConfigError, MediaError
-from adapters.inference.loading import open_model
-from adapters.media.video import open_video
+from adapters.inference import open_model
+from adapters.media import open_video
 from cliplab.cli.app import app
-from cliplab.library.walk import Found
-from cliplab.scan.one_pass import ScanReport
+from cliplab.library import Found
+from cliplab.scan import Job, ScanReport, score_files
 from cliplab.scan.scan import scan
-from cliplab.scan.scoring import Job, score_files
 
 SCHEMA = json.loads((Path(cliplab.__file__).parent / "reel" / "highlights.schema.json").read_text(encoding="utf-8"))
 

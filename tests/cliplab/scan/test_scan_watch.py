@@ -20,12 +20,10 @@ from places import ROOT, SUPPORT
 from scan_helpers import render_library, save_model
 from tiny_videos import render_video
 
-from cliplab.library.settle import Settling
-from cliplab.library.walk import Found
-from cliplab import scan_pass, scan_settle
+from cliplab.library import Found, Settling
+from cliplab.library import settle as scan_settle
+from cliplab.scan import one_pass as scan_pass
 from cliplab.scan import scan
-from cliplab.scan_settle import Settling
-from cliplab.scan_walk import Found
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{SUPPORT}"}
 COMMAND = [sys.executable, "-m", "cliplab", "scan"]

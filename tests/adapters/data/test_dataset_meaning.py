@@ -11,19 +11,8 @@ import pytest
 from dataset_files import lines, touch, write
 from test_dataset_forms import COCO, three
 
-from adapters.dataset import (
-    Dataset,
-    Example,
-    check,
-    export_dataset,
-    import_dataloop,
-    import_folders,
-    problems,
-    read_dataset,
-    recognise,
-    stats,
-)
-from adapters.dataset_records import match_labels
+from adapters.data import Dataset, Example, check, export_dataset, match_labels, problems, read_dataset, stats
+from adapters.data.dataset import import_dataloop, import_folders, recognise
 from adapters.errors import DatasetError
 
 # Groups, labels and times

@@ -12,11 +12,10 @@ import pytest
 from tiny_adapter import TinyAdapter
 from tiny_videos import render_video
 
-from adapters.inference import predict_videos
-from adapters.media import open_video
-from adapters.media_open import MediaLimits
+from adapters.inference import merge_frames, predict_videos
+from adapters.inference.whole_video import whole_videos
+from adapters.media import MediaLimits, open_video
 from adapters.records import Prediction, VideoResult
-from adapters.whole_video import merge_frames, whole_videos
 
 LABELS = ("a", "b")
 

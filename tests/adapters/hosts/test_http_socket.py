@@ -19,9 +19,9 @@ from tiny_adapter import TinyAdapter
 from adapters.base import StreamingAdapter
 from adapters.errors import ConfigError
 from adapters.hosts.http_host import make_app
-from adapters.hosts.http_options import HttpOptions
-from adapters.hosts.http_state import Host, Model
-from adapters.hosts.http_stream import jpeg_size
+from adapters.hosts.http_server.options import HttpOptions
+from adapters.hosts.http_server.state import Host, Model
+from adapters.hosts.http_server.stream import jpeg_size
 from adapters.records import Prediction
 
 LABELS = ("a", "b", "c")

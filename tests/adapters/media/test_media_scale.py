@@ -10,8 +10,16 @@ import av
 import numpy as np
 import pytest
 
-from adapters.color import ColorInfo
-from adapters.media_scale import Orientation, Scaler, display_size, is_gray, is_rgb, orientation_of, sample_aspect_ratio
+from adapters.media.color import ColorInfo
+from adapters.media.scaling import (
+    Orientation,
+    Scaler,
+    display_size,
+    is_gray,
+    is_rgb,
+    orientation_of,
+    sample_aspect_ratio,
+)
 
 RGB = ColorInfo("rgb", "full", "sdr", "bt709")
 YUV = ColorInfo("bt709", "limited", "sdr", "bt709")

@@ -16,11 +16,11 @@ import pytest
 pytest.importorskip("starlette", reason="pip install 'cliplab[http]'")
 
 from adapters.errors import BundleError, ConfigError
-from adapters.hosts.http_errors import MAX_MESSAGE, ClientGone, Refused, error_response, one_line, refusal_of
 from adapters.hosts.http_host import make_app, open_models
-from adapters.hosts.http_options import HttpOptions, is_loopback
-from adapters.hosts.http_state import Host
-from adapters.hosts.http_work import Budget, Work
+from adapters.hosts.http_server.errors import MAX_MESSAGE, ClientGone, Refused, error_response, one_line, refusal_of
+from adapters.hosts.http_server.options import HttpOptions, is_loopback
+from adapters.hosts.http_server.state import Host
+from adapters.hosts.http_server.work import Budget, Work
 
 TOKEN = "0123456789abcdef"
 LOCAL = {"Host": "localhost:8000"}

@@ -9,7 +9,15 @@ import numpy as np
 import pytest
 from test_media_color import hdr_reference
 
-from adapters.color import BT2020_TO_BT709, ColorInfo, describe_color, hlg_to_scene, nits_to_pq, pq_to_nits, to_bt709
+from adapters.media.color import (
+    BT2020_TO_BT709,
+    ColorInfo,
+    describe_color,
+    hlg_to_scene,
+    nits_to_pq,
+    pq_to_nits,
+    to_bt709,
+)
 
 
 def frame(

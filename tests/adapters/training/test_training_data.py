@@ -12,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.config import check_config
-from adapters.dataset import Example
+from adapters.data import Example
 from adapters.errors import DatasetError
-from adapters.training_data import clip_weights, clips_note, label_matrix, target_array, training_data
+from adapters.training import label_matrix
+from adapters.training.training_data import clip_weights, clips_note, target_array, training_data
 
 LABELS = ("a", "b", "c")
 
@@ -24,7 +25,7 @@ def example(*labels: str) -> Example:
 
 
 def config(**keys: Any) -> dict[str, Any]:
-    return check_config({"adapter": "adapters.efficientnet_lite:EfficientNetLiteAdapter", **keys})
+    return check_config({"adapter": "adapters.models.efficientnet_lite:EfficientNetLiteAdapter", **keys})
 
 
 BALANCED = config(class_weights="balanced")

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from dataset_files import touch, write
 
-from adapters.dataset import Dataset, Example, export_dataset, read_dataset
-from adapters.dataset_records import PreparedFrames
+from adapters.data import Dataset, Example, export_dataset, read_dataset
+from adapters.data.examples import PreparedFrames
 from adapters.errors import DatasetError
 
 # Label order

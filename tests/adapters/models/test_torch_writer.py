@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from adapters.errors import WeightsError
-from adapters.torch_pickle import read_state_dict
-from adapters.torch_writer import state_dict_bytes
+from adapters.models.weights.torch_pickle import read_state_dict
+from adapters.models.weights.torch_writer import state_dict_bytes
 
 TYPES = {
     "FloatStorage": np.float32,

@@ -14,10 +14,11 @@ from media_patterns import number_of, write_numbered
 from adapters.errors import ConfigError, MediaError, StorageError
 from adapters.media import open_video
 from adapters.records import InputSpec
-from cliplab.scan_report import Ranking, all_failures, require_replaceable, write_highlights
-from cliplab.scan_sampling import Sampling, best_windows, choose_sampling, read_rows
-from cliplab.scan_store import Scores, open_store
-from cliplab.scan_walk import Found
+from cliplab.library import Found
+from cliplab.scan import choose_sampling, read_rows
+from cliplab.scan.report import Ranking, all_failures, require_replaceable, write_highlights
+from cliplab.scan.sampling import Sampling, best_windows
+from cliplab.scan.store import Scores, open_store
 
 
 def model(scores_frames: bool = True, own_fps: float | None = None, **spec: Any) -> Any:

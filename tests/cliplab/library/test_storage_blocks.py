@@ -13,10 +13,9 @@ import numpy as np
 import pytest
 
 from adapters.errors import ConfigError, MediaError
-from cliplab import storage
-from cliplab.scan_walk import Found, Unreadable, fingerprint
-from cliplab.storage import StoredVideo, find, is_remote, local, require_folder, walk, what_changed, written_at
-from cliplab.storage_cache import BLOCK_BYTES, BlockCache
+from cliplab.library import BlockCache, Found, StoredVideo, Unreadable, fingerprint, is_remote, storage, written_at
+from cliplab.library.storage import find, local, require_folder, walk, what_changed
+from cliplab.library.storage_cache import BLOCK_BYTES
 
 fsspec = pytest.importorskip("fsspec")
 CONTENT = np.random.default_rng(2).bytes(60 * BLOCK_BYTES + 77)

@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 from test_bundle import CONFIG, reseal, save, visible
 
-from adapters.bundle import read_bundle, read_bundle_config
+from adapters.bundle import read_bundle, read_bundle_config, require_own
 from adapters.errors import BundleError
-from adapters.sealed_writer import require_own
 
 
 @pytest.fixture

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from adapters.errors import MediaError
-from cliplab.reel_plan import Format, Limits, Place, lay_out
-from cliplab.reel_sound import read_sound, require_sound, sample_of, sound_of_clips, sound_of_file
-from cliplab.reel_sources import Cut, Look
+from cliplab.reel.plan import Format, Limits, Place, lay_out
+from cliplab.reel.sound import read_sound, require_sound, sample_of, sound_of_clips, sound_of_file
+from cliplab.reel.sources import Cut, Look
 
 RATE = 48_000
 FORM = Format(64, 36, Fraction(25))

@@ -16,10 +16,10 @@ pytest.importorskip("starlette", reason="pip install 'cliplab[http]'")
 from tiny_adapter import TinyAdapter
 
 from adapters.errors import BundleError, ConfigError
-from adapters.hosts import http_infer
-from adapters.hosts.http_errors import Refused
-from adapters.hosts.http_options import HttpOptions
-from adapters.hosts.http_state import Host, Model
+from adapters.hosts.http_server import infer as http_infer
+from adapters.hosts.http_server.errors import Refused
+from adapters.hosts.http_server.options import HttpOptions
+from adapters.hosts.http_server.state import Host, Model
 from adapters.records import Clip, Prediction
 
 LABELS = ("a", "bé", "c")

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from adapters.dataset import Example
+from adapters.data import Example
 from adapters.errors import DatasetError
 from adapters.evaluation import GATES, EvaluationReport, check_gates, evaluate
 

@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 from tiny_videos import render_video
 
-from adapters import feature_cache
-from adapters.dataset import Example
-from adapters.feature_cache import CHUNK_CLIPS, CachedFeatures, View, cached_features, read_view
-from adapters.feature_store import FeatureStore
+from adapters.data import Example
 from adapters.media import read_clip
 from adapters.records import Clip, InputSpec
+from adapters.training import feature_cache
+from adapters.training.feature_cache import CHUNK_CLIPS, CachedFeatures, View, cached_features, read_view
+from adapters.training.feature_store import FeatureStore
 
 SPEC = InputSpec(16, 16, 2)
 PLAIN = {"flip": False, "rotation_degrees": 0.0, "crop": 1.0, "color_jitter": 0.0, "temporal_jitter": 0.0}

@@ -8,12 +8,10 @@ import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter
 
-from adapters.conversion import compare, to_litert
-from adapters.litert_edit import Editor, counts_first
-from adapters.litert_graph import operators
-from adapters.litert_int8 import Observer, with_8_bit_layers
-from adapters.litert_weights import DENSE_ELEMENTS, MIN_ELEMENTS, quantized_kernel, with_8_bit_weights
-from adapters.runtime import Program
+from adapters.litert import Observer, Program, compare, counts_first, to_litert, with_8_bit_layers, with_8_bit_weights
+from adapters.litert.dynamic_weights import DENSE_ELEMENTS, MIN_ELEMENTS, quantized_kernel
+from adapters.litert.edit import Editor
+from adapters.litert.graph import operators
 
 tf = pytest.importorskip("tensorflow", reason="pip install 'cliplab[train]'")
 

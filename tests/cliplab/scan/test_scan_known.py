@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from adapters.errors import StorageError
-from cliplab import scan_settle
-from cliplab.scan_settle import Settling
-from cliplab.scan_store import Scores, Store, open_store
-from cliplab.scan_walk import BLOCK_BYTES, Found, Unreadable, fingerprint, printable, walk
+from cliplab.library import Found, Settling, Unreadable, fingerprint, printable
+from cliplab.library import settle as scan_settle
+from cliplab.library.walk import BLOCK_BYTES, walk
+from cliplab.scan.store import Scores, Store, open_store
 
 # Settling
 

@@ -11,8 +11,8 @@ from movinet_files import Values
 
 from adapters.errors import WeightsError
 from movinet_adapter.architecture import VariableSpec, architecture, variable_specs
-from movinet_adapter.checkpoint_graph import CheckpointGraph
-from movinet_adapter.weights_mapping import fit_by_name, fit_by_place, tf_models_place
+from movinet_adapter.weights.checkpoint_graph import CheckpointGraph
+from movinet_adapter.weights.mapping import fit_by_name, fit_by_place, tf_models_place
 
 BASE, STREAM = architecture("a0", "base"), architecture("a3", "stream")
 

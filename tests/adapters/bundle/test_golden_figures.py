@@ -11,18 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from adapters.bundle import Golden, golden_to_bytes, make_golden, measure_tolerance, render_clip
+from adapters.bundle.golden import DEFAULT_TOLERANCES, PERTURBATIONS, check_golden, golden_from_bytes
 from adapters.errors import BundleError
-from adapters.golden import (
-    DEFAULT_TOLERANCES,
-    PERTURBATIONS,
-    Golden,
-    check_golden,
-    golden_from_bytes,
-    golden_to_bytes,
-    make_golden,
-    measure_tolerance,
-    render_clip,
-)
 from adapters.records import Clip, InputSpec, Prediction
 
 SPEC = InputSpec(16, 24, 4, fps=5.0)

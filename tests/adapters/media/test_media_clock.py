@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from media_patterns import number_of, write_numbered
 
 from adapters.media import open_video
-from adapters.media_clock import Clock, may_be_joined
+from adapters.media.clock import Clock, may_be_joined
 
 
 def times(clock: Clock, *stamps: float) -> list[float]:

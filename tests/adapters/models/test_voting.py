@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from adapters.voting import vote
+from adapters.models.ensemble.voting import vote
 
 SCORES = hnp.arrays(np.float32, (4, 2, 3), elements=st.sampled_from([0.0625, 0.125, 0.25, 0.5, 0.75, 1.0]))
 PAIRS = hnp.arrays(np.float32, (3, 2), elements=st.sampled_from([0.0, 0.25, 0.5, 0.625, 1.0]))

@@ -10,12 +10,12 @@ import pytest
 from tiny_adapter import TinyAdapter
 
 from adapters.bundle import read_bundle
-from adapters.ensemble_members import member_clip
 from adapters.errors import BundleError, ConfigError
-from adapters.loading import open_model
+from adapters.inference import open_model
+from adapters.models.ensemble.members import member_clip
 from adapters.records import Clip
 
-ENSEMBLE = "adapters.ensemble:EnsembleAdapter"
+ENSEMBLE = "adapters.models.ensemble.adapter:EnsembleAdapter"
 
 
 def tiny(path: Path, **config: Any) -> Path:

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from media_patterns import number_of, numbered_frame, write_numbered, write_video
 
-from cliplab.reel_pictures import SourceFailed, ahead, reel_pictures
-from cliplab.reel_plan import Format, Place
-from cliplab.reel_sources import Cut, Look
+from cliplab.reel.pictures import SourceFailed, ahead, reel_pictures
+from cliplab.reel.plan import Format, Place
+from cliplab.reel.sources import Cut, Look
 
 LOOK = Look(np.zeros((3, 64), bool), np.zeros((3, 8, 8, 3), np.float32))
 WIDE = Format(96, 64, Fraction(25))

@@ -16,7 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.errors import BundleError
-from adapters.tflite_file import describe, read_description, strip
+from adapters.litert import describe, read_description
+from adapters.litert.tflite_file import strip
 
 
 def packed(**fields: Any) -> bytes:

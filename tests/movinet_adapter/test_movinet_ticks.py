@@ -10,8 +10,8 @@ import pytest
 
 from adapters.errors import ConfigError
 from adapters.records import InputSpec
-from movinet_adapter.session import StreamSession
-from movinet_adapter.ticks import Offer, Ticks
+from movinet_adapter.streaming.session import StreamSession
+from movinet_adapter.streaming.ticks import Offer, Ticks
 
 LABELS = ("a", "b")
 COUNT = "a_pool_frame_count"

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from adapters.head import build_head, class_scores, output_activation, output_units, targets
+from adapters.training import build_head, class_scores, output_activation, output_units
+from adapters.training.head import targets
 
 pytest.importorskip("tf_keras", reason="pip install 'cliplab[train]'")
 
