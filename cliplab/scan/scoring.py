@@ -18,8 +18,9 @@ from adapters.base import BaseModelAdapter
 from adapters.errors import MediaError
 from adapters.inference import FILE_ERRORS, read_as_ready
 from adapters.litert import available_cores
+from adapters.media import Found
 from adapters.records import Clip, Float32Array, InputSpec
-from cliplab.library import Found, StoredVideo, is_remote, storage
+from cliplab.library import StoredVideo, is_remote, storage
 from cliplab.scan.sampling import Sampling, read_rows
 from cliplab.scan.store import Scores
 

@@ -18,11 +18,11 @@ from scan_helpers import render_library, save_model
 from tiny_videos import render_video
 
 from adapters.errors import ConfigError
+from adapters.media import Found
 from adapters.media.video import open_video
 from cliplab.library import storage, storage_cache
 from cliplab.library.storage import StoredVideo, is_remote
 from cliplab.library.storage_cache import BLOCK_BYTES, BlockCache
-from cliplab.library.walk import Found
 from cliplab.reel.reel import reel
 from cliplab.scan.scan import scan
 

@@ -21,9 +21,9 @@ from typer.testing import CliRunner
 import cliplab
 from adapters.errors import BundleError, ConfigError, MediaError
 from adapters.inference.loading import open_model
+from adapters.media import Found
 from adapters.media.video import open_video
 from cliplab.cli.app import app
-from cliplab.library.walk import Found
 from cliplab.scan.one_pass import ScanReport
 from cliplab.scan.scan import scan
 from cliplab.scan.scoring import Job, score_files

@@ -19,8 +19,8 @@ from places import ROOT, SUPPORT
 from scan_helpers import render_library, save_model
 from tiny_videos import render_video
 
+from adapters.media import Found
 from cliplab.library.settle import Settling
-from cliplab.library.walk import Found
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{SUPPORT}"}
 COMMAND = [sys.executable, "-m", "cliplab", "scan"]
