@@ -8,6 +8,9 @@ from adapters.system.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from cliplab.library.arguments import find_videos as find_videos
+    from cliplab.library.highlights import HIGHLIGHTS_FORMAT as HIGHLIGHTS_FORMAT
+    from cliplab.library.highlights import HIGHLIGHTS_VERSION as HIGHLIGHTS_VERSION
+    from cliplab.library.highlights import read_highlights as read_highlights
     from cliplab.library.settle import Settling as Settling
     from cliplab.library.storage import StoredVideo as StoredVideo
     from cliplab.library.storage import is_remote as is_remote
@@ -21,6 +24,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
         "arguments": ("find_videos",),
+        "highlights": ("HIGHLIGHTS_FORMAT", "HIGHLIGHTS_VERSION", "read_highlights"),
         "settle": ("Settling",),
         "storage": ("StoredVideo", "is_remote", "openable", "written_at"),
         "storage_cache": ("BlockCache",),

@@ -87,7 +87,7 @@ def test_a_reel_of_what_lies_in_a_storage(bucket: Bucket, model: Path, videos: P
     for name, library in (("remote", LIBRARY), ("local", str(videos))):
         scan(library, model, output=highlights, store=tmp_path / f"{name}.db", min_score=0)
         report = reel(highlights, tmp_path / f"{name}.mp4", min_score=0, top=3, audio="none")
-        assert [aside.reason for aside in report.asides if aside.failed] == []
+        assert [source.reason for source in report.skipped if source.failed] == []
         assert len(report.places) == 3
         assert all(place.cut.path.startswith(library) for place in report.places)
         with open_video(tmp_path / f"{name}.mp4") as video:
@@ -99,8 +99,8 @@ def test_a_reel_of_what_lies_in_a_storage(bucket: Bucket, model: Path, videos: P
         row["path"] = row["path"].replace(str(videos), LIBRARY)
     highlights.write_text(json.dumps(scanned))
     gone = reel(highlights, tmp_path / "gone.mp4", min_score=0, top=3, audio="none")
-    assert [aside.path for aside in gone.asides if aside.failed] == [scanned["highlights"][0]["path"]]
-    assert "cannot be read from the storage" in gone.asides[0].reason
+    assert [source.path for source in gone.skipped if source.failed] == [scanned["highlights"][0]["path"]]
+    assert "cannot be read from the storage" in gone.skipped[0].reason
 
 
 def test_a_moved_object_is_known_and_a_changed_one_is_not(bucket: Bucket, model: Path, tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ from cliplab.scan.one_pass import ScanReport
 from cliplab.scan.scan import scan
 from cliplab.scan.scoring import Job, score_files
 
-SCHEMA = json.loads((Path(cliplab.__file__).parent / "reel" / "highlights.schema.json").read_text(encoding="utf-8"))
+SCHEMA = json.loads((Path(cliplab.__file__).parent / "library" / "highlights.schema.json").read_text(encoding="utf-8"))
 
 
 @pytest.fixture(scope="module")
