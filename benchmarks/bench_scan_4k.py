@@ -93,7 +93,7 @@ def from_storage(adapter: Any, file: Any, sampling: Any) -> tuple[int, int]:
 
 
 def measure(adapter: Any, path: Path, options: dict[str, Any]) -> dict[str, object]:
-    from cliplab.library import Found
+    from adapters.media import Found
     from cliplab.scan import Job, choose_sampling, score_files
 
     sampling = choose_sampling(adapter, None, options.get("keyframes", False), None)

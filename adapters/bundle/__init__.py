@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from adapters.bundle.bundle import read_bundle_config as read_bundle_config
     from adapters.bundle.bundle import write_bundle as write_bundle
     from adapters.bundle.card import render_card as render_card
+    from adapters.bundle.digest import model_digest as model_digest
     from adapters.bundle.golden import Golden as Golden
     from adapters.bundle.golden import golden_to_bytes as golden_to_bytes
     from adapters.bundle.golden import make_golden as make_golden
@@ -28,6 +29,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
     {
         "bundle": ("Bundle", "is_bundle", "read_bundle", "read_bundle_config", "write_bundle"),
         "card": ("render_card",),
+        "digest": ("model_digest",),
         "golden": ("Golden", "golden_to_bytes", "make_golden", "measure_tolerance"),
         "rendered_clip": ("VARIANTS", "render_clip"),
         "sealed_folder": ("MANIFEST", "read_manifest"),

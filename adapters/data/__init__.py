@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from adapters.system.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from adapters.data.dataset import VIDEO_SUFFIXES as VIDEO_SUFFIXES
     from adapters.data.dataset import Dataset as Dataset
     from adapters.data.dataset import Split as Split
     from adapters.data.dataset import check as check
@@ -30,7 +29,6 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "dataset": (
             "Dataset",
             "Split",
-            "VIDEO_SUFFIXES",
             "check",
             "export_dataset",
             "import_coco",

@@ -12,7 +12,7 @@ from typing import Any
 from adapters.data.checks import check, problems, stats
 from adapters.data.examples import SPLITS, Dataset, Example, Split, match_labels
 from adapters.data.formats.dataloop import export_dataloop, import_dataloop
-from adapters.data.formats.folders import VIDEO_SUFFIXES, export_folders, import_folders, without_missing
+from adapters.data.formats.folders import export_folders, import_folders, without_missing
 from adapters.data.formats.text_files import (
     export_coco,
     export_csv,
@@ -32,7 +32,6 @@ from adapters.errors import DatasetError
 __all__ = [
     "FORMATS",
     "SPLITS",
-    "VIDEO_SUFFIXES",
     "Dataset",
     "Example",
     "Split",

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from adapters.inference.loading import read_config as read_config
     from adapters.inference.loading import ready_configs as ready_configs
     from adapters.inference.loading import stored_config as stored_config
+    from adapters.inference.pipeline import map_ahead as map_ahead
+    from adapters.inference.pipeline import read_ahead as read_ahead
+    from adapters.inference.pipeline import read_as_ready as read_as_ready
     from adapters.inference.predict import FILE_ERRORS as FILE_ERRORS
     from adapters.inference.predict import OnVideoProgress as OnVideoProgress
     from adapters.inference.predict import input_spec as input_spec
@@ -28,6 +31,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
         "loading": ("FINETUNE_KEYS", "open_model", "read_config", "ready_configs", "stored_config"),
+        "pipeline": ("map_ahead", "read_ahead", "read_as_ready"),
         "predict": ("FILE_ERRORS", "OnVideoProgress", "input_spec", "predict_examples", "predict_videos"),
         "segments": ("match_segments", "scores_to_segments", "timeline"),
         "streams": ("StreamsVideos",),

@@ -1,23 +1,23 @@
 """Videos to predictions: windows, batches over files, errors set aside. Every host and command calls this.
 
-Decoding runs ahead in threads while the model runs; at most a few batches of clips wait in memory, however long the
-videos are. Sources are asked for one after another as they are needed, so that they may be downloads under way.
-Results come in the order of the sources.
+Decoding runs ahead in threads while the model runs (``pipeline``); at most a few batches of clips wait in memory,
+however long the videos are. Sources are asked for one after another as they are needed, so that they may be downloads
+under way. Results come in the order of the sources.
 """
 
 from __future__ import annotations
 
-import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from queue import Empty, Queue
 from typing import TYPE_CHECKING
 
 from adapters.base import BaseModelAdapter
 from adapters.config import override
 from adapters.errors import ConfigError, MediaError
+from adapters.inference.pipeline import read_ahead
 from adapters.inference.streams import StreamsVideos, predict_streams
 from adapters.inference.whole_video import whole_videos
 from adapters.records import Clip, InputSpec, Prediction, VideoResult
@@ -51,8 +51,8 @@ def predict_videos(
     cannot be read gives a result with ``error`` and no predictions, and the others go on; what the model raises is
     raised. ConfigError for windows that are not allowed. Closing the iterator stops the decoding.
 
-    sources: any iterable. It is pulled in a thread of its own, a few files ahead of the model, so it may wait for a
-    download while the file before is predicted; what it raises is raised here.
+    sources: any iterable. It is pulled in another thread, a few files ahead of the model, so it may wait for a download
+    while the file before is predicted; what it raises is raised here.
     """
     spec = input_spec(adapter, window_seconds, stride_seconds)
     if isinstance(adapter, StreamsVideos) and adapter.streams and spec.window_seconds is None:
@@ -120,6 +120,13 @@ class _File:
     open_clips: int = 0
     finished: bool = False
 
+    def clips(self) -> Iterator[Clip]:
+        """The clips as they are read. The file's own failure ends them and becomes ``error``; others are raised."""
+        try:
+            yield from self.read(self)
+        except FILE_ERRORS as error:
+            self.error = str(error)
+
     def result(self) -> VideoResult:
         if self.error is not None:
             return VideoResult(self.path, error=self.error, warnings=self.warnings)
@@ -135,24 +142,29 @@ def _predict(
     waiting: deque[_File] = deque()
     done = pulled = 0
     report = on_progress or (lambda *_: None)
-    for file, clips in _decoded(files, size):
-        waiting.append(file)
-        pulled += 1
-        for clip in clips:
-            batch.append((file, clip))
-            file.open_clips += 1
-            if len(batch) == size:
-                _run(adapter, batch)
-                report(file.path, clip.end, file.seconds, done, count or pulled)
-        file.finished = True
-        if file.error is not None:
-            # Its clips are dropped: a video is predicted as a whole or reported as failed.
-            batch[:] = [entry for entry in batch if entry[0] is not file]
-            file.open_clips = 0
-        while waiting and waiting[0].finished and not waiting[0].open_clips:
-            done += 1
-            report(waiting[0].path, waiting[0].seconds or 0.0, waiting[0].seconds, done, count or pulled)
-            yield waiting.popleft().result()
+    # A blocked decoder or source holds nobody up who leaves: it ends by itself once it comes back.
+    decoded = read_ahead(files, _File.clips, threads=FILES_AHEAD, limit=size, wait=False, name="decode")
+    with closing(decoded):
+        for file, clip in decoded:
+            if not waiting or waiting[-1] is not file:
+                waiting.append(file)
+                pulled += 1
+            if clip is not None:
+                batch.append((file, clip))
+                file.open_clips += 1
+                if len(batch) == size:
+                    _run(adapter, batch)
+                    report(file.path, clip.end, file.seconds, done, count or pulled)
+                continue
+            file.finished = True
+            if file.error is not None:
+                # Its clips are dropped: a video is predicted as a whole or reported as failed.
+                batch[:] = [entry for entry in batch if entry[0] is not file]
+                file.open_clips = 0
+            while waiting and waiting[0].finished and not waiting[0].open_clips:
+                done += 1
+                report(waiting[0].path, waiting[0].seconds or 0.0, waiting[0].seconds, done, count or pulled)
+                yield waiting.popleft().result()
     if batch:
         _run(adapter, batch)
     for file in waiting:
@@ -168,90 +180,3 @@ def _run(adapter: BaseModelAdapter, batch: list[tuple[_File, Clip]]) -> None:
         file.predictions.append(prediction)
         file.open_clips -= 1
     batch.clear()
-
-
-def _decoded(files: Iterable[_File], limit: int) -> Iterator[tuple[_File, Iterator[Clip]]]:
-    """Each file with its clips, decoded ahead in threads; at most ``limit`` clips of a file wait."""
-    ready: Queue[_Reader | BaseException | None] = Queue()
-    slots, stopped = threading.Semaphore(FILES_AHEAD), threading.Event()
-    threading.Thread(target=_pull, args=(files, limit, ready, slots, stopped), name="sources", daemon=True).start()
-    reader = None
-    try:
-        while (reader := ready.get()) is not None:
-            if isinstance(reader, BaseException):
-                raise reader
-            yield reader.file, reader.clips()
-            slots.release()
-    finally:
-        stopped.set()
-        slots.release()
-        if isinstance(reader, _Reader):
-            reader.stop()
-        while not ready.empty():
-            if isinstance(left := ready.get_nowait(), _Reader):
-                left.stop()
-
-
-def _pull(
-    files: Iterable[_File],
-    limit: int,
-    ready: Queue[_Reader | BaseException | None],
-    slots: threading.Semaphore,
-    stopped: threading.Event,
-) -> None:
-    """Start a reader for each file as soon as a slot is free; None, or what the iterable raised, ends them."""
-    end: BaseException | None = None
-    try:
-        source = iter(files)
-        while slots.acquire() and not stopped.is_set() and (file := next(source, None)) is not None:
-            ready.put(reader := _Reader(file, limit))
-            if stopped.is_set():  # while the file was waited for: nobody else may see this reader
-                reader.stop()
-    except BaseException as error:  # carried to the thread that asked, and raised there
-        end = error
-    ready.put(end)
-
-
-class _Reader:
-    """A thread that decodes one file into a queue of bounded length."""
-
-    def __init__(self, file: _File, limit: int) -> None:
-        self.file = file
-        self._queue: Queue[Clip | BaseException | None] = Queue(limit)
-        self._stopped = threading.Event()
-        threading.Thread(target=self._read, name=f"decode {file.path}", daemon=True).start()
-
-    def clips(self) -> Iterator[Clip]:
-        """The clips as they come. A file's own failure ends them and stands in ``file.error``; others are raised."""
-        while (item := self._queue.get()) is not None:
-            if isinstance(item, FILE_ERRORS):
-                self.file.error = str(item)
-                return
-            if isinstance(item, BaseException):
-                raise item
-            yield item
-
-    def stop(self) -> None:
-        """Let the thread end at its next clip; nobody waits for it."""
-        self._stopped.set()
-        while True:
-            try:
-                self._queue.get_nowait()
-            except Empty:
-                return
-
-    def _read(self) -> None:
-        end: BaseException | None = None
-        try:
-            for clip in self.file.read(self.file):
-                self._put(clip)
-                if self._stopped.is_set():
-                    return
-        except BaseException as error:  # carried to the thread that asked, and judged there
-            end = error
-        self._put(end)
-
-    def _put(self, item: Clip | BaseException | None) -> None:
-        # After stop() has emptied the queue there is room for the one clip on its way, and no other is put.
-        if not self._stopped.is_set():
-            self._queue.put(item)

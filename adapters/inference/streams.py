@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sized
-from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from adapters.errors import MediaError
+from adapters.inference.pipeline import map_ahead
 from adapters.litert import available_cores
 from adapters.records import InputSpec, Prediction, VideoResult
 
@@ -41,26 +41,26 @@ def predict_streams(
 
     Sources are pulled as they are needed, at most two a core ahead.
     """
-    left, cores = iter(sources), available_cores()
+    cores = available_cores()
     count = len(sources) if isinstance(sources, Sized) else None
-    ahead: deque[Future[VideoResult]] = deque()
-    done = pulled = 0
-    with ThreadPoolExecutor(cores, thread_name_prefix="stream") as pool:
-        try:
-            while True:
-                while len(ahead) < 2 * cores and (source := next(left, None)) is not None:
-                    ahead.append(pool.submit(_predict_one, adapter, spec, source, limits))
-                    pulled += 1
-                if not ahead:
-                    return
-                result = ahead.popleft().result()
-                done += 1
-                if on_done is not None:
-                    end = result.predictions[-1].end if result.predictions else 0.0
-                    on_done(result.path, end, end, done, count or pulled)
-                yield result
-        finally:
-            pool.shutdown(cancel_futures=True)
+    pulled = 0
+
+    def counted() -> Iterator[str | Path]:
+        nonlocal pulled
+        for source in sources:
+            pulled += 1
+            yield source
+
+    def predict(source: str | Path) -> VideoResult:
+        return _predict_one(adapter, spec, source, limits)
+
+    results = map_ahead(counted(), predict, threads=cores, ahead=2 * cores, name="stream")
+    with closing(results):
+        for done, (_, result) in enumerate(results, 1):
+            if on_done is not None:
+                end = result.predictions[-1].end if result.predictions else 0.0
+                on_done(result.path, end, end, done, count or pulled)
+            yield result
 
 
 def _predict_one(

@@ -7,6 +7,12 @@ from typing import TYPE_CHECKING
 from adapters.system.lazy import lazy_exports
 
 if TYPE_CHECKING:
+    from adapters.media.files import VIDEO_SUFFIXES as VIDEO_SUFFIXES
+    from adapters.media.files import Found as Found
+    from adapters.media.files import Unreadable as Unreadable
+    from adapters.media.files import is_hidden as is_hidden
+    from adapters.media.files import is_video_name as is_video_name
+    from adapters.media.files import videos_below as videos_below
     from adapters.media.live import LiveVideo as LiveVideo
     from adapters.media.live import is_live as is_live
     from adapters.media.opening import MediaLimits as MediaLimits
@@ -33,6 +39,7 @@ if TYPE_CHECKING:
 __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
+        "files": ("VIDEO_SUFFIXES", "Found", "Unreadable", "is_hidden", "is_video_name", "videos_below"),
         "live": ("LiveVideo", "is_live"),
         "opening": ("MediaLimits", "open_container", "reason_of"),
         "preprocess": ("Number", "decode_picture", "decode_size", "resize", "to_model_input"),

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import numpy as np
 from adapters.config import Config
 from adapters.data import Example, read_frames
 from adapters.errors import MediaError
+from adapters.inference import map_ahead
 from adapters.media import read_clip
 from adapters.records import Clip, Float32Array, InputSpec
 from adapters.training.augmentation import augment, time_shift_seconds
@@ -129,17 +131,13 @@ def _decoded(
         except MediaError as error:
             return error
 
-    with ThreadPoolExecutor(2, thread_name_prefix="decode") as pool:
-        chunks = [list(views[first : first + CHUNK_CLIPS]) for first in range(0, len(views), CHUNK_CLIPS)]
-        ahead = [[pool.submit(read, view) for view in chunk] for chunk in chunks[:2]]
-        for number, chunk in enumerate(chunks):
-            results = [future.result() for future in ahead.pop(0)]
-            if number + 2 < len(chunks):
-                ahead.append([pool.submit(read, view) for view in chunks[number + 2]])
-            kept = [(view, clip) for view, clip in zip(chunk, results, strict=True) if isinstance(clip, Clip)]
-            for view, result in zip(chunk, results, strict=True):
+    results = map_ahead(views, read, threads=2, ahead=2 * CHUNK_CLIPS, name="decode")
+    with closing(results):
+        while chunk := list(islice(results, CHUNK_CLIPS)):
+            for view, result in chunk:
                 if isinstance(result, MediaError):
                     skipped[str(view.example.path)] = str(result)
+            kept = [(view, result) for view, result in chunk if isinstance(result, Clip)]
             yield [view for view, _ in kept], [clip for _, clip in kept]
 
 

@@ -69,11 +69,11 @@ def _summary(report: ReelReport) -> list[str]:
     for place in report.places:
         cut, at = place.cut, float(place.first / form.fps)
         lines.append(f"{at:8.2f} s  {cut.score:.3f}  {cut.start:.2f}-{cut.end:.2f} s  {printable(cut.path)}")
-    for aside in report.asides:
-        what = "set aside" if aside.failed else "left out"
+    for source in report.skipped:
+        what = "set aside" if source.failed else "left out"
         # Reasons of failures begin with the path.
-        reason = aside.reason.removeprefix(f"{aside.path}: ")
-        lines.append(f"{what}: {printable(aside.path)}: {printable(reason)}")
+        reason = source.reason.removeprefix(f"{source.path}: ")
+        lines.append(f"{what}: {printable(source.path)}: {printable(reason)}")
     lines += [f"note: {printable(text)}" for text in report.notes]
     clips = "1 clip" if len(report.places) == 1 else f"{len(report.places)} clips"
     made = "Reel" if report.written else "Would write"

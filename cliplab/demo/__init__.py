@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 from adapters.system.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from cliplab.demo.demo import DemoReport as DemoReport
+    from cliplab.demo.report import DemoReport as DemoReport
 
 __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
-        "demo": ("DemoReport",),
+        "report": ("DemoReport",),
     },
 )

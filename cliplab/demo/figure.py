@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from adapters.records import Segment
 from adapters.system import write_bytes_atomic
-
-if TYPE_CHECKING:
-    from cliplab.demo.demo import DemoReport
+from cliplab.demo.report import DemoReport
 
 FRAMES = 10
 MODEL, BASELINE, TRUE = "#1f6fb2", "#e08214", "#2a9d5c"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from cliplab.library.walk import Found
+from adapters.media import Found
 
 
 class Settling:

@@ -14,14 +14,12 @@ import io
 import os
 import time
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
-from adapters.data import VIDEO_SUFFIXES
 from adapters.errors import ConfigError, MediaError, MissingExtraError
+from adapters.media import Found, Unreadable, is_hidden, is_video_name
+from cliplab.library.content import content_digest
 from cliplab.library.storage_cache import BLOCK_BYTES, BlockCache
-
-if TYPE_CHECKING:
-    from cliplab.library.walk import Found, Unreadable
 
 # Whose tags are digests of the content; others may be equal for different files of one size and second.
 _DIGESTS = {"s3": "ETag", "s3a": "ETag", "gs": "md5Hash", "gcs": "md5Hash"}
@@ -69,35 +67,38 @@ def require_folder(library: str) -> None:
 
 
 def walk(url: str) -> Iterator[Found | Unreadable]:
-    """The videos below an address, folder by folder in the order of their names, as ``scan_walk.walk`` gives files."""
-    from cliplab.library.walk import Found, Unreadable
-
+    """The videos below an address, and what cannot be read, as ``videos_below`` gives files."""
     fs, path = _open(url)
     fs.invalidate_cache()
-    folders = [path]
-    while folders:
-        folder = folders.pop()
-        try:
-            entries = sorted(_tried(functools.partial(fs.ls, folder, detail=True)), key=lambda item: str(item["name"]))
-        except OSError as error:
-            yield Unreadable(fs.unstrip_protocol(folder), f"the folder cannot be listed ({_reason(error)}).")
-            continue
-        below = []
-        for entry in entries:
-            name = str(entry["name"]).rstrip("/")
-            last = name.rsplit("/", 1)[-1]
-            if not last or last.startswith(".") or name == folder.rstrip("/"):
-                continue
-            if entry["type"] == "directory":
-                below.append(name)
-            elif os.path.splitext(last)[1].lower() in VIDEO_SUFFIXES:
-                address = fs.unstrip_protocol(name)
-                try:
-                    info = entry if entry.get("size") is not None else _tried(functools.partial(fs.info, name))
-                    yield Found(address, int(info["size"] or 0), _stamp(address, info))
-                except OSError as error:
-                    yield Unreadable(address, f"cannot be read ({_reason(error)}).")
-        folders += reversed(below)
+    waiting: list[str | dict[str, Any]] = [path]  # folders to list and entries to judge, the next one last
+    while waiting:
+        place = waiting.pop()
+        if isinstance(place, str):
+            try:
+                waiting += reversed(_entries(fs, place))
+            except OSError as error:
+                yield Unreadable(fs.unstrip_protocol(place), f"the folder cannot be listed ({_reason(error)}).")
+        elif place["type"] == "directory":
+            waiting.append(place["name"])
+        elif is_video_name(_last(place["name"])):
+            address = fs.unstrip_protocol(place["name"])
+            try:
+                info = place if place.get("size") is not None else _tried(functools.partial(fs.info, place["name"]))
+                yield Found(address, int(info["size"] or 0), _stamp(address, info))
+            except OSError as error:
+                yield Unreadable(address, f"cannot be read ({_reason(error)}).")
+
+
+def _entries(fs: Any, folder: str) -> list[dict[str, Any]]:
+    """What is not hidden in a folder, by name."""
+    listed = [{**entry, "name": str(entry["name"]).rstrip("/")} for entry in _tried(lambda: fs.ls(folder, detail=True))]
+    own = ("", folder.rstrip("/"))  # some storages list the folder itself
+    shown = [e for e in listed if e["name"] not in own and _last(e["name"]) and not is_hidden(_last(e["name"]))]
+    return sorted(shown, key=lambda entry: str(entry["name"]))
+
+
+def _last(name: str) -> str:
+    return name.rsplit("/", 1)[-1]
 
 
 def fingerprint(url: str, size_bytes: int) -> bytes:
@@ -110,21 +111,13 @@ def fingerprint(url: str, size_bytes: int) -> bytes:
     tag = _tried(lambda: fs.info(path)).get(key) if key else None
     if tag:
         return hashlib.blake2b(f"{size_bytes} {tag}".encode(), digest_size=20).digest()
-    from cliplab.library.walk import BLOCK_BYTES as OF_FINGERPRINT
-
-    digest = hashlib.blake2b(size_bytes.to_bytes(8, "little"), digest_size=20)
-    whole = size_bytes <= 3 * OF_FINGERPRINT
-    starts = (0, (size_bytes - OF_FINGERPRINT) // 2, size_bytes - OF_FINGERPRINT)
-    for start in (0,) if whole else starts:
-        end = size_bytes if whole else start + OF_FINGERPRINT
-        digest.update(_tried(functools.partial(fs.cat_file, path, start=start, end=end)) if end > start else b"")
-    return digest.digest()
+    return content_digest(
+        size_bytes, lambda start, count: _tried(lambda: fs.cat_file(path, start=start, end=start + count))
+    )
 
 
 def find(url: str) -> Found:
     """What is at an address now. MediaError where there is nothing, or the storage does not answer."""
-    from cliplab.library.walk import Found
-
     fs, path = _open(url, fresh=True)
     try:
         info = _tried(lambda: fs.info(path))

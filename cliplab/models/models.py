@@ -14,8 +14,9 @@ from adapters.hosts.results import SHAPES, Shape, to_pipeline
 from adapters.inference import FINETUNE_KEYS, OnVideoProgress, open_model, predict_videos
 from adapters.records import EpochLog, Segment, TrainReport, VideoResult
 from adapters.training import Devices, describe_devices
+from cliplab.library import find_videos
 from cliplab.models.single_file import bundle_path, is_single_file, require_places, write_single_file
-from cliplab.outputs import find_videos, require_new
+from cliplab.outputs import require_new
 
 if TYPE_CHECKING:
     from adapters.evaluation import EvaluationReport

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import queue
-import threading
 from collections.abc import Generator, Iterator, Sequence
 
 import av
 import numpy as np
 
 from adapters.errors import MediaError
+from adapters.inference import read_ahead
 from adapters.media import open_video
 from adapters.records import UInt8Array
 from cliplab.library import openable
@@ -111,40 +110,12 @@ def _boxed(picture: UInt8Array, form: Format) -> UInt8Array:
     return canvas
 
 
-@contextlib.contextmanager
-def ahead(pictures: Generator[UInt8Array, None, None]) -> Iterator[Iterator[UInt8Array]]:
-    """The same pictures, decoded in a thread of their own, a few ahead of who takes them."""
-    ready: queue.Queue[UInt8Array | BaseException | None] = queue.Queue(_AHEAD)
-    stopped = threading.Event()
-
-    def put(item: UInt8Array | BaseException | None) -> bool:
-        while not stopped.is_set():
-            with contextlib.suppress(queue.Full):
-                ready.put(item, timeout=0.1)
-                return True
-        return False
-
-    def work() -> None:
-        try:
-            for picture in pictures:
-                if not put(picture):
-                    return
-            put(None)
-        except BaseException as error:
-            put(error)
-        finally:
-            pictures.close()
-
-    def take() -> Iterator[UInt8Array]:
-        while (item := ready.get()) is not None:
-            if isinstance(item, BaseException):
-                raise item
-            yield item
-
-    thread = threading.Thread(target=work, name="reel-decode", daemon=True)
-    thread.start()
-    try:
-        yield take()
-    finally:
-        stopped.set()
-        thread.join()
+def ahead(places: Sequence[Place], form: Format) -> Generator[UInt8Array, None, None]:
+    """The pictures of the reel, decoded in another thread, a few ahead of the caller; close it to end that thread."""
+    decoded = read_ahead(
+        [places], lambda places: reel_pictures(places, form), threads=1, limit=_AHEAD, name="reel-decode"
+    )
+    with contextlib.closing(decoded):
+        for _, picture in decoded:
+            if picture is not None:
+                yield picture

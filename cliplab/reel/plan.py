@@ -10,7 +10,7 @@ from fractions import Fraction
 from typing import Any
 
 from adapters.errors import ConfigError
-from cliplab.reel.sources import SHORTEST_SECONDS, Aside, Cut
+from cliplab.reel.sources import SHORTEST_SECONDS, Cut, SkippedSource
 
 TRANSITION_SECONDS = 0.5
 # The usual rates; a reel has the one nearest to what most of its clips have.
@@ -55,20 +55,20 @@ class Place:
     overlap: int
 
 
-def choose(candidates: Iterable[Cut | Aside], limits: Limits, asides: list[Aside]) -> list[Cut]:
-    """The best cuts that look different, best first; those passed over go to asides. The last is cut to the duration.
+def choose(candidates: Iterable[Cut | SkippedSource], limits: Limits, skipped: list[SkippedSource]) -> list[Cut]:
+    """The best cuts that look different, best first; those passed over go to skipped. The last is cut to the duration.
 
     candidates are taken one by one, as many as are needed and no more.
     """
     chosen: list[Cut] = []
     total = 0.0
     for cut in candidates:
-        if isinstance(cut, Aside):
-            asides.append(cut)
+        if isinstance(cut, SkippedSource):
+            skipped.append(cut)
             continue
         twin = next((other for other in chosen if cut.look.same_as(other.look)), None)
         if twin is not None:
-            asides.append(Aside(cut.path, f"looks the same as {twin.path}", False))
+            skipped.append(SkippedSource(cut.path, f"looks the same as {twin.path}", False))
             continue
         shared = min(limits.overlap, cut.seconds / 2, chosen[-1].seconds / 2) if chosen else 0.0
         if limits.duration is not None:

@@ -10,13 +10,14 @@ from typing import Any
 
 from adapters.errors import ConfigError, DatasetError, MediaError
 from adapters.system import write_bytes_atomic
+from cliplab.library import read_highlights
 from cliplab.outputs import require_new
 from cliplab.reel.export import check_export, cut_list, export_path
 from cliplab.reel.pictures import SourceFailed
 from cliplab.reel.plan import TRANSITION_SECONDS, Format, Limits, Place, check_options, choose, common_format, lay_out
 from cliplab.reel.render import render
 from cliplab.reel.sound import require_sound
-from cliplab.reel.sources import Aside, Cut, inspect, read_highlights, require_whole
+from cliplab.reel.sources import Cut, SkippedSource, inspect, require_whole
 
 # What is done at present, how much of it, and of how much.
 OnReelProgress = Callable[[str, float, float], None]
@@ -24,7 +25,7 @@ OnReelProgress = Callable[[str, float, float], None]
 
 @dataclass(frozen=True)
 class ReelReport:
-    """What a reel is made of. written: False for a dry run. asides: passed over on the way to the clips that are in it.
+    """What a reel is made of. written: False for a dry run. skipped: passed over on the way to the clips in it.
 
     notes: sound that could not be had, scores that the scan did not write. cut_list: the exported file.
     """
@@ -33,7 +34,7 @@ class ReelReport:
     written: bool
     form: Format
     places: tuple[Place, ...]
-    asides: tuple[Aside, ...]
+    skipped: tuple[SkippedSource, ...]
     notes: tuple[str, ...]
     cut_list: str | None
 
@@ -44,7 +45,7 @@ class ReelReport:
     @property
     def failed(self) -> int:
         """Sources that were missing, changed or damaged."""
-        return sum(aside.failed for aside in self.asides)
+        return sum(source.failed for source in self.skipped)
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object; times in seconds, ``at`` of the reel, ``start`` and ``end`` of the source."""
@@ -60,7 +61,7 @@ class ReelReport:
             **self.form.to_json(),
             "seconds": round(self.seconds, 3),
             "clips": clips,
-            "set_aside": [aside.to_json() for aside in self.asides],
+            "set_aside": [source.to_json() for source in self.skipped],
             "notes": list(self.notes),
             "cut_list": self.cut_list,
         }
@@ -107,10 +108,10 @@ def reel(
     limits = Limits(top, duration, TRANSITION_SECONDS if transitions else 0.0)
     look = _Sources(rows, per_clip_seconds, os.stat(source).st_mtime, min(top, len(rows)), tell)
     while True:
-        asides: list[Aside] = []
-        chosen = choose(look.candidates(), limits, asides)
+        skipped: list[SkippedSource] = []
+        chosen = choose(look.candidates(), limits, skipped)
         if not chosen:
-            raise DatasetError(f"{source}: none of its {len(rows)} videos can be shown. {asides[0].reason}")
+            raise DatasetError(f"{source}: none of its {len(rows)} videos can be shown. {skipped[0].reason}")
         form = common_format(chosen)
         ordered = sorted(chosen, key=lambda cut: cut.shot_at) if order == "time" else chosen
         places = lay_out(ordered, form, limits)
@@ -126,7 +127,7 @@ def reel(
             if list_path is not None:
                 write_bytes_atomic(list_path, cuts)
         written = None if dry_run or list_path is None else str(list_path)
-        return ReelReport(str(target), not dry_run, form, tuple(places), tuple(asides), tuple(notes), written)
+        return ReelReport(str(target), not dry_run, form, tuple(places), tuple(skipped), tuple(notes), written)
 
 
 class _Sources:
@@ -142,10 +143,10 @@ class _Sources:
     ) -> None:
         self._rows, self._per_clip, self._scanned_at = rows, per_clip_seconds, scanned_at
         self._expected, self._tell = expected, tell
-        self._known: dict[str, Cut | Aside] = {}
+        self._known: dict[str, Cut | SkippedSource] = {}
         self._whole: set[str] | None = None  # what was decoded from end to end; None: nothing needs to be
 
-    def candidates(self) -> Iterator[Cut | Aside]:
+    def candidates(self) -> Iterator[Cut | SkippedSource]:
         """As many as are asked for and no more."""
         for number, row in enumerate(self._rows):
             path = str(row["path"])
@@ -161,20 +162,20 @@ class _Sources:
 
     def set_aside(self, failure: SourceFailed) -> None:
         """One that failed while it was rendered. Each such costs a rendering, so the others are decoded first now."""
-        self._known[failure.cut.path] = Aside(failure.cut.path, failure.reason, True)
+        self._known[failure.cut.path] = SkippedSource(failure.cut.path, failure.reason, True)
         self._whole = self._whole or set()
 
-    def _look(self, row: dict[str, Any]) -> Cut | Aside:
+    def _look(self, row: dict[str, Any]) -> Cut | SkippedSource:
         try:
             return inspect(row, self._per_clip, self._scanned_at)
         except (MediaError, OSError) as error:
-            return Aside(str(row["path"]), str(error), True)
+            return SkippedSource(str(row["path"]), str(error), True)
 
-    def _checked(self, cut: Cut) -> Cut | Aside:
+    def _checked(self, cut: Cut) -> Cut | SkippedSource:
         try:
             require_whole(cut)
         except (MediaError, OSError) as error:
-            return Aside(cut.path, str(error), True)
+            return SkippedSource(cut.path, str(error), True)
         return cut
 
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from adapters.records import Float32Array
 from adapters.system import storage_error
-from cliplab.reel.pictures import ahead, reel_pictures
+from cliplab.reel.pictures import ahead
 from cliplab.reel.plan import Format, Place
 from cliplab.reel.sound import SAMPLE_RATE, sample_of, sound_of_clips, sound_of_file
 
@@ -65,7 +65,7 @@ def _encode(places: Sequence[Place], form: Format, path: Path, audio: str, on_pr
     with av.open(name, "w", format="mp4", options={"movflags": "+faststart"}) as container:
         video = _video_stream(container, form)
         sound = _Sound(container, _pieces(places, form, audio, total, notes)) if audio != "none" else None
-        with ahead(reel_pictures(places, form)) as pictures:
+        with contextlib.closing(ahead(places, form)) as pictures:
             for number, picture in enumerate(pictures):
                 # Sound goes ahead of the picture, a piece each time, so that both lie near each other in the file.
                 if sound is not None:

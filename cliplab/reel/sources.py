@@ -1,23 +1,19 @@
-"""What a reel is made of: the highlights of a scan, and a look at each source as it is now."""
+"""What a reel is made of: a look at the source of each highlight as it is now."""
 
 from __future__ import annotations
 
 import datetime
-import json
 import time
 from dataclasses import asdict, dataclass, field
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from adapters.errors import DatasetError, MediaError
+from adapters.errors import MediaError
 from adapters.media import VideoInfo, open_container, open_video
 from adapters.records import Float32Array, InputSpec
 from cliplab.library import openable, written_at
-from cliplab.scan import FORMAT, VERSION
 
 # A source whose length differs from the scan's by more than this is another video by now. How a length is rounded, or
 # guessed where a file does not say it, stays below.
@@ -74,7 +70,7 @@ class Cut:
 
 
 @dataclass(frozen=True)
-class Aside:
+class SkippedSource:
     """A source that is not in the reel, and why. failed: missing, changed or damaged; else it is a near-duplicate."""
 
     path: str
@@ -83,36 +79,6 @@ class Aside:
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
-
-
-def read_highlights(path: Path) -> dict[str, Any]:
-    """What a scan wrote, its highlights best first. DatasetError for what cannot be read or is no such file."""
-    try:
-        text = path.read_bytes()
-    except FileNotFoundError:
-        raise DatasetError(f"{path}: no such file. cliplab scan LIBRARY BUNDLE writes one.") from None
-    except OSError as error:
-        raise DatasetError(f"{path}: cannot be read ({error.strerror}). Give the highlights.json of a scan.") from None
-    try:
-        value = json.loads(text)
-    except ValueError as error:
-        raise DatasetError(f"{path}: is no JSON ({error}). Give the highlights.json of a scan.") from None
-    if not isinstance(value, dict) or value.get("format") != FORMAT or value.get("version") != VERSION:
-        raise DatasetError(f"{path}: is no highlights.json of version {VERSION}. Give what cliplab scan wrote.")
-    import jsonschema
-
-    try:
-        jsonschema.validate(value, _schema())
-    except jsonschema.ValidationError as error:
-        raise DatasetError(
-            f"{path}: {error.json_path} is not as a scan writes it ({error.message:.200}). Scan again."
-        ) from None
-    return {**value, "highlights": sorted(value["highlights"], key=lambda row: -float(row["score"]))}
-
-
-@cache
-def _schema() -> Any:
-    return json.loads(Path(__file__).with_name("highlights.schema.json").read_text(encoding="utf-8"))
 
 
 def best_window(row: dict[str, Any], per_clip_seconds: float | None) -> tuple[float, float]:

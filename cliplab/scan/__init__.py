@@ -10,8 +10,6 @@ if TYPE_CHECKING:
     from cliplab.scan.one_pass import ScanProgress as ScanProgress
     from cliplab.scan.one_pass import ScanReport as ScanReport
     from cliplab.scan.one_video import score as score
-    from cliplab.scan.report import FORMAT as FORMAT
-    from cliplab.scan.report import VERSION as VERSION
     from cliplab.scan.sampling import choose_sampling as choose_sampling
     from cliplab.scan.sampling import read_rows as read_rows
     from cliplab.scan.scoring import FRAMES_A_BATCH as FRAMES_A_BATCH
@@ -24,7 +22,6 @@ __getattr__, __dir__, __all__ = lazy_exports(
     {
         "one_pass": ("ScanProgress", "ScanReport"),
         "one_video": ("score",),
-        "report": ("FORMAT", "VERSION"),
         "sampling": ("choose_sampling", "read_rows"),
         "scoring": ("FRAMES_A_BATCH", "Job", "decode_files", "score_files"),
     },

@@ -19,13 +19,13 @@ from typing import Any
 
 import cliplab
 from adapters.base import BaseModelAdapter
+from adapters.bundle import model_digest
 from adapters.errors import ClusterError, ConfigError
 from adapters.inference import open_model
 from adapters.system import cache_dir
 from cliplab.library import is_remote, storage
 from cliplab.scan.one_pass import Engine, OnNote
 from cliplab.scan.sampling import Sampling
-from cliplab.scan.scan import model_digest
 from cliplab.scan.scoring import Job, Scored, score_one
 from cliplab.scan.store import Scores
 

@@ -11,7 +11,8 @@ from typing import Any, NoReturn
 
 from adapters.base import BaseModelAdapter
 from adapters.errors import MediaError
-from cliplab.library import Found, Settling, Unreadable, fingerprint, is_remote, printable
+from adapters.media import Found, Unreadable
+from cliplab.library import Settling, fingerprint, is_remote, printable
 from cliplab.library.walk import walk
 from cliplab.scan.report import Ranking, all_failures, write_highlights
 from cliplab.scan.sampling import Sampling

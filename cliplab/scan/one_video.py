@@ -9,8 +9,8 @@ from typing import Any
 
 from adapters.errors import ConfigError, MediaError
 from adapters.inference import open_model
+from adapters.media import Found
 from adapters.records import Aggregation
-from cliplab.library import Found
 from cliplab.scan.sampling import choose_sampling
 from cliplab.scan.scan import make_ranking
 from cliplab.scan.scoring import Job, score_files

@@ -18,10 +18,9 @@ from typing import IO, Any
 from adapters.errors import StorageError
 from adapters.records import Aggregation, Float32Array, aggregate
 from adapters.system import json_text, storage_error
+from cliplab.library import HIGHLIGHTS_FORMAT
 from cliplab.scan.sampling import best_windows
 from cliplab.scan.store import Scores, Store
-
-FORMAT, VERSION = "cliplab-highlights", 1
 
 
 @dataclass(frozen=True)
@@ -159,7 +158,7 @@ def require_replaceable(path: Path) -> None:
         return
     except OSError as error:
         raise storage_error(path, error) from error
-    if begin and f'"format": "{FORMAT}"'.encode() not in begin:
+    if begin and f'"format": "{HIGHLIGHTS_FORMAT}"'.encode() not in begin:
         raise StorageError(
             f"{path}: is there already and is no highlights.json of a scan, so it is not replaced. "
             "Name another --output."

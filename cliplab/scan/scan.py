@@ -6,7 +6,6 @@ kept as soon as it is scored, so that a scan that was killed goes on where it wa
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,16 +13,16 @@ from pathlib import Path
 from typing import Any
 
 from adapters.base import BaseModelAdapter
-from adapters.bundle import read_manifest
+from adapters.bundle import model_digest
 from adapters.errors import BundleError, ConfigError
 from adapters.inference import open_model
 from adapters.records import Aggregation
-from cliplab.library import is_remote, storage
+from cliplab.library import HIGHLIGHTS_FORMAT, HIGHLIGHTS_VERSION, is_remote, storage
 from cliplab.models import some
 from cliplab.outputs import require_new
 from cliplab.scan.one_pass import Engine, OnNote, OnProgress, OnReport, Plan, ScanReport, scan_once
 from cliplab.scan.one_pass import watch as watching
-from cliplab.scan.report import FORMAT, VERSION, Ranking, require_replaceable
+from cliplab.scan.report import Ranking, require_replaceable
 from cliplab.scan.sampling import Sampling, choose_sampling
 from cliplab.scan.scoring import score_files
 from cliplab.scan.store import open_store
@@ -149,26 +148,6 @@ def _check(
         raise ConfigError(f"workers is {workers!r} and must be a whole number of at least 1")
 
 
-def model_digest(bundle: str | Path) -> str:
-    """What tells a stored model from any other: the digest of a bundle's list of files, or of a .tflite's bytes.
-
-    ConfigError for what is not a stored model: only that stays what it is while scores of it are kept.
-    """
-    path = Path(bundle)
-    if path.is_dir():
-        return read_manifest(path)[1]
-    if path.suffix.lower() == ".tflite":
-        try:
-            with path.open("rb") as file:
-                return hashlib.file_digest(file, "sha256").hexdigest()
-        except OSError as error:
-            raise BundleError(f"{path}: cannot be read ({error.strerror}). Check the path.") from None
-    raise ConfigError(
-        f"{bundle}: is no stored model. Name a bundle directory or a .tflite. cliplab train makes one; of an ensemble "
-        f"its save does: open_model({str(bundle)!r}).save('FOLDER')"
-    )
-
-
 def make_ranking(
     adapter: BaseModelAdapter,
     bundle: str | Path,
@@ -191,8 +170,8 @@ def make_ranking(
 
 def _head(library: str, adapter: BaseModelAdapter, digest: str, sampling: Sampling, ranking: Ranking) -> dict[str, Any]:
     return {
-        "format": FORMAT,
-        "version": VERSION,
+        "format": HIGHLIGHTS_FORMAT,
+        "version": HIGHLIGHTS_VERSION,
         "library": library,
         "model": {"name": adapter.config.get("name", ""), "adapter": adapter.config["adapter"], "digest": digest},
         "sampling": sampling.to_json(),

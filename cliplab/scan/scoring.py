@@ -7,21 +7,20 @@ videos are.
 
 from __future__ import annotations
 
-import contextlib
 import os
-import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
-from queue import Empty, Full, Queue
 
 import numpy as np
 
 from adapters.base import BaseModelAdapter
 from adapters.errors import MediaError
-from adapters.inference import FILE_ERRORS
+from adapters.inference import FILE_ERRORS, read_as_ready
 from adapters.litert import available_cores
+from adapters.media import Found
 from adapters.records import Clip, Float32Array, InputSpec
-from cliplab.library import Found, StoredVideo, is_remote, storage
+from cliplab.library import StoredVideo, is_remote, storage
 from cliplab.scan.sampling import Sampling, read_rows
 from cliplab.scan.store import Scores
 
@@ -31,7 +30,6 @@ FRAMES_A_BATCH = 32
 WAITING_BYTES = 64 << 20
 # Slow videos do not wait for a batch to fill: what is scored is safe.
 _PATIENCE_SECONDS = 0.25
-_LOOK_SECONDS = 0.1  # how often a decoder that waits asks whether it is to stop
 
 
 @dataclass(frozen=True)
@@ -72,10 +70,6 @@ class _Reading:
         return Scored(self.job, Scores(duration, spans, rows, None, self.warnings))
 
 
-# A decoder's message: a clip of a video, or None at its end; or what ended the decoder.
-_Message = tuple[_Reading, Clip | None] | BaseException | None
-
-
 def score_files(
     adapter: BaseModelAdapter, jobs: Iterable[Job], sampling: Sampling, workers: int | None = None
 ) -> Iterator[Scored]:
@@ -84,12 +78,11 @@ def score_files(
     What is wrong with a file becomes its error; what the model or ``jobs`` raises is raised. Closing the iterator stops
     the decoders. ``jobs`` is pulled by the decoders' threads, one at a time.
     """
-    count = workers or available_cores()
-    decoders = _Decoders(adapter, iter(jobs), sampling, count)
-    size, batch = decoders.batch_size, list[tuple[_Reading, Clip]]()
+    size, decoded = _decoded(adapter, jobs, sampling, workers)
+    batch = list[tuple[_Reading, Clip]]()
     reading: list[_Reading] = []  # decoded to their ends
-    try:
-        for message in decoders.messages():
+    with closing(decoded):
+        for message in decoded:
             if message is None:
                 _predict(adapter, batch)
                 yield from (done.result() for done in _done(reading))
@@ -108,30 +101,17 @@ def score_files(
             yield from (done.result() for done in _done(reading))
         _predict(adapter, batch)
         yield from (done.result() for done in _done(reading))
-    finally:
-        decoders.stop()
 
 
 def score_one(adapter: BaseModelAdapter, job: Job, sampling: Sampling) -> Scored:
     """The same of one job in this thread alone, decoding and inference by turns: for a worker that has one core."""
     size = _batch_size(adapter)
     file, batch = _Reading(job), list[tuple[_Reading, Clip]]()
-
-    def put(message: _Message) -> None:
-        assert isinstance(message, tuple)
-        assert message[1] is not None
+    for clip in _clips(file, adapter.input_spec, sampling, 1):
         file.open_rows += 1
-        batch.append((file, message[1]))
+        batch.append((file, clip))
         if len(batch) >= size:
-            try:
-                _predict(adapter, batch)
-            except FILE_ERRORS as error:  # the model's, not the file's
-                raise _ModelError(error) from error
-
-    try:
-        _decode(file, adapter.input_spec, sampling, 1, put)
-    except _ModelError as stop:
-        raise stop.error from None
+            _predict(adapter, batch)
     if file.error is None and file.changed is None:
         _predict(adapter, batch)
     return file.result()
@@ -141,13 +121,34 @@ def decode_files(
     adapter: BaseModelAdapter, jobs: Iterable[Job], sampling: Sampling, workers: int | None = None
 ) -> Iterator[Clip]:
     """The clips that ``score_files`` would score, without scoring them: what decoding alone costs."""
-    decoders = _Decoders(adapter, iter(jobs), sampling, workers or available_cores())
-    try:
-        for message in decoders.messages():
+    _, decoded = _decoded(adapter, jobs, sampling, workers)
+    with closing(decoded):
+        for message in decoded:
             if message is not None and message[1] is not None:
                 yield message[1]
-    finally:
-        decoders.stop()
+
+
+def _decoded(
+    adapter: BaseModelAdapter, jobs: Iterable[Job], sampling: Sampling, workers: int | None
+) -> tuple[int, Generator[tuple[_Reading, Clip | None] | None, None, None]]:
+    """Clips in a batch, and the clips of all jobs as they are decoded, with None for a clip where a video ends.
+
+    The second one yields None where nothing has come for a while.
+    """
+    spec, count = adapter.input_spec, workers or available_cores()
+    # One thread a decoder is the least work; only where decoders are fewer than cores they get more.
+    threads = max(1, available_cores() // count)
+    frames = 1 if adapter.scores_frames else spec.n_frames
+    room = max(2, WAITING_BYTES // (frames * spec.height * spec.width * 3))
+    size = max(1, min(_batch_size(adapter), room // 2))
+    return size, read_as_ready(
+        map(_Reading, jobs),
+        lambda file: _clips(file, spec, sampling, threads),
+        threads=count,
+        limit=min(room, 2 * size),
+        patience_seconds=_PATIENCE_SECONDS,
+        name="scan-decode",
+    )
 
 
 def _done(reading: list[_Reading]) -> list[_Reading]:
@@ -171,98 +172,8 @@ def _predict(adapter: BaseModelAdapter, batch: list[tuple[_Reading, Clip]]) -> N
         batch.clear()
 
 
-class _Decoders:
-    """Threads that pull jobs and decode them into one bounded queue."""
-
-    def __init__(self, adapter: BaseModelAdapter, jobs: Iterator[Job], sampling: Sampling, count: int) -> None:
-        self._spec, self._sampling, self._jobs = adapter.input_spec, sampling, jobs
-        # One thread a decoder is the least work; only where decoders are fewer than cores they get more.
-        self._threads = max(1, available_cores() // count)
-        frames = 1 if adapter.scores_frames else self._spec.n_frames
-        room = max(2, WAITING_BYTES // (frames * self._spec.height * self._spec.width * 3))
-        self.batch_size = max(1, min(_batch_size(adapter), room // 2))
-        self._queue: Queue[_Message] = Queue(min(room, 2 * self.batch_size))
-        self._stopped, self._pulling = threading.Event(), threading.Lock()
-        self._running = count
-        names = [f"scan-decode-{number}" for number in range(count)]
-        self._pool = [threading.Thread(target=self._work, name=name, daemon=True) for name in names]
-        for thread in self._pool:
-            thread.start()
-
-    def messages(self) -> Iterator[tuple[_Reading, Clip | None] | None]:
-        """Clips, and None for one at each video's end, until all jobs are done; None where nothing comes for a while.
-
-        Raises what ended a decoder.
-        """
-        while self._running:
-            try:
-                message = self._queue.get(timeout=_PATIENCE_SECONDS)
-            except Empty:
-                yield None
-                continue
-            if message is None:
-                self._running -= 1
-            elif isinstance(message, BaseException):
-                raise message
-            else:
-                yield message
-
-    def stop(self) -> None:
-        """End the threads, each at its next frame, and wait for them."""
-        self._stopped.set()
-        for thread in self._pool:
-            while thread.is_alive():
-                try:
-                    self._queue.get_nowait()
-                except Empty:
-                    thread.join(_LOOK_SECONDS)
-
-    def _work(self) -> None:
-        try:
-            while (job := self._next_job()) is not None:
-                file = _Reading(job)
-                _decode(file, self._spec, self._sampling, self._threads, self._put)
-                self._put((file, None))
-            self._put(None)
-        except _StoppedError:
-            pass
-        except BaseException as error:  # carried to the thread that asked
-            self._put_last(error)
-
-    def _next_job(self) -> Job | None:
-        with self._pulling:
-            if self._stopped.is_set():
-                raise _StoppedError
-            return next(self._jobs, None)
-
-    def _put(self, message: _Message) -> None:
-        while not self._stopped.is_set():
-            try:
-                self._queue.put(message, timeout=_LOOK_SECONDS)
-            except Full:
-                continue
-            return
-        raise _StoppedError
-
-    def _put_last(self, error: BaseException) -> None:
-        with contextlib.suppress(_StoppedError):
-            self._put(error)
-
-
-class _ModelError(Exception):
-    """What a model raised while a file was decoded, which is no fault of the file."""
-
-    def __init__(self, error: Exception) -> None:
-        super().__init__(str(error))
-        self.error = error
-
-
-class _StoppedError(Exception):
-    """The scan has ended; a decoder's thread ends too."""
-
-
-def _decode(file: _Reading, spec: InputSpec, sampling: Sampling, threads: int, put: Callable[[_Message], None]) -> None:
-    """Put a video's clips, and note in ``file`` what is wrong with it or that it is no longer the file it was."""
+def _clips(file: _Reading, spec: InputSpec, sampling: Sampling, threads: int) -> Iterator[Clip]:
+    """A video's clips; notes in ``file`` what is wrong with it, or that it is no longer the file that was found."""
     from adapters.media import open_video
 
     path = file.job.file.path
@@ -274,7 +185,7 @@ def _decode(file: _Reading, spec: InputSpec, sampling: Sampling, threads: int, p
                 rows = 0
                 for clip in read_rows(video, spec, sampling):
                     rows += 1
-                    put((file, clip))
+                    yield clip
                 if not rows:
                     raise MediaError(f"{path}: has no frame to score.")
             finally:

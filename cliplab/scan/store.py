@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 
 from adapters.errors import StorageError
+from adapters.media import Found
 from adapters.records import Float32Array, Float64Array
-from cliplab.library import Found
 from cliplab.scan.lock import locked
 
 # How long a write waits for another program that has the database locked.

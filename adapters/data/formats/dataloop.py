@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from adapters.data.examples import SPLITS, Dataset, describe, make_dataset, merge_labels, relative_path, to_row
-from adapters.data.formats.folders import VIDEO_SUFFIXES, Media, free_name, place, split_folders, videos
+from adapters.data.formats.folders import Media, free_name, place, split_folders, videos
 from adapters.data.formats.text_files import clips_with_video, parse_json, read_text
 from adapters.errors import DatasetError, MediaError
+from adapters.media import is_video_name
 from adapters.system import write_json_atomic
 
 
@@ -123,7 +124,7 @@ def _dataloop_items(top: Path) -> list[tuple[Path, str, dict[str, Any]]]:
 
 def _is_video(name: str, item: dict[str, Any]) -> bool:
     mimetype = str(_object(_object(item.get("metadata")).get("system")).get("mimetype", ""))
-    return os.path.splitext(name)[1].lower() in VIDEO_SUFFIXES or mimetype.startswith("video/")
+    return is_video_name(os.path.basename(name)) or mimetype.startswith("video/")
 
 
 def _dataloop_rows(item: dict[str, Any], where: str) -> list[dict[str, Any]]:

@@ -12,11 +12,10 @@ from typing import Any, Literal
 from adapters.data.examples import SPLITS, Dataset, Example, describe, make_dataset, normal_split, relative_path
 from adapters.data.formats.text_files import clips_with_video
 from adapters.errors import DatasetError
+from adapters.media import Unreadable, is_hidden, is_video_name, videos_below
 from adapters.system import storage_error
 
 Media = Literal["copy", "link"]
-_EXTENSIONS = "3g2 3gp asf avi f4v flv gif m2ts m2v m4v mkv mov mp4 mpeg mpg mts mxf ogv qt ts vob webm wmv y4m"
-VIDEO_SUFFIXES = frozenset(f".{name}" for name in _EXTENSIONS.split())
 
 
 def import_folders(path: str | Path, labels: Sequence[str] | None = None) -> Dataset:
@@ -98,12 +97,20 @@ def _split_name(name: str) -> str | None:
 
 
 def _folders(root: Path) -> list[Path]:
-    return sorted(entry for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    return sorted(entry for entry in root.iterdir() if entry.is_dir() and not is_hidden(entry.name))
 
 
 def videos(folder: Path) -> list[Path]:
-    files = (file for file in folder.rglob("*") if file.suffix.lower() in VIDEO_SUFFIXES and not file.is_dir())
-    return sorted(file for file in files if not any(part.startswith(".") for part in file.relative_to(folder).parts))
+    """The videos below a folder, also those that cannot be read, so that they are reported like missing ones.
+
+    DatasetError for a subfolder that cannot be read: its clips would be missing from the dataset unnoticed.
+    """
+    files, base = [], os.path.abspath(folder)
+    for item in videos_below(folder):
+        if isinstance(item, Unreadable) and not is_video_name(os.path.basename(item.path)):
+            raise DatasetError(f"{item.path}: {item.error}")
+        files.append(folder / os.path.relpath(item.path, base))
+    return files
 
 
 def _shared_groups(dataset: Dataset) -> set[str]:

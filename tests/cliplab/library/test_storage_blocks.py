@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from adapters.errors import ConfigError, MediaError
-from cliplab.library import BlockCache, Found, StoredVideo, Unreadable, fingerprint, is_remote, storage, written_at
+from adapters.media import Found, Unreadable
+from cliplab.library import BlockCache, StoredVideo, fingerprint, is_remote, storage, written_at
 from cliplab.library.storage import find, local, require_folder, walk, what_changed
 from cliplab.library.storage_cache import BLOCK_BYTES
 

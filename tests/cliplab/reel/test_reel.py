@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from reel_helpers import COLOURS, RATE, colour_of, highlights, onsets, pictures, sound_of, source
 
-from adapters.media.video import open_video
+from adapters.media import open_video
 from cliplab.reel.reel import reel
 
 
@@ -35,8 +35,8 @@ def test_each_time_shows_its_source(library: dict[str, Path], tmp_path: Path) ->
         tmp_path / "h.json", (red, 0.4, 1.4), (green, 0, 1), (library["red2"], 0, 1), (blue, 0.5, 1.5), (white, 0, 1)
     )
     report = reel(marked, tmp_path / "reel.mp4")
-    assert [(aside.failed, aside.path) for aside in report.asides] == [(False, str(library["red2"]))]
-    assert "looks the same as" in report.asides[0].reason
+    assert [(source.failed, source.path) for source in report.skipped] == [(False, str(library["red2"]))]
+    assert "looks the same as" in report.skipped[0].reason
     shown = pictures(tmp_path / "reel.mp4")
     assert np.allclose([seconds for seconds, _ in shown], np.arange(100) / 25, atol=1e-4)
     for index, name in enumerate(("red", "green", "blue", "white")):

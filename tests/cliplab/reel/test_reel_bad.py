@@ -60,9 +60,9 @@ def test_the_next_best_takes_the_place_of_what_cannot_be_shown(library: dict[str
     )
     report = reel(marked, tmp_path / "reel.mp4", top=2)
     assert [place.cut.path for place in report.places] == [str(library["red"]), str(library["blue"])]
-    assert [aside.path for aside in report.asides] == [str(missing), str(cut), str(folder)]
+    assert [source.path for source in report.skipped] == [str(missing), str(cut), str(folder)]
     assert report.failed == 3
-    assert all(aside.reason.startswith(f"{aside.path}: ") for aside in report.asides)
+    assert all(source.reason.startswith(f"{source.path}: ") for source in report.skipped)
 
 
 def test_damage_in_the_window_and_elsewhere(library: dict[str, Path], tmp_path: Path) -> None:
@@ -75,8 +75,8 @@ def test_damage_in_the_window_and_elsewhere(library: dict[str, Path], tmp_path: 
     os.utime(marked)  # as a scan leaves it: written after its videos
     seen: list[str] = []
     report = reel(marked, tmp_path / "reel.mp4", on_progress=lambda stage, done, total: seen.append(stage))
-    assert [Path(aside.path).name for aside in report.asides if aside.failed] == ["0.mp4", "1.mp4"]
-    assert "damaged" in report.asides[0].reason
+    assert [Path(source.path).name for source in report.skipped if source.failed] == ["0.mp4", "1.mp4"]
+    assert "damaged" in report.skipped[0].reason
     assert [Path(place.cut.path).name for place in report.places] == ["2.mp4", "3.mp4", "red.mp4"]
     changes = [stage for before, stage in zip(["", *seen], seen, strict=False) if stage != before]
     assert "checking sources" in changes
@@ -93,8 +93,8 @@ def test_a_source_that_changed_since_the_scan_is_set_aside(library: dict[str, Pa
     os.utime(touched, (now - 30, now - 30))
     os.utime(future, (now + 9e6, now + 9e6))  # a camera whose clock is wrong
     report = reel(marked, tmp_path / "reel.mp4", dry_run=True)
-    assert "2.00 s long now, 1.00 s then" in report.asides[0].reason
-    assert "written to at" in report.asides[1].reason
+    assert "2.00 s long now, 1.00 s then" in report.skipped[0].reason
+    assert "written to at" in report.skipped[1].reason
     assert [Path(place.cut.path).name for place in report.places] == ["c.mp4", "red.mp4"]
 
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from adapters.errors import ConfigError
 from cliplab.reel.plan import RATES, Format, Limits, check_options, choose, common_format, lay_out
 from cliplab.reel.sound import SAMPLE_RATE, sample_of, sound_of_clips
-from cliplab.reel.sources import Aside, Cut, Look
+from cliplab.reel.sources import Cut, Look, SkippedSource
 
 
 def cut(number: int, start: float, seconds: float, width: int = 640, height: int = 360, fps: float = 25.0) -> Cut:
@@ -33,10 +33,10 @@ LIMITS = st.builds(Limits, st.integers(1, 12), st.none() | st.floats(0.1, 60), s
 
 @given(cuts=CUTS, limits=LIMITS, fps=st.sampled_from(RATES))
 def test_places_follow_one_another_and_keep_to_the_limits(cuts: list[Cut], limits: Limits, fps: Fraction) -> None:
-    asides: list[Aside] = []
-    chosen = choose(cuts, limits, asides)
+    skipped: list[SkippedSource] = []
+    chosen = choose(cuts, limits, skipped)
     places = lay_out(chosen, Format(64, 36, fps), limits)
-    assert not asides
+    assert not skipped
     assert 1 <= len(places) == len(chosen) <= limits.top
     assert [place.cut.path for place in places] == [cut.path for cut in cuts[: len(places)]]
     for place, original in zip(places, cuts, strict=False):
@@ -85,11 +85,11 @@ def test_the_same_look_is_left_out_and_the_next_comes_up() -> None:
     first, other = cut(1, 0, 2), cut(2, 0, 2)
     noisy = replace(cut(3, 0, 2), look=Look(first.look.bits, np.clip(first.look.colours + 6, 0, 255)))
     tinted = replace(cut(4, 0, 2), look=Look(first.look.bits, 255 - first.look.colours))
-    bad = Aside("bad.mp4", "bad.mp4: no such file", True)
-    asides: list[Aside] = []
-    chosen = choose([first, noisy, bad, tinted, other], Limits(3, None, 0.0), asides)
+    bad = SkippedSource("bad.mp4", "bad.mp4: no such file", True)
+    skipped: list[SkippedSource] = []
+    chosen = choose([first, noisy, bad, tinted, other], Limits(3, None, 0.0), skipped)
     assert [found.path for found in chosen] == ["1.mp4", "4.mp4", "2.mp4"]
-    assert [(aside.path, aside.failed) for aside in asides] == [("3.mp4", False), ("bad.mp4", True)]
+    assert [(source.path, source.failed) for source in skipped] == [("3.mp4", False), ("bad.mp4", True)]
 
 
 def ranges(cuts: list[Cut]) -> list[tuple[float, float]]:

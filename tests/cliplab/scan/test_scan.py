@@ -20,13 +20,12 @@ from typer.testing import CliRunner
 import cliplab
 from adapters.errors import BundleError, ConfigError, MediaError
 from adapters.inference import open_model
-from adapters.media import open_video
+from adapters.media import Found, open_video
 from cliplab.cli.app import app
-from cliplab.library import Found
 from cliplab.scan import Job, ScanReport, score_files
 from cliplab.scan.scan import scan
 
-SCHEMA = json.loads((Path(cliplab.__file__).parent / "reel" / "highlights.schema.json").read_text(encoding="utf-8"))
+SCHEMA = json.loads((Path(cliplab.__file__).parent / "library" / "highlights.schema.json").read_text(encoding="utf-8"))
 
 
 @pytest.fixture(scope="module")

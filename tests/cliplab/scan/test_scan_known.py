@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 
 from adapters.errors import StorageError
-from cliplab.library import Found, Settling, Unreadable, fingerprint, printable
+from adapters.media import Found, Unreadable
+from cliplab.library import Settling, fingerprint, printable
 from cliplab.library import settle as scan_settle
-from cliplab.library.walk import BLOCK_BYTES, walk
+from cliplab.library.content import BLOCK_BYTES
+from cliplab.library.walk import walk
 from cliplab.scan.store import Scores, Store, open_store
 
 # Settling
@@ -141,14 +143,14 @@ def test_a_fingerprint_is_of_size_and_of_three_blocks(tmp_path: Path) -> None:
 # The library
 
 
-def test_folders_come_in_their_order_after_the_files_beside_them(tmp_path: Path) -> None:
+def test_files_come_in_the_order_of_their_paths_name_by_name(tmp_path: Path) -> None:
     for name in ("b/x.mp4", "a/y.mp4", "a/b/z.MP4", "a/a.mp4", "c.mp4", "a.b/k.mov", "d.mp3", "Z.mp4"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(name.encode())
         os.utime(tmp_path / name, (1e9, 1e9 + len(name)))
     found = list(walk(tmp_path))
     names = [Path(item.path).relative_to(tmp_path).as_posix() for item in found]
-    assert names == ["Z.mp4", "c.mp4", "a/a.mp4", "a/y.mp4", "a/b/z.MP4", "a.b/k.mov", "b/x.mp4"]
+    assert names == ["Z.mp4", "a/a.mp4", "a/b/z.MP4", "a/y.mp4", "a.b/k.mov", "b/x.mp4", "c.mp4"]
     for item in found:
         assert isinstance(item, Found)
         status = os.stat(item.path)

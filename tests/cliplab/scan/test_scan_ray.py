@@ -17,12 +17,13 @@ from s3_server import Bucket, s3_server
 from scan_helpers import render_library, save_model
 from typer.testing import CliRunner
 
+from adapters.bundle import model_digest
 from adapters.errors import BundleError, ClusterError, ConfigError
-from adapters.inference.loading import open_model
+from adapters.inference import open_model
 from cliplab.cli.app import app
 from cliplab.scan.on_ray import ScanWorker, pack_model, unpack_model
 from cliplab.scan.sampling import Sampling
-from cliplab.scan.scan import model_digest, scan
+from cliplab.scan.scan import scan
 
 pytest.importorskip("adapters.hosts.ray_pool")
 pytest.importorskip("s3fs")

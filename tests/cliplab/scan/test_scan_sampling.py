@@ -12,9 +12,8 @@ import pytest
 from media_patterns import number_of, write_numbered
 
 from adapters.errors import ConfigError, MediaError, StorageError
-from adapters.media import open_video
+from adapters.media import Found, open_video
 from adapters.records import InputSpec
-from cliplab.library import Found
 from cliplab.scan import choose_sampling, read_rows
 from cliplab.scan.report import Ranking, all_failures, require_replaceable, write_highlights
 from cliplab.scan.sampling import Sampling, best_windows

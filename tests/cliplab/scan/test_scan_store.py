@@ -18,8 +18,8 @@ from places import ROOT, SUPPORT
 from scan_helpers import render_library, save_model
 
 from adapters.errors import StorageError
-from cliplab.library import walk as scan_walk
-from cliplab.library.walk import Found, Unreadable, fingerprint, printable, walk
+from adapters.media import Found
+from cliplab.library import content, fingerprint, printable
 from cliplab.scan import store as scan_store
 from cliplab.scan.sampling import best_windows
 from cliplab.scan.scan import scan
@@ -173,27 +173,6 @@ def test_a_full_disk_costs_nothing_that_was_kept(library: Path, model: Path, tmp
 # The library ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_walk_finds_each_video_once_in_an_order_that_stays(tmp_path: Path) -> None:
-    library, outside = tmp_path / "library", tmp_path / "outside"
-    for name in ("b/2.mp4", "b/1.MOV", "a.mkv", "Z.avi", ".hidden/x.mp4", "b/._1.mp4", "notes.txt", "b/c/deep.webm"):
-        (library / name).parent.mkdir(parents=True, exist_ok=True)
-        (library / name).write_bytes(b"x")
-    outside.mkdir()
-    (outside / "far.mp4").write_bytes(b"x")
-    (library / "b" / "loop").symlink_to(library)
-    (library / "same.mp4").symlink_to(library / "a.mkv")
-    (library / "out").symlink_to(outside)
-    (outside / "back").symlink_to(outside)
-    (library / "dangling.mp4").symlink_to(tmp_path / "nowhere.mp4")
-    os.mkfifo(library / "pipe.mp4")
-    found = list(walk(library))
-    videos = [str(Path(item.path).relative_to(library)) for item in found if isinstance(item, Found)]
-    assert videos == ["Z.avi", "a.mkv", "b/1.MOV", "b/2.mp4", "b/c/deep.webm", "out/far.mp4"]
-    bad = [Path(item.path).name for item in found if isinstance(item, Unreadable)]
-    assert bad == ["dangling.mp4", "pipe.mp4"]
-    assert list(walk(library)) == found
-
-
 def test_a_folder_that_cannot_be_read_is_told_and_the_rest_goes_on(library: Path, model: Path, tmp_path: Path) -> None:
     """A path longer than the system takes: nobody may read that, whatever the permissions."""
     deep = Path(shutil.copytree(library, tmp_path / "library"))
@@ -227,7 +206,7 @@ def test_a_fingerprint_tells_contents_apart(size: int, place: int, tail: int) ->
     import tempfile
 
     with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as folder:
-        patch.setattr(scan_walk, "BLOCK_BYTES", 16)
+        patch.setattr(content, "BLOCK_BYTES", 16)
         one, other = Path(folder, "one"), Path(folder, "other")
         data = bytes(range(size))
         one.write_bytes(data)
@@ -241,7 +220,7 @@ def test_a_fingerprint_tells_contents_apart(size: int, place: int, tail: int) ->
 
 
 def test_a_large_file_is_read_in_three_places(tmp_path: Path) -> None:
-    size = 10 * scan_walk.BLOCK_BYTES
+    size = 10 * content.BLOCK_BYTES
     path = tmp_path / "large.mp4"
     path.write_bytes(bytes(size))
     before = fingerprint(str(path), size)

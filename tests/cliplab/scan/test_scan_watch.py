@@ -20,10 +20,11 @@ from places import ROOT, SUPPORT
 from scan_helpers import render_library, save_model
 from tiny_videos import render_video
 
-from cliplab.library import Found, Settling
+from adapters.media import Found
+from cliplab.library import Settling
 from cliplab.library import settle as scan_settle
 from cliplab.scan import one_pass as scan_pass
-from cliplab.scan import scan
+from cliplab.scan.scan import scan
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{SUPPORT}"}
 COMMAND = [sys.executable, "-m", "cliplab", "scan"]

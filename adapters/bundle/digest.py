@@ -1,0 +1,29 @@
+"""What tells a saved model from any other."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from adapters.bundle.sealed_folder import read_manifest
+from adapters.errors import BundleError, ConfigError
+
+
+def model_digest(bundle: str | Path) -> str:
+    """What tells a stored model from any other: the digest of a bundle's list of files, or of a .tflite's bytes.
+
+    ConfigError for what is not a stored model: only that stays what it is while scores of it are kept.
+    """
+    path = Path(bundle)
+    if path.is_dir():
+        return read_manifest(path)[1]
+    if path.suffix.lower() == ".tflite":
+        try:
+            with path.open("rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise BundleError(f"{path}: cannot be read ({error.strerror}). Check the path.") from None
+    raise ConfigError(
+        f"{bundle}: is no stored model. Name a bundle directory or a .tflite. cliplab train makes one; of an ensemble "
+        f"its save does: open_model({str(bundle)!r}).save('FOLDER')"
+    )

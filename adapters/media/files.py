@@ -1,0 +1,92 @@
+"""Which files below a folder are videos: one set of rules for every command that takes a folder."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+_EXTENSIONS = "3g2 3gp asf avi f4v flv gif m2ts m2v m4v mkv mov mp4 mpeg mpg mts mxf ogv qt ts vob webm wmv y4m"
+VIDEO_SUFFIXES = frozenset(f".{name}" for name in _EXTENSIONS.split())
+
+
+@dataclass(frozen=True)
+class Found:
+    """A video file. path: absolute, with bytes that are not UTF-8 as surrogates (``os.fsdecode``)."""
+
+    path: str
+    size_bytes: int
+    mtime_ns: int
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """A folder, or a file in one, that cannot be read, and why."""
+
+    path: str
+    error: str
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a file or folder is passed over: ``.Trash``, ``._DJI.mp4`` (AppleDouble), unfinished files of rsync."""
+    return name.startswith(".")
+
+
+def is_video_name(name: str) -> bool:
+    """Whether a file's name, without its folder, is a video's: by its suffix, in any case, and not hidden."""
+    return os.path.splitext(name)[1].lower() in VIDEO_SUFFIXES and not is_hidden(name)
+
+
+def videos_below(folder: str | Path) -> Iterator[Found | Unreadable]:
+    """The videos in a folder and its subfolders, and what cannot be read there.
+
+    In the order of the paths, name by name and by their bytes. Names are judged by ``is_hidden`` (files and folders)
+    and ``is_video_name``. Links are followed: one that leads to a place inside the folder is passed over, since that
+    place is visited by its own name; one that leads out is taken, each folder once, so that loops end.
+    """
+    root = os.path.abspath(folder)
+    inside = os.path.realpath(root) + os.sep
+    visited: set[tuple[int, int]] = set()
+    waiting: list[str | os.DirEntry[str]] = [root]  # folders to look into and entries to judge, the next one last
+    while waiting:
+        place = waiting.pop()
+        try:
+            if isinstance(place, str):
+                waiting += reversed(_entries(place, visited))
+            elif _has_own_name(place, inside):
+                pass
+            elif place.is_dir():
+                waiting.append(place.path)
+            elif is_video_name(place.name):
+                yield _file(place)
+        except OSError as error:
+            if isinstance(place, str):
+                yield Unreadable(place, f"the folder cannot be read ({error.strerror}). Check its permissions.")
+            else:
+                yield Unreadable(place.path, f"cannot be read ({error.strerror}). Check the file or the link.")
+
+
+def _entries(folder: str, visited: set[tuple[int, int]]) -> list[os.DirEntry[str]]:
+    """What is not hidden in a folder, by name; nothing if the folder was visited before."""
+    status = os.stat(folder)
+    if (status.st_dev, status.st_ino) in visited:
+        return []
+    visited.add((status.st_dev, status.st_ino))
+    with os.scandir(folder) as listing:
+        return sorted((e for e in listing if not is_hidden(e.name)), key=lambda entry: os.fsencode(entry.name))
+
+
+def _has_own_name(entry: os.DirEntry[str], inside: str) -> bool:
+    """Whether an entry is a link to a place inside the folder. A video's link that leads nowhere is a fault instead."""
+    if not (entry.is_symlink() and (os.path.realpath(entry.path) + os.sep).startswith(inside)):
+        return False
+    return os.path.exists(entry.path) or not is_video_name(entry.name)
+
+
+def _file(entry: os.DirEntry[str]) -> Found | Unreadable:
+    status = entry.stat()
+    if stat.S_ISREG(status.st_mode):
+        return Found(entry.path, status.st_size, status.st_mtime_ns)
+    return Unreadable(entry.path, "is a device or a pipe, not a file. Rename it or move it away.")

@@ -1,0 +1,48 @@
+"""highlights.json, the list of a library's best videos: its form, and how it is read. ``cliplab scan`` writes it."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from adapters.errors import DatasetError
+
+HIGHLIGHTS_FORMAT, HIGHLIGHTS_VERSION = "cliplab-highlights", 1
+
+
+def read_highlights(path: Path) -> dict[str, Any]:
+    """What a scan wrote, its highlights best first. DatasetError for what cannot be read or is no such file."""
+    try:
+        text = path.read_bytes()
+    except FileNotFoundError:
+        raise DatasetError(f"{path}: no such file. cliplab scan LIBRARY BUNDLE writes one.") from None
+    except OSError as error:
+        raise DatasetError(f"{path}: cannot be read ({error.strerror}). Give the highlights.json of a scan.") from None
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise DatasetError(f"{path}: is no JSON ({error}). Give the highlights.json of a scan.") from None
+    if (
+        not isinstance(value, dict)
+        or value.get("format") != HIGHLIGHTS_FORMAT
+        or value.get("version") != HIGHLIGHTS_VERSION
+    ):
+        raise DatasetError(
+            f"{path}: is no highlights.json of version {HIGHLIGHTS_VERSION}. Give what cliplab scan wrote."
+        )
+    import jsonschema
+
+    try:
+        jsonschema.validate(value, _schema())
+    except jsonschema.ValidationError as error:
+        raise DatasetError(
+            f"{path}: {error.json_path} is not as a scan writes it ({error.message:.200}). Scan again."
+        ) from None
+    return {**value, "highlights": sorted(value["highlights"], key=lambda row: -float(row["score"]))}
+
+
+@cache
+def _schema() -> Any:
+    return json.loads(Path(__file__).with_name("highlights.schema.json").read_text(encoding="utf-8"))
