@@ -18,6 +18,7 @@ CORE = [
     "jsonschema>=4.26",
     "pyyaml>=6.0.3",
     "safetensors>=0.8",
+    "filelock>=3.30",  # has lock_descriptor
     "typer>=0.29",
     "rich>=15.0",
 ]

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from adapters.system.atomic import write_text_atomic as write_text_atomic
     from adapters.system.cache_folder import cache_dir as cache_dir
     from adapters.system.digest import sha256_file as sha256_file
+    from adapters.system.locks import descriptor_lock as descriptor_lock
+    from adapters.system.locks import file_lock as file_lock
     from adapters.system.native_log import CapturedLog as CapturedLog
     from adapters.system.native_log import captured_stderr as captured_stderr
     from adapters.system.native_log import import_keras as import_keras
@@ -26,6 +28,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "atomic": ("json_text", "storage_error", "write_bytes_atomic", "write_json_atomic", "write_text_atomic"),
         "cache_folder": ("cache_dir",),
         "digest": ("sha256_file",),
+        "locks": ("descriptor_lock", "file_lock"),
         "native_log": ("CapturedLog", "captured_stderr", "import_keras", "import_tensorflow", "warnings_only"),
     },
 )

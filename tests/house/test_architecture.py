@@ -106,11 +106,11 @@ def loaded_after(code: str, *arguments: object) -> set[str]:
 
 def test_importing_adapters_is_light() -> None:
     loaded = loaded_after("import adapters")
-    assert not loaded & {*HEAVY, "numpy", "cv2", "av", "ai_edge_litert", "jsonschema", "yaml"}
+    assert not loaded & {*HEAVY, "numpy", "cv2", "av", "ai_edge_litert", "jsonschema", "yaml", "filelock"}
 
 
 def test_importing_the_command_line_is_light() -> None:
-    assert not loaded_after("import cliplab.cli.app") & {*HEAVY, "cv2", "av", "ai_edge_litert"}
+    assert not loaded_after("import cliplab.cli.app") & {*HEAVY, "cv2", "av", "ai_edge_litert", "filelock"}
 
 
 def test_the_lazy_names_are_all_there() -> None:
