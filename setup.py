@@ -67,6 +67,7 @@ DEV = [
     "hypothesis>=6.170",
     "ruff>=0.17",
     "mypy>=2.4",
+    "import-linter>=2.17",
     "pre-commit>=4",
     "types-PyYAML",
     "types-jsonschema",
