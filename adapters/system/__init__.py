@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from adapters.system.lazy import lazy_exports
 
 if TYPE_CHECKING:
+    from adapters.system.atomic import atomic_file as atomic_file
+    from adapters.system.atomic import atomic_path as atomic_path
     from adapters.system.atomic import json_text as json_text
     from adapters.system.atomic import storage_error as storage_error
     from adapters.system.atomic import write_bytes_atomic as write_bytes_atomic
@@ -25,7 +27,15 @@ if TYPE_CHECKING:
 __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
-        "atomic": ("json_text", "storage_error", "write_bytes_atomic", "write_json_atomic", "write_text_atomic"),
+        "atomic": (
+            "atomic_file",
+            "atomic_path",
+            "json_text",
+            "storage_error",
+            "write_bytes_atomic",
+            "write_json_atomic",
+            "write_text_atomic",
+        ),
         "cache_folder": ("cache_dir",),
         "digest": ("sha256_file",),
         "locks": ("descriptor_lock", "file_lock"),
