@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
 from adapters.config import Config
 from adapters.errors import StorageError
-from adapters.system import cache_dir, write_bytes_atomic
+from adapters.system import cache_dir, value_digest, write_bytes_atomic
 
 # The code that a program's bytes follow from, beside its identity: a change in it makes cached programs stale.
 CODE_FOLDERS = ("conversion.py", "litert_*.py", "head.py", "variables.py", "programs.py", "network.py", "*/network.py")
@@ -28,8 +27,7 @@ def _code_digest() -> str:
 
 def path_of(identity: Config) -> Path:
     """Where the program of this identity lies, if it does."""
-    text = json.dumps({**identity, "code": _code_digest()}, sort_keys=True)
-    return cache_dir() / "programs" / f"{hashlib.sha256(text.encode()).hexdigest()}.tflite"
+    return cache_dir() / "programs" / f"{value_digest({**identity, 'code': _code_digest()})}.tflite"
 
 
 def get_or_make(identity: Config, make: Callable[[], bytes]) -> Path:

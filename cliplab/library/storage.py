@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from adapters.data import VIDEO_SUFFIXES
 from adapters.errors import ConfigError, MediaError, MissingExtraError
+from adapters.system import blocks_fingerprint
 from cliplab.library.storage_cache import BLOCK_BYTES, BlockCache
 
 if TYPE_CHECKING:
@@ -110,15 +111,9 @@ def fingerprint(url: str, size_bytes: int) -> bytes:
     tag = _tried(lambda: fs.info(path)).get(key) if key else None
     if tag:
         return hashlib.blake2b(f"{size_bytes} {tag}".encode(), digest_size=20).digest()
-    from cliplab.library.walk import BLOCK_BYTES as OF_FINGERPRINT
-
-    digest = hashlib.blake2b(size_bytes.to_bytes(8, "little"), digest_size=20)
-    whole = size_bytes <= 3 * OF_FINGERPRINT
-    starts = (0, (size_bytes - OF_FINGERPRINT) // 2, size_bytes - OF_FINGERPRINT)
-    for start in (0,) if whole else starts:
-        end = size_bytes if whole else start + OF_FINGERPRINT
-        digest.update(_tried(functools.partial(fs.cat_file, path, start=start, end=end)) if end > start else b"")
-    return digest.digest()
+    return blocks_fingerprint(
+        size_bytes, lambda start, end: _tried(functools.partial(fs.cat_file, path, start=start, end=end))
+    )
 
 
 def find(url: str) -> Found:

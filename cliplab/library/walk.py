@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
 from collections.abc import Iterator
@@ -10,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from adapters.data import VIDEO_SUFFIXES
+from adapters.system import blocks_fingerprint
 from cliplab.library import storage
 from cliplab.library.storage import is_remote
 
 # A file up to three blocks is read whole, of a larger one the first, the middle and the last.
-BLOCK_BYTES = 256 * 1024
 
 
 @dataclass(frozen=True)
@@ -87,14 +86,13 @@ def fingerprint(path: str, size_bytes: int) -> bytes:
     """
     if is_remote(path):
         return storage.fingerprint(path, size_bytes)
-    digest = hashlib.blake2b(size_bytes.to_bytes(8, "little"), digest_size=20)
-    whole = size_bytes <= 3 * BLOCK_BYTES
-    starts = (0,) if whole else (0, (size_bytes - BLOCK_BYTES) // 2, size_bytes - BLOCK_BYTES)
     with open(path, "rb", buffering=0) as file:
-        for start in starts:
+
+        def read(start: int, end: int) -> bytes:
             file.seek(start)
-            digest.update(_read(file.fileno(), 3 * BLOCK_BYTES if whole else BLOCK_BYTES))
-    return digest.digest()
+            return _read(file.fileno(), end - start)
+
+        return blocks_fingerprint(size_bytes, read)
 
 
 def _read(handle: int, count: int) -> bytes:

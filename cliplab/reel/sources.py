@@ -16,6 +16,7 @@ import numpy.typing as npt
 from adapters.errors import DatasetError, MediaError
 from adapters.media import VideoInfo, open_container, open_video
 from adapters.records import Float32Array, InputSpec
+from adapters.system import parse_json
 from cliplab.library import openable, written_at
 from cliplab.scan import FORMAT, VERSION
 
@@ -94,7 +95,7 @@ def read_highlights(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise DatasetError(f"{path}: cannot be read ({error.strerror}). Give the highlights.json of a scan.") from None
     try:
-        value = json.loads(text)
+        value = parse_json(text)
     except ValueError as error:
         raise DatasetError(f"{path}: is no JSON ({error}). Give the highlights.json of a scan.") from None
     if not isinstance(value, dict) or value.get("format") != FORMAT or value.get("version") != VERSION:

@@ -16,10 +16,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from adapters.config import parse_json
 from adapters.errors import BundleError, StorageError
 from adapters.litert import read_description
-from adapters.system import file_lock, write_json_atomic
+from adapters.system import file_lock, parse_json, write_json_atomic
 
 MANIFEST = "model_manifest.json"
 LOCK = ".model_manifest.lock"

@@ -6,7 +6,6 @@ kept as soon as it is scored, so that a scan that was killed goes on where it wa
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from adapters.bundle import read_manifest
 from adapters.errors import BundleError, ConfigError
 from adapters.inference import open_model
 from adapters.records import Aggregation
+from adapters.system import file_digest
 from cliplab.library import is_remote, storage
 from cliplab.models import some
 from cliplab.outputs import require_new
@@ -159,8 +159,7 @@ def model_digest(bundle: str | Path) -> str:
         return read_manifest(path)[1]
     if path.suffix.lower() == ".tflite":
         try:
-            with path.open("rb") as file:
-                return hashlib.file_digest(file, "sha256").hexdigest()
+            return file_digest(path)
         except OSError as error:
             raise BundleError(f"{path}: cannot be read ({error.strerror}). Check the path.") from None
     raise ConfigError(

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from adapters.litert import INIT
+from adapters.litert import INIT, builtin_code
 from movinet_adapter.architecture import StateSpec
 
 
@@ -55,7 +55,7 @@ class _Adder:
 
     def operator_code(self, number: int) -> int:
         for index, code in enumerate(self.program.operatorCodes):
-            if max(code.builtinCode, code.deprecatedBuiltinCode) == number:
+            if builtin_code(code) == number:
                 return index
         code = self.schema.OperatorCodeT()
         code.builtinCode = code.deprecatedBuiltinCode = number

@@ -6,7 +6,6 @@ Sources, in this order: a local path (a bundle directory, a SavedModel folder, a
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 from adapters.bundle import is_bundle, read_bundle
 from adapters.errors import ConfigError, WeightsError
 from adapters.models.weights import read_safetensors
+from adapters.system import did_you_mean
 from movinet_adapter.architecture import Architecture, architecture
 from movinet_adapter.weights import cache as cache
 from movinet_adapter.weights.download import (
@@ -96,10 +96,9 @@ def _local(of: Architecture, path: Path) -> Weights:
         prefix = path.with_suffix("") if path.suffix == _INDEX else path
         return _from_checkpoint(of, prefix, str(prefix))
     if not path.is_file():
-        close = difflib.get_close_matches(str(path), (PUBLISHED, "random"), 1)
-        hint = f"; did you mean {close[0]!r}?" if close else "."
+        hint = did_you_mean(str(path), (PUBLISHED, "random"))
         raise WeightsError(
-            f'"weights" is {str(path)!r}: there is no such file or folder{hint} Give "{PUBLISHED}", "random", or the '
+            f'"weights" is {str(path)!r}: there is no such file or folder.{hint} Give "{PUBLISHED}", "random", or the '
             f"path of {_KINDS}."
         )
     if path.name.endswith(_ARCHIVES):

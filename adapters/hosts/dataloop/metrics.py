@@ -11,10 +11,9 @@ from typing import Any
 import dtlpy as dl
 
 from adapters.base import BaseModelAdapter
-from adapters.config import parse_json
 from adapters.errors import DatasetError
 from adapters.records import EpochLog
-from adapters.system import write_json_atomic
+from adapters.system import parse_json, write_json_atomic
 
 logger = logging.getLogger("cliplab.dataloop")
 # figure, legend, x, y

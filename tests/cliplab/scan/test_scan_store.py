@@ -18,7 +18,7 @@ from places import ROOT, SUPPORT
 from scan_helpers import render_library, save_model
 
 from adapters.errors import StorageError
-from cliplab.library import walk as scan_walk
+from adapters.system.digest import BLOCK_BYTES
 from cliplab.library.walk import Found, Unreadable, fingerprint, printable, walk
 from cliplab.scan import store as scan_store
 from cliplab.scan.sampling import best_windows
@@ -227,7 +227,7 @@ def test_a_fingerprint_tells_contents_apart(size: int, place: int, tail: int) ->
     import tempfile
 
     with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as folder:
-        patch.setattr(scan_walk, "BLOCK_BYTES", 16)
+        patch.setattr("adapters.system.digest.BLOCK_BYTES", 16)
         one, other = Path(folder, "one"), Path(folder, "other")
         data = bytes(range(size))
         one.write_bytes(data)
@@ -241,7 +241,7 @@ def test_a_fingerprint_tells_contents_apart(size: int, place: int, tail: int) ->
 
 
 def test_a_large_file_is_read_in_three_places(tmp_path: Path) -> None:
-    size = 10 * scan_walk.BLOCK_BYTES
+    size = 10 * BLOCK_BYTES
     path = tmp_path / "large.mp4"
     path.write_bytes(bytes(size))
     before = fingerprint(str(path), size)
