@@ -50,6 +50,9 @@ REEL = [
     "otio-fcpx-xml-adapter>=1.0",
 ]
 DEV = [
+    # The documentation site: pages from docs/ and docstrings.
+    "mkdocs-material>=9.7",
+    "mkdocstrings[python]>=1.0",
     # ffmpeg for tests that send live video and for benchmarks that render; reels need none.
     "imageio-ffmpeg>=0.8.1",
     # The client of the storage in the tests; users add the one that they need.
@@ -75,6 +78,9 @@ DEV = [
 
 PACKAGES = ("adapters", "movinet_adapter", "cliplab", "configs")
 DATA = ["**/*.json", "**/*.txt", "py.typed"]
+# Files that are no code, at any depth: schemas, labels, and what web pages are made of.
+SUFFIXES = ("json", "txt", "html", "css", "js", "svg", "png", "ico", "woff2", "sql", "mako")
+DATA = ["py.typed", *(f"**/*.{suffix}" for suffix in SUFFIXES)]
 
 setup(
     name="cliplab",

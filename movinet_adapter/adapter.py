@@ -26,6 +26,7 @@ NATIVE_SIZE = {"a0": 172, "a1": 172, "a2": 224, "a3": 256, "a4": 290, "a5": 320}
 NATIVE_FRAMES = {"a0": 50, "a1": 50, "a2": 50, "a3": 120, "a4": 80, "a5": 120}
 RECOMMENDED_FPS = {"a0": 5.0, "a1": 5.0, "a2": 5.0, "a3": 12.0, "a4": 8.0, "a5": 12.0}
 CALIBRATION_CLIPS = 24
+STREAM_FORMAT = 1  # raised with a change of the conversion to stream programs; see adapters.program_cache
 
 
 class MoViNetAdapter(ModelAdapter, StreamingAdapter):
@@ -38,6 +39,8 @@ class MoViNetAdapter(ModelAdapter, StreamingAdapter):
     schema_path = Path(__file__).with_name("schema.json")
     own_labels_path = Path(__file__).with_name("labels") / "kinetics600.txt"
     backbone_keys = ("model_id", "model_mode", "variant", "imgz", "n_frames")
+    family = "movinet"
+    network_format = 1  # the network and its lowering to two dimensions
 
     def __init__(self, config: Any, *, explicit: bool = False) -> None:
         if _is_tflite(str(config.get("weights", ""))):
@@ -164,6 +167,10 @@ class MoViNetAdapter(ModelAdapter, StreamingAdapter):
             return super().program_name(quantize)
         size = _size(self.config)
         return f"{PRECISION_NAMES[quantize or self.config['quantize']]}_stream_1x1x{size}x{size}x3"
+
+    @property
+    def program_formats(self) -> dict[str, int]:
+        return {**super().program_formats, **({"stream": STREAM_FORMAT} if self.streams else {})}
 
     def open_program(self, source: Path | bytes, num_threads: int | None, name: str | None = None) -> AnyProgram:
         if not self.streams:

@@ -1,4 +1,4 @@
-"""The generated references: docs/cli.md from the commands, docs/config.md from the schemas.
+"""The generated references: docs/cli.md from the commands, docs/config.md from the schemas, docs/api/ from the exports.
 
 ``python scripts/make_references.py`` writes them; with ``--check`` it changes nothing and exits with 1 where they are
 out of date.
@@ -6,6 +6,8 @@ out of date.
 
 from __future__ import annotations
 
+import importlib
+import inspect
 import json
 import sys
 from collections.abc import Iterator, Mapping
@@ -17,6 +19,9 @@ from adapters.inference import read_config, ready_configs
 from adapters.system import parse_json, write_text_atomic
 
 FOLDER = Path(__file__).resolve().parent.parent / "docs"
+# The folders whose exports are the library's Python interface, and the commands as functions.
+FOLDERS = ("config", "media", "data", "litert", "bundle", "inference", "evaluation", "training", "models")
+API_PACKAGES = ("adapters", *(f"adapters.{name}" for name in FOLDERS), "cliplab.api")
 EFFECTS = {
     "runtime": "takes effect at once, also on a stored model",
     "program": "needs another LiteRT program: made from the weights and cached, or an error names the command",
@@ -131,10 +136,35 @@ def _allowed(key: Mapping[str, Any]) -> str:
     return " or ".join(kinds) + of + (f" {', '.join(bounds)}" if bounds else "")
 
 
+def api_reference() -> dict[str, str]:
+    """The pages of docs/api/: each public folder's exported names; mkdocstrings puts their docstrings there."""
+    pages = {}
+    for package in API_PACKAGES:
+        module = importlib.import_module(package)
+        title = (module.__doc__ or "").strip().partition("\n\n")[0].replace("\n", " ")
+        parts = [f"# {package}", title, "Written by `make docs` from what the package exports."]
+        parts += [f"::: {home}.{name}" for home, name in _exports(module)]
+        pages[f"api/{'index' if package == 'adapters' else package}.md"] = "\n\n".join(parts) + "\n"
+    return pages
+
+
+def _exports(module: Any) -> Iterator[tuple[str, str]]:
+    """Classes and functions that a package exports, with the modules that define them. Plain values have no page."""
+    for name in module.__all__:
+        value = getattr(module, name)
+        if inspect.isclass(value) or inspect.isfunction(value):
+            yield value.__module__, name
+
+
+def references() -> dict[str, str]:
+    """Every generated page of docs/: its path there -> its text."""
+    return {"cli.md": cli_reference(), "config.md": config_reference(), **api_reference()}
+
+
 def main(arguments: list[str]) -> int:
-    """Write both references, or with --check compare; 1 where a file differs."""
+    """Write the references, or with --check compare; 1 where a file differs."""
     check, stale = "--check" in arguments, []
-    for name, text in (("cli.md", cli_reference()), ("config.md", config_reference())):
+    for name, text in references().items():
         path = FOLDER / name
         if path.is_file() and path.read_text(encoding="utf-8") == text:
             continue

@@ -64,8 +64,8 @@ class EvaluationReport:
 
     average: ``positive``: precision, recall, f1, average_precision and roc_auc are those of positive_label;
         ``macro``: their plain mean over the classes that define them (see evaluate).
-    confusion_matrix: single_label: [truth][predicted] counts in label order; multi_label: for each label
-        [[true negatives, false positives], [false negatives, true positives]].
+    confusion_matrix: single_label: counts, a row for each true label and a column for each predicted one;
+        multi_label: for each label [[true negatives, false positives], [false negatives, true positives]].
     threshold: what the decision was taken at; None where the best class wins.
     curves: points of the precision-recall and ROC curves and of the reliability diagram, for plots.
     """

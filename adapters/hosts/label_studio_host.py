@@ -200,7 +200,9 @@ def _fingerprint(model: Model) -> str:
 
     adapter = model.adapter
     scores = adapter.predict([render_clip(adapter.input_spec)])[0].scores
-    text = json.dumps(adapter.config, sort_keys=True, default=str)
+    # Without the forms that the config and the adapter's name are written in, which may change for the same model.
+    config = {key: value for key, value in adapter.config.items() if key not in ("schema_version", "adapter")}
+    text = json.dumps(config, sort_keys=True, default=str)
     return hashlib.sha256(text.encode() + scores.round(3).tobytes()).hexdigest()[:8]
 
 

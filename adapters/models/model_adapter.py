@@ -18,6 +18,7 @@ from adapters.bundle import Golden, make_golden, measure_tolerance, read_bundle,
 from adapters.config import Config, adapter_class, check_config, override
 from adapters.errors import AdapterError, BundleError, WeightsError
 from adapters.litert import Program, read_description
+from adapters.litert.program_cache import HEAD_FORMAT
 from adapters.models import programs
 from adapters.models.network import Backbone, Network, Pretrained, Variables, build_network, initial_variables
 from adapters.models.programs import PRECISION_NAMES, PROGRAM_BATCH, backbone_identity
@@ -41,10 +42,15 @@ class ModelAdapter(BaseModelAdapter):
     A subclass says what an item is (``item_shape``, ``items``), which network (``build_backbone``, and in
     ``backbone_keys`` the config's keys that shape it), which weights (``pretrained``) and what their classes are called
     (``own_labels_path``, a name a line).
+
+    ``family`` names the network in cache keys, wherever its module is. ``network_format`` is raised with a change of
+    the network's code that changes its programs or features, so that those which are cached are made again.
     """
 
     own_labels_path: ClassVar[Path]
     backbone_keys: ClassVar[tuple[str, ...]]
+    family: ClassVar[str]
+    network_format: ClassVar[int] = 1
 
     @property
     @abstractmethod
@@ -107,6 +113,16 @@ class ModelAdapter(BaseModelAdapter):
     def published_head(self) -> list[Config]:
         """The layers before the published classifier's last one, as a config's ``head`` lists them."""
         return []
+
+    @classmethod
+    def family_name(cls) -> str:
+        """``family``; the class's full name where it declares none: a subclass may build another network."""
+        return str(vars(cls).get("family", f"{cls.__module__}:{cls.__qualname__}"))
+
+    @property
+    def program_formats(self) -> dict[str, int]:
+        """Format numbers of the code that makes the program, beside those of the backbone and of every conversion."""
+        return {"head": HEAD_FORMAT}
 
     def program_name(self, quantize: Quantize | None = None) -> str:
         """The key of the program that the config asks for, e.g. float32_1x224x224x3."""

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -130,7 +128,7 @@ def program_identity(adapter: ModelAdapter) -> Config:
     config = adapter.network_config
     own = {"head": config["head"], "quantize": config["quantize"], "name": adapter.program_name()}
     own |= {"units": output_units(config, adapter.labels), "activation": output_activation(config)}
-    own |= {"backbone": backbone_identity(adapter)}
+    own |= {"formats": adapter.program_formats, "backbone": backbone_identity(adapter)}
     if adapter.trained:
         own["variables"] = _digest(adapter.variables())
     elif config["weights"] == "random":
@@ -143,22 +141,13 @@ def program_identity(adapter: ModelAdapter) -> Config:
 def backbone_identity(adapter: ModelAdapter) -> Config:
     """What the bytes of the backbone's program follow from. Reads weights, and needs no TensorFlow."""
     config = adapter.config
-    own = {"adapter": config["adapter"], "code": _code_digest(Path(inspect.getfile(type(adapter))).parent)}
+    own = {"family": adapter.family_name(), "format": adapter.network_format}
     own |= {key: config[key] for key in adapter.backbone_keys}
     if not adapter.trained and config["weights"] == "random":
         return own | {"seed": config["seed"]}
     if adapter.trained:
         return own | {"variables": _digest(backbone_part(adapter.variables()))}
     return own | {"variables": _digest(adapter.pretrained().backbone)}
-
-
-@cache
-def _code_digest(folder: Path) -> str:
-    """The code of an adapter's own package: with another, its cached programs are stale."""
-    digest = hashlib.sha256()
-    for path in sorted(folder.glob("*.py")):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
 
 
 def backbone_part(variables: Mapping[str, Float32Array]) -> Variables:

@@ -37,6 +37,9 @@ from adapters.training.training_data import (
 if TYPE_CHECKING:
     from adapters.models import Backbone, ModelAdapter, Network
 
+# Keys that a training does not follow from. The feature identity names the adapter, by its family.
+UNTRAINED = ("schema_version", "adapter", "name", "num_threads", "gates")
+
 
 @dataclass
 class TrainingRun:
@@ -181,7 +184,7 @@ def start_run(
     assign(network, adapter.variables(network))
     key = value_digest(
         [
-            {k: v for k, v in adapter.config.items() if k not in ("name", "num_threads", "gates")},
+            {k: v for k, v in adapter.config.items() if k not in UNTRAINED},
             adapter.feature_identity(),
             [[e.key(), e.labels] for e in (*data.train, *data.validation)],
         ]

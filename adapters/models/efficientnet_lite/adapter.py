@@ -18,6 +18,8 @@ class EfficientNetLiteAdapter(FrameModelAdapter):
     schema_path = Path(__file__).with_name("schema.json")
     own_labels_path = IMAGENET_LABELS
     backbone_keys = ("variant", "imgz")
+    family = "efficientnet_lite"
+    network_format = 1
 
     def build_backbone(self) -> KerasBackbone:
         size = self.config["imgz"]

@@ -18,6 +18,8 @@ class MobileNetAdapter(FrameModelAdapter):
     schema_path = Path(__file__).with_name("schema.json")
     own_labels_path = IMAGENET_LABELS
     backbone_keys = ("variant", "imgz")
+    family = "mobilenet"
+    network_format = 1
 
     def build_backbone(self) -> KerasBackbone:
         return KerasBackbone(build_backbone(self.config["imgz"], self.config["variant"]))

@@ -26,6 +26,8 @@ class ResNet18Adapter(FrameModelAdapter):
     schema_path = Path(__file__).with_name("schema.json")
     own_labels_path = IMAGENET_LABELS
     backbone_keys = ("imgz",)
+    family = "resnet18"
+    network_format = 1
 
     def build_backbone(self) -> KerasBackbone:
         return KerasBackbone(build_backbone(self.config["imgz"], self.config["imgz"]))
