@@ -31,7 +31,7 @@ from movinet_adapter.weights.download import (
 from movinet_adapter.weights.mapping import Variables, Variant, class_count, fit_by_name, fit_by_place
 
 PUBLISHED = "kinetics-600"
-LABELS_PATH = Path(__file__).with_name("labels") / "kinetics600.txt"
+LABELS_PATH = Path(__file__).parents[1] / "labels" / "kinetics600.txt"
 _ARCHIVES = (".tar.gz", ".tgz", ".tar")
 _INDEX = ".index"
 _KINDS = (
