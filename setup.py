@@ -77,7 +77,6 @@ DEV = [
 ]
 
 PACKAGES = ("adapters", "movinet_adapter", "cliplab", "configs")
-DATA = ["**/*.json", "**/*.txt", "py.typed"]
 # Files that are no code, at any depth: schemas, labels, and what web pages are made of.
 SUFFIXES = ("json", "txt", "html", "css", "js", "svg", "png", "ico", "woff2", "sql", "mako")
 DATA = ["py.typed", *(f"**/*.{suffix}" for suffix in SUFFIXES)]

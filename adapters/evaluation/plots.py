@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _NUMBERED_CLASSES = 30
 _NAMED_CLASSES = 60
+# Longer names than this would run into each other below a matrix of two or three classes.
+_LEVEL_NAME = 12
 # Seconds between the marks of a timeline: steps that people read clocks in.
 _TICKS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200)
 # Colours that people with any colour vision tell apart: Okabe and Ito, "Color Universal Design", 2008.
@@ -42,9 +44,8 @@ def plot_confusion_matrix(report: EvaluationReport, path: str | Path) -> Path | 
             axes.text(column, row, f"{counts[row, column]:.0f}", ha="center", va="center", color=colour)
     if len(counts) <= _NAMED_CLASSES:
         names = [_plain(label) for label in report.labels]
-        axes.set_xticks(
-            range(len(names)), names, rotation=45 if len(names) > 3 else 0, ha="right" if len(names) > 3 else "center"
-        )
+        slanted = len(names) > 3 or max(map(len, names)) > _LEVEL_NAME
+        axes.set_xticks(range(len(names)), names, rotation=45 if slanted else 0, ha="right" if slanted else "center")
         axes.set_yticks(range(len(names)), names)
     axes.set(xlabel="predicted", ylabel="true", title=f"Confusion matrix, {report.clips} clips")
     return _save(figure, path)

@@ -10,8 +10,8 @@ from adapters.errors import StorageError
 from adapters.system import cache_dir, value_digest, write_bytes_atomic
 
 # Format numbers of the code that every program is made by. Raise one where a change of that code changes programs, so
-# that cached ones are made again; tests/adapters/litert/test_program_formats.py fails where the number was not raised.
-# The number of an adapter's own network is its class's ``network_format``.
+# that cached ones are made again; test_program_formats.py fails where the number was not raised. The number of an
+# adapter's own network is its class's ``network_format``.
 CONVERSION_FORMAT = 1  # TensorFlow to LiteRT: converting, editing and quantising; drawing random variables
 HEAD_FORMAT = 1  # the layers between features and scores
 

@@ -72,7 +72,7 @@ class Decoder:
             if self.limits is not None:
                 context = self.stream.codec_context
                 self.limits.check_size(self.source, context.width, context.height)
-                context.options = {"max_pixels": str(self.limits.frame_pixels)}
+                context.options = {"max_pixels": str(self.limits.decoder_pixels)}
         except BaseException:
             self.container.close()
             raise

@@ -11,6 +11,9 @@ from adapters.media.opening import choose_stream, open_container
 
 # Demuxers whose stream duration is a table's or a count's, not an estimate from the bit rate, nor of another stream.
 _EXACT = {"mov", "gif", "nut"}
+# A picture is shown at most this long after it is decoded. Where recordings are joined the demuxer may give a packet
+# the decoding time of the one and the presentation time of the other.
+_REORDERED_SECONDS = 10.0
 _TAIL_SECONDS = 5  # read before the declared end: seeking by time is rough in program and transport streams
 
 
@@ -52,7 +55,8 @@ def _last_packet_end(decoder: Decoder, near_end: bool) -> float | None:
             except (av.FFmpegError, OSError):
                 return None
         end: float | None = None
-        clock = Clock(decoder.interval, may_be_joined(container))
+        joined = may_be_joined(container)
+        clock = Clock(decoder.interval, joined)
         try:
             for packet in container.demux(stream):
                 shown = packet.pts if packet.pts is not None else packet.dts
@@ -60,7 +64,8 @@ def _last_packet_end(decoder: Decoder, near_end: bool) -> float | None:
                     continue
                 stored = packet.dts if packet.dts is not None else shown
                 # The clock runs on decoding times, which grow; presentation follows at its distance.
-                seconds = clock.advance(stored * base) + (shown - stored) * base
+                ahead = (shown - stored) * base
+                seconds = clock.advance(stored * base) + (0 if joined and abs(ahead) > _REORDERED_SECONDS else ahead)
                 seconds += packet.duration * base if packet.duration else decoder.interval
                 end = seconds if end is None else max(end, seconds)
         except (av.FFmpegError, OSError, IndexError):

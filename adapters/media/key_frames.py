@@ -33,7 +33,8 @@ def read_keys(decoder: Decoder, first: Decoded | None, every_seconds: float) -> 
     names = decoder.container.format.name.split(",")
     found = _by_index if "mov" in names and decoder.index_is_sound() else _by_packet
     for decoded in found(decoder, first, spacing):
-        if last is None or decoded.seconds >= last + spacing:
+        # Where the index was not to be relied on after all they come from the first again: each is given once.
+        if last is None or (decoded.seconds > last and decoded.seconds >= last + spacing):
             last = decoded.seconds
             yield decoded
 

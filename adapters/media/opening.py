@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Callable
@@ -36,19 +37,27 @@ _TEXT = {"tty", "bintext", "xbin", "adf", "idf"}
 _PICTURES = {"image2", "ico", "image2pipe", "alias_pix", "brender_pix"}
 # A frame of a more extreme shape would become a huge one where it is scaled to cover a model's input.
 _MAX_SHAPE = 20
+_ALIGNMENT = 64  # to which FFmpeg rounds a frame's width up, at most
 
 
 @dataclass(frozen=True)
 class MediaLimits:
     """What a source from someone unknown may ask for; a host that takes such sources sets it.
 
-    frame_pixels: the largest frame, in stored pixels; larger ones are refused by the header, before any is decoded,
-    and dropped as damage where a stream grows. The decoder allocates nothing for them.
+    frame_pixels: the largest frame, in stored pixels; larger ones are refused by the header, before any is decoded.
+    Where a stream grows, frames of more than ``decoder_pixels`` are dropped as damage. The decoder allocates nothing
+    for them.
     stop: asked before each frame is decoded; a reason, in a sentence, ends the reading with a MediaError.
     """
 
     frame_pixels: int
     stop: Callable[[], str | None] = lambda: None
+
+    @property
+    def decoder_pixels(self) -> int:
+        """FFmpeg's limit: it counts a frame's width rounded up to its alignment, so that a frame within
+        ``frame_pixels`` may have as many more as the tallest allowed frame has rows of padding."""
+        return self.frame_pixels + (_ALIGNMENT - 1) * math.isqrt(_MAX_SHAPE * self.frame_pixels)
 
     def check_size(self, source: Source, width: int, height: int) -> None:
         """MediaError for a frame, stored or as shown, that is too large or of a shape over 20:1 (or 1:20)."""
@@ -130,7 +139,7 @@ def open_container(source: Source, allow_url: bool = False, limits: MediaLimits 
     options = {"protocol_whitelist": "file" if local else _URL_PROTOCOLS, "format_whitelist": _allowed_formats()}
     timeout = None if local else URL_TIMEOUT_SECONDS
     # FFmpeg decodes frames already to find out what a stream is.
-    of_streams = {"max_pixels": str(limits.frame_pixels)} if limits else None
+    of_streams = {"max_pixels": str(limits.decoder_pixels)} if limits else None
     try:
         return open_input(name, options=of_streams, container_options=options, timeout=timeout)
     except (av.FFmpegError, OSError, ValueError) as error:
@@ -148,7 +157,7 @@ def _open_stored(source: StoredFile, limits: MediaLimits | None) -> InputContain
         raise MediaError(f"{source}: the file is empty (0 bytes). Copy or download it again.")
     # It may lead FFmpeg to nothing else, so no protocol is allowed.
     options = {"protocol_whitelist": "none", "format_whitelist": _allowed_formats()}
-    of_streams = {"max_pixels": str(limits.frame_pixels)} if limits else None
+    of_streams = {"max_pixels": str(limits.decoder_pixels)} if limits else None
     try:
         return open_input(
             source.open_binary(), options=of_streams, container_options=options, buffer_size=_STORED_BUFFER_BYTES

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from adapters.training.head import output_units as output_units
     from adapters.training.labelled import evaluate_examples as evaluate_examples
     from adapters.training.run import train_model as train_model
+    from adapters.training.training_data import label_matrix as label_matrix
     from adapters.training.variables import assign as assign
     from adapters.training.variables import random_variables as random_variables
 
@@ -26,6 +27,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "head": ("VARIABLE_PREFIX", "build_head", "class_scores", "output_activation", "output_units"),
         "labelled": ("evaluate_examples",),
         "run": ("train_model",),
+        "training_data": ("label_matrix",),
         "variables": ("assign", "random_variables"),
     },
 )

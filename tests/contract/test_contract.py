@@ -20,12 +20,13 @@ import numpy as np
 import pytest
 
 from adapters.base import BaseModelAdapter
+from adapters.bundle import render_clip
 from adapters.bundle.golden import check_golden
-from adapters.bundle.rendered_clip import render_clip
-from adapters.config.checking import check_config, effect, properties, read_object
+from adapters.bundle.sealed_writer import write_sealed
+from adapters.config import adapter_class, check_config, effect, properties, read_object
 from adapters.errors import BundleError, ConfigError, ConversionError, WeightsError
-from adapters.inference.loading import open_model, ready_configs
-from adapters.models.programs import PRECISION_NAMES
+from adapters.inference import open_model, ready_configs
+from adapters.models import PRECISION_NAMES
 from adapters.records import Clip, InputSpec, Quantize
 
 SMALL: dict[str, Any] = {"weights": "random", "imgz": 32, "n_frames": 2}
@@ -192,7 +193,7 @@ def test_save_into_a_folder_that_exists(adapter: BaseModelAdapter, bundle: Path,
 
 
 def test_golden_clip_holds(bundle: Path) -> None:
-    from adapters.bundle.bundle import read_bundle
+    from adapters.bundle import read_bundle
 
     golden = read_bundle(bundle).golden
     assert golden is not None
@@ -273,13 +274,22 @@ def test_damage_is_refused_by_name(bundle: Path, tmp_path: Path) -> None:
             open_model(copy)
 
 
-def test_a_model_of_another_adapter_is_refused(bundle: Path, tmp_path: Path) -> None:
-    copy = tmp_path / "copy"
-    shutil.copytree(bundle, copy)
-    config = json.loads((copy / "config.json").read_text())
-    (copy / "config.json").write_text(json.dumps({**config, "adapter": "os:path"}))
-    with pytest.raises(BundleError, match=r"config\.json"):
-        open_model(copy)
+def test_a_model_of_another_adapter_is_refused(adapter: BaseModelAdapter, bundle: Path, tmp_path: Path) -> None:
+    """Sealed again, so that nothing is wrong with it but the name in its config."""
+    files = {file.relative_to(bundle).as_posix(): file.read_bytes() for file in bundle.rglob("*") if file.is_file()}
+    del files["bundle.json"]
+    config = json.loads(files["config.json"])
+    other = "adapters.models.resnet18:ResNet18Adapter"
+    if isinstance(adapter, adapter_class(other)):
+        other = "adapters.models.mobilenet:MobileNetAdapter"
+    for name in (other, "os:path"):
+        changed = json.dumps({**config, "adapter": name}).encode()
+        write_sealed(tmp_path / "copy", files | {"config.json": changed})
+        with pytest.raises((BundleError, ConfigError), match=name) as caught:
+            type(adapter)(config).load(tmp_path / "copy")
+        assert isinstance(caught.value, BundleError if name == other else ConfigError)
+    with pytest.raises(ConfigError, match="os:path"):
+        open_model(tmp_path / "copy")
 
 
 def test_misspelt_key_is_suggested(name: str) -> None:

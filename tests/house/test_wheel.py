@@ -13,8 +13,6 @@ from pathlib import Path
 import pytest
 from places import ROOT, SUPPORT
 
-PARTS = ("adapters", "cliplab", "configs", "movinet_adapter", "setup.py", "pyproject.toml", "README.md", "LICENSE")
-ROOT = Path(__file__).parent.parent
 PACKAGES = ("adapters", "cliplab", "configs", "movinet_adapter")
 PARTS = (*PACKAGES, "setup.py", "pyproject.toml", "README.md", "LICENSE")
 

@@ -89,7 +89,8 @@ def _open(config: Config, folder: Path) -> BaseModelAdapter:
         return cls(config)
     own = stored_config(stored)
     adapter = cls({key: value for key, value in config.items() if key not in FINETUNE_KEYS})
-    if own.get("adapter") == config["adapter"]:
+    # By class: one class goes by several names.
+    if adapter_class(str(own.get("adapter")), str(stored)) is cls:
         adapter.load(stored)
         training = {key: config[key] for key in FINETUNE_KEYS if key in config}
         adapter.config = check_config(merge(adapter.config, training), str(stored))

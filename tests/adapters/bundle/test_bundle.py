@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -20,9 +21,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adapters.bundle.bundle import Bundle, is_bundle, read_bundle, read_bundle_config, write_bundle
-from adapters.bundle.card import render_card
-from adapters.bundle.golden import Golden, render_clip
+from adapters.bundle import (
+    Bundle,
+    Golden,
+    is_bundle,
+    read_bundle,
+    read_bundle_config,
+    render_card,
+    render_clip,
+    write_bundle,
+)
 from adapters.errors import BundleError, StorageError
 from adapters.records import InputSpec
 
@@ -574,3 +582,14 @@ def test_a_reader_beside_a_writer_sees_one_bundle_or_the_other(tmp_path: Path) -
                 assert read.has_weights == (read.card[0] == "A")
             writer.communicate(b"")
     assert seen >= {"A", "B"}
+
+
+def test_a_reader_that_has_opened_the_old_files_reads_them_to_their_end(bundle: Path) -> None:
+    """Each file, the list of all of them too, is replaced by a rename and never written over."""
+    with contextlib.ExitStack() as stack:
+        handles = {name: stack.enter_context((bundle / name).open("rb")) for name in FILES}
+        before = {name: (bundle / name).read_bytes() for name in FILES}
+        save(bundle, card="new", metrics={}, weights=None, programs={"float32_1x8x8x3": b"other"}, extra=None)
+        assert read_bundle(bundle).card == "new"
+        for name, handle in handles.items():
+            assert handle.read() == before[name], name

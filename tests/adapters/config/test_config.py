@@ -11,18 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from adapters.config.checking import (
-    check_config,
-    merge,
-    migrate,
-    override,
-    parse_assignments,
-    properties,
-    read_object,
-    schema,
-)
+from adapters.config import check_config, merge, migrate, override, parse_assignments, properties, read_object, schema
 from adapters.errors import ConfigError
-from adapters.inference.loading import open_model, read_config, ready_configs
+from adapters.inference import open_model, read_config, ready_configs
 from adapters.models.efficientnet_lite import EfficientNetLiteAdapter
 
 LITE = "adapters.models.efficientnet_lite:EfficientNetLiteAdapter"
@@ -80,6 +71,63 @@ def test_errors_name_field_value_and_what_is_allowed(keys: dict[str, Any], expec
         assert text in str(error.value)
 
 
+PAIR, THREE = ["a", "b"], ["a", "b", "c"]
+
+
+@pytest.mark.parametrize(
+    ("keys", "word"),
+    [
+        ({"positive_label": "a", "labels": PAIR}, None),
+        ({"positive_label": "a"}, None),
+        ({"positive_label": "a", "labels": THREE}, '"positive_label"'),
+        ({"positive_label": "c", "labels": PAIR}, '"positive_label"'),
+        ({"positive_label": "a", "labels": PAIR, "task": "multi_label"}, '"positive_label"'),
+        ({"sampling": "rate", "fps": 5}, None),
+        ({"sampling": "every", "fps": 5}, None),
+        ({"sampling": "rate", "fps": None}, '"fps"'),
+        ({"sampling": "every", "fps": None}, '"fps"'),
+        ({"sampling": "spread", "fps": None}, None),
+        ({"stride_seconds": 1}, '"stride_seconds"'),
+        ({"stride_seconds": 1, "window_seconds": 2}, None),
+        ({"stride_seconds": 1, "sampling": "rate", "fps": 5}, None),
+        ({"stride_seconds": 1, "sampling": "every", "fps": 5}, '"stride_seconds"'),
+        ({"fine_tune_layers": 2, "freeze_layers": 2}, '"fine_tune_layers"'),
+        ({"fine_tune_layers": 0, "freeze_layers": 0}, '"fine_tune_layers"'),
+        ({"freeze_layers": 2}, None),
+        ({"split_fractions": [0.7, 0.2, 0.1]}, None),
+        ({"split_fractions": [1, 0, 0]}, None),
+        ({"split_fractions": [0.7, 0.2, 0.15]}, '"split_fractions"'),
+        ({"split_fractions": [0.7, 0.2, 0.0999]}, '"split_fractions"'),
+        ({"labels": PAIR, "class_weights": {"a": 1, "b": 2}}, None),
+        ({"labels": PAIR, "class_weights": {"a": 1, "b": 2, "c": 3}}, '"class_weights"'),
+        ({"labels": PAIR, "class_weights": "balanced"}, None),
+        ({"class_weights": {"x": 1}}, None),
+    ],
+)
+def test_keys_that_must_go_together(keys: dict[str, Any], word: str | None) -> None:
+    if word is None:
+        config = check_config(lite(**keys))
+        assert {key: config[key] for key in keys} == keys
+        return
+    with pytest.raises(ConfigError, match=f"{word}.*(must|goes with|required|needs|two ways)"):
+        check_config(lite(**keys))
+
+
+@pytest.mark.parametrize("version", [-1, 2, True, "1", 1.0, None])
+def test_a_version_that_is_none(version: object) -> None:
+    with pytest.raises(ConfigError, match=r"x\.json: \"schema_version\" must be .* from 0 to 1"):
+        migrate({"schema_version": version}, "x.json")
+
+
+def test_old_names_become_new_ones_and_the_place_is_told() -> None:
+    old = {"num_frames": 3, "resolution": 224, "top_k": 1}
+    assert migrate(old) == {"n_frames": 3, "imgz": 224, "top_k": 1, "schema_version": 1}
+    assert migrate({**old, "schema_version": 1}) == {**old, "schema_version": 1}
+    assert old == {"num_frames": 3, "resolution": 224, "top_k": 1}
+    with pytest.raises(ConfigError, match=r"^x\.json: \"resolution\" is the old name of \"imgz\""):
+        migrate({"resolution": 1, "imgz": 2}, "x.json")
+
+
 def test_all_errors_are_told_at_once() -> None:
     with pytest.raises(ConfigError) as error:
         check_config(lite(imgz=1, top_k="x"))
@@ -110,6 +158,14 @@ def test_json_and_yaml_say_the_same(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text('{"learning_rate": 0.001, "labels": ["a", "b"], "augmentation": {"flip": false}}')
     (tmp_path / "a.yaml").write_text("learning_rate: 1e-3\nlabels: [a, b]\naugmentation:\n  flip: false\n")
     assert read_object(tmp_path / "a.json") == read_object(tmp_path / "a.yaml")
+    for name in ("b.yml", "b.YAML"):
+        (tmp_path / name).write_text(
+            "a: .5e-2\nb: -1E+3\nc: 12\nd: 1.5\ne: e5\nf: '1e-3'\ng: größe\nh: .5e2\n", "utf-8"
+        )
+        expected = {"a": 0.005, "b": -1000.0, "c": 12, "d": 1.5, "e": "e5", "f": "1e-3", "g": "größe", "h": 50.0}
+        found = read_object(tmp_path / name)
+        assert found == expected
+        assert isinstance(found["c"], int)
 
 
 @pytest.mark.parametrize(
@@ -122,6 +178,10 @@ def test_json_and_yaml_say_the_same(tmp_path: Path) -> None:
         ("a.yaml", "a: 1\na: 2", '"a" is given twice'),
         ("a.yaml", "a: [", "not valid YAML"),
         ("a.yaml", "!!python/object/apply:os.system [ls]", "not valid YAML"),
+        ("a.yaml", "a: {b: 1, b: 2}", '"b" is given twice'),
+        ("a.yml", "- a", "got a list"),
+        ("a.json", '{"a": -Infinity}', "Infinity"),
+        ("a.json", '{"a": {"b": 1, "b": 1}}', '"b" is given twice'),
         ("missing.json", None, "cannot be read"),
     ],
 )
@@ -157,12 +217,38 @@ def test_any_value_is_accepted_or_explained(keys: dict[str, Any]) -> None:
 def test_assignments() -> None:
     found = parse_assignments(["imgz=160", "name=Tricks", 'labels=["a","b"]', "gates.min_f1=0.9", "fps=null"])
     assert found == {"imgz": 160, "name": "Tricks", "labels": ["a", "b"], "gates": {"min_f1": 0.9}, "fps": None}
-    with pytest.raises(ConfigError, match="key=value"):
-        parse_assignments(["imgz"])
+    assert parse_assignments([" a.b.c = 1", "a.b.d=x=y", "a.e=", "f=1e3"]) == {
+        "a": {"b": {"c": 1, "d": "x=y"}, "e": ""},
+        "f": 1000,
+    }
+    assert parse_assignments(["a=1", "a=2"]) == {"a": 2}
+    for wrong in ("imgz", "=3", ""):
+        with pytest.raises(ConfigError, match="key=value"):
+            parse_assignments([wrong])
+    with pytest.raises(ConfigError, match='"a" was given a plain value'):
+        parse_assignments(["a=1", "a.b=2"])
     assert merge({"gates": {"min_f1": 0.5}, "head": [1]}, {"gates": {"min_recall": 1}, "head": []}) == {
         "gates": {"min_f1": 0.5, "min_recall": 1},
         "head": [],
     }
+
+
+@pytest.mark.parametrize("key", ["augmentation", "gates"])
+def test_options_that_belong_together_are_merged_key_by_key(key: str) -> None:
+    base = {key: {"a": 1, "b": 2}, "top_k": 5}
+    changes = {key: {"b": 3, "c": 4}}
+    assert merge(base, changes) == {key: {"a": 1, "b": 3, "c": 4}, "top_k": 5}
+    assert (base, changes) == ({key: {"a": 1, "b": 2}, "top_k": 5}, {key: {"b": 3, "c": 4}})
+    assert merge(base, {key: None}) == {key: None, "top_k": 5}
+    assert merge({key: None}, changes) == changes
+
+
+def test_a_mapping_that_is_one_value_is_replaced() -> None:
+    """Weights of the classes that a user leaves out are not those of another dataset."""
+    assert merge({"class_weights": {"a": 1, "b": 2}}, {"class_weights": {"c": 3}}) == {"class_weights": {"c": 3}}
+    config = check_config(lite(labels=["a", "b"], class_weights={"a": 1, "b": 2}))
+    changed = check_config(merge(config, {"labels": ["c", "d"], "class_weights": {"c": 3, "d": 4}}))
+    assert changed["class_weights"] == {"c": 3, "d": 4}
 
 
 def test_override_follows_the_effect() -> None:
@@ -175,6 +261,26 @@ def test_override_follows_the_effect() -> None:
         override(stored, {"mean": 0})
     with pytest.raises(ConfigError, match='Did you mean "top_k"'):
         override(stored, {"topk": 1})
+
+
+def test_a_file_that_is_no_text_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_bytes(b"\xff\xfe{}")
+    with pytest.raises(ConfigError, match=r"a\.json: cannot be read"):
+        read_object(tmp_path / "a.json")
+
+
+def test_what_the_model_has_already_is_no_change() -> None:
+    stored = check_config(lite(labels=["a", "b"], imgz=160))
+    assert override(stored, {}) == (stored, [])
+    assert override(stored, {"imgz": 160, "mean": stored["mean"], "top_k": stored["top_k"]}) == (stored, [])
+    config, programs = override(stored, {"imgz": 192, "top_k": 2, "quantize": "float16"})
+    assert (sorted(programs), config["top_k"], config["quantize"]) == (["imgz", "quantize"], 2, "float16")
+    assert (stored["imgz"], stored["top_k"]) == (160, check_config(lite())["top_k"])  # it is not altered
+    # What is said with explicit=False is said unless it is the default.
+    assert override(stored, {"imgz": 192}, explicit=False)[1] == ["imgz"]
+    default = check_config(lite())["imgz"]
+    assert override(stored, {"imgz": default}, explicit=False) == (stored, [])
+    assert override(stored, {"imgz": default})[1] == ["imgz"]
 
 
 def test_a_filled_in_config_beside_a_bundle_does_not_undo_it() -> None:

@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
-from adapters.evaluation.metrics import evaluate, write_report
-from adapters.evaluation.plots import plot_confusion_matrix, plot_learning_curves, plot_timeline
+from adapters.evaluation import evaluate, plot_learning_curves, write_report
+from adapters.evaluation.plots import plot_confusion_matrix, plot_timeline
 from adapters.records import EpochLog, Segment
 
 
@@ -53,10 +53,35 @@ def test_any_label_can_be_drawn(tmp_path: Path, labels: tuple[str, str]) -> None
     assert len(write_report(evaluate(scores, [0, 1, 1], labels), tmp_path)) == 5
 
 
-@pytest.mark.parametrize("count", [3, 31, 60])
-def test_many_long_names(tmp_path: Path, count: int) -> None:
+DEEP_BLUE = (8, 48, 107)  # a share of 1
+
+
+@pytest.mark.parametrize(("count", "least"), [(2, 0.12), (3, 0.15), (31, 0.5), (60, 0.5)])
+def test_many_long_names(tmp_path: Path, count: int, least: float) -> None:
+    """They are cut short and slanted, so that the matrix has its share of a picture that is no larger for them."""
     labels = [f"{i} {'long name ' * 8}" for i in range(count)]
-    write_report(evaluate(np.eye(count, dtype=np.float32), np.arange(count), labels), tmp_path)
+    report = evaluate(np.eye(count, dtype=np.float32), np.arange(count), labels)
+    path = plot_confusion_matrix(report, tmp_path / "a.png")
+    assert path is not None
+    image = picture(path)
+    assert max(image.shape) <= 1680
+    # The cells of the diagonal are of this colour, one in count of all.
+    assert least < share_of(image, DEEP_BLUE) * count < 0.7
+
+
+def test_names_below_a_small_matrix_do_not_run_into_each_other(tmp_path: Path) -> None:
+    """Of long ones the slanted text takes height; of short ones nothing is slanted."""
+    scores, truth = np.eye(3, dtype=np.float32), np.arange(3)
+    heights = {}
+    for label in ("name", "a name of thirty characters"):
+        path = plot_confusion_matrix(evaluate(scores, truth, [f"{label} {i}" for i in range(3)]), tmp_path / "a.png")
+        assert path is not None
+        image = picture(path)
+        blue = np.flatnonzero(
+            (np.abs(image[:, : image.shape[1] * 3 // 4, ::-1].astype(int) - DEEP_BLUE).max(2) < 12).any(1)
+        )
+        heights[label] = (image.shape[0] - blue.max()) / image.shape[0]
+    assert heights["name"] < 0.25 < heights["a name of thirty characters"]
 
 
 def test_many_classes(tmp_path: Path) -> None:

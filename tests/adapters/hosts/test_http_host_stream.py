@@ -18,7 +18,7 @@ import pytest
 from http_server import PATIENT, Served, http_host, until
 
 from adapters.hosts.http_server.stream import jpeg_size
-from adapters.inference.loading import open_model
+from adapters.inference import open_model
 
 pytest.importorskip("tensorflow", reason="pip install 'cliplab[train]'")
 pytest.importorskip("websockets", reason="pip install 'cliplab[http]'")
@@ -286,7 +286,7 @@ def test_a_jpegs_size_is_read_from_its_head_alone() -> None:
         data = cv2.imencode(".jpg", np.zeros((height, width, 3), np.uint8))[1].tobytes()
         assert jpeg_size(data) == (width, height)
         progressive = cv2.imencode(".jpg", np.zeros((height, width, 3), np.uint8), [cv2.IMWRITE_JPEG_PROGRESSIVE, 1])[1]
-        assert jpeg_size(progressive.tobytes()[:400]) in ((width, height), None)
+        assert jpeg_size(progressive.tobytes()) == (width, height)
     for data in (
         b"",
         b"\xff\xd8",

@@ -15,11 +15,12 @@ import pytest
 from tiny_adapter import TinyAdapter
 from tiny_videos import render_video
 
-from adapters.data.dataset import Example
+from adapters.data import Example
 from adapters.errors import ConfigError
-from adapters.inference.predict import FILES_AHEAD, predict_examples, predict_videos
-from adapters.litert.runtime import available_cores
-from adapters.media.video import read_clip
+from adapters.inference import predict_examples, predict_videos
+from adapters.inference.predict import FILES_AHEAD
+from adapters.litert import available_cores
+from adapters.media import read_clip
 from adapters.records import Clip, Prediction
 
 ADAPTER = "tiny_adapter:TinyAdapter"
@@ -159,6 +160,17 @@ def test_damage_is_a_warning(shared: Path) -> None:
     [result] = predict_videos(tiny(), [shared / "media" / "odd" / "decord_corrupted.mp4"], window_seconds=0.5)
     assert result.error is None
     assert result.predictions
+    assert any("decode" in warning for warning in result.warnings)
+
+
+def test_a_file_that_fails_keeps_what_was_said_of_it_before(shared: Path) -> None:
+    """Damage that is passed over, until too few frames are left."""
+    path = shared / "media" / "odd" / "decord_corrupted.mp4"
+    short = tiny(sampling="rate", fps=5.0, n_frames=1000, short_clip="error")
+    [result] = predict_videos(short, [path])
+    assert result.error is not None
+    assert "1000" in result.error
+    assert result.predictions == ()
     assert any("decode" in warning for warning in result.warnings)
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adapters.inference.segments import match_segments, scores_to_segments, timeline
+from adapters.inference import match_segments, scores_to_segments, timeline
 from adapters.records import Prediction, Segment
 
 LABELS = ("content", "ad")
@@ -228,3 +228,159 @@ def test_nothing_against_nothing_is_right() -> None:
     assert match_segments([Segment("ad", 0, 1, 1)], [], 1).recall is None
     assert match_segments([], [Segment("ad", 0, 1, 1)], 1).recall == 0
     assert match.to_json()["pairs"] == ()
+
+
+# Exact figures
+
+
+def staircase(scores: Sequence[float], length: float = 1.0) -> list[Prediction]:
+    """Windows side by side, each of one score."""
+    return [prediction(length * i, length * (i + 1), score) for i, score in enumerate(scores)]
+
+
+def spans(found: Sequence[Segment]) -> list[tuple[float, float]]:
+    return [(item.start, item.end) for item in found]
+
+
+def test_runs_are_merged_before_the_short_ones_are_dropped() -> None:
+    """Two short runs with a small gap are one that is long enough."""
+    items = staircase([0, 1, 0, 1, 0, 0, 0, 1, 0])
+    assert spans(scores_to_segments(items, "ad", merge_gap_seconds=1, min_segment_seconds=3)) == [(1, 4)]
+    assert spans(scores_to_segments(items, "ad", min_segment_seconds=1)) == [(1, 2), (3, 4), (7, 8)]
+    assert scores_to_segments(items, "ad", min_segment_seconds=1.01) == []
+
+
+def test_a_gap_or_length_equal_to_the_limit_counts_also_after_rounding() -> None:
+    items = staircase([0, 1, 0, 1, 0], length=0.1)
+    assert len(scores_to_segments(items, "ad", merge_gap_seconds=0.1)) == 1
+    assert len(scores_to_segments(items, "ad", merge_gap_seconds=0.09)) == 2
+    assert len(scores_to_segments(items, "ad", min_segment_seconds=0.1)) == 2
+    assert len(scores_to_segments(items, "ad", min_segment_seconds=0.11)) == 0
+
+
+def test_a_score_is_the_mean_over_the_segment_before_smoothing() -> None:
+    items = staircase([0, 0, 0, 0.6, 1.0, 0.8, 0, 0, 0])
+    (plain,) = scores_to_segments(items, "ad", 0.35, step_seconds=0.5)
+    (smooth,) = scores_to_segments(items, "ad", 0.35, step_seconds=0.5, smoothing_seconds=1)
+    assert spans([plain]) == spans([smooth]) == [(3, 6)]
+    assert plain.score == smooth.score == pytest.approx(0.8)
+
+
+def test_the_last_cell_counts_by_its_length() -> None:
+    items = [prediction(0, 2, 0.6), prediction(2, 2.5, 0.9)]
+    (found,) = scores_to_segments(items, "ad", step_seconds=1)
+    assert spans([found]) == [(0, 2.5)]
+    assert found.score == pytest.approx((2 * 0.6 + 0.5 * 0.9) / 2.5)
+
+
+def test_smoothing_is_a_centred_mean_of_the_length_that_was_asked_for() -> None:
+    """Four seconds over cells of one: the cell and two at either side; at the ends fewer. 0.2 is a fifth."""
+    items = staircase([0, 0, 0, 0, 1, 0, 0, 0, 0, 1])
+    options = {"step_seconds": 1, "smoothing_seconds": 4}
+    assert spans(scores_to_segments(items, "ad", 0.2, **options)) == [(2, 10)]
+    assert spans(scores_to_segments(items, "ad", 0.21, **options)) == [(8, 10)], "the last two: 1/4 and 1/3"
+    assert spans(scores_to_segments(items, "ad", 0.3, **options)) == [(9, 10)]
+    assert scores_to_segments(items, "ad", 0.34, **options) == []
+    unknown = [*staircase([1, 1]), prediction(6, 7, 0.0)]
+    assert spans(scores_to_segments(unknown, "ad", 0.6, step_seconds=1, smoothing_seconds=2)) == [(0, 2)]
+
+
+def test_overlapping_windows_weigh_by_the_distance_from_their_middles() -> None:
+    _, scores = timeline([prediction(0, 4, 0.0), prediction(2, 6, 1.0)], "ad", step_seconds=1)
+    np.testing.assert_allclose(scores, [0, 0, 0.25, 0.75, 1, 1], atol=1e-6)
+
+
+@pytest.mark.parametrize(("gap", "bridged"), [(3.0, True), (3.5, True), (4.5, False), (6.0, False)])
+def test_a_gap_no_longer_than_the_usual_stride_is_bridged_by_a_line(gap: float, bridged: bool) -> None:
+    """Windows of a second, three apart; then one that comes after a gap of its own."""
+    items = [prediction(3.0 * i, 3.0 * i + 1, 0.2) for i in range(6)]
+    items.append(prediction(15 + gap, 16 + gap, 0.8))
+    times, scores = timeline(items, "ad", step_seconds=0.5)
+    inside = scores[(times > 16) & (times < 15 + gap)]
+    if not bridged:
+        assert np.isnan(inside).all()
+        return
+    at = times[(times > 16) & (times < 15 + gap)]
+    known = ~np.isnan(scores)
+    ends = times[times < 16].max(), times[times > 15 + gap].min()
+    np.testing.assert_allclose(inside, 0.2 + 0.6 * (at - ends[0]) / (ends[1] - ends[0]), atol=1e-5)
+    assert known.all()
+
+
+def test_the_cells_are_an_eighth_of_the_shortest_of_window_stride_and_frame() -> None:
+    def step(items: list[Prediction]) -> float:
+        times, _ = timeline(items, "ad")
+        return float(times[1] - times[0])
+
+    assert step([prediction(2.0 * i, 2.0 * i + 2, 0.5) for i in range(4)]) == pytest.approx(0.25)
+    assert step([prediction(1.0 * i, 1.0 * i + 2, 0.5) for i in range(4)]) == pytest.approx(0.125)
+    assert step([prediction(2.0 * i, 2.0 * i + 2, 0.5, [0.5] * 4) for i in range(4)]) == pytest.approx(0.0625)
+    # One that the video's end cut short, or a stride of its own, does not count.
+    rest = [prediction(8, 8.1, 0.5)]
+    assert step([prediction(2.0 * i, 2.0 * i + 2, 0.5) for i in range(4)] + rest) == pytest.approx(0.25)
+
+
+def test_a_range_of_whole_cells_has_no_cell_more() -> None:
+    for count in (3, 7, 30, 70):
+        times, _ = timeline([prediction(0, 0.1 * count, 0.5)], "ad", step_seconds=0.1)
+        assert len(times) == count
+
+
+def test_as_many_cells_as_are_allowed_and_no_more() -> None:
+    assert len(timeline([prediction(0, 2000, 0.5)], "ad", step_seconds=0.001)[0]) == 2_000_000
+    with pytest.raises(ValueError, match="2,000,000"):
+        timeline([prediction(0, 2000, 0.5)], "ad", step_seconds=0.00099)
+
+
+def test_frame_scores_stand_in_their_parts_of_the_window() -> None:
+    times, scores = timeline([prediction(10, 14, 0.0, [0.1, 0.9, 0.3, 0.5])], "ad", step_seconds=0.5)
+    np.testing.assert_allclose(times, 10.25 + 0.5 * np.arange(8))
+    np.testing.assert_allclose(scores, np.repeat([0.1, 0.9, 0.3, 0.5], 2), atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["smoothing_seconds", "min_segment_seconds", "merge_gap_seconds"])
+@pytest.mark.parametrize("value", [-0.1, float("inf"), float("nan")])
+def test_seconds_that_are_none(name: str, value: float) -> None:
+    with pytest.raises(ValueError, match=name):
+        scores_to_segments(staircase([1, 0]), "ad", **{name: value})
+
+
+def test_thresholds_at_both_ends() -> None:
+    items = staircase([0.0, 1.0, 0.5])
+    assert spans(scores_to_segments(items, "ad", 0.0)) == [(0, 3)]
+    assert spans(scores_to_segments(items, "ad", 1.0, step_seconds=1)) == [(1, 2)]
+    with pytest.raises(ValueError, match="threshold"):
+        scores_to_segments(items, "ad", -0.1)
+
+
+def test_pairs_are_of_one_label_that_overlap_and_the_best_come_first() -> None:
+    truth = [Segment("ad", 0, 10, 1), Segment("ad", 10, 20, 1)]
+    # Touches the first and overlaps nothing of another label.
+    match = match_segments([Segment("ad", 20, 25, 1), Segment("promo", 0, 10, 1)], truth, 100)
+    assert (match.pairs, match.missed, match.precision) == ((), tuple(truth), 0)
+    # One found segment over both: the one that it overlaps most has it, also where it comes second.
+    wide = Segment("ad", 4, 20, 1)
+    match = match_segments([wide], truth, 6)
+    assert [(pair.truth, pair.iou) for pair in match.pairs] == [(truth[1], pytest.approx(10 / 16))]
+    assert (match.pairs[0].start_error, match.pairs[0].end_error) == (-6, 0)
+    assert (match.precision, match.recall, match.missed) == (1, 0.5, (truth[0],))
+    assert match_segments([wide], truth, 5.99).precision == 0
+
+
+def test_all_is_within_tolerance_only_where_nothing_is_missed_or_spurious() -> None:
+    one, other = Segment("ad", 0, 10, 1), Segment("ad", 20, 30, 1)
+    near = Segment("ad", 1, 10, 0.5)
+    assert match_segments([near, other], [one, other], 1).within_tolerance, "an error equal to the tolerance is within"
+    assert not match_segments([near, other], [one, other], 0.99).within_tolerance
+    assert not match_segments([near, other], [one], 1).within_tolerance
+    assert not match_segments([near], [one, other], 1).within_tolerance
+    assert match_segments([near], [one], 0.5).precision == 0, "a pair beyond the tolerance is no hit"
+    assert match_segments([near], [one], 0.5).recall == 0
+
+
+def test_shared_seconds_are_of_each_label_and_count_once() -> None:
+    found = [Segment("ad", 0, 4, 1), Segment("ad", 2, 6, 1), Segment("promo", 0, 1, 1)]
+    match = match_segments(found, [Segment("ad", 0, 6, 1)], 1)
+    assert match.iou == pytest.approx(6 / 7)
+    (pair,) = match_segments([Segment("ad", 0, 0.25, 1)], [Segment("ad", 0, 0.5, 1)], 1).pairs
+    assert pair.iou == 0.5

@@ -11,11 +11,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from adapters.errors import BundleError, ConversionError
-from adapters.litert.conversion import to_litert
-from adapters.litert.dynamic_weights import quantized_kernel, with_8_bit_weights
-from adapters.litert.edit import counts_first
+from adapters.litert import Program, counts_first, to_litert, with_8_bit_weights, xnnpack_partitions
+from adapters.litert.dynamic_weights import quantized_kernel
 from adapters.litert.graph import operators, precision
-from adapters.litert.runtime import Program, xnnpack_partitions
 
 tf = pytest.importorskip("tensorflow", reason="pip install 'cliplab[train]'")
 
@@ -108,6 +106,36 @@ def test_a_bias_that_dwarfs_its_kernel_survives() -> None:
     layers.kernel[..., 1] = 0
     model = to_litert(layers, SHAPE, "int8", batches(), in_8_bits=in_8_bits)
     assert error(model, layers, "features") < 0.05
+
+
+class Twice:
+    """One pointwise convolution of the upper and of the lower half of a picture."""
+
+    variables = ()
+
+    def __init__(self) -> None:
+        self.kernel = np.random.default_rng(5).normal(0, 0.3, (1, 1, 8, WIDE)).astype(np.float32)
+
+    def __call__(self, x: Any) -> Any:
+        kernel, halves = tf.constant(self.kernel), {}
+        for name, half in (("first", x[:, :3]), ("second", x[:, 3:])):
+            with tf.name_scope(name):
+                halves[name] = tf.nn.relu(tf.nn.conv2d(half, kernel, 1, "SAME") + 0.5)
+        return {name: tf.reduce_mean(half, [1, 2]) for name, half in halves.items()}
+
+
+@pytest.mark.parametrize("bright", ["first", "second"])
+def test_uses_of_one_kernel_share_the_ranges_that_any_of_them_showed(bright: str) -> None:
+    """Calibrated on pictures with one bright half, each half may be the bright one later."""
+    rng, layers = np.random.default_rng(1), Twice()
+    levels = np.array([8, 8, 8, 0.5, 0.5, 0.5], np.float32).reshape(1, 6, 1, 1)
+    levels = levels if bright == "first" else levels[:, ::-1]
+    pictures = [rng.normal(0, 1, SHAPE).astype(np.float32) * levels for _ in range(8)]
+    model = Program(to_litert(layers, SHAPE, "int8", pictures, in_8_bits=in_8_bits), 1)
+    for items in (pictures[0], np.ascontiguousarray(pictures[0][:, ::-1])):
+        found, expected = model.run(items), layers(items)
+        for name in ("first", "second"):
+            assert np.abs(found[name] - expected[name]).max() < 0.02 * np.abs(layers(pictures[0])[bright]).max()
 
 
 def test_what_cannot_be_calibrated_is_said() -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from media_patterns import number_of, write_numbered
 from test_media_seek import COUNT, FPS, VIDEOS
 
+from adapters.media import open_video
 from adapters.media.decode import Decoder
-from adapters.media.video import open_video
 from adapters.records import Clip, InputSpec
 
 SPEC = InputSpec(64, 96, 1, aspect="stretch")
@@ -96,3 +97,43 @@ def test_a_time_apart_that_is_none(tmp_path: Path, every: float) -> None:
     path = write_numbered(tmp_path / "v.mp4", 10)
     with open_video(path) as video, pytest.raises(ValueError, match="every_seconds"):
         next(video.key_frames(SPEC, every))
+
+
+def damaged(path: Path, number: int) -> Path:
+    """The file with nothing but ones in its key frame of that number."""
+    data = bytearray(path.read_bytes())
+    with av.open(str(path)) as container:
+        keys = [(p.pos, p.size) for p in container.demux(video=0) if p.is_keyframe and p.size]
+    position, size = keys[number]
+    assert position is not None
+    data[position : position + size] = b"\xff" * size
+    path.write_bytes(data)
+    return path
+
+
+def test_a_key_frame_that_the_index_tells_and_the_file_does_not_hold(tmp_path: Path) -> None:
+    """The others are given all the same, each once."""
+    options = {"preset": "ultrafast"}
+    path = damaged(write_numbered(tmp_path / "v.mp4", 100, gop=20, b_frames=0, options=options), 2)
+    with open_video(path) as video:
+        clips = list(video.key_frames(SPEC, 0.0))
+    assert [number_of(clip.frames[0]) for clip in clips] == [0, 20, 60, 80]
+    assert [(clip.start, clip.end) for clip in clips] == [(0, 0.8), (0.8, 2.4), (2.4, 3.2), (3.2, 4)]
+
+
+def test_a_key_frame_that_does_not_decode_is_said(tmp_path: Path) -> None:
+    path = damaged(write_numbered(tmp_path / "v.mov", 20, codec="mjpeg", pixel_format="yuvj420p"), 7)
+    with open_video(path) as video:
+        numbers = [number_of(clip.frames[0]) for clip in video.key_frames(SPEC, 0.0)]
+        assert numbers == [number for number in range(20) if number != 7]
+        (warning,) = video.warnings
+    assert warning.startswith("1 of 20 frames did not decode")
+    assert "0.28 s" in warning
+
+
+def test_key_frames_of_joined_recordings_are_those_of_each(tmp_path: Path) -> None:
+    """The clock starts anew in the middle: that is no earlier key frame."""
+    options = {"gop": 20, "b_frames": 0, "options": {"preset": "ultrafast"}}
+    parts = [write_numbered(tmp_path / f"{part}.ts", 60, **options).read_bytes() for part in range(3)]
+    (tmp_path / "joined.ts").write_bytes(b"".join(parts))
+    assert [number_of(clip.frames[0]) for clip in keys_of(tmp_path / "joined.ts")] == [0, 20, 40] * 3

@@ -12,7 +12,7 @@ from flat_videos import flat_video
 from tiny_videos import render_video
 
 from adapters.errors import MediaError
-from adapters.media.video import MediaLimits, open_video
+from adapters.media import MediaLimits, open_video
 from adapters.records import InputSpec
 
 LIMITS = MediaLimits(frame_pixels=1_000_000)
@@ -86,3 +86,14 @@ def test_within_the_limits_nothing_changes(tmp_path: Path) -> None:
     path = render_video(tmp_path / "clip.mp4", "cold", 1)
     with open_video(path) as free, open_video(path, limits=LIMITS) as limited:
         assert np.array_equal(free.clip(SPEC).frames, limited.clip(SPEC).frames)
+
+
+@pytest.mark.parametrize("width, height", [(48, 48), (130, 66), (66, 1290), (1290, 66), (1000, 250)])
+def test_a_frame_of_just_the_limit_is_decoded(tmp_path: Path, width: int, height: int) -> None:
+    """FFmpeg counts its width rounded up to 64: 4000x2500 would be over 10 million pixels."""
+    path = flat_video(tmp_path / "just.mp4", width, height)
+    with open_video(path, limits=MediaLimits(width * height)) as video:
+        assert len(video.clip(SPEC).frames) == 4
+        assert not video.warnings
+    with pytest.raises(MediaError, match=f"{width}x{height}"):
+        open_video(path, limits=MediaLimits(width * height - 1))

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.media.preprocess import decode_size, to_model_input
+from adapters.media import decode_picture, decode_size, resize, to_model_input
+from adapters.media.preprocess import fit_frames
 from adapters.records import Aspect, Clip, InputSpec
 
 sides = st.integers(1, 4000)
@@ -95,3 +96,84 @@ def test_wrong_arrays_and_numbers_are_refused() -> None:
         to_model_input(frames_of(8, 8), spec, 0, [1, 0, 1])
     with pytest.raises(ValueError, match="mean must be one finite number or three"):
         to_model_input(frames_of(8, 8), spec, [1, 2], 1)
+
+
+# Exactly ------------------------------------------------------------------------------------------------------------
+
+
+def ramps(height: int, width: int) -> np.ndarray:
+    """A frame whose levels tell where they are: rows in red, columns in green."""
+    y, x = np.mgrid[:height, :width]
+    return np.stack([y, x, np.zeros_like(x)], axis=-1).astype(np.uint8)[None]
+
+
+@pytest.mark.parametrize(
+    "spec, video, expected",
+    [
+        (InputSpec(224, 224, 1, crop_fraction=0.875), (256, 256), (256, 256)),
+        (InputSpec(224, 224, 1, crop_fraction=0.875), (640, 480), (341, 256)),
+        (InputSpec(224, 224, 1, crop_fraction=0.9), (480, 640), (248, 331)),  # 248.9 is 248, as torchvision has it
+        (InputSpec(100, 200, 1, crop_fraction=0.5), (400, 400), (400, 400)),
+        (InputSpec(100, 200, 1), (400, 400), (200, 200)),
+        (InputSpec(100, 200, 1, aspect="pad"), (400, 400), (100, 100)),
+        (InputSpec(100, 200, 1, aspect="pad", crop_fraction=0.5), (400, 400), (100, 100)),
+        (InputSpec(100, 200, 1, aspect="stretch", crop_fraction=0.5), (400, 300), (200, 100)),
+        (InputSpec(10, 10, 1, aspect="pad"), (4000, 3), (10, 1)),
+    ],
+)
+def test_the_size_to_decode_at(spec: InputSpec, video: tuple[int, int], expected: tuple[int, int]) -> None:
+    assert decode_size(spec, *video) == expected
+
+
+@pytest.mark.parametrize(
+    "fraction, height, width, top, left",
+    [
+        (1.0, 8, 13, 0, 2),  # the odd pixel is left out at the right
+        (1.0, 13, 8, 2, 0),
+        (0.8, 10, 13, 1, 2),  # round(2.5) is 2, as in torchvision
+        (0.8, 10, 11, 1, 2),  # round(1.5) is 2
+        (0.8, 13, 10, 2, 1),
+    ],
+)
+def test_which_pixels_a_crop_keeps(fraction: float, height: int, width: int, top: int, left: int) -> None:
+    found = fit_frames(ramps(height, width), InputSpec(8, 8, 1, crop_fraction=fraction))
+    np.testing.assert_array_equal(found, ramps(height, width)[:, top : top + 8, left : left + 8])
+
+
+def test_an_odd_pixel_of_padding_is_below_and_to_the_right() -> None:
+    frames = np.full((1, 5, 8, 3), 9, np.uint8)
+    found = fit_frames(frames, InputSpec(8, 8, 1, aspect="pad"))
+    assert found[0, :, 0, 0].tolist() == [0, 9, 9, 9, 9, 9, 0, 0]
+    found = fit_frames(frames.transpose(0, 2, 1, 3).copy(), InputSpec(8, 8, 1, aspect="pad"))
+    assert found[0, 0, :, 0].tolist() == [0, 9, 9, 9, 9, 9, 0, 0]
+
+
+def test_enlarging_is_cubic_and_the_same_size_is_the_same_frames() -> None:
+    frames = frames_of(6, 8)
+    expected = np.stack([cv2.resize(frame, (20, 15), interpolation=cv2.INTER_CUBIC) for frame in frames])
+    np.testing.assert_array_equal(resize(frames, 20, 15), expected)
+    assert resize(frames, 8, 6) is frames
+    found = resize(frames, 12, 4)  # as many pixels
+    np.testing.assert_array_equal(found[1], cv2.resize(frames[1], (12, 4), interpolation=cv2.INTER_AREA))
+
+
+def test_a_picture_is_rgb_whatever_its_file_has() -> None:
+    color = np.zeros((4, 6, 3), np.uint8)
+    color[:] = (10, 100, 200)
+    with_alpha, gray = np.dstack([color[..., ::-1], np.full((4, 6), 7, np.uint8)]), color[..., 1]
+    for stored, expected in ((color[..., ::-1], color), (with_alpha, color), (gray, np.full_like(color, 100))):
+        found = decode_picture(cv2.imencode(".png", stored)[1].tobytes())
+        np.testing.assert_array_equal(found, expected)
+    for data in (b"", b"no picture"):
+        assert decode_picture(data) is None
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, [1, 2], [[1, 2, 3]]])
+def test_means_and_scales_that_are_none(bad: object) -> None:
+    spec = InputSpec(8, 8, 1)
+    with pytest.raises(ValueError, match="mean must be"):
+        to_model_input(frames_of(8, 8), spec, bad)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="scale must be"):
+        to_model_input(frames_of(8, 8), spec, 0, bad)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="uint8"):
+        to_model_input(frames_of(8, 8)[:0], spec)

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapters.errors import ConfigError, MediaError
-from adapters.media.sampling import Window, fill_clip, plan_clip, plan_windows, window_seconds
+from adapters.media import Window, fill_clip, plan_clip, window_seconds
+from adapters.media.sampling import plan_windows
 from adapters.records import InputSpec
 
 seconds = st.floats(0.05, 30.0)
@@ -167,3 +168,134 @@ def test_a_window_of_several_parts_has_the_moments_of_each(
     for moments in own:
         assert set(moments) <= set(times)
     assert len(times) <= sum(len(moments) for moments in own) + max(1, math.ceil(length * fps))
+
+
+def test_a_short_clip_that_wraps_at_a_rate_keeps_the_moments_that_repeat_a_frame() -> None:
+    """A slow source shows one frame at two moments; each moment counts, so that time keeps its pace."""
+    spec = rate(6, 10, short_clip="wrap")
+    indices, times = fill_clip(spec, plan_clip(spec, 0.0, 0.4), [0.0, 0.0, 0.2, 0.2], 5, "v")
+    assert indices == [0, 1, 2, 3, 0, 1]
+    np.testing.assert_allclose(times, [0.0, 0.0, 0.2, 0.2, 0.4, 0.4])
+
+
+def test_times_of_a_wrapped_clip_go_on_by_the_length_of_the_window() -> None:
+    spec = spread(5, short_clip="wrap")
+    window = Window(2.0, 2.5, plan_clip(spec, 2.0, 2.5).times)
+    indices, times = fill_clip(spec, window, [2.0, 2.0, 2.0, 2.3, 2.3], 4, "v")
+    assert indices == [0, 3, 0, 3, 0]
+    np.testing.assert_allclose(times, [2.0, 2.3, 2.5, 2.8, 3.0])
+    # The frame shown at the window's start may have begun long before: times stay in order all the same.
+    _, times = fill_clip(spec, window, [0.5, 0.5, 0.5, 2.4, 2.4], 4, "v")
+    np.testing.assert_allclose(times, [0.5, 2.4, 2.4, 2.9, 2.9])
+
+
+@pytest.mark.parametrize(
+    ("fps", "short"),
+    [(6.0, True), (6.9, True), (7.0, False), (7.9, False), (25.0, False), (None, True)],
+)
+def test_a_spread_window_is_short_by_the_average_rate(fps: float | None, short: bool) -> None:
+    """Four frames wanted of half a second; one was found twice. Half a frame is allowed for."""
+    spec = spread(4, short_clip="error")
+    window = plan_clip(spec, 0.0, 0.5)
+    shown = [0.0, 0.1, 0.1, 0.4]
+    if short:
+        with pytest.raises(MediaError, match="3 frames"):
+            fill_clip(spec, window, shown, fps, "v")
+    else:
+        assert fill_clip(spec, window, shown, fps, "v")[0] == [0, 1, 2, 3]
+    assert fill_clip(spec, window, [0.0, 0.1, 0.2, 0.4], fps, "v")[0] == [0, 1, 2, 3]
+
+
+def test_a_rate_window_with_all_its_moments_is_never_short() -> None:
+    """However few frames the source has: the moments are what was asked for."""
+    spec = rate(4, 20, short_clip="error")
+    indices, times = fill_clip(spec, plan_clip(spec, 0.0, 9.0), [0.0, 0.0, 0.1, 0.1], 10, "v")
+    assert (indices, times.tolist()) == ([0, 1, 2, 3], [0.0, 0.0, 0.1, 0.1])
+
+
+@pytest.mark.parametrize("policy", ["repeat_last", "wrap", "error"])
+def test_a_piece_of_every_moment_is_never_filled_up(policy: str) -> None:
+    spec = InputSpec(8, 8, 5, sampling="every", fps=10.0, short_clip=policy)  # type: ignore[arg-type]
+    window = Window(0.0, 0.3, np.array([0.0, 0.1, 0.2]))
+    indices, times = fill_clip(spec, window, [0.0, 0.0, 0.2], 5, "v")
+    assert (indices, times.tolist()) == ([0, 1, 2], [0.0, 0.0, 0.2])
+
+
+def test_a_part_that_may_not_be_short_is_judged_by_its_own_moments() -> None:
+    strict = spread(2, short_clip="error")  # at 0.25 and 0.75
+    spec = InputSpec(8, 8, 1, parts=(rate(10, 10), strict))
+    window = plan_clip(spec, 0.0, 1.0)
+    halves = [0.5 if time >= 0.5 else 0.0 for time in window.times]
+    indices, _ = fill_clip(spec, window, halves, None, "v")
+    assert indices == list(range(12))
+    with pytest.raises(MediaError, match="1 frames to give and 2"):
+        fill_clip(spec, window, [0.0] * len(window.times), None, "v")
+    lenient = InputSpec(8, 8, 1, parts=(rate(10, 10), spread(2)))
+    assert fill_clip(lenient, window, [0.0] * 12, None, "v")[0] == list(range(12))
+    # The video ended early: of the part's moments only those that were found count.
+    with pytest.raises(MediaError, match="1 frames to give and 2"):
+        fill_clip(spec, window, halves[:5], 25, "v")
+
+
+def test_moments_that_two_parts_share_are_taken_once() -> None:
+    times = plan_clip(InputSpec(8, 8, 1, parts=(rate(4, 4), rate(2, 2), spread(1))), 0.0, 1.0).times
+    assert times.tolist() == [0.0, 0.25, 0.5, 0.75]
+
+
+@pytest.mark.parametrize("length", [0.0, 1e-9, 1e-7])
+def test_a_range_of_no_length_has_one_moment(length: float) -> None:
+    for spec in (rate(4, 10), InputSpec(8, 8, 4, sampling="every", fps=10.0)):
+        (window,) = plan_windows(spec, 3.0, 3.0 + length)
+        assert window.times.tolist() == [3.0]
+
+
+@pytest.mark.parametrize("sampling", ["rate", "every"])
+@pytest.mark.parametrize(("end", "count"), [(0.3, 3), (0.3 + 5e-7, 3), (0.3 - 5e-7, 3), (0.31, 4), (0.29, 3)])
+def test_a_moment_at_the_end_is_outside_also_after_rounding(sampling: str, end: float, count: int) -> None:
+    spec = InputSpec(8, 8, 9, sampling=sampling, fps=10.0)  # type: ignore[arg-type]
+    (window,) = plan_windows(spec, 0.0, end)
+    np.testing.assert_allclose(window.times, np.arange(count) / 10, atol=1e-9)
+    assert window.end == end
+
+
+def test_windows_of_every_moment() -> None:
+    spec = InputSpec(8, 8, 2, sampling="every", fps=2.0, window_seconds=1.5, stride_seconds=1.0)
+    assert window_seconds(spec) == 1.5
+    windows = list(plan_windows(spec, 10.0, 12.5))
+    assert [(w.start, w.end, w.times.tolist()) for w in windows] == [
+        (10.0, 11.5, [10.0, 10.5, 11.0]),
+        (11.0, 12.5, [11.0, 11.5, 12.0]),
+    ]
+
+
+def test_a_window_length_near_that_of_the_rate_is_taken_for_it() -> None:
+    assert window_seconds(rate(16, 5).with_windows(3.35, None)) == pytest.approx(3.2)
+    for length in (2.9, 3.5):
+        with pytest.raises(ConfigError, match="window_seconds"):
+            window_seconds(rate(16, 5).with_windows(length, None))
+
+
+def test_windows_at_a_rate_have_their_moments_and_a_stride_of_their_own() -> None:
+    windows = list(plan_windows(rate(4, 4.0, stride=0.5), 1.0, 2.75))
+    assert [(w.start, w.end) for w in windows] == [(1.0, 2.0), (1.5, 2.5), (2.0, 2.75)]
+    assert [w.times.tolist() for w in windows] == [
+        [1.0, 1.25, 1.5, 1.75],
+        [1.5, 1.75, 2.0, 2.25],
+        [2.0, 2.25, 2.5],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("length", "last"),
+    [
+        (8.0, (4.0, 8.0)),  # fits exactly
+        (8.0 + 5e-7, (4.0, 8.0)),  # but for rounding
+        (10.0, (8.0, 10.0)),  # half a window remains
+        (9.9, (5.9, 9.9)),  # less: a whole window moved back
+        (11.0, (8.0, 11.0)),
+        (4.0 + 5e-7, (0.0, 4.0 + 5e-7)),
+    ],
+)
+def test_the_last_window_of_four_seconds(length: float, last: tuple[float, float]) -> None:
+    windows = list(plan_windows(spread(2, 4.0), 0.0, length))
+    assert (windows[-1].start, windows[-1].end) == pytest.approx(last, abs=1e-9)

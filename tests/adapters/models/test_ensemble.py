@@ -16,13 +16,13 @@ from tiny_adapter import TinyAdapter
 from tiny_videos import render_video
 
 from adapters.base import BaseModelAdapter
-from adapters.bundle.bundle import read_bundle, write_bundle
+from adapters.bundle import read_bundle, write_bundle
 from adapters.errors import BundleError, ConfigError, ConversionError, MediaError, TrainingError
-from adapters.inference.loading import open_model
-from adapters.inference.predict import predict_videos
-from adapters.media.video import open_video
+from adapters.inference import open_model, predict_videos
+from adapters.media import open_video
 from adapters.models.ensemble.members import member_clip
 from adapters.models.ensemble.voting import vote
+from adapters.records import Clip, Prediction
 
 pytest.importorskip("tf_keras", reason="pip install 'cliplab[train]'")
 
@@ -38,6 +38,15 @@ def cache(own_cache: Path) -> Path:
 @pytest.fixture(scope="module")
 def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return render_video(tmp_path_factory.mktemp("video") / "clip.mp4", "warm", seed=3, seconds=5.5, fps=12, size=96)
+
+
+class ColorAdapter(TinyAdapter):
+    """How much of a clip's light is red, green or blue: a label each, in any order."""
+
+    def _predict_one(self, clip: Clip) -> Prediction:
+        light = dict(zip(("red", "green", "blue"), clip.frames.mean(axis=(0, 1, 2)), strict=True))
+        scores = np.array([light[label] for label in self.labels], np.float32)
+        return Prediction(scores / scores.sum(), self.labels, clip.start, clip.end, clip.source)
 
 
 def tiny(folder: Path, name: str, **config: Any) -> Path:
@@ -128,6 +137,24 @@ def test_a_video_is_each_members_own_answer_and_then_the_vote(video: Path, tmp_p
     assert [item.labels for item in found[0].members] == [tuple(NAMES), tuple(NAMES[::-1])]
     best = predicted(ensemble(one, other, voting="max", positive_label="normal"), video)[0]
     assert best.score_of("normal") == pytest.approx(max(item.score_of("normal") for item in alone), abs=1e-6)
+
+
+def test_three_labels_in_any_order_are_brought_into_one(video: Path, tmp_path: Path) -> None:
+    orders = [("red", "green", "blue"), ("green", "blue", "red"), ("blue", "red", "green")]
+    members = []
+    for number, order in enumerate(orders):
+        ColorAdapter({"labels": list(order), "positive_label": None, "n_frames": 1 + number}).save(
+            tmp_path / str(number)
+        )
+        members.append(tmp_path / str(number))
+    alone = [predicted(open_model(path), video)[0] for path in members]
+    for labels in (["red", "green", "blue"], ["blue", "green", "red"]):
+        found = predicted(ensemble(*members, labels=labels), video)[0]
+        assert found.labels == tuple(labels)
+        for label in labels:
+            expected = np.mean([item.score_of(label) for item in alone])
+            assert found.score_of(label) == pytest.approx(expected, abs=1e-6)
+    assert min(np.ptp(item.scores) for item in alone) > 0.01
 
 
 def test_members_of_one_size_get_the_very_frames_that_they_would_get_alone(video: Path, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ import pytest
 from places import ROOT
 
 from adapters.errors import AdapterError, StorageError
-from adapters.system.atomic import (
+from adapters.system import (
     atomic_file,
     atomic_path,
     json_text,
@@ -156,6 +156,38 @@ def test_an_interrupt_removes_the_temporary_file(tmp_path: Path) -> None:
     assert run_python(code, str(path)).stdout.strip() == "interrupted"
     assert path.read_bytes() == b"old"
     assert [file.name for file in tmp_path.iterdir()] == ["a.bin"]
+
+
+def test_what_is_renamed_into_place_is_on_disk_before_and_the_rename_after(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise a machine that loses its power may come back with the new name and no content."""
+    done: list[tuple[str, int]] = []
+    fsync, replace = os.fsync, os.replace
+
+    def synced(handle: int) -> None:
+        status = os.fstat(handle)
+        done.append(("folder" if stat.S_ISDIR(status.st_mode) else f"{status.st_size} bytes", status.st_ino))
+        fsync(handle)
+
+    def replaced(source: Path, target: Path) -> None:
+        done.append(("rename", os.stat(source).st_ino))
+        replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(os, "replace", replaced)
+    write_bytes_atomic(tmp_path / "a.bin", b"12345")
+    file, folder = (tmp_path / "a.bin").stat().st_ino, tmp_path.stat().st_ino
+    assert done == [("5 bytes", file), ("rename", file), ("folder", folder)]
+
+
+def test_a_reader_that_has_opened_the_old_file_reads_it_to_its_end(tmp_path: Path) -> None:
+    path = tmp_path / "a.bin"
+    write_bytes_atomic(path, b"old" * 10_000)
+    with path.open("rb") as reader:
+        assert reader.read(3) == b"old"
+        write_bytes_atomic(path, b"new")
+        assert reader.read() == b"old" * 9_999
 
 
 def test_a_file_that_is_written_in_parts(tmp_path: Path) -> None:

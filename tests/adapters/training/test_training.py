@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 from tiny_videos import render_dataset, render_video
 
-from adapters.bundle.bundle import read_bundle
-from adapters.data.dataset import Example
+from adapters.bundle import read_bundle
+from adapters.data import Example
 from adapters.errors import DatasetError, StorageError
-from adapters.inference.loading import open_model
-from adapters.media.video import read_clip
-from adapters.models.model_adapter import ModelAdapter
+from adapters.inference import open_model
+from adapters.media import read_clip
+from adapters.models import ModelAdapter
 from adapters.records import EpochLog
 from adapters.training.feature_cache import View, read_view
 
@@ -240,9 +240,20 @@ def test_a_trained_bundle_is_trained_on(
         open_model(trained[0]).train(other, tmp_path / "never")
 
 
-def test_int8_is_calibrated_on_training_clips(dataset: Path, tmp_path: Path) -> None:
-    fresh(quantize="int8", num_epochs=1).train(dataset, tmp_path / "model")
+def test_int8_is_calibrated_on_training_clips(dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On as many as the config says, of both classes, and on none of those that the model is judged by."""
+    used: list[str] = []
+
+    def noted(self: ModelAdapter, network: Any, quantize: Any, calibration: Any) -> bytes:
+        if quantize == "int8":
+            used.extend(Path(clip.source).name for clip in calibration)
+        return convert(self, network, quantize, calibration)
+
+    convert = ModelAdapter.convert_network
+    monkeypatch.setattr(ModelAdapter, "convert_network", noted)
+    fresh(quantize="int8", num_epochs=1, calibration_clips=4).train(dataset, tmp_path / "model")
     assert any(name.startswith("int8") for name in read_bundle(tmp_path / "model").programs)
+    assert sorted(used) == ["cold0.mp4", "cold2.mp4", "warm0.mp4", "warm2.mp4"]
 
 
 def test_a_clip_that_cannot_be_read_is_set_aside(dataset: Path, tmp_path: Path) -> None:
@@ -274,21 +285,28 @@ def test_positive_label_must_be_there(dataset: Path, tmp_path: Path) -> None:
 
 
 def test_multi_label(tmp_path: Path) -> None:
+    """Each label is learned by itself: a clip may show several."""
     folder = tmp_path / "data"
     folder.mkdir()
+    shown = [["warm"], ["cold"], ["warm", "slow"], ["cold", "slow"], ["warm"], ["cold", "slow"]]
     rows = []
-    for number, labels in enumerate(
-        [["warm"], ["cold"], ["warm", "slow"], ["cold", "slow"], ["warm"], ["cold", "slow"]]
-    ):
+    for number, labels in enumerate(shown):
         render_video(folder / f"{number}.mp4", labels[0], number)
         split = "train" if number < 4 else "validation"
         rows.append({"path": f"{number}.mp4", "label": labels, "split": split})
     (folder / "dataset.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    report = fresh(task="multi_label", num_epochs=2).train(folder / "dataset.jsonl", tmp_path / "model")
+    settings = {"head": [], "augment_views": 0, "num_epochs": 120, "learning_rate": 0.05}
+    report = fresh(task="multi_label", **settings).train(folder / "dataset.jsonl", tmp_path / "model")
     assert report.labels == ("warm", "cold", "slow")
+    assert report.epochs[-1].loss < 0.7 * report.epochs[0].loss
     model = open_model(tmp_path / "model")
-    scores = model.predict([read_clip(folder / "0.mp4", model.input_spec)])[0].scores
-    assert scores.shape == (3,)
+    found = model.predict([read_clip(folder / f"{number}.mp4", model.input_spec) for number in range(6)])
+    for labels, prediction in zip(shown, found, strict=True):
+        assert (prediction.score_of("warm") > 0.5, prediction.score_of("cold") > 0.5) == (
+            "warm" in labels,
+            "cold" in labels,
+        )
+    assert max(abs(prediction.scores.sum() - 1) for prediction in found) > 0.1
 
 
 def test_output_that_cannot_be_written(dataset: Path, tmp_path: Path) -> None:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cliplab.reel.plan import RATES, Format, Limits, choose, common_format, lay_out
+from adapters.errors import ConfigError
+from cliplab.reel.plan import RATES, Format, Limits, check_options, choose, common_format, lay_out
 from cliplab.reel.sound import SAMPLE_RATE, sample_of, sound_of_clips
 from cliplab.reel.sources import Aside, Cut, Look
 
@@ -86,3 +90,125 @@ def test_the_same_look_is_left_out_and_the_next_comes_up() -> None:
     chosen = choose([first, noisy, bad, tinted, other], Limits(3, None, 0.0), asides)
     assert [found.path for found in chosen] == ["1.mp4", "4.mp4", "2.mp4"]
     assert [(aside.path, aside.failed) for aside in asides] == [("3.mp4", False), ("bad.mp4", True)]
+
+
+def ranges(cuts: list[Cut]) -> list[tuple[float, float]]:
+    return [(found.start, found.end) for found in cuts]
+
+
+def test_the_last_clip_is_cut_to_its_middle() -> None:
+    """Its best moment is in the middle of its window, so as much goes at either end."""
+    cuts = [cut(1, 10, 4), cut(2, 20, 4), cut(3, 30, 4)]
+    assert ranges(choose(cuts, Limits(9, 5.0, 0.0), [])) == [(10, 14), (21.5, 22.5)]
+    # A crossfade is in both clips, so there is as much more of the last.
+    assert ranges(choose(cuts, Limits(9, 5.0, 0.5), [])) == [(10, 14), (21.25, 22.75)]
+    assert ranges(choose(cuts, Limits(9, 3.0, 0.0), [])) == [(10.5, 13.5)]
+
+
+@pytest.mark.parametrize(
+    ("duration", "count"),
+    [
+        (4.0, 1),
+        (4.99, 1),  # less than a second of the next would be seen
+        (5.0, 2),
+        (8.0, 2),
+        (12.0, 3),
+        (99.0, 3),
+    ],
+)
+def test_a_clip_is_taken_where_a_second_of_it_is_seen(duration: float, count: int) -> None:
+    cuts = [cut(1, 0, 4), cut(2, 0, 4), cut(3, 0, 4)]
+    assert len(choose(cuts, Limits(9, duration, 0.0), [])) == count
+
+
+def test_short_clips_and_short_reels_are_taken_whole() -> None:
+    assert ranges(choose([cut(1, 0, 4), cut(2, 7, 0.5)], Limits(9, 4.5, 0.0), [])) == [(0, 4), (7, 7.5)]
+    assert ranges(choose([cut(1, 1, 4)], Limits(9, 0.5, 0.0), [])) == [(2.75, 3.25)]
+    assert ranges(choose([cut(1, 0, 4), cut(2, 7, 0.5)], Limits(9, 4.4, 0.0), [])) == [(0, 4)]
+
+
+def test_no_more_candidates_are_looked_at_than_are_needed() -> None:
+    looked: list[str] = []
+
+    def candidates() -> Iterator[Cut]:
+        for number in range(9):
+            looked.append(f"{number}.mp4")
+            yield cut(number, 0, 2)
+
+    assert len(choose(candidates(), Limits(3, None, 0.0), [])) == len(looked) == 3
+    looked.clear()
+    assert len(choose(candidates(), Limits(9, 4.0, 0.0), [])) == len(looked) == 2
+    looked.clear()
+    # Crossfades of half a second are counted once.
+    assert ranges(choose(candidates(), Limits(9, 6.5, 0.5), [])) == [(0, 2)] * 4
+    assert len(looked) == 4
+    # Of a clip of 0.4 s only half is shared at either side: 4 + 0.2 s, and of the third 1.8 s and what is shared.
+    assert ranges(choose([cut(1, 0, 4), cut(2, 0, 0.4), cut(3, 0, 4)], Limits(9, 6.0, 0.5), []))[2] == pytest.approx(
+        (1, 3)
+    )
+
+
+def test_a_crossfade_takes_half_of_a_short_clip_at_most() -> None:
+    cuts, form = [cut(1, 0, 2), cut(2, 0, 0.4), cut(3, 0, 2)], Format(64, 36, Fraction(25))
+    places = lay_out(cuts, form, Limits(9, None, 0.5))
+    assert [(place.first, place.frames, place.overlap) for place in places] == [(0, 50, 0), (45, 10, 5), (50, 50, 5)]
+    long = lay_out([cut(1, 0, 2), cut(2, 0, 2)], form, Limits(9, None, 0.5))
+    assert [(place.first, place.frames, place.overlap) for place in long] == [(0, 50, 0), (38, 50, 12)]
+    apart = lay_out(cuts, form, Limits(9, None, 0.0))
+    assert [(place.first, place.frames, place.overlap) for place in apart] == [(0, 50, 0), (50, 10, 0), (60, 50, 0)]
+
+
+def test_clips_are_whole_frames_and_the_last_gives_up_what_is_too_much() -> None:
+    form = Format(64, 36, Fraction(25))
+    rounded_up = [cut(1, 0, 0.1), cut(2, 0, 0.5), cut(3, 0, 0.03)]
+    assert [place.frames for place in lay_out(rounded_up, form, Limits(9, None, 0.0))] == [2, 12, 1]
+    cuts = [cut(number, 0, 0.7) for number in range(3)]  # 17.5 frames, which are 18
+    assert [place.frames for place in lay_out(cuts, form, Limits(9, None, 0.0))] == [18, 18, 18]
+    assert [place.frames for place in lay_out(cuts, form, Limits(9, 2.1, 0.0))] == [18, 18, 16]
+    assert [place.frames for place in lay_out(cuts, form, Limits(9, 2.16, 0.0))] == [18, 18, 18]
+    # But for what the crossfade before it takes, and one frame.
+    assert lay_out([cut(1, 0, 2), cut(2, 0, 2)], form, Limits(9, 1.6, 0.5))[1].frames == 13
+    film = Format(64, 36, Fraction(30000, 1001))
+    (place,) = lay_out([cut(1, 0, 10)], film, Limits(9, 10.0, 0.0))
+    assert place.frames == 299, "300 are longer than ten seconds"
+
+
+def test_the_size_of_a_reel_is_at_most_full_hd() -> None:
+    for size, expected in (
+        ((1920, 1080), (1920, 1080)),
+        ((3840, 2160), (1920, 1080)),
+        ((2160, 3840), (1080, 1920)),
+        ((2160, 2160), (1080, 1080)),
+        ((2000, 500), (1920, 480)),
+        ((853, 481), (852, 480)),
+        ((1280, 720), (1280, 720)),
+        ((1922, 4), (1920, 16)),
+    ):
+        found = common_format([cut(0, 0, 1, *size)])
+        assert (found.width, found.height) == expected
+    assert Format(64, 36, Fraction(30000, 1001)).to_json() == {"width": 64, "height": 36, "fps": 29.97}
+    assert common_format([cut(0, 0, 1, fps=30), cut(1, 0, 1), cut(2, 0, 1)]).fps == 25
+    assert common_format([cut(0, 0, 1, fps=30), cut(1, 0, 1)]).fps == 30, "the first of equals"
+    for rate in RATES:
+        assert common_format([cut(0, 0, 1, fps=float(rate))]).fps == rate
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"top": 0}, "--top"),
+        ({"min_score": -0.01}, "--min-score"),
+        ({"min_score": 1.01}, "--min-score"),
+        ({"duration": 0.09}, "--duration"),
+        ({"duration": 1e6}, "--duration"),
+        ({"per_clip": 0.09}, "--per-clip-seconds"),
+        ({"per_clip": float("nan")}, "--per-clip-seconds"),
+        ({"order": "size"}, "--order"),
+    ],
+)
+def test_numbers_that_are_not_allowed(change: dict[str, Any], words: str) -> None:
+    good: dict[str, Any] = {"top": 1, "min_score": 0, "duration": 0.1, "per_clip": 0.1, "order": "time"}
+    check_options(**good)
+    check_options(**{**good, "min_score": 1, "duration": None, "per_clip": None, "order": "score"})
+    with pytest.raises(ConfigError, match=words):
+        check_options(**{**good, **change})

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
-import numpy as np
 import pytest
 from scan_helpers import render_library, save_model
 from tflite_adapter import make_tflite
@@ -20,13 +19,12 @@ from typer.testing import CliRunner
 
 import cliplab
 from adapters.errors import BundleError, ConfigError, MediaError
-from adapters.inference.loading import open_model
-from adapters.media.video import open_video
+from adapters.inference import open_model
+from adapters.media import open_video
 from cliplab.cli.app import app
-from cliplab.library.walk import Found
-from cliplab.scan.one_pass import ScanReport
+from cliplab.library import Found
+from cliplab.scan import Job, ScanReport, score_files
 from cliplab.scan.scan import scan
-from cliplab.scan.scoring import Job, score_files
 
 SCHEMA = json.loads((Path(cliplab.__file__).parent / "reel" / "highlights.schema.json").read_text(encoding="utf-8"))
 
@@ -367,14 +365,20 @@ def test_score_says_what_the_score_means(tmp_path: Path, contrast: float, kind: 
     [
         (1.0, "high confidence highlight"),
         (0.9, "high confidence highlight"),
+        (0.899999, "likely highlight"),
         (0.7, "likely highlight"),
+        (0.699999, "uncertain"),
         (0.5, "uncertain"),
+        (0.499999, "likely normal"),
         (0.3, "likely normal"),
-        (0.29, "high confidence normal"),
+        (0.299999, "high confidence normal"),
+        (0.0, "high confidence normal"),
     ],
 )
 def test_the_bands_are_the_seeds(value: float, words: str) -> None:
     from cliplab.scan.one_video import band
 
-    assert band(value, "highlight", ("highlight", "normal")).startswith(words)
-    assert np.isfinite(value)
+    assert band(value, "highlight", ("highlight", "normal")).partition(",")[0] == words
+    assert band(value, "highlight", ("normal", "highlight")).partition(",")[0] == words
+    several = band(value, "highlight", ("highlight", "normal", "other")).partition(",")[0]
+    assert several == words.replace("normal", "not highlight")

@@ -1,7 +1,7 @@
-"""What the generators of LiteRT programs make, against tests/program_formats.json.
+"""What the generators of LiteRT programs make, against tests/support/program_formats.json.
 
-``python tests/program_formats.py --update`` (with the checkout on PYTHONPATH) writes the JSON anew. It refuses where a
-program changed and no format number of its generators did.
+``python tests/support/program_formats.py --update`` (with the checkout on PYTHONPATH) writes the JSON anew. It refuses
+where a program changed and no format number of its generators did.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from adapters.models.programs import make_program_bytes
 from adapters.training import build_head
 
 RECORD = Path(__file__).with_suffix(".json")
-COMMAND = "python tests/program_formats.py --update"
+COMMAND = "python tests/support/program_formats.py --update"
 # Whoever computed a constant - another processor, another version of TensorFlow - may have rounded it otherwise.
 FLOAT_TOLERANCE, COARSE_TOLERANCE = 1e-6, 2e-3
 
