@@ -23,6 +23,7 @@ lint: $(DEV_STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
 
 docs: $(DEV_STAMP)
 	$(BIN)/python scripts/make_references.py

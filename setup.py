@@ -18,6 +18,7 @@ CORE = [
     "jsonschema>=4.26",
     "pyyaml>=6.0.3",
     "safetensors>=0.8",
+    "filelock>=3.30",  # has lock_descriptor
     "typer>=0.29",
     "rich>=15.0",
 ]
@@ -69,6 +70,7 @@ DEV = [
     "hypothesis>=6.170",
     "ruff>=0.17",
     "mypy>=2.4",
+    "import-linter>=2.17",
     "pre-commit>=4",
     "types-PyYAML",
     "types-jsonschema",

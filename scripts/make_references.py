@@ -14,9 +14,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from adapters.config import COMMON_SCHEMA, adapter_class, parse_json, properties
+from adapters.config import COMMON_SCHEMA, adapter_class, properties
 from adapters.inference import read_config, ready_configs
-from adapters.system import write_text_atomic
+from adapters.system import parse_json, write_text_atomic
 
 FOLDER = Path(__file__).resolve().parent.parent / "docs"
 # The folders whose exports are the library's Python interface, and the commands as functions.

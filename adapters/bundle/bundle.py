@@ -18,6 +18,7 @@ from adapters.bundle.golden import Golden, golden_from_bytes, golden_to_bytes
 from adapters.bundle.sealed_folder import MANIFEST, Sealed, SealedFile, check_name, read_sealed
 from adapters.bundle.sealed_writer import write_sealed
 from adapters.errors import BundleError
+from adapters.system import parse_json
 
 CONFIG, METRICS, CARD, GOLDEN, WEIGHTS = "config.json", "metrics.json", "card.md", "golden.npz", "weights.safetensors"
 _PROGRAMS, _SUFFIX = "programs/", ".tflite"
@@ -164,7 +165,7 @@ def _plain(value: object) -> object:
 
 def _from_json(sealed: Sealed, name: str) -> dict[str, Any]:
     try:
-        value = json.loads(sealed.contents[name])
+        value = parse_json(sealed.contents[name])
     except (ValueError, RecursionError) as error:
         raise BundleError(f"{sealed.files[name].label}: is not JSON ({error}). Save the model again.") from error
     if not isinstance(value, dict):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 from adapters.bundle.sealed_folder import read_manifest
 from adapters.errors import BundleError, ConfigError
+from adapters.system import file_digest
 
 
 def model_digest(bundle: str | Path) -> str:
@@ -19,11 +19,10 @@ def model_digest(bundle: str | Path) -> str:
         return read_manifest(path)[1]
     if path.suffix.lower() == ".tflite":
         try:
-            with path.open("rb") as file:
-                return hashlib.file_digest(file, "sha256").hexdigest()
+            return file_digest(path)
         except OSError as error:
             raise BundleError(f"{path}: cannot be read ({error.strerror}). Check the path.") from None
     raise ConfigError(
-        f"{bundle}: is no stored model. Name a bundle directory or a .tflite. cliplab train makes one; of an ensemble "
+        f"{bundle}: is not a saved model (a bundle directory or a .tflite). cliplab train makes one; of an ensemble "
         f"its save does: open_model({str(bundle)!r}).save('FOLDER')"
     )

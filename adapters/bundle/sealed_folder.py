@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from adapters.errors import BundleError
+from adapters.system import file_digest, parse_json
 
 MANIFEST = "bundle.json"
 FORMAT = "cliplab-bundle"
@@ -159,7 +160,7 @@ def read_manifest(folder: Path) -> tuple[dict[str, dict[str, Any]], str]:
     except OSError as error:
         raise BundleError(_why_no_manifest(folder, error)) from error
     try:
-        manifest = json.loads(data)
+        manifest = parse_json(data)
         kind, version = manifest["format"], manifest["version"]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise BundleError(f"{path}: is damaged or foreign ({error!r:.80}). Copy or save the bundle again.") from error
@@ -220,7 +221,7 @@ def _locate(folder: Path, name: str, sha256: str, size: int) -> SealedFile:
 def has_digest(path: Path, sha256: str) -> bool:
     """Whether a file is there and has these contents."""
     try:
-        return path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == sha256
+        return path.is_file() and file_digest(path) == sha256
     except FileNotFoundError:  # moved meanwhile
         return False
 

@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from adapters.bundle.sealed_folder import (
     write_state,
 )
 from adapters.errors import BundleError, StorageError
-from adapters.system import storage_error, write_bytes_atomic
+from adapters.system import file_lock, storage_error, write_bytes_atomic
 
 _NOT_OVER_OTHERS = "A bundle is not written over other files. Choose a new folder, or move it"
 
@@ -47,7 +47,7 @@ def write_sealed(folder: Path, files: Mapping[str, bytes]) -> None:
     created = not folder.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with _locked(folder):
+        with file_lock(folder, busy=lambda holder: _busy(folder, holder)):
             old = _finish_last_write(folder)
             refuse_unlisted(folder, old, _NOT_OVER_OTHERS)
             _stage_and_commit(folder, files, sorted(set(old) - set(files)))
@@ -82,25 +82,8 @@ def _manifest_bytes(files: Mapping[str, bytes]) -> bytes:
     return (json.dumps(manifest, indent=2) + "\n").encode()
 
 
-@contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """One writer at a time, where the system has such locks; the lock goes with the process, also when killed."""
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        yield
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise BundleError(f"{folder}: another process is writing this bundle. Wait, or choose a folder.") from error
-        except OSError:  # a network file system without locks
-            pass
-        yield
-    finally:
-        os.close(handle)
+def _busy(folder: Path, holder: str) -> BundleError:
+    return BundleError(f"{folder}: {holder} is writing this bundle. Wait, or choose a folder.")
 
 
 def _finish_last_write(folder: Path) -> dict[str, dict[str, Any]]:

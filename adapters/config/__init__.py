@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from adapters.config.checking import migrate as migrate
     from adapters.config.checking import override as override
     from adapters.config.checking import parse_assignments as parse_assignments
-    from adapters.config.checking import parse_json as parse_json
     from adapters.config.checking import properties as properties
     from adapters.config.checking import read_object as read_object
     from adapters.config.checking import schema as schema
@@ -36,7 +35,6 @@ __getattr__, __dir__, __all__ = lazy_exports(
             "migrate",
             "override",
             "parse_assignments",
-            "parse_json",
             "properties",
             "read_object",
             "schema",

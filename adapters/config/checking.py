@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import copy
 import importlib
-import json
 import math
 import re
 from collections.abc import Iterable, Mapping
@@ -22,6 +21,7 @@ from jsonschema import Draft202012Validator
 
 from adapters.config.messages import explain, kind, show, unknown_key
 from adapters.errors import ConfigError
+from adapters.system import parse_json, unique_pairs
 
 if TYPE_CHECKING:
     from adapters.base import BaseModelAdapter
@@ -45,28 +45,10 @@ _YamlLoader.add_implicit_resolver(
 
 def _yaml_mapping(loader: yaml.SafeLoader, node: yaml.MappingNode) -> dict[Any, Any]:
     pairs = [(loader.construct_object(key, deep=True), loader.construct_object(v, deep=True)) for key, v in node.value]
-    return _unique_pairs(pairs)
+    return unique_pairs(pairs)
 
 
 _YamlLoader.add_constructor("tag:yaml.org,2002:map", _yaml_mapping)
-
-
-def _unique_pairs(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
-    result: dict[Any, Any] = {}
-    for key, value in pairs:
-        if key in result:
-            raise ValueError(f'"{key}" is given twice')
-        result[key] = value
-    return result
-
-
-def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not a number that JSON allows")
-
-
-def parse_json(text: str) -> Any:
-    """JSON without NaN, Infinity or keys given twice (ValueError)."""
-    return json.loads(text, object_pairs_hook=_unique_pairs, parse_constant=_no_constant)
 
 
 def read_object(path: str | Path) -> Config:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
 from collections.abc import Iterable
@@ -10,10 +9,11 @@ from typing import Any
 
 from jsonschema.exceptions import ValidationError
 
+from adapters.system import did_you_mean
+
 
 def unknown_key(name: str, keys: Iterable[str], adapter: str) -> str:
-    near = difflib.get_close_matches(str(name), list(keys), n=1, cutoff=0.6)
-    hint = f' Did you mean "{near[0]}"?' if near else " `cliplab config schema` lists its keys."
+    hint = did_you_mean(str(name), keys) or " `cliplab config schema` lists its keys."
     return f'"{name}" is not a key of {adapter}.{hint}'
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
@@ -10,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from adapters.errors import ConfigError
+from adapters.system import did_you_mean
 
 Average = Literal["positive", "macro"]
 
@@ -106,8 +106,7 @@ def check_gates(report: EvaluationReport, gates: Mapping[str, float]) -> list[st
     failures = []
     for name, gate in gates.items():
         if name not in GATES:
-            near = difflib.get_close_matches(name, GATES, n=1)
-            hint = f' Did you mean "{near[0]}"?' if near else ""
+            hint = did_you_mean(name, GATES)
             raise ConfigError(f'gates: "{name}" is not a gate.{hint} Allowed: {", ".join(GATES)}')
         if isinstance(gate, bool) or not isinstance(gate, (int, float)) or not np.isfinite(gate):
             raise ConfigError(f"gates: {name} must be a number, got {gate!r}")

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import signal
 import socket
 import tempfile
@@ -41,6 +40,7 @@ from adapters.hosts.http_server.options import HttpOptions
 from adapters.hosts.http_server.state import Host, Model, open_models
 from adapters.hosts.http_server.upload import body_size, read_body
 from adapters.hosts.http_server.work import Job
+from adapters.system import descriptor_lock
 
 _UPLOADS = "cliplab-http-"
 MAX_CONNECTIONS = 1024
@@ -234,13 +234,16 @@ def uploads_folder() -> Iterator[Path]:
     """A folder for files under way, gone when the block ends. Those of servers that were killed are removed first."""
     base = Path(tempfile.gettempdir())
     for left in base.glob(f"{_UPLOADS}*"):
-        with contextlib.suppress(OSError), open(left / "lock", "rb") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # a server that lives holds it
-            rmtree(left, ignore_errors=True)
+        with (
+            contextlib.suppress(OSError),
+            open(left / "lock", "rb") as old_lock,
+            descriptor_lock(old_lock.fileno(), wait=False) as held,
+        ):
+            if held:  # else by a server that lives
+                rmtree(left, ignore_errors=True)
     # Under another prefix until it is locked: a server that starts at this moment would take it for one left behind.
     hidden = Path(tempfile.mkdtemp(prefix=f".{_UPLOADS}"))
-    with open(hidden / "lock", "wb") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with open(hidden / "lock", "wb") as lock, descriptor_lock(lock.fileno()):
         folder = hidden.rename(base / hidden.name.removeprefix("."))
         try:
             yield folder

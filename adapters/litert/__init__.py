@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from adapters.litert.conversion import to_litert as to_litert
     from adapters.litert.dynamic_weights import with_8_bit_weights as with_8_bit_weights
     from adapters.litert.edit import counts_first as counts_first
+    from adapters.litert.graph import builtin_code as builtin_code
+    from adapters.litert.graph import operator_name as operator_name
     from adapters.litert.int8 import Observer as Observer
     from adapters.litert.int8 import with_8_bit_layers as with_8_bit_layers
     from adapters.litert.runtime import Program as Program
@@ -30,6 +32,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "conversion": ("compare", "converter_reason", "to_litert"),
         "dynamic_weights": ("with_8_bit_weights",),
         "edit": ("counts_first",),
+        "graph": ("builtin_code", "operator_name"),
         "int8": ("Observer", "with_8_bit_layers"),
         "runtime": ("Program", "available_cores", "open_interpreter", "xnnpack_partitions"),
         "stream_program": ("IMAGE", "INIT", "StreamProgram"),

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from adapters.litert.graph import read_graph, schema
+from adapters.litert.graph import operator_name, read_graph, schema
 
 Array = np.ndarray[Any, np.dtype[Any]]
 TYPES = {"float32": np.float32, "int8": np.int8, "int32": np.int32}
@@ -20,10 +20,7 @@ class Editor:
     def __init__(self, model: bytes, name: str = "the program") -> None:
         """BundleError naming the program where the bytes are none."""
         self.schema, self.model, self.size = schema(), read_graph(model, name), len(model)
-        kinds = {value: key for key, value in vars(self.schema.BuiltinOperator).items() if isinstance(value, int)}
-        # Old files keep codes up to 127 in the deprecated field; new ones keep the larger of both (schema.fbs, v3a).
-        codes = [max(code.builtinCode, code.deprecatedBuiltinCode) for code in self.model.operatorCodes]
-        self.kinds: list[str] = [kinds[code] for code in codes]
+        self.kinds = [operator_name(code) for code in self.model.operatorCodes]
 
     def graphs(self) -> list[Graph]:
         return [Graph(self, graph) for graph in self.model.subgraphs]

@@ -16,7 +16,7 @@ def operators(model: bytes, name: str = "the program") -> dict[str, int]:
     BundleError naming the file where the bytes are no sound program.
     """
     graph = read_graph(model, name)
-    codes = [_operator_name(code) for code in graph.operatorCodes]
+    codes = [operator_name(code) for code in graph.operatorCodes]
     found = Counter(codes[op.opcodeIndex] for sub in graph.subgraphs for op in sub.operators or ())
     return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
 
@@ -61,12 +61,17 @@ def _is_constant(graph: Any, tensor: Any) -> bool:
     return (buffer.data is not None and len(buffer.data) > 0) or bool(buffer.offset)
 
 
-def _operator_name(code: Any) -> str:
+def operator_name(code: Any) -> str:
+    """What an operator's code stands for: "CONV_2D", "custom:NAME", or "unknown:999"."""
     operator = schema().BuiltinOperator
-    # Old files keep codes up to 127 in the deprecated field; new ones keep the larger of both (schema.fbs, v3a).
-    number = max(code.builtinCode, code.deprecatedBuiltinCode)
+    number = builtin_code(code)
     if number == operator.CUSTOM:
         custom = code.customCode
         return "custom:" + (custom.decode(errors="replace") if isinstance(custom, bytes) else str(custom))
     names: dict[int, str] = {value: key for key, value in vars(operator).items() if isinstance(value, int)}
     return names.get(number, f"unknown:{number}")
+
+
+def builtin_code(code: Any) -> int:
+    """The number of an operator: old files keep it in the deprecated field, new ones the larger of both (v3a)."""
+    return int(max(code.builtinCode, code.deprecatedBuiltinCode))

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable
 from pathlib import Path
 
 from adapters.config import Config
 from adapters.errors import StorageError
-from adapters.system import cache_dir, write_bytes_atomic
+from adapters.system import cache_dir, value_digest, write_bytes_atomic
 
 # Format numbers of the code that every program is made by. Raise one where a change of that code changes programs, so
 # that cached ones are made again; test_program_formats.py fails where the number was not raised. The number of an
@@ -20,8 +18,8 @@ HEAD_FORMAT = 1  # the layers between features and scores
 
 def path_of(identity: Config) -> Path:
     """Where the program of this identity lies, if it does."""
-    text = json.dumps({**identity, "conversion": CONVERSION_FORMAT}, sort_keys=True)
-    return cache_dir() / "programs" / f"{hashlib.sha256(text.encode()).hexdigest()}.tflite"
+    digest = value_digest({**identity, "conversion": CONVERSION_FORMAT})
+    return cache_dir() / "programs" / f"{digest}.tflite"
 
 
 def get_or_make(identity: Config, make: Callable[[], bytes]) -> Path:

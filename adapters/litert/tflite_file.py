@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from adapters.errors import BundleError
+from adapters.system import parse_json
 
 ENTRY = "cliplab"
 FORMAT = 1
@@ -130,7 +131,7 @@ def _read(source: str | Path | bytes) -> tuple[str, bytes]:
 
 def _parse(name: str, payload: bytes) -> dict[str, Any]:
     try:
-        description = json.loads(payload)
+        description = parse_json(payload)
         version = description["format"]
         whole = isinstance(description["program_size_bytes"], int) and isinstance(description["program_sha256"], str)
     except (ValueError, KeyError, TypeError) as error:

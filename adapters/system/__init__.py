@@ -7,25 +7,48 @@ from typing import TYPE_CHECKING
 from adapters.system.lazy import lazy_exports
 
 if TYPE_CHECKING:
+    from adapters.system.atomic import atomic_file as atomic_file
+    from adapters.system.atomic import atomic_path as atomic_path
     from adapters.system.atomic import json_text as json_text
     from adapters.system.atomic import storage_error as storage_error
     from adapters.system.atomic import write_bytes_atomic as write_bytes_atomic
     from adapters.system.atomic import write_json_atomic as write_json_atomic
     from adapters.system.atomic import write_text_atomic as write_text_atomic
     from adapters.system.cache_folder import cache_dir as cache_dir
+    from adapters.system.digest import blocks_fingerprint as blocks_fingerprint
+    from adapters.system.digest import file_digest as file_digest
+    from adapters.system.digest import file_fingerprint as file_fingerprint
     from adapters.system.digest import sha256_file as sha256_file
+    from adapters.system.digest import value_digest as value_digest
+    from adapters.system.locks import descriptor_lock as descriptor_lock
+    from adapters.system.locks import file_lock as file_lock
     from adapters.system.native_log import CapturedLog as CapturedLog
     from adapters.system.native_log import captured_stderr as captured_stderr
     from adapters.system.native_log import import_keras as import_keras
     from adapters.system.native_log import import_tensorflow as import_tensorflow
     from adapters.system.native_log import warnings_only as warnings_only
+    from adapters.system.nearest import did_you_mean as did_you_mean
+    from adapters.system.nearest import nearest_name as nearest_name
+    from adapters.system.strict_json import parse_json as parse_json
+    from adapters.system.strict_json import unique_pairs as unique_pairs
 
 __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
-        "atomic": ("json_text", "storage_error", "write_bytes_atomic", "write_json_atomic", "write_text_atomic"),
+        "atomic": (
+            "atomic_file",
+            "atomic_path",
+            "json_text",
+            "storage_error",
+            "write_bytes_atomic",
+            "write_json_atomic",
+            "write_text_atomic",
+        ),
         "cache_folder": ("cache_dir",),
-        "digest": ("sha256_file",),
+        "digest": ("blocks_fingerprint", "file_digest", "file_fingerprint", "sha256_file", "value_digest"),
+        "locks": ("descriptor_lock", "file_lock"),
         "native_log": ("CapturedLog", "captured_stderr", "import_keras", "import_tensorflow", "warnings_only"),
+        "nearest": ("did_you_mean", "nearest_name"),
+        "strict_json": ("parse_json", "unique_pairs"),
     },
 )

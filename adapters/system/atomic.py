@@ -12,8 +12,10 @@ import json
 import os
 import secrets
 import stat
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, Literal, overload
 
 import numpy as np
 
@@ -32,25 +34,64 @@ _NEXT_STEP = {
 }
 
 
-def write_bytes_atomic(path: str | Path, data: bytes) -> None:
-    """Put data at path, replacing what stood there in one step; missing parent folders are made.
+@contextmanager
+def atomic_path(path: str | Path, suffix: str = ".tmp") -> Iterator[Path]:
+    """The path of a new file beside ``path``, to be written by the block, which then replaces ``path`` in one step.
 
-    A symbolic link keeps pointing where it did and its target is replaced; an existing file keeps its permissions.
-    A device or pipe such as /dev/null is written straight to, never replaced.
-    Raises StorageError naming the path and the reason (full disk, read-only, ...); the old file is then unchanged.
+    Missing parent folders are made. A symbolic link keeps pointing where it did and its target is replaced; an existing
+    file keeps its permissions. A device or pipe such as /dev/null is written straight to, never replaced. After any
+    error, also Ctrl-C, the new file is removed and the old one is unchanged.
+
+    Args:
+        path: the file to replace or make.
+        suffix: the end of the new file's name, for what chooses a format by it.
+
+    Raises:
+        StorageError: naming the path and the reason (full disk, read-only, ...), also for an OSError of the block.
     """
     target = Path(os.path.realpath(path))
     try:
         if target.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(target))
         if target.exists() and not target.is_file():
-            target.write_bytes(data)
+            yield target
             return
         target.parent.mkdir(parents=True, exist_ok=True)
-        _replace(target, data)
+        temporary = target.with_name(f".{target.name[:40]}.{secrets.token_hex(6)}{suffix}")
+        try:
+            yield temporary
+            _replace(temporary, target)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+            raise
     except OSError as error:
         raise storage_error(path, error) from error
     _sync_folder(target.parent)
+
+
+@overload
+def atomic_file(path: str | Path, *, text: Literal[False] = False) -> AbstractContextManager[IO[bytes]]: ...
+@overload
+def atomic_file(path: str | Path, *, text: Literal[True]) -> AbstractContextManager[IO[str]]: ...
+@contextmanager
+def atomic_file(path: str | Path, *, text: bool = False) -> Iterator[IO[Any]]:
+    """An open file that replaces ``path`` at the end of the block, as ``atomic_path`` does.
+
+    text: UTF-8, with line ends kept as they are written; else bytes.
+    """
+    with atomic_path(path) as temporary:
+        # Opened by its own name where it is new; a device or pipe is there already.
+        mode = "w" if temporary.exists() else "x"
+        file: IO[Any] = temporary.open(mode, encoding="utf-8", newline="") if text else temporary.open(f"{mode}b")
+        with file:
+            yield file
+
+
+def write_bytes_atomic(path: str | Path, data: bytes) -> None:
+    """Put data at path, as ``atomic_path`` does. Raises StorageError; the old file is then unchanged."""
+    with atomic_file(path) as file:
+        file.write(data)
 
 
 def write_text_atomic(path: str | Path, text: str) -> None:
@@ -95,23 +136,12 @@ def storage_error(path: str | Path, error: OSError) -> StorageError:
     return StorageError(f"{path}: could not be written ({reason}); what stood there before is unchanged. {step}")
 
 
-def _replace(target: Path, data: bytes) -> None:
-    mode = stat.S_IMODE(target.stat().st_mode) if target.exists() else None
-    temporary = target.with_name(f".{target.name[:40]}.{secrets.token_hex(6)}.tmp")
-    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        if mode is not None:
-            os.chmod(temporary, mode)
-        os.replace(temporary, target)
-    except BaseException:
-        # Also on Ctrl-C: no half-written file is left behind.
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise
+def _replace(temporary: Path, target: Path) -> None:
+    with temporary.open("r+b") as file:  # Windows syncs only what may be written
+        os.fsync(file.fileno())
+    if target.exists():
+        os.chmod(temporary, stat.S_IMODE(target.stat().st_mode))
+    os.replace(temporary, target)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -1,19 +1,77 @@
-"""Digests of files."""
+"""Digests of files and values. Caches and stored scores are kept by them: what each gives must not change."""
 
 from __future__ import annotations
 
 import hashlib
+import json
+from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from adapters.errors import WeightsError
 
+# What ``blocks_fingerprint`` reads of a file, three times.
+BLOCK_BYTES = 256 * 1024
+# ``file_fingerprint`` reads smaller files whole, and this much at each end of larger ones.
+WHOLE_FILE_BYTES = 64 * 2**20
+END_BYTES = 2**20
+
 
 def sha256_file(path: Path) -> str:
-    """The SHA-256 of a file, 64 hexadecimal characters. WeightsError where it cannot be read."""
+    """The SHA-256 of a weights file, 64 hexadecimal characters. WeightsError where it cannot be read."""
     try:
-        with path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
+        return file_digest(path)
     except OSError as error:
         raise WeightsError(
             f"weights file {path} could not be read ({error.strerror or error}). Give the path of a readable file."
         ) from error
+
+
+def file_digest(path: Path, algorithm: str = "sha256") -> str:
+    """The digest of a file's content in hexadecimal, read in a small buffer. OSError where it cannot be read."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, lambda: hashlib.new(algorithm, usedforsecurity=False)).hexdigest()
+
+
+def value_digest(value: Any) -> str:
+    """The SHA-256 of a JSON value, 64 hexadecimal characters; the order of an object's keys does not count."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def blocks_fingerprint(size_bytes: int, read: Callable[[int, int], bytes]) -> bytes:
+    """What distinguishes the content of a large file, at bounded cost: BLAKE2b of its size and of three blocks.
+
+    read: gives the bytes from a start to an end; a small file is read whole, in one call.
+    """
+    digest = hashlib.blake2b(size_bytes.to_bytes(8, "little"), digest_size=20)
+    if size_bytes <= 3 * BLOCK_BYTES:
+        spans = [(0, size_bytes)]
+    else:
+        starts = (0, (size_bytes - BLOCK_BYTES) // 2, size_bytes - BLOCK_BYTES)
+        spans = [(start, start + BLOCK_BYTES) for start in starts]
+    for start, end in spans:
+        digest.update(read(start, end) if end > start else b"")
+    return digest.digest()
+
+
+def file_fingerprint(path: Path) -> str:
+    """What distinguishes the content of a file, read whole where it is small; of a large one its ends and its time.
+
+    OSError where it cannot be read.
+    """
+    stat = path.stat()
+    return _fingerprint(path, stat.st_size, stat.st_mtime_ns)
+
+
+@lru_cache(maxsize=65536)  # fine-tuning asks for each clip's in every epoch
+def _fingerprint(path: Path, size: int, mtime_ns: int) -> str:
+    digest = hashlib.sha256(str(size).encode())
+    with path.open("rb") as file:
+        if size <= WHOLE_FILE_BYTES:
+            digest.update(file.read())
+        else:
+            digest.update(str(mtime_ns).encode() + file.read(END_BYTES))
+            file.seek(-END_BYTES, 2)
+            digest.update(file.read())
+    return digest.hexdigest()

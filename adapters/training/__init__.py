@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from adapters.training.head import class_scores as class_scores
     from adapters.training.head import output_activation as output_activation
     from adapters.training.head import output_units as output_units
+    from adapters.training.labelled import evaluate_examples as evaluate_examples
     from adapters.training.run import train_model as train_model
     from adapters.training.training_data import label_matrix as label_matrix
     from adapters.training.variables import assign as assign
@@ -24,6 +25,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
     {
         "devices": ("Devices", "describe_devices"),
         "head": ("VARIABLE_PREFIX", "build_head", "class_scores", "output_activation", "output_units"),
+        "labelled": ("evaluate_examples",),
         "run": ("train_model",),
         "training_data": ("label_matrix",),
         "variables": ("assign", "random_variables"),

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -20,14 +17,13 @@ from adapters.errors import MediaError
 from adapters.inference import map_ahead
 from adapters.media import read_clip
 from adapters.records import Clip, Float32Array, InputSpec
+from adapters.system import file_fingerprint, value_digest
 from adapters.training.augmentation import augment, time_shift_seconds
 from adapters.training.feature_store import FeatureStore
 
 # Clips decoded and run together: enough to keep the cores busy, few enough that a kill loses seconds.
 CHUNK_CLIPS = 16
 # Files up to this size are hashed whole; of larger ones both ends, with size and time of change.
-WHOLE_FILE_BYTES = 64 * 2**20
-END_BYTES = 2**20
 
 
 @dataclass(frozen=True)
@@ -68,7 +64,7 @@ def cached_features(
     identity: what the features follow from beside the clip (weights, preprocessing, sampling). A clip that cannot be
     read is set aside with its reason.
     """
-    store = FeatureStore(folder / _digest(identity), row_shape)
+    store = FeatureStore(folder / value_digest(identity), row_shape)
     skipped: dict[str, str] = {}
     fingerprints = _fingerprints({view.example for view in views}, skipped)
     keys = {
@@ -107,7 +103,7 @@ def read_view(view: View, spec: InputSpec, augmentation: Config, seed: int) -> C
         return read(example.start_seconds, example.end_seconds)
     # By content and not by path: the same clips in another folder are changed alike and train the same model.
     drawn_for = [_readable_fingerprint(example), example.start_seconds, example.end_seconds]
-    rng = np.random.default_rng([seed, view.number, *_digest(drawn_for).encode()])
+    rng = np.random.default_rng([seed, view.number, *value_digest(drawn_for).encode()])
     start, end = example.start_seconds, example.end_seconds
     if start is not None and end is not None:
         shift = time_shift_seconds(augmentation, (end - start) / spec.n_frames, rng)
@@ -144,7 +140,7 @@ def _decoded(
 def _view_key(view: View, fingerprint: str, augmentation: Config, seed: int) -> str:
     example = view.example
     own: list[Any] = [fingerprint, example.start_seconds, example.end_seconds, view.number]
-    return _digest(own if view.number == 0 else [*own, augmentation, seed])
+    return value_digest(own if view.number == 0 else [*own, augmentation, seed])
 
 
 def _content(example: Example) -> Path:
@@ -173,27 +169,5 @@ def _fingerprint(example: Example) -> str:
     """What tells the content of a clip's file from another's, or of its prepared frames, wherever they lie."""
     frames = example.frames
     if frames is None:
-        return _file_fingerprint(example.path)
-    return _digest([frames.fps, *(_file_fingerprint(frames.folder / name) for name in frames.names)])
-
-
-def _file_fingerprint(path: Path) -> str:
-    stat = path.stat()
-    return _hash_of(path, stat.st_size, stat.st_mtime_ns)
-
-
-@lru_cache(maxsize=65536)  # fine-tuning asks for each clip's in every epoch
-def _hash_of(path: Path, size: int, mtime_ns: int) -> str:
-    digest = hashlib.sha256(str(size).encode())
-    with path.open("rb") as file:
-        if size <= WHOLE_FILE_BYTES:
-            digest.update(file.read())
-        else:
-            digest.update(str(mtime_ns).encode() + file.read(END_BYTES))
-            file.seek(-END_BYTES, 2)
-            digest.update(file.read())
-    return digest.hexdigest()
-
-
-def _digest(value: Any) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+        return file_fingerprint(example.path)
+    return value_digest([frames.fps, *(file_fingerprint(frames.folder / name) for name in frames.names)])

@@ -7,7 +7,6 @@ when the store is opened. One writer at a time: the file lock makes a second one
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,6 +18,7 @@ import numpy as np
 
 from adapters.errors import StorageError
 from adapters.records import Float32Array
+from adapters.system import descriptor_lock
 
 
 class FeatureStore:
@@ -115,8 +115,10 @@ class FeatureStore:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        fcntl.flock(self._index, fcntl.LOCK_EX)
-        try:
+        with descriptor_lock(self._index.fileno()) as held:
+            if not held:
+                raise StorageError(
+                    f"{self.folder}: the file system has no locks, so the feature cache could be damaged. "
+                    "Name a folder on another disk with $CLIPLAB_CACHE."
+                )
             yield
-        finally:
-            fcntl.flock(self._index, fcntl.LOCK_UN)

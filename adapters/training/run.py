@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 import tempfile
@@ -20,7 +19,7 @@ from adapters.config import Config
 from adapters.data import Example
 from adapters.errors import ConfigError, DatasetError, StorageError
 from adapters.records import EpochLog, Float32Array, TrainReport, spread
-from adapters.system import cache_dir, import_keras, import_tensorflow
+from adapters.system import cache_dir, import_keras, import_tensorflow, value_digest
 from adapters.training.devices import Replicas, check_batch, mixed_precision, pick_devices
 from adapters.training.feature_cache import CachedFeatures, View, cached_features, read_view
 from adapters.training.fitting import Examples, FitResult, FitSettings, Fitter, Inputs, aggregate_items
@@ -183,16 +182,13 @@ def start_run(
     with replicas.scope():
         network = adapter.build_network()
     assign(network, adapter.variables(network))
-    key = hashlib.sha256(
-        json.dumps(
-            [
-                {k: v for k, v in adapter.config.items() if k not in UNTRAINED},
-                adapter.feature_identity(),
-                [[e.key(), e.labels] for e in (*data.train, *data.validation)],
-            ],
-            sort_keys=True,
-        ).encode()
-    ).hexdigest()
+    key = value_digest(
+        [
+            {k: v for k, v in adapter.config.items() if k not in UNTRAINED},
+            adapter.feature_identity(),
+            [[e.key(), e.labels] for e in (*data.train, *data.validation)],
+        ]
+    )
     folder = output_path.with_name(output_path.name + ".training")
     try:
         folder.mkdir(parents=True, exist_ok=True)

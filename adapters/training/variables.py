@@ -6,7 +6,6 @@ names in a bundle's weights.safetensors, so they are part of the bundle's format
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -15,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from adapters.errors import WeightsError
+from adapters.system import nearest_name
 
 Float32Array = npt.NDArray[np.float32]
 
@@ -38,12 +38,12 @@ def assign(model: Any, values: Mapping[str, npt.NDArray[Any]]) -> None:
     if missing := [name for name in named if name not in values]:
         raise WeightsError(
             f"{where}: the weights have no {missing[0]!r} ({_count(missing)} missing of {len(named)})"
-            f"{_near(missing[0], values)}. Give weights that were made for this network and head."
+            f"{nearest_name(missing[0], values)}. Give weights that were made for this network and head."
         )
     if extra := [name for name in values if name not in named]:
         raise WeightsError(
-            f"{where} has no variable {extra[0]!r} ({_count(extra)} unknown of {len(values)}){_near(extra[0], named)}. "
-            "Give weights that were made for this network and head."
+            f"{where} has no variable {extra[0]!r} ({_count(extra)} unknown of {len(values)})"
+            f"{nearest_name(extra[0], named)}. Give weights that were made for this network and head."
         )
     for name, variable in named.items():
         _check(where, name, values[name], tuple(variable.shape))
@@ -100,8 +100,3 @@ def _draw(name: str, shape: tuple[int, ...], seed: int) -> Float32Array:
 
 def _count(names: list[str]) -> str:
     return "1 is" if len(names) == 1 else f"{len(names)} are"
-
-
-def _near(name: str, names: Mapping[str, Any]) -> str:
-    close = difflib.get_close_matches(name, list(names), 1)
-    return f"; the nearest name is {close[0]!r}" if close else ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -16,7 +15,7 @@ from adapters.base import OnProgress
 from adapters.data import Dataset, Example, check, import_coco, read_dataset, split
 from adapters.errors import ConfigError, DatasetError, MediaError, StorageError
 from adapters.media import open_video
-from adapters.system import storage_error, write_json_atomic
+from adapters.system import storage_error, value_digest, write_json_atomic
 from cliplab.outputs import require_new
 
 FILE_NAME = "dataset.json"
@@ -167,9 +166,9 @@ def _folder_of(item: Example, fps: float) -> str:
         state = item.path.stat()
     except OSError as error:
         raise MediaError(f"{item.path}: could not be read ({error.strerror})") from None
-    about = json.dumps([item.key(), fps, state.st_size, state.st_mtime_ns])
+    digest = value_digest([item.key(), fps, state.st_size, state.st_mtime_ns])
     stem = item.path.stem.encode("utf-8", "replace")[:80].decode("utf-8", "ignore")
-    return f"{label}/{stem}-{hashlib.sha256(about.encode()).hexdigest()[:12]}"
+    return f"{label}/{stem}-{digest[:12]}"
 
 
 def _write_frames(item: Example, folder: Path, fps: float) -> None:

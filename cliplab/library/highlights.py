@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from adapters.errors import DatasetError
+from adapters.system import parse_json
 
 HIGHLIGHTS_FORMAT, HIGHLIGHTS_VERSION = "cliplab-highlights", 1
 
@@ -21,7 +22,7 @@ def read_highlights(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise DatasetError(f"{path}: cannot be read ({error.strerror}). Give the highlights.json of a scan.") from None
     try:
-        value = json.loads(text)
+        value = parse_json(text)
     except ValueError as error:
         raise DatasetError(f"{path}: is no JSON ({error}). Give the highlights.json of a scan.") from None
     if (

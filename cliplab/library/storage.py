@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 from adapters.errors import ConfigError, MediaError, MissingExtraError
 from adapters.media import Found, Unreadable, is_hidden, is_video_name
-from cliplab.library.content import content_digest
+from adapters.system import blocks_fingerprint
 from cliplab.library.storage_cache import BLOCK_BYTES, BlockCache
 
 # Whose tags are digests of the content; others may be equal for different files of one size and second.
@@ -111,8 +111,8 @@ def fingerprint(url: str, size_bytes: int) -> bytes:
     tag = _tried(lambda: fs.info(path)).get(key) if key else None
     if tag:
         return hashlib.blake2b(f"{size_bytes} {tag}".encode(), digest_size=20).digest()
-    return content_digest(
-        size_bytes, lambda start, count: _tried(lambda: fs.cat_file(path, start=start, end=start + count))
+    return blocks_fingerprint(
+        size_bytes, lambda start, end: _tried(functools.partial(fs.cat_file, path, start=start, end=end))
     )
 
 

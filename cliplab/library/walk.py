@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from adapters.media import Found, Unreadable, videos_below
+from adapters.system import blocks_fingerprint
 from cliplab.library import storage
-from cliplab.library.content import content_digest
 from cliplab.library.storage import is_remote
 
 
@@ -26,11 +26,11 @@ def fingerprint(path: str, size_bytes: int) -> bytes:
         return storage.fingerprint(path, size_bytes)
     with open(path, "rb", buffering=0) as file:
 
-        def read(start: int, count: int) -> bytes:
+        def read(start: int, end: int) -> bytes:
             file.seek(start)
-            return _read(file.fileno(), count)
+            return _read(file.fileno(), end - start)
 
-        return content_digest(size_bytes, read)
+        return blocks_fingerprint(size_bytes, read)
 
 
 def _read(handle: int, count: int) -> bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +11,7 @@ from adapters.base import BaseModelAdapter
 from adapters.errors import ConfigError
 from adapters.inference import open_model
 from adapters.records import Clip, ConversionReport, Quantize
+from adapters.system import atomic_path
 from cliplab.models.models import Source, some
 from cliplab.outputs import require_new
 
@@ -47,20 +47,15 @@ def convert(
         # Nothing is calibrated, so these are only what the contract measures on.
         return replace(adapter.convert(output, quantize, clips), clip_origin=origin)
     calibration = read_clips(adapter, data, ("train",), adapter.config["calibration_clips"], on_progress)
-    unproven = Path(output).with_name(f".{Path(output).stem}.{os.getpid()}.tflite")
-    try:
+    with atomic_path(output, suffix=".tflite") as unproven:
         adapter.convert(unproven, quantize, calibration)
-        report = _compare(
+        return _compare(
             open_model(model, {**(overrides or {}), "num_threads": 1}),
             open_model(unproven, {"num_threads": 1}),
             clips,
             (origin, output),
             adapter.config["min_agreement"],
         )
-        os.replace(unproven, output)
-    finally:
-        unproven.unlink(missing_ok=True)
-    return report
 
 
 def verify(

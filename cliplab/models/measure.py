@@ -12,8 +12,7 @@ import numpy as np
 
 from adapters.base import BaseModelAdapter
 from adapters.errors import ConfigError, DatasetError, MediaError
-from adapters.inference import OnVideoProgress, predict_examples
-from adapters.records import Clip, ConversionReport, Float32Array, VideoResult
+from adapters.records import Clip, ConversionReport, Float32Array
 
 if TYPE_CHECKING:
     from adapters.data import Example, Split
@@ -52,34 +51,10 @@ def labelled_clips(
     return chosen
 
 
-def evaluate_examples(
-    adapter: BaseModelAdapter, examples: Sequence[Example], on_progress: OnVideoProgress | None = None
-) -> tuple[EvaluationReport, tuple[VideoResult, ...]]:
-    """Predict labelled clips and measure the scores -> (report, the results of those that could not be read).
-
-    DatasetError where none can be read.
-    """
-    from adapters.evaluation import evaluate
-    from adapters.training import label_matrix
-
-    results = list(predict_examples(adapter, examples, on_progress=on_progress))
-    kept = [(example, item) for example, item in zip(examples, results, strict=True) if item.error is None]
-    skipped = tuple(item for item in results if item.error is not None)
-    if not kept:
-        raise DatasetError(f"none of {len(examples)} clips can be read; the first: {skipped[0].error}")
-    matrix = label_matrix([example for example, _ in kept], adapter.labels)
-    config = adapter.config
-    report = evaluate(
-        np.stack([item.predictions[0].scores for _, item in kept]),
-        matrix if config["task"] == "multi_label" else matrix.argmax(axis=1),
-        adapter.labels,
-        positive_label=config["positive_label"],
-        threshold=config["threshold"],
-        latency_ms=float(np.median(time_predict(adapter, rendered_clips(adapter)))),
-        size_bytes=size_bytes(adapter),
-        paths=[example for example, _ in kept],
-    )
-    return report, skipped
+def with_cost(report: EvaluationReport, adapter: BaseModelAdapter) -> EvaluationReport:
+    """The report with the time that a prediction takes, and the size of what ships."""
+    latency = float(np.median(time_predict(adapter, rendered_clips(adapter))))
+    return replace(report, latency_ms=latency, size_bytes=size_bytes(adapter))
 
 
 def read_clips(

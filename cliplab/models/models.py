@@ -255,12 +255,14 @@ def evaluate(
     Raises ConfigError, DatasetError, StorageError.
     """
     from adapters.evaluation import check_gates, write_report
-    from cliplab.models.measure import evaluate_examples, labelled_clips
+    from adapters.training import evaluate_examples
+    from cliplab.models.measure import labelled_clips, with_cost
 
     require_new(output, force)
     adapter = open_model(model, overrides)
     examples = labelled_clips(adapter, data, (split,)) if split != "all" else labelled_clips(adapter, data)
     report, skipped = evaluate_examples(adapter, examples, on_progress)
+    report = with_cost(report, adapter)
     if output is not None:
         write_report(report, output)
     failures = check_gates(report, adapter.config["gates"])

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
-import stat
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -15,7 +13,7 @@ import av
 import numpy as np
 
 from adapters.records import Float32Array
-from adapters.system import storage_error
+from adapters.system import atomic_path, storage_error
 from cliplab.reel.pictures import ahead
 from cliplab.reel.plan import Format, Place
 from cliplab.reel.sound import SAMPLE_RATE, sample_of, sound_of_clips, sound_of_file
@@ -37,25 +35,11 @@ def render(
     audio: keep, none, or the path of a file to lay under it all. on_progress: gets seconds done and in all.
     Raises SourceFailed for a cut that can't be read to its end, StorageError for a disk that can't take the reel.
     """
-    target = Path(os.path.realpath(output))
-    temporary = target.with_name(f".{target.name[:40]}.{secrets.token_hex(6)}.tmp")
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            notes = _encode(places, form, temporary, audio, on_progress or (lambda done, total: None))
-            with temporary.open("rb") as file:
-                os.fsync(file.fileno())
-            if target.exists():
-                os.chmod(temporary, stat.S_IMODE(target.stat().st_mode))
-            os.replace(temporary, target)
-        finally:
-            with contextlib.suppress(OSError):
-                temporary.unlink()
-    except OSError as error:
-        raise storage_error(output, error) from error
+        with atomic_path(output) as temporary:
+            return _encode(places, form, temporary, audio, on_progress or (lambda done, total: None))
     except av.FFmpegError as error:  # PyAV's carry the system's number too
         raise storage_error(output, OSError(error.errno, error.strerror)) from error
-    return notes
 
 
 def _encode(places: Sequence[Place], form: Format, path: Path, audio: str, on_progress: OnRendered) -> list[str]:

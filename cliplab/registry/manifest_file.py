@@ -16,10 +16,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from adapters.config import parse_json
 from adapters.errors import BundleError, StorageError
 from adapters.litert import read_description
-from adapters.system import storage_error, write_json_atomic
+from adapters.system import file_lock, parse_json, write_json_atomic
 
 MANIFEST = "model_manifest.json"
 LOCK = ".model_manifest.lock"
@@ -129,20 +128,24 @@ def utc(seconds: float) -> str:
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """One writer of this folder's manifest at a time, over threads and processes; the lock goes with the process.
+    """One writer of this folder's manifest at a time, over threads and processes; the lock ends with the process.
 
-    Waits up to ``LOCK_SECONDS`` for another, then raises StorageError. Windows and file systems that have no such locks
-    go without.
+    Waits up to ``LOCK_SECONDS`` for another, then raises StorageError. File systems that have no locks go without.
     """
-    handle = _open_lock(folder / LOCK)
-    try:
-        if handle is not None:
-            _wait_for_lock(handle, folder / LOCK)
-            _remove_strays(folder)
+    path = folder / LOCK
+    if not path.exists() and not os.access(folder, os.W_OK):
+        yield  # nothing can be written there; looking at what is there is still good
+        return
+
+    def busy(holder: str) -> StorageError:
+        return StorageError(
+            f"{path}: {holder} has been writing the manifest for {LOCK_SECONDS:.0f} s. "
+            "Wait for it or end it, then run this again."
+        )
+
+    with file_lock(path, busy=busy, wait=LOCK_SECONDS):
+        _remove_strays(folder)
         yield
-    finally:
-        if handle is not None:
-            os.close(handle)
 
 
 def _problem(document: Any) -> str | None:
@@ -179,42 +182,6 @@ def _is_time(value: object) -> bool:
         return isinstance(value, str) and datetime.fromisoformat(value).tzinfo is not None
     except ValueError:
         return False
-
-
-def _open_lock(path: Path) -> int | None:
-    """A handle to lock, None where there can be no lock and none is needed or none exists."""
-    try:
-        import fcntl  # noqa: F401
-    except ImportError:  # Windows
-        return None
-    try:
-        return os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-    except PermissionError:
-        # Another user's lock file can be locked all the same. Without one, the folder cannot be written either.
-        return os.open(path, os.O_RDONLY) if path.exists() else None
-    except OSError as error:
-        if os.access(path.parent, os.W_OK):
-            raise storage_error(path, error) from error
-        return None  # a read-only disk: looking at what is there is still good
-
-
-def _wait_for_lock(handle: int, path: Path) -> None:
-    import fcntl
-
-    deadline = time.monotonic() + LOCK_SECONDS
-    while True:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
-        except BlockingIOError:
-            if time.monotonic() > deadline:
-                raise StorageError(
-                    f"{path}: another process has been writing the manifest for {LOCK_SECONDS:.0f} s. "
-                    "Wait for it or end it, then run this again."
-                ) from None
-            time.sleep(0.02)
-        except OSError:  # a file system without locks
-            return
 
 
 def _remove_strays(folder: Path) -> None:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from adapters.config import parse_json
 from adapters.errors import ConfigError
+from adapters.system import did_you_mean, parse_json
 
 # A metric with one of these words in its name is the better the lower it is: log_loss, calibration_error, latency_ms.
 LOWER_WORDS = frozenset({"loss", "losses", "error", "errors", "latency", "size", "ms", "bytes"})
@@ -69,8 +68,7 @@ def best_model(metrics: Mapping[str, Mapping[str, Any]], metric: str, current: s
     figures = {name: values[metric] for name, values in metrics.items() if is_figure(values.get(metric))}
     if not figures:
         known = sorted({key for values in metrics.values() for key, value in values.items() if is_figure(value)})
-        near = difflib.get_close_matches(metric, known, n=1)
-        hint = f' Did you mean "{near[0]}"?' if near else ""
+        hint = did_you_mean(metric, known)
         raise ConfigError(f'no model has the metric "{metric}".{hint} Entered are: {", ".join(known) or "none"}')
     best = (min if lower_is_better(metric) else max)(figures.values())
     if current is not None and figures.get(current) == best:

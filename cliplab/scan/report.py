@@ -6,10 +6,7 @@ on writes the same bytes as one that was not. highlights.schema.json describes i
 
 from __future__ import annotations
 
-import contextlib
 import os
-import secrets
-import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +14,7 @@ from typing import IO, Any
 
 from adapters.errors import StorageError
 from adapters.records import Aggregation, Float32Array, aggregate
-from adapters.system import json_text, storage_error
+from adapters.system import atomic_file, json_text, storage_error
 from cliplab.library import HIGHLIGHTS_FORMAT
 from cliplab.scan.sampling import best_windows
 from cliplab.scan.store import Scores, Store
@@ -76,7 +73,7 @@ def write_highlights(path: Path, store: Store, run: int, ranking: Ranking, head:
     counts = Counts(total, len(ranked), failed)
     rows = (_row(name, result, ranking) for name, result in store.results(run, (name for _, name in ranked)))
     failures = ({"path": name, "error": error} for name, error in all_failures(store, run))
-    with _replacing(path) as file:
+    with atomic_file(path, text=True) as file:
         _write(
             file,
             {
@@ -122,29 +119,6 @@ def _write(file: IO[str], head: dict[str, Any], lists: dict[str, Iterable[dict[s
             before, end = ",\n    ", "\n  ]"
         file.write(end + (",\n" if place < len(lists) - 1 else "\n"))
     file.write("}\n")
-
-
-@contextlib.contextmanager
-def _replacing(path: Path) -> Iterator[IO[str]]:
-    """A text file that appears at path once it is whole and on the disk."""
-    target = Path(os.path.realpath(path))
-    temporary = target.with_name(f".{target.name[:40]}.{secrets.token_hex(6)}.tmp")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with temporary.open("x", encoding="utf-8", newline="\n") as file:
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
-            if target.exists():
-                os.chmod(temporary, stat.S_IMODE(target.stat().st_mode))
-            os.replace(temporary, target)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                temporary.unlink()
-            raise
-    except OSError as error:
-        raise storage_error(path, error) from error
 
 
 def require_replaceable(path: Path) -> None:

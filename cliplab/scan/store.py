@@ -22,7 +22,7 @@ import numpy as np
 from adapters.errors import StorageError
 from adapters.media import Found
 from adapters.records import Float32Array, Float64Array
-from cliplab.scan.lock import locked
+from adapters.system import file_lock
 
 # How long a write waits for another program that has the database locked.
 BUSY_SECONDS = 10.0
@@ -77,7 +77,7 @@ def open_store(path: str | Path) -> Iterator[Store]:
     where it cannot be written.
     """
     target = os.path.abspath(path)
-    with locked(f"{target}.lock", target), _told(target):
+    with file_lock(f"{target}.lock", busy=lambda holder: _in_use(target, holder)), _told(target):
         connection = sqlite3.connect(target, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
         try:
             _prepare(connection, target)
@@ -88,6 +88,12 @@ def open_store(path: str | Path) -> Iterator[Store]:
                 store.commit()
         finally:
             connection.close()
+
+
+def _in_use(path: str, holder: str) -> StorageError:
+    return StorageError(
+        f"{path}: is in use by {holder}. Wait for that scan to end, stop it, or name another with --store."
+    )
 
 
 class Store:

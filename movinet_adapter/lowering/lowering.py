@@ -18,7 +18,7 @@ from adapters.system import import_tensorflow
 from movinet_adapter.architecture import Architecture, Layer
 from movinet_adapter.lowering import operations as ops
 from movinet_adapter.lowering.folding import Folded
-from movinet_adapter.streaming.states import StreamStates
+from movinet_adapter.lowering.states import StreamStates
 
 Tensor = Any
 Outputs = dict[str, Tensor]

@@ -18,7 +18,7 @@ import numpy as np
 
 from adapters.errors import WeightsError
 from adapters.models.weights import read_safetensors
-from adapters.system import cache_dir, sha256_file, write_bytes_atomic
+from adapters.system import cache_dir, sha256_file, value_digest, write_bytes_atomic
 from movinet_adapter.architecture import Architecture
 from movinet_adapter.weights.mapping import Variables, fit_by_name
 
@@ -48,12 +48,12 @@ def content_digest(variables: Mapping[str, Any]) -> str:
 def files_digest(files: Mapping[str, Path]) -> str:
     """The SHA-256 of files by name and content. WeightsError where one cannot be read."""
     listed = [[name, sha256_file(files[name])] for name in sorted(files)]
-    return hashlib.sha256(json.dumps(listed).encode()).hexdigest()
+    return value_digest(listed)
 
 
 def folder_of(of: Architecture, identity: str) -> Path:
     """Where the weights of an identity - a URL, or the digest of the files they came from - are kept."""
-    key = hashlib.sha256(json.dumps([_FORMAT, identity]).encode()).hexdigest()[:16]
+    key = value_digest([_FORMAT, identity])[:16]
     return cache_dir() / "movinet" / f"{of.model_id}_{of.mode}_{key}"
 
 

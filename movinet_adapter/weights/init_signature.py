@@ -11,13 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from adapters.litert import INIT
+from adapters.litert import INIT, builtin_code
 from movinet_adapter.architecture import StateSpec
 
 
 def add_init(model: bytes, states: Mapping[str, StateSpec]) -> bytes:
     """The program with a second signature that takes nothing and gives zeros for each state by name."""
-    import flatbuffers
     from ai_edge_litert import schema_py_generated as schema
 
     program = schema.ModelT.InitFromPackedBuf(model, 0)
@@ -43,7 +42,7 @@ def add_init(model: bytes, states: Mapping[str, StateSpec]) -> bytes:
         signature.outputs.append(entry)
     program.subgraphs.append(graph)
     program.signatureDefs.append(signature)
-    builder = flatbuffers.Builder(len(model) + (1 << 20))
+    builder = schema.flatbuffers.Builder(len(model) + (1 << 20))
     builder.Finish(program.Pack(builder), b"TFL3")
     return bytes(builder.Output())
 
@@ -56,7 +55,7 @@ class _Adder:
 
     def operator_code(self, number: int) -> int:
         for index, code in enumerate(self.program.operatorCodes):
-            if max(code.builtinCode, code.deprecatedBuiltinCode) == number:
+            if builtin_code(code) == number:
                 return index
         code = self.schema.OperatorCodeT()
         code.builtinCode = code.deprecatedBuiltinCode = number

@@ -5,7 +5,6 @@ Whatever the source, every variable is accounted for, theirs and ours, and a mis
 
 from __future__ import annotations
 
-import difflib
 import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
@@ -14,6 +13,7 @@ import numpy as np
 
 from adapters.errors import WeightsError
 from adapters.records import Float32Array
+from adapters.system import nearest_name
 from adapters.training import VARIABLE_PREFIX
 from movinet_adapter.architecture import MODEL_IDS, MODES, Architecture, VariableSpec, architecture, variable_specs
 from movinet_adapter.weights.checkpoint_graph import CheckpointGraph, StoredVariable
@@ -114,8 +114,8 @@ def fit_by_name(of: Architecture, found: Mapping[str, Any], where: str) -> tuple
     if not any(name.startswith(_CLASSIFIER) for name in given):
         specs = [spec for spec in specs if not spec.name.startswith(_CLASSIFIER)]
     names = [spec.name for spec in specs]
-    wrong = [f"it has no {name!r}{_near(name, given)}" for name in names if name not in given]
-    wrong += [f"the network has no {name!r}{_near(name, names)}" for name in given if name not in names]
+    wrong = [f"it has no {name!r}{nearest_name(name, given)}" for name in names if name not in given]
+    wrong += [f"the network has no {name!r}{nearest_name(name, names)}" for name in given if name not in names]
     wrong += [
         f"{spec.name!r} is {list(np.shape(given[spec.name]))} in it and {list(spec.shape)} in the network"
         for spec in specs
@@ -192,11 +192,6 @@ def _finite(values: Variables, where: str, theirs: Mapping[str, str]) -> Variabl
                 "did not diverge."
             )
     return values
-
-
-def _near(name: str, names: Any) -> str:
-    close = difflib.get_close_matches(name, list(names), 1)
-    return f"; the nearest is {close[0]!r}" if close else ""
 
 
 def _title(of: Architecture) -> str:

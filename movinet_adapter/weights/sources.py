@@ -6,7 +6,6 @@ Sources, in this order: a local path (a bundle directory, a SavedModel folder, a
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 from adapters.bundle import is_bundle, read_bundle
 from adapters.errors import ConfigError, WeightsError
 from adapters.models.weights import read_safetensors
+from adapters.system import did_you_mean
 from movinet_adapter.architecture import Architecture, architecture
 from movinet_adapter.weights import cache as cache
 from movinet_adapter.weights.download import (
@@ -31,7 +31,7 @@ from movinet_adapter.weights.download import (
 from movinet_adapter.weights.mapping import Variables, Variant, class_count, fit_by_name, fit_by_place
 
 PUBLISHED = "kinetics-600"
-LABELS_PATH = Path(__file__).with_name("labels") / "kinetics600.txt"
+LABELS_PATH = Path(__file__).parents[1] / "labels" / "kinetics600.txt"
 _ARCHIVES = (".tar.gz", ".tgz", ".tar")
 _INDEX = ".index"
 _KINDS = (
@@ -96,10 +96,9 @@ def _local(of: Architecture, path: Path) -> Weights:
         prefix = path.with_suffix("") if path.suffix == _INDEX else path
         return _from_checkpoint(of, prefix, str(prefix))
     if not path.is_file():
-        close = difflib.get_close_matches(str(path), (PUBLISHED, "random"), 1)
-        hint = f"; did you mean {close[0]!r}?" if close else "."
+        hint = did_you_mean(str(path), (PUBLISHED, "random"))
         raise WeightsError(
-            f'"weights" is {str(path)!r}: there is no such file or folder{hint} Give "{PUBLISHED}", "random", or the '
+            f'"weights" is {str(path)!r}: there is no such file or folder.{hint} Give "{PUBLISHED}", "random", or the '
             f"path of {_KINDS}."
         )
     if path.name.endswith(_ARCHIVES):

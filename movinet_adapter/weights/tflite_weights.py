@@ -8,7 +8,6 @@ trains computes what the int8 program does, but for the rounding of its activati
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,7 +17,9 @@ from typing import Any
 import numpy as np
 
 from adapters.errors import WeightsError
+from adapters.litert import operator_name
 from adapters.records import Float32Array
+from adapters.system import nearest_name
 from movinet_adapter.architecture import BATCH_NORM_EPSILON, VariableSpec, architecture, variable_specs
 
 # Where a constant belongs, by the name that tf-models gave the layer it came from.
@@ -176,10 +177,10 @@ def _complete(graph: _Graph, found: dict[str, Float32Array], specs: list[Variabl
     names = [spec.name for spec in specs]
     for name in found:
         if name not in names:
-            raise graph.error(f"the network has no variable {name!r}{_nearest(name, names)}")
+            raise graph.error(f"the network has no variable {name!r}{nearest_name(name, names)}")
     for spec in specs:
         if spec.name not in found:
-            raise graph.error(f"it has no {spec.name!r}{_nearest(spec.name, list(found))}")
+            raise graph.error(f"it has no {spec.name!r}{nearest_name(spec.name, list(found))}")
         if found[spec.name].shape != spec.shape:
             raise graph.error(
                 f"{spec.name!r} is {list(found[spec.name].shape)} in it and {list(spec.shape)} in the network"
@@ -187,11 +188,6 @@ def _complete(graph: _Graph, found: dict[str, Float32Array], specs: list[Variabl
         if not np.isfinite(found[spec.name]).all():
             raise graph.error(f"{spec.name!r} holds values that are not finite")
     return {name: found[name] for name in names}
-
-
-def _nearest(name: str, names: list[str]) -> str:
-    close = difflib.get_close_matches(name, names, 1)
-    return f"; the nearest is {close[0]!r}" if close else ""
 
 
 def _read(path: Path) -> _Graph:
@@ -206,9 +202,9 @@ def _read(path: Path) -> _Graph:
         raise WeightsError(f"{path} is not a LiteRT program (.tflite). Give a published MoViNet stream int8 model.")
     try:
         model = schema.ModelT.InitFromPackedBuf(data, 0)
-        kinds = {value: key for key, value in vars(schema.BuiltinOperator).items() if isinstance(value, int)}
-        # Old files keep codes up to 127 in the deprecated field; new ones keep the larger of both (schema.fbs, v3a).
-        codes = [kinds[max(code.builtinCode, code.deprecatedBuiltinCode)] for code in model.operatorCodes]
+        codes = [operator_name(code) for code in model.operatorCodes]
+        if unknown := [code for code in codes if code.startswith("unknown:")]:
+            raise ValueError(f"operator {unknown[0]}")
         graph = model.subgraphs[0]
         operators = [
             _Operator(codes[op.opcodeIndex], tuple(int(i) for i in op.inputs), int(op.outputs[0]), op.builtinOptions)

@@ -158,6 +158,7 @@ def place(file: Path, target: Path, media: Media) -> None:
     _make_folder(target.parent)
     if target.exists() and (target.samefile(file) or _same(file, target)):
         return
+    # Not atomic_path: a link of an export before is itself replaced, never the video that it leads to.
     temporary = target.with_name(f".{target.name[:40]}.{os.getpid()}.tmp")
     try:
         if media == "link":

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import csv
-import difflib
 import io
-import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -24,7 +22,7 @@ from adapters.data.examples import (
     video_groups,
 )
 from adapters.errors import DatasetError
-from adapters.system import json_text, write_json_atomic, write_text_atomic
+from adapters.system import did_you_mean, json_text, strict_json, write_json_atomic, write_text_atomic
 
 _CSV_COLUMNS = ("path", "label", "start_seconds", "end_seconds", "split", "group", "source")
 _CSV_ALIASES = {
@@ -225,13 +223,9 @@ def read_text(path: Path) -> str:
 
 
 def parse_json(text: str, where: str) -> Any:
-    """A JSON value; DatasetError says where the text is wrong. NaN and infinity are not JSON."""
-
-    def refuse(name: str) -> None:
-        raise ValueError(f"{name} is not a JSON number")
-
+    """A JSON value; DatasetError says where the text is wrong."""
     try:
-        return json.loads(text, parse_constant=refuse)
+        return strict_json.parse_json(text)
     except (ValueError, RecursionError) as error:
         raise DatasetError(f"{where}: is not valid JSON ({error})") from None
 
@@ -244,9 +238,8 @@ def _check_columns(names: list[str], path: Path) -> None:
             f"got {', '.join(names) or 'nothing'}; known: {', '.join(_CSV_COLUMNS)}"
         )
     for name in set(names) - set(ours):
-        near = difflib.get_close_matches(name, _CSV_COLUMNS, n=1, cutoff=0.75)
-        if near:
-            raise DatasetError(f'{path}: column "{name}" is not known. Did you mean "{near[0]}"?')
+        if near := did_you_mean(name, _CSV_COLUMNS, cutoff=0.75):
+            raise DatasetError(f'{path}: column "{name}" is not known.{near}')
 
 
 def _csv_row(names: list[str], cells: list[str], where: str) -> dict[str, Any]:

@@ -11,10 +11,8 @@ from typing import Any
 import dtlpy as dl
 
 from adapters.base import BaseModelAdapter
-from adapters.config import parse_json
-from adapters.errors import DatasetError
 from adapters.records import EpochLog
-from adapters.system import write_json_atomic
+from adapters.system import parse_json, write_json_atomic
 
 logger = logging.getLogger("cliplab.dataloop")
 # figure, legend, x, y
@@ -64,12 +62,8 @@ def evaluate_download(adapter: BaseModelAdapter, folder: Path) -> dict[str, floa
     training. Items without a label are left out, and logged. DatasetError for
     labels that the model has not, and where no clip can be read.
     """
-    import numpy as np
-
     from adapters.data import check, match_labels, read_dataset
-    from adapters.evaluation import evaluate
-    from adapters.inference import predict_examples
-    from adapters.training import label_matrix
+    from adapters.training import evaluate_examples
 
     dataset = match_labels(read_dataset(folder, labels=None), adapter.labels)
     labelled = [example for example in dataset.examples if example.labels]
@@ -77,21 +71,8 @@ def evaluate_download(adapter: BaseModelAdapter, folder: Path) -> dict[str, floa
     foreign = sorted({label for example in labelled for label in example.labels} - set(adapter.labels))
     if foreign or not labelled:
         check(dataset, labels=adapter.labels, task=adapter.config["task"], allow_missing=True)
-    results = list(predict_examples(adapter, labelled))
-    kept = [(example, result) for example, result in zip(labelled, results, strict=True) if result.error is None]
-    _log_left_out("cannot be read", [str(result.error) for result in results if result.error])
-    if not kept:
-        raise DatasetError(f"none of {len(labelled)} labelled clips can be read; the first: {results[0].error}")
-    matrix = label_matrix([example for example, _ in kept], adapter.labels)
-    config = adapter.config
-    report = evaluate(
-        np.stack([result.predictions[0].scores for _, result in kept]),
-        matrix if config["task"] == "multi_label" else matrix.argmax(axis=1),
-        adapter.labels,
-        positive_label=config["positive_label"],
-        threshold=config["threshold"],
-        paths=[example for example, _ in kept],
-    )
+    report, skipped = evaluate_examples(adapter, labelled)
+    _log_left_out("cannot be read", [str(result.error) for result in skipped])
     return {name: float(value) for name, value in report.to_json().items() if _is_figure(name, value)}
 
 

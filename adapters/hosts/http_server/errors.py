@@ -10,6 +10,7 @@ from starlette.datastructures import QueryParams
 from starlette.responses import Response
 
 from adapters.errors import AdapterError, BundleError, StorageError, WeightsError
+from adapters.system import strict_json
 
 MAX_MESSAGE = 600  # characters; a message may quote what was sent
 # What an adapter raises because of the server's own files, not of what was asked.
@@ -51,7 +52,7 @@ def one_line(message: str) -> str:
 def parse_json(data: bytes | bytearray | memoryview, what: str) -> dict[str, Any]:
     """A JSON object. Refused (400) for anything else, also where numbers are NaN or nested without end."""
     try:
-        value = json.loads(bytes(data), parse_constant=_no_constant)
+        value = strict_json.parse_json(bytes(data))
     except RecursionError:
         raise Refused(400, f"{what} is nested too deeply") from None
     except ValueError as error:  # also what is no UTF-8, and numbers of thousands of digits
@@ -66,7 +67,3 @@ def check_query(query: QueryParams, allowed: Iterable[str]) -> None:
     for key in query:
         if key not in allowed or len(query.getlist(key)) > 1:
             raise Refused(400, f"query: {key!r} is unknown or given twice; allowed once each are {', '.join(allowed)}")
-
-
-def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no JSON number")

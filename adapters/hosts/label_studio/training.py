@@ -5,14 +5,13 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ from adapters.hosts.label_studio.labels import Control, parse_label_config, to_s
 from adapters.hosts.label_studio.media import LabelStudio, Media
 from adapters.inference import open_model, read_config
 from adapters.records import EpochLog
-from adapters.system import write_json_atomic
+from adapters.system import file_lock, write_json_atomic
 
 _TOKEN = "CLIPLAB_LABEL_STUDIO_TOKEN"  # the environment's, so that the token is written to no file
 _STATE, _JOB, _LOG, _LOCK = "state.json", "job.json", "log.txt", "training.lock"
@@ -104,17 +103,15 @@ class Trainer:
         return {"folder": str(self.folder), **state}
 
 
-@contextmanager
-def _alone(output: Path) -> Iterator[None]:
-    """No other training below output for as long. Busy where there is one."""
-    with (output / _LOCK).open("wb") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise Busy(
-                f"a training runs already below {output}, started by another host, and one runs at a time"
-            ) from None
-        yield
+def _alone(output: Path) -> AbstractContextManager[bool]:
+    """No other training below output while the block runs. Busy where there is one."""
+
+    def busy(holder: str) -> Busy:
+        return Busy(
+            f"a training runs already below {output}, started by another host ({holder}), and one runs at a time"
+        )
+
+    return file_lock(output / _LOCK, busy=busy)
 
 
 def _tell(folder: Path, **state: Any) -> None:

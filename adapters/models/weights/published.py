@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from adapters.errors import WeightsError
-from adapters.system import cache_dir, write_bytes_atomic
+from adapters.system import cache_dir, file_digest, write_bytes_atomic
 
 MIRROR_VARIABLE = "CLIPLAB_WEIGHTS_URL"
 _TIMEOUT_SECONDS = 30
@@ -111,8 +111,7 @@ def find_published_weights(name: str) -> Path:
 def _what_is_wrong(path: Path, entry: Published) -> str | None:
     """Why a file is not the published one; None where it is."""
     try:
-        with path.open("rb") as stream:
-            found = hashlib.file_digest(stream, lambda: hashlib.new(entry.algorithm, usedforsecurity=False)).hexdigest()
+        found = file_digest(path, entry.algorithm)
     except OSError as error:
         return error.strerror or str(error)
     return None if found == entry.digest else _differs(entry, found)

@@ -175,8 +175,8 @@ def test_mistakes_name_the_clips_the_surest_first() -> None:
 def test_a_missing_package_is_named_with_the_command_that_installs_it(package: str, named: str, tmp_path: Path) -> None:
     code = (
         "import sys; import numpy as np\n"
-        "import adapters.evaluation.plots, adapters.inference.segments, adapters.data.dataset\n"
-        "from adapters.evaluation import metrics as evaluation\n"
+        "from adapters import evaluation\n"
+        "import adapters.data.dataset, adapters.evaluation.plots, adapters.inference.segments\n"
         "assert not {'sklearn', 'matplotlib', 'tensorflow'} & set(sys.modules), 'imported before it is needed'\n"
         f"sys.modules[{package!r}] = None\n"
         "scores = np.eye(2, dtype=np.float32)\n"

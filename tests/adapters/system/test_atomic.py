@@ -16,7 +16,14 @@ import pytest
 from places import ROOT
 
 from adapters.errors import AdapterError, StorageError
-from adapters.system import json_text, write_bytes_atomic, write_json_atomic, write_text_atomic
+from adapters.system import (
+    atomic_file,
+    atomic_path,
+    json_text,
+    write_bytes_atomic,
+    write_json_atomic,
+    write_text_atomic,
+)
 
 
 def run_python(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -181,3 +188,52 @@ def test_a_reader_that_has_opened_the_old_file_reads_it_to_its_end(tmp_path: Pat
         assert reader.read(3) == b"old"
         write_bytes_atomic(path, b"new")
         assert reader.read() == b"old" * 9_999
+
+
+def test_a_file_that_is_written_in_parts(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "a.txt"
+    for text in ("one\r\n", "zwei 広告\n"):
+        with atomic_file(path, text=True) as file:
+            file.write(text[:2])
+            file.write(text[2:])
+        assert path.read_bytes() == text.encode()
+    path.chmod(0o640)
+    with atomic_file(path) as binary:
+        binary.write(b"three")
+        assert path.read_text(encoding="utf-8") == "zwei 広告\n", "replaced before it is whole"
+    assert path.read_bytes() == b"three"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+
+
+def write_part(path: Path, error: BaseException) -> None:
+    with atomic_file(path, text=True) as file:
+        file.write("new")
+        raise error
+
+
+def write_video_part(path: Path, error: BaseException) -> None:
+    with atomic_path(path, suffix=".mp4") as temporary:
+        assert temporary.suffix == ".mp4"
+        temporary.write_text("new")
+        raise error
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), ValueError("bad"), OSError(28, "No space left on device")])
+def test_an_error_in_the_block_leaves_the_old_file_and_no_other(tmp_path: Path, error: BaseException) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    raised = StorageError if isinstance(error, OSError) else type(error)
+    with pytest.raises(raised):
+        write_part(path, error)
+    with pytest.raises(raised):
+        write_video_part(path, error)
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_device_and_a_folder_are_not_replaced(tmp_path: Path) -> None:
+    with atomic_file(os.devnull, text=True) as file:
+        file.write("gone")
+    assert stat.S_ISCHR(os.stat(os.devnull).st_mode)
+    with pytest.raises(StorageError, match="folder"), atomic_file(tmp_path):
+        pass

@@ -16,7 +16,7 @@ from tiny_videos import render_video
 from adapters.data import Example
 from adapters.media import read_clip
 from adapters.records import Clip, InputSpec
-from adapters.training import feature_cache
+from adapters.system import digest
 from adapters.training.feature_cache import CHUNK_CLIPS, CachedFeatures, View, cached_features, read_view
 from adapters.training.feature_store import FeatureStore
 
@@ -114,8 +114,8 @@ def test_changed_content_is_other_content(
 ) -> None:
     """Also of a file that is too large to be hashed whole, with the size and the time that it had before."""
     if large:
-        monkeypatch.setattr(feature_cache, "WHOLE_FILE_BYTES", 100)
-        monkeypatch.setattr(feature_cache, "END_BYTES", 50)
+        monkeypatch.setattr(digest, "WHOLE_FILE_BYTES", 100)
+        monkeypatch.setattr(digest, "END_BYTES", 50)
     path = Path(shutil.copy(videos / "0.mp4", tmp_path / "clip.mp4"))
     before = features(tmp_path / "cache", [View(example(path), 0)])
     stat, data = path.stat(), bytearray(path.read_bytes())
@@ -123,7 +123,7 @@ def test_changed_content_is_other_content(
     data[place] ^= 1
     path.write_bytes(data)
     os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
-    feature_cache._hash_of.cache_clear()  # it keeps digests by path, size and time
+    digest._fingerprint.cache_clear()  # it keeps digests by path, size and time
     after = features(tmp_path / "cache", [View(example(path), 0)])
     assert set(before.keys.values()).isdisjoint(after.keys.values())
 
@@ -132,8 +132,8 @@ def test_a_large_file_that_was_written_again_is_other_content(
     videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its middle is not read, so that its time must tell."""
-    monkeypatch.setattr(feature_cache, "WHOLE_FILE_BYTES", 100)
-    monkeypatch.setattr(feature_cache, "END_BYTES", 50)
+    monkeypatch.setattr(digest, "WHOLE_FILE_BYTES", 100)
+    monkeypatch.setattr(digest, "END_BYTES", 50)
     path = Path(shutil.copy(videos / "0.mp4", tmp_path / "clip.mp4"))
     assert features(tmp_path / "cache", [View(example(path), 0)]).decoded == 1
     assert features(tmp_path / "cache", [View(example(path), 0)]).decoded == 0

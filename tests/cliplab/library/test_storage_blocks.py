@@ -272,11 +272,11 @@ def test_a_walk_is_in_the_order_of_names_and_passes_over_what_is_hidden(client: 
     assert all(isinstance(item, Found) for item in found)
     assert [item.path.split("/shelf/")[1] for item in found] == [
         "a.mp4",
-        "c.mkv",
         "b/10.MOV",
         "b/2.mp4",
         "b/a/deep.webm",
         "b/e.mp4/f.mp4",
+        "c.mkv",
     ]
     assert [item.size_bytes for item in found if isinstance(item, Found)] == [len(CONTENT), 1, 1, 1, 1, 1]
 

@@ -19,7 +19,8 @@ from scan_helpers import render_library, save_model
 
 from adapters.errors import StorageError
 from adapters.media import Found
-from cliplab.library import content, fingerprint, printable
+from adapters.system.digest import BLOCK_BYTES
+from cliplab.library import fingerprint, printable
 from cliplab.scan import store as scan_store
 from cliplab.scan.sampling import best_windows
 from cliplab.scan.scan import scan
@@ -206,7 +207,7 @@ def test_a_fingerprint_tells_contents_apart(size: int, place: int, tail: int) ->
     import tempfile
 
     with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as folder:
-        patch.setattr(content, "BLOCK_BYTES", 16)
+        patch.setattr("adapters.system.digest.BLOCK_BYTES", 16)
         one, other = Path(folder, "one"), Path(folder, "other")
         data = bytes(range(size))
         one.write_bytes(data)
@@ -220,7 +221,7 @@ def test_a_fingerprint_tells_contents_apart(size: int, place: int, tail: int) ->
 
 
 def test_a_large_file_is_read_in_three_places(tmp_path: Path) -> None:
-    size = 10 * content.BLOCK_BYTES
+    size = 10 * BLOCK_BYTES
     path = tmp_path / "large.mp4"
     path.write_bytes(bytes(size))
     before = fingerprint(str(path), size)

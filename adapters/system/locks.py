@@ -1,0 +1,113 @@
+"""Locks between processes, by the operating system: each ends with the process that holds it, even when it is killed.
+
+Where the file system has no locks, and for a folder on Windows, nothing is locked and the caller learns it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from adapters.errors import AdapterError
+from adapters.system.atomic import storage_error
+
+_POLL_SECONDS = 0.02
+
+
+@contextmanager
+def file_lock(path: str | Path, *, busy: Callable[[str], AdapterError], wait: bool | float = False) -> Iterator[bool]:
+    """Hold the lock of a file while the block runs; other threads of this process are kept out too.
+
+    Args:
+        path: the lock file, which is made with its folder, names its holder and is never removed; or a folder, in
+            which nothing is written.
+        busy: makes the error for a lock that another process holds; it receives the words for that process.
+        wait: for another holder. True: without end; a number: seconds; False: not at all.
+
+    Yields:
+        Whether the lock is held. False: the file system has no locks.
+
+    Raises:
+        StorageError: the lock file cannot be made. Else what ``busy`` makes.
+    """
+    folder = os.path.isdir(path)
+    if folder and os.name == "nt":  # Windows locks files only
+        yield False
+        return
+    handle, writable = _open(Path(path), folder)
+    try:
+        held = _lock(handle, wait)
+        if held is None:
+            raise busy("another process" if folder else _holder(handle))
+        if held and writable:
+            _name_holder(handle)
+        yield held
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def descriptor_lock(handle: int, *, wait: bool = True) -> Iterator[bool]:
+    """Hold the lock of an open file, whose position and content stay. Yields whether it is held.
+
+    Without ``wait`` it is not held where another has it; also not where the file system has no locks.
+    """
+    held = bool(_lock(handle, wait))
+    try:
+        yield held
+    finally:
+        if held:
+            from filelock import unlock_descriptor
+
+            unlock_descriptor(handle)
+
+
+def _open(path: Path, folder: bool) -> tuple[int, bool]:
+    """A handle to lock, and whether it can be written."""
+    try:
+        if folder:
+            return os.open(path, os.O_RDONLY), False
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return os.open(path, os.O_RDWR | os.O_CREAT, 0o666), True
+    except OSError as error:
+        if not folder and error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            # A lock file of another user, or on a read-only disk, can be locked all the same.
+            with contextlib.suppress(OSError):
+                return os.open(path, os.O_RDONLY), False
+        raise storage_error(path, error) from error
+
+
+def _lock(handle: int, wait: bool | float) -> bool | None:
+    """True: locked. None: another has it, also at the end of the wait. False: the file system has no locks."""
+    from filelock import lock_descriptor
+
+    give_up = float("inf") if wait is True else time.monotonic() + wait
+    try:
+        while not lock_descriptor(handle, blocking=False):
+            if time.monotonic() >= give_up:
+                return None
+            time.sleep(_POLL_SECONDS)
+    except OSError:
+        return False
+    return True
+
+
+def _holder(handle: int) -> str:
+    """Who holds a lock file; Windows does not let others read it."""
+    with contextlib.suppress(OSError):
+        os.lseek(handle, 0, os.SEEK_SET)
+        return os.read(handle, 200).decode("utf-8", "replace").strip() or "another process"
+    return "another process"
+
+
+def _name_holder(handle: int) -> None:
+    with contextlib.suppress(OSError):  # a full disk: the lock is held all the same
+        os.ftruncate(handle, 0)
+        os.lseek(handle, 0, os.SEEK_SET)
+        os.write(handle, f"process {os.getpid()} on {socket.gethostname()}\n".encode())

@@ -1,0 +1,30 @@
+"""JSON as its standard has it: what ``json`` takes beyond it is refused."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+
+def parse_json(text: str | bytes | bytearray) -> Any:
+    """A JSON value.
+
+    Raises:
+        ValueError: the text is not JSON or not UTF-8, has NaN or Infinity, or gives a key of an object twice.
+        RecursionError: it is nested too deeply.
+    """
+    return json.loads(text, object_pairs_hook=unique_pairs, parse_constant=_refuse_constant)
+
+
+def unique_pairs(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
+    """Keys and values as a dict. ValueError for a key that is given twice, of which one would be lost."""
+    result = dict(pairs)
+    if len(result) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for place, key in enumerate(keys) if key in keys[:place])
+        raise ValueError(f'"{twice}" is given twice')
+    return result
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not a JSON number")
