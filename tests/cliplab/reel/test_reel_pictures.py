@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Generator
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
-from media_patterns import number_of, numbered_frame, write_numbered, write_video
+from media_patterns import number_of, write_numbered, write_video
 
-from cliplab.reel.pictures import SourceFailed, ahead, reel_pictures
+from cliplab.reel.pictures import SourceFailed, reel_pictures
 from cliplab.reel.plan import Format, Place
 from cliplab.reel.sources import Cut, Look
 
@@ -103,27 +101,3 @@ def test_a_source_that_cannot_be_read_is_named(tmp_path: Path) -> None:
             list(reel_pictures([place_of(good, 3), place_of(tmp_path / name, 3, first=3)], WIDE))
         assert caught.value.cut.path == str(tmp_path / name)
         assert name in caught.value.reason
-
-
-def test_pictures_read_ahead_are_the_same_and_a_fault_comes_in_its_place() -> None:
-    closed = threading.Event()
-
-    def pictures(count: int, fault: bool = False) -> Generator[np.ndarray, None, None]:
-        try:
-            for number in range(count):
-                yield numbered_frame(number)[:, :, 0]
-            if fault:
-                raise ZeroDivisionError
-        finally:
-            closed.set()
-
-    with ahead(pictures(40)) as taken:  # more than are held
-        assert [number_of(picture) for picture in taken] == list(range(40))
-    seen = []
-    with pytest.raises(ZeroDivisionError), ahead(pictures(3, fault=True)) as taken:
-        seen += [number_of(picture) for picture in taken]
-    closed.clear()
-    with ahead(pictures(10_000)) as taken:
-        assert number_of(next(taken)) == 0
-    assert closed.is_set(), "who takes no more ends the decoding"
-    assert not [thread for thread in threading.enumerate() if thread.name == "reel-decode"]

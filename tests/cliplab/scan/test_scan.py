@@ -175,7 +175,7 @@ def test_a_single_file_is_a_model_too(library: Path, tmp_path: Path) -> None:
 
 
 def test_what_is_no_stored_model_is_refused(library: Path, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="no stored model"):
+    with pytest.raises(ConfigError, match="not a saved model"):
         scan(library, "efficientnet_lite0", output=tmp_path / "h.json")
     with pytest.raises(BundleError):
         scan(library, tmp_path / "missing.tflite", output=tmp_path / "h.json")
