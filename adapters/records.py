@@ -22,7 +22,9 @@ SamplingMode = Literal["spread", "rate", "every"]
 ShortClip = Literal["repeat_last", "wrap", "error"]
 Aggregation = Literal["mean", "max", "top_mean"]
 Quantize = Literal["none", "float16", "dynamic", "int8"]
+Phase = Literal["head", "fine_tune"]  # of a training
 KeepBest = Literal["val_loss", "val_accuracy"]
+Devices = int | Literal["all"]  # how many share each batch in training
 QUANTIZE: tuple[Quantize, ...] = ("none", "float16", "dynamic", "int8")
 
 
@@ -229,7 +231,7 @@ class VideoResult:
 class EpochLog:
     """One epoch of training. Losses and accuracies are means over clips; the validation ones None without a split."""
 
-    phase: Literal["head", "fine_tune"]
+    phase: Phase
     epoch: int
     loss: float
     accuracy: float
@@ -242,6 +244,8 @@ class EpochLog:
 @dataclass(frozen=True)
 class TrainReport:
     """What training did: every epoch, the one that was kept (the last that is marked best), and why it ended.
+
+    best_epoch: its number in the phase ``best_phase``.
 
     conversion: of the single .tflite, where one was asked for.
     """
@@ -258,8 +262,13 @@ class TrainReport:
     metrics: dict[str, Any] = field(default_factory=dict)
     conversion: ConversionReport | None = None
 
+    @property
+    def best_phase(self) -> Phase | None:
+        """The phase that best_epoch is counted in: both phases number their epochs from 0. None without epochs."""
+        return next((log.phase for log in reversed(self.epochs) if log.best), None)
+
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        return {**asdict(self), "best_phase": self.best_phase}
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,10 @@ import difflib
 import json
 import re
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from jsonschema.exceptions import ValidationError
+if TYPE_CHECKING:
+    from jsonschema.exceptions import ValidationError
 
 
 def unknown_key(name: str, keys: Iterable[str], adapter: str) -> str:

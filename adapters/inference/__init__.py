@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from adapters.inference.segments import match_segments as match_segments
     from adapters.inference.segments import scores_to_segments as scores_to_segments
     from adapters.inference.segments import timeline as timeline
-    from adapters.inference.streams import StreamsVideos as StreamsVideos
-    from adapters.inference.whole_video import MergesPieces as MergesPieces
     from adapters.inference.whole_video import merge_frames as merge_frames
 
 __getattr__, __dir__, __all__ = lazy_exports(
@@ -30,7 +28,6 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "loading": ("FINETUNE_KEYS", "open_model", "read_config", "ready_configs", "stored_config"),
         "predict": ("FILE_ERRORS", "OnVideoProgress", "input_spec", "predict_examples", "predict_videos"),
         "segments": ("match_segments", "scores_to_segments", "timeline"),
-        "streams": ("StreamsVideos",),
-        "whole_video": ("MergesPieces", "merge_frames"),
+        "whole_video": ("merge_frames",),
     },
 )

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from adapters.base import BaseModelAdapter
-from adapters.config import Config, adapter_class, merge, migrate, override, read_object
+from adapters.base import BaseModelAdapter, model_class
+from adapters.config import Config, merge, migrate, override, read_object
 from adapters.errors import BundleError, ConfigError
 
 CONFIG_SUFFIXES = (".json", ".yaml", ".yml")
@@ -72,7 +72,7 @@ def open_model(source: str | Path | Mapping[str, Any], overrides: Mapping[str, A
             f'{where}: "adapter" is required, e.g. "adapters.models.efficientnet_lite:EfficientNetLiteAdapter". '
             "A model is a bundle directory, a .tflite, a config file or one of: " + ", ".join(ready_configs())
         )
-    cls = adapter_class(config["adapter"])
+    cls = model_class(config["adapter"])
     return cls(config if isinstance(source, Mapping) else cls.anchored(config, Path(source).parent))
 
 
@@ -80,7 +80,7 @@ def _open_stored(path: Path, overrides: Config) -> BaseModelAdapter:
     stored = stored_config(path)
     changes = merge({key: stored[key] for key in overrides if key in stored}, overrides)
     changed, _ = override(stored, changes, str(path))
-    adapter = adapter_class(stored["adapter"], str(path))(changed, explicit=True)
+    adapter = model_class(stored["adapter"], str(path))(changed, explicit=True)
     adapter.load(path)
     return adapter
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from adapters.base import BaseModelAdapter
 from adapters.config import override
 from adapters.errors import ConfigError, MediaError
-from adapters.inference.streams import StreamsVideos, predict_streams
+from adapters.inference.streams import predict_streams
 from adapters.inference.whole_video import whole_videos
 from adapters.records import Clip, InputSpec, Prediction, VideoResult
 
@@ -55,7 +55,7 @@ def predict_videos(
     download while the file before is predicted; what it raises is raised here.
     """
     spec = input_spec(adapter, window_seconds, stride_seconds)
-    if isinstance(adapter, StreamsVideos) and adapter.streams and spec.window_seconds is None:
+    if adapter.streams and spec.window_seconds is None:
         return predict_streams(adapter, spec, sources, on_progress, limits)
 
     def read(source: str | Path, file: _File) -> Iterator[Clip]:

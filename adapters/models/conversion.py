@@ -18,12 +18,13 @@ from adapters.records import QUANTIZE, Clip, ConversionReport, Float32Array, Qua
 from adapters.system import write_bytes_atomic
 
 if TYPE_CHECKING:
-    from adapters.models.model_adapter import ModelAdapter
+    from adapters.base import LiteRTProgram
+    from adapters.models.protocols import Convertible
     from adapters.models.state import AnyProgram
 
 
 def convert_model(
-    adapter: ModelAdapter,
+    adapter: Convertible,
     output_path: Path,
     quantize: Quantize,
     calibration: Sequence[Clip] | None,
@@ -65,7 +66,7 @@ def convert_model(
     return report
 
 
-def describe_model(adapter: ModelAdapter, quantize: Quantize) -> dict[str, object]:
+def describe_model(adapter: Convertible, quantize: Quantize) -> dict[str, object]:
     """What a .tflite says of itself: config, labels, the program's name, what validation measured, and the digest of
     the golden clip's scores."""
     config = {
@@ -92,14 +93,14 @@ def validation_figures(metrics: Mapping[str, Any]) -> dict[str, float]:
     return {name: found[name] for name, _ in GATES.values() if isinstance(found.get(name), (int, float))}
 
 
-def _program_bytes(adapter: ModelAdapter, quantize: Quantize, calibration: Sequence[Clip]) -> bytes:
+def _program_bytes(adapter: Convertible, quantize: Quantize, calibration: Sequence[Clip]) -> bytes:
     if quantize == "int8":
         return make_program_bytes(adapter, quantize, calibration)
     source = get_program_at(adapter, quantize)
     return source if isinstance(source, bytes) else source.read_bytes()
 
 
-def _float_program(adapter: ModelAdapter) -> AnyProgram | None:
+def _float_program(adapter: Convertible) -> LiteRTProgram | None:
     """The float32 program; None for a model that came without weights to make it from."""
     try:
         return adapter.open_program(get_program_at(adapter, "none"), 1)
@@ -108,7 +109,7 @@ def _float_program(adapter: ModelAdapter) -> AnyProgram | None:
 
 
 def _clips_to_measure(
-    adapter: ModelAdapter, calibration: Sequence[Clip] | None, clips: Sequence[Clip] | None
+    adapter: Convertible, calibration: Sequence[Clip] | None, clips: Sequence[Clip] | None
 ) -> tuple[Sequence[Clip], str]:
     if clips:
         return clips, "given clips"
@@ -117,5 +118,5 @@ def _clips_to_measure(
     return [render_clip(adapter.input_spec, variant) for variant in range(VARIANTS)], "rendered clips"
 
 
-def _scores(adapter: ModelAdapter, program: AnyProgram) -> Callable[[Sequence[Clip]], Float32Array]:
+def _scores(adapter: Convertible, program: AnyProgram) -> Callable[[Sequence[Clip]], Float32Array]:
     return lambda batch: np.stack([prediction.scores for prediction in adapter.predict_with(program, batch)])

@@ -13,13 +13,14 @@ from typing import Any, ClassVar, cast
 
 import numpy as np
 
-from adapters.base import BaseModelAdapter, OnEpochEnd
+from adapters.base import BaseModelAdapter, LiteRTProgram, OnEpochEnd, TrainOptions, model_class
 from adapters.bundle import Golden, make_golden, measure_tolerance, read_bundle, render_card, write_bundle
-from adapters.config import Config, adapter_class, check_config, override
+from adapters.config import Config, check_config, override
 from adapters.errors import AdapterError, BundleError, WeightsError
 from adapters.litert import Program, read_description
 from adapters.models import programs
-from adapters.models.network import Backbone, Network, Pretrained, Variables, build_network, initial_variables
+from adapters.models.first_weights import build_network, initial_variables
+from adapters.models.network import Backbone, Network, Pretrained, Variables
 from adapters.models.programs import PRECISION_NAMES, PROGRAM_BATCH, backbone_identity
 from adapters.models.state import AnyProgram, ModelState, RunsItems
 from adapters.records import (
@@ -124,7 +125,7 @@ class ModelAdapter(BaseModelAdapter):
             description = read_description(path)
             bundle, stored, metrics = None, description["config"], {}
             files = {description["program"]: path}
-        if adapter_class(str(stored.get("adapter")), str(path)) is not type(self):
+        if model_class(str(stored.get("adapter")), str(path)) is not type(self):
             raise BundleError(
                 f"{path}: is a model of {stored.get('adapter')}, not of {self.given['adapter']}. "
                 "Load it with the adapter that it names, or with open_model, which finds it"
@@ -198,7 +199,7 @@ class ModelAdapter(BaseModelAdapter):
         """The network of the config, with fresh variables. Imports TensorFlow."""
         return build_network(self)
 
-    def program(self) -> AnyProgram:
+    def program(self) -> LiteRTProgram:
         """The LiteRT program that the config asks for: stored, cached, or made from the weights now."""
         name, model = self.program_name(), self._model
         with model.lock:
@@ -208,7 +209,7 @@ class ModelAdapter(BaseModelAdapter):
                 model.active = (name, self.open_program(model.programs[name], self.config["num_threads"]))
             return model.active[1]
 
-    def open_program(self, source: Path | bytes, num_threads: int | None, name: str | None = None) -> AnyProgram:
+    def open_program(self, source: Path | bytes, num_threads: int | None, name: str | None = None) -> LiteRTProgram:
         """A program's file made ready to run items."""
         return Program(source, num_threads=num_threads, name=name)
 
@@ -310,11 +311,15 @@ class ModelAdapter(BaseModelAdapter):
     # Train and convert --------------------------------------------------------------------------------------------
 
     def train(
-        self, data_path: str | Path, output_path: str | Path, on_epoch_end: OnEpochEnd | None = None
+        self,
+        data_path: str | Path,
+        output_path: str | Path,
+        on_epoch_end: OnEpochEnd | None = None,
+        options: TrainOptions = TrainOptions(),
     ) -> TrainReport:
         from adapters.training import train_model
 
-        return train_model(self, Path(data_path), Path(output_path), on_epoch_end)
+        return train_model(self, Path(data_path), Path(output_path), on_epoch_end, options)
 
     def begin_training(self, labels: Sequence[str]) -> None:
         """Take the class order; a model without a head for it gets a new one."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from adapters.base import LiteRTProgram
 from adapters.bundle import Bundle
 from adapters.litert import Program
 from adapters.records import Float32Array
@@ -17,12 +18,6 @@ class AnyProgram(Protocol):
 
     @property
     def output_shapes(self) -> dict[str, tuple[int, ...]]: ...
-
-    @property
-    def model_bytes(self) -> bytes: ...
-
-    @property
-    def size_bytes(self) -> int: ...
 
 
 class RunsItems(AnyProgram, Protocol):
@@ -44,7 +39,7 @@ class ModelState:
     bundle: Bundle | None = None
     path: Path | None = None
     variables: dict[str, Float32Array] | None = None
-    active: tuple[str, AnyProgram] | None = None
+    active: tuple[str, LiteRTProgram] | None = None
     backbone: Program | None = None
     on_gpu: RunsItems | None = None
     lock: threading.RLock = field(default_factory=threading.RLock)

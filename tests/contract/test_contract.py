@@ -22,7 +22,7 @@ import pytest
 from adapters.base import BaseModelAdapter
 from adapters.bundle.golden import check_golden
 from adapters.bundle.rendered_clip import render_clip
-from adapters.config.checking import check_config, effect, properties, read_object
+from adapters.config import check_config, effect, properties, read_object
 from adapters.errors import BundleError, ConfigError, ConversionError, WeightsError
 from adapters.inference.loading import open_model, ready_configs
 from adapters.models.programs import PRECISION_NAMES

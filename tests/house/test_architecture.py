@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -159,3 +160,18 @@ def test_every_third_party_import_is_declared() -> None:
     foreign = names - set(ARROWS) - set(sys.stdlib_module_names)
     missing = [name for name in foreign if f'"{called.get(name, name.replace("_", "-"))}' not in text]
     assert not missing
+
+
+def test_what_an_adapter_can_do_is_asked_by_members_of_the_contract() -> None:
+    """Never by its class, its attributes or its config's keys: another package's adapter must be asked the same way."""
+    of_class = r"isinstance\([^()]*, \(?[^()]*Adapter\b|issubclass\("
+    of_attribute = r"\b(get|has)attr\((\w+\.)*adapter\b|\"\w+\" in adapter\.config\b"
+    asked = re.compile(f"{of_class}|{of_attribute}")
+    allowed = {("adapters/base.py", "issubclass(")}  # where a config's class is found
+    found = [
+        f"{path.relative_to(ROOT)}:{number}: {line.strip()}"
+        for path in modules()
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        if (match := asked.search(line)) and (str(path.relative_to(ROOT)), match[0]) not in allowed
+    ]
+    assert not found

@@ -12,7 +12,7 @@ import make_references as docs
 import pytest
 from places import ROOT
 
-from adapters.config.checking import properties
+from adapters.config import properties
 from adapters.inference.loading import read_config, ready_configs
 from cliplab import api
 

@@ -15,7 +15,7 @@ import pytest
 from tiny_videos import render_dataset
 
 from adapters.bundle.rendered_clip import render_clip
-from adapters.config.checking import check_config
+from adapters.config import check_config
 from adapters.errors import AdapterError, ConfigError, WeightsError
 from adapters.inference.loading import open_model
 from adapters.inference.predict import predict_videos

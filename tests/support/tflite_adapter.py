@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from tiny_adapter import TinyAdapter
 
-from adapters.config.checking import check_config, override
+from adapters.config import check_config, override
 from adapters.litert.tflite_file import describe, read_description
 
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from adapters.base import BaseModelAdapter, OnEpochEnd
+from adapters.base import BaseModelAdapter, OnEpochEnd, TrainOptions
 from adapters.bundle.bundle import read_bundle, write_bundle
 from adapters.bundle.card import render_card
-from adapters.config.checking import check_config, override
+from adapters.config import check_config, override
 from adapters.data.dataset import check, read_dataset
 from adapters.errors import ConversionError
 from adapters.inference.predict import predict_examples
@@ -62,7 +62,11 @@ class TinyAdapter(BaseModelAdapter):
         )
 
     def train(
-        self, data_path: str | Path, output_path: str | Path, on_epoch_end: OnEpochEnd | None = None
+        self,
+        data_path: str | Path,
+        output_path: str | Path,
+        on_epoch_end: OnEpochEnd | None = None,
+        options: TrainOptions = TrainOptions(),
     ) -> TrainReport:
         """One "epoch": the threshold goes half way between the classes' mean redness."""
         dataset = read_dataset(data_path)

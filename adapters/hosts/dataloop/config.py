@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from adapters.base import BaseModelAdapter
+from adapters.base import BaseModelAdapter, model_class
 from adapters.bundle import MANIFEST, read_manifest
-from adapters.config import Config, adapter_class, check_config, merge
+from adapters.config import Config, check_config, merge
 from adapters.errors import BundleError, ConfigError
 from adapters.inference import FINETUNE_KEYS, stored_config
 
@@ -84,7 +84,7 @@ def open_configured(config: Config, folder: Path, where: str) -> BaseModelAdapte
 
 def _open(config: Config, folder: Path) -> BaseModelAdapter:
     stored = stored_model(folder)
-    cls = adapter_class(config["adapter"])
+    cls = model_class(config["adapter"])
     if stored is None:
         return cls(config)
     own = stored_config(stored)

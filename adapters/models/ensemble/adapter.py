@@ -12,11 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from adapters.base import BaseModelAdapter, OnEpochEnd
+from adapters.base import BaseModelAdapter, OnEpochEnd, TrainOptions, model_class
 from adapters.bundle import MANIFEST, Bundle, make_golden, read_bundle, read_manifest, render_card, write_bundle
-from adapters.config import Config, adapter_class, check_config, fill_defaults, override, properties
+from adapters.config import Config, check_config, fill_defaults, override, properties
 from adapters.errors import BundleError, ConversionError, TrainingError
-from adapters.inference import MergesPieces
 from adapters.models.ensemble.members import Member, member_clip, open_members, shared_spec
 from adapters.models.ensemble.voting import vote
 from adapters.records import Clip, ConversionReport, Float32Array, InputSpec, Prediction, Quantize, TrainReport
@@ -115,11 +114,18 @@ class EnsembleAdapter(BaseModelAdapter):
             for clip, own in zip(batch, zip(*answers, strict=True), strict=True)
         ]
 
+    @property
+    def votes(self) -> bool:
+        return True
+
+    @property
+    def merges_pieces(self) -> bool:
+        return all(member.adapter.merges_pieces for member in self.members)
+
     def merge(self, pieces: Sequence[Prediction]) -> Prediction:
         """One prediction of a video from those of its pieces: each member's own, and then the vote."""
         found = []
         for number, member in enumerate(self.members):
-            assert isinstance(member.adapter, MergesPieces)  # or its spec would not ask for every frame
             own = [piece.members[number] for piece in pieces if isinstance(piece, EnsemblePrediction)]
             found.append(member.adapter.merge(own))
         return self._together(tuple(found), pieces[0].start, pieces[-1].end)
@@ -161,7 +167,7 @@ class EnsembleAdapter(BaseModelAdapter):
     def load(self, local_path: str | Path) -> None:
         path = Path(local_path)
         bundle = read_bundle(path)
-        if adapter_class(str(bundle.config.get("adapter")), str(path)) is not type(self):
+        if model_class(str(bundle.config.get("adapter")), str(path)) is not type(self):
             raise BundleError(
                 f"{path}: is a model of {bundle.config.get('adapter')}, not of {self.given['adapter']}. "
                 "Load it with the adapter that it names, or with open_model, which finds it"
@@ -203,7 +209,11 @@ class EnsembleAdapter(BaseModelAdapter):
     # What members do ----------------------------------------------------------------------------------------------
 
     def train(
-        self, data_path: str | Path, output_path: str | Path, on_epoch_end: OnEpochEnd | None = None
+        self,
+        data_path: str | Path,
+        output_path: str | Path,
+        on_epoch_end: OnEpochEnd | None = None,
+        options: TrainOptions = TrainOptions(),
     ) -> TrainReport:
         raise TrainingError(
             f"an ensemble is not trained, its members are: {', '.join(self.config['members'])}. Train each of them "

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from adapters.config.checking import (
+from adapters.config import (
     check_config,
     merge,
     migrate,

@@ -22,7 +22,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_videos import render_video
 
-from adapters.config.checking import check_config
+from adapters.config import check_config
 from adapters.errors import AdapterError, BundleError, ConfigError, DatasetError
 from adapters.hosts.dataloop import items as dataloop_items
 from adapters.hosts.dataloop.annotations import annotate, timeline
