@@ -59,6 +59,30 @@ class LiteRTProgram(Protocol):
     def precision(self) -> Quantize: ...
 
 
+class StoredModel(Protocol):
+    """A model on disk as it was read and verified: a bundle, or a .tflite that describes itself."""
+
+    @property
+    def path(self) -> Path: ...
+
+    @property
+    def config(self) -> Config:
+        """Complete and checked."""
+
+    @property
+    def programs(self) -> Mapping[str, Path]:
+        """LiteRT files by the name of the program."""
+
+    @property
+    def metrics(self) -> Mapping[str, Any]: ...
+
+    @property
+    def has_weights(self) -> bool: ...
+
+    def weights(self) -> dict[str, Any]:
+        """Variable name -> array; BundleError where there are none."""
+
+
 class OpenStream(Protocol):
     """A live stream that a model follows: frames go in as they come, and a running prediction comes out."""
 
@@ -97,8 +121,9 @@ class BaseModelAdapter(ABC):
         where it has the schema's default value. False suits platforms that hand over filled-in configs.
         """
         own_name = f"{type(self).__module__}:{type(self).__qualname__}"
-        self.given: Config = {"adapter": own_name, **config}
-        self.config: Config = check_config(config if "adapter" in config else self.given)
+        named = config if "adapter" in config else {"adapter": own_name, **config}
+        self.config: Config = check_config(named)
+        self.given: Config = self.config if self.config is named else dict(named)
         self.explicit = explicit
 
     @classmethod
@@ -129,6 +154,10 @@ class BaseModelAdapter(ABC):
 
         Runtime keys of the config that the adapter was made with stay in force; others must agree (ConfigError).
         """
+
+    def load_stored(self, stored: StoredModel) -> None:
+        """``load`` for a model that ``open_model`` has read already. By default it is read again by its path."""
+        self.load(stored.path)
 
     @abstractmethod
     def save(self, local_path: str | Path) -> None:

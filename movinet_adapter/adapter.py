@@ -40,8 +40,8 @@ class MoViNetAdapter(ModelAdapter):
     backbone_keys = ("model_id", "model_mode", "variant", "imgz", "n_frames")
 
     def __init__(self, config: Any, *, explicit: bool = False) -> None:
-        if _is_tflite(str(config.get("weights", ""))):
-            config = {"variant": "int8", **config}
+        if "variant" not in config and _is_tflite(str(config.get("weights", ""))):
+            config = {**config, "variant": "int8"}
         super().__init__(config, explicit=explicit)
 
     @classmethod

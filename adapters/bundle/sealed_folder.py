@@ -99,10 +99,8 @@ def check_name(name: str, where: str) -> None:
         )
 
 
-def read_sealed(
-    folder: Path, required: tuple[str, ...], optional: tuple[str, ...] = (), verify_all: bool = True
-) -> Sealed:
-    """Verify the files of the folder; the contents of the required and the optional ones are kept. Writes nothing.
+def read_sealed(folder: Path, required: tuple[str, ...], *, verify_all: bool = True) -> Sealed:
+    """Verify the files of the folder; the contents of the required ones are kept. Writes nothing.
 
     verify_all: every listed file, and that there is no other; otherwise only those whose contents are kept.
     Raises BundleError naming the file that is missing, damaged or not listed; a folder that was never finished, is of
@@ -114,7 +112,7 @@ def read_sealed(
     while True:
         before = write_state(folder)
         try:
-            return _read_once(folder, required, optional, verify_all)
+            return _read_once(folder, required, verify_all)
         except (BundleError, OSError) as error:
             after, now = write_state(folder), time.monotonic()
             reads, standing = reads + 1, standing + 1
@@ -131,19 +129,18 @@ def read_sealed(
         time.sleep(_RETRY_SECONDS)
 
 
-def _read_once(folder: Path, required: tuple[str, ...], optional: tuple[str, ...], verify_all: bool) -> Sealed:
+def _read_once(folder: Path, required: tuple[str, ...], verify_all: bool) -> Sealed:
     entries, digest = read_manifest(folder)
     for name in required:
         if name not in entries:
             raise BundleError(f"{folder / name}: is not in {MANIFEST}, and every bundle has one. Save the model again.")
-    wanted = (*required, *optional)
-    names = [name for name in entries if verify_all or name in wanted]
+    names = [name for name in entries if verify_all or name in required]
     files = {name: _locate(folder, name, entries[name]["sha256"], entries[name]["size_bytes"]) for name in names}
     if verify_all:
         refuse_unlisted(folder, {*files, *obsolete_names(folder)}, f"Nothing in {MANIFEST} vouches for it. Move it")
     contents = {}
     for name, file in files.items():
-        if name in wanted:
+        if name in required:
             contents[name] = file.read()
         else:
             file.verify()

@@ -129,7 +129,8 @@ def override(
     if all(name in stored and _same(stored[name], value) for name, value in given.items()):
         return stored, []
     # The stored keys stand in for those not given, so that only what the user wrote can be wrong.
-    complete = check_config({**stored, **migrate({"schema_version": SCHEMA_VERSION, **given}, where)}, where)
+    merged = {**stored, **migrate({"schema_version": SCHEMA_VERSION, **given}, where)}
+    complete = check_config(given if merged == given else merged, where)
     keys = key_rules(adapter_class(stored["adapter"]).schema_path)
     kept: Config = {}  # what the user wrote and does not take effect
     programs: list[str] = []

@@ -10,7 +10,9 @@ if TYPE_CHECKING:
     from adapters.inference.loading import FINETUNE_KEYS as FINETUNE_KEYS
     from adapters.inference.loading import open_model as open_model
     from adapters.inference.loading import read_config as read_config
+    from adapters.inference.loading import read_stored as read_stored
     from adapters.inference.loading import ready_configs as ready_configs
+    from adapters.inference.loading import require_class as require_class
     from adapters.inference.loading import stored_config as stored_config
     from adapters.inference.predict import FILE_ERRORS as FILE_ERRORS
     from adapters.inference.predict import OnVideoProgress as OnVideoProgress
@@ -25,7 +27,15 @@ if TYPE_CHECKING:
 __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
-        "loading": ("FINETUNE_KEYS", "open_model", "read_config", "ready_configs", "stored_config"),
+        "loading": (
+            "FINETUNE_KEYS",
+            "open_model",
+            "read_config",
+            "read_stored",
+            "ready_configs",
+            "require_class",
+            "stored_config",
+        ),
         "predict": ("FILE_ERRORS", "OnVideoProgress", "input_spec", "predict_examples", "predict_videos"),
         "segments": ("match_segments", "scores_to_segments", "timeline"),
         "whole_video": ("merge_frames",),

@@ -13,16 +13,17 @@ from typing import Any, ClassVar, cast
 
 import numpy as np
 
-from adapters.base import BaseModelAdapter, LiteRTProgram, OnEpochEnd, TrainOptions, model_class
-from adapters.bundle import Golden, make_golden, measure_tolerance, read_bundle, render_card, write_bundle
+from adapters.base import BaseModelAdapter, LiteRTProgram, OnEpochEnd, StoredModel, TrainOptions
+from adapters.bundle import Bundle, Golden, make_golden, measure_tolerance, render_card, write_bundle
 from adapters.config import Config, check_config, override
-from adapters.errors import AdapterError, BundleError, WeightsError
-from adapters.litert import Program, read_description
+from adapters.errors import AdapterError, WeightsError
+from adapters.inference import read_stored, require_class
+from adapters.litert import Program
 from adapters.models import programs
 from adapters.models.first_weights import build_network, initial_variables
 from adapters.models.network import Backbone, Network, Pretrained, Variables
 from adapters.models.programs import PRECISION_NAMES, PROGRAM_BATCH, backbone_identity
-from adapters.models.state import AnyProgram, ModelState, RunsItems
+from adapters.models.state import AnyProgram, LoadedModel, RunsItems
 from adapters.records import (
     Clip,
     ConversionReport,
@@ -73,7 +74,7 @@ class ModelAdapter(BaseModelAdapter):
         super().__init__(config, explicit=explicit)
         self.metrics: dict[str, Any] = {}
         self.trained = False
-        self._model = ModelState()
+        self._model = LoadedModel()
 
     # What the model is --------------------------------------------------------------------------------------------
 
@@ -117,23 +118,16 @@ class ModelAdapter(BaseModelAdapter):
     # Load and save ------------------------------------------------------------------------------------------------
 
     def load(self, local_path: str | Path) -> None:
-        path = Path(local_path)
-        if path.is_dir():
-            bundle = read_bundle(path)
-            stored, files, metrics = bundle.config, dict(bundle.programs), bundle.metrics
-        else:
-            description = read_description(path)
-            bundle, stored, metrics = None, description["config"], {}
-            files = {description["program"]: path}
-        if model_class(str(stored.get("adapter")), str(path)) is not type(self):
-            raise BundleError(
-                f"{path}: is a model of {stored.get('adapter')}, not of {self.given['adapter']}. "
-                "Load it with the adapter that it names, or with open_model, which finds it"
-            )
-        given = {**self.given, "adapter": stored["adapter"]}
-        config, _ = override(check_config(stored, str(path)), given, str(path), explicit=self.explicit)
-        self.config, self.metrics, self.trained = config, metrics, True
-        self._model = ModelState(programs=dict(files), bundle=bundle, path=path)
+        self.load_stored(read_stored(local_path))
+
+    def load_stored(self, stored: StoredModel) -> None:
+        require_class(self, stored)
+        # Its class may be named in several ways, and is the same.
+        own, name = self.given, stored.config["adapter"]
+        given = own if own["adapter"] == name else {**own, "adapter": name}
+        self.config, _ = override(stored.config, given, str(stored.path), explicit=self.explicit)
+        self.metrics, self.trained = dict(stored.metrics), True
+        self._model = LoadedModel(programs=dict(stored.programs), stored=stored)
 
     def save(self, local_path: str | Path) -> None:
         self.save_with(local_path, {})
@@ -142,8 +136,8 @@ class ModelAdapter(BaseModelAdapter):
         """Write a bundle with other files in it, name -> bytes."""
         self._require_trained()
         files = {self.program_name(): self.program().model_bytes}
-        if self._model.bundle is not None:
-            files = {name: path.read_bytes() for name, path in self._model.bundle.programs.items()} | files
+        if isinstance(self._model.stored, Bundle):
+            files = {name: path.read_bytes() for name, path in self._model.stored.programs.items()} | files
         config = {**self.config, "labels": list(self.labels), "head": self.network_config["head"]}
         golden = self.golden()
         write_bundle(
@@ -162,8 +156,8 @@ class ModelAdapter(BaseModelAdapter):
 
         The config's precision has the tolerance that it was measured to need.
         """
-        if self._model.bundle is not None and self._model.bundle.golden is not None:
-            return self._model.bundle.golden
+        if isinstance(self._model.stored, Bundle) and self._model.stored.golden is not None:
+            return self._model.stored.golden
         if self.config["quantize"] == "none" or not self._model.has_weights:
             return make_golden(self.input_spec, lambda clips: self.predict_with(self.program(), clips))
         exact = self.open_program(programs.get_program_at(self, "none"), self.config["num_threads"])
@@ -183,10 +177,10 @@ class ModelAdapter(BaseModelAdapter):
         if model.variables is None:
             if not model.has_weights:
                 raise WeightsError(
-                    f"{model.path}: holds a program and no weights, so it predicts but cannot be trained, resized or "
+                    f"{model.where}: holds a program and no weights, so it predicts but cannot be trained, resized or "
                     "converted. Use the bundle directory that it was converted from"
                 )
-            model.variables = initial_variables(self, network) if model.bundle is None else model.bundle.weights()
+            model.variables = initial_variables(self, network) if model.stored is None else model.stored.weights()
         return model.variables
 
     def random_variables(self, network: Network) -> Variables:
@@ -325,11 +319,11 @@ class ModelAdapter(BaseModelAdapter):
         """Take the class order; a model without a head for it gets a new one."""
         if not self.trained:
             self.config = check_config({**self.config, "labels": list(labels)})
-            self._model = ModelState()
+            self._model = LoadedModel()
 
     def adopt(self, variables: Variables, calibration: Sequence[Clip]) -> None:
         """Take over trained variables and make the program that the config asks for."""
-        self.trained, self._model = True, ModelState(variables=variables)
+        self.trained, self._model = True, LoadedModel(variables=variables)
         if self.config["quantize"] == "int8":
             self._model.programs[self.program_name()] = programs.make_program_bytes(self, "int8", calibration)
 

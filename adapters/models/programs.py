@@ -20,7 +20,7 @@ from adapters.training import VARIABLE_PREFIX, output_activation, output_units
 
 if TYPE_CHECKING:
     from adapters.models.protocols import HasPrograms
-    from adapters.models.state import ModelState
+    from adapters.models.state import LoadedModel
 
 PRECISION_NAMES = {"none": "float32", "float16": "float16", "dynamic": "dynamic", "int8": "int8"}
 # Items a program takes at once. One is fastest an item on the processors measured (benchmarks/results.md), and
@@ -31,12 +31,12 @@ PROGRAM_BATCH = 1
 CALIBRATION_ITEMS = 96
 
 
-def get_program(adapter: HasPrograms, state: ModelState) -> Path | bytes:
+def get_program(adapter: HasPrograms, model: LoadedModel) -> Path | bytes:
     """The program that the config asks for, cached or made now. ConfigError where it cannot be."""
     quantize, name = adapter.config["quantize"], adapter.program_name()
-    if not state.has_weights:
+    if not model.has_weights:
         raise ConfigError(
-            f"{state.path}: holds {', '.join(state.programs)} and the config asks for {name}, which cannot be made "
+            f"{model.where}: holds {', '.join(model.programs)} and the config asks for {name}, which cannot be made "
             "without weights. Convert the bundle that it came from: cliplab convert BUNDLE "
             f"--quantize {quantize} --set imgz={adapter.config['imgz']} --output X.tflite"
         )

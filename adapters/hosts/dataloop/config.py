@@ -11,7 +11,7 @@ from adapters.base import BaseModelAdapter, model_class
 from adapters.bundle import MANIFEST, read_manifest
 from adapters.config import Config, check_config, merge
 from adapters.errors import BundleError, ConfigError
-from adapters.inference import FINETUNE_KEYS, stored_config
+from adapters.inference import FINETUNE_KEYS, read_stored
 
 # What dtlpy adds to a configuration that lacks it, and pushes to the platform, while it makes a model adapter or runs
 # one (AdapterDefaults and configuration.get in dtlpy/ml/base_model_adapter.py). A model that has them is left alone.
@@ -87,15 +87,15 @@ def _open(config: Config, folder: Path) -> BaseModelAdapter:
     cls = model_class(config["adapter"])
     if stored is None:
         return cls(config)
-    own = stored_config(stored)
+    own = read_stored(stored)
     adapter = cls({key: value for key, value in config.items() if key not in FINETUNE_KEYS})
-    if own.get("adapter") == config["adapter"]:
-        adapter.load(stored)
+    if own.config["adapter"] == config["adapter"]:
+        adapter.load_stored(own)
         training = {key: config[key] for key in FINETUNE_KEYS if key in config}
         adapter.config = check_config(merge(adapter.config, training), str(stored))
         return adapter
     raise BundleError(
-        f'{stored}: is a model of {own.get("adapter")}, and "adapter" in the configuration is {config["adapter"]}. '
+        f'{stored}: is a model of {own.config["adapter"]}, and "adapter" in the configuration is {config["adapter"]}. '
         "Set it to the model's own, or remove the model's artifacts to begin with fresh weights"
     )
 

@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from adapters.base import BaseModelAdapter, OnEpochEnd, TrainOptions, model_class
+from adapters.base import BaseModelAdapter, OnEpochEnd, StoredModel, TrainOptions
 from adapters.bundle import MANIFEST, Bundle, make_golden, read_bundle, read_manifest, render_card, write_bundle
-from adapters.config import Config, check_config, fill_defaults, override, properties
+from adapters.config import Config, fill_defaults, override, properties
 from adapters.errors import BundleError, ConversionError, TrainingError
+from adapters.inference import read_stored, require_class
 from adapters.models.ensemble.members import Member, member_clip, open_members, shared_spec
 from adapters.models.ensemble.voting import vote
 from adapters.records import Clip, ConversionReport, Float32Array, InputSpec, Prediction, Quantize, TrainReport
@@ -165,23 +166,23 @@ class EnsembleAdapter(BaseModelAdapter):
     # Load and save ------------------------------------------------------------------------------------------------
 
     def load(self, local_path: str | Path) -> None:
-        path = Path(local_path)
-        bundle = read_bundle(path)
-        if model_class(str(bundle.config.get("adapter")), str(path)) is not type(self):
-            raise BundleError(
-                f"{path}: is a model of {bundle.config.get('adapter')}, not of {self.given['adapter']}. "
-                "Load it with the adapter that it names, or with open_model, which finds it"
-            )
-        for name, file in bundle.extra.items():
+        self.load_stored(read_stored(local_path))
+
+    def load_stored(self, stored: StoredModel) -> None:
+        require_class(self, stored)
+        path = stored.path
+        if not isinstance(stored, Bundle):
+            raise BundleError(f"{path}: is a file, and an ensemble is saved as a bundle directory. Name that")
+        for name, file in stored.extra.items():
             if file != path / name:
                 raise BundleError(f"{path / name}: is not in its place yet: saving was interrupted. Save it again")
-        stored = check_config(bundle.config, str(path))
-        for member in stored["members"]:
-            if not any(name == member or name.startswith(f"{member}/") for name in bundle.extra):
+        for member in stored.config["members"]:
+            if not any(name == member or name.startswith(f"{member}/") for name in stored.extra):
                 raise BundleError(f"{path}: member {member!r} is not in the bundle. Save the ensemble again")
         given = {key: value for key, value in self.given.items() if key != "members"}
-        config, _ = override(stored, {**given, "adapter": stored["adapter"]}, str(path), explicit=self.explicit)
-        self.config, self._bundle, self._opened = config, bundle, None
+        given["adapter"] = stored.config["adapter"]
+        self.config, _ = override(stored.config, given, str(path), explicit=self.explicit)
+        self._bundle, self._opened = stored, None
 
     def save(self, local_path: str | Path) -> None:
         members = self.members
