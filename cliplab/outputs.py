@@ -7,7 +7,6 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from adapters.data import VIDEO_SUFFIXES
 from adapters.errors import StorageError
 
 
@@ -40,6 +39,8 @@ def find_videos(arguments: Iterable[str | Path]) -> list[str]:
     for argument in map(str, arguments):
         path = Path(argument)
         if path.is_dir():
+            from adapters.data import VIDEO_SUFFIXES
+
             inside = sorted(str(p) for p in path.rglob("*") if p.suffix.lower() in VIDEO_SUFFIXES and p.is_file())
         elif not path.exists() and glob.has_magic(argument):
             inside = sorted(p for p in glob.glob(argument, recursive=True) if os.path.isfile(p))

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING
 from adapters.base import BaseModelAdapter
 from adapters.config import override
 from adapters.errors import ConfigError, MediaError
-from adapters.inference.streams import predict_streams
 from adapters.inference.whole_video import whole_videos
 from adapters.records import Clip, InputSpec, Prediction, VideoResult
 
@@ -56,6 +55,8 @@ def predict_videos(
     """
     spec = input_spec(adapter, window_seconds, stride_seconds)
     if adapter.streams and spec.window_seconds is None:
+        from adapters.inference.streams import predict_streams
+
         return predict_streams(adapter, spec, sources, on_progress, limits)
 
     def read(source: str | Path, file: _File) -> Iterator[Clip]:

@@ -13,8 +13,6 @@ from adapters.errors import ConfigError
 from adapters.hosts.results import SHAPES, Shape, to_pipeline
 from adapters.inference import FINETUNE_KEYS, OnVideoProgress, open_model, predict_videos
 from adapters.records import Devices, EpochLog, Segment, TrainReport, VideoResult
-from adapters.training import describe_devices
-from cliplab.models.single_file import bundle_path, is_single_file, require_places, write_single_file
 from cliplab.outputs import find_videos, require_new
 
 if TYPE_CHECKING:
@@ -134,6 +132,8 @@ def train(
     line of text each.
     Raises ConfigError, DatasetError, TrainingError, StorageError.
     """
+    from cliplab.models.single_file import require_places
+
     require_places(output, force)
     if not isinstance(config, Mapping) and _is_stored(config):
         raise ConfigError(
@@ -160,6 +160,8 @@ def finetune(
     {"fine_tune_layers": 20}. The bundle itself is not altered: output is a new one, or X.tflite. output, devices and
     what is raised as for ``train``.
     """
+    from cliplab.models.single_file import require_places
+
     require_places(output, force)
     if not _is_stored(model):
         raise ConfigError(f"{model}: is no trained model to go on from. Name a bundle directory, or use train")
@@ -185,6 +187,9 @@ def _train(
     on_line: OnLine | None,
 ) -> TrainReport:
     """Train, with each epoch told to on_progress as a stage as well, and to on_line as a line."""
+    from adapters.training import describe_devices
+    from cliplab.models.single_file import bundle_path, is_single_file, write_single_file
+
     if on_line is not None:
         on_line(f"device: {describe_devices(devices)}")
     most = {"head": adapter.config["num_epochs"], "fine_tune": adapter.config["fine_tune_epochs"]}
