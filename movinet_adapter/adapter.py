@@ -13,8 +13,7 @@ from adapters.config import Config
 from adapters.errors import AdapterError, ConfigError, WeightsError
 from adapters.litert import StreamProgram
 from adapters.media import to_model_input
-from adapters.models import PRECISION_NAMES, AnyProgram, ModelAdapter, Pretrained, Variables
-from adapters.models import Network as AdapterNetwork
+from adapters.models import PRECISION_NAMES, AnyProgram, ModelAdapter, Network, Pretrained, Variables
 from adapters.records import Clip, Float32Array, InputSpec, Quantize, spread
 from adapters.training import class_scores
 from movinet_adapter.architecture import DENSE_UNITS, Architecture, architecture
@@ -137,7 +136,7 @@ class MoViNetAdapter(ModelAdapter):
     def build_backbone(self) -> MoViNetBackbone:
         return MoViNetBackbone.build(self.architecture, _size(self.config), _n_frames(self.config))
 
-    def random_variables(self, network: AdapterNetwork) -> Variables:
+    def random_variables(self, network: Network) -> Variables:
         return random_variables(self.architecture, network, self.config["seed"])
 
     def pretrained(self) -> Pretrained:
@@ -170,7 +169,7 @@ class MoViNetAdapter(ModelAdapter):
             return super().open_program(source, num_threads, name)
         return StreamProgram(source, num_threads=num_threads, name=name)
 
-    def convert_network(self, network: AdapterNetwork, quantize: Quantize, calibration: Sequence[Clip]) -> bytes:
+    def convert_network(self, network: Network, quantize: Quantize, calibration: Sequence[Clip]) -> bytes:
         if not self.streams:
             return super().convert_network(network, quantize, calibration)
         from movinet_adapter.streaming.conversion import stream_program_bytes

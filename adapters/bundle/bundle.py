@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from adapters.bundle.golden import Golden, golden_from_bytes, golden_to_bytes
-from adapters.bundle.sealed_folder import MANIFEST, Sealed, SealedFile, check_name, read_sealed
+from adapters.bundle.sealed_folder import SEAL, Sealed, SealedFile, check_name, read_sealed
 from adapters.bundle.sealed_writer import write_sealed
 from adapters.errors import BundleError
 
@@ -152,7 +152,7 @@ def read_bundle_config(path: str | Path) -> dict[str, Any]:
 
 def is_bundle(path: str | Path) -> bool:
     """Whether the folder says that it is a bundle. It may still be damaged: `read_bundle` tells."""
-    return (Path(path) / MANIFEST).is_file()
+    return (Path(path) / SEAL).is_file()
 
 
 def _program_name(name: str) -> str:

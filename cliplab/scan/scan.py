@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from adapters.base import BaseModelAdapter
-from adapters.bundle import read_manifest
+from adapters.bundle import read_seal
 from adapters.errors import BundleError, ConfigError
 from adapters.inference import open_model
 from adapters.records import Aggregation
@@ -156,7 +156,7 @@ def model_digest(bundle: str | Path) -> str:
     """
     path = Path(bundle)
     if path.is_dir():
-        return read_manifest(path)[1]
+        return read_seal(path)[1]
     if path.suffix.lower() == ".tflite":
         try:
             with path.open("rb") as file:

@@ -19,14 +19,14 @@ from adapters.records import QUANTIZE, Float32Array, Quantize
 from adapters.system import captured_stderr, import_tensorflow, warnings_only
 from movinet_adapter.architecture import StateSpec, initial_states
 from movinet_adapter.lowering.quantization import computes_in_8_bits
-from movinet_adapter.network import Network, freeze
+from movinet_adapter.network import MoViNetNetwork, freeze
 from movinet_adapter.weights.init_signature import add_init
 
 CALIBRATION_FRAMES = 1200  # beyond these, ranges hardly move
 
 
 def stream_program_bytes(
-    backbone: Network,
+    backbone: MoViNetNetwork,
     head: Any | None,
     quantize: Quantize = "none",
     calibration: Iterable[Float32Array] | None = None,
@@ -62,7 +62,7 @@ def stream_program_bytes(
     return add_init(counts_first(program), specs)
 
 
-def _step_function(network: Network, head: Any | None, specs: dict[str, StateSpec]) -> Any:
+def _step_function(network: MoViNetNetwork, head: Any | None, specs: dict[str, StateSpec]) -> Any:
     """The step as a concrete function of named tensors to a dict."""
     tf = import_tensorflow()
 
@@ -99,7 +99,7 @@ def _convert(function: Any, head: Any | None, quantize: Quantize, name: str) -> 
         ) from error
 
 
-def _observe_clips(observer: Observer, network: Network, clips: Iterable[Float32Array]) -> None:
+def _observe_clips(observer: Observer, network: MoViNetNetwork, clips: Iterable[Float32Array]) -> None:
     """Step along each clip from a stream's start, so that ranges are those of states which have seen something."""
     shape, left = (network.height, network.width, 3), CALIBRATION_FRAMES
     for number, clip in enumerate(clips):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from adapters.records import Quantize
-from movinet_adapter.network import Network, build_network
+from movinet_adapter.network import MoViNetNetwork, build_network
 from movinet_adapter.streaming.conversion import stream_program_bytes
 
 SIZE, UNITS = 64, 3
@@ -16,7 +16,7 @@ LABELS = ("left", "right", "still")
 
 
 @functools.cache
-def small_network() -> Network:
+def small_network() -> MoViNetNetwork:
     return build_network("a0", "stream", height=SIZE, width=SIZE, n_frames=1, num_classes=UNITS)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from adapters.base import BaseModelAdapter, model_class
-from adapters.bundle import MANIFEST, read_manifest
+from adapters.bundle import SEAL, read_seal
 from adapters.config import Config, check_config, merge
 from adapters.errors import BundleError, ConfigError
 from adapters.inference import FINETUNE_KEYS, read_stored
@@ -102,7 +102,7 @@ def _open(config: Config, folder: Path) -> BaseModelAdapter:
 
 def stored_model(folder: Path) -> Path | None:
     """The bundle or self-describing .tflite among downloaded artifacts; None where there are no artifacts."""
-    if (folder / MANIFEST).is_file():
+    if (folder / SEAL).is_file():
         return folder
     files = sorted(path for path in folder.rglob("*") if path.is_file()) if folder.is_dir() else []
     models = [path for path in files if path.suffix.lower() == ".tflite"]
@@ -111,7 +111,7 @@ def stored_model(folder: Path) -> Path | None:
     if files:
         names = ", ".join(path.relative_to(folder).as_posix() for path in files[:5])
         raise BundleError(
-            f"{folder}: the model's artifacts ({names}) hold no {MANIFEST} and not exactly one .tflite, so they are "
+            f"{folder}: the model's artifacts ({names}) hold no {SEAL} and not exactly one .tflite, so they are "
             "no model of this app. Upload what `cliplab train` or a training on the platform wrote, or remove them"
         )
     return None
@@ -119,9 +119,9 @@ def stored_model(folder: Path) -> Path | None:
 
 def drop_unlisted(folder: Path) -> None:
     """Remove what an earlier training left among the artifacts: a bundle takes no file that its list does not name."""
-    if not (folder / MANIFEST).is_file():
+    if not (folder / SEAL).is_file():
         return
-    listed = {folder / name for name in (MANIFEST, *read_manifest(folder)[0])}
+    listed = {folder / name for name in (SEAL, *read_seal(folder)[0])}
     for path in folder.rglob("*"):
         if path.is_file() and path not in listed:
             path.unlink()

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from adapters.base import BaseModelAdapter, OnEpochEnd, StoredModel, TrainOptions
-from adapters.bundle import MANIFEST, Bundle, make_golden, read_bundle, read_manifest, render_card, write_bundle
+from adapters.bundle import SEAL, Bundle, make_golden, read_bundle, read_seal, render_card, write_bundle
 from adapters.config import Config, fill_defaults, override, properties
 from adapters.errors import BundleError, ConversionError, TrainingError
 from adapters.inference import read_stored, require_class
@@ -267,7 +267,7 @@ def _member_files(member: Member, at: str) -> dict[str, bytes]:
 def _bundle_files(folder: Path, at: str) -> dict[str, bytes]:
     """Every file of a bundle, verified, under another folder's name."""
     read_bundle(folder)
-    names = [*read_manifest(folder)[0], MANIFEST]
+    names = [*read_seal(folder)[0], SEAL]
     try:
         return {f"{at}/{name}": (folder / name).read_bytes() for name in names}
     except OSError as error:
