@@ -19,6 +19,7 @@ from adapters.records import (
     EpochLog,
     Float32Array,
     InputSpec,
+    Precision,
     Prediction,
     Quantize,
     TrainReport,
@@ -56,7 +57,7 @@ class LiteRTProgram(Protocol):
     def size_bytes(self) -> int: ...
 
     @property
-    def precision(self) -> Quantize: ...
+    def precision(self) -> Precision: ...
 
 
 class StoredModel(Protocol):
@@ -182,7 +183,7 @@ class BaseModelAdapter(ABC):
 
     @abstractmethod
     def convert(
-        self, output_path: str | Path, quantize: Quantize = "none", calibration: Sequence[Clip] | None = None
+        self, output_path: str | Path, quantize: Quantize = "float32", calibration: Sequence[Clip] | None = None
     ) -> ConversionReport:
         """Write one self-describing .tflite and measure it against the present program on the calibration clips.
 

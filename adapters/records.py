@@ -21,11 +21,12 @@ Aspect = Literal["crop", "pad", "stretch"]
 SamplingMode = Literal["spread", "rate", "every"]
 ShortClip = Literal["repeat_last", "wrap", "error"]
 Aggregation = Literal["mean", "max", "top_mean"]
-Quantize = Literal["none", "float16", "dynamic", "int8"]
+Precision = Literal["float32", "float16", "dynamic", "int8"]  # of a program's weights and arithmetic
+Quantize = Literal["float32", "float16", "dynamic", "int8", "none"]  # how it may be asked for: "none" is float32
 Phase = Literal["head", "fine_tune"]  # of a training
 KeepBest = Literal["val_loss", "val_accuracy"]
 Devices = int | Literal["all"]  # how many share each batch in training
-QUANTIZE: tuple[Quantize, ...] = ("none", "float16", "dynamic", "int8")
+PRECISIONS: tuple[Precision, ...] = ("float32", "float16", "dynamic", "int8")
 
 
 T = TypeVar("T")
@@ -281,7 +282,7 @@ class ConversionReport:
     """
 
     output_path: str
-    quantize: Quantize
+    quantize: Precision
     clips: int
     clip_origin: str
     max_score_difference: float
@@ -295,6 +296,14 @@ class ConversionReport:
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
+
+
+def as_precision(quantize: Quantize) -> Precision:
+    """The precision that is asked for; ValueError for what is none."""
+    precision = "float32" if quantize == "none" else quantize
+    if precision not in PRECISIONS:
+        raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {quantize!r}")
+    return precision
 
 
 def expand_binary(probabilities: Float32Array, positive_index: int) -> Float32Array:

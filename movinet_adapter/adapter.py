@@ -13,8 +13,8 @@ from adapters.config import Config
 from adapters.errors import AdapterError, ConfigError, WeightsError
 from adapters.litert import StreamProgram
 from adapters.media import to_model_input
-from adapters.models import PRECISION_NAMES, AnyProgram, ModelAdapter, Network, Pretrained, Variables
-from adapters.records import Clip, Float32Array, InputSpec, Quantize, spread
+from adapters.models import AnyProgram, ModelAdapter, Network, Pretrained, Variables
+from adapters.records import Clip, Float32Array, InputSpec, Precision, spread
 from adapters.training import class_scores
 from movinet_adapter.architecture import DENSE_UNITS, Architecture, architecture
 from movinet_adapter.backbone import MoViNetBackbone, published_variables, random_variables
@@ -158,18 +158,18 @@ class MoViNetAdapter(ModelAdapter):
 
     # Stream programs ----------------------------------------------------------------------------------------------
 
-    def program_name(self, quantize: Quantize | None = None) -> str:
+    def program_name(self, quantize: Precision | None = None) -> str:
         if not self.streams:
             return super().program_name(quantize)
         size = _size(self.config)
-        return f"{PRECISION_NAMES[quantize or self.config['quantize']]}_stream_1x1x{size}x{size}x3"
+        return f"{quantize or self.config['quantize']}_stream_1x1x{size}x{size}x3"
 
     def open_program(self, source: Path | bytes, num_threads: int | None, name: str | None = None) -> LiteRTProgram:
         if not self.streams:
             return super().open_program(source, num_threads, name)
         return StreamProgram(source, num_threads=num_threads, name=name)
 
-    def convert_network(self, network: Network, quantize: Quantize, calibration: Sequence[Clip]) -> bytes:
+    def convert_network(self, network: Network, quantize: Precision, calibration: Sequence[Clip]) -> bytes:
         if not self.streams:
             return super().convert_network(network, quantize, calibration)
         from movinet_adapter.streaming.conversion import stream_program_bytes

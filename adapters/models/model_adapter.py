@@ -22,13 +22,14 @@ from adapters.litert import Program
 from adapters.models import programs
 from adapters.models.first_weights import build_network, initial_variables
 from adapters.models.network import Backbone, Network, Pretrained, Variables
-from adapters.models.programs import PRECISION_NAMES, PROGRAM_BATCH, backbone_identity
+from adapters.models.programs import PROGRAM_BATCH, backbone_identity
 from adapters.models.state import AnyProgram, LoadedModel, RunsItems
 from adapters.records import (
     Clip,
     ConversionReport,
     Float32Array,
     InputSpec,
+    Precision,
     Prediction,
     Quantize,
     TrainReport,
@@ -110,10 +111,10 @@ class ModelAdapter(BaseModelAdapter):
         """The layers before the published classifier's last one, as a config's ``head`` lists them."""
         return []
 
-    def program_name(self, quantize: Quantize | None = None) -> str:
+    def program_name(self, quantize: Precision | None = None) -> str:
         """The key of the program that the config asks for, e.g. float32_1x224x224x3."""
         shape = "x".join(str(size) for size in (PROGRAM_BATCH, *self.item_shape))
-        return f"{PRECISION_NAMES[quantize or self.config['quantize']]}_{shape}"
+        return f"{quantize or self.config['quantize']}_{shape}"
 
     # Load and save ------------------------------------------------------------------------------------------------
 
@@ -158,12 +159,12 @@ class ModelAdapter(BaseModelAdapter):
         """
         if isinstance(self._model.stored, Bundle) and self._model.stored.golden is not None:
             return self._model.stored.golden
-        if self.config["quantize"] == "none" or not self._model.has_weights:
+        if self.config["quantize"] == "float32" or not self._model.has_weights:
             return make_golden(self.input_spec, lambda clips: self.predict_with(self.program(), clips))
-        exact = self.open_program(programs.get_program_at(self, "none"), self.config["num_threads"])
+        exact = self.open_program(programs.get_program_at(self, "float32"), self.config["num_threads"])
         golden = make_golden(self.input_spec, lambda clips: self.predict_with(exact, clips))
         return measure_tolerance(
-            golden, lambda clips: self.predict_with(self.program(), clips), PRECISION_NAMES[self.config["quantize"]]
+            golden, lambda clips: self.predict_with(self.program(), clips), self.config["quantize"]
         )
 
     # Weights, network, programs -----------------------------------------------------------------------------------
@@ -207,7 +208,7 @@ class ModelAdapter(BaseModelAdapter):
         """A program's file made ready to run items."""
         return Program(source, num_threads=num_threads, name=name)
 
-    def convert_network(self, network: Network, quantize: Quantize, calibration: Sequence[Clip]) -> bytes:
+    def convert_network(self, network: Network, quantize: Precision, calibration: Sequence[Clip]) -> bytes:
         """A network with its weights as a LiteRT program. int8 is calibrated on the clips."""
         return programs.convert_items(self, network, quantize, calibration)
 
@@ -330,7 +331,7 @@ class ModelAdapter(BaseModelAdapter):
     def convert(
         self,
         output_path: str | Path,
-        quantize: Quantize = "none",
+        quantize: Quantize = "float32",
         calibration: Sequence[Clip] | None = None,
         *,
         clips: Sequence[Clip] | None = None,

@@ -15,14 +15,13 @@ from adapters.config import Config
 from adapters.errors import ConfigError
 from adapters.litert import program_cache
 from adapters.models.network import Network, Variables
-from adapters.records import Clip, Float32Array, Quantize, spread
+from adapters.records import Clip, Float32Array, Precision, spread
 from adapters.training import VARIABLE_PREFIX, output_activation, output_units
 
 if TYPE_CHECKING:
     from adapters.models.protocols import HasPrograms
     from adapters.models.state import LoadedModel
 
-PRECISION_NAMES = {"none": "float32", "float16": "float16", "dynamic": "dynamic", "int8": "int8"}
 # Items a program takes at once. One is fastest an item on the processors measured (benchmarks/results.md), and
 # batches are spread over interpreters anyway.
 PROGRAM_BATCH = 1
@@ -48,7 +47,7 @@ def get_program(adapter: HasPrograms, model: LoadedModel) -> Path | bytes:
     return program_cache.get_or_make(program_identity(adapter), lambda: make_program_bytes(adapter, quantize))
 
 
-def get_program_at(adapter: HasPrograms, quantize: Quantize) -> Path | bytes:
+def get_program_at(adapter: HasPrograms, quantize: Precision) -> Path | bytes:
     """The program of the present weights and size at another precision than the config's; not for int8.
 
     Cached or made now.
@@ -57,21 +56,21 @@ def get_program_at(adapter: HasPrograms, quantize: Quantize) -> Path | bytes:
     return program_cache.get_or_make(identity, lambda: make_program_bytes(adapter, quantize))
 
 
-def make_program_bytes(adapter: HasPrograms, quantize: Quantize, calibration: Sequence[Clip] = ()) -> bytes:
+def make_program_bytes(adapter: HasPrograms, quantize: Precision, calibration: Sequence[Clip] = ()) -> bytes:
     """A program of the adapter's present weights and size, made now. int8 is calibrated on the clips."""
     from adapters.litert import with_8_bit_weights
     from adapters.training import assign
 
     # Made of the float32 program, which may be there already.
     if quantize == "dynamic" and not adapter.streams:
-        source = get_program_at(adapter, "none")
+        source = get_program_at(adapter, "float32")
         return with_8_bit_weights(source if isinstance(source, bytes) else source.read_bytes())
     network = adapter.build_network()
     assign(network, adapter.variables(network))
     return adapter.convert_network(network, quantize, calibration)
 
 
-def convert_items(adapter: HasPrograms, network: Network, quantize: Quantize, calibration: Sequence[Clip]) -> bytes:
+def convert_items(adapter: HasPrograms, network: Network, quantize: Precision, calibration: Sequence[Clip]) -> bytes:
     """A network of items as a LiteRT program; int8 is calibrated on the clips' items."""
     from adapters.litert import to_litert
 

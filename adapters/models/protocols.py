@@ -11,7 +11,7 @@ from adapters.bundle import Golden
 from adapters.config import Config
 from adapters.models.network import Backbone, Network, Pretrained, Variables
 from adapters.models.state import AnyProgram
-from adapters.records import Clip, Float32Array, InputSpec, Prediction, Quantize
+from adapters.records import Clip, Float32Array, InputSpec, Precision, Prediction
 
 
 class DescribesNetwork(Protocol):
@@ -58,11 +58,11 @@ class HasPrograms(DescribesNetwork, Protocol):
 
     def items(self, clip: Clip) -> Float32Array: ...
 
-    def program_name(self, quantize: Quantize | None = None) -> str: ...
+    def program_name(self, quantize: Precision | None = None) -> str: ...
 
     def variables(self, network: Network | None = None) -> Variables: ...
 
-    def convert_network(self, network: Network, quantize: Quantize, calibration: Sequence[Clip]) -> bytes: ...
+    def convert_network(self, network: Network, quantize: Precision, calibration: Sequence[Clip]) -> bytes: ...
 
 
 class Convertible(HasPrograms, Protocol):

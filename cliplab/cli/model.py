@@ -195,7 +195,7 @@ def evaluate(
 def convert(
     model: Model,
     output: Annotated[Path, opt("FILE", "The .tflite to write.", "--output")],
-    quantize: Annotated[Quantize, opt("Q", "none (float32), float16, dynamic or int8.")] = "none",
+    quantize: Annotated[Quantize, opt("Q", "float32, float16, dynamic or int8.")] = "float32",
     data: Annotated[
         Path | None,
         opt("DATA", "Labelled clips: train calibrates int8, the other splits measure."),

@@ -41,7 +41,7 @@ def images(count: int, shape: tuple[int, ...] = TINY, seed: int = 0) -> np.ndarr
 
 
 @functools.cache
-def tiny_program(quantize: Quantize = "none", batch: int = 1) -> bytes:
+def tiny_program(quantize: Quantize = "float32", batch: int = 1) -> bytes:
     calibration = [images(batch, seed=seed) for seed in range(20)] if quantize == "int8" else None
     return to_litert(tiny_model(), (batch, *TINY), quantize, calibration)
 

@@ -222,7 +222,7 @@ class EnsembleAdapter(BaseModelAdapter):
         )
 
     def convert(
-        self, output_path: str | Path, quantize: Quantize = "none", calibration: Sequence[Clip] | None = None
+        self, output_path: str | Path, quantize: Quantize = "float32", calibration: Sequence[Clip] | None = None
     ) -> ConversionReport:
         raise ConversionError(
             f"an ensemble is several programs, and a .tflite file holds one. Convert its members "

@@ -11,7 +11,7 @@ import pytest
 from tiny_adapter import TinyAdapter
 
 from adapters.base import StoredModel
-from adapters.bundle import golden
+from adapters.bundle import golden, read_bundle, render_clip, write_bundle
 from adapters.errors import BundleError, ConfigError
 from adapters.inference import open_model, read_stored
 from adapters.models.efficientnet_lite import EfficientNetLiteAdapter
@@ -95,3 +95,18 @@ def test_an_adapter_that_knows_load_alone_is_given_the_path(tmp_path: Path) -> N
 def test_a_model_of_another_class_is_refused(bundle: Path) -> None:
     with pytest.raises(BundleError, match="EfficientNetLiteAdapter"):
         ResNet18Adapter({"schema_version": 2, "adapter": "adapters.models.resnet18:ResNet18Adapter"}).load(bundle)
+
+
+def test_float32_by_its_older_name_is_the_same_model(bundle: Path, tmp_path: Path) -> None:
+    """Models saved before have "none" in their config."""
+    stored = read_bundle(bundle)
+    old = {**stored.config, "quantize": "none"}
+    programs = {name: path.read_bytes() for name, path in stored.programs.items()}
+    parts = {"metrics": {}, "golden": stored.golden, "card": stored.card, "weights": stored.weights()}
+    write_bundle(tmp_path / "old", config=old, programs=programs, **parts)
+    clip = render_clip(open_model(bundle).input_spec)
+    expected = open_model(bundle).predict([clip])[0].scores
+    for overrides in ({}, {"quantize": "none"}, {"quantize": "float32"}):
+        model = open_model(tmp_path / "old", overrides)
+        assert model.config["quantize"] == "float32"
+        assert (model.predict([clip])[0].scores == expected).all()

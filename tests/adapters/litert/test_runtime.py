@@ -157,7 +157,7 @@ def test_a_program_says_what_it_is(tmp_path: Path) -> None:
 
 
 def test_precision_is_told_from_the_file() -> None:
-    for quantize in ("none", "float16", "dynamic", "int8"):
+    for quantize in ("float32", "float16", "dynamic", "int8"):
         assert Program(tiny_program(quantize), 1).precision == quantize
 
 
@@ -256,7 +256,7 @@ import numpy as np
 from adapters.litert.runtime import Program
 program = Program(sys.argv[1])
 scores = program.run(np.ones((9, 12, 10, 3), np.float32))["scores"]
-assert program.precision == "none" and scores.shape == (9, 3)
+assert program.precision == "float32" and scores.shape == (9, 3)
 print([name for name in sys.modules if name.split(".")[0] in ("tensorflow", "tf_keras", "keras", "jax", "torch")])
 """
     done = run_python(code, str(path))
