@@ -19,7 +19,7 @@ from adapters.base import OnEpochEnd, OnProgress, TrainOptions
 from adapters.config import Config
 from adapters.data import Example
 from adapters.errors import ConfigError, DatasetError, StorageError
-from adapters.records import EpochLog, Float32Array, TrainReport, spread
+from adapters.records import Devices, EpochLog, Float32Array, TrainReport, spread
 from adapters.system import cache_dir, import_keras, import_tensorflow
 from adapters.training.devices import Replicas, check_batch, mixed_precision, pick_devices
 from adapters.training.feature_cache import CachedFeatures, View, cached_features, read_view
@@ -93,8 +93,7 @@ def train_model(
     What an interrupted run needs to go on lies in ``<output_path>.training`` until the bundle is written.
     """
     import_keras()  # before any work: says how to install it
-    replicas = pick_devices(options.devices)
-    check_batch(adapter.config["batch_size"], replicas)
+    check_batch(adapter.config["batch_size"], pick_devices(options.devices))
     if adapter.trained:
         adapter.variables()  # likewise: a model that came without weights cannot be trained
     started = time.perf_counter()
@@ -104,7 +103,7 @@ def train_model(
     if options.on_note is not None:
         options.on_note(clips_note(data))
     with features.store:
-        run = start_run(adapter, data, output_path, on_epoch_end, replicas)
+        run = start_run(adapter, data, output_path, on_epoch_end, options.devices)
         results = [_fit_head(run, features)]
         layers = _layers_to_tune(run)
         if layers and results[0].stopped != "interrupted":
@@ -179,12 +178,13 @@ def start_run(
     data: TrainingData,
     output_path: Path,
     on_epoch_end: OnEpochEnd | None,
-    replicas: Replicas,
+    devices: Devices = 1,
 ) -> TrainingRun:
     """The network with its first weights, and the folder for checkpoints beside the output."""
     from adapters.training.variables import assign
 
     adapter.begin_training(data.labels)
+    replicas = pick_devices(devices)
     with replicas.scope():
         network = adapter.build_network()
     assign(network, adapter.variables(network))
