@@ -12,7 +12,7 @@ from adapters.system.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from adapters.base import BaseModelAdapter as BaseModelAdapter
-    from adapters.base import StreamingAdapter as StreamingAdapter
+    from adapters.base import TrainOptions as TrainOptions
     from adapters.config import check_config as check_config
     from adapters.config import parse_assignments as parse_assignments
     from adapters.errors import AdapterError as AdapterError
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
-        "base": ("BaseModelAdapter", "StreamingAdapter"),
+        "base": ("BaseModelAdapter", "TrainOptions"),
         "config": ("check_config", "parse_assignments"),
         "errors": ("AdapterError",),
         "inference": ("open_model", "predict_videos"),

@@ -21,9 +21,12 @@ Aspect = Literal["crop", "pad", "stretch"]
 SamplingMode = Literal["spread", "rate", "every"]
 ShortClip = Literal["repeat_last", "wrap", "error"]
 Aggregation = Literal["mean", "max", "top_mean"]
-Quantize = Literal["none", "float16", "dynamic", "int8"]
+Precision = Literal["float32", "float16", "dynamic", "int8"]  # of a program's weights and arithmetic
+Quantize = Literal["float32", "float16", "dynamic", "int8", "none"]  # how it may be asked for: "none" is float32
+Phase = Literal["head", "fine_tune"]  # of a training
 KeepBest = Literal["val_loss", "val_accuracy"]
-QUANTIZE: tuple[Quantize, ...] = ("none", "float16", "dynamic", "int8")
+Devices = int | Literal["all"]  # how many share each batch in training
+PRECISIONS: tuple[Precision, ...] = ("float32", "float16", "dynamic", "int8")
 
 
 T = TypeVar("T")
@@ -229,7 +232,7 @@ class VideoResult:
 class EpochLog:
     """One epoch of training. Losses and accuracies are means over clips; the validation ones None without a split."""
 
-    phase: Literal["head", "fine_tune"]
+    phase: Phase
     epoch: int
     loss: float
     accuracy: float
@@ -242,6 +245,8 @@ class EpochLog:
 @dataclass(frozen=True)
 class TrainReport:
     """What training did: every epoch, the one that was kept (the last that is marked best), and why it ended.
+
+    best_epoch: its number in the phase ``best_phase``.
 
     conversion: of the single .tflite, where one was asked for.
     """
@@ -258,8 +263,13 @@ class TrainReport:
     metrics: dict[str, Any] = field(default_factory=dict)
     conversion: ConversionReport | None = None
 
+    @property
+    def best_phase(self) -> Phase | None:
+        """The phase that best_epoch is counted in: both phases number their epochs from 0. None without epochs."""
+        return next((log.phase for log in reversed(self.epochs) if log.best), None)
+
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        return {**asdict(self), "best_phase": self.best_phase}
 
 
 @dataclass(frozen=True)
@@ -272,7 +282,7 @@ class ConversionReport:
     """
 
     output_path: str
-    quantize: Quantize
+    quantize: Precision
     clips: int
     clip_origin: str
     max_score_difference: float
@@ -286,6 +296,14 @@ class ConversionReport:
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
+
+
+def as_precision(quantize: Quantize) -> Precision:
+    """The precision that is asked for; ValueError for what is none."""
+    precision = "float32" if quantize == "none" else quantize
+    if precision not in PRECISIONS:
+        raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {quantize!r}")
+    return precision
 
 
 def expand_binary(probabilities: Float32Array, positive_index: int) -> Float32Array:

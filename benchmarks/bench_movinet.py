@@ -289,7 +289,7 @@ def main() -> None:
         print("\n| mode | quantize | processor ms a clip or frame, one thread | MB | XNNPACK pieces |")
         print("|---|---|---|---|---|")
         for mode in ("base", "stream"):
-            for quantize in ("none", "float16", "dynamic", "int8"):
+            for quantize in ("float32", "float16", "dynamic", "int8"):
                 try:
                     row = part("precision", folder, mode, quantize)
                 except Died as died:  # the other rows stand all the same

@@ -18,7 +18,7 @@ import numpy as np
 from adapters.inference import open_model
 from adapters.litert import Program, available_cores, open_interpreter, to_litert, xnnpack_partitions
 from adapters.models import ModelAdapter
-from adapters.records import QUANTIZE, Float32Array
+from adapters.records import PRECISIONS, Float32Array
 from adapters.system import import_keras
 from adapters.training import assign, random_variables
 
@@ -72,7 +72,7 @@ def precisions() -> dict[str, tuple[float, int, int | None]]:
     frames = images(FRAMES)
     models = {
         quantize: to_litert(network(), (1, SIZE, SIZE, 3), quantize, [images(1, seed) for seed in range(8)])
-        for quantize in QUANTIZE
+        for quantize in PRECISIONS
     }
     times = in_turns({quantize: runner(Program(model, 1), frames) for quantize, model in models.items()})
     return {key: (times[key] / FRAMES, len(model), xnnpack_partitions(model)) for key, model in models.items()}

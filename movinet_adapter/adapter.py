@@ -8,14 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from adapters.base import StreamingAdapter
+from adapters.base import LiteRTProgram
 from adapters.config import Config
 from adapters.errors import AdapterError, ConfigError, WeightsError
 from adapters.litert import StreamProgram
 from adapters.media import to_model_input
-from adapters.models import PRECISION_NAMES, AnyProgram, ModelAdapter, Pretrained, Variables
-from adapters.models import Network as AdapterNetwork
-from adapters.records import Clip, Float32Array, InputSpec, Prediction, Quantize, spread
+from adapters.models import AnyProgram, ModelAdapter, Network, Pretrained, Variables
+from adapters.records import Clip, Float32Array, InputSpec, Precision, spread
 from adapters.training import class_scores
 from movinet_adapter.architecture import DENSE_UNITS, Architecture, architecture
 from movinet_adapter.backbone import MoViNetBackbone, published_variables, random_variables
@@ -29,7 +28,7 @@ CALIBRATION_CLIPS = 24
 STREAM_FORMAT = 1  # raised with a change of the conversion to stream programs; see adapters.program_cache
 
 
-class MoViNetAdapter(ModelAdapter, StreamingAdapter):
+class MoViNetAdapter(ModelAdapter):
     """MoViNet (Kondratyuk et al. 2021, arXiv:2103.11511) a0 to a5, base and stream, by a JSON config.
 
     An item is a clip: float32 [n_frames, imgz, imgz, 3] in 0..1. Stream mode trains as the causal network on clips and
@@ -43,8 +42,8 @@ class MoViNetAdapter(ModelAdapter, StreamingAdapter):
     network_format = 1  # the network and its lowering to two dimensions
 
     def __init__(self, config: Any, *, explicit: bool = False) -> None:
-        if _is_tflite(str(config.get("weights", ""))):
-            config = {"variant": "int8", **config}
+        if "variant" not in config and _is_tflite(str(config.get("weights", ""))):
+            config = {**config, "variant": "int8"}
         super().__init__(config, explicit=explicit)
 
     @classmethod
@@ -140,7 +139,7 @@ class MoViNetAdapter(ModelAdapter, StreamingAdapter):
     def build_backbone(self) -> MoViNetBackbone:
         return MoViNetBackbone.build(self.architecture, _size(self.config), _n_frames(self.config))
 
-    def random_variables(self, network: AdapterNetwork) -> Variables:
+    def random_variables(self, network: Network) -> Variables:
         return random_variables(self.architecture, network, self.config["seed"])
 
     def pretrained(self) -> Pretrained:
@@ -162,22 +161,22 @@ class MoViNetAdapter(ModelAdapter, StreamingAdapter):
 
     # Stream programs ----------------------------------------------------------------------------------------------
 
-    def program_name(self, quantize: Quantize | None = None) -> str:
+    def program_name(self, quantize: Precision | None = None) -> str:
         if not self.streams:
             return super().program_name(quantize)
         size = _size(self.config)
-        return f"{PRECISION_NAMES[quantize or self.config['quantize']]}_stream_1x1x{size}x{size}x3"
+        return f"{quantize or self.config['quantize']}_stream_1x1x{size}x{size}x3"
 
     @property
     def program_formats(self) -> dict[str, int]:
         return {**super().program_formats, **({"stream": STREAM_FORMAT} if self.streams else {})}
 
-    def open_program(self, source: Path | bytes, num_threads: int | None, name: str | None = None) -> AnyProgram:
+    def open_program(self, source: Path | bytes, num_threads: int | None, name: str | None = None) -> LiteRTProgram:
         if not self.streams:
             return super().open_program(source, num_threads, name)
         return StreamProgram(source, num_threads=num_threads, name=name)
 
-    def convert_network(self, network: AdapterNetwork, quantize: Quantize, calibration: Sequence[Clip]) -> bytes:
+    def convert_network(self, network: Network, quantize: Precision, calibration: Sequence[Clip]) -> bytes:
         if not self.streams:
             return super().convert_network(network, quantize, calibration)
         from movinet_adapter.streaming.conversion import stream_program_bytes
@@ -207,10 +206,7 @@ class MoViNetAdapter(ModelAdapter, StreamingAdapter):
     def open_stream(
         self, fps: float | None = None, *, source: str = "", on_note: Callable[[str], object] | None = None
     ) -> StreamSession:
-        """A session that takes frames as they come; fps: what it consumes, None for the config's.
-
-        ConfigError in base mode. Sessions share one program and may run in threads of their own.
-        """
+        """See the contract; ConfigError in base mode. Sessions share a program and may run in threads of their own."""
         if not self.streams:
             raise ConfigError('open_stream is for "model_mode" "stream"; this model is of mode "base"')
         self._require_trained()
@@ -228,22 +224,6 @@ class MoViNetAdapter(ModelAdapter, StreamingAdapter):
             source=source,
             on_note=on_note,
         )
-
-    def predict_stream(self, frames: Iterable[tuple[float, Any]], source: str, end: float | None = None) -> Prediction:
-        """Every frame of a recorded video, (seconds, uint8 [H, W, 3]) at the config's rate, to one prediction.
-
-        frame_scores are those after each frame; the last row is the answer. One frame is in memory at a time.
-        """
-        session, rows, last = self.open_stream(source=source), [], 0.0
-        prediction: Prediction | None = None
-        for seconds, picture in frames:
-            prediction, last = session.push(picture, seconds), seconds
-            if prediction.frame_scores is not None:
-                rows.append(prediction.frame_scores)
-        if prediction is None:
-            raise AdapterError(f"{source}: has no frames to predict on")
-        scores = np.concatenate(rows)
-        return Prediction(prediction.scores, self.labels, 0.0, max(last, end or 0.0), source, scores)
 
 
 def _is_tflite(weights: str) -> bool:

@@ -7,12 +7,11 @@ from typing import Any, Literal
 
 from adapters.config import Config
 from adapters.errors import WeightsError
-from adapters.models import Network as AdapterNetwork
-from adapters.models import Pretrained, Variables
+from adapters.models import Network, Pretrained, Variables
 from adapters.training import VARIABLE_PREFIX
 from movinet_adapter.architecture import Architecture
 from movinet_adapter.lowering.quantization import computes_in_8_bits
-from movinet_adapter.network import Network, build_network, freeze, random_values
+from movinet_adapter.network import MoViNetNetwork, build_network, freeze, random_values
 
 CLASSIFIER = "classifier/"
 # The published classifier's layers by the names that they have in an adapter's head.
@@ -25,7 +24,7 @@ class MoViNetBackbone:
     Layers are counted as the paper's: the stem, each bottleneck, and the head's convolution.
     """
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: MoViNetNetwork) -> None:
         self.network = network
         self.name = network.name
 
@@ -71,7 +70,7 @@ class MoViNetBackbone:
         return self.network(items)["features"]
 
 
-def random_variables(of: Architecture, network: AdapterNetwork, seed: int) -> Variables:
+def random_variables(of: Architecture, network: Network, seed: int) -> Variables:
     """Seeded variables of backbone and head."""
     from adapters.training import random_variables as random_head
 

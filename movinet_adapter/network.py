@@ -33,7 +33,7 @@ BY_FRAME_BUDGET = 256
 
 
 @dataclass(frozen=True, eq=False)
-class Network:
+class MoViNetNetwork:
     """A size, a mode, a frame size and variables. Call it on a batch of clips; ``step`` it along a stream.
 
     named: each variable by name, in tf-models' order: tf.Variables, or numpy arrays where it is frozen.
@@ -102,7 +102,7 @@ def build_network(
     num_classes: int,
     variant: Literal["float", "int8"] = "float",
     seed: int = 0,
-) -> Network:
+) -> MoViNetNetwork:
     """A MoViNet with random variables (``random_values``). Imports TensorFlow, and builds in well under a second.
 
     model_id: a0 to a5. mode: base or stream. height, width: of frames, in pixels, 32 at least. num_classes: outputs of
@@ -121,10 +121,10 @@ def build_network(
     tf = import_tensorflow()
     specs, values = variable_specs(of, num_classes), random_values(of, num_classes, seed)
     named = {spec.name: tf.Variable(values[spec.name], trainable=spec.trainable, name=spec.name) for spec in specs}
-    return Network(f"movinet_{model_id}_{mode}", of, num_classes, height, width, n_frames, named)
+    return MoViNetNetwork(f"movinet_{model_id}_{mode}", of, num_classes, height, width, n_frames, named)
 
 
-def freeze(network: Network, *, by_frame: int | None = None) -> Network:
+def freeze(network: MoViNetNetwork, *, by_frame: int | None = None) -> MoViNetNetwork:
     """The same network with its present values as numpy constants, which is what to convert: batch normalisation and
     rezero then are part of the kernels before the converter sees them.
 

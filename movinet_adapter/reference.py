@@ -10,10 +10,10 @@ from typing import Any
 from adapters.errors import MissingExtraError, WeightsError
 from adapters.system import captured_stderr, import_keras
 from movinet_adapter.architecture import variable_specs
-from movinet_adapter.network import Network
+from movinet_adapter.network import MoViNetNetwork
 
 
-def build_reference(network: Network, *, external_states: bool = False) -> Any:
+def build_reference(network: MoViNetNetwork, *, external_states: bool = False) -> Any:
     """tf-models' ``MovinetClassifier`` with a copy of the network's values.
 
     external_states: for stream mode, takes {"image": [1, n, height, width, 3], **states} and returns (logits, states).
@@ -31,7 +31,7 @@ def build_reference(network: Network, *, external_states: bool = False) -> Any:
     return model
 
 
-def build_reference_backbone(network: Network, *, external_states: bool = False) -> Any:
+def build_reference_backbone(network: MoViNetNetwork, *, external_states: bool = False) -> Any:
     """tf-models' ``Movinet``, all but the classifier: frames to (each layer's output by name, states)."""
     movinet, _ = _import_movinet()
     of = network.architecture
@@ -52,7 +52,7 @@ def build_reference_backbone(network: Network, *, external_states: bool = False)
     return backbone
 
 
-def copy_values(network: Network, model: Any, *, without_classifier: bool = False) -> None:
+def copy_values(network: MoViNetNetwork, model: Any, *, without_classifier: bool = False) -> None:
     """Set the variables of tf-models' model from ours, by order; WeightsError where one does not fit."""
     specs = variable_specs(network.architecture, network.num_classes)
     if without_classifier:
@@ -71,7 +71,7 @@ def copy_values(network: Network, model: Any, *, without_classifier: bool = Fals
         variable.assign(network.named[spec.name])
 
 
-def _input_spec(network: Network, external_states: bool) -> Any:
+def _input_spec(network: MoViNetNetwork, external_states: bool) -> Any:
     size = [network.height, network.width] if external_states else [None, None]
     return import_keras().layers.InputSpec(shape=[1 if external_states else None, None, *size, 3])
 

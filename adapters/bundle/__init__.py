@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from adapters.bundle.golden import measure_tolerance as measure_tolerance
     from adapters.bundle.rendered_clip import VARIANTS as VARIANTS
     from adapters.bundle.rendered_clip import render_clip as render_clip
-    from adapters.bundle.sealed_folder import MANIFEST as MANIFEST
-    from adapters.bundle.sealed_folder import read_manifest as read_manifest
+    from adapters.bundle.sealed_folder import SEAL as SEAL
+    from adapters.bundle.sealed_folder import read_seal as read_seal
     from adapters.bundle.sealed_writer import require_own as require_own
 
 __getattr__, __dir__, __all__ = lazy_exports(
@@ -32,7 +32,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "digest": ("model_digest",),
         "golden": ("Golden", "golden_to_bytes", "make_golden", "measure_tolerance"),
         "rendered_clip": ("VARIANTS", "render_clip"),
-        "sealed_folder": ("MANIFEST", "read_manifest"),
+        "sealed_folder": ("SEAL", "read_seal"),
         "sealed_writer": ("require_own",),
     },
 )

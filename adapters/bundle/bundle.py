@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from adapters.bundle.golden import Golden, golden_from_bytes, golden_to_bytes
-from adapters.bundle.sealed_folder import MANIFEST, Sealed, SealedFile, check_name, read_sealed
+from adapters.bundle.sealed_folder import SEAL, Sealed, SealedFile, check_name, read_sealed
 from adapters.bundle.sealed_writer import write_sealed
 from adapters.errors import BundleError
 from adapters.system import parse_json
@@ -31,25 +32,35 @@ class Bundle:
     """A bundle that was read and verified.
 
     path: the folder. config: complete, as it was saved. programs: name without ``.tflite`` -> file, such as
-    ``float32_1x224x224x3``. metrics, card: as saved. golden: None where none was saved. digest: SHA-256 of the list of
-    files; equal digests are equal bundles. size_bytes: all files together. extra: other files that were saved with it.
+    ``float32_1x224x224x3``. metrics, card: as saved. digest: SHA-256 of the list of files; equal digests are equal
+    bundles. size_bytes: all files together. extra: other files that were saved with it.
     """
 
     path: Path
     config: dict[str, Any]
     programs: dict[str, Path]
     metrics: dict[str, Any]
-    golden: Golden | None
     card: str
     digest: str
     size_bytes: int
     extra: dict[str, Path] = field(default_factory=dict)
     weights_file: SealedFile | None = field(default=None, repr=False)
+    golden_file: SealedFile | None = field(default=None, repr=False)
 
     @property
     def has_weights(self) -> bool:
         """Whether it can be trained and converted; a bundle for an edge device predicts only."""
         return self.weights_file is not None
+
+    @cached_property
+    def golden(self) -> Golden | None:
+        """The golden clip, read, verified and rendered when it is first asked for; None where none was saved.
+
+        Raises BundleError where it is no golden clip of this version, or changed since the bundle was read.
+        """
+        if self.golden_file is None:
+            return None
+        return golden_from_bytes(self.golden_file.read(), self.golden_file.label)
 
     def weights(self) -> dict[str, npt.NDArray[Any]]:
         """Variable name -> array, read and verified now.
@@ -111,26 +122,27 @@ def write_bundle(
 
 
 def read_bundle(path: str | Path) -> Bundle:
-    """Read a bundle and verify every file in it; weights are decoded only when asked for.
+    """Read a bundle and verify every file in it; weights and the golden clip are decoded only when
+    asked for.
 
     Raises BundleError naming the file that is missing, damaged, not listed, or of a newer version; also for a folder
     that is no bundle or was never finished, and for a ``bundle.json`` that names files outside the folder. Nothing is
     written, so a read-only folder will do.
     """
     folder = Path(path)
-    sealed = read_sealed(folder, _REQUIRED, (GOLDEN,))
+    sealed = read_sealed(folder, _REQUIRED)
     files, contents = sealed.files, sealed.contents
     return Bundle(
         path=folder,
         config=_from_json(sealed, CONFIG),
         programs={_program_name(name): file.path for name, file in files.items() if name.startswith(_PROGRAMS)},
         metrics=_from_json(sealed, METRICS),
-        golden=golden_from_bytes(contents[GOLDEN], files[GOLDEN].label) if GOLDEN in files else None,
         card=contents[CARD].decode("utf-8", "replace"),
         digest=sealed.digest,
         size_bytes=sum(file.size for file in files.values()),
         extra={n: file.path for n, file in files.items() if n not in _OWN and not n.startswith(_PROGRAMS)},
         weights_file=files.get(WEIGHTS),
+        golden_file=files.get(GOLDEN),
     )
 
 
@@ -141,7 +153,7 @@ def read_bundle_config(path: str | Path) -> dict[str, Any]:
 
 def is_bundle(path: str | Path) -> bool:
     """Whether the folder says that it is a bundle. It may still be damaged: `read_bundle` tells."""
-    return (Path(path) / MANIFEST).is_file()
+    return (Path(path) / SEAL).is_file()
 
 
 def _program_name(name: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from adapters.bundle.sealed_folder import read_manifest
+from adapters.bundle.sealed_folder import read_seal
 from adapters.errors import BundleError, ConfigError
 from adapters.system import file_digest
 
@@ -16,7 +16,7 @@ def model_digest(bundle: str | Path) -> str:
     """
     path = Path(bundle)
     if path.is_dir():
-        return read_manifest(path)[1]
+        return read_seal(path)[1]
     if path.suffix.lower() == ".tflite":
         try:
             return file_digest(path)

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 from adapters.errors import BundleError
 from adapters.system import file_digest, parse_json
 
-MANIFEST = "bundle.json"
+SEAL = "bundle.json"
 FORMAT = "cliplab-bundle"
 VERSION = 1
 STAGED = ".cliplab-staged"
@@ -73,11 +73,11 @@ class SealedFile:
     def _check(self, size: int, sha256: str) -> None:
         if size != self.size:
             raise BundleError(
-                f"{self.label}: is damaged: {size} bytes, {MANIFEST} lists {self.size}. Copy the bundle again."
+                f"{self.label}: is damaged: {size} bytes, {SEAL} lists {self.size}. Copy the bundle again."
             )
         if sha256 != self.sha256:
             raise BundleError(
-                f"{self.label}: is damaged or was changed (SHA-256 differs from {MANIFEST}). "
+                f"{self.label}: is damaged or was changed (SHA-256 differs from {SEAL}). "
                 "Copy the bundle again; to change a model, save it again."
             )
 
@@ -93,17 +93,15 @@ class Sealed:
 
 def check_name(name: str, where: str) -> None:
     """BundleError for a name that could lead out of the folder or hide in it."""
-    if not isinstance(name, str) or not _NAME.fullmatch(name) or name == MANIFEST:
+    if not isinstance(name, str) or not _NAME.fullmatch(name) or name == SEAL:
         raise BundleError(
             f"{where}: {name!r} is not allowed as a file's name in a bundle. Names are relative, with letters, digits "
             "and ._+- in each part, and no part begins with a dot."
         )
 
 
-def read_sealed(
-    folder: Path, required: tuple[str, ...], optional: tuple[str, ...] = (), verify_all: bool = True
-) -> Sealed:
-    """Verify the files of the folder; the contents of the required and the optional ones are kept. Writes nothing.
+def read_sealed(folder: Path, required: tuple[str, ...], *, verify_all: bool = True) -> Sealed:
+    """Verify the files of the folder; the contents of the required ones are kept. Writes nothing.
 
     verify_all: every listed file, and that there is no other; otherwise only those whose contents are kept.
     Raises BundleError naming the file that is missing, damaged or not listed; a folder that was never finished, is of
@@ -115,7 +113,7 @@ def read_sealed(
     while True:
         before = write_state(folder)
         try:
-            return _read_once(folder, required, optional, verify_all)
+            return _read_once(folder, required, verify_all)
         except (BundleError, OSError) as error:
             after, now = write_state(folder), time.monotonic()
             reads, standing = reads + 1, standing + 1
@@ -132,33 +130,32 @@ def read_sealed(
         time.sleep(_RETRY_SECONDS)
 
 
-def _read_once(folder: Path, required: tuple[str, ...], optional: tuple[str, ...], verify_all: bool) -> Sealed:
-    entries, digest = read_manifest(folder)
+def _read_once(folder: Path, required: tuple[str, ...], verify_all: bool) -> Sealed:
+    entries, digest = read_seal(folder)
     for name in required:
         if name not in entries:
-            raise BundleError(f"{folder / name}: is not in {MANIFEST}, and every bundle has one. Save the model again.")
-    wanted = (*required, *optional)
-    names = [name for name in entries if verify_all or name in wanted]
+            raise BundleError(f"{folder / name}: is not in {SEAL}, and every bundle has one. Save the model again.")
+    names = [name for name in entries if verify_all or name in required]
     files = {name: _locate(folder, name, entries[name]["sha256"], entries[name]["size_bytes"]) for name in names}
     if verify_all:
-        refuse_unlisted(folder, {*files, *obsolete_names(folder)}, f"Nothing in {MANIFEST} vouches for it. Move it")
+        refuse_unlisted(folder, {*files, *obsolete_names(folder)}, f"Nothing in {SEAL} vouches for it. Move it")
     contents = {}
     for name, file in files.items():
-        if name in wanted:
+        if name in required:
             contents[name] = file.read()
         else:
             file.verify()
     return Sealed(files, contents, digest)
 
 
-def read_manifest(folder: Path) -> tuple[dict[str, dict[str, Any]], str]:
+def read_seal(folder: Path) -> tuple[dict[str, dict[str, Any]], str]:
     """The list of files and its digest."""
-    path = folder / MANIFEST
+    path = folder / SEAL
     try:
         refuse_link(folder, path)
         data = path.read_bytes()
     except OSError as error:
-        raise BundleError(_why_no_manifest(folder, error)) from error
+        raise BundleError(_why_no_seal(folder, error)) from error
     try:
         manifest = parse_json(data)
         kind, version = manifest["format"], manifest["version"]
@@ -187,14 +184,14 @@ def _is_entry(entry: object) -> bool:
     )
 
 
-def _why_no_manifest(folder: Path, error: OSError) -> str:
+def _why_no_seal(folder: Path, error: OSError) -> str:
     if not folder.exists():
         return f"{folder}: does not exist. Name a folder that a model was saved to."
     if not folder.is_dir():
         return f"{folder}: is a file, a bundle is a folder. A .tflite that describes itself is loaded as it is."
     if (folder / STAGED).exists():
-        return f"{folder}: was never finished (no {MANIFEST}): saving was interrupted. Save the model again."
-    return f"{folder / MANIFEST}: cannot be read ({error.strerror}), so this is no bundle. Name a folder that has one."
+        return f"{folder}: was never finished (no {SEAL}): saving was interrupted. Save the model again."
+    return f"{folder / SEAL}: cannot be read ({error.strerror}), so this is no bundle. Name a folder that has one."
 
 
 def list_digest(entries: Mapping[str, Any]) -> str:
@@ -212,7 +209,7 @@ def _locate(folder: Path, name: str, sha256: str, size: int) -> SealedFile:
     try:
         mode = in_place.stat().st_mode
     except OSError as error:
-        raise BundleError(f"{label}: is missing, {MANIFEST} lists it. Copy the bundle again, whole.") from error
+        raise BundleError(f"{label}: is missing, {SEAL} lists it. Copy the bundle again, whole.") from error
     if not stat.S_ISREG(mode):
         raise BundleError(f"{label}: is not a regular file. Copy the bundle again.")
     return SealedFile(in_place, label, sha256, size)
@@ -241,7 +238,7 @@ def refuse_unlisted(folder: Path, listed: Collection[str], advice: str) -> None:
         links = [name for name in folders if os.path.islink(os.path.join(parent, name))]
         for name in sorted([*names, *links]):
             relative = Path(parent, name).relative_to(folder).as_posix()
-            if not name.startswith(".") and relative != MANIFEST and relative not in listed:
+            if not name.startswith(".") and relative != SEAL and relative not in listed:
                 raise BundleError(f"{folder / relative}: is not a file of this bundle. {advice} out of {folder}.")
 
 
@@ -256,7 +253,7 @@ class WriteState(NamedTuple):
 def write_state(folder: Path) -> WriteState:
     """Compared before and after a read, it tells whether the content was replaced meanwhile."""
     try:
-        with (folder / MANIFEST).open("rb") as file:
+        with (folder / SEAL).open("rb") as file:
             status = os.fstat(file.fileno())
             version = (file.read(), status.st_ino, status.st_mtime_ns)
     except OSError:

@@ -13,15 +13,15 @@ from typing import Any
 
 from adapters.bundle.sealed_folder import (
     FORMAT,
-    MANIFEST,
     OBSOLETE,
+    SEAL,
     STAGED,
     VERSION,
     check_name,
     has_digest,
     list_digest,
     obsolete_names,
-    read_manifest,
+    read_seal,
     refuse_link,
     refuse_unlisted,
     write_state,
@@ -72,7 +72,7 @@ def require_own(folder: Path) -> None:
 
     BundleError for visible files that were not sealed there, and for a list of files that cannot be read.
     """
-    listed = read_manifest(folder)[0] if (folder / MANIFEST).exists() else {}
+    listed = read_seal(folder)[0] if (folder / SEAL).exists() else {}
     refuse_unlisted(folder, {*listed, *obsolete_names(folder)}, _NOT_OVER_OTHERS)
 
 
@@ -89,8 +89,8 @@ def _busy(folder: Path, holder: str) -> BundleError:
 def _finish_last_write(folder: Path) -> dict[str, dict[str, Any]]:
     """Complete a write that was killed after its commit, drop one killed before it; the files that are listed now."""
     files: dict[str, dict[str, Any]] = {}
-    if (folder / MANIFEST).exists():
-        files, _ = read_manifest(folder)
+    if (folder / SEAL).exists():
+        files, _ = read_seal(folder)
         _settle(folder, [name for name, entry in files.items() if _is_waiting(folder, name, entry["sha256"])])
     _remove_staged(folder)
     return files
@@ -106,7 +106,7 @@ def _stage_and_commit(folder: Path, files: Mapping[str, bytes], obsolete: list[s
         for name, data in files.items():
             write_bytes_atomic(folder / STAGED / name, data)
         write_bytes_atomic(folder / STAGED / OBSOLETE, json.dumps(obsolete).encode())
-        write_bytes_atomic(folder / MANIFEST, manifest)
+        write_bytes_atomic(folder / SEAL, manifest)
     except BaseException:
         # Ctrl-C may come just after the commit: then the staged files are the content.
         version = write_state(folder).version
@@ -117,7 +117,7 @@ def _stage_and_commit(folder: Path, files: Mapping[str, bytes], obsolete: list[s
 
 def _settle(folder: Path, names: Iterable[str]) -> None:
     """After the commit: move staged files to their names and remove those of the old content that are not listed."""
-    listed, _ = read_manifest(folder)
+    listed, _ = read_seal(folder)
     for name in names:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         os.replace(folder / STAGED / name, folder / name)
@@ -135,5 +135,5 @@ def _remove_staged(folder: Path) -> None:
     if staged.is_symlink():  # not ours: writing through it would lead out of the folder
         staged.unlink()
     shutil.rmtree(staged, ignore_errors=True)
-    for stray in folder.glob(f".{MANIFEST}.*.tmp"):
+    for stray in folder.glob(f".{SEAL}.*.tmp"):
         stray.unlink(missing_ok=True)

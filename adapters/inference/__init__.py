@@ -10,7 +10,9 @@ if TYPE_CHECKING:
     from adapters.inference.loading import FINETUNE_KEYS as FINETUNE_KEYS
     from adapters.inference.loading import open_model as open_model
     from adapters.inference.loading import read_config as read_config
+    from adapters.inference.loading import read_stored as read_stored
     from adapters.inference.loading import ready_configs as ready_configs
+    from adapters.inference.loading import require_class as require_class
     from adapters.inference.loading import stored_config as stored_config
     from adapters.inference.pipeline import map_ahead as map_ahead
     from adapters.inference.pipeline import read_ahead as read_ahead
@@ -23,18 +25,23 @@ if TYPE_CHECKING:
     from adapters.inference.segments import match_segments as match_segments
     from adapters.inference.segments import scores_to_segments as scores_to_segments
     from adapters.inference.segments import timeline as timeline
-    from adapters.inference.streams import StreamsVideos as StreamsVideos
-    from adapters.inference.whole_video import MergesPieces as MergesPieces
     from adapters.inference.whole_video import merge_frames as merge_frames
 
 __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
-        "loading": ("FINETUNE_KEYS", "open_model", "read_config", "ready_configs", "stored_config"),
+        "loading": (
+            "FINETUNE_KEYS",
+            "open_model",
+            "read_config",
+            "read_stored",
+            "ready_configs",
+            "require_class",
+            "stored_config",
+        ),
         "pipeline": ("map_ahead", "read_ahead", "read_as_ready"),
         "predict": ("FILE_ERRORS", "OnVideoProgress", "input_spec", "predict_examples", "predict_videos"),
         "segments": ("match_segments", "scores_to_segments", "timeline"),
-        "streams": ("StreamsVideos",),
-        "whole_video": ("MergesPieces", "merge_frames"),
+        "whole_video": ("merge_frames",),
     },
 )

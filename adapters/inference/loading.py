@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from adapters.base import BaseModelAdapter
-from adapters.config import Config, adapter_class, merge, migrate, override, read_object
+from adapters.base import BaseModelAdapter, StoredModel, model_class
+from adapters.config import Config, check_config, merge, migrate, override, read_object
 from adapters.errors import BundleError, ConfigError
 
 CONFIG_SUFFIXES = (".json", ".yaml", ".yml")
@@ -72,26 +73,52 @@ def open_model(source: str | Path | Mapping[str, Any], overrides: Mapping[str, A
             f'{where}: "adapter" is required, e.g. "adapters.models.efficientnet_lite:EfficientNetLiteAdapter". '
             "A model is a bundle directory, a .tflite, a config file or one of: " + ", ".join(ready_configs())
         )
-    cls = adapter_class(config["adapter"])
+    cls = model_class(config["adapter"])
     return cls(config if isinstance(source, Mapping) else cls.anchored(config, Path(source).parent))
 
 
 def _open_stored(path: Path, overrides: Config) -> BaseModelAdapter:
-    stored = stored_config(path)
-    changes = merge({key: stored[key] for key in overrides if key in stored}, overrides)
-    changed, _ = override(stored, changes, str(path))
-    adapter = adapter_class(stored["adapter"], str(path))(changed, explicit=True)
-    adapter.load(path)
+    stored = read_stored(path)
+    changes = merge({key: stored.config[key] for key in overrides if key in stored.config}, overrides)
+    config, _ = override(stored.config, changes, str(path))
+    adapter = model_class(config["adapter"], str(path))(config, explicit=True)
+    adapter.load_stored(stored)
     return adapter
 
 
+def read_stored(path: str | Path) -> StoredModel:
+    """The model in a bundle directory or a self-describing .tflite, every byte verified and its config checked.
+
+    BundleError names what is damaged or foreign, ConfigError what is wrong in its config.
+    """
+    from adapters.bundle import read_bundle
+    from adapters.litert import read_described
+
+    path = _existing(Path(path))
+    found = read_bundle(path) if path.is_dir() else read_described(path)
+    return replace(found, config=check_config(found.config, str(path)))
+
+
 def stored_config(path: Path) -> Config:
-    """The config inside a bundle directory or a self-describing .tflite, in the present form."""
+    """The config inside a bundle directory or a self-describing .tflite, in the present form. Nothing else is read."""
     from adapters.bundle import read_bundle_config
     from adapters.litert import read_description
 
-    if not path.exists():
-        raise BundleError(f"{path}: there is no such file or folder. A model is a bundle directory or a .tflite file")
-    if path.is_dir():
+    if _existing(path).is_dir():
         return migrate(read_bundle_config(path), str(path))
     return migrate(read_description(path)["config"], str(path))
+
+
+def _existing(path: Path) -> Path:
+    if not path.exists():
+        raise BundleError(f"{path}: there is no such file or folder. A model is a bundle directory or a .tflite file")
+    return path
+
+
+def require_class(adapter: BaseModelAdapter, stored: StoredModel) -> None:
+    """BundleError where a stored model is of another adapter's class."""
+    if model_class(stored.config["adapter"], str(stored.path)) is not type(adapter):
+        raise BundleError(
+            f"{stored.path}: is a model of {stored.config['adapter']}, not of {adapter.given['adapter']}. "
+            "Load it with the adapter that it names, or with open_model, which finds it"
+        )

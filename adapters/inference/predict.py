@@ -18,7 +18,6 @@ from adapters.base import BaseModelAdapter
 from adapters.config import override
 from adapters.errors import ConfigError, MediaError
 from adapters.inference.pipeline import read_ahead
-from adapters.inference.streams import StreamsVideos, predict_streams
 from adapters.inference.whole_video import whole_videos
 from adapters.records import Clip, InputSpec, Prediction, VideoResult
 
@@ -55,7 +54,9 @@ def predict_videos(
     while the file before is predicted; what it raises is raised here.
     """
     spec = input_spec(adapter, window_seconds, stride_seconds)
-    if isinstance(adapter, StreamsVideos) and adapter.streams and spec.window_seconds is None:
+    if adapter.streams and spec.window_seconds is None:
+        from adapters.inference.streams import predict_streams
+
         return predict_streams(adapter, spec, sources, on_progress, limits)
 
     def read(source: str | Path, file: _File) -> Iterator[Clip]:

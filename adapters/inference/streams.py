@@ -5,33 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING
 
+from adapters.base import BaseModelAdapter
 from adapters.errors import MediaError
 from adapters.inference.pipeline import map_ahead
 from adapters.litert import available_cores
-from adapters.records import InputSpec, Prediction, VideoResult
+from adapters.records import InputSpec, VideoResult
 
 if TYPE_CHECKING:
     from adapters.media import MediaLimits
 
 
-@runtime_checkable
-class StreamsVideos(Protocol):
-    """An adapter whose answer for a video is what it says after the last frame."""
-
-    @property
-    def streams(self) -> bool: ...
-
-    @property
-    def fps(self) -> float: ...
-
-    def predict_stream(self, frames: Iterable[tuple[float, Any]], source: str, end: float | None = None) -> Prediction:
-        """All frames, (seconds, uint8 [H, W, 3]), to one prediction with a row of scores a frame."""
-
-
 def predict_streams(
-    adapter: StreamsVideos,
+    adapter: BaseModelAdapter,
     spec: InputSpec,
     sources: Iterable[str | Path],
     on_done: Callable[[str, float, float | None, int, int], object] | None,
@@ -64,7 +51,7 @@ def predict_streams(
 
 
 def _predict_one(
-    adapter: StreamsVideos, spec: InputSpec, source: str | Path, limits: MediaLimits | None
+    adapter: BaseModelAdapter, spec: InputSpec, source: str | Path, limits: MediaLimits | None
 ) -> VideoResult:
     from adapters.media import open_video
 

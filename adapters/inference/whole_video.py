@@ -7,20 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import Protocol, runtime_checkable
 
 import numpy as np
 
 from adapters.base import BaseModelAdapter
 from adapters.records import Float32Array, InputSpec, Prediction, VideoResult
-
-
-@runtime_checkable
-class MergesPieces(Protocol):
-    """An adapter that can answer for a whole video after having seen it in pieces."""
-
-    def merge(self, pieces: Sequence[Prediction]) -> Prediction:
-        """The prediction of the video from those of its pieces, in order, at least one."""
 
 
 def merge_frames(pieces: Sequence[Prediction], clip_scores: Callable[[Float32Array], Float32Array]) -> Prediction:
@@ -32,10 +23,9 @@ def merge_frames(pieces: Sequence[Prediction], clip_scores: Callable[[Float32Arr
 
 def whole_videos(adapter: BaseModelAdapter, spec: InputSpec, results: Iterator[VideoResult]) -> Iterator[VideoResult]:
     """The results with one prediction a video where the spec samples every frame of it; otherwise as they are."""
-    if spec.sampling != "every" or spec.window_seconds is not None or not isinstance(adapter, MergesPieces):
+    if spec.sampling != "every" or spec.window_seconds is not None or not adapter.merges_pieces:
         return results
-    merge = adapter.merge
     return (
-        replace(result, predictions=(merge(result.predictions),)) if result.predictions else result
+        replace(result, predictions=(adapter.merge(result.predictions),)) if result.predictions else result
         for result in results
     )

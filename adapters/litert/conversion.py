@@ -16,7 +16,7 @@ from adapters.litert.dynamic_weights import with_8_bit_weights
 from adapters.litert.graph import operators
 from adapters.litert.int8 import In8Bits, Observer, with_8_bit_layers
 from adapters.litert.runtime import xnnpack_partitions
-from adapters.records import QUANTIZE, ConversionReport, Quantize
+from adapters.records import ConversionReport, Precision, Quantize, as_precision
 from adapters.system import CapturedLog, captured_stderr, import_tensorflow, warnings_only
 
 __all__ = ["compare", "operators", "to_litert", "xnnpack_partitions"]
@@ -30,7 +30,7 @@ INPUT_NAME = "images"
 def to_litert(
     model: Any,
     batch_shape: Sequence[int],
-    quantize: Quantize = "none",
+    quantize: Quantize = "float32",
     calibration: Iterable[Float32Array] | None = None,
     output_name: str = "scores",
     in_8_bits: In8Bits | None = None,
@@ -40,9 +40,9 @@ def to_litert(
     model: a tf_keras.Model, or any callable that maps one float32 tensor of batch_shape to a tensor or a dict of
         tensors and has its variables in ``.variables``. Dropout and batch normalisation run in inference mode.
     batch_shape: the whole input shape, such as (1, 224, 224, 3).
-    quantize: ``none`` float32; ``float16`` weights stored as float16 and computed as float32; ``dynamic`` weights
-        stored as int8 and computed as float32; ``int8`` weights and activations int8. Inputs and outputs are float32 in
-        every case.
+    quantize: ``float32``, or ``none`` for the same; ``float16`` weights stored as float16 and computed as float32;
+        ``dynamic`` weights stored as int8 and computed as float32; ``int8`` weights and activations int8. Inputs and
+        outputs are float32 in every case.
     calibration: for int8, float32 batches of batch_shape that look like real input; a hundred or so are enough.
     output_name: what the output is called where the model has one output without a name; a dict keeps its keys.
     in_8_bits: for int8, which 1x1 convolutions alone compute in 8 bits, from the name of what they give, which begins
@@ -51,27 +51,27 @@ def to_litert(
     Returns the .tflite's bytes, with one signature, "serving_default", whose input is "images". Raises ConversionError
     where int8 has no calibration, a batch is misshapen, or an operator is not built in.
     """
-    _check(batch_shape, quantize)
-    if quantize == "int8" and calibration is None:
+    precision = _check(batch_shape, quantize)
+    if precision == "int8" and calibration is None:
         raise ConversionError(
             'quantize "int8" was asked for without calibration data. Give float32 batches of real input as '
             'calibration, or use "dynamic" or "float16", which need none.'
         )
     shape = tuple(batch_shape)
     batches = _batches(calibration, shape)
-    if quantize == "dynamic":
-        return with_8_bit_weights(_convert(model, shape, "none", batches, output_name))
-    if quantize == "int8" and in_8_bits is not None:
-        program = _convert(model, shape, "none", batches, output_name)
+    if precision == "dynamic":
+        return with_8_bit_weights(_convert(model, shape, "float32", batches, output_name))
+    if precision == "int8" and in_8_bits is not None:
+        program = _convert(model, shape, "float32", batches, output_name)
         observer = Observer(program, in_8_bits)
         for batch in batches:
             observer.run({INPUT_NAME: batch})
         return with_8_bit_layers(program, in_8_bits, observer.ranges)
-    return _convert(model, shape, quantize, batches, output_name)
+    return _convert(model, shape, precision, batches, output_name)
 
 
 def _convert(
-    model: Any, shape: tuple[int, ...], quantize: Quantize, batches: Iterator[Float32Array], output_name: str
+    model: Any, shape: tuple[int, ...], quantize: Precision, batches: Iterator[Float32Array], output_name: str
 ) -> bytes:
     tensorflow = import_tensorflow()
 
@@ -117,7 +117,7 @@ def compare(
     *,
     clip_origin: str,
     output_path: Path | str,
-    quantize: Quantize,
+    quantize: Precision,
     source_size_bytes: int,
     model: bytes,
     min_agreement: float,
@@ -208,28 +208,31 @@ def _check_scores(expected: Float32Array, received: Float32Array, where: str) ->
         if not np.isfinite(scores).all():
             raise ConversionError(
                 f"{where}: the {whose} gives scores that are not finite numbers. Check the weights for NaN "
-                'and the input for values outside the range of the preprocessing, or convert with quantize "none".'
+                'and the input for values outside the range of the preprocessing, or convert with quantize "float32".'
             )
 
 
-def _other_ways(quantize: Quantize) -> str:
+def _other_ways(quantize: Precision) -> str:
     if quantize == "int8":
         return 'Calibrate on more clips that look like those to predict on, convert with "dynamic" or "float16"'
-    return 'Convert with "none"' if quantize != "none" else "Check that both have the same weights"
+    return 'Convert with "float32"' if quantize != "float32" else "Check that both have the same weights"
 
 
-def _check(batch_shape: Sequence[int], quantize: Quantize) -> None:
-    if quantize not in QUANTIZE:
-        raise ConversionError(f"quantize is {quantize!r} and must be one of: {', '.join(QUANTIZE)}.")
+def _check(batch_shape: Sequence[int], quantize: Quantize) -> Precision:
+    try:
+        precision = as_precision(quantize)
+    except ValueError as error:
+        raise ConversionError(f"quantize: {error}") from None
     if not batch_shape or not all(isinstance(size, int) and size >= 1 for size in batch_shape):
         raise ConversionError(
             f"batch_shape is {batch_shape!r} and must be whole numbers of at least 1, such as (1, 224, 224, 3): "
             "a LiteRT program has one fixed shape."
         )
+    return precision
 
 
-def _set_precision(tensorflow: Any, converter: Any, quantize: Quantize, batches: Iterator[Float32Array]) -> None:
-    if quantize != "none":
+def _set_precision(tensorflow: Any, converter: Any, quantize: Precision, batches: Iterator[Float32Array]) -> None:
+    if quantize != "float32":
         converter.optimizations = [tensorflow.lite.Optimize.DEFAULT]
     if quantize == "float16":
         converter.target_spec.supported_types = [tensorflow.float16]

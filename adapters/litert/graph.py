@@ -6,7 +6,7 @@ from collections import Counter
 from typing import Any
 
 from adapters.errors import BundleError
-from adapters.records import Quantize
+from adapters.records import Precision
 
 
 def operators(model: bytes, name: str = "the program") -> dict[str, int]:
@@ -21,7 +21,7 @@ def operators(model: bytes, name: str = "the program") -> dict[str, int]:
     return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
 
 
-def precision(model: bytes, name: str = "the program") -> Quantize:
+def precision(model: bytes, name: str = "the program") -> Precision:
     """How a .tflite was quantised, told from its tensors: ``int8`` where activations are int8, ``dynamic`` where only
     weights are, ``float16`` where weights are stored so, else ``none``. BundleError where the bytes are no program."""
     types, graph = schema().TensorType, read_graph(model, name)
@@ -34,7 +34,7 @@ def precision(model: bytes, name: str = "the program") -> Quantize:
         return "int8"
     if kinds & integer:
         return "dynamic"
-    return "float16" if types.FLOAT16 in kinds else "none"
+    return "float16" if types.FLOAT16 in kinds else "float32"
 
 
 def schema() -> Any:

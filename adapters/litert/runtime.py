@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from adapters.errors import BundleError, ConfigError
 from adapters.litert import graph as litert_graph
-from adapters.records import Quantize
+from adapters.records import Precision
 from adapters.system import captured_stderr
 
 Array = npt.NDArray[Any]
@@ -80,7 +80,7 @@ class Program:
         self._check_outputs()
 
     @cached_property
-    def precision(self) -> Quantize:
+    def precision(self) -> Precision:
         """``none`` (float32), ``float16``, ``dynamic`` or ``int8``, as the file's tensors tell."""
         return litert_graph.precision(self.model_bytes, self.name)
 

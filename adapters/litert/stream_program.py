@@ -25,7 +25,7 @@ import numpy.typing as npt
 from adapters.errors import BundleError
 from adapters.litert import graph as litert_graph
 from adapters.litert.runtime import open_interpreter, read_program, thread_count
-from adapters.records import Float32Array, Quantize
+from adapters.records import Float32Array, Precision
 from adapters.system import captured_stderr
 
 STEP, INIT, IMAGE = "serving_default", "init", "image"
@@ -72,7 +72,7 @@ class StreamProgram:
         self._made = 1
 
     @cached_property
-    def precision(self) -> Quantize:
+    def precision(self) -> Precision:
         """``none`` (float32), ``float16``, ``dynamic`` or ``int8``, as the file's tensors tell."""
         return litert_graph.precision(self.model_bytes, self.name)
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 import hashlib
 import json
 import struct
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,33 @@ def describe(model_bytes: bytes, description: dict[str, Any]) -> bytes:
         return _block(program, payload) + program
     except _DamagedError as error:
         raise BundleError(f"model: is not a whole .tflite ({error}). Convert it again.") from error
+
+
+@dataclass(frozen=True, eq=False)
+class DescribedFile:
+    """A .tflite that describes itself, as it was read and checked: a model of one program and no weights."""
+
+    path: Path
+    config: dict[str, Any]
+    program: str
+    metrics: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def programs(self) -> dict[str, Path]:
+        return {self.program: self.path}
+
+    @property
+    def has_weights(self) -> bool:
+        return False
+
+    def weights(self) -> dict[str, Any]:
+        raise BundleError(f"{self.path}: holds a program and no weights. Use the bundle that it was converted from.")
+
+
+def read_described(path: str | Path) -> DescribedFile:
+    """The model in a .tflite. BundleError as for ``read_description``."""
+    description = read_description(path)
+    return DescribedFile(Path(path), description["config"], str(description.get("program", "")))
 
 
 def read_description(source: str | Path | bytes) -> dict[str, Any]:

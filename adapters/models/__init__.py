@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from adapters.models.network import Network as Network
     from adapters.models.network import Pretrained as Pretrained
     from adapters.models.network import Variables as Variables
-    from adapters.models.programs import PRECISION_NAMES as PRECISION_NAMES
     from adapters.models.state import AnyProgram as AnyProgram
 
 __getattr__, __dir__, __all__ = lazy_exports(
@@ -22,7 +21,6 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "frame_adapter": ("FrameModelAdapter",),
         "model_adapter": ("ModelAdapter",),
         "network": ("Backbone", "Network", "Pretrained", "Variables"),
-        "programs": ("PRECISION_NAMES",),
         "state": ("AnyProgram",),
     },
 )

@@ -14,16 +14,17 @@ from adapters.errors import ConversionError, WeightsError
 from adapters.evaluation import GATES
 from adapters.litert import describe
 from adapters.models.programs import get_program_at, make_program_bytes
-from adapters.records import QUANTIZE, Clip, ConversionReport, Float32Array, Quantize
+from adapters.records import Clip, ConversionReport, Float32Array, Precision, Quantize, as_precision
 from adapters.system import write_bytes_atomic
 
 if TYPE_CHECKING:
-    from adapters.models.model_adapter import ModelAdapter
+    from adapters.base import LiteRTProgram
+    from adapters.models.protocols import Convertible
     from adapters.models.state import AnyProgram
 
 
 def convert_model(
-    adapter: ModelAdapter,
+    adapter: Convertible,
     output_path: Path,
     quantize: Quantize,
     calibration: Sequence[Clip] | None,
@@ -36,19 +37,21 @@ def convert_model(
     """
     from adapters.litert import compare
 
-    if quantize not in QUANTIZE:
-        raise ConversionError(f'"quantize" must be one of {", ".join(QUANTIZE)}, got {quantize!r}')
+    try:
+        precision = as_precision(quantize)
+    except ValueError as error:
+        raise ConversionError(f'"quantize": {error}') from None
     if output_path.suffix.lower() != ".tflite":
         raise ConversionError(f'{output_path}: the converted file\'s name must end in ".tflite"')
-    same = quantize == adapter.config["quantize"]
-    if quantize == "int8" and not calibration and not same:
+    same = precision == adapter.config["quantize"]
+    if precision == "int8" and not calibration and not same:
         raise ConversionError(
             "int8 is calibrated on clips like those that the model will see, and none were given. "
             "Give some (cliplab convert --data DATASET), or use float16 or dynamic, which need none"
         )
     own = adapter.program()
-    program = own.model_bytes if same else _program_bytes(adapter, quantize, calibration or ())
-    source = _float_program(adapter) or own if same and quantize != "none" else own
+    program = own.model_bytes if same else _program_bytes(adapter, precision, calibration or ())
+    source = _float_program(adapter) or own if same and precision != "float32" else own
     chosen, origin = _clips_to_measure(adapter, calibration, clips)
     report = compare(
         _scores(adapter, adapter.open_program(source.model_bytes, 1)),
@@ -56,16 +59,16 @@ def convert_model(
         [[clip] for clip in chosen],
         clip_origin=origin,
         output_path=output_path,
-        quantize=quantize,
+        quantize=precision,
         source_size_bytes=source.size_bytes,
         model=program,
         min_agreement=adapter.config["min_agreement"],
     )
-    write_bytes_atomic(output_path, describe(program, describe_model(adapter, quantize)))
+    write_bytes_atomic(output_path, describe(program, describe_model(adapter, precision)))
     return report
 
 
-def describe_model(adapter: ModelAdapter, quantize: Quantize) -> dict[str, object]:
+def describe_model(adapter: Convertible, quantize: Precision) -> dict[str, object]:
     """What a .tflite says of itself: config, labels, the program's name, what validation measured, and the digest of
     the golden clip's scores."""
     config = {
@@ -92,23 +95,23 @@ def validation_figures(metrics: Mapping[str, Any]) -> dict[str, float]:
     return {name: found[name] for name, _ in GATES.values() if isinstance(found.get(name), (int, float))}
 
 
-def _program_bytes(adapter: ModelAdapter, quantize: Quantize, calibration: Sequence[Clip]) -> bytes:
+def _program_bytes(adapter: Convertible, quantize: Precision, calibration: Sequence[Clip]) -> bytes:
     if quantize == "int8":
         return make_program_bytes(adapter, quantize, calibration)
     source = get_program_at(adapter, quantize)
     return source if isinstance(source, bytes) else source.read_bytes()
 
 
-def _float_program(adapter: ModelAdapter) -> AnyProgram | None:
+def _float_program(adapter: Convertible) -> LiteRTProgram | None:
     """The float32 program; None for a model that came without weights to make it from."""
     try:
-        return adapter.open_program(get_program_at(adapter, "none"), 1)
+        return adapter.open_program(get_program_at(adapter, "float32"), 1)
     except WeightsError:
         return None
 
 
 def _clips_to_measure(
-    adapter: ModelAdapter, calibration: Sequence[Clip] | None, clips: Sequence[Clip] | None
+    adapter: Convertible, calibration: Sequence[Clip] | None, clips: Sequence[Clip] | None
 ) -> tuple[Sequence[Clip], str]:
     if clips:
         return clips, "given clips"
@@ -117,5 +120,5 @@ def _clips_to_measure(
     return [render_clip(adapter.input_spec, variant) for variant in range(VARIANTS)], "rendered clips"
 
 
-def _scores(adapter: ModelAdapter, program: AnyProgram) -> Callable[[Sequence[Clip]], Float32Array]:
+def _scores(adapter: Convertible, program: AnyProgram) -> Callable[[Sequence[Clip]], Float32Array]:
     return lambda batch: np.stack([prediction.scores for prediction in adapter.predict_with(program, batch)])

@@ -33,6 +33,10 @@ class FrameModelAdapter(ModelAdapter):
         """Every frame: float32 [T, imgz, imgz, 3]."""
         return to_model_input(clip, self.input_spec, self.config["mean"], self.config["scale"])
 
+    @property
+    def merges_pieces(self) -> bool:
+        return True
+
     def merge(self, pieces: Sequence[Prediction]) -> Prediction:
         """One prediction of a video from those of its pieces: the aggregate of all frames, as of one long clip."""
         return merge_frames(pieces, self.clip_scores)

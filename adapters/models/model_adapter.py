@@ -13,21 +13,24 @@ from typing import Any, ClassVar, cast
 
 import numpy as np
 
-from adapters.base import BaseModelAdapter, OnEpochEnd
-from adapters.bundle import Golden, make_golden, measure_tolerance, read_bundle, render_card, write_bundle
-from adapters.config import Config, adapter_class, check_config, override
-from adapters.errors import AdapterError, BundleError, WeightsError
-from adapters.litert import Program, read_description
+from adapters.base import BaseModelAdapter, LiteRTProgram, OnEpochEnd, StoredModel, TrainOptions
+from adapters.bundle import Bundle, Golden, make_golden, measure_tolerance, render_card, write_bundle
+from adapters.config import Config, check_config, override
+from adapters.errors import AdapterError, WeightsError
+from adapters.inference import read_stored, require_class
+from adapters.litert import Program
 from adapters.litert.program_cache import HEAD_FORMAT
 from adapters.models import programs
-from adapters.models.network import Backbone, Network, Pretrained, Variables, build_network, initial_variables
-from adapters.models.programs import PRECISION_NAMES, PROGRAM_BATCH, backbone_identity
-from adapters.models.state import AnyProgram, ModelState, RunsItems
+from adapters.models.first_weights import build_network, initial_variables
+from adapters.models.network import Backbone, Network, Pretrained, Variables
+from adapters.models.programs import PROGRAM_BATCH, backbone_identity
+from adapters.models.state import AnyProgram, LoadedModel, RunsItems
 from adapters.records import (
     Clip,
     ConversionReport,
     Float32Array,
     InputSpec,
+    Precision,
     Prediction,
     Quantize,
     TrainReport,
@@ -78,7 +81,7 @@ class ModelAdapter(BaseModelAdapter):
         super().__init__(config, explicit=explicit)
         self.metrics: dict[str, Any] = {}
         self.trained = False
-        self._model = ModelState()
+        self._model = LoadedModel()
 
     # What the model is --------------------------------------------------------------------------------------------
 
@@ -124,31 +127,24 @@ class ModelAdapter(BaseModelAdapter):
         """Format numbers of the code that makes the program, beside those of the backbone and of every conversion."""
         return {"head": HEAD_FORMAT}
 
-    def program_name(self, quantize: Quantize | None = None) -> str:
+    def program_name(self, quantize: Precision | None = None) -> str:
         """The key of the program that the config asks for, e.g. float32_1x224x224x3."""
         shape = "x".join(str(size) for size in (PROGRAM_BATCH, *self.item_shape))
-        return f"{PRECISION_NAMES[quantize or self.config['quantize']]}_{shape}"
+        return f"{quantize or self.config['quantize']}_{shape}"
 
     # Load and save ------------------------------------------------------------------------------------------------
 
     def load(self, local_path: str | Path) -> None:
-        path = Path(local_path)
-        if path.is_dir():
-            bundle = read_bundle(path)
-            stored, files, metrics = bundle.config, dict(bundle.programs), bundle.metrics
-        else:
-            description = read_description(path)
-            bundle, stored, metrics = None, description["config"], {}
-            files = {description["program"]: path}
-        if adapter_class(str(stored.get("adapter")), str(path)) is not type(self):
-            raise BundleError(
-                f"{path}: is a model of {stored.get('adapter')}, not of {self.given['adapter']}. "
-                "Load it with the adapter that it names, or with open_model, which finds it"
-            )
-        given = {**self.given, "adapter": stored["adapter"]}
-        config, _ = override(check_config(stored, str(path)), given, str(path), explicit=self.explicit)
-        self.config, self.metrics, self.trained = config, metrics, True
-        self._model = ModelState(programs=dict(files), bundle=bundle, path=path)
+        self.load_stored(read_stored(local_path))
+
+    def load_stored(self, stored: StoredModel) -> None:
+        require_class(self, stored)
+        # Its class may be named in several ways, and is the same.
+        own, name = self.given, stored.config["adapter"]
+        given = own if own["adapter"] == name else {**own, "adapter": name}
+        self.config, _ = override(stored.config, given, str(stored.path), explicit=self.explicit)
+        self.metrics, self.trained = dict(stored.metrics), True
+        self._model = LoadedModel(programs=dict(stored.programs), stored=stored)
 
     def save(self, local_path: str | Path) -> None:
         self.save_with(local_path, {})
@@ -157,8 +153,8 @@ class ModelAdapter(BaseModelAdapter):
         """Write a bundle with other files in it, name -> bytes."""
         self._require_trained()
         files = {self.program_name(): self.program().model_bytes}
-        if self._model.bundle is not None:
-            files = {name: path.read_bytes() for name, path in self._model.bundle.programs.items()} | files
+        if isinstance(self._model.stored, Bundle):
+            files = {name: path.read_bytes() for name, path in self._model.stored.programs.items()} | files
         config = {**self.config, "labels": list(self.labels), "head": self.network_config["head"]}
         golden = self.golden()
         write_bundle(
@@ -177,14 +173,14 @@ class ModelAdapter(BaseModelAdapter):
 
         The config's precision has the tolerance that it was measured to need.
         """
-        if self._model.bundle is not None and self._model.bundle.golden is not None:
-            return self._model.bundle.golden
-        if self.config["quantize"] == "none" or not self._model.has_weights:
+        if isinstance(self._model.stored, Bundle) and self._model.stored.golden is not None:
+            return self._model.stored.golden
+        if self.config["quantize"] == "float32" or not self._model.has_weights:
             return make_golden(self.input_spec, lambda clips: self.predict_with(self.program(), clips))
-        exact = self.open_program(programs.get_program_at(self, "none"), self.config["num_threads"])
+        exact = self.open_program(programs.get_program_at(self, "float32"), self.config["num_threads"])
         golden = make_golden(self.input_spec, lambda clips: self.predict_with(exact, clips))
         return measure_tolerance(
-            golden, lambda clips: self.predict_with(self.program(), clips), PRECISION_NAMES[self.config["quantize"]]
+            golden, lambda clips: self.predict_with(self.program(), clips), self.config["quantize"]
         )
 
     # Weights, network, programs -----------------------------------------------------------------------------------
@@ -198,10 +194,10 @@ class ModelAdapter(BaseModelAdapter):
         if model.variables is None:
             if not model.has_weights:
                 raise WeightsError(
-                    f"{model.path}: holds a program and no weights, so it predicts but cannot be trained, resized or "
+                    f"{model.where}: holds a program and no weights, so it predicts but cannot be trained, resized or "
                     "converted. Use the bundle directory that it was converted from"
                 )
-            model.variables = initial_variables(self, network) if model.bundle is None else model.bundle.weights()
+            model.variables = initial_variables(self, network) if model.stored is None else model.stored.weights()
         return model.variables
 
     def random_variables(self, network: Network) -> Variables:
@@ -214,7 +210,7 @@ class ModelAdapter(BaseModelAdapter):
         """The network of the config, with fresh variables. Imports TensorFlow."""
         return build_network(self)
 
-    def program(self) -> AnyProgram:
+    def program(self) -> LiteRTProgram:
         """The LiteRT program that the config asks for: stored, cached, or made from the weights now."""
         name, model = self.program_name(), self._model
         with model.lock:
@@ -224,11 +220,11 @@ class ModelAdapter(BaseModelAdapter):
                 model.active = (name, self.open_program(model.programs[name], self.config["num_threads"]))
             return model.active[1]
 
-    def open_program(self, source: Path | bytes, num_threads: int | None, name: str | None = None) -> AnyProgram:
+    def open_program(self, source: Path | bytes, num_threads: int | None, name: str | None = None) -> LiteRTProgram:
         """A program's file made ready to run items."""
         return Program(source, num_threads=num_threads, name=name)
 
-    def convert_network(self, network: Network, quantize: Quantize, calibration: Sequence[Clip]) -> bytes:
+    def convert_network(self, network: Network, quantize: Precision, calibration: Sequence[Clip]) -> bytes:
         """A network with its weights as a LiteRT program. int8 is calibrated on the clips."""
         return programs.convert_items(self, network, quantize, calibration)
 
@@ -326,28 +322,32 @@ class ModelAdapter(BaseModelAdapter):
     # Train and convert --------------------------------------------------------------------------------------------
 
     def train(
-        self, data_path: str | Path, output_path: str | Path, on_epoch_end: OnEpochEnd | None = None
+        self,
+        data_path: str | Path,
+        output_path: str | Path,
+        on_epoch_end: OnEpochEnd | None = None,
+        options: TrainOptions = TrainOptions(),
     ) -> TrainReport:
         from adapters.training import train_model
 
-        return train_model(self, Path(data_path), Path(output_path), on_epoch_end)
+        return train_model(self, Path(data_path), Path(output_path), on_epoch_end, options)
 
     def begin_training(self, labels: Sequence[str]) -> None:
         """Take the class order; a model without a head for it gets a new one."""
         if not self.trained:
             self.config = check_config({**self.config, "labels": list(labels)})
-            self._model = ModelState()
+            self._model = LoadedModel()
 
     def adopt(self, variables: Variables, calibration: Sequence[Clip]) -> None:
         """Take over trained variables and make the program that the config asks for."""
-        self.trained, self._model = True, ModelState(variables=variables)
+        self.trained, self._model = True, LoadedModel(variables=variables)
         if self.config["quantize"] == "int8":
             self._model.programs[self.program_name()] = programs.make_program_bytes(self, "int8", calibration)
 
     def convert(
         self,
         output_path: str | Path,
-        quantize: Quantize = "none",
+        quantize: Quantize = "float32",
         calibration: Sequence[Clip] | None = None,
         *,
         clips: Sequence[Clip] | None = None,

@@ -1,17 +1,13 @@
-"""The network of an adapter - backbone and head - its first weights, and what its programs follow from."""
+"""The network of an adapter: backbone and head, with TensorFlow variables."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
-from adapters.errors import WeightsError
 from adapters.records import Float32Array
-from adapters.training import VARIABLE_PREFIX, build_head, output_units
-
-if TYPE_CHECKING:
-    from adapters.models.model_adapter import ModelAdapter
+from adapters.training import TunableBackbone
 
 Variables = dict[str, Float32Array]
 
@@ -27,7 +23,7 @@ class Pretrained:
     classifier: Variables
 
 
-class Backbone(Protocol):
+class Backbone(TunableBackbone, Protocol):
     """Items to features, with TensorFlow variables."""
 
     @property
@@ -40,18 +36,8 @@ class Backbone(Protocol):
     @property
     def feature_size(self) -> int: ...
 
-    @property
-    def layer_count(self) -> int:
-        """What ``fine_tune_layers`` and ``freeze_layers`` count."""
-
-    def tune(self, layers: int) -> tuple[Sequence[Any], Sequence[Any]]:
-        """Make the last layers trainable and freeze the others: (trainable variables, their batch statistics)."""
-
     def for_conversion(self) -> Backbone:
         """The same with its present values, in the form that converts best."""
-
-    def __call__(self, items: Any, training: bool = False) -> Any:
-        """float32 [B, *item_shape] to features [B, D]; batch normalisation in inference mode unless training."""
 
 
 class KerasBackbone:
@@ -108,37 +94,3 @@ class Network:
     def __call__(self, items: Any) -> dict[str, Any]:
         features = self.backbone(items)
         return {"scores": self.head(features), "features": features}
-
-
-def build_network(adapter: ModelAdapter) -> Network:
-    """The network of the adapter's config, with fresh variables."""
-    backbone = adapter.build_backbone()
-    units = output_units(adapter.config, adapter.labels)
-    return Network(backbone, *build_head(adapter.network_config, backbone.feature_size, units))
-
-
-def initial_variables(adapter: ModelAdapter, network: Network | None = None) -> Variables:
-    """The variables before any training: random ones by the seed, under published ones where the config names some.
-
-    network: the adapter's, for the names and shapes; None builds one.
-    """
-    config = adapter.config
-    values = adapter.random_variables(adapter.build_network() if network is None else network)
-    if config["weights"] == "random":
-        return values
-    pretrained = adapter.pretrained()
-    published = dict(pretrained.backbone)
-    if adapter.brings_classifier:
-        published |= pretrained.classifier
-    else:
-        # A new classifier starts from no opinion: where there are few clips, what a random one thinks of directions
-        # that no clip shows would never be unlearned.
-        values[f"{VARIABLE_PREFIX}output/kernel"][:] = 0
-    unknown = sorted(set(published) - set(values))
-    missing = sorted(name for name in values if name not in published and not name.startswith(VARIABLE_PREFIX))
-    if unknown or missing:
-        raise WeightsError(
-            f"{config['weights']}: does not fit the network: "
-            + (f"it has no variable {missing[0]!r}" if missing else f"variable {unknown[0]!r} is not in the network")
-        )
-    return {**values, **published}

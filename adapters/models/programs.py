@@ -11,17 +11,15 @@ import numpy as np
 
 from adapters.config import Config
 from adapters.errors import ConfigError
-from adapters.inference import StreamsVideos
 from adapters.litert import program_cache
 from adapters.models.network import Network, Variables
-from adapters.records import Clip, Float32Array, Quantize, spread
+from adapters.records import Clip, Float32Array, Precision, spread
 from adapters.training import VARIABLE_PREFIX, output_activation, output_units
 
 if TYPE_CHECKING:
-    from adapters.models.model_adapter import ModelAdapter
-    from adapters.models.state import ModelState
+    from adapters.models.protocols import HasPrograms
+    from adapters.models.state import LoadedModel
 
-PRECISION_NAMES = {"none": "float32", "float16": "float16", "dynamic": "dynamic", "int8": "int8"}
 # Items a program takes at once. One is fastest an item on the processors measured (benchmarks/results.md), and
 # batches are spread over interpreters anyway.
 PROGRAM_BATCH = 1
@@ -30,12 +28,12 @@ PROGRAM_BATCH = 1
 CALIBRATION_ITEMS = 96
 
 
-def get_program(adapter: ModelAdapter, state: ModelState) -> Path | bytes:
+def get_program(adapter: HasPrograms, model: LoadedModel) -> Path | bytes:
     """The program that the config asks for, cached or made now. ConfigError where it cannot be."""
     quantize, name = adapter.config["quantize"], adapter.program_name()
-    if not state.has_weights:
+    if not model.has_weights:
         raise ConfigError(
-            f"{state.path}: holds {', '.join(state.programs)} and the config asks for {name}, which cannot be made "
+            f"{model.where}: holds {', '.join(model.programs)} and the config asks for {name}, which cannot be made "
             "without weights. Convert the bundle that it came from: cliplab convert BUNDLE "
             f"--quantize {quantize} --set imgz={adapter.config['imgz']} --output X.tflite"
         )
@@ -47,7 +45,7 @@ def get_program(adapter: ModelAdapter, state: ModelState) -> Path | bytes:
     return program_cache.get_or_make(program_identity(adapter), lambda: make_program_bytes(adapter, quantize))
 
 
-def get_program_at(adapter: ModelAdapter, quantize: Quantize) -> Path | bytes:
+def get_program_at(adapter: HasPrograms, quantize: Precision) -> Path | bytes:
     """The program of the present weights and size at another precision than the config's; not for int8.
 
     Cached or made now.
@@ -56,21 +54,21 @@ def get_program_at(adapter: ModelAdapter, quantize: Quantize) -> Path | bytes:
     return program_cache.get_or_make(identity, lambda: make_program_bytes(adapter, quantize))
 
 
-def make_program_bytes(adapter: ModelAdapter, quantize: Quantize, calibration: Sequence[Clip] = ()) -> bytes:
+def make_program_bytes(adapter: HasPrograms, quantize: Precision, calibration: Sequence[Clip] = ()) -> bytes:
     """A program of the adapter's present weights and size, made now. int8 is calibrated on the clips."""
     from adapters.litert import with_8_bit_weights
     from adapters.training import assign
 
-    streams = isinstance(adapter, StreamsVideos) and adapter.streams
-    if quantize == "dynamic" and not streams:  # which is made of the float32 program, and that may be there already
-        source = get_program_at(adapter, "none")
+    # Made of the float32 program, which may be there already.
+    if quantize == "dynamic" and not adapter.streams:
+        source = get_program_at(adapter, "float32")
         return with_8_bit_weights(source if isinstance(source, bytes) else source.read_bytes())
     network = adapter.build_network()
     assign(network, adapter.variables(network))
     return adapter.convert_network(network, quantize, calibration)
 
 
-def convert_items(adapter: ModelAdapter, network: Network, quantize: Quantize, calibration: Sequence[Clip]) -> bytes:
+def convert_items(adapter: HasPrograms, network: Network, quantize: Precision, calibration: Sequence[Clip]) -> bytes:
     """A network of items as a LiteRT program; int8 is calibrated on the clips' items."""
     from adapters.litert import to_litert
 
@@ -87,12 +85,12 @@ def convert_items(adapter: ModelAdapter, network: Network, quantize: Quantize, c
     return to_litert(model, (PROGRAM_BATCH, *adapter.item_shape), quantize, samples, in_8_bits=in_8_bits)
 
 
-def get_backbone_program(adapter: ModelAdapter) -> Path | bytes:
+def get_backbone_program(adapter: HasPrograms) -> Path | bytes:
     """The float32 program of the backbone alone, {"features": [batch, D]}, from the cache or made now."""
     return program_cache.get_or_make(backbone_identity(adapter), lambda: _make_backbone_bytes(adapter))
 
 
-def _calibration_items(adapter: ModelAdapter, clips: Sequence[Clip]) -> Iterator[Float32Array]:
+def _calibration_items(adapter: HasPrograms, clips: Sequence[Clip]) -> Iterator[Float32Array]:
     """Items of at most ``calibration_clips`` clips, as many of each, CALIBRATION_ITEMS in all."""
     chosen = spread(clips, min(adapter.config["calibration_clips"], CALIBRATION_ITEMS))
     each = max(1, CALIBRATION_ITEMS // len(chosen))
@@ -102,7 +100,7 @@ def _calibration_items(adapter: ModelAdapter, clips: Sequence[Clip]) -> Iterator
             yield items[position][None]
 
 
-def _make_backbone_bytes(adapter: ModelAdapter) -> bytes:
+def _make_backbone_bytes(adapter: HasPrograms) -> bytes:
     from adapters.litert import to_litert
     from adapters.training import assign
 
@@ -123,7 +121,7 @@ class _Convertible:
         return self.run(items)
 
 
-def program_identity(adapter: ModelAdapter) -> Config:
+def program_identity(adapter: HasPrograms) -> Config:
     """What the bytes of the config's program follow from: of labels their number, and not what they are called."""
     config = adapter.network_config
     own = {"head": config["head"], "quantize": config["quantize"], "name": adapter.program_name()}
@@ -138,7 +136,7 @@ def program_identity(adapter: ModelAdapter) -> Config:
     return own
 
 
-def backbone_identity(adapter: ModelAdapter) -> Config:
+def backbone_identity(adapter: HasPrograms) -> Config:
     """What the bytes of the backbone's program follow from. Reads weights, and needs no TensorFlow."""
     config = adapter.config
     own = {"family": adapter.family_name(), "format": adapter.network_format}

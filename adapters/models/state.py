@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from adapters.bundle import Bundle
+from adapters.base import LiteRTProgram, StoredModel
 from adapters.litert import Program
 from adapters.records import Float32Array
 
@@ -18,12 +18,6 @@ class AnyProgram(Protocol):
     @property
     def output_shapes(self) -> dict[str, tuple[int, ...]]: ...
 
-    @property
-    def model_bytes(self) -> bytes: ...
-
-    @property
-    def size_bytes(self) -> int: ...
-
 
 class RunsItems(AnyProgram, Protocol):
     """A program of items."""
@@ -33,22 +27,26 @@ class RunsItems(AnyProgram, Protocol):
 
 
 @dataclass
-class ModelState:
+class LoadedModel:
     """What was loaded or made: programs by name, where they came from, and what was made of them so far.
 
     lock: held while a program is made, so that threads that ask for it at once get one.
-    bundle, path: None for a model that was not loaded. A .tflite has a path and no bundle, so no weights.
+    stored: where it was loaded from; None for one that was not.
     """
 
     programs: dict[str, Path | bytes] = field(default_factory=dict)
-    bundle: Bundle | None = None
-    path: Path | None = None
+    stored: StoredModel | None = None
     variables: dict[str, Float32Array] | None = None
-    active: tuple[str, AnyProgram] | None = None
+    active: tuple[str, LiteRTProgram] | None = None
     backbone: Program | None = None
     on_gpu: RunsItems | None = None
     lock: threading.RLock = field(default_factory=threading.RLock)
 
     @property
     def has_weights(self) -> bool:
-        return self.path is None or (self.bundle is not None and self.bundle.has_weights)
+        return self.stored is None or self.stored.has_weights
+
+    @property
+    def where(self) -> str:
+        """Where it came from, for messages."""
+        return "this model" if self.stored is None else str(self.stored.path)

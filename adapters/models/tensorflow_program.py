@@ -12,7 +12,7 @@ from adapters.records import Float32Array
 from adapters.system import import_tensorflow
 
 if TYPE_CHECKING:
-    from adapters.models.model_adapter import ModelAdapter
+    from adapters.models.protocols import HasPrograms
 
 # Items a call: enough to fill a GPU, small enough for its memory at any size of picture that the config allows.
 BATCH_ITEMS = 32
@@ -35,7 +35,7 @@ class TensorFlowProgram:
     Scores differ from the LiteRT program's by less than 0.001: another order of summation, and no TensorFloat-32.
     """
 
-    def __init__(self, adapter: ModelAdapter, device: str) -> None:
+    def __init__(self, adapter: HasPrograms, device: str) -> None:
         from adapters.training import assign
 
         tf = import_tensorflow()
@@ -49,9 +49,6 @@ class TensorFlowProgram:
         self._function = tf.function(network, input_signature=[spec], autograph=False)
         outputs = self._function.get_concrete_function().structured_outputs
         self.output_shapes = {name: tuple(value.shape) for name, value in outputs.items()}
-
-    # No file stands behind it; saving and converting take the LiteRT program.
-    model_bytes, size_bytes = b"", 0
 
     def run(self, batch: Float32Array) -> dict[str, Float32Array]:
         """float32 [N, *item_shape] to {"scores": [N, units], "features": [N, D]}."""

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from adapters.system.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from adapters.training.devices import Devices as Devices
     from adapters.training.devices import describe_devices as describe_devices
     from adapters.training.head import VARIABLE_PREFIX as VARIABLE_PREFIX
     from adapters.training.head import build_head as build_head
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
     from adapters.training.head import output_units as output_units
     from adapters.training.labelled import evaluate_examples as evaluate_examples
     from adapters.training.run import train_model as train_model
+    from adapters.training.trainable import TunableBackbone as TunableBackbone
     from adapters.training.training_data import label_matrix as label_matrix
     from adapters.training.variables import assign as assign
     from adapters.training.variables import random_variables as random_variables
@@ -23,10 +23,11 @@ if TYPE_CHECKING:
 __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
-        "devices": ("Devices", "describe_devices"),
+        "devices": ("describe_devices",),
         "head": ("VARIABLE_PREFIX", "build_head", "class_scores", "output_activation", "output_units"),
         "labelled": ("evaluate_examples",),
         "run": ("train_model",),
+        "trainable": ("TunableBackbone",),
         "training_data": ("label_matrix",),
         "variables": ("assign", "random_variables"),
     },

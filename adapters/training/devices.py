@@ -16,9 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from adapters.errors import ConfigError, TrainingError
+from adapters.records import Devices
 from adapters.system import captured_stderr, import_tensorflow
 
-Devices = int | Literal["all"]
 Array = npt.NDArray[Any]
 # Gradients of activations in float16 are multiplied by this, since small ones would become 0; a constant is enough for
 # a fine-tune, whose gradients are far from float16's largest number (Micikevicius et al. 2018, arXiv:1710.03740, 3.2).

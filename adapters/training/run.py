@@ -10,20 +10,21 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 
-from adapters.base import OnEpochEnd
+from adapters.base import OnEpochEnd, OnProgress, TrainOptions
 from adapters.config import Config
 from adapters.data import Example
 from adapters.errors import ConfigError, DatasetError, StorageError
-from adapters.records import EpochLog, Float32Array, TrainReport, spread
+from adapters.records import Devices, EpochLog, Float32Array, TrainReport, spread
 from adapters.system import cache_dir, import_keras, import_tensorflow, value_digest
 from adapters.training.devices import Replicas, check_batch, mixed_precision, pick_devices
 from adapters.training.feature_cache import CachedFeatures, View, cached_features, read_view
 from adapters.training.fitting import Examples, FitResult, FitSettings, Fitter, Inputs, aggregate_items
 from adapters.training.head import class_scores
+from adapters.training.trainable import Trainable, TrainableNetwork, TunableBackbone
 from adapters.training.training_data import (
     TrainingData,
     clip_weights,
@@ -34,9 +35,6 @@ from adapters.training.training_data import (
     training_data,
 )
 
-if TYPE_CHECKING:
-    from adapters.models import Backbone, ModelAdapter, Network
-
 # Keys that a training does not follow from. The feature identity names the adapter, by its family.
 UNTRAINED = ("schema_version", "adapter", "name", "num_threads", "gates")
 
@@ -45,9 +43,9 @@ UNTRAINED = ("schema_version", "adapter", "name", "num_threads", "gates")
 class TrainingRun:
     """What the phases of one training share."""
 
-    adapter: ModelAdapter
+    adapter: Trainable
     data: TrainingData
-    network: Network
+    network: TrainableNetwork
     state_folder: Path
     key: str
     on_epoch_end: OnEpochEnd | None
@@ -75,7 +73,7 @@ class TrainingRun:
             loss_scale=loss_scale,
         )
 
-    def forward(self, inputs: Any, training: bool, *, through: Backbone | None = None) -> Any:
+    def forward(self, inputs: Any, training: bool, *, through: TunableBackbone | None = None) -> Any:
         """Features [B, items, D], or items [B, items, ...] to send through a backbone, to scores [B, items, units]."""
         tf = import_tensorflow()
         flat = tf.reshape(inputs, [-1, *inputs.shape[2:]])
@@ -86,24 +84,28 @@ class TrainingRun:
 
 
 def train_model(
-    adapter: ModelAdapter, data_path: Path, output_path: Path, on_epoch_end: OnEpochEnd | None = None
+    adapter: Trainable,
+    data_path: Path,
+    output_path: Path,
+    on_epoch_end: OnEpochEnd | None = None,
+    options: TrainOptions = TrainOptions(),
 ) -> TrainReport:
     """Train, adopt the best weights, and write the bundle to output_path. See ``BaseModelAdapter.train``.
 
     What an interrupted run needs to go on lies in ``<output_path>.training`` until the bundle is written.
     """
     import_keras()  # before any work: says how to install it
-    check_batch(adapter.config["batch_size"], pick_devices(adapter.train_devices))
+    check_batch(adapter.config["batch_size"], pick_devices(options.devices))
     if adapter.trained:
         adapter.variables()  # likewise: a model that came without weights cannot be trained
     started = time.perf_counter()
     wanted = adapter.labels if adapter.trained else adapter.config["labels"]
     data = from_sources(training_data(data_path, adapter.config, wanted), adapter.scores_frames)
-    features, data = _features(adapter, data)
-    if adapter.on_note is not None:
-        adapter.on_note(clips_note(data))
+    features, data = _features(adapter, data, options.on_progress)
+    if options.on_note is not None:
+        options.on_note(clips_note(data))
     with features.store:
-        run = start_run(adapter, data, output_path, on_epoch_end)
+        run = start_run(adapter, data, output_path, on_epoch_end, options.devices)
         results = [_fit_head(run, features)]
         layers = _layers_to_tune(run)
         if layers and results[0].stopped != "interrupted":
@@ -130,7 +132,9 @@ def train_model(
 # Features and data --------------------------------------------------------------------------------------------------
 
 
-def _features(adapter: ModelAdapter, data: TrainingData) -> tuple[CachedFeatures, TrainingData]:
+def _features(
+    adapter: Trainable, data: TrainingData, on_progress: OnProgress | None
+) -> tuple[CachedFeatures, TrainingData]:
     """Cached features of every view; clips that cannot be read are left out of the data."""
     config = adapter.config
     views = [View(example, n) for example in data.train for n in range(config["augment_views"] + 1)]
@@ -144,7 +148,7 @@ def _features(adapter: ModelAdapter, data: TrainingData) -> tuple[CachedFeatures
         config["seed"],
         adapter.backbone_features,
         (adapter.items_per_clip, adapter.feature_program().output_shapes["features"][-1]),
-        adapter.on_progress,
+        on_progress,
     )
     complete = {view.example for view in found.keys} - {view.example for view in views if view not in found.keys}
     train = tuple(example for example in data.train if example in complete)
@@ -172,13 +176,17 @@ def examples(run: TrainingRun, which: Sequence[Example], inputs: Inputs) -> Exam
 
 
 def start_run(
-    adapter: ModelAdapter, data: TrainingData, output_path: Path, on_epoch_end: OnEpochEnd | None
+    adapter: Trainable,
+    data: TrainingData,
+    output_path: Path,
+    on_epoch_end: OnEpochEnd | None,
+    devices: Devices = 1,
 ) -> TrainingRun:
     """The network with its first weights, and the folder for checkpoints beside the output."""
     from adapters.training.variables import assign
 
     adapter.begin_training(data.labels)
-    replicas = pick_devices(adapter.train_devices)
+    replicas = pick_devices(devices)
     with replicas.scope():
         network = adapter.build_network()
     assign(network, adapter.variables(network))

@@ -61,7 +61,6 @@ def predict(
 ) -> int | None:
     """Predict videos. Exits with 1 where some of them could not be read; the others are predicted."""
     from adapters.errors import ConfigError
-    from cliplab.cli import tables as render
     from cliplab.models import models
 
     if shape != "rows" and not as_json and output is None:
@@ -81,7 +80,12 @@ def predict(
             force=force,
             on_progress=progress.video,
         )
-    write_json(report.to_json()) if as_json else show(*render.predictions(report))
+    if as_json:
+        write_json(report.to_json())
+    else:
+        from cliplab.cli import tables as render
+
+        show(*render.predictions(report))
     for result in report.results if shape == "hf" and as_json else ():
         if result.error is not None:  # the shape has no place for it
             say_error(result.error)
@@ -191,7 +195,7 @@ def evaluate(
 def convert(
     model: Model,
     output: Annotated[Path, opt("FILE", "The .tflite to write.", "--output")],
-    quantize: Annotated[Quantize, opt("Q", "none (float32), float16, dynamic or int8.")] = "none",
+    quantize: Annotated[Quantize, opt("Q", "float32, float16, dynamic or int8.")] = "float32",
     data: Annotated[
         Path | None,
         opt("DATA", "Labelled clips: train calibrates int8, the other splits measure."),

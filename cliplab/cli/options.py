@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from adapters.training import Devices
+from adapters.records import Devices
 
 
 def arg(metavar: str, text: str) -> Any:

@@ -20,7 +20,7 @@ def convert(
     model: Source,
     output: str | Path,
     *,
-    quantize: Quantize = "none",
+    quantize: Quantize = "float32",
     data: str | Path | None = None,
     overrides: Mapping[str, Any] | None = None,
     force: bool = False,
@@ -28,7 +28,7 @@ def convert(
 ) -> ConversionReport:
     """Write the model as one self-describing .tflite and measure it against the model's own program.
 
-    quantize: none, float16, dynamic or int8. data: labelled clips: int8 is calibrated on its train split (at most
+    quantize: float32, float16, dynamic or int8. data: labelled clips: int8 is calibrated on its train split (at most
     ``calibration_clips``), and the report measures on all windows of the other splits, up to a bound
     (``held_out_windows``), and says on how many. Without data it measures on rendered clips.
     Raises ConversionError where fewer than ``min_agreement`` of the windows keep their label.

@@ -10,11 +10,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from adapters.config import adapter_class, check_config
+from adapters.base import model_class
+from adapters.config import check_config
 from adapters.errors import ConfigError
 from adapters.hosts.dataloop.config import PLATFORM_DEFAULTS
 from adapters.inference import read_config, ready_configs
-from adapters.models import FrameModelAdapter
 from adapters.system import write_text_atomic
 from cliplab import __version__
 
@@ -198,9 +198,8 @@ def _module(size: str) -> dict[str, Any]:
 
 def _model(name: str, path: Path) -> dict[str, Any]:
     config = check_config(read_config(path), str(path))
-    cls = adapter_class(config["adapter"])
-    adapter = cls(config)
-    frames = issubclass(cls, FrameModelAdapter)
+    adapter = model_class(config["adapter"])(config)
+    frames = adapter.scores_frames
     kind = "Classifies single frames and averages them: videos and images." if frames else "Classifies videos."
     return {
         "name": name.replace("_", "-"),

@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from adapters.base import BaseModelAdapter
+from adapters.base import BaseModelAdapter, LiteRTProgram
 from adapters.errors import ConfigError, DatasetError, MediaError
 from adapters.records import Clip, ConversionReport, Float32Array
 
 if TYPE_CHECKING:
     from adapters.data import Example, Split
     from adapters.evaluation import EvaluationReport
-    from adapters.litert import Program
 
 ALL_SPLITS = ("train", "validation", "test")
 HELD_OUT = ("validation", "test")
@@ -109,8 +108,8 @@ def time_predict(adapter: BaseModelAdapter, clips: Sequence[Clip]) -> list[float
 
 def size_bytes(adapter: BaseModelAdapter) -> int | None:
     """Size of the LiteRT program that predicts; None for an adapter that has none."""
-    made = getattr(adapter, "program", None)
-    return None if made is None else int(made().size_bytes)
+    program = adapter.program()
+    return None if program is None else program.size_bytes
 
 
 def compare_models(
@@ -131,11 +130,11 @@ def compare_models(
     )
 
 
-def _program(adapter: BaseModelAdapter) -> Program:
-    made = getattr(adapter, "program", None)
-    if made is None:
+def _program(adapter: BaseModelAdapter) -> LiteRTProgram:
+    program = adapter.program()
+    if program is None:
         raise ConfigError(f"{type(adapter).__name__} predicts without a LiteRT program, so there is none to compare")
-    return cast("Program", made())
+    return program
 
 
 def _scores(adapter: BaseModelAdapter) -> Callable[[Sequence[Clip]], Float32Array]:

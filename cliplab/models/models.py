@@ -7,15 +7,13 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from adapters.base import BaseModelAdapter, OnEpochEnd, OnProgress
+from adapters.base import BaseModelAdapter, OnEpochEnd, OnProgress, TrainOptions
 from adapters.config import check_config, effect, merge
 from adapters.errors import ConfigError
 from adapters.hosts.results import SHAPES, Shape, to_pipeline
 from adapters.inference import FINETUNE_KEYS, OnVideoProgress, open_model, predict_videos
-from adapters.records import EpochLog, Segment, TrainReport, VideoResult
-from adapters.training import Devices, describe_devices
+from adapters.records import Devices, EpochLog, Segment, TrainReport, VideoResult
 from cliplab.library import find_videos
-from cliplab.models.single_file import bundle_path, is_single_file, require_places, write_single_file
 from cliplab.outputs import require_new
 
 if TYPE_CHECKING:
@@ -135,6 +133,8 @@ def train(
     line of text each.
     Raises ConfigError, DatasetError, TrainingError, StorageError.
     """
+    from cliplab.models.single_file import require_places
+
     require_places(output, force)
     if not isinstance(config, Mapping) and _is_stored(config):
         raise ConfigError(
@@ -161,6 +161,8 @@ def finetune(
     {"fine_tune_layers": 20}. The bundle itself is not altered: output is a new one, or X.tflite. output, devices and
     what is raised as for ``train``.
     """
+    from cliplab.models.single_file import require_places
+
     require_places(output, force)
     if not _is_stored(model):
         raise ConfigError(f"{model}: is no trained model to go on from. Name a bundle directory, or use train")
@@ -186,9 +188,11 @@ def _train(
     on_line: OnLine | None,
 ) -> TrainReport:
     """Train, with each epoch told to on_progress as a stage as well, and to on_line as a line."""
+    from adapters.training import describe_devices
+    from cliplab.models.single_file import bundle_path, is_single_file, write_single_file
+
     if on_line is not None:
         on_line(f"device: {describe_devices(devices)}")
-    adapter.on_progress, adapter.on_note, adapter.train_devices = on_progress, on_line, devices
     most = {"head": adapter.config["num_epochs"], "fine_tune": adapter.config["fine_tune_epochs"]}
 
     def epoch_done(log: EpochLog) -> object:
@@ -200,7 +204,7 @@ def _train(
             on_progress(f"{name}, loss {log.loss:.3f}{validation}", log.epoch + 1, most[log.phase])
         return None if on_epoch_end is None else on_epoch_end(log)
 
-    report = adapter.train(data, bundle_path(output), epoch_done)
+    report = adapter.train(data, bundle_path(output), epoch_done, TrainOptions(on_progress, on_line, devices))
     if not is_single_file(output):
         return report
     conversion = write_single_file(adapter, data, output, on_progress)

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from adapters.base import StreamingAdapter
+from adapters.base import OpenStream
 from adapters.errors import ConfigError
 from adapters.inference import open_model
 from adapters.records import Prediction
@@ -45,17 +45,12 @@ def stream(
         raise ConfigError(f"every is {every!r} and must be seconds above 0, or left out for a row a frame")
     short = {"memory_seconds": memory_seconds, "top_k": top_k}
     adapter = open_model(model, {**(overrides or {}), **{k: v for k, v in short.items() if v is not None}})
-    if not isinstance(adapter, StreamingAdapter):
-        raise ConfigError(
-            f"{model}: a model of {adapter.config['adapter']} does not stream. Use one that does, such as a MoViNet of "
-            '"model_mode" "stream", or cliplab predict with windows'
-        )
     session = adapter.open_stream(fps, source=str(source), on_note=on_note)
     frames = _frames(str(source), adapter.input_spec, session.fps, on_note or (lambda text: None))
     return _rows(session, frames, every, adapter.config["top_k"])
 
 
-def _rows(session: Any, frames: Iterator[tuple[float, Any]], every: float | None, top_k: int) -> Iterator[Row]:
+def _rows(session: OpenStream, frames: Iterator[tuple[float, Any]], every: float | None, top_k: int) -> Iterator[Row]:
     due, last, told = 0.0, None, None
     with closing(frames):  # type: ignore[type-var] # both are generators
         for seconds, picture in frames:

@@ -67,9 +67,9 @@ def _windows(adapter: BaseModelAdapter) -> Sampling:
     """The config's windows, else such as the model's n_frames last at its rate, one after the other."""
     spec = adapter.input_spec
     window, stride = spec.window_seconds, spec.stride_seconds
-    fps = spec.fps or getattr(adapter, "fps", None)
+    fps = adapter.fps
     if window is None and stride is None and fps is not None:
-        stride = spec.n_frames / float(fps)
+        stride = spec.n_frames / fps
         window = stride if spec.sampling == "spread" else None
     return Sampling("clips", window_seconds=window, stride_seconds=stride)
 

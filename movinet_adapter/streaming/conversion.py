@@ -15,46 +15,48 @@ import numpy as np
 
 from adapters.errors import ConversionError
 from adapters.litert import IMAGE, Observer, converter_reason, counts_first, with_8_bit_layers, with_8_bit_weights
-from adapters.records import QUANTIZE, Float32Array, Quantize
+from adapters.records import Float32Array, Precision, Quantize, as_precision
 from adapters.system import captured_stderr, import_tensorflow, warnings_only
 from movinet_adapter.architecture import StateSpec, initial_states
 from movinet_adapter.lowering.quantization import computes_in_8_bits
-from movinet_adapter.network import Network, freeze
+from movinet_adapter.network import MoViNetNetwork, freeze
 from movinet_adapter.weights.init_signature import add_init
 
 CALIBRATION_FRAMES = 1200  # beyond these, ranges hardly move
 
 
 def stream_program_bytes(
-    backbone: Network,
+    backbone: MoViNetNetwork,
     head: Any | None,
-    quantize: Quantize = "none",
+    quantize: Quantize = "float32",
     calibration: Iterable[Float32Array] | None = None,
 ) -> bytes:
     """The .tflite of a stream network.
 
     backbone: in stream mode. head: a tf_keras model, features float32 [B, D] to scores [B, units]; None for the
         network's own classifier with a softmax.
-    quantize: ``none`` float32; ``float16`` weights stored as float16; ``dynamic`` weights stored as int8; ``int8`` also
-        computes in 8 bits what costs little accuracy, see ``quantization``.
+    quantize: ``float32``, also called ``none``; ``float16`` weights stored as float16; ``dynamic`` weights stored as
+        int8; ``int8`` also computes in 8 bits what costs little accuracy, see ``quantization``.
     calibration: for int8, clips float32 [T, H, W, 3] as the network reads them, each seen from a stream's start.
 
     Built-in operators only. Raises ConversionError where int8 has no calibration, a clip is misshapen, or the converter
     refuses; ConfigError for a network in base mode.
     """
     specs = backbone.states
-    if quantize not in QUANTIZE:
-        raise ConversionError(f"quantize is {quantize!r} and must be one of: {', '.join(QUANTIZE)}.")
-    if quantize == "int8" and calibration is None:
+    try:
+        precision = as_precision(quantize)
+    except ValueError as error:
+        raise ConversionError(f"quantize: {error}") from None
+    if precision == "int8" and calibration is None:
         raise ConversionError(
             'quantize "int8" was asked for without calibration data. Give clips of real input as calibration, or use '
             '"dynamic" or "float16", which need none.'
         )
     function = _step_function(freeze(backbone), head, specs)
-    program = _convert(function, head, quantize, backbone.name)
-    if quantize == "dynamic":
+    program = _convert(function, head, precision, backbone.name)
+    if precision == "dynamic":
         program = with_8_bit_weights(program)
-    if quantize == "int8":
+    if precision == "int8":
         in_8_bits = partial(computes_in_8_bits, backbone.architecture)
         observer = Observer(program, in_8_bits)
         _observe_clips(observer, backbone, calibration or ())
@@ -62,7 +64,7 @@ def stream_program_bytes(
     return add_init(counts_first(program), specs)
 
 
-def _step_function(network: Network, head: Any | None, specs: dict[str, StateSpec]) -> Any:
+def _step_function(network: MoViNetNetwork, head: Any | None, specs: dict[str, StateSpec]) -> Any:
     """The step as a concrete function of named tensors to a dict."""
     tf = import_tensorflow()
 
@@ -77,7 +79,7 @@ def _step_function(network: Network, head: Any | None, specs: dict[str, StateSpe
     return tf.function(step, autograph=False).get_concrete_function(**signature)
 
 
-def _convert(function: Any, head: Any | None, quantize: Quantize, name: str) -> bytes:
+def _convert(function: Any, head: Any | None, quantize: Precision, name: str) -> bytes:
     tf = import_tensorflow()
     module = tf.Module()
     module.kept = list(head.variables) if head is not None else []
@@ -99,7 +101,7 @@ def _convert(function: Any, head: Any | None, quantize: Quantize, name: str) -> 
         ) from error
 
 
-def _observe_clips(observer: Observer, network: Network, clips: Iterable[Float32Array]) -> None:
+def _observe_clips(observer: Observer, network: MoViNetNetwork, clips: Iterable[Float32Array]) -> None:
     """Step along each clip from a stream's start, so that ranges are those of states which have seen something."""
     shape, left = (network.height, network.width, 3), CALIBRATION_FRAMES
     for number, clip in enumerate(clips):

@@ -15,7 +15,7 @@ from adapters.records import Float32Array, InputSpec
 from adapters.system import captured_stderr, import_tensorflow
 from adapters.training import assign
 from movinet_adapter.architecture import Architecture, initial_states
-from movinet_adapter.network import Network, build_network, freeze
+from movinet_adapter.network import MoViNetNetwork, build_network, freeze
 from movinet_adapter.weights.checkpoint_graph import open_checkpoint, short
 from movinet_adapter.weights.mapping import Variables, class_count, fit_by_order
 
@@ -91,7 +91,7 @@ def _base_logits(run: Any, clip: Float32Array) -> Float32Array:
     return np.asarray(logits)[:1]
 
 
-def _stream_logits(run: Any, specs: Any, network: Network, clip: Float32Array) -> Float32Array:
+def _stream_logits(run: Any, specs: Any, network: MoViNetNetwork, clip: Float32Array) -> Float32Array:
     """The logits after the last frame: as many frames a step as the program takes, one if it takes any number, so that
     its states count."""
     tf = import_tensorflow()

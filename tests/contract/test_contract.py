@@ -19,14 +19,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from adapters.base import BaseModelAdapter
+from adapters.base import BaseModelAdapter, model_class
 from adapters.bundle import render_clip
 from adapters.bundle.golden import check_golden
 from adapters.bundle.sealed_writer import write_sealed
-from adapters.config import adapter_class, check_config, effect, properties, read_object
+from adapters.config import check_config, effect, properties, read_object
 from adapters.errors import BundleError, ConfigError, ConversionError, WeightsError
 from adapters.inference import open_model, ready_configs
-from adapters.models import PRECISION_NAMES
 from adapters.records import Clip, InputSpec, Quantize
 
 SMALL: dict[str, Any] = {"weights": "random", "imgz": 32, "n_frames": 2}
@@ -50,7 +49,7 @@ def precision(name: str) -> Quantize:
     """Of the converted file, not the config's own: some networks are converted once more, for float16; what is made of
     the float32 program is not."""
     if name == "trick_movinet_a0":
-        return "none"
+        return "float32"
     return "float16" if name.startswith(("movinet", "efficientnet")) else "dynamic"
 
 
@@ -198,8 +197,8 @@ def test_golden_clip_holds(bundle: Path) -> None:
     golden = read_bundle(bundle).golden
     assert golden is not None
     model = open_model(bundle)
-    difference = check_golden(golden, model.predict, PRECISION_NAMES[model.config["quantize"]])
-    assert difference < (1e-5 if model.config["quantize"] == "none" else 0.1)
+    difference = check_golden(golden, model.predict, model.config["quantize"])
+    assert difference < (1e-5 if model.config["quantize"] == "float32" else 0.1)
 
 
 def test_loads_without_tensorflow(adapter: BaseModelAdapter, bundle: Path, tflite: Path | None) -> None:
@@ -280,7 +279,7 @@ def test_a_model_of_another_adapter_is_refused(adapter: BaseModelAdapter, bundle
     del files["bundle.json"]
     config = json.loads(files["config.json"])
     other = "adapters.models.resnet18:ResNet18Adapter"
-    if isinstance(adapter, adapter_class(other)):
+    if isinstance(adapter, model_class(other)):
         other = "adapters.models.mobilenet:MobileNetAdapter"
     for name in (other, "os:path"):
         changed = json.dumps({**config, "adapter": name}).encode()

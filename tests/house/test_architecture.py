@@ -110,7 +110,7 @@ def test_the_lazy_names_are_all_there() -> None:
 
 
 def test_a_prediction_never_imports_tensorflow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from adapters.inference.loading import open_model
+    from adapters.inference import open_model
 
     monkeypatch.setenv("CLIPLAB_CACHE", str(tmp_path / "cache"))
     model = open_model("efficientnet_lite0", {"weights": "random", "imgz": 64, "n_frames": 2})
@@ -175,3 +175,18 @@ def test_every_third_party_import_is_declared() -> None:
         not in (for_users | lists["DEV"] if path == ROOT / FOR_DEVELOPERS else for_users)
     ]
     assert not undeclared
+
+
+def test_what_an_adapter_can_do_is_asked_by_members_of_the_contract() -> None:
+    """Never by its class, its attributes or its config's keys: another package's adapter must be asked the same way."""
+    of_class = r"isinstance\([^()]*, \(?[^()]*Adapter\b|issubclass\("
+    of_attribute = r"\b(get|has)attr\((\w+\.)*adapter\b|\"\w+\" in adapter\.config\b"
+    asked = re.compile(f"{of_class}|{of_attribute}")
+    allowed = {("adapters/base.py", "issubclass(")}  # where a config's class is found
+    found = [
+        f"{path.relative_to(ROOT)}:{number}: {line.strip()}"
+        for path in modules()
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        if (match := asked.search(line)) and (str(path.relative_to(ROOT)), match[0]) not in allowed
+    ]
+    assert not found

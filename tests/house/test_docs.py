@@ -12,8 +12,8 @@ import make_references as docs
 import pytest
 from places import ROOT
 
-from adapters.config.checking import properties
-from adapters.inference.loading import read_config, ready_configs
+from adapters.config import properties
+from adapters.inference import read_config, ready_configs
 from cliplab import api
 
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])

@@ -14,13 +14,12 @@ import numpy as np
 import pytest
 from tiny_videos import render_dataset
 
-from adapters.bundle.rendered_clip import render_clip
-from adapters.config.checking import check_config
+from adapters.bundle import render_clip
+from adapters.config import check_config
 from adapters.errors import AdapterError, ConfigError, WeightsError
-from adapters.inference.loading import open_model
-from adapters.inference.predict import predict_videos
-from adapters.media.video import read_clip
-from adapters.models.model_adapter import ModelAdapter
+from adapters.inference import open_model, predict_videos
+from adapters.media import read_clip
+from adapters.models import ModelAdapter
 from adapters.records import Clip
 from movinet_adapter import MoViNetAdapter
 
@@ -133,7 +132,7 @@ def test_stream_trains_as_the_causal_network_and_scores_the_same_saved(tmp_path:
     model.train(data, tmp_path / "model")
     clips = [read_clip(path, model.input_spec) for path in sorted(data.parent.glob("*.mp4"))]
     network = model.build_network()
-    from adapters.training.variables import assign
+    from adapters.training import assign
 
     assign(network, model.variables())
     trained = network(np.concatenate([model.items(clip) for clip in clips]))["scores"].numpy()

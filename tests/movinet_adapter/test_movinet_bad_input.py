@@ -15,10 +15,10 @@ from movinet_files import wide_values, write_checkpoint
 from tiny_videos import render_video
 from typer.testing import CliRunner
 
-from adapters.bundle.rendered_clip import render_clip
+from adapters.bundle import render_clip
 from adapters.errors import AdapterError
-from adapters.inference.loading import open_model
-from adapters.models.model_adapter import ModelAdapter
+from adapters.inference import open_model
+from adapters.models import ModelAdapter
 from cliplab.cli.app import app
 from movinet_adapter.architecture import architecture
 

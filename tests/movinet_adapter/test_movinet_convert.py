@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 from own_process import in_own_process
 
-from adapters.bundle.rendered_clip import render_clip
+from adapters.bundle import render_clip
 from adapters.errors import ConversionError
-from adapters.inference.loading import open_model
+from adapters.inference import open_model
+from adapters.litert import open_interpreter, xnnpack_partitions
 from adapters.litert.graph import operators, precision
-from adapters.litert.runtime import open_interpreter, xnnpack_partitions
-from adapters.models.model_adapter import ModelAdapter
-from adapters.records import QUANTIZE, Clip, ConversionReport, Quantize
+from adapters.models import ModelAdapter
+from adapters.records import PRECISIONS, Clip, ConversionReport, Quantize
 from movinet_adapter.architecture import MODEL_IDS, MODES, state_specs
 
 pytest.importorskip("tensorflow", reason="pip install 'cliplab[train]'")
@@ -27,8 +27,8 @@ LABELS = ["left", "right", "still"]
 SMALL: dict[str, Any] = {"weights": "random", "imgz": 32, "labels": LABELS, "min_agreement": 0.0}
 CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 # Of the largest feature of a random network, which rounding moves further than it moves a trained one's answers.
-FEATURE_TOLERANCE = {"none": 1e-5, "float16": 0.01, "dynamic": 0.06, "int8": 0.08}
-SIZE_SHARE = {"none": 1.0, "float16": 0.6, "dynamic": 0.45, "int8": 0.5}
+FEATURE_TOLERANCE = {"float32": 1e-5, "float16": 0.01, "dynamic": 0.06, "int8": 0.08}
+SIZE_SHARE = {"float32": 1.0, "float16": 0.6, "dynamic": 0.45, "int8": 0.5}
 pytestmark = pytest.mark.usefixtures("own_cache")
 
 
@@ -92,19 +92,19 @@ def assert_answers_alike(converted: Converted, quantize: Quantize) -> None:
     assert np.corrcoef(*between)[0, 1] > 0.9
 
 
-@pytest.mark.parametrize("quantize", QUANTIZE)
+@pytest.mark.parametrize("quantize", PRECISIONS)
 @pytest.mark.parametrize("mode", MODES)
 def test_a0_at_every_precision(mode: str, quantize: Quantize, converted: dict[str, Converted]) -> None:
     report = converted[mode].report(quantize)
     assert_runs_anywhere(report, quantize)
     assert_answers_alike(converted[mode], quantize)
-    whole = converted[mode].report("none").size_bytes
+    whole = converted[mode].report("float32").size_bytes
     assert report.size_bytes <= whole * SIZE_SHARE[quantize]
     assert report.clips == 3
-    assert report.max_score_difference <= (1e-6 if quantize == "none" else 0.2)
+    assert report.max_score_difference <= (1e-6 if quantize == "float32" else 0.2)
 
 
-@pytest.mark.parametrize("quantize", QUANTIZE)
+@pytest.mark.parametrize("quantize", PRECISIONS)
 def test_a_stream_has_a_step_and_an_init_of_named_states(quantize: Quantize, converted: dict[str, Converted]) -> None:
     stream = converted["stream"]
     stream.report(quantize)
@@ -132,10 +132,10 @@ print(json.dumps([sorted({"tensorflow", "adapters"} & set(sys.modules)), outputs
 
 def test_a_device_steps_with_nothing_but_litert(converted: dict[str, Converted], tmp_path: Path) -> None:
     stream = converted["stream"]
-    stream.report("none")
+    stream.report("float32")
     clip: Clip = stream.clips[1]
     np.save(tmp_path / "frames.npy", stream.model.items(clip)[0])
-    command = [sys.executable, "-c", DEVICE, str(stream.path("none")), str(tmp_path / "frames.npy")]
+    command = [sys.executable, "-c", DEVICE, str(stream.path("float32")), str(tmp_path / "frames.npy")]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
     imported, scores = json.loads(done.stdout.splitlines()[-1])
     assert imported == []
@@ -164,7 +164,7 @@ def check_size(folder: Path, model_id: str, mode: str, quantize: Quantize) -> No
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("quantize", QUANTIZE)
+@pytest.mark.parametrize("quantize", PRECISIONS)
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("model_id", [name for name in MODEL_IDS if name != "a0"])
 def test_every_size_at_every_precision(model_id: str, mode: str, quantize: Quantize, tmp_path: Path) -> None:

@@ -16,11 +16,11 @@ from movinet_resolve import INSTALL, isolate
 from places import ROOT
 from tiny_videos import render_dataset
 
-from adapters.bundle.bundle import read_bundle
-from adapters.inference.loading import open_model
-from adapters.media.video import read_clip
-from adapters.models.model_adapter import ModelAdapter
-from adapters.training.variables import assign
+from adapters.bundle import read_bundle
+from adapters.inference import open_model
+from adapters.media import read_clip
+from adapters.models import ModelAdapter
+from adapters.training import assign
 from cliplab.models import models
 from movinet_adapter.architecture import architecture
 from movinet_adapter.network import random_values

@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 
 from adapters.errors import ConversionError
-from adapters.inference.loading import open_model
-from adapters.media.video import open_video
-from adapters.models.model_adapter import ModelAdapter
+from adapters.inference import open_model
+from adapters.media import open_video
+from adapters.models import ModelAdapter
 from adapters.records import Clip, Quantize, spread
 
 pytest.importorskip("tensorflow", reason="conversion needs the train extra: pip install 'cliplab[train]'")

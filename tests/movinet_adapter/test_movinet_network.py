@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from own_process import in_own_process
 
 from adapters.errors import ConfigError, WeightsError
-from adapters.training.variables import assign, variables
+from adapters.training import assign
+from adapters.training.variables import variables
 from movinet_adapter.architecture import (
     MODEL_IDS,
     MODES,
@@ -22,7 +23,7 @@ from movinet_adapter.architecture import (
     state_specs,
     variable_specs,
 )
-from movinet_adapter.network import Network, build_network, freeze, random_values
+from movinet_adapter.network import MoViNetNetwork, build_network, freeze, random_values
 from movinet_adapter.reference import build_reference, build_reference_backbone, copy_values
 
 tf = pytest.importorskip("tensorflow", reason="pip install 'cliplab[train]'")
@@ -52,7 +53,7 @@ def wide_values(of: Architecture, seed: int) -> dict[str, np.ndarray]:
     return values
 
 
-def make_network(model_id: str, mode: str, **options: Any) -> Network:
+def make_network(model_id: str, mode: str, **options: Any) -> MoViNetNetwork:
     network = build_network(model_id, mode, height=HEIGHT, width=WIDTH, n_frames=FRAMES, num_classes=CLASSES, **options)
     assign(network, wide_values(network.architecture, seed=1))
     return network
@@ -77,7 +78,7 @@ def by_clip(stacked: Any, times: int) -> np.ndarray:
     return array.reshape(times, -1, *array.shape[1:]).swapaxes(0, 1)
 
 
-def assert_layers_agree(network: Network, endpoints: dict[str, Any], clips: np.ndarray) -> None:
+def assert_layers_agree(network: MoViNetNetwork, endpoints: dict[str, Any], clips: np.ndarray) -> None:
     seen: dict[str, Any] = {}
     outputs = network(tf.constant(clips), observe=lambda name, value: seen.update({name: value}))
     assert set(endpoints) - set(seen) == {"head"}
@@ -87,17 +88,17 @@ def assert_layers_agree(network: Network, endpoints: dict[str, Any], clips: np.n
 
 
 @pytest.fixture(scope="module")
-def base() -> Network:
+def base() -> MoViNetNetwork:
     return make_network("a0", "base")
 
 
 @pytest.fixture(scope="module")
-def stream() -> Network:
+def stream() -> MoViNetNetwork:
     return make_network("a0", "stream")
 
 
 @pytest.fixture(scope="module")
-def stream_reference(stream: Network) -> Any:
+def stream_reference(stream: MoViNetNetwork) -> Any:
     pytest.importorskip("official", reason="pip install 'cliplab[train]'")
     return build_reference(stream, external_states=True)
 
@@ -105,7 +106,7 @@ def stream_reference(stream: Network) -> Any:
 # Against tf-models ----------------------------------------------------------------------------------------------------
 
 
-def test_base_equals_tf_models_layer_by_layer(base: Network) -> None:
+def test_base_equals_tf_models_layer_by_layer(base: MoViNetNetwork) -> None:
     pytest.importorskip("official", reason="pip install 'cliplab[train]'")
     reference, clips = build_reference(base), make_clips(2)
     endpoints, _ = reference.backbone({"image": clips})
@@ -115,7 +116,7 @@ def test_base_equals_tf_models_layer_by_layer(base: Network) -> None:
     assert difference(logits, base(tf.constant(clips))["logits"]) < TOLERANCE
 
 
-def test_stream_equals_tf_models_layer_by_layer(stream: Network, stream_reference: Any) -> None:
+def test_stream_equals_tf_models_layer_by_layer(stream: MoViNetNetwork, stream_reference: Any) -> None:
     clip = make_clips(1)
     states = initial_states(stream.states)
     endpoints, _ = stream_reference.backbone({"image": clip, **states})
@@ -124,7 +125,7 @@ def test_stream_equals_tf_models_layer_by_layer(stream: Network, stream_referenc
     assert difference(logits, stream(tf.constant(clip))["logits"]) < TOLERANCE
 
 
-def test_stream_states_equal_those_of_tf_models_at_each_step(stream: Network, stream_reference: Any) -> None:
+def test_stream_states_equal_those_of_tf_models_at_each_step(stream: MoViNetNetwork, stream_reference: Any) -> None:
     clip, frozen = make_clips(1, frames=6), freeze(stream)
     ours: Any = initial_states(stream.states)
     theirs: Any = {name: tf.constant(value) for name, value in ours.items()}
@@ -177,7 +178,7 @@ def test_every_size_equals_tf_models(model_id: str, mode: str) -> None:
     in_own_process(check_parity, model_id, mode)
 
 
-def test_variables_of_another_network_are_refused_by_name(base: Network) -> None:
+def test_variables_of_another_network_are_refused_by_name(base: MoViNetNetwork) -> None:
     keras = pytest.importorskip("tf_keras", reason="pip install 'cliplab[train]'")
     other = keras.Sequential([keras.layers.Dense(3)])
     other.build([1, 2])
@@ -188,7 +189,7 @@ def test_variables_of_another_network_are_refused_by_name(base: Network) -> None
 # Against itself -------------------------------------------------------------------------------------------------------
 
 
-def test_a_clip_gives_the_same_alone_and_in_a_batch(base: Network, stream: Network) -> None:
+def test_a_clip_gives_the_same_alone_and_in_a_batch(base: MoViNetNetwork, stream: MoViNetNetwork) -> None:
     clips = make_clips(3)
     for network in (base, stream):
         whole = network(tf.constant(clips))
@@ -198,7 +199,7 @@ def test_a_clip_gives_the_same_alone_and_in_a_batch(base: Network, stream: Netwo
                 assert difference(alone[name][0], whole[name][index]) < TOLERANCE, name
 
 
-def test_running_outputs_are_those_of_the_clip_cut_short(stream: Network) -> None:
+def test_running_outputs_are_those_of_the_clip_cut_short(stream: MoViNetNetwork) -> None:
     clips = make_clips(2, frames=4)
     running = stream(tf.constant(clips), running=True)
     assert running["frame_logits"].shape == (2, 4, CLASSES)
@@ -211,7 +212,9 @@ def test_running_outputs_are_those_of_the_clip_cut_short(stream: Network) -> Non
 
 @settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(cuts=st.sets(st.integers(1, 6)), model=st.sampled_from(["a0", "a3"]))
-def test_a_stream_in_any_chunks_equals_the_whole_clip(cuts: set[int], model: str, chunked: dict[str, Network]) -> None:
+def test_a_stream_in_any_chunks_equals_the_whole_clip(
+    cuts: set[int], model: str, chunked: dict[str, MoViNetNetwork]
+) -> None:
     network, clip = chunked[model], make_clips(1, frames=7)
     whole = network(tf.constant(clip), running=True)
     states: Any = initial_states(network.states)
@@ -225,7 +228,7 @@ def test_a_stream_in_any_chunks_equals_the_whole_clip(cuts: set[int], model: str
 
 def check_streaming(model_id: str) -> None:
     """The network in chunks, and the LiteRT program frame by frame, against the whole clip at once."""
-    from adapters.litert.stream_program import StreamProgram
+    from adapters.litert import StreamProgram
     from movinet_adapter.streaming.conversion import stream_program_bytes
 
     network, clip = make_network(model_id, "stream"), make_clips(1, frames=5)
@@ -248,12 +251,12 @@ def test_every_size_streams_as_the_whole_clip(model_id: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def chunked(stream: Network) -> dict[str, Network]:
+def chunked(stream: MoViNetNetwork) -> dict[str, MoViNetNetwork]:
     return {"a0": freeze(stream), "a3": freeze(make_network("a3", "stream"))}
 
 
 @pytest.mark.parametrize("mode, model_id", [("base", "a0"), ("stream", "a3")])
-def test_every_variable_moves_the_logits(mode: str, model_id: str, base: Network) -> None:
+def test_every_variable_moves_the_logits(mode: str, model_id: str, base: MoViNetNetwork) -> None:
     """A variable that was forgotten, or read for another, would have no gradient or that of the other."""
     network = base if mode == "base" else make_network(model_id, mode)
     with tf.GradientTape() as tape:
@@ -267,7 +270,7 @@ def test_every_variable_moves_the_logits(mode: str, model_id: str, base: Network
     assert np.isfinite(sizes).all()
 
 
-def test_a_step_of_training_lowers_the_loss_and_leaves_the_statistics(base: Network) -> None:
+def test_a_step_of_training_lowers_the_loss_and_leaves_the_statistics(base: MoViNetNetwork) -> None:
     network, clips = make_network("a0", "base"), make_clips(2)
     before = {name: variable.numpy() for name, variable in network.named.items()}
 
@@ -286,7 +289,9 @@ def test_a_step_of_training_lowers_the_loss_and_leaves_the_statistics(base: Netw
     assert moved == {spec.name for spec in variable_specs(network.architecture, CLASSES) if spec.trainable}
 
 
-def test_time_matters_in_base_mode_and_only_the_past_in_stream_mode(base: Network, stream: Network) -> None:
+def test_time_matters_in_base_mode_and_only_the_past_in_stream_mode(
+    base: MoViNetNetwork, stream: MoViNetNetwork
+) -> None:
     clip = make_clips(1)
     assert difference(base(clip)["logits"], base(clip[:, ::-1])["logits"]) > 50 * TOLERANCE
     changed = clip.copy()
@@ -299,7 +304,7 @@ def test_time_matters_in_base_mode_and_only_the_past_in_stream_mode(base: Networ
 # As a LiteRT program --------------------------------------------------------------------------------------------------
 
 
-def test_layers_computed_a_frame_at_a_time_give_the_same(base: Network) -> None:
+def test_layers_computed_a_frame_at_a_time_give_the_same(base: MoViNetNetwork) -> None:
     clip = tf.constant(make_clips(1))
     seen: dict[int, dict[str, Any]] = {0: {}, 15: {}}
     for count, layers in seen.items():
@@ -310,10 +315,9 @@ def test_layers_computed_a_frame_at_a_time_give_the_same(base: Network) -> None:
     assert freeze(base).by_frame == 11
 
 
-def test_a_base_program_is_one_piece_of_built_in_operators_and_gives_the_same(base: Network) -> None:
-    from adapters.litert.conversion import to_litert
+def test_a_base_program_is_one_piece_of_built_in_operators_and_gives_the_same(base: MoViNetNetwork) -> None:
+    from adapters.litert import Program, to_litert, xnnpack_partitions
     from adapters.litert.graph import operators
-    from adapters.litert.runtime import Program, xnnpack_partitions
 
     # Two layers by frame, to see both ways in one program; more only take longer to convert.
     clip, program = make_clips(1), to_litert(freeze(base, by_frame=2), (1, FRAMES, HEIGHT, WIDTH, 3))
@@ -362,7 +366,7 @@ def test_a0_stream_has_the_43_states_of_the_published_model() -> None:
     assert all(value.dtype == specs[name].dtype and not value.any() for name, value in values.items())
 
 
-def test_values_go_out_and_in_by_name_and_a_frozen_network_keeps_its_own(base: Network) -> None:
+def test_values_go_out_and_in_by_name_and_a_frozen_network_keeps_its_own(base: MoViNetNetwork) -> None:
     network = make_network("a0", "base")
     values = variables(network)
     assert list(values) == [spec.name for spec in variable_specs(network.architecture, CLASSES)]
@@ -399,6 +403,6 @@ def test_what_is_not_allowed_is_named(change: dict[str, Any], message: str) -> N
         build_network(given_values.pop("model_id"), given_values.pop("mode"), **given_values)
 
 
-def test_base_mode_has_no_states(base: Network) -> None:
+def test_base_mode_has_no_states(base: MoViNetNetwork) -> None:
     with pytest.raises(ConfigError, match="a0 base has no stream states"):
         _ = base.states

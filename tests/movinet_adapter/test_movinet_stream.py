@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from places import ROOT
 
 from adapters.errors import ConfigError
-from adapters.litert.stream_program import StreamProgram
-from adapters.media.video import open_video
+from adapters.litert import StreamProgram
+from adapters.media import open_video
 from adapters.records import InputSpec
 from movinet_adapter.streaming.memory import PoolWindow
 from movinet_adapter.streaming.session import StreamSession
@@ -341,7 +341,7 @@ def real(shared: Path) -> StreamProgram:
     path = shared / "weights" / "movinet_a0_stream_int8.tflite"
     if not path.is_file():
         pytest.skip(f"no {path.name} in {path.parent}: set CLIPLAB_SHARED to a folder that has it in weights/")
-    from adapters.training.variables import assign
+    from adapters.training import assign
     from movinet_adapter.network import build_network
     from movinet_adapter.streaming.conversion import stream_program_bytes
     from movinet_adapter.weights.tflite_weights import read_tflite_weights

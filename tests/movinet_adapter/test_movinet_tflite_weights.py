@@ -12,8 +12,7 @@ import pytest
 from places import ROOT
 
 from adapters.errors import WeightsError
-from adapters.media.preprocess import to_model_input
-from adapters.media.video import probe, read_clip
+from adapters.media import probe, read_clip, to_model_input
 from adapters.records import InputSpec
 from movinet_adapter.architecture import architecture, initial_states, state_specs, variable_specs
 from movinet_adapter.weights.tflite_weights import read_tflite_weights
@@ -41,7 +40,7 @@ def weights(published: Path) -> dict[str, np.ndarray]:
 @pytest.fixture(scope="module")
 def network(weights: dict[str, np.ndarray]) -> Any:
     pytest.importorskip("tensorflow", reason="pip install 'cliplab[train]'")
-    from adapters.training.variables import assign
+    from adapters.training import assign
     from movinet_adapter.network import build_network, freeze
 
     network = build_network("a0", "stream", height=SIZE, width=SIZE, n_frames=1, num_classes=600, variant="int8")
@@ -58,7 +57,7 @@ def frames_of(path: Path) -> np.ndarray:
 
 def int8_logits(path: Path, frames: np.ndarray) -> np.ndarray:
     """The published program's logits after each frame: float32 [T, 600]."""
-    from adapters.system.native_log import captured_stderr
+    from adapters.system import captured_stderr
 
     with captured_stderr():
         from ai_edge_litert.interpreter import Interpreter

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from movinet_files import CLASSES, Values, wide_values
 from movinet_resolve import assert_same, in_new_process, isolate, resolve
 
-from adapters.bundle.bundle import write_bundle
+from adapters.bundle import write_bundle
 from adapters.errors import BundleError, ConfigError, WeightsError
-from adapters.models.weights.files import write_safetensors
+from adapters.models.weights import write_safetensors
 from movinet_adapter.architecture import MODEL_IDS, MODES, architecture, variable_specs
 from movinet_adapter.weights.cache import content_digest
 from movinet_adapter.weights.checkpoint_graph import StoredVariable

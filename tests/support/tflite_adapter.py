@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from tiny_adapter import TinyAdapter
 
-from adapters.config.checking import check_config, override
-from adapters.litert.tflite_file import describe, read_description
+from adapters.config import check_config, override
+from adapters.litert import describe, read_description
 
 
 class TfliteAdapter(TinyAdapter):

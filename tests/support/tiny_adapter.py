@@ -8,13 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from adapters.base import BaseModelAdapter, OnEpochEnd
-from adapters.bundle.bundle import read_bundle, write_bundle
-from adapters.bundle.card import render_card
-from adapters.config.checking import check_config, override
-from adapters.data.dataset import check, read_dataset
+from adapters.base import BaseModelAdapter, OnEpochEnd, TrainOptions
+from adapters.bundle import read_bundle, render_card, write_bundle
+from adapters.config import check_config, override
+from adapters.data import check, read_dataset
 from adapters.errors import ConversionError
-from adapters.inference.predict import predict_examples
+from adapters.inference import predict_examples
 from adapters.records import (
     Clip,
     ConversionReport,
@@ -62,7 +61,11 @@ class TinyAdapter(BaseModelAdapter):
         )
 
     def train(
-        self, data_path: str | Path, output_path: str | Path, on_epoch_end: OnEpochEnd | None = None
+        self,
+        data_path: str | Path,
+        output_path: str | Path,
+        on_epoch_end: OnEpochEnd | None = None,
+        options: TrainOptions = TrainOptions(),
     ) -> TrainReport:
         """One "epoch": the threshold goes half way between the classes' mean redness."""
         dataset = read_dataset(data_path)
@@ -97,6 +100,6 @@ class TinyAdapter(BaseModelAdapter):
         return np.array([clip.frames.mean(axis=(0, 1, 2)) / 255 for clip in batch], np.float32).reshape(-1, 3)
 
     def convert(
-        self, output_path: str | Path, quantize: Quantize = "none", calibration: Sequence[Clip] | None = None
+        self, output_path: str | Path, quantize: Quantize = "float32", calibration: Sequence[Clip] | None = None
     ) -> ConversionReport:
         raise ConversionError("a colour threshold has no network, so there is nothing to convert")

@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from adapters.base import BaseModelAdapter
-from adapters.bundle import MANIFEST, read_manifest
-from adapters.config import Config, adapter_class, check_config, merge
+from adapters.base import BaseModelAdapter, model_class
+from adapters.bundle import SEAL, read_seal
+from adapters.config import Config, check_config, merge
 from adapters.errors import BundleError, ConfigError
-from adapters.inference import FINETUNE_KEYS, stored_config
+from adapters.inference import FINETUNE_KEYS, read_stored
 
 # What dtlpy adds to a configuration that lacks it, and pushes to the platform, while it makes a model adapter or runs
 # one (AdapterDefaults and configuration.get in dtlpy/ml/base_model_adapter.py). A model that has them is left alone.
@@ -84,26 +84,26 @@ def open_configured(config: Config, folder: Path, where: str) -> BaseModelAdapte
 
 def _open(config: Config, folder: Path) -> BaseModelAdapter:
     stored = stored_model(folder)
-    cls = adapter_class(config["adapter"])
+    cls = model_class(config["adapter"])
     if stored is None:
         return cls(config)
-    own = stored_config(stored)
+    own = read_stored(stored)
     adapter = cls({key: value for key, value in config.items() if key not in FINETUNE_KEYS})
     # By class: one class goes by several names.
-    if adapter_class(str(own.get("adapter")), str(stored)) is cls:
-        adapter.load(stored)
+    if model_class(str(own.config["adapter"]), str(stored)) is cls:
+        adapter.load_stored(own)
         training = {key: config[key] for key in FINETUNE_KEYS if key in config}
         adapter.config = check_config(merge(adapter.config, training), str(stored))
         return adapter
     raise BundleError(
-        f'{stored}: is a model of {own.get("adapter")}, and "adapter" in the configuration is {config["adapter"]}. '
+        f'{stored}: is a model of {own.config["adapter"]}, and "adapter" in the configuration is {config["adapter"]}. '
         "Set it to the model's own, or remove the model's artifacts to begin with fresh weights"
     )
 
 
 def stored_model(folder: Path) -> Path | None:
     """The bundle or self-describing .tflite among downloaded artifacts; None where there are no artifacts."""
-    if (folder / MANIFEST).is_file():
+    if (folder / SEAL).is_file():
         return folder
     files = sorted(path for path in folder.rglob("*") if path.is_file()) if folder.is_dir() else []
     models = [path for path in files if path.suffix.lower() == ".tflite"]
@@ -112,7 +112,7 @@ def stored_model(folder: Path) -> Path | None:
     if files:
         names = ", ".join(path.relative_to(folder).as_posix() for path in files[:5])
         raise BundleError(
-            f"{folder}: the model's artifacts ({names}) hold no {MANIFEST} and not exactly one .tflite, so they are "
+            f"{folder}: the model's artifacts ({names}) hold no {SEAL} and not exactly one .tflite, so they are "
             "no model of this app. Upload what `cliplab train` or a training on the platform wrote, or remove them"
         )
     return None
@@ -120,9 +120,9 @@ def stored_model(folder: Path) -> Path | None:
 
 def drop_unlisted(folder: Path) -> None:
     """Remove what an earlier training left among the artifacts: a bundle takes no file that its list does not name."""
-    if not (folder / MANIFEST).is_file():
+    if not (folder / SEAL).is_file():
         return
-    listed = {folder / name for name in (MANIFEST, *read_manifest(folder)[0])}
+    listed = {folder / name for name in (SEAL, *read_seal(folder)[0])}
     for path in folder.rglob("*"):
         if path.is_file() and path not in listed:
             path.unlink()

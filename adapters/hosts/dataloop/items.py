@@ -19,7 +19,6 @@ from adapters.base import BaseModelAdapter
 from adapters.errors import AdapterError, MediaError
 from adapters.inference import map_ahead, predict_videos
 from adapters.media import probe, read_clip
-from adapters.models import FrameModelAdapter
 from adapters.records import Clip, Float32Array, Prediction
 
 # Items downloaded at the same time and waiting on disk, besides those that the model has in hand.
@@ -243,7 +242,7 @@ def fetch(adapter: BaseModelAdapter, items: Sequence[Any], place: _Place) -> Ite
 
 def why_not(adapter: BaseModelAdapter, item: Any) -> str | None:
     """Why a model does not take an item, or None where it does."""
-    kind, images = item.mimetype, isinstance(adapter, FrameModelAdapter)
+    kind, images = item.mimetype, adapter.scores_frames
     if item.type != "file":
         return f"is a {item.type}, and the model takes files"
     if is_image(item) and not images:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from adapters.base import BaseModelAdapter, StreamingAdapter
+from adapters.base import BaseModelAdapter
 from adapters.errors import ConfigError
 from adapters.hosts.http_server.errors import Refused
 from adapters.hosts.http_server.metrics import Metrics
@@ -34,7 +34,7 @@ class Model:
 
     @property
     def streams(self) -> bool:
-        return isinstance(self.adapter, StreamingAdapter) and bool(getattr(self.adapter, "streams", True))
+        return self.adapter.streams
 
 
 @dataclass

@@ -24,6 +24,7 @@ import numpy as np
 from starlette.datastructures import QueryParams
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from adapters.base import OpenStream
 from adapters.errors import AdapterError
 from adapters.hosts.http_server.errors import Refused, check_query, error_response, one_line, parse_json, refusal_of
 from adapters.hosts.http_server.state import Host, Model
@@ -98,10 +99,10 @@ class _Session:
 
     host: Host
     model: Model
+    stream: OpenStream
     fps: float
     every: float | None
     top_k: int
-    push: Any = None
     size: tuple[int, int] | None = None
     time: float | None = None
     last_time: float | None = None
@@ -125,14 +126,13 @@ class _Session:
                 {"Retry-After": "5"},
             )
         every, fps = _positive(query, "every"), _positive(query, "fps")
-        adapter: Any = model.adapter
-        top_k = _positive(query, "top_k") or adapter.config["top_k"]
-        self = cls(host, model, fps or adapter.fps, every, max(1, int(top_k)))
+        top_k = _positive(query, "top_k") or model.adapter.config["top_k"]
+        notes: list[str] = []
         try:
-            self.push = adapter.open_stream(source="stream", on_note=self.notes.append)
+            stream = model.adapter.open_stream(source="stream", on_note=notes.append)
         except AdapterError as error:
             raise refusal_of(error) from None
-        return self
+        return cls(host, model, stream, fps or stream.fps, every, max(1, int(top_k)), notes=notes)
 
     def told(self, fields: dict[str, Any]) -> list[dict[str, Any]]:
         """What a text message says. Rows to answer with."""
@@ -144,7 +144,7 @@ class _Session:
         if "width" in fields or "height" in fields:
             self.size = self._raw_size(fields.get("width"), fields.get("height"))
         if fields.get("reset"):
-            self.push.reset()
+            self.stream.reset()
             self.time = self.last_time = self.last = self.shown = None
             self.due = 0.0
         if not fields.get("end"):
@@ -159,7 +159,7 @@ class _Session:
         seconds, self.time = following if self.time is None else self.time, None
         self.last_time = seconds
         before = self.last
-        self.last = self.push.push(frame, seconds)
+        self.last = self.stream.push(frame, seconds)
         rows: list[dict[str, Any]] = [{"note": note} for note in self.notes]
         self.notes.clear()
         if self.last is before:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from adapters.models.efficientnet_lite.network import build_backbone, torch_to_variables
 from adapters.models.frame_adapter import FrameModelAdapter
 from adapters.models.network import KerasBackbone, Pretrained
-from adapters.models.weights import find_package_weights, read_weights_file
 
 IMAGENET_LABELS = Path(__file__).parent.parent / "labels" / "imagenet1000.txt"
 
@@ -22,10 +20,15 @@ class EfficientNetLiteAdapter(FrameModelAdapter):
     network_format = 1
 
     def build_backbone(self) -> KerasBackbone:
+        from adapters.models.efficientnet_lite.network import build_backbone
+
         size = self.config["imgz"]
         return KerasBackbone(build_backbone(size, size, self.config["variant"]))
 
     def pretrained(self) -> Pretrained:
+        from adapters.models.efficientnet_lite.network import torch_to_variables
+        from adapters.models.weights import find_package_weights, read_weights_file
+
         name = self.config["weights"]
         path = find_package_weights(f"efficientnet_{self.config['variant']}") if name == "imagenet" else Path(name)
         return read_weights_file(path, torch_to_variables)

@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from adapters.base import BaseModelAdapter, OnEpochEnd
-from adapters.bundle import MANIFEST, Bundle, make_golden, read_bundle, read_manifest, render_card, write_bundle
-from adapters.config import Config, adapter_class, check_config, fill_defaults, override, properties
+from adapters.base import BaseModelAdapter, OnEpochEnd, StoredModel, TrainOptions
+from adapters.bundle import SEAL, Bundle, make_golden, read_bundle, read_seal, render_card, write_bundle
+from adapters.config import Config, fill_defaults, override, properties
 from adapters.errors import BundleError, ConversionError, TrainingError
-from adapters.inference import MergesPieces
+from adapters.inference import read_stored, require_class
 from adapters.models.ensemble.members import Member, member_clip, open_members, shared_spec
 from adapters.models.ensemble.voting import vote
 from adapters.records import Clip, ConversionReport, Float32Array, InputSpec, Prediction, Quantize, TrainReport
@@ -115,11 +115,18 @@ class EnsembleAdapter(BaseModelAdapter):
             for clip, own in zip(batch, zip(*answers, strict=True), strict=True)
         ]
 
+    @property
+    def votes(self) -> bool:
+        return True
+
+    @property
+    def merges_pieces(self) -> bool:
+        return all(member.adapter.merges_pieces for member in self.members)
+
     def merge(self, pieces: Sequence[Prediction]) -> Prediction:
         """One prediction of a video from those of its pieces: each member's own, and then the vote."""
         found = []
         for number, member in enumerate(self.members):
-            assert isinstance(member.adapter, MergesPieces)  # or its spec would not ask for every frame
             own = [piece.members[number] for piece in pieces if isinstance(piece, EnsemblePrediction)]
             found.append(member.adapter.merge(own))
         return self._together(tuple(found), pieces[0].start, pieces[-1].end)
@@ -159,23 +166,23 @@ class EnsembleAdapter(BaseModelAdapter):
     # Load and save ------------------------------------------------------------------------------------------------
 
     def load(self, local_path: str | Path) -> None:
-        path = Path(local_path)
-        bundle = read_bundle(path)
-        if adapter_class(str(bundle.config.get("adapter")), str(path)) is not type(self):
-            raise BundleError(
-                f"{path}: is a model of {bundle.config.get('adapter')}, not of {self.given['adapter']}. "
-                "Load it with the adapter that it names, or with open_model, which finds it"
-            )
-        for name, file in bundle.extra.items():
+        self.load_stored(read_stored(local_path))
+
+    def load_stored(self, stored: StoredModel) -> None:
+        require_class(self, stored)
+        path = stored.path
+        if not isinstance(stored, Bundle):
+            raise BundleError(f"{path}: is a file, and an ensemble is saved as a bundle directory. Name that")
+        for name, file in stored.extra.items():
             if file != path / name:
                 raise BundleError(f"{path / name}: is not in its place yet: saving was interrupted. Save it again")
-        stored = check_config(bundle.config, str(path))
-        for member in stored["members"]:
-            if not any(name == member or name.startswith(f"{member}/") for name in bundle.extra):
+        for member in stored.config["members"]:
+            if not any(name == member or name.startswith(f"{member}/") for name in stored.extra):
                 raise BundleError(f"{path}: member {member!r} is not in the bundle. Save the ensemble again")
         given = {key: value for key, value in self.given.items() if key != "members"}
-        config, _ = override(stored, {**given, "adapter": stored["adapter"]}, str(path), explicit=self.explicit)
-        self.config, self._bundle, self._opened = config, bundle, None
+        given["adapter"] = stored.config["adapter"]
+        self.config, _ = override(stored.config, given, str(path), explicit=self.explicit)
+        self._bundle, self._opened = stored, None
 
     def save(self, local_path: str | Path) -> None:
         members = self.members
@@ -203,7 +210,11 @@ class EnsembleAdapter(BaseModelAdapter):
     # What members do ----------------------------------------------------------------------------------------------
 
     def train(
-        self, data_path: str | Path, output_path: str | Path, on_epoch_end: OnEpochEnd | None = None
+        self,
+        data_path: str | Path,
+        output_path: str | Path,
+        on_epoch_end: OnEpochEnd | None = None,
+        options: TrainOptions = TrainOptions(),
     ) -> TrainReport:
         raise TrainingError(
             f"an ensemble is not trained, its members are: {', '.join(self.config['members'])}. Train each of them "
@@ -211,7 +222,7 @@ class EnsembleAdapter(BaseModelAdapter):
         )
 
     def convert(
-        self, output_path: str | Path, quantize: Quantize = "none", calibration: Sequence[Clip] | None = None
+        self, output_path: str | Path, quantize: Quantize = "float32", calibration: Sequence[Clip] | None = None
     ) -> ConversionReport:
         raise ConversionError(
             f"an ensemble is several programs, and a .tflite file holds one. Convert its members "
@@ -256,7 +267,7 @@ def _member_files(member: Member, at: str) -> dict[str, bytes]:
 def _bundle_files(folder: Path, at: str) -> dict[str, bytes]:
     """Every file of a bundle, verified, under another folder's name."""
     read_bundle(folder)
-    names = [*read_manifest(folder)[0], MANIFEST]
+    names = [*read_seal(folder)[0], SEAL]
     try:
         return {f"{at}/{name}": (folder / name).read_bytes() for name in names}
     except OSError as error:

@@ -43,7 +43,7 @@ def open_members(config: Config, folder: Path | None) -> tuple[list[Member], Con
     adapters = [open_model(source, runtime) for source in sources]
     labels = tuple(config["labels"] or adapters[0].labels)
     for name, adapter in zip(config["members"], adapters, strict=True):
-        if "voting" in adapter.config:
+        if adapter.votes:
             raise ConfigError(f"member {name!r} is itself an ensemble. Name its members instead")
         _check_labels(name, adapter, labels, config)
     filled = {**config, "labels": list(labels), "task": _agreed("task", config, adapters)}

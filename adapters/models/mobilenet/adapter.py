@@ -5,9 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from adapters.models.frame_adapter import FrameModelAdapter
-from adapters.models.mobilenet.network import build_backbone, read_keras_weights
 from adapters.models.network import KerasBackbone, Pretrained
-from adapters.models.weights import find_published_weights, read_weights_file
 
 IMAGENET_LABELS = Path(__file__).parent.parent / "labels" / "imagenet1000.txt"
 
@@ -22,9 +20,14 @@ class MobileNetAdapter(FrameModelAdapter):
     network_format = 1
 
     def build_backbone(self) -> KerasBackbone:
+        from adapters.models.mobilenet.network import build_backbone
+
         return KerasBackbone(build_backbone(self.config["imgz"], self.config["variant"]))
 
     def pretrained(self) -> Pretrained:
+        from adapters.models.mobilenet.network import read_keras_weights
+        from adapters.models.weights import find_published_weights, read_weights_file
+
         name, variant = self.config["weights"], self.config["variant"]
         path = find_published_weights(f"mobilenet_{variant}") if name == "imagenet" else Path(name).expanduser()
         return read_keras_weights(path, variant) if path.suffix == ".h5" else read_weights_file(path)

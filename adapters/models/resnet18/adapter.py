@@ -8,7 +8,7 @@ from adapters.errors import WeightsError
 from adapters.models.frame_adapter import FrameModelAdapter
 from adapters.models.network import KerasBackbone, Pretrained, Variables
 from adapters.models.resnet18.network import build_backbone, torch_to_variables, variables_to_torch
-from adapters.models.state import ModelState
+from adapters.models.state import LoadedModel
 from adapters.models.weights import (
     TORCH_SUFFIXES,
     find_published_weights,
@@ -61,7 +61,7 @@ class ResNet18Adapter(FrameModelAdapter):
                 'classes of its outputs, in their order, in "labels", and leave "head" out'
             )
         self.config, self.metrics, self.trained = other.config, {}, True
-        self._model = ModelState(variables={**found.backbone, **found.classifier})
+        self._model = LoadedModel(variables={**found.backbone, **found.classifier})
         return None
 
     def save(self, local_path: str | Path) -> None:

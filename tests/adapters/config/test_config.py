@@ -11,7 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from adapters.config import check_config, merge, migrate, override, parse_assignments, properties, read_object, schema
+from adapters.config import (
+    check_config,
+    merge,
+    migrate,
+    override,
+    parse_assignments,
+    properties,
+    read_object,
+    schema,
+)
 from adapters.errors import ConfigError
 from adapters.inference import open_model, read_config, ready_configs
 from adapters.models.efficientnet_lite import EfficientNetLiteAdapter

@@ -12,22 +12,18 @@ from typing import Any
 import pytest
 from places import ROOT
 
-from adapters.data.dataset import (
-    FORMATS,
+from adapters.data import (
     Dataset,
     Example,
     check,
     export_dataset,
-    import_csv,
-    import_dataloop,
-    import_folders,
     problems,
     read_dataset,
-    recognise,
     stats,
     without_missing,
     write_dataset,
 )
+from adapters.data.dataset import FORMATS, import_csv, import_dataloop, import_folders, recognise
 from adapters.errors import DatasetError, StorageError
 
 

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from places import ROOT
 
-from adapters.data.dataset import Example
+from adapters.data import Example
 from adapters.errors import ConfigError, DatasetError, StorageError
-from adapters.evaluation.metrics import GATES, EvaluationReport, check_gates, evaluate, write_report
+from adapters.evaluation import GATES, EvaluationReport, check_gates, evaluate, write_report
 
 BINARY = ("content", "ad")
 

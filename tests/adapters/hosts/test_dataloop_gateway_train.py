@@ -17,7 +17,7 @@ from dataloop_gateway.snapshots import check_snapshot
 from dataloop_gateway.videos import LABELS, World, confidence, make_world, times
 
 from adapters.errors import AdapterError
-from adapters.inference.loading import read_config
+from adapters.inference import read_config
 from adapters.records import InputSpec
 
 LITE0 = {
@@ -117,7 +117,7 @@ def test_the_order_of_labels_is_one_in_model_bundle_and_predictions(
 
 
 def test_the_artifacts_are_a_bundle(world: World, trained: tuple[str, Progress, list[Json]], tmp_path: Path) -> None:
-    from adapters.inference.loading import open_model
+    from adapters.inference import open_model
 
     binaries = world.state.binaries(world.project)["id"]
     for item in world.state.items_of(binaries):
@@ -161,7 +161,7 @@ def test_a_picture_gets_its_label_without_times(world: World, trained: tuple[str
     import cv2
     from tiny_videos import render_video
 
-    from adapters.media.video import open_video
+    from adapters.media import open_video
 
     with tempfile.TemporaryDirectory() as folder:
         video = render_video(Path(folder) / "clip.mp4", "cold", 300)

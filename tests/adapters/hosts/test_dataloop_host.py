@@ -22,7 +22,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_videos import render_video
 
-from adapters.config.checking import check_config
+from adapters.config import check_config
 from adapters.errors import AdapterError, BundleError, ConfigError, DatasetError
 from adapters.hosts.dataloop import items as dataloop_items
 from adapters.hosts.dataloop.annotations import annotate, timeline
@@ -494,7 +494,7 @@ def test_labels_are_in_the_models_order(
     tmp_path: Path, own_cache: Path, known: tuple[str, ...], mapped: Any, expected: list[str]
 ) -> None:
     """id_to_label_map, else the model's labels; of a Lite0, whose configuration leaves labels open."""
-    from adapters.data.dataset import read_dataset
+    from adapters.data import read_dataset
     from adapters.hosts.dataloop.training import _labels
 
     entity = model(labels=known, **({"id_to_label_map": mapped} if mapped else {}))

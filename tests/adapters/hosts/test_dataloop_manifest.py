@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 from places import ROOT
 from typer.testing import CliRunner
 
-from adapters.config.checking import adapter_class, check_config
+from adapters.base import model_class
+from adapters.config import check_config
 from adapters.errors import ConfigError
 from adapters.hosts.dataloop.config import PLATFORM_DEFAULTS, PLATFORM_KEYS, label_order, order_for, own_config
-from adapters.inference.loading import read_config, ready_configs
+from adapters.inference import read_config, ready_configs
 from cliplab.api import dataloop_manifest
 from cliplab.cli.app import app
 from cliplab.models.dataloop_manifest import SCHEMA, check_manifest, make_manifest
@@ -55,7 +56,7 @@ def test_configurations_are_complete_and_of_the_ready_config(models: dict[str, A
         ready = check_config(read_config(name.replace("-", "_")))
         assert own_config(model["configuration"], name) == ready == check_config(ready)
         assert {key: model["configuration"][key] for key in PLATFORM_DEFAULTS} == PLATFORM_DEFAULTS
-        assert model["labels"] == list(adapter_class(ready["adapter"])(ready).labels)
+        assert model["labels"] == list(model_class(ready["adapter"])(ready).labels)
 
 
 def test_kinetics_has_its_600_labels_in_order(models: dict[str, Any], shared: Path) -> None:

@@ -19,9 +19,8 @@ from media_patterns import write_video
 from pixel_adapter import PixelAdapter
 from places import ROOT, SUPPORT
 
-from adapters.inference.loading import open_model
-from adapters.inference.predict import predict_videos
-from adapters.media.video import open_video
+from adapters.inference import open_model, predict_videos
+from adapters.media import open_video
 
 CONFIG = {"adapter": "pixel_adapter:PixelAdapter", "top_k": 2}
 # Before their platforms are imported: they send usage figures otherwise.

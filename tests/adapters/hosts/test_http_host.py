@@ -21,11 +21,10 @@ from typer.testing import CliRunner
 
 from adapters.errors import ConfigError
 from adapters.hosts.http_server.options import HttpOptions, read_token
-from adapters.inference.loading import open_model
-from adapters.inference.predict import predict_videos
+from adapters.inference import open_model, predict_videos
 from adapters.records import Clip
 from cliplab.cli.app import app
-from cliplab.models.models import predict
+from cliplab.models import predict
 
 client = pytest.importorskip("tritonclient.http", reason="pip install 'cliplab[dev]'")
 

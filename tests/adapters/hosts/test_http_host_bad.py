@@ -27,7 +27,7 @@ from tiny_videos import render_video
 from adapters.hosts.http_server.errors import Refused
 from adapters.hosts.http_server.options import HttpOptions
 from adapters.hosts.http_server.videos import file_under
-from adapters.inference.loading import open_model
+from adapters.inference import open_model
 
 SECRET = "a line that nobody outside may see"
 

@@ -8,7 +8,7 @@ import numpy as np
 from http_load import run_load, tensor_request
 from http_server import http_host
 
-from adapters.inference.loading import open_model
+from adapters.inference import open_model
 from adapters.records import Clip
 
 

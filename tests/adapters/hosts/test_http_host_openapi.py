@@ -16,7 +16,7 @@ from adapters.hosts.http_host import make_app
 from adapters.hosts.http_server.openapi import describe
 from adapters.hosts.http_server.options import HttpOptions
 from adapters.hosts.http_server.state import Host, open_models
-from adapters.inference.loading import open_model
+from adapters.inference import open_model
 
 pytest.importorskip("schemathesis", reason="pip install 'cliplab[dev]'")
 

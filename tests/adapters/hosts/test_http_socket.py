@@ -16,7 +16,6 @@ pytest.importorskip("starlette", reason="pip install 'cliplab[http]'")
 
 from tiny_adapter import TinyAdapter
 
-from adapters.base import StreamingAdapter
 from adapters.errors import ConfigError
 from adapters.hosts.http_host import make_app
 from adapters.hosts.http_server.options import HttpOptions
@@ -52,7 +51,7 @@ class Session:
         return self.last
 
 
-class Follower(TinyAdapter, StreamingAdapter):
+class Follower(TinyAdapter):
     """Streams at 5 frames a second."""
 
     fps = 5.0

@@ -23,9 +23,8 @@ from adapters.errors import ConfigError, MediaError
 from adapters.hosts.label_studio.labels import for_labels, parse_label_config, to_frames, to_seconds
 from adapters.hosts.label_studio.media import LabelStudio, Media
 from adapters.hosts.label_studio.training import Trainer
-from adapters.inference.loading import open_model
-from adapters.inference.predict import predict_videos
-from cliplab.models.serving import host_label_studio
+from adapters.inference import open_model, predict_videos
+from cliplab.models import host_label_studio
 
 # As in the template for the classification of video frames, with another whole-video question beside it.
 CONFIG = """

@@ -24,9 +24,8 @@ from tiny_adapter import TinyAdapter
 from tiny_videos import render_video
 
 from adapters.errors import BundleError, ConfigError
-from adapters.inference.loading import open_model
-from adapters.inference.predict import predict_videos
-from adapters.media.video import read_clip
+from adapters.inference import open_model, predict_videos
+from adapters.media import read_clip
 
 # Before MLflow is imported: it sends usage figures otherwise.
 QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}

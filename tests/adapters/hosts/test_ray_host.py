@@ -14,8 +14,7 @@ from tiny_adapter import TinyAdapter
 from tiny_videos import render_video
 
 from adapters.errors import BundleError, ConfigError
-from adapters.inference.loading import open_model
-from adapters.inference.predict import predict_videos
+from adapters.inference import open_model, predict_videos
 
 # Before Ray is imported: it sends usage figures otherwise.
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"

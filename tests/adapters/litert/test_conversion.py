@@ -15,12 +15,14 @@ from lite_programs import TINY, images, tiny_model, tiny_program
 from adapters.errors import ConversionError
 from adapters.litert import Program, compare, to_litert, xnnpack_partitions
 from adapters.litert.graph import operators
-from adapters.records import QUANTIZE, ConversionReport, Quantize
+from adapters.records import PRECISIONS, ConversionReport, Quantize
 
 tf_keras = pytest.importorskip("tf_keras", reason="pip install 'cliplab[train]'")
 
 
-@pytest.mark.parametrize("quantize, tolerance", [("none", 1e-5), ("float16", 2e-3), ("dynamic", 0.03), ("int8", 0.05)])
+@pytest.mark.parametrize(
+    "quantize, tolerance", [("float32", 1e-5), ("float16", 2e-3), ("dynamic", 0.03), ("int8", 0.05)]
+)
 def test_every_precision_keeps_the_scores_of_the_network(quantize: Quantize, tolerance: float) -> None:
     """Dropout must be off and batch normalisation must use its moving statistics, or float32 would be far off."""
     items = images(40, seed=9)
@@ -43,8 +45,8 @@ def test_quantised_programs_are_smaller_and_differ_from_float() -> None:
 def test_names_and_shapes_are_the_programs_contract() -> None:
     from ai_edge_litert.interpreter import Interpreter
 
-    for quantize in ("none", "int8"):
-        interpreter = Interpreter(model_content=tiny_program(quantize, 4 if quantize == "none" else 1))
+    for quantize in ("float32", "int8"):
+        interpreter = Interpreter(model_content=tiny_program(quantize, 4 if quantize == "float32" else 1))
         signature = interpreter.get_signature_list()
         assert signature == {"serving_default": {"inputs": ["images"], "outputs": ["features", "scores"]}}
         assert interpreter.get_input_details()[0]["dtype"] is np.float32
@@ -83,12 +85,12 @@ def test_the_same_network_gives_the_same_bytes() -> None:
 
 
 def test_operators_and_partitions_of_each_precision() -> None:
-    for quantize in QUANTIZE:
+    for quantize in PRECISIONS:
         found = operators(tiny_program(quantize))
         assert found["CONV_2D"] == found["DEPTHWISE_CONV_2D"] == found["FULLY_CONNECTED"] == 1
         assert not any(name.startswith(("custom:", "unknown:")) for name in found)
         assert list(found.values()) == sorted(found.values(), reverse=True)
-    assert operators(tiny_program("int8"))["QUANTIZE"] >= 1
+    assert operators(tiny_program("int8"))["PRECISIONS"] >= 1
     assert xnnpack_partitions(tiny_program()) in (1, None)
 
 
@@ -160,7 +162,7 @@ def test_a_shape_that_is_not_fixed_is_refused(shape: Any) -> None:
 def test_unknown_quantisation_and_other_input_shapes_are_refused() -> None:
     with pytest.raises(ConversionError, match="'int4' and must be one of: none, float16, dynamic, int8"):
         to_litert(tiny_model(), (1, *TINY), "int4")  # type: ignore[arg-type]
-    with pytest.raises(ConversionError, match=r"could not be converted to LiteRT \[1, 12, 10, 4\] 'none'"):
+    with pytest.raises(ConversionError, match=r"could not be converted to LiteRT \[1, 12, 10, 4\] 'float32'"):
         to_litert(tiny_model(), (1, 12, 10, 4))
 
 

@@ -21,10 +21,9 @@ from lite_programs import CHANNELS, TINY, images, lite0_program, tiny_model, tin
 from places import GOLDEN, ROOT
 
 from adapters.errors import BundleError, ConfigError
-from adapters.litert.conversion import to_litert
+from adapters.litert import Program, available_cores, open_interpreter, to_litert, xnnpack_partitions
 from adapters.litert.graph import operators
-from adapters.litert.runtime import Program, available_cores, open_interpreter, xnnpack_partitions
-from adapters.system.native_log import captured_stderr
+from adapters.system import captured_stderr
 
 pytest.importorskip("tf_keras", reason="pip install 'cliplab[train]'; the programs of these tests are converted by it")
 
@@ -157,7 +156,7 @@ def test_a_program_says_what_it_is(tmp_path: Path) -> None:
 
 
 def test_precision_is_told_from_the_file() -> None:
-    for quantize in ("none", "float16", "dynamic", "int8"):
+    for quantize in ("float32", "float16", "dynamic", "int8"):
         assert Program(tiny_program(quantize), 1).precision == quantize
 
 
@@ -256,7 +255,7 @@ import numpy as np
 from adapters.litert.runtime import Program
 program = Program(sys.argv[1])
 scores = program.run(np.ones((9, 12, 10, 3), np.float32))["scores"]
-assert program.precision == "none" and scores.shape == (9, 3)
+assert program.precision == "float32" and scores.shape == (9, 3)
 print([name for name in sys.modules if name.split(".")[0] in ("tensorflow", "tf_keras", "keras", "jax", "torch")])
 """
     done = run_python(code, str(path))

@@ -17,9 +17,8 @@ from hypothesis import strategies as st
 from places import ROOT
 
 from adapters.errors import BundleError, ConfigError, ConversionError
+from adapters.litert import StreamProgram, xnnpack_partitions
 from adapters.litert.graph import operators, precision
-from adapters.litert.runtime import xnnpack_partitions
-from adapters.litert.stream_program import StreamProgram
 
 pytest.importorskip("tensorflow", reason="pip install 'cliplab[train]'")
 

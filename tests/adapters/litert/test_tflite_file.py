@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from tiny_programs import LABELS, SPEC, run_program, tiny_program
 
 from adapters.errors import BundleError
-from adapters.litert.tflite_file import describe, read_description, strip
+from adapters.litert import describe, read_description
+from adapters.litert.tflite_file import strip
 
 DESCRIPTION: dict[str, Any] = {
     "config": {"adapter": "adapters.x:Y", "imgz": 32, "mean": [0.5, 0.25, 0.125], "positive_label": None},

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 from places import ROOT
 
-from adapters.inference.loading import open_model
+from adapters.inference import open_model
+from adapters.media import LiveVideo
 from adapters.media import opening as media_open
-from adapters.media.live import LiveVideo
 from adapters.records import InputSpec
 
 imageio_ffmpeg = pytest.importorskip("imageio_ffmpeg", reason="sends video: pip install 'cliplab[dev]'")

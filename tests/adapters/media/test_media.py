@@ -18,8 +18,8 @@ from media_patterns import number_of, numbered_frame, write_numbered, write_soun
 from places import ROOT
 
 from adapters.errors import MediaError
+from adapters.media import Video, open_video, probe, read_clip
 from adapters.media.scaling import Orientation
-from adapters.media.video import Video, open_video, probe, read_clip
 from adapters.records import Clip, InputSpec
 
 FAST = {"preset": "ultrafast"}

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from media_patterns import patch_centres, write_video, yuv_frame, yuv_patches, yuv_to_rgb
 
+from adapters.media import open_video
 from adapters.media.color import BT2020_TO_BT709, hlg_to_scene, nits_to_pq, pq_to_nits, tone_curve
-from adapters.media.video import open_video
 from adapters.records import InputSpec
 
 LOSSLESS = {"qp": "0", "preset": "ultrafast"}

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from places import ROOT
 
-from adapters.media.video import Video, open_video
+from adapters.media import Video, open_video
 from adapters.records import InputSpec
 
 FOLDER = Path(os.environ.get("CLIPLAB_SHARED", ROOT.parent / "shared")) / "media"

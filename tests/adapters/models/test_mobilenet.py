@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from adapters.errors import WeightsError
-from adapters.inference.loading import open_model
+from adapters.inference import open_model
 from adapters.models.mobilenet.network import VARIANTS
 from adapters.models.weights import published as published_weights
 from adapters.records import Clip
-from adapters.system.native_log import import_keras
+from adapters.system import import_keras
 
 pytest.importorskip("tf_keras", reason="pip install 'cliplab[train]'")
 

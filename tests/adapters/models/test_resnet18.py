@@ -25,14 +25,14 @@ from loopback import serving
 from tiny_videos import render_dataset, render_video
 
 from adapters.errors import ConfigError, WeightsError
-from adapters.inference.loading import open_model
-from adapters.inference.predict import predict_videos
-from adapters.media.preprocess import decode_size, fit_frames
-from adapters.media.video import open_video
+from adapters.inference import open_model, predict_videos
+from adapters.media import decode_size, open_video
+from adapters.media.preprocess import fit_frames
 from adapters.models.resnet18.network import torch_to_variables, variables_to_torch
 from adapters.models.weights import published as published_weights
+from adapters.models.weights import write_state_dict
 from adapters.models.weights.torch_pickle import read_state_dict
-from adapters.models.weights.torch_writer import state_dict_bytes, write_state_dict
+from adapters.models.weights.torch_writer import state_dict_bytes
 from adapters.records import Clip, InputSpec
 
 pytest.importorskip("tf_keras", reason="pip install 'cliplab[train]'")
@@ -90,7 +90,7 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 def test_logits_are_those_of_the_published_algorithm(height: int, width: int, seed: int) -> None:
     """At odd sizes too, where TensorFlow's own padding would shift the picture; the project promises 1e-4."""
     from adapters.models.resnet18.network import build_backbone
-    from adapters.training.variables import assign
+    from adapters.training import assign
 
     own_state = torch_resnet.random_state(seed)
     variables = torch_to_variables(own_state)

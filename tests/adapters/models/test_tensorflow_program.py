@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from adapters.bundle.rendered_clip import render_clip
+from adapters.bundle import render_clip
 from adapters.errors import AdapterError
-from adapters.inference.loading import open_model
-from adapters.models.model_adapter import ModelAdapter
+from adapters.inference import open_model
+from adapters.models import ModelAdapter
 from adapters.models.tensorflow_program import TensorFlowProgram
 
 tf = pytest.importorskip("tensorflow", reason="needs the train extra: pip install 'cliplab[train]'")

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from tiny_videos import render_dataset
 
-from adapters.bundle.bundle import read_bundle
+from adapters.bundle import read_bundle
 from adapters.errors import ConfigError, TrainingError
 from adapters.training.devices import mixed_precision, pick_devices
 
@@ -43,6 +43,7 @@ import tensorflow as tf
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 from adapters.training.devices import mixed_precision, pick_devices
+from adapters.base import TrainOptions
 from adapters.errors import AdapterError
 from adapters.training.fitting import Examples, Fitter, FitSettings
 from adapters.training.head import build_head
@@ -86,9 +87,8 @@ def fit(name, devices, mixed=False, stop_after=None):
 
 def train(name, devices, **changes):
     model, epochs = open_model("movinet_a0_stream", {**json.loads(sys.argv[2]), **changes}), []
-    model.train_devices = devices
     try:
-        model.train(data, f"{folder}/{name}", told_to(epochs, None))
+        model.train(data, f"{folder}/{name}", told_to(epochs, None), TrainOptions(devices=devices))
     except AdapterError as error:
         return f"{type(error).__name__}: {error}"
     return epochs

@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from adapters.inference.loading import open_model
-from adapters.inference.predict import predict_videos
-from adapters.media.video import probe
+from adapters.inference import open_model, predict_videos
+from adapters.media import probe
 
 pytest.importorskip("tensorflow", reason="training needs the train extra: pip install 'cliplab[train]'")
 

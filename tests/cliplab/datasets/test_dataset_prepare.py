@@ -15,15 +15,14 @@ import pytest
 from tiny_videos import render_video
 from typer.testing import CliRunner
 
-from adapters.data.dataset import read_dataset
-from adapters.data.prepared_frames import chosen_source, read_frames
+from adapters.data import chosen_source, read_dataset, read_frames
 from adapters.errors import ConfigError, DatasetError, MediaError, StorageError
-from adapters.inference.loading import open_model
-from adapters.media.video import read_clip
+from adapters.inference import open_model
+from adapters.media import read_clip
 from adapters.records import InputSpec
 from adapters.training.training_data import training_data
 from cliplab.cli.app import app
-from cliplab.datasets.prepare import dataset_prepare
+from cliplab.datasets import dataset_prepare
 
 SECONDS = 3.0
 

@@ -23,9 +23,8 @@ from loopback import serving
 from places import ROOT
 
 from adapters.errors import ConfigError, MediaError
-from adapters.inference.loading import open_model
-from adapters.media.live import LiveVideo
-from adapters.media.video import open_video
+from adapters.inference import open_model
+from adapters.media import LiveVideo, open_video
 from adapters.records import InputSpec
 from cliplab.models.stream import stream
 

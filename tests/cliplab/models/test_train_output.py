@@ -11,8 +11,8 @@ import pytest
 from tiny_videos import render_dataset
 from typer.testing import CliRunner, Result
 
-from adapters.inference.loading import open_model
-from adapters.litert.tflite_file import read_description
+from adapters.inference import open_model
+from adapters.litert import read_description
 from cliplab.cli.app import app
 
 pytest.importorskip("tensorflow", reason="training needs the train extra: pip install 'cliplab[train]'")

@@ -18,7 +18,8 @@ from places import ROOT
 from reel_helpers import highlights, source
 
 from adapters.errors import ConfigError, StorageError
-from cliplab.reel.reel import ReelReport, reel
+from cliplab.reel import ReelReport
+from cliplab.reel.reel import reel
 
 otio = pytest.importorskip("opentimelineio", reason="the reel extra is not installed: pip install 'cliplab[reel]'")
 

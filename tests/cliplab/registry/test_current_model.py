@@ -19,11 +19,13 @@ from places import ROOT, SUPPORT
 from tflite_adapter import make_tflite
 
 from adapters.base import BaseModelAdapter
-from adapters.bundle.rendered_clip import render_clip
+from adapters.bundle import render_clip
 from adapters.errors import BundleError, ConfigError
-from adapters.inference.loading import open_model
-from adapters.litert.tflite_file import describe, read_description, strip
-from cliplab.registry.manifest import MANIFEST, CurrentModel, registry_manifest
+from adapters.inference import open_model
+from adapters.litert import describe, read_description
+from adapters.litert.tflite_file import strip
+from cliplab.registry import registry_manifest
+from cliplab.registry.manifest import MANIFEST, CurrentModel
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{SUPPORT}"}
 

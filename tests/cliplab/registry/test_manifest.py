@@ -21,9 +21,10 @@ from tflite_adapter import make_tflite
 from typer.testing import CliRunner
 
 from adapters.errors import AdapterError, BundleError, ConfigError, StorageError
-from adapters.litert.tflite_file import read_description
+from adapters.litert import read_description
 from cliplab.cli.app import app
-from cliplab.registry.manifest import MANIFEST, next_version, read_manifest, registry_manifest
+from cliplab.registry import registry_manifest
+from cliplab.registry.manifest import MANIFEST, next_version, read_manifest
 from cliplab.registry.manifest_metrics import best_model, lower_is_better
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{SUPPORT}"}
@@ -320,7 +321,7 @@ def test_a_current_model_that_went_bad_is_said_until_another_is_chosen(damage: A
 def test_a_model_that_names_no_adapter_is_refused(deployed: Path) -> None:
     from tflite_adapter import bare_program
 
-    from adapters.litert.tflite_file import describe
+    from adapters.litert import describe
 
     (deployed / SECOND).write_bytes(describe(bare_program(64), {"labels": ["a"]}))
     with pytest.raises(BundleError, match=rf"{SECOND}: its description names no adapter"):

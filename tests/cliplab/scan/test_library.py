@@ -19,7 +19,7 @@ from places import ROOT
 from reel_helpers import pictures
 from typer.testing import CliRunner, Result
 
-from adapters.media.video import open_video
+from adapters.media import open_video
 from cliplab.cli.app import app
 
 pytest.importorskip("tf_keras", reason="pip install 'cliplab[train]'")

@@ -13,10 +13,10 @@ from scan_helpers import render_library, save_model
 from typer.testing import CliRunner
 
 from adapters.errors import TrainingError
-from adapters.inference.loading import open_model
+from adapters.inference import open_model
 from adapters.models.ensemble.voting import vote
 from cliplab.cli.app import app
-from cliplab.scan.one_video import score
+from cliplab.scan import score
 from cliplab.scan.scan import scan
 
 ENSEMBLE = "adapters.models.ensemble:EnsembleAdapter"

@@ -9,12 +9,12 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from cliplab.library.content import BLOCK_BYTES
 
 from adapters.errors import StorageError
 from adapters.media import Found, Unreadable
 from cliplab.library import Settling, fingerprint, printable
 from cliplab.library import settle as scan_settle
+from cliplab.library.storage_cache import BLOCK_BYTES
 from cliplab.library.walk import walk
 from cliplab.scan.store import Scores, Store, open_store
 

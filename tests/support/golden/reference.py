@@ -80,7 +80,7 @@ def normalised(picture: np.ndarray) -> np.ndarray:
 if __name__ == "__main__":
     import cv2
 
-    from adapters.models.weights.files import find_package_weights
+    from adapters.models.weights import find_package_weights
     from adapters.models.weights.torch_pickle import read_state_dict
 
     names = (HERE.parents[2] / "adapters" / "models" / "labels" / "imagenet1000.txt").read_text().splitlines()

@@ -1,0 +1,67 @@
+"""Configs of older versions in the present form: small pure functions, one per version."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from adapters.config.files import Config
+from adapters.errors import ConfigError
+
+SCHEMA_VERSION = 2
+# Adapters that have moved: the name that configs and models were saved with -> the name now. Both forms of each are
+# found: the one that configs give, and the one that an adapter makes of its own class.
+RENAMED_ADAPTERS = {
+    f"adapters.{old}:{cls}": f"adapters.models.{family}:{cls}"
+    for family, modules, cls in (
+        ("efficientnet_lite", ("efficientnet_lite", "efficientnet_lite.adapter"), "EfficientNetLiteAdapter"),
+        ("mobilenet", ("mobilenet", "mobilenet.adapter"), "MobileNetAdapter"),
+        ("resnet18", ("resnet18", "resnet18.adapter"), "ResNet18Adapter"),
+        ("ensemble", ("ensemble",), "EnsembleAdapter"),
+    )
+    for old in modules
+}
+
+
+def current_adapter_name(name: Any) -> Any:
+    """The present name of an adapter that may have been renamed; anything else unchanged."""
+    return RENAMED_ADAPTERS.get(name, name) if isinstance(name, str) else name
+
+
+def _from_version_0(config: Config) -> Config:
+    """Configs without a version, as Dataloop's MoViNet app read them: other names for two keys."""
+    renamed = {"num_frames": "n_frames", "resolution": "imgz"}
+    for old, new in renamed.items():
+        if old in config and new in config:
+            raise ConfigError(f'"{old}" is the old name of "{new}", and both are given. Keep "{new}"')
+    return {**{renamed.get(key, key): value for key, value in config.items()}, "schema_version": 1}
+
+
+def _from_version_1(config: Config) -> Config:
+    """Configs that name the built-in adapters as they were called before ``adapters.models``."""
+    return {**config, "schema_version": 2}
+
+
+MIGRATIONS = {0: _from_version_0, 1: _from_version_1}
+
+
+def migrate(config: Mapping[str, Any], where: str = "config") -> Config:
+    """The same config in the present form; pure. A form newer than this library is an error."""
+    result = dict(config)
+    version = result.get("schema_version", 0)
+    if not isinstance(version, int) or isinstance(version, bool) or not 0 <= version <= SCHEMA_VERSION:
+        raise ConfigError(
+            f'{where}: "schema_version" must be a whole number from 0 to {SCHEMA_VERSION}, got {version!r}. '
+            "A config of a newer version needs a newer cliplab"
+        )
+    for step in range(version, SCHEMA_VERSION):
+        try:
+            result = MIGRATIONS[step](result)
+        except ConfigError as error:
+            raise ConfigError(f"{where}: {error}") from None
+    if result.get("quantize") == "none":  # the older word, which people go on writing
+        result["quantize"] = "float32"
+    # Also in a config of this version: the table holds whatever people copy from an older one.
+    if "adapter" in result:
+        result["adapter"] = current_adapter_name(result["adapter"])
+    return result

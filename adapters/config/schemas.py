@@ -1,0 +1,112 @@
+"""The class that a config names, and the JSON Schema of its keys.
+
+A schema is JSON Schema draft 2020-12: the common keys and the adapter's own under ``allOf``. Every key has a title, a
+description, a default and ``x-effect``: ``runtime`` (takes effect at once), ``program`` (needs another LiteRT program)
+or ``retrain`` (belongs to the weights).
+"""
+
+from __future__ import annotations
+
+import copy
+import importlib
+from collections.abc import Iterable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal, Protocol, cast
+
+from adapters.config.files import Config, read_object
+from adapters.config.migration import current_adapter_name
+from adapters.errors import ConfigError
+
+Effect = Literal["runtime", "program", "retrain"]
+COMMON_SCHEMA = Path(__file__).with_name("common.schema.json")
+
+
+class AdapterClass(Protocol):
+    """What a config asks of the class that it names; ``BaseModelAdapter`` and its subclasses have it."""
+
+    @property
+    def schema_path(self) -> Path:
+        """The JSON of the class's own keys."""
+
+    def config_problems(self, config: Config) -> Iterable[str]:
+        """What is wrong between keys of a complete config, one sentence each."""
+
+    def anchored(self, config: Config, folder: Path) -> Config:
+        """A config read from a file of this folder, with the paths in it that are relative to the file."""
+
+
+def adapter_class(name: str, where: str = "config") -> AdapterClass:
+    """The class that ``"module:Class"`` names. Only for configs of the person who runs the process: it imports."""
+    module, _, attribute = current_adapter_name(name).partition(":")
+    try:
+        found = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigError(
+            f'{where}: "adapter" names {name!r}, which cannot be imported ({error}). '
+            'It is "module:Class", e.g. "movinet_adapter:MoViNetAdapter"'
+        ) from error
+    missing = [part for part in ("schema_path", "config_problems", "anchored") if not hasattr(found, part)]
+    if missing or not isinstance(found, type):
+        raise ConfigError(
+            f'{where}: "adapter" names {name!r}, which is not a BaseModelAdapter: '
+            + (f"it has no {missing[0]}" if missing else "it is not a class")
+        )
+    return cast(AdapterClass, found)
+
+
+@cache
+def _schema_file(path: Path) -> Config:
+    return read_object(path)
+
+
+@cache
+def key_rules(schema_path: Path) -> Config:
+    """Every key of an adapter's schema and the common ones: name -> its schema. Shared: not to be changed."""
+    common: Config = copy.deepcopy(_schema_file(COMMON_SCHEMA)["properties"])
+    for name, own in _schema_file(schema_path)["properties"].items():
+        common[name] = {**common.get(name, {}), **own}
+    return common
+
+
+def properties(adapter: str | AdapterClass) -> Config:
+    """Every key of an adapter: name -> its schema, with the adapter's own defaults and effects."""
+    cls = adapter_class(adapter) if isinstance(adapter, str) else adapter
+    return copy.deepcopy(key_rules(cls.schema_path))
+
+
+def schema(adapter: str | AdapterClass) -> Config:
+    """The whole JSON Schema of an adapter's config, self-contained, for editors and forms."""
+    cls = adapter_class(adapter) if isinstance(adapter, str) else adapter
+    own = copy.deepcopy(_schema_file(cls.schema_path))
+    common = copy.deepcopy(_schema_file(COMMON_SCHEMA))
+    # A key that the adapter says again is the adapter's alone: under allOf both would hold.
+    common["properties"] = {k: v for k, v in common["properties"].items() if k not in own["properties"]}
+    own["properties"] = {name: value for name, value in properties(cls).items() if name in own["properties"]}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": own.get("title", cls.schema_path.parent.name),
+        "type": "object",
+        "allOf": [common, own],
+        "unevaluatedProperties": False,
+    }
+
+
+def effect(adapter: str | AdapterClass, key: str) -> Effect:
+    """What a change of this key asks for: runtime, program or retrain."""
+    cls = adapter_class(adapter) if isinstance(adapter, str) else adapter
+    value: Effect = key_rules(cls.schema_path)[key]["x-effect"]
+    return value
+
+
+def fill_defaults(config: Mapping[str, Any], keys: Config) -> Config:
+    """The config with every missing key at its schema's default, objects filled in depth, in the schema's order."""
+    result: Config = {}
+    for name, key in keys.items():
+        if name not in config and "default" not in key:
+            continue
+        value = copy.deepcopy(config.get(name, key.get("default")))
+        if isinstance(value, dict) and "properties" in key:
+            value = fill_defaults(value, key["properties"])
+        result[name] = value
+    return result

@@ -1,0 +1,42 @@
+"""An adapter's network as its config describes it, and the weights before any training."""
+
+from __future__ import annotations
+
+from adapters.errors import WeightsError
+from adapters.models.network import Network, Variables
+from adapters.models.protocols import DescribesNetwork
+from adapters.training import VARIABLE_PREFIX, build_head, output_units
+
+
+def build_network(adapter: DescribesNetwork) -> Network:
+    """The network of the adapter's config, with fresh variables."""
+    backbone = adapter.build_backbone()
+    units = output_units(adapter.config, adapter.labels)
+    return Network(backbone, *build_head(adapter.network_config, backbone.feature_size, units))
+
+
+def initial_variables(adapter: DescribesNetwork, network: Network | None = None) -> Variables:
+    """The variables before any training: random ones by the seed, under published ones where the config names some.
+
+    network: the adapter's, for the names and shapes; None builds one.
+    """
+    config = adapter.config
+    values = adapter.random_variables(adapter.build_network() if network is None else network)
+    if config["weights"] == "random":
+        return values
+    pretrained = adapter.pretrained()
+    published = dict(pretrained.backbone)
+    if adapter.brings_classifier:
+        published |= pretrained.classifier
+    else:
+        # A new classifier starts from no opinion: where there are few clips, what a random one thinks of directions
+        # that no clip shows would never be unlearned.
+        values[f"{VARIABLE_PREFIX}output/kernel"][:] = 0
+    unknown = sorted(set(published) - set(values))
+    missing = sorted(name for name in values if name not in published and not name.startswith(VARIABLE_PREFIX))
+    if unknown or missing:
+        raise WeightsError(
+            f"{config['weights']}: does not fit the network: "
+            + (f"it has no variable {missing[0]!r}" if missing else f"variable {unknown[0]!r} is not in the network")
+        )
+    return {**values, **published}

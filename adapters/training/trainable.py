@@ -1,0 +1,97 @@
+"""What training asks of an adapter, its network and its backbone. Adapters of ``adapters.models`` have all of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from adapters.config import Config
+from adapters.records import Clip, Float32Array, InputSpec
+
+
+class TunableBackbone(Protocol):
+    """Items to features, some of whose layers can be trained."""
+
+    @property
+    def layer_count(self) -> int:
+        """What ``fine_tune_layers`` and ``freeze_layers`` count."""
+
+    def tune(self, layers: int) -> tuple[Sequence[Any], Sequence[Any]]:
+        """Make the last layers trainable and freeze the others: (trainable variables, their batch statistics)."""
+
+    def __call__(self, items: Any, training: bool = False) -> Any:
+        """float32 [B, *item_shape] to features [B, D]; batch normalisation in inference mode unless training."""
+
+
+class TrainableNetwork(Protocol):
+    """A backbone and a head, whose tf.Variables ``assign`` and ``variables`` take and give by name."""
+
+    @property
+    def backbone(self) -> TunableBackbone: ...
+
+    @property
+    def head(self) -> Any:
+        """A tf_keras model, features [B, D] to scores [B, units]."""
+
+    @property
+    def dropout_step(self) -> Any:
+        """See ``build_head``."""
+
+
+class FeatureProgram(Protocol):
+    """The program of the backbone alone."""
+
+    @property
+    def output_shapes(self) -> Mapping[str, tuple[int, ...]]: ...
+
+
+class Trainable(Protocol):
+    """An adapter that ``train_model`` can train."""
+
+    metrics: dict[str, Any]
+
+    @property
+    def config(self) -> Config: ...
+
+    @property
+    def trained(self) -> bool:
+        """Whether it has a head for its labels, so that training goes on from there."""
+
+    @property
+    def labels(self) -> tuple[str, ...]: ...
+
+    @property
+    def input_spec(self) -> InputSpec: ...
+
+    @property
+    def scores_frames(self) -> bool: ...
+
+    @property
+    def items_per_clip(self) -> int: ...
+
+    def items(self, clip: Clip) -> Float32Array:
+        """A clip preprocessed: float32 [items, *item_shape]."""
+
+    def feature_program(self) -> FeatureProgram: ...
+
+    def feature_identity(self) -> Config:
+        """What cached features follow from, beside the clip."""
+
+    def backbone_features(self, batch: Sequence[Clip]) -> list[Float32Array]:
+        """float32 [items, D] of each clip, by the backbone alone."""
+
+    def begin_training(self, labels: Sequence[str]) -> None:
+        """Take the class order."""
+
+    def build_network(self) -> TrainableNetwork:
+        """The network of the config, with fresh variables."""
+
+    def variables(self, network: Any = None) -> dict[str, Float32Array]:
+        """Every variable by name, to start from. WeightsError where the model came without."""
+
+    def adopt(self, variables: dict[str, Float32Array], calibration: Sequence[Clip]) -> None:
+        """Take over trained variables; calibration: clips for int8."""
+
+    def save_with(self, local_path: str | Path, extra: Mapping[str, bytes]) -> None:
+        """Write the bundle with other files in it, name -> bytes."""
