@@ -17,13 +17,10 @@ from adapters.data.dataset import (
     Dataset,
     Example,
     check,
+    detect_format,
     export_dataset,
-    import_csv,
-    import_dataloop,
-    import_folders,
     problems,
     read_dataset,
-    recognise,
     stats,
     without_missing,
     write_dataset,
@@ -161,7 +158,7 @@ def test_tsv_and_a_quoted_path(tmp_path: Path) -> None:
 )
 def test_bad_csv(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(DatasetError, match=message):
-        import_csv(write(tmp_path / "a.csv", text))
+        read_dataset(write(tmp_path / "a.csv", text))
 
 
 def test_a_folder_for_each_class(tmp_path: Path) -> None:
@@ -179,7 +176,7 @@ def test_a_folder_for_each_class(tmp_path: Path) -> None:
     groups = {item.path.name: item.group for item in dataset}
     assert groups["3.mp4"] == groups["4.mp4"] == "film"
     assert groups["1.mp4"] != groups["2.MKV"]
-    assert import_folders(tmp_path, labels=("b", "a")).labels == ("b", "a")
+    assert read_dataset(tmp_path, form="folders", labels=("b", "a")).labels == ("b", "a")
 
 
 def test_class_folders_under_splits(tmp_path: Path) -> None:
@@ -200,7 +197,7 @@ def test_what_is_no_dataset_is_said(tmp_path: Path) -> None:
         read_dataset(tmp_path / "absent")
     with pytest.raises(DatasetError, match=r"a\.mp4: is not a dataset"):
         read_dataset(write(tmp_path / "a.mp4", "x"))
-    with pytest.raises(DatasetError, match="'xml' is not a form of dataset; allowed: jsonl"):
+    with pytest.raises(DatasetError, match="'xml' is not a dataset format; allowed: jsonl"):
         read_dataset(tmp_path, form="xml")
     (tmp_path / "latin.jsonl").write_bytes(b"caf\xe9")
     with pytest.raises(DatasetError, match="could not be read"):
@@ -211,10 +208,10 @@ def test_what_is_no_dataset_is_said(tmp_path: Path) -> None:
     ("name", "form"),
     [("jsonl.jsonl", "jsonl"), ("a.csv", "csv"), ("labels.json", "labels_json"), ("c.json", "coco"), ("f", "folders")],
 )
-def test_an_export_is_recognised(tmp_path: Path, name: str, form: str) -> None:
+def test_an_export_is_detected(tmp_path: Path, name: str, form: str) -> None:
     touch(tmp_path, "1.mp4", "2.mp4")
     dataset = make(tmp_path, ("1.mp4", "ad"), ("2.mp4", "content"))
-    assert recognise(export_dataset(dataset, tmp_path / "out" / name, form)) == (form, tmp_path / "out" / name)
+    assert detect_format(export_dataset(dataset, tmp_path / "out" / name, form)) == (form, tmp_path / "out" / name)
 
 
 # Groups
@@ -275,7 +272,7 @@ def test_a_dataloop_range_to_the_end_is_the_videos_own_end(tmp_path: Path, end: 
     item = {"filename": "/a.mp4", "metadata": metadata, "annotations": [annotation("ad", startTime=3, endTime=end)]}
     touch(tmp_path, "items/a.mp4")
     write(tmp_path / "json/a.json", item)
-    (found,) = import_dataloop(tmp_path).examples
+    (found,) = read_dataset(tmp_path, form="dataloop").examples
     assert (found.start_seconds, found.end_seconds) == (3.0, read)
 
 
@@ -309,7 +306,7 @@ def test_bad_dataloop_items_are_named(tmp_path: Path, content: Any, message: str
     touch(tmp_path, "items/a.mp4")
     write(tmp_path / "json/a.json", content)
     with pytest.raises(DatasetError, match=message) as caught:
-        import_dataloop(tmp_path)
+        read_dataset(tmp_path, form="dataloop")
     assert "a.json" in str(caught.value)
 
 
