@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from adapters.bundle.bundle import write_bundle as write_bundle
     from adapters.bundle.card import render_card as render_card
     from adapters.bundle.golden import Golden as Golden
+    from adapters.bundle.golden import check_golden as check_golden
     from adapters.bundle.golden import golden_to_bytes as golden_to_bytes
     from adapters.bundle.golden import make_golden as make_golden
     from adapters.bundle.golden import measure_tolerance as measure_tolerance
@@ -28,7 +29,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
     {
         "bundle": ("Bundle", "is_bundle", "read_bundle", "read_bundle_config", "write_bundle"),
         "card": ("render_card",),
-        "golden": ("Golden", "golden_to_bytes", "make_golden", "measure_tolerance"),
+        "golden": ("Golden", "check_golden", "golden_to_bytes", "make_golden", "measure_tolerance"),
         "rendered_clip": ("VARIANTS", "render_clip"),
         "sealed_folder": ("MANIFEST", "read_manifest"),
         "sealed_writer": ("require_own",),
