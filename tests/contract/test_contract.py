@@ -63,11 +63,13 @@ class EnsembleContract(AdapterContract):
             shutil.copytree(first, other)
         return config
 
-    def test_the_members_are_named_where_it_cannot_be_converted_or_resized(self, tmp_path: Path) -> None:
-        with pytest.raises(ConversionError, match="cliplab convert"):
-            self.adapter.convert(tmp_path / "model.tflite")
+    def test_an_edited_size_is_run_or_refused(self) -> None:
         with pytest.raises(ConfigError, match='"imgz" belongs to the members'):
             open_model(self.bundle, {"imgz": 48})
+
+    def test_the_command_for_members_is_named_where_it_cannot_be_converted(self, tmp_path: Path) -> None:
+        with pytest.raises(ConversionError, match="cliplab convert"):
+            self.adapter.convert(tmp_path / "model.tflite")
 
 
 def contract(name: str) -> type[AdapterContract]:

@@ -1,4 +1,4 @@
-"""The one way in which tests run a cliplab command: in this process, or in a process of its own."""
+"""The one way in which tests run a cliplab command or other Python code: here, or in a process of its own."""
 
 from __future__ import annotations
 
@@ -6,23 +6,22 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from environment import environment
 from typer.testing import CliRunner
 
 COMMAND = (sys.executable, "-m", "cliplab")
+Variables = Mapping[str, str | None]
 
 
 @dataclass(frozen=True)
 class Ran:
-    """A command that has ended. exception: what was raised in this process, other than the exit itself."""
+    """A command that has ended."""
 
     exit_code: int
     stdout: str
     stderr: str
-    exception: BaseException | None = None
 
     @property
     def output(self) -> str:
@@ -34,61 +33,52 @@ def cli(
     *words: object,
     code: int | None = None,
     process: bool = False,
-    stdin: str | None = None,
-    env: Mapping[str, str | None] | None = None,
-    cwd: Path | None = None,
-    seconds: float = 600,
+    before: str = "",
+    stdin: bytes = b"",
+    env: Variables | None = None,
+    **options: Any,
 ) -> Ran:
     """Run a command to its end.
 
     words: as on the command line. code: the exit code that it must have; None for any. process: run it as a real
-    process; by default it runs in this one, which is faster. env: variables to set or, with None, to remove.
-    cwd, seconds: of a real process.
+    process; by default it runs in this one, which is faster. before: Python code that the process runs first. env:
+    variables to set or, with None, to remove. options: those of subprocess.run, for a real process.
     """
-    arguments = [str(word) for word in words]
-    if process:
-        done = subprocess.run(
-            [*COMMAND, *arguments],
-            input=stdin,
-            capture_output=True,
-            text=True,
-            env=environment(**(env or {})),
-            cwd=cwd,
-            timeout=seconds,
-            check=False,
-        )
-        ran = Ran(done.returncode, done.stdout, done.stderr)
+    if before:
+        ran = python(f"{before}\nfrom cliplab.cli.app import main\nmain()", *words, stdin=stdin, env=env, **options)
+    elif process:
+        ran = _run([*COMMAND, *words], stdin, env, options)
     else:
         from cliplab.cli.app import app
 
-        result = CliRunner().invoke(app, arguments, input=stdin, env=env)
-        raised = None if isinstance(result.exception, SystemExit) else result.exception
-        ran = Ran(result.exit_code, result.stdout, result.stderr, raised)
+        result = CliRunner().invoke(app, [str(word) for word in words], input=stdin, env=env)
+        ran = Ran(result.exit_code, result.stdout, result.stderr)
     assert code is None or ran.exit_code == code, ran.output
     return ran
 
 
-def start(
-    *words: object,
-    env: Mapping[str, str | None] | None = None,
-    stdout: int | IO[Any] | None = subprocess.PIPE,
-    stderr: int | IO[Any] | None = subprocess.PIPE,
-    **options: Any,
-) -> subprocess.Popen[Any]:
-    """Start a command that the test goes on to watch, feed or end. options: those of subprocess.Popen."""
-    command = [*COMMAND, *(str(word) for word in words)]
-    return subprocess.Popen(command, env=environment(**(env or {})), stdout=stdout, stderr=stderr, **options)
-
-
-def python(code: str, *arguments: object, env: Mapping[str, str | None] | None = None, cwd: Path | None = None) -> Ran:
+def python(code: str, *arguments: object, stdin: bytes = b"", env: Variables | None = None, **options: Any) -> Ran:
     """Run Python code in a process of its own, to its end."""
+    return _run([sys.executable, "-c", code, *arguments], stdin, env, options)
+
+
+def start(*words: object, env: Variables | None = None, **options: Any) -> subprocess.Popen[Any]:
+    """Start a command that the test goes on to watch, feed or end. options: those of subprocess.Popen."""
+    return _start([*COMMAND, *words], env, options)
+
+
+def start_python(code: str, *arguments: object, env: Variables | None = None, **options: Any) -> subprocess.Popen[Any]:
+    """Start Python code in a process of its own. options: those of subprocess.Popen; standard output is a pipe."""
+    return _start([sys.executable, "-c", code, *arguments], env, {"stdout": subprocess.PIPE, "text": True, **options})
+
+
+def _start(command: list[Any], env: Variables | None, options: dict[str, Any]) -> subprocess.Popen[Any]:
+    return subprocess.Popen([str(word) for word in command], env=environment(**(env or {})), **options)
+
+
+def _run(command: list[Any], stdin: bytes, env: Variables | None, options: dict[str, Any]) -> Ran:
+    options = {"timeout": 600, **options}
     done = subprocess.run(
-        [sys.executable, "-c", code, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        env=environment(**(env or {})),
-        cwd=cwd,
-        timeout=600,
-        check=False,
+        [str(word) for word in command], input=stdin, capture_output=True, env=environment(**(env or {})), **options
     )
-    return Ran(done.returncode, done.stdout, done.stderr)
+    return Ran(done.returncode, done.stdout.decode("utf-8"), done.stderr.decode("utf-8", "backslashreplace"))
