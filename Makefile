@@ -8,7 +8,7 @@ DEV_STAMP := $(VENV)/.installed-dev
 # A file's tests share what they made; the files come in the order of tests/conftest.py, the longest first.
 PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test test-full lint docs bench clean
+.PHONY: demo test test-full lint docs bench mutants clean
 
 demo: $(RUN_STAMP)
 	$(BIN)/cliplab demo --output demo_output --force
@@ -29,6 +29,9 @@ docs: $(DEV_STAMP)
 
 bench: $(DEV_STAMP)
 	$(BIN)/python benchmarks/run.py
+
+mutants: $(DEV_STAMP)
+	$(BIN)/python scripts/mutants.py
 
 clean:
 	rm -rf build dist *.egg-info demo_output .mypy_cache .pytest_cache .ruff_cache .hypothesis
