@@ -132,21 +132,23 @@ class Bench:
 
     def __init__(self, folder: Path) -> None:
         self.folder = copy_checkout(folder)
-        self.seconds: dict[tuple[str, ...], float] = {}  # what the tests of a module take without a change
+        # What the tests of a module take without a change; None where they fail.
+        self.seconds: dict[tuple[str, ...], float | None] = {}
 
-    def dies(self, mutant: Mutant) -> bool:
-        """Whether a test fails, or does not end, with the mutant in place."""
+    def dies(self, mutant: Mutant) -> bool | None:
+        """Whether a test fails, or does not end, with the mutant in place; None if one fails without it."""
         tests = MODULES[mutant.module]
         if tests not in self.seconds:
             began = time.monotonic()
-            if not self._pass(tests, 1800):
-                raise SystemExit(f"the tests of {mutant.module} fail without any change: {' '.join(tests)}")
-            self.seconds[tests] = time.monotonic() - began
+            self.seconds[tests] = time.monotonic() - began if self._pass(tests, 1800) else None
+        seconds = self.seconds[tests]
+        if seconds is None:
+            return None
         path = self.folder / mutant.module
         original = path.read_text(encoding="utf-8")
         path.write_text(mutant.code(), encoding="utf-8")
         try:
-            return not self._pass(tests, 3 * self.seconds[tests] + 60)
+            return not self._pass(tests, 3 * seconds + 60)
         finally:
             path.write_text(original, encoding="utf-8")
 
@@ -182,26 +184,25 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-def run(mutants: list[Mutant], jobs: int, minutes: float) -> Iterator[tuple[Mutant, bool]]:
-    """Each mutant and whether it died, until all are tested or no more may begin."""
+def run(mutants: list[Mutant], jobs: int, minutes: float) -> Iterator[tuple[Mutant, bool | None]]:
+    """Each mutant and whether it died, until all are tested or no more may begin. None: its tests fail without it."""
     end = time.monotonic() + minutes * 60
     with tempfile.TemporaryDirectory(prefix="mutants_") as name, ThreadPoolExecutor(jobs) as pool:
         benches: SimpleQueue[Bench] = SimpleQueue()
         for number in range(jobs):
             benches.put(Bench(Path(name, str(number), "cliplab")))
 
-        def test(mutant: Mutant) -> bool | None:
+        def test(mutant: Mutant) -> list[tuple[Mutant, bool | None]]:
             if time.monotonic() > end:
-                return None
+                return []
             bench = benches.get()
             try:
-                return bench.dies(mutant)
+                return [(mutant, bench.dies(mutant))]
             finally:
                 benches.put(bench)
 
-        for mutant, died in zip(mutants, pool.map(test, mutants), strict=True):
-            if died is not None:
-                yield mutant, died
+        for results in pool.map(test, mutants):
+            yield from results
 
 
 def main() -> None:
@@ -216,7 +217,11 @@ def main() -> None:
     assert not unknown, f"operators unknown to this Cosmic Ray: {unknown}"
     chosen = [module for module in MODULES if not given.modules or any(part in module for part in given.modules)]
     tally: dict[str, list[bool]] = {}
+    broken: set[str] = set()
     for mutant, died in run(sample(chosen, given.count, given.seed), given.jobs, given.minutes):
+        if died is None:
+            broken.add(mutant.module)
+            continue
         tally.setdefault(mutant.module, []).append(died)
         print(f"{'died' if died else 'SURVIVED'}  {mutant.module}  {mutant.operator}", flush=True)
         if not died:
@@ -227,6 +232,8 @@ def main() -> None:
     tested = [died for results in tally.values() for died in results]
     share = sum(tested) / len(tested) if tested else 0.0
     print(f"{sum(tested):4} of {len(tested):3} mutants died: {share:.0%} (seed {given.seed})")
+    if broken:
+        raise SystemExit(f"tests fail without any change, so nothing is known of {', '.join(sorted(broken))}")
 
 
 if __name__ == "__main__":

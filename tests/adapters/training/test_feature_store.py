@@ -84,3 +84,9 @@ def test_a_folder_that_cannot_be_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match="file"):
         FeatureStore(tmp_path / "file" / "store", SHAPE)
+
+
+def test_a_new_store_holds_no_rows(tmp_path: Path) -> None:
+    with FeatureStore(tmp_path, SHAPE) as store:
+        assert store.array().shape == (0, *SHAPE)
+        assert store.array().dtype == np.float32
