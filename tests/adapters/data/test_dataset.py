@@ -406,7 +406,9 @@ def good(root: Path) -> Dataset:
 
 
 def test_a_sound_dataset_passes(tmp_path: Path) -> None:
-    check(good(tmp_path), labels=("content", "ad", "other"))
+    dataset = good(tmp_path)
+    assert problems(dataset, labels=("content", "ad", "other")) == []
+    check(dataset, labels=("content", "ad", "other"))
 
 
 def with_rows(*items: dict[str, Any]) -> Callable[[Path], Dataset]:
@@ -450,11 +452,11 @@ def test_what_is_wrong_is_said(tmp_path: Path, build: Callable[[Path], Dataset],
 
 
 def test_ranges_that_touch_are_no_contradiction(tmp_path: Path) -> None:
-    build = with_rows(
-        {"path": "a", "label": "x", "end_seconds": 5},
-        {"path": "a", "label": "y", "start_seconds": 5},
+    first, second = (
+        {"path": "a", "label": label, key: 5} for label, key in (("x", "end_seconds"), ("y", "start_seconds"))
     )
-    check(build(tmp_path))
+    assert problems(with_rows(first, second)(tmp_path)) == []
+    assert len(problems(with_rows(first, {**second, "start_seconds": 4.9})(tmp_path))) == 1
 
 
 def test_labels_that_the_model_has_not(tmp_path: Path) -> None:
@@ -492,7 +494,9 @@ def test_the_checkout_can_move(tmp_path: Path) -> None:
     touch(tmp_path / "one", "media/a.mp4", "media/b.mp4")
     write_dataset(make(tmp_path / "one", ("media/a.mp4", "ad"), ("media/b.mp4", "content")), tmp_path / "one")
     shutil.move(tmp_path / "one", tmp_path / "two")
-    check(read_dataset(tmp_path / "two"))
+    moved = read_dataset(tmp_path / "two")
+    assert [item.path for item in moved] == [tmp_path / "two" / "media" / name for name in ("a.mp4", "b.mp4")]
+    assert all(item.path.is_file() for item in moved)
 
 
 def test_the_forms_in_the_docs_are_read(tmp_path: Path) -> None:

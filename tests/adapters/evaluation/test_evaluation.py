@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from command_line import python
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -175,15 +174,15 @@ def test_mistakes_name_the_clips_the_surest_first() -> None:
 def test_a_missing_package_is_named_with_the_command_that_installs_it(package: str, named: str, tmp_path: Path) -> None:
     code = (
         "import sys; import numpy as np\n"
-        "from adapters import evaluation, plots, segments, dataset\n"
+        "import adapters.data.dataset, adapters.evaluation.plots, adapters.inference.segments\n"
+        "from adapters import evaluation\n"
         "assert not {'sklearn', 'matplotlib', 'tensorflow'} & set(sys.modules), 'imported before it is needed'\n"
         f"sys.modules[{package!r}] = None\n"
         "scores = np.eye(2, dtype=np.float32)\n"
         "try: evaluation.write_report(evaluation.evaluate(scores, [0, 1], ['a', 'b']), sys.argv[1])\n"
         "except Exception as error: print(type(error).__name__, error)\n"
     )
-    root = ROOT
-    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], cwd=root, capture_output=True, text=True)
+    done = python(code, tmp_path)
     assert done.stdout.startswith(f"MissingExtraError {named} is not installed"), done.stderr
     assert "pip install 'cliplab[train]'" in done.stdout
     assert list(tmp_path.iterdir()) == []
