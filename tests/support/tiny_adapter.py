@@ -11,7 +11,6 @@ import numpy as np
 from adapters.base import BaseModelAdapter, OnEpochEnd
 from adapters.bundle.bundle import read_bundle, write_bundle
 from adapters.bundle.card import render_card
-from adapters.bundle.golden import make_golden
 from adapters.config.checking import check_config, override
 from adapters.data.dataset import check, read_dataset
 from adapters.errors import ConversionError
@@ -52,15 +51,14 @@ class TinyAdapter(BaseModelAdapter):
         self.threshold = bundle.weights()["threshold"]
 
     def save(self, local_path: str | Path) -> None:
-        golden = make_golden(self.input_spec, self.predict)
         write_bundle(
             local_path,
             config=self.config,
             programs={},
             weights={"threshold": self.threshold},
             metrics={},
-            golden=golden,
-            card=render_card(self.config, self.labels, {}, golden),
+            golden=None,
+            card=render_card(self.config, self.labels, {}),
         )
 
     def train(
