@@ -8,7 +8,7 @@ DEV_STAMP := $(VENV)/.installed-dev
 # A file's tests share what they made; the files come in the order of tests/conftest.py, the longest first.
 PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test test-full lint docs docs-check docs-serve bench clean
+.PHONY: demo test test-full lint docs docs-check docs-serve bench mutants clean
 
 demo: $(RUN_STAMP)
 	$(BIN)/cliplab demo --output demo_output --force
@@ -39,6 +39,9 @@ docs-serve: $(DEV_STAMP)
 
 bench: $(DEV_STAMP)
 	$(BIN)/python benchmarks/run.py
+
+mutants: $(DEV_STAMP)
+	$(BIN)/python scripts/mutants.py
 
 clean:
 	rm -rf build dist site *.egg-info demo_output .mypy_cache .pytest_cache .ruff_cache .hypothesis

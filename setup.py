@@ -68,6 +68,8 @@ DEV = [
     "nbclient>=0.11",
     "ipykernel>=7.4",
     "hypothesis>=6.170",
+    # Its operators make the changes of `make mutants`.
+    "cosmic-ray>=8.7",
     "ruff>=0.17",
     "mypy>=2.4",
     "import-linter>=2.17",

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from adapters.bundle.card import render_card as render_card
     from adapters.bundle.digest import model_digest as model_digest
     from adapters.bundle.golden import Golden as Golden
+    from adapters.bundle.golden import check_golden as check_golden
     from adapters.bundle.golden import golden_to_bytes as golden_to_bytes
     from adapters.bundle.golden import make_golden as make_golden
     from adapters.bundle.golden import measure_tolerance as measure_tolerance
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from adapters.bundle.sealed_folder import SEAL as SEAL
     from adapters.bundle.sealed_folder import read_seal as read_seal
     from adapters.bundle.sealed_writer import require_own as require_own
+    from adapters.bundle.sealed_writer import write_sealed as write_sealed
 
 __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
@@ -30,9 +32,9 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "bundle": ("Bundle", "is_bundle", "read_bundle", "read_bundle_config", "write_bundle"),
         "card": ("render_card",),
         "digest": ("model_digest",),
-        "golden": ("Golden", "golden_to_bytes", "make_golden", "measure_tolerance"),
+        "golden": ("Golden", "check_golden", "golden_to_bytes", "make_golden", "measure_tolerance"),
         "rendered_clip": ("VARIANTS", "render_clip"),
         "sealed_folder": ("SEAL", "read_seal"),
-        "sealed_writer": ("require_own",),
+        "sealed_writer": ("require_own", "write_sealed"),
     },
 )

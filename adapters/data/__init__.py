@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from adapters.data.dataset import Split as Split
     from adapters.data.dataset import check as check
     from adapters.data.dataset import export_dataset as export_dataset
-    from adapters.data.dataset import import_coco as import_coco
     from adapters.data.dataset import match_labels as match_labels
     from adapters.data.dataset import problems as problems
     from adapters.data.dataset import read_dataset as read_dataset
@@ -20,6 +19,8 @@ if TYPE_CHECKING:
     from adapters.data.dataset import without_missing as without_missing
     from adapters.data.dataset import write_dataset as write_dataset
     from adapters.data.examples import Example as Example
+    from adapters.data.formats import FORMATS as FORMATS
+    from adapters.data.formats import find_format as find_format
     from adapters.data.prepared_frames import chosen_source as chosen_source
     from adapters.data.prepared_frames import read_frames as read_frames
 
@@ -31,7 +32,6 @@ __getattr__, __dir__, __all__ = lazy_exports(
             "Split",
             "check",
             "export_dataset",
-            "import_coco",
             "match_labels",
             "problems",
             "read_dataset",
@@ -41,6 +41,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
             "write_dataset",
         ),
         "examples": ("Example",),
+        "formats": ("FORMATS", "find_format"),
         "prepared_frames": ("chosen_source", "read_frames"),
     },
 )

@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from adapters.data.examples import SPLITS, Dataset, Example, describe
-from adapters.data.formats.text_files import clips_with_video
+from adapters.data.examples import SPLITS, Dataset, Example, clips_with_video, describe
 from adapters.errors import AdapterError, DatasetError
 
 Task = Literal["single_label", "multi_label"]

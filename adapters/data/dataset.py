@@ -5,27 +5,14 @@ The forms are told apart by what is there: see read_dataset. docs/dataset.md sho
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from adapters.data.checks import check, problems, stats
 from adapters.data.examples import SPLITS, Dataset, Example, Split, match_labels
-from adapters.data.formats.dataloop import export_dataloop, import_dataloop
-from adapters.data.formats.folders import export_folders, import_folders, without_missing
-from adapters.data.formats.text_files import (
-    export_coco,
-    export_csv,
-    export_jsonl,
-    export_labels_json,
-    import_coco,
-    import_csv,
-    import_jsonl,
-    import_labels_json,
-    is_coco,
-    parse_json,
-    read_text,
-)
+from adapters.data.formats import FORMATS, find_format
+from adapters.data.formats.folders import without_missing
 from adapters.data.splits import split
 from adapters.errors import DatasetError
 
@@ -36,48 +23,16 @@ __all__ = [
     "Example",
     "Split",
     "check",
-    "export_coco",
-    "export_csv",
-    "export_dataloop",
+    "detect_format",
     "export_dataset",
-    "export_folders",
-    "export_jsonl",
-    "export_labels_json",
-    "import_coco",
-    "import_csv",
-    "import_dataloop",
-    "import_folders",
-    "import_jsonl",
-    "import_labels_json",
     "match_labels",
     "problems",
     "read_dataset",
-    "recognise",
     "split",
     "stats",
     "without_missing",
     "write_dataset",
 ]
-
-_IMPORT: dict[str, Callable[..., Dataset]] = {
-    "jsonl": import_jsonl,
-    "labels_json": import_labels_json,
-    "csv": import_csv,
-    "coco": import_coco,
-    "folders": import_folders,
-    "dataloop": import_dataloop,
-}
-_EXPORT: dict[str, Callable[..., Path]] = {
-    "jsonl": export_jsonl,
-    "labels_json": export_labels_json,
-    "csv": export_csv,
-    "coco": export_coco,
-    "folders": export_folders,
-    "dataloop": export_dataloop,
-}
-FORMATS = tuple(_IMPORT)
-_SUFFIXES = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".tsv": "csv"}
-_FILES_IN_FOLDER = ("dataset.jsonl", "labels.json", "dataset.csv", "dataset.json")
 
 
 def read_dataset(path: str | Path, labels: Sequence[str] | None = None, form: str | None = None) -> Dataset:
@@ -89,10 +44,8 @@ def read_dataset(path: str | Path, labels: Sequence[str] | None = None, form: st
     which of FORMATS it is; None looks. Files are not opened: check says which are missing.
     Raises DatasetError naming the file, the place in it, and what is allowed.
     """
-    kind, place = (form, Path(path)) if form is not None else recognise(path)
-    if kind not in _IMPORT:
-        raise DatasetError(f"{kind!r} is not a form of dataset; allowed: {', '.join(FORMATS)}")
-    return _IMPORT[kind](place, labels)
+    name, place = (form, Path(path)) if form is not None else detect_format(path)
+    return find_format(name).read(place, labels)
 
 
 def write_dataset(dataset: Dataset, path: str | Path) -> Path:
@@ -100,33 +53,29 @@ def write_dataset(dataset: Dataset, path: str | Path) -> Path:
 
     Paths are relative where they lie under the file's folder. Raises StorageError.
     """
-    return export_jsonl(dataset, path)
+    return find_format("jsonl").write(dataset, path)
 
 
 def export_dataset(dataset: Dataset, path: str | Path, form: str, **options: Any) -> Path:
     """Write the dataset in one of FORMATS; options are those of its export function. Returns what was written."""
-    if form not in _EXPORT:
-        raise DatasetError(f"{form!r} is not a form of dataset; allowed: {', '.join(FORMATS)}")
-    return _EXPORT[form](dataset, path, **options)
+    return find_format(form).write(dataset, path, **options)
 
 
-def recognise(path: str | Path) -> tuple[str, Path]:
+def detect_format(path: str | Path) -> tuple[str, Path]:
     """Which of FORMATS a path is, and the file or folder that holds it. Raises DatasetError where it is none."""
     path = Path(path)
+    formats = {name: find_format(name) for name in FORMATS}
     if path.is_dir():
-        for name in _FILES_IN_FOLDER:
-            if (path / name).is_file():
-                return recognise(path / name)
-        tops = [path, *(entry for entry in sorted(path.iterdir()) if entry.is_dir())]
-        dataloop = any((top / "items").is_dir() and (top / "json").is_dir() for top in tops)
-        return ("dataloop" if dataloop else "folders"), path
-    if path.suffix.lower() in _SUFFIXES:
-        return _SUFFIXES[path.suffix.lower()], path
+        for format in formats.values():
+            if format.file_name is not None and (path / format.file_name).is_file():
+                return detect_format(path / format.file_name)
+    for name, format in reversed(formats.items()):
+        if format.detects(path):
+            return name, path
     if not path.exists():
         raise DatasetError(f"{path}: no such file or folder. Name a dataset.jsonl, labels.json, CSV or folder.")
-    if path.suffix.lower() == ".json":
-        return ("coco" if is_coco(parse_json(read_text(path), str(path))) else "labels_json"), path
+    suffixes = dict.fromkeys(suffix for format in formats.values() for suffix in format.suffixes)
     raise DatasetError(
-        f"{path}: is not a dataset: its name ends in none of {', '.join((*_SUFFIXES, '.json'))}. "
+        f"{path}: is not a dataset: its name ends in none of {', '.join(suffixes)}. "
         "A folder with a subfolder for each class is one too."
     )

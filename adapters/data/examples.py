@@ -284,3 +284,11 @@ def video_groups(examples: Sequence[Example], explicit: Sequence[bool] | None = 
         item.group if own else names[find(by_path)]
         for item, own, (by_path, _) in zip(examples, explicit, nodes, strict=True)
     ]
+
+
+def clips_with_video(dataset: Dataset) -> Iterator[tuple[Path, list[Example]]]:
+    """Each video of the dataset with its examples, in first-seen order."""
+    by_video: dict[Path, list[Example]] = {}
+    for item in dataset.examples:
+        by_video.setdefault(item.path, []).append(item)
+    return iter(by_video.items())

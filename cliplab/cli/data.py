@@ -7,10 +7,11 @@ from typing import Annotated
 
 import typer
 
+from adapters.data import FORMATS
 from cliplab.cli.console import FAILED, bar, command, show, write_json
 from cliplab.cli.options import AsJson, Data, DryRun, Force, Model, Overrides, arg, opt, parsed
 
-FORMATS = "jsonl, labels_json, csv, coco, folders and dataloop"
+FORMAT_NAMES = f"{', '.join(FORMATS[:-1])} and {FORMATS[-1]}"
 Output = Annotated[Path, arg("OUTPUT", "Where it is written.")]
 
 
@@ -75,7 +76,7 @@ def dataset_import(
     output: Output,
     form: Annotated[
         str | None,
-        opt("FORM", f"One of {FORMATS}; else it is seen.", "--format"),
+        opt("FORM", f"One of {FORMAT_NAMES}; else it is seen.", "--format"),
     ] = None,
     labels: Annotated[list[str] | None, opt("LABEL", "A class; given once for each, in order.", "--label")] = None,
     force: Force = False,
@@ -120,7 +121,7 @@ def dataset_split(
 def dataset_export(
     data: Data,
     output: Output,
-    form: Annotated[str, opt("FORM", f"One of {FORMATS}.", "--format")],
+    form: Annotated[str, opt("FORM", f"One of {FORMAT_NAMES}.", "--format")],
     media: Annotated[str | None, opt("HOW", "copy or link: for folders and dataloop.")] = None,
     force: Force = False,
     dry_run: DryRun = False,

@@ -7,7 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from adapters.data import Dataset, export_dataset, problems, read_dataset, split, stats, without_missing, write_dataset
+from adapters.data import (
+    FORMATS,
+    Dataset,
+    export_dataset,
+    find_format,
+    problems,
+    read_dataset,
+    split,
+    stats,
+    without_missing,
+    write_dataset,
+)
 from adapters.errors import AdapterError, DatasetError
 from cliplab.outputs import require_new
 
@@ -36,7 +47,7 @@ def dataset_import(
     """Read labelled clips in any form and write them as dataset.jsonl.
 
     source: a folder for each class, labels.json, a CSV, COCO-style JSON, a Dataloop export, or a dataset.jsonl.
-    output: a .jsonl file, or a folder for dataset.jsonl. form: one of ``adapters.data.dataset.FORMATS``; None looks.
+    output: a .jsonl file, or a folder for dataset.jsonl. form: one of ``adapters.data.FORMATS``; None looks.
     labels: the classes in order; None keeps the source's. Raises DatasetError, StorageError.
     """
     dataset = read_dataset(source, labels or None, form)
@@ -70,13 +81,14 @@ def dataset_export(
     force: bool = False,
     dry_run: bool = False,
 ) -> DatasetReport:
-    """Write a dataset in one of ``adapters.data.dataset.FORMATS``.
+    """Write a dataset in one of ``adapters.data.FORMATS``.
 
     media: ``copy`` or ``link``, for the forms that hold the videos themselves (folders, dataloop).
     """
     options: dict[str, Any] = {} if media is None else {"media": media}
-    if options and form not in ("folders", "dataloop"):
-        raise DatasetError(f"media goes with the forms folders and dataloop, which hold the videos; got form {form!r}")
+    if options and not find_format(form).holds_videos:
+        holding = " and ".join(name for name in FORMATS if find_format(name).holds_videos)
+        raise DatasetError(f"media goes with the formats that hold the videos, {holding}; got {form!r}")
     require_new(output, force)
     dataset = read_dataset(data)
     if not dry_run:

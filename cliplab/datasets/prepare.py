@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from adapters.base import OnProgress
-from adapters.data import Dataset, Example, check, import_coco, read_dataset, split
+from adapters.data import Dataset, Example, check, read_dataset, split
 from adapters.errors import ConfigError, DatasetError, MediaError, StorageError
 from adapters.media import open_video
 from adapters.system import storage_error, value_digest, write_json_atomic
@@ -76,7 +76,7 @@ def dataset_prepare(
     if merge:
         if not listing.is_file():
             raise StorageError(f"{listing}: there is no dataset to merge with. Leave --merge out, or name its folder")
-        dataset = _merged(import_coco(listing), dataset)
+        dataset = _merged(read_dataset(listing, form="coco"), dataset)
     fps = _rate(fps, known.fps if merge else None, listing)
     check(dataset, allow_missing=True)
     split(dataset, FRACTIONS, seed)  # before any work: says which class has too few videos
@@ -210,7 +210,7 @@ def _write_synced(path: Path, data: bytes) -> None:
 
 
 def _listing(dataset: Dataset, root: Path, fps: float, frames: Frames) -> dict[str, Any]:
-    """COCO-style, as ``adapters.data.dataset.export_coco`` writes it, with the frames of each annotation."""
+    """COCO-style, as ``export_dataset`` writes it, with the frames of each annotation."""
     ids = {path: number for number, path in enumerate(dict.fromkeys(item.path for item in dataset.examples), 1)}
     category = {label: number for number, label in enumerate(dataset.labels, 1)}
     annotations = []

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 
 import pytest
 import test_contract
+from command_line import python
 from places import ROOT
 
 ALIKE = [name for name in sorted(test_contract.CONFIGS) if test_contract.ALIKE.match(name)]
@@ -16,8 +15,7 @@ ALIKE = [name for name in sorted(test_contract.CONFIGS) if test_contract.ALIKE.m
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ALIKE)
 def test_the_contract_holds(name: str) -> None:
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}
-    environment["CLIPLAB_CONTRACT_CONFIG"] = name
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", test_contract.__file__]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=ROOT)
-    assert done.returncode == 0, done.stdout[-5000:]
+    variables = {key: None for key in os.environ if key.startswith("PYTEST_")} | {"CLIPLAB_CONTRACT_CONFIG": name}
+    code = "import sys, pytest; sys.exit(pytest.main(['-q', '-p', 'no:cacheprovider', *sys.argv[1:]]))"
+    done = python(code, test_contract.__file__, env=variables, cwd=ROOT, timeout=None)
+    assert done.exit_code == 0, done.stdout[-5000:]

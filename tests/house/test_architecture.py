@@ -5,12 +5,12 @@ from __future__ import annotations
 import ast
 import json
 import re
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from command_line import python
 from places import ROOT
 from tiny_videos import render_video
 
@@ -85,9 +85,8 @@ def _run_at_import(tree: ast.Module) -> Iterator[ast.AST]:
 def loaded_after(code: str, *arguments: object) -> set[str]:
     """Top-level modules that a new process has loaded after some code."""
     script = f"import json, sys\n{code}\nprint(json.dumps(sorted({{m.split('.')[0] for m in sys.modules}})))"
-    done = subprocess.run(
-        [sys.executable, "-c", script, *map(str, arguments)], capture_output=True, text=True, check=True, cwd=ROOT
-    )
+    done = python(script, *arguments)
+    assert done.exit_code == 0, done.stderr
     return set(json.loads(done.stdout.splitlines()[-1]))
 
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import csv
 import json
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from command_line import python
 from tiny_videos import render_dataset
 
 from adapters.bundle import render_clip
@@ -234,12 +233,8 @@ def test_stream_fine_tune_beats_a_random_backbone(shared: Path, tmp_path: Path) 
         "scores = model.predict([read_clip(sys.argv[2], model.input_spec, 0.0, 3.2)])[0].scores.tolist()\n"
         "print(json.dumps(['tensorflow' in sys.modules, scores]))\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path / "real"), str(unseen[0][0])],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    done = python(code, tmp_path / "real", unseen[0][0])
+    assert done.exit_code == 0, done.stderr
     imported, scores = json.loads(done.stdout)
     assert not imported
     np.testing.assert_allclose(scores, models["real"].predict([clip])[0].scores, atol=1e-6)

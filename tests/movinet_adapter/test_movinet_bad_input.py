@@ -11,15 +11,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from command_line import cli
 from movinet_files import wide_values, write_checkpoint
 from tiny_videos import render_video
-from typer.testing import CliRunner
 
 from adapters.bundle import render_clip
 from adapters.errors import AdapterError
 from adapters.inference import open_model
 from adapters.models import ModelAdapter
-from cliplab.cli.app import app
 from movinet_adapter.architecture import architecture
 
 pytest.importorskip("tensorflow", reason="pip install 'cliplab[train]'")
@@ -94,7 +93,7 @@ def test_one_clear_line_and_nothing_kept(
     changes = [f"{key}={value}" for key, value in given.items()] or named[1:]
     rows = tmp_path / "rows.json"
     words = ["predict", named[0] or "movinet_a0_base", str(files / "video.mp4"), "--output", str(rows)]
-    result = CliRunner().invoke(app, [*words, *(word for change in changes for word in ("--set", change))])
+    result = cli(*words, *(word for change in changes for word in ("--set", change)))
     said = result.stdout + result.stderr
     assert message in " ".join(said.split()), said
     assert result.exit_code == code

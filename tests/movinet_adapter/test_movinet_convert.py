@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import pytest
+from command_line import python
 from own_process import in_own_process
 
 from adapters.bundle import render_clip
@@ -135,8 +134,8 @@ def test_a_device_steps_with_nothing_but_litert(converted: dict[str, Converted],
     stream.report("float32")
     clip: Clip = stream.clips[1]
     np.save(tmp_path / "frames.npy", stream.model.items(clip)[0])
-    command = [sys.executable, "-c", DEVICE, str(stream.path("float32")), str(tmp_path / "frames.npy")]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
+    done = python(DEVICE, stream.path("float32"), tmp_path / "frames.npy", cwd=tmp_path)
+    assert done.exit_code == 0, done.stderr
     imported, scores = json.loads(done.stdout.splitlines()[-1])
     assert imported == []
     np.testing.assert_allclose(scores, stream.model.predict([clip])[0].scores, atol=1e-6)

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from command_line import python
 from hub_server import HubServer, hub_server
 from movinet_files import export
 from movinet_resolve import INSTALL, isolate
-from places import ROOT
 from tiny_videos import render_dataset
 
 from adapters.bundle import read_bundle
@@ -68,8 +66,8 @@ def assert_trains_and_travels(data: Path, output: Path, overrides: dict[str, Any
     network = saved.build_network()
     assign(network, read_bundle(output).weights())
     trained = network(np.concatenate([saved.items(read_clip(path, saved.input_spec)) for path in paths]))["scores"]
-    command = [sys.executable, "-c", OTHER_PROCESS, str(output), *map(str, paths)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    done = python(OTHER_PROCESS, output, *paths)
+    assert done.exit_code == 0, done.stderr
     imported, labels, scores = json.loads(done.stdout)
     assert imported == []
     np.testing.assert_allclose(scores, trained.numpy(), atol=1e-4)

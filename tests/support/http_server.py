@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from places import ROOT, SUPPORT
+from command_line import start
+from places import ROOT
 from tiny_adapter import TinyAdapter
+from waiting import PATIENT
 
 from adapters.records import Clip, Prediction
 
 SLOW = {"adapter": "http_server:HeldAdapter", "imgz": 32, "n_frames": 1}
-PATIENT = 120.0  # seconds that a client waits: the machine may stall
 RELEASED = "released"  # beside the host's temporary files
 
 
@@ -73,14 +71,9 @@ def http_host(
 ) -> Iterator[Served]:
     """A host until the block ends; it must still run then, or have ended with the code. kind: which host's command."""
     with tempfile.TemporaryDirectory() as name:
-        environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{SUPPORT}", "TMPDIR": name}
-        environment.pop("CLIPLAB_TOKEN", None)
-        if token is not None:
-            environment["CLIPLAB_TOKEN"] = token
-        command = [sys.executable, "-m", "cliplab", "host", kind, *models, "--port", "0", "--json", *options]
-        with subprocess.Popen(
-            [str(part) for part in command], stdout=subprocess.PIPE, text=True, env=environment, cwd=ROOT
-        ) as process:
+        command = ("host", kind, *models, "--port", "0", "--json", *options)
+        variables = {"TMPDIR": name, "CLIPLAB_TOKEN": token}
+        with start(*command, stdout=subprocess.PIPE, text=True, env=variables, cwd=ROOT) as process:
             try:
                 assert process.stdout is not None
                 line = process.stdout.readline()
@@ -101,11 +94,3 @@ def raw_request(port: int, data: bytes, *, close: bool = False, wait: float = PA
         while chunk := connection.recv(65536):
             answer += chunk
         return answer
-
-
-def until(condition: Any, seconds: float = PATIENT) -> None:
-    """Wait for what must come true."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not come true"
-        time.sleep(0.02)

@@ -1,1 +1,31 @@
-"""The dataset in files: one module for each format."""
+"""The dataset in files: one module for each format, listed here."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from adapters.errors import DatasetError
+
+if TYPE_CHECKING:
+    from adapters.data.formats.format import Format
+
+# A new format is a module with a FORMAT and a line here: the format's name and the module's. Detection asks the last
+# line first, so a format comes after those that would also accept its files.
+_MODULES = {
+    "jsonl": "jsonl",
+    "labels_json": "labels_json",
+    "csv": "csv_table",
+    "coco": "coco",
+    "folders": "folders",
+    "dataloop": "dataloop",
+}
+FORMATS = tuple(_MODULES)
+
+
+def find_format(name: str) -> Format:
+    """The format of a name in FORMATS. Raises DatasetError that lists the names."""
+    if name not in _MODULES:
+        raise DatasetError(f"{name!r} is not a dataset format; allowed: {', '.join(FORMATS)}")
+    found: Format = import_module(f"{__name__}.{_MODULES[name]}").FORMAT
+    return found

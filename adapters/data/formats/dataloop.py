@@ -8,9 +8,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from adapters.data.examples import SPLITS, Dataset, describe, make_dataset, merge_labels, relative_path, to_row
+from adapters.data.examples import (
+    SPLITS,
+    Dataset,
+    clips_with_video,
+    describe,
+    make_dataset,
+    merge_labels,
+    relative_path,
+    to_row,
+)
 from adapters.data.formats.folders import Media, free_name, place, split_folders, videos
-from adapters.data.formats.text_files import clips_with_video, parse_json, read_text
+from adapters.data.formats.format import Format
+from adapters.data.formats.text import parse_json, read_text
 from adapters.errors import DatasetError, MediaError
 from adapters.media import is_video_name
 from adapters.system import write_json_atomic
@@ -196,3 +206,11 @@ def _user(metadata: Mapping[str, Any]) -> dict[str, Any]:
 
 def _object(value: object) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
+
+
+def _is_download(folder: Path) -> bool:
+    tops = [folder, *(entry for entry in folder.iterdir() if entry.is_dir())]
+    return any((top / "items").is_dir() and (top / "json").is_dir() for top in tops)
+
+
+FORMAT = Format(import_dataloop, export_dataloop, matches=_is_download, holds_videos=True)

@@ -9,8 +9,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-from adapters.data.examples import SPLITS, Dataset, Example, describe, make_dataset, normal_split, relative_path
-from adapters.data.formats.text_files import clips_with_video
+from adapters.data.examples import (
+    SPLITS,
+    Dataset,
+    Example,
+    clips_with_video,
+    describe,
+    make_dataset,
+    normal_split,
+    relative_path,
+)
+from adapters.data.formats.format import Format
 from adapters.errors import DatasetError
 from adapters.media import Unreadable, is_hidden, is_video_name, videos_below
 from adapters.system import storage_error
@@ -182,3 +191,6 @@ def without_missing(dataset: Dataset) -> tuple[Dataset, list[Path]]:
     missing = [file for file, _ in clips_with_video(dataset) if not file.is_file()]
     gone = set(missing)
     return replace(dataset, examples=tuple(item for item in dataset.examples if item.path not in gone)), missing
+
+
+FORMAT = Format(import_folders, export_folders, holds_videos=True)

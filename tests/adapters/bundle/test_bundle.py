@@ -8,18 +8,18 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 import textwrap
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from command_line import python, start_python
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from waiting import until
 
 from adapters.bundle import (
     Bundle,
@@ -397,9 +397,8 @@ C = dict(card="third", golden=None, weights=None, programs={{}}, extra={{"a/b/c"
 
 
 def run_child(code: str, *arguments: object) -> Any:
-    command = [sys.executable, "-c", PREAMBLE + textwrap.dedent(code), *map(str, arguments)]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=600)
-    assert result.returncode == 0, result.stderr
+    result = python(PREAMBLE + textwrap.dedent(code), *arguments)
+    assert result.exit_code == 0, result.stderr
     return json.loads(result.stdout)
 
 
@@ -548,8 +547,7 @@ def test_two_writers_do_not_mix(bundle: Path) -> None:
         print("ready", flush=True)
         sys.stdin.read()
     """
-    command = [sys.executable, "-c", PREAMBLE + textwrap.dedent(code), str(bundle)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+    with start_python(PREAMBLE + textwrap.dedent(code), bundle, stdin=subprocess.PIPE) as other:
         assert other.stdout is not None
         assert other.stdout.readline() == "ready\n"
         with pytest.raises(BundleError, match="another process is writing this bundle"):
@@ -569,19 +567,19 @@ def test_a_reader_beside_a_writer_sees_one_bundle_or_the_other(tmp_path: Path) -
     """
     with fast_folder(tmp_path) as folder:
         save(Path(folder), card="first", metrics={"card": "f"})
-        command = [sys.executable, "-c", PREAMBLE + textwrap.dedent(code), folder]
-        with subprocess.Popen(command, stdin=subprocess.PIPE) as writer:
-            deadline = time.monotonic() + 120
-            seen, reads = set(), 0
-            while (reads < 300 or not seen >= {"A", "B"}) and time.monotonic() < deadline:
-                read, reads = read_bundle(folder), reads + 1
-                seen.add(read.metrics["card"])
-                if read.card == "first":
-                    continue
-                assert read.card[0] == read.metrics["card"]
-                assert read.has_weights == (read.card[0] == "A")
-            writer.communicate(b"")
-    assert seen >= {"A", "B"}
+        with start_python(PREAMBLE + textwrap.dedent(code), folder, stdin=subprocess.PIPE) as writer:
+            seen: list[str] = []
+
+            def read_enough() -> bool:
+                read = read_bundle(folder)
+                seen.append(read.metrics["card"])
+                if read.card != "first":
+                    assert read.card[0] == read.metrics["card"]
+                    assert read.has_weights == (read.card[0] == "A")
+                return len(seen) >= 300 and {"A", "B"} <= set(seen)
+
+            until(read_enough, every=0)
+            writer.communicate("")
 
 
 def test_a_reader_that_has_opened_the_old_files_reads_them_to_their_end(bundle: Path) -> None:

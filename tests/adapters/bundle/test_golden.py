@@ -14,8 +14,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_programs import LABELS, PRECISIONS, SPEC, predictor, tiny_program
 
-from adapters.bundle import VARIANTS, Golden, golden_to_bytes, make_golden, measure_tolerance, render_card, render_clip
-from adapters.bundle.golden import PredictFunction, check_golden, golden_from_bytes
+from adapters.bundle import (
+    VARIANTS,
+    Golden,
+    check_golden,
+    golden_to_bytes,
+    make_golden,
+    measure_tolerance,
+    render_card,
+    render_clip,
+)
+from adapters.bundle.golden import PredictFunction, golden_from_bytes
 from adapters.errors import BundleError
 from adapters.records import Clip, InputSpec, Prediction
 

@@ -13,6 +13,7 @@ import pytest
 from places import ROOT
 
 from adapters.data import (
+    FORMATS,
     Dataset,
     Example,
     check,
@@ -23,7 +24,7 @@ from adapters.data import (
     without_missing,
     write_dataset,
 )
-from adapters.data.dataset import FORMATS, import_csv, import_dataloop, import_folders, recognise
+from adapters.data.dataset import detect_format
 from adapters.errors import DatasetError, StorageError
 
 
@@ -157,7 +158,7 @@ def test_tsv_and_a_quoted_path(tmp_path: Path) -> None:
 )
 def test_bad_csv(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(DatasetError, match=message):
-        import_csv(write(tmp_path / "a.csv", text))
+        read_dataset(write(tmp_path / "a.csv", text))
 
 
 def test_a_folder_for_each_class(tmp_path: Path) -> None:
@@ -175,7 +176,7 @@ def test_a_folder_for_each_class(tmp_path: Path) -> None:
     groups = {item.path.name: item.group for item in dataset}
     assert groups["3.mp4"] == groups["4.mp4"] == "film"
     assert groups["1.mp4"] != groups["2.MKV"]
-    assert import_folders(tmp_path, labels=("b", "a")).labels == ("b", "a")
+    assert read_dataset(tmp_path, form="folders", labels=("b", "a")).labels == ("b", "a")
 
 
 def test_class_folders_under_splits(tmp_path: Path) -> None:
@@ -196,7 +197,7 @@ def test_what_is_no_dataset_is_said(tmp_path: Path) -> None:
         read_dataset(tmp_path / "absent")
     with pytest.raises(DatasetError, match=r"a\.mp4: is not a dataset"):
         read_dataset(write(tmp_path / "a.mp4", "x"))
-    with pytest.raises(DatasetError, match="'xml' is not a form of dataset; allowed: jsonl"):
+    with pytest.raises(DatasetError, match="'xml' is not a dataset format; allowed: jsonl"):
         read_dataset(tmp_path, form="xml")
     (tmp_path / "latin.jsonl").write_bytes(b"caf\xe9")
     with pytest.raises(DatasetError, match="could not be read"):
@@ -207,10 +208,10 @@ def test_what_is_no_dataset_is_said(tmp_path: Path) -> None:
     ("name", "form"),
     [("jsonl.jsonl", "jsonl"), ("a.csv", "csv"), ("labels.json", "labels_json"), ("c.json", "coco"), ("f", "folders")],
 )
-def test_an_export_is_recognised(tmp_path: Path, name: str, form: str) -> None:
+def test_an_export_is_detected(tmp_path: Path, name: str, form: str) -> None:
     touch(tmp_path, "1.mp4", "2.mp4")
     dataset = make(tmp_path, ("1.mp4", "ad"), ("2.mp4", "content"))
-    assert recognise(export_dataset(dataset, tmp_path / "out" / name, form)) == (form, tmp_path / "out" / name)
+    assert detect_format(export_dataset(dataset, tmp_path / "out" / name, form)) == (form, tmp_path / "out" / name)
 
 
 # Groups
@@ -271,7 +272,7 @@ def test_a_dataloop_range_to_the_end_is_the_videos_own_end(tmp_path: Path, end: 
     item = {"filename": "/a.mp4", "metadata": metadata, "annotations": [annotation("ad", startTime=3, endTime=end)]}
     touch(tmp_path, "items/a.mp4")
     write(tmp_path / "json/a.json", item)
-    (found,) = import_dataloop(tmp_path).examples
+    (found,) = read_dataset(tmp_path, form="dataloop").examples
     assert (found.start_seconds, found.end_seconds) == (3.0, read)
 
 
@@ -305,7 +306,7 @@ def test_bad_dataloop_items_are_named(tmp_path: Path, content: Any, message: str
     touch(tmp_path, "items/a.mp4")
     write(tmp_path / "json/a.json", content)
     with pytest.raises(DatasetError, match=message) as caught:
-        import_dataloop(tmp_path)
+        read_dataset(tmp_path, form="dataloop")
     assert "a.json" in str(caught.value)
 
 
@@ -405,7 +406,9 @@ def good(root: Path) -> Dataset:
 
 
 def test_a_sound_dataset_passes(tmp_path: Path) -> None:
-    check(good(tmp_path), labels=("content", "ad", "other"))
+    dataset = good(tmp_path)
+    assert problems(dataset, labels=("content", "ad", "other")) == []
+    check(dataset, labels=("content", "ad", "other"))
 
 
 def with_rows(*items: dict[str, Any]) -> Callable[[Path], Dataset]:
@@ -449,11 +452,11 @@ def test_what_is_wrong_is_said(tmp_path: Path, build: Callable[[Path], Dataset],
 
 
 def test_ranges_that_touch_are_no_contradiction(tmp_path: Path) -> None:
-    build = with_rows(
-        {"path": "a", "label": "x", "end_seconds": 5},
-        {"path": "a", "label": "y", "start_seconds": 5},
+    first, second = (
+        {"path": "a", "label": label, key: 5} for label, key in (("x", "end_seconds"), ("y", "start_seconds"))
     )
-    check(build(tmp_path))
+    assert problems(with_rows(first, second)(tmp_path)) == []
+    assert len(problems(with_rows(first, {**second, "start_seconds": 4.9})(tmp_path))) == 1
 
 
 def test_labels_that_the_model_has_not(tmp_path: Path) -> None:
@@ -491,7 +494,9 @@ def test_the_checkout_can_move(tmp_path: Path) -> None:
     touch(tmp_path / "one", "media/a.mp4", "media/b.mp4")
     write_dataset(make(tmp_path / "one", ("media/a.mp4", "ad"), ("media/b.mp4", "content")), tmp_path / "one")
     shutil.move(tmp_path / "one", tmp_path / "two")
-    check(read_dataset(tmp_path / "two"))
+    moved = read_dataset(tmp_path / "two")
+    assert [item.path for item in moved] == [tmp_path / "two" / "media" / name for name in ("a.mp4", "b.mp4")]
+    assert all(item.path.is_file() for item in moved)
 
 
 def test_the_forms_in_the_docs_are_read(tmp_path: Path) -> None:

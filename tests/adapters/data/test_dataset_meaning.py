@@ -12,7 +12,9 @@ from dataset_files import lines, touch, write
 from test_dataset_forms import COCO, three
 
 from adapters.data import Dataset, Example, check, export_dataset, match_labels, problems, read_dataset, stats
-from adapters.data.dataset import import_dataloop, import_folders, recognise
+from adapters.data.dataset import detect_format
+from adapters.data.formats.dataloop import import_dataloop
+from adapters.data.formats.folders import import_folders
 from adapters.errors import DatasetError
 
 # Groups, labels and times
@@ -113,12 +115,12 @@ def test_labels_that_differ_in_spelling_take_the_models_name() -> None:
 
 def test_which_files_of_a_folder_are_the_dataset(tmp_path: Path) -> None:
     touch(tmp_path, "x/a.mp4")
-    assert recognise(tmp_path) == ("folders", tmp_path)
+    assert detect_format(tmp_path) == ("folders", tmp_path)
     for name, form in (("dataset.json", "coco"), ("dataset.csv", "csv"), ("labels.json", "labels_json")):
         write(tmp_path / name, COCO if form == "coco" else {"x": []})
-        assert recognise(tmp_path) == (form, tmp_path / name)
+        assert detect_format(tmp_path) == (form, tmp_path / name)
     write(tmp_path / "dataset.jsonl", "")
-    assert recognise(tmp_path) == ("jsonl", tmp_path / "dataset.jsonl")
+    assert detect_format(tmp_path) == ("jsonl", tmp_path / "dataset.jsonl")
 
 
 def test_class_folders_beside_a_folder_that_is_no_split_are_classes(tmp_path: Path) -> None:

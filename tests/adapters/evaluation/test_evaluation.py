@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from command_line import python
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -183,8 +182,7 @@ def test_a_missing_package_is_named_with_the_command_that_installs_it(package: s
         "try: evaluation.write_report(evaluation.evaluate(scores, [0, 1], ['a', 'b']), sys.argv[1])\n"
         "except Exception as error: print(type(error).__name__, error)\n"
     )
-    root = ROOT
-    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], cwd=root, capture_output=True, text=True)
+    done = python(code, tmp_path)
     assert done.stdout.startswith(f"MissingExtraError {named} is not installed"), done.stderr
     assert "pip install 'cliplab[train]'" in done.stdout
     assert list(tmp_path.iterdir()) == []

@@ -12,6 +12,7 @@ from io import BytesIO
 from pathlib import Path
 
 import pytest
+from command_line import python
 from places import ROOT
 from tiny_videos import render_video
 
@@ -128,8 +129,7 @@ def test_installed_it_needs_no_path(tmp_path: Path) -> None:
         "from adapters.hosts.dataloop_host import ModelAdapter\n"
         "assert sys.path == before, sys.path\nprint(ModelAdapter.__dtlpy__['className'])"
     )
-    env = {**os.environ, "DATALOOP_PATH": str(tmp_path)}
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=env, capture_output=True, text=True)
+    done = python(code, cwd=tmp_path, env={"DATALOOP_PATH": str(tmp_path)})
     assert done.stdout.strip() == "ModelAdapter", done.stderr
 
 

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from command_line import cli
 from dataloop_offline import dl
 from hypothesis import given
 from hypothesis import strategies as st
 from places import ROOT
-from typer.testing import CliRunner
 
 from adapters.base import model_class
 from adapters.config import check_config
@@ -21,7 +21,6 @@ from adapters.errors import ConfigError
 from adapters.hosts.dataloop.config import PLATFORM_DEFAULTS, PLATFORM_KEYS, label_order, order_for, own_config
 from adapters.inference import read_config, ready_configs
 from cliplab.api import dataloop_manifest
-from cliplab.cli.app import app
 from cliplab.models.dataloop_manifest import SCHEMA, check_manifest, make_manifest
 
 CONFIG = {"schema_version": 2, "adapter": "adapters.models.efficientnet_lite:EfficientNetLiteAdapter"}
@@ -198,13 +197,13 @@ def test_a_repository_is_named_at_this_versions_tag() -> None:
 
 
 def test_the_command_writes_and_checks(tmp_path: Path) -> None:
-    run, path = CliRunner(), tmp_path / "dataloop.json"
-    assert run.invoke(app, ["dataloop", "manifest", "--output", str(path), "--check"]).exit_code == 2
-    assert run.invoke(app, ["dataloop", "manifest", "--output", str(path)]).exit_code == 0
-    done = run.invoke(app, ["dataloop", "manifest", "--output", str(path), "--check", "--json"])
+    path = tmp_path / "dataloop.json"
+    assert cli("dataloop", "manifest", "--output", path, "--check").exit_code == 2
+    assert cli("dataloop", "manifest", "--output", path).exit_code == 0
+    done = cli("dataloop", "manifest", "--output", path, "--check", "--json")
     assert (done.exit_code, json.loads(done.stdout)["current"]) == (0, True)
     path.write_text(path.read_text().replace('"top_k": 3', '"top_k": 4', 1))
-    done = run.invoke(app, ["dataloop", "manifest", "--output", str(path), "--check"])
+    done = cli("dataloop", "manifest", "--output", path, "--check")
     assert done.exit_code == 1
     assert '-          "top_k": 4' in done.stdout
 

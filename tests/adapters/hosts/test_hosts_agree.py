@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -14,10 +12,11 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+from command_line import cli, python
+from environment import environment as process_environment
 from http_server import PATIENT, http_host
 from media_patterns import write_video
 from pixel_adapter import PixelAdapter
-from places import ROOT, SUPPORT
 
 from adapters.inference import open_model, predict_videos
 from adapters.media import open_video
@@ -57,7 +56,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def environment() -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{SUPPORT}"}
+    return process_environment()
 
 
 @pytest.fixture(scope="module")
@@ -77,8 +76,7 @@ def of_labels(rows: list[dict[str, Any]]) -> Scores:
 
 
 def shell(folder: Path, environment: dict[str, str]) -> Scores:
-    command = [sys.executable, "-m", "cliplab", "predict", folder / "bundle", folder / "clip.mp4", "--json"]
-    done = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, check=True)
+    done = cli("predict", folder / "bundle", folder / "clip.mp4", "--json", code=0, process=True, cwd=folder)
     return of_labels(json.loads(done.stdout)[0]["predictions"][0]["labels"])
 
 
@@ -183,8 +181,8 @@ def test_the_clip_is_what_it_should_be_and_each_of_it_shows_in_the_scores(folder
 @pytest.mark.parametrize("host, package, extra", [("mlflow", "mlflow", "registry"), ("ray", "ray", "scale")])
 def test_a_missing_platform_is_named_with_the_command_that_installs_it(host: str, package: str, extra: str) -> None:
     code = f"import sys; sys.modules[{package!r}] = None; import adapters.hosts.{host}_host"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 1
+    done = python(code)
+    assert done.exit_code == 1
     assert (
         f"{package} is not installed and this needs it. Install it with: pip install 'cliplab[{extra}]'" in done.stderr
     )

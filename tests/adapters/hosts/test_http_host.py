@@ -6,8 +6,6 @@ import concurrent.futures
 import json
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,15 +13,15 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-from http_server import HELD, PATIENT, QUICK, RELEASED, ROOT, SLOW, Served, http_host, until
+from command_line import cli, python
+from http_server import HELD, PATIENT, QUICK, RELEASED, SLOW, Served, http_host
 from tiny_videos import render_video
-from typer.testing import CliRunner
+from waiting import until
 
 from adapters.errors import ConfigError
 from adapters.hosts.http_server.options import HttpOptions, read_token
 from adapters.inference import open_model, predict_videos
 from adapters.records import Clip
-from cliplab.cli.app import app
 from cliplab.models import predict
 
 client = pytest.importorskip("tritonclient.http", reason="pip install 'cliplab[dev]'")
@@ -360,14 +358,14 @@ def test_metrics_count_requests_and_tell_the_time_of_models(http: httpx.Client) 
 )
 def test_a_mistake_in_the_command_is_one_line(bundle: Path, arguments: list[str], words: str) -> None:
     given = [argument.replace("{bundle}", str(bundle)) for argument in arguments]
-    result = CliRunner().invoke(app, ["host", "http", str(bundle), *given])
+    result = cli("host", "http", bundle, *given)
     assert result.exit_code in (1, 2), result.output
     assert words in result.stderr
     assert result.stderr.count("\n") == 1
 
 
 def test_a_port_in_use_is_told(served: Served, bundle: Path) -> None:
-    result = CliRunner().invoke(app, ["host", "http", str(bundle), "--port", str(served.port)])
+    result = cli("host", "http", bundle, "--port", served.port)
     assert result.exit_code == 2
     assert f"cannot listen on 127.0.0.1 port {served.port}" in result.stderr
 
@@ -388,5 +386,5 @@ def test_without_the_extra_the_command_names_it() -> None:
         "from adapters.errors import MissingExtraError\n"
         "try:\n    import adapters.hosts.http_host\nexcept MissingExtraError as error:\n    print(error)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    done = python(code)
     assert "pip install 'cliplab[http]'" in done.stdout, done.stderr

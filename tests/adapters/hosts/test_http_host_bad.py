@@ -19,10 +19,11 @@ import httpx
 import numpy as np
 import pytest
 from flat_videos import flat_video
-from http_server import PATIENT, Served, http_host, raw_request, until
+from http_server import PATIENT, Served, http_host, raw_request
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tiny_videos import render_video
+from waiting import until
 
 from adapters.hosts.http_server.errors import Refused
 from adapters.hosts.http_server.options import HttpOptions

@@ -15,7 +15,8 @@ import cv2
 import httpx
 import numpy as np
 import pytest
-from http_server import PATIENT, Served, http_host, until
+from http_server import PATIENT, Served, http_host
+from waiting import until
 
 from adapters.hosts.http_server.stream import jpeg_size
 from adapters.inference import open_model

@@ -11,13 +11,14 @@ from typing import Any
 
 import httpx
 import pytest
-from http_server import PATIENT, Served, http_host, until
+from http_server import PATIENT, Served, http_host
 from hypothesis import given
 from hypothesis import strategies as st
 from label_studio_server import LEGACY, PERSONAL, LabelStudioServer, label_studio
 from places import SUPPORT
 from tiny_adapter import TinyAdapter
 from tiny_videos import render_video
+from waiting import until
 
 from adapters.errors import ConfigError, MediaError
 from adapters.hosts.label_studio.labels import for_labels, parse_label_config, to_frames, to_seconds

@@ -9,7 +9,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -19,9 +18,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from places import SUPPORT
+from environment import environment
 from tiny_adapter import TinyAdapter
 from tiny_videos import render_video
+from waiting import until
 
 from adapters.errors import BundleError, ConfigError
 from adapters.inference import open_model, predict_videos
@@ -220,18 +220,13 @@ def served(folder: Path) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
-    environment = {
-        **os.environ,
-        **QUIET,
-        "PYTHONPATH": str(SUPPORT),
-        # MLflow starts uvicorn by name.
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-    }
+    # MLflow starts uvicorn by name.
+    variables = {**QUIET, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     where = ("--model-uri", str(folder / "model"), "--env-manager", "local", "--host", "127.0.0.1", "--port", port)
     with (folder / "server.log").open("wb") as log:
         server = subprocess.Popen(
             [sys.executable, "-m", "mlflow", "models", "serve", *where, "--workers", "1"],
-            env=environment,
+            env=environment(**variables),
             cwd=folder,
             stdout=log,
             stderr=log,
@@ -246,14 +241,15 @@ def served(folder: Path) -> Iterator[str]:
 
 
 def wait_until_up(address: str, server: subprocess.Popen[bytes], log: Path) -> None:
-    for _ in range(900):
+    def is_up() -> bool:
         try:
             with urllib.request.urlopen(address, timeout=30):
-                return
+                return True
         except OSError:
             assert server.poll() is None, log.read_text()
-            time.sleep(0.1)
-    pytest.fail(log.read_text())
+            return False
+
+    until(is_up)
 
 
 def post(address: str, value: Any) -> tuple[int, Any]:

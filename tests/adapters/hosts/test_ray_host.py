@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import pytest
 from places import SUPPORT
 from tiny_adapter import TinyAdapter
 from tiny_videos import render_video
+from waiting import until
 
 from adapters.errors import BundleError, ConfigError
 from adapters.inference import open_model, predict_videos
@@ -92,9 +92,7 @@ class Watched(ray_host.VideoPredictor):  # type: ignore[misc, name-defined]
             file.write(str(self.adapter.config["num_threads"]))
 
     def __call__(self, batch: Any) -> Any:
-        end = time.monotonic() + 120
-        while len(list(self.folder.glob("loaded-*"))) < 2 and time.monotonic() < end:
-            time.sleep(0.05)
+        until(lambda: len(list(self.folder.glob("loaded-*"))) >= 2)
         return super().__call__(batch)
 
 

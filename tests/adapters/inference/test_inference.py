@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from tiny_adapter import TinyAdapter
 from tiny_videos import render_video
+from waiting import until
 
 from adapters.data import Example
 from adapters.errors import ConfigError
@@ -150,10 +151,10 @@ def test_closing_ends_the_decoders(videos: list[Path]) -> None:
     iterator = predict_videos(tiny(batch_size=1), videos * 3, window_seconds=0.5, stride_seconds=0.1)
     next(iterator)
     iterator.close()  # type: ignore[attr-defined]
-    deadline = time.monotonic() + 120
-    while any(thread.name.startswith("decode-") for thread in threading.enumerate()):
-        assert time.monotonic() < deadline, "decoder threads go on after close"
-        time.sleep(0.02)
+    until(
+        lambda: not any(thread.name.startswith("decode-") for thread in threading.enumerate()),
+        what="decoder threads go on after close",
+    )
 
 
 def test_damage_is_a_warning(shared: Path) -> None:
@@ -246,10 +247,10 @@ def test_closing_ends_the_thread_of_the_sources(videos: list[Path]) -> None:
     iterator = predict_videos(tiny(batch_size=1), iter(videos * 3))
     next(iterator)
     iterator.close()  # type: ignore[attr-defined]
-    deadline = time.monotonic() + 120
-    while any(thread.name.startswith("decode-") for thread in threading.enumerate()):
-        assert time.monotonic() < deadline, "threads go on after close"
-        time.sleep(0.02)
+    until(
+        lambda: not any(thread.name.startswith("decode-") for thread in threading.enumerate()),
+        what="threads go on after close",
+    )
 
 
 def test_a_streaming_model_pulls_its_sources_as_they_are_needed(videos: list[Path]) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from command_line import python
 from golden import reference
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -240,12 +239,6 @@ def test_an_output_without_a_row_for_each_item_is_refused() -> None:
 # The process around it ------------------------------------------------------------------------------------------------
 
 
-def run_python(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, cwd=ROOT, timeout=600, check=True
-    )
-
-
 def test_predicting_imports_no_tensorflow_and_prints_nothing(tmp_path: Path) -> None:
     path = tmp_path / "model.tflite"
     path.write_bytes(tiny_program())
@@ -258,7 +251,7 @@ scores = program.run(np.ones((9, 12, 10, 3), np.float32))["scores"]
 assert program.precision == "float32" and scores.shape == (9, 3)
 print([name for name in sys.modules if name.split(".")[0] in ("tensorflow", "tf_keras", "keras", "jax", "torch")])
 """
-    done = run_python(code, str(path))
+    done = python(code, str(path))
     assert done.stdout == "[]\n"
     assert done.stderr == ""
 
@@ -278,7 +271,7 @@ try:
 except MissingExtraError as error:
     print(error)
 """
-    done = run_python(code).stdout
+    done = python(code).stdout
     assert done.startswith("tensorflow is not installed")
     assert "pip install 'cliplab[train]'" in done
 
@@ -291,7 +284,7 @@ os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 from adapters.litert.runtime import available_cores
 print(available_cores())
 """
-    assert run_python(code).stdout == "1\n"
+    assert python(code).stdout == "1\n"
 
 
 def test_native_output_is_held_back_and_stderr_comes_back(capfd: pytest.CaptureFixture[str]) -> None:

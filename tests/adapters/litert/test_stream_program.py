@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import gc
-import subprocess
-import sys
 import threading
 import weakref
 from concurrent.futures import ThreadPoolExecutor
@@ -12,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from command_line import python
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from places import ROOT
 
 from adapters.errors import BundleError, ConfigError, ConversionError
 from adapters.litert import StreamProgram, xnnpack_partitions
@@ -309,8 +307,8 @@ def test_running_a_program_imports_no_tensorflow(tmp_path: Path) -> None:
         f"print(session.push(np.zeros((9, 7, 3), np.uint8), 0.0).scores.shape)\n"
         "assert not {'tensorflow', 'tf_keras', 'keras'} & set(sys.modules)\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
-    assert (done.returncode, done.stdout.strip()) == (0, f"({UNITS},)"), done.stderr
+    done = python(code)
+    assert (done.exit_code, done.stdout.strip()) == (0, f"({UNITS},)"), done.stderr
 
 
 def test_the_head_is_in_the_program(program: StreamProgram) -> None:

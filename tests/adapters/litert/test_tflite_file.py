@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from command_line import python
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_programs import LABELS, SPEC, run_program, tiny_program
@@ -203,5 +202,5 @@ def test_reading_imports_nothing_heavy(described: bytes, tmp_path: Path) -> None
         "import sys; from adapters.litert.tflite_file import read_description; read_description(sys.argv[1]);"
         "print([m for m in ('tensorflow', 'ai_edge_litert', 'flatbuffers', 'cv2', 'av') if m in sys.modules])"
     )
-    result = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True)
+    result = python(code, path)
     assert result.stdout.strip() == "[]"

@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import socket
 import subprocess
-import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from places import ROOT
+from command_line import start
+from waiting import until
 
 from adapters.inference import open_model
 from adapters.media import LiveVideo
@@ -82,10 +81,7 @@ def test_a_udp_source_that_pauses_and_comes_back_with_another_size_goes_on(monke
     url = f"udp://127.0.0.1:{free_port(socket.SOCK_DGRAM)}"
     reader = Follower(url)
     send_until(lambda: reader.came.wait(2), url, width=128)
-    deadline = time.monotonic() + 60
-    while not reader.kinds() or reader.kinds()[-1] != "no frame":
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    until(lambda: reader.kinds()[-1:] == ["no frame"])
     send_until(lambda: reader.join(2) or not reader.is_alive(), url, width=160)
     times = [seconds for seconds, _ in reader.found]
     assert times == sorted(times)
@@ -121,19 +117,16 @@ def wait_until_heard(url: str) -> None:
     port, table = int(url.rpartition(":")[2]), Path("/proc/net/tcp")
     if not table.exists():
         pytest.skip("who listens is read from /proc/net/tcp: run this on Linux")
-    deadline = time.monotonic() + 120
-    while f":{port:04X} 00000000:0000 0A" not in table.read_text():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    until(lambda: f":{port:04X} 00000000:0000 0A" in table.read_text())
 
 
 def test_a_tcp_source_that_is_cut_ends_with_the_answer_so_far(model: Path) -> None:
     url = f"tcp://127.0.0.1:{free_port(socket.SOCK_STREAM)}"
     sending = sender(f"{url}?listen=1", width=128, seconds=600, speed=2)
-    command = [sys.executable, "-m", "cliplab", "stream", str(model), url, "--every", "1", "--top-k", "1"]
+    command = ("stream", model, url, "--every", "1", "--top-k", "1")
     try:
         wait_until_heard(url)
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT) as process:
+        with start(*command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None
             rows = [json.loads(process.stdout.readline()) for _ in range(4)]
             sending.kill()

@@ -13,9 +13,9 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+from command_line import python
 from loopback import serving
 from media_patterns import number_of, numbered_frame, write_numbered, write_sound, write_video
-from places import ROOT
 
 from adapters.errors import MediaError
 from adapters.media import Video, open_video, probe, read_clip
@@ -408,8 +408,6 @@ def test_orientation_is_its_parts() -> None:
 
 
 def test_predicting_needs_no_tensorflow_to_decode() -> None:
-    import subprocess
-    import sys
-
     code = "import sys, adapters.media.video; assert not {'tensorflow', 'cv2'} & set(sys.modules)"
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+    done = python(code)
+    assert done.exit_code == 0, done.stderr

@@ -6,14 +6,12 @@ import json
 import os
 import signal
 import stat
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
-from places import ROOT
+from command_line import python, start_python
 
 from adapters.errors import AdapterError, StorageError
 from adapters.system import (
@@ -24,12 +22,6 @@ from adapters.system import (
     write_json_atomic,
     write_text_atomic,
 )
-
-
-def run_python(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-c", code, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=600
-    )
 
 
 def test_writes_replace_and_make_folders(tmp_path: Path) -> None:
@@ -115,7 +107,7 @@ def test_a_write_cut_short_keeps_the_old_file_and_leaves_nothing(tmp_path: Path)
         "try: write_bytes_atomic(sys.argv[1], b'n' * 1_000_000)\n"
         "except StorageError as error: print(error)\n"
     )
-    done = run_python(code, str(path))
+    done = python(code, str(path))
     assert str(path) in done.stdout, done.stderr
     assert "too large" in done.stdout
     assert path.read_bytes() == b"old"
@@ -131,7 +123,7 @@ def test_a_killed_writer_leaves_one_whole_file(tmp_path: Path) -> None:
         "for n in range(10**6): write_json_atomic(sys.argv[1], [n % 10] * 200_000, indent=None)\n"
     )
     for wait in (0.02, 0.05, 0.11):
-        writer = subprocess.Popen([sys.executable, "-c", code, str(path)], cwd=ROOT, stdout=subprocess.PIPE)
+        writer = start_python(code, path)
         assert writer.stdout is not None
         writer.stdout.readline()
         time.sleep(wait)
@@ -153,7 +145,7 @@ def test_an_interrupt_removes_the_temporary_file(tmp_path: Path) -> None:
         "try: atomic.write_bytes_atomic(sys.argv[1], b'new')\n"
         "except KeyboardInterrupt: print('interrupted')\n"
     )
-    assert run_python(code, str(path)).stdout.strip() == "interrupted"
+    assert python(code, str(path)).stdout.strip() == "interrupted"
     assert path.read_bytes() == b"old"
     assert [file.name for file in tmp_path.iterdir()] == ["a.bin"]
 

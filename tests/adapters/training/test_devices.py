@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from command_line import python
 from tiny_videos import render_dataset
 
 from adapters.bundle import read_bundle
@@ -104,14 +102,9 @@ print(json.dumps({"one": train("one", 1), "two": train("two", "all")} if "models
 
 def told_by_a_process(folder: Path, *what: str) -> dict[str, Any]:
     data = render_dataset(folder / "data", train=4, validation=2, test=0)
-    done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, json.dumps([str(data), str(folder)]), json.dumps(SMALL), *what],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "CLIPLAB_CACHE": str(folder / "cache"), "TF_CPP_MIN_LOG_LEVEL": "3"},
-        timeout=600,
-    )
-    assert done.returncode == 0, done.stderr
+    variables = {"CLIPLAB_CACHE": str(folder / "cache"), "TF_CPP_MIN_LOG_LEVEL": "3"}
+    done = python(SCRIPT, json.dumps([str(data), str(folder)]), json.dumps(SMALL), *what, env=variables)
+    assert done.exit_code == 0, done.stderr
     told: dict[str, Any] = json.loads(done.stdout)
     return told
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+from command_line import start_python
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -52,7 +51,7 @@ def test_a_killed_writer_loses_nothing_that_it_was_told_of(tmp_path: Path) -> No
         "        store.append({str(n): np.full((2, 3), n, np.float32)})\n"
         "        print(n, flush=True)\n"
     )
-    child = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    child = start_python(code, tmp_path)
     assert child.stdout is not None
     told = -1
     for line in child.stdout:
@@ -85,3 +84,9 @@ def test_a_folder_that_cannot_be_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match="file"):
         FeatureStore(tmp_path / "file" / "store", SHAPE)
+
+
+def test_a_new_store_holds_no_rows(tmp_path: Path) -> None:
+    with FeatureStore(tmp_path, SHAPE) as store:
+        assert store.array().shape == (0, *SHAPE)
+        assert store.array().dtype == np.float32

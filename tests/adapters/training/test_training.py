@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import shutil
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from command_line import start_python
 from tiny_videos import render_dataset, render_video
 
 from adapters.bundle import read_bundle
@@ -133,8 +132,7 @@ def test_killed_training_goes_on(dataset: Path, tmp_path: Path) -> None:
         "    print(log.epoch, flush=True)\n"
         "open_model('efficientnet_lite0', settings).train(sys.argv[1], sys.argv[2], told)\n"
     )
-    arguments = [sys.executable, "-c", code, str(dataset), str(tmp_path / "model"), json.dumps(SMALL)]
-    child = subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True)
+    child = start_python(code, dataset, tmp_path / "model", json.dumps(SMALL))
     assert child.stdout is not None
     for line in child.stdout:
         if int(line) >= 3:

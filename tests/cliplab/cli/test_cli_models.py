@@ -7,24 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from command_line import cli
 from tiny_videos import render_dataset
-from typer.testing import CliRunner, Result
-
-from cliplab.cli.app import app
 
 pytest.importorskip("tensorflow", reason="training needs the train extra: pip install 'cliplab[train]'")
 
 SMALL = {"weights": "random", "imgz": 64, "n_frames": 2, "num_epochs": 4, "augment_views": 0, "min_agreement": 0.5}
 
 
-def run(*arguments: object, code: int = 0) -> Result:
-    result = CliRunner().invoke(app, [str(item) for item in arguments])
-    assert result.exit_code == code, result.output
-    return result
-
-
 def as_json(*arguments: object, code: int = 0) -> Any:
-    return json.loads(run(*arguments, "--json", code=code).stdout)
+    return json.loads(cli(*arguments, "--json", code=code).stdout)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -41,7 +33,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def bundle(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("models") / "bundle"
     changes = [word for key, value in SMALL.items() for word in ("--set", f"{key}={value}")]
-    run("train", "efficientnet_lite0", data, path, *changes)
+    cli("train", "efficientnet_lite0", data, path, *changes, code=0)
     return path
 
 
@@ -60,7 +52,7 @@ def int8(bundle: Path, data: Path) -> Path:
 
 def test_a_second_training_decodes_nothing(bundle: Path, data: Path, tmp_path: Path) -> None:
     changes = [word for key, value in SMALL.items() for word in ("--set", f"{key}={value}")]
-    shown = run("train", "efficientnet_lite0", data, tmp_path / "again", *changes).stdout
+    shown = cli("train", "efficientnet_lite0", data, tmp_path / "again", *changes, code=0).stdout
     assert "best" in shown
     assert "8 train, 4 validation, 2 test clips" in shown
     assert "; 0 clips decoded" in shown
@@ -89,19 +81,19 @@ def test_verify(bundle: Path, int8: Path, data: Path) -> None:
     assert 0 <= report["max_score_difference"] <= 1
     same = as_json("verify", bundle, bundle)
     assert (same["agreement"], same["max_score_difference"]) == (1.0, 0.0)
-    assert "same top label on 100.0%" in run("verify", bundle, bundle).stdout
-    other = run("verify", bundle, "efficientnet_lite0", code=2)
+    assert "same top label on 100.0%" in cli("verify", bundle, bundle, code=0).stdout
+    other = cli("verify", bundle, "efficientnet_lite0", code=2)
     assert "labels differ" in other.stderr
 
 
 def test_int8_needs_clips(bundle: Path, tmp_path: Path) -> None:
-    result = run("convert", bundle, "--output", tmp_path / "x.tflite", "--quantize", "int8", code=1)
+    result = cli("convert", bundle, "--output", tmp_path / "x.tflite", "--quantize", "int8", code=1)
     assert "--data" in result.stderr
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_device_file_cannot_be_converted_again(int8: Path, tmp_path: Path) -> None:
-    result = run("convert", int8, "--output", tmp_path / "x.tflite", "--quantize", "float16", code=1)
+    result = cli("convert", int8, "--output", tmp_path / "x.tflite", "--quantize", "float16", code=1)
     assert "bundle" in result.stderr
 
 

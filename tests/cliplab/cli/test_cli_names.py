@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from places import ROOT, SUPPORT
+from command_line import cli
 from tiny_videos import render_video
 
 
@@ -21,15 +19,8 @@ def test_json_of_a_name_that_is_not_utf8(encoding: str, tmp_path: Path) -> None:
     except OSError:
         pytest.skip("this file system stores names as UTF-8 alone")
     (tmp_path / "tiny.json").write_text('{"schema_version": 2, "adapter": "tiny_adapter:TinyAdapter"}')
-    python_path = f"{ROOT}{os.pathsep}{SUPPORT}"
-    result = subprocess.run(
-        [sys.executable, "-m", "cliplab", "predict", "tiny.json", name, "absent-" + name, "--json"],
-        capture_output=True,
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": python_path, "PYTHONIOENCODING": encoding},
-        timeout=120,
-    )
-    assert result.returncode == 1, result.stderr
-    rows = json.loads(result.stdout.decode("utf-8"))
+    words = ("predict", "tiny.json", name, "absent-" + name, "--json")
+    result = cli(*words, code=1, process=True, cwd=tmp_path, env={"PYTHONIOENCODING": encoding})
+    rows = json.loads(result.stdout)
     assert [row["path"] for row in rows] == [name, "absent-" + name]
     assert [row["error"] is None for row in rows] == [True, False]

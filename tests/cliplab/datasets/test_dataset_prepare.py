@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+from command_line import Ran, cli, start_python
 from tiny_videos import render_video
-from typer.testing import CliRunner
+from waiting import until
 
 from adapters.data import chosen_source, read_dataset, read_frames
 from adapters.errors import ConfigError, DatasetError, MediaError, StorageError
@@ -21,7 +19,6 @@ from adapters.inference import open_model
 from adapters.media import read_clip
 from adapters.records import InputSpec
 from adapters.training.training_data import training_data
-from cliplab.cli.app import app
 from cliplab.datasets import dataset_prepare
 
 SECONDS = 3.0
@@ -105,7 +102,7 @@ def test_merging_decodes_only_what_is_new(labels: Path, tmp_path: Path) -> None:
 def test_a_bad_video_is_set_aside(labels: Path, tmp_path: Path) -> None:
     (tmp_path / "flight 3.mp4").write_bytes(b"no video")
     change(labels, normal=["gone.mp4", *(f"flight {n}.mp4" for n in range(0, 10, 2))])
-    result = CliRunner().invoke(app, ["dataset", "prepare", str(labels), str(tmp_path / "out")])
+    result = cli("dataset", "prepare", labels, tmp_path / "out")
     assert result.exit_code == 1, result.output
     assert "27 frames of 9 clips" in result.stdout
     assert "- normal: 15" in result.stdout
@@ -118,10 +115,8 @@ def test_killed_it_goes_on(labels: Path, tmp_path: Path) -> None:
     out, whole = tmp_path / "out", tmp_path / "whole"
     dataset_prepare(labels, whole)
     code = "import sys; from cliplab.datasets.prepare import dataset_prepare; dataset_prepare(*sys.argv[1:])"
-    process = subprocess.Popen([sys.executable, "-c", code, str(labels), str(out)])
-    deadline = time.monotonic() + 300
-    while len(list(out.glob("*/[!.]*"))) < 2 and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.002)
+    process = start_python(code, labels, out, stdout=None)
+    until(lambda: len(list(out.glob("*/[!.]*"))) >= 2 or process.poll() is not None, 300, every=0.002)
     process.kill()
     process.wait()
     done = len(list(out.glob("*/[!.]*")))
@@ -199,14 +194,14 @@ def test_a_model_of_frames_is_trained_where_the_videos_have_gone(labels: Path, t
     keys = ("weights=random", "imgz=32", "n_frames=3", "augment_views=1", "num_epochs=2")
     settings = [word for key in keys for word in ("--set", key)]
     command = ["train", "efficientnet_lite0", str(there), "--json", *settings]
-    result = CliRunner().invoke(app, [*command, "--output", str(tmp_path / "model")])
+    result = cli(*command, "--output", tmp_path / "model")
     assert result.exit_code == 0, result.output
     assert "clips: 8 train, 2 validation; of 10 the video is gone and the prepared frames are read" in result.stderr
     assert json.loads(result.stdout)["decoded_clips"] == 8 * 2 + 2
     lost = next(item for item in read_dataset(there).examples if item.split == "train")
     assert lost.frames is not None
     (lost.frames.folder / lost.frames.names[1]).unlink()
-    result = CliRunner().invoke(app, [*command, "--output", str(tmp_path / "again")])
+    result = cli(*command, "--output", tmp_path / "again")
     assert result.exit_code == 1, result.output
     report = json.loads(result.stdout)
     assert report["clips"]["train"] == 7
@@ -265,17 +260,13 @@ def test_merging_keeps_clips_whose_videos_have_gone(labels: Path, tmp_path: Path
 
 LIMITED = """
 import resource, sys
-resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), resource.RLIM_INFINITY))
-sys.argv = ["cliplab", "dataset", "prepare", *sys.argv[2:]]
-from cliplab.cli.app import main
-main()
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv.pop(1)), resource.RLIM_INFINITY))
 """
 
 
-def limited(size_bytes: int, *arguments: object) -> subprocess.CompletedProcess[str]:
+def limited(size_bytes: int, *arguments: object) -> Ran:
     """The command in a process that cannot write a file larger than that."""
-    words = [sys.executable, "-c", LIMITED, str(size_bytes), *map(str, arguments)]
-    return subprocess.run(words, capture_output=True, text=True)
+    return cli(size_bytes, "dataset", "prepare", *arguments, before=LIMITED)
 
 
 def test_a_full_disk_is_one_line_and_no_half_dataset(labels: Path, tmp_path: Path) -> None:
@@ -284,7 +275,7 @@ def test_a_full_disk_is_one_line_and_no_half_dataset(labels: Path, tmp_path: Pat
     sizes = {name: len(data) for name, data in frames(tmp_path / "whole").items()}
     between = (min(sizes.values()) + max(sizes.values())) // 2
     full = limited(between, labels, out)
-    assert full.returncode == 1
+    assert full.exit_code == 1
     [line] = full.stderr.splitlines()
     assert line.startswith(f"error: {out}/")
     assert "could not be written (File too large)" in line
@@ -304,7 +295,7 @@ def test_a_full_disk_while_merging_leaves_the_dataset_as_it_was(labels: Path, tm
     render_video(tmp_path / "new.mp4", "warm", 50, seconds=SECONDS)
     change(labels, highlights=["new.mp4"])
     full = limited(len(listing), labels, out, "--merge")
-    assert full.returncode == 1
+    assert full.exit_code == 1
     assert full.stderr.startswith(f"error: {out}/dataset.json: could not be written (File too large)")
     assert (out / "dataset.json").read_bytes() == listing
     assert before.items() <= frames(out).items()

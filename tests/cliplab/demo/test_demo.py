@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import cv2
 import pytest
+from command_line import cli
 from places import ROOT
 
 pytest.importorskip("tensorflow", reason="training needs the train extra: pip install 'cliplab[train]'")
@@ -23,9 +22,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def report(folder: Path, own_cache: Path) -> dict[str, Any]:
     """One run of the command, in a process of its own."""
-    command = [sys.executable, "-m", "cliplab", "demo", "--output", str(folder / "out"), "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
-    assert done.returncode == 0, done.stderr
+    done = cli("demo", "--output", folder / "out", "--json", code=0, process=True, cwd=ROOT, timeout=None)
     assert done.stderr == ""
     result: dict[str, Any] = json.loads(done.stdout)
     return result

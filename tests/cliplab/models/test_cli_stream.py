@@ -9,7 +9,6 @@ import subprocess
 import sys
 import termios
 import threading
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler
@@ -19,8 +18,9 @@ from typing import IO, Any
 import av
 import numpy as np
 import pytest
+from command_line import cli, start
 from loopback import serving
-from places import ROOT
+from waiting import until
 
 from adapters.errors import ConfigError, MediaError
 from adapters.inference import open_model
@@ -60,12 +60,7 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     }
 
 
-def run(*arguments: str | Path, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-    command = [sys.executable, "-m", "cliplab", "stream", *map(str, arguments)]
-    return subprocess.run(command, input=stdin, capture_output=True, cwd=ROOT, timeout=600, check=False)
-
-
-def lines(output: bytes) -> list[dict[str, Any]]:
+def lines(output: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in output.splitlines()]
 
 
@@ -111,18 +106,18 @@ def test_what_cannot_stream_is_said_before_anything_is_read(model: Path, tmp_pat
 
 
 def test_stdin_is_followed_line_by_line(model: Path, videos: dict[str, Path]) -> None:
-    done = run(model, "-", "--top-k", "1", stdin=videos["small"].read_bytes())
-    assert done.returncode == 0, done.stderr
+    done = cli("stream", model, "-", "--top-k", "1", stdin=videos["small"].read_bytes(), process=True)
+    assert done.exit_code == 0, done.stderr
     rows = lines(done.stdout)
     assert [row["time"] for row in rows] == pytest.approx(np.arange(10) / 5)
     assert rows == [{**row, "labels": row["labels"][:1]} for row in stream(model, videos["small"])]
 
 
 def test_a_change_of_size_and_joined_recordings_are_passed_over(model: Path, videos: dict[str, Path]) -> None:
-    done = run(model, "-", stdin=videos["small"].read_bytes() + videos["large"].read_bytes())
-    assert done.returncode == 0, done.stderr
+    done = cli("stream", model, "-", stdin=videos["small"].read_bytes() + videos["large"].read_bytes(), process=True)
+    assert done.exit_code == 0, done.stderr
     assert [row["time"] for row in lines(done.stdout)] == pytest.approx(np.arange(20) / 5)
-    assert done.stderr.decode().splitlines() == ["note: -: frames are 96x96 from here on, before 64x64"]
+    assert done.stderr.splitlines() == ["note: -: frames are 96x96 from here on, before 64x64"]
 
 
 def test_damaged_packets_are_told_and_passed_over(model: Path, tmp_path: Path) -> None:
@@ -133,19 +128,17 @@ def test_damaged_packets_are_told_and_passed_over(model: Path, tmp_path: Path) -
     for packet in packets[12:20]:
         start = damaged.index(bytes(packet))
         damaged[start + 4 : start + 24] = b"\xff" * 20
-    done = run(model, "-", stdin=bytes(damaged))
-    assert done.returncode == 0, done.stderr
+    done = cli("stream", model, "-", stdin=bytes(damaged), process=True)
+    assert done.exit_code == 0, done.stderr
     times = [row["time"] for row in lines(done.stdout)]
     assert times == sorted(times)
     assert times[-1] > 3.5
-    assert "did not decode" in done.stderr.decode()
+    assert "did not decode" in done.stderr
 
 
 def test_lines_come_at_once_and_ctrl_c_ends_with_130(model: Path, videos: dict[str, Path]) -> None:
-    command = [sys.executable, "-m", "cliplab", "stream", str(model), "-"]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT
-    ) as process:
+    pipe = subprocess.PIPE
+    with start("stream", model, "-", stdin=pipe, stdout=pipe, stderr=pipe) as process:
         assert process.stdin is not None
         assert process.stdout is not None
         process.stdin.write(videos["large"].read_bytes() + videos["small"].read_bytes())
@@ -159,17 +152,14 @@ def test_lines_come_at_once_and_ctrl_c_ends_with_130(model: Path, videos: dict[s
 
 
 def test_ctrl_c_is_heard_before_a_frame_has_come(model: Path, videos: dict[str, Path]) -> None:
-    command = [sys.executable, "-m", "cliplab", "stream", str(model), "-"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT) as process:
+    with start("stream", model, "-", stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stderr is not None
         assert process.stdin is not None
         process.stdin.write(videos["small"].read_bytes()[:188])  # a packet of the transport stream, without a picture
         process.stdin.flush()
-        deadline = time.monotonic() + 120
-        while waiting_bytes(process.stdin):  # until it reads
-            assert process.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        pipe = process.stdin
+        until(lambda: not waiting_bytes(pipe) or process.poll() is not None, what="it does not read")
+        assert process.poll() is None
         process.send_signal(signal.SIGINT)
         assert b"interrupted" in process.stderr.readline()
         assert process.wait(120) == 130
@@ -184,9 +174,9 @@ def waiting_bytes(pipe: IO[bytes]) -> int:
     "stdin, message", [(b"", "stdin: cannot be opened as video"), (b"plain text\n" * 100, "stdin: cannot be opened")]
 )
 def test_a_pipe_without_a_video_is_an_error(model: Path, stdin: bytes, message: str) -> None:
-    done = run(model, "-", stdin=stdin)
-    assert (done.returncode, done.stdout) == (1, b"")
-    assert message in done.stderr.decode()
+    done = cli("stream", model, "-", stdin=stdin, process=True)
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert message in done.stderr
 
 
 # Live sources ---------------------------------------------------------------------------------------------------------
@@ -255,10 +245,7 @@ def test_a_source_that_is_left_early_is_let_go(camera: Camera) -> None:
         for _ in video:
             break
     camera.go_on.set()
-    deadline = time.monotonic() + 120
-    while any(thread.name == "live-source" for thread in threading.enumerate()):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    until(lambda: not any(thread.name == "live-source" for thread in threading.enumerate()))
 
 
 def test_a_camera_that_is_no_camera_is_refused() -> None:

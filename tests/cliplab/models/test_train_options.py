@@ -8,12 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from command_line import Ran, cli
 from tiny_videos import render_dataset
-from typer.testing import CliRunner, Result
 
 from adapters.errors import TrainingError
 from adapters.training.fitting import Examples, FitSettings, Fitter
-from cliplab.cli.app import app
 
 tf = pytest.importorskip("tensorflow", reason="training needs the train extra: pip install 'cliplab[train]'")
 
@@ -25,16 +24,16 @@ def cache(own_cache: Path) -> None:
     """Every test of this module uses one cache."""
 
 
-def run(*arguments: object) -> Result:
+def train(*arguments: object) -> Ran:
     settings = [word for key in SMALL for word in ("--set", key)]
-    return CliRunner().invoke(app, ["train", "efficientnet_lite0", *map(str, arguments), *settings])
+    return cli("train", "efficientnet_lite0", *arguments, *settings)
 
 
 def test_short_options_device_and_epochs(tmp_path: Path) -> None:
     data = render_dataset(tmp_path / "data", train=2, validation=1, test=0)
     out = tmp_path / "model"
     options = ("--epochs", 2, "--batch-size", 3, "--learning-rate", 0.02, "--output-dir", out, "--json")
-    result = run(data, *options)
+    result = train(data, *options)
     assert result.exit_code == 0, result.output
     report = json.loads(result.stdout)
     config = json.loads((out / "config.json").read_text())
@@ -53,7 +52,7 @@ def test_short_options_device_and_epochs(tmp_path: Path) -> None:
 
 
 def test_a_key_given_twice_is_refused(tmp_path: Path) -> None:
-    result = run(tmp_path, tmp_path / "out", "--epochs", 2, "--set", "num_epochs=3")
+    result = train(tmp_path, tmp_path / "out", "--epochs", 2, "--set", "num_epochs=3")
     assert result.exit_code == 2
     assert "--epochs is short for --set num_epochs=..., got both" in result.stderr
 

@@ -8,20 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from command_line import cli
 from tiny_videos import render_dataset
-from typer.testing import CliRunner, Result
 
 from adapters.inference import open_model
 from adapters.litert import read_description
-from cliplab.cli.app import app
 
 pytest.importorskip("tensorflow", reason="training needs the train extra: pip install 'cliplab[train]'")
 
 SMALL = ("weights=random", "imgz=32", "n_frames=2", "num_epochs=3", "augment_views=0", "quantize=dynamic")
-
-
-def run(*arguments: object) -> Result:
-    return CliRunner().invoke(app, [str(item) for item in arguments])
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -38,7 +33,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def trained(data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
     path = tmp_path_factory.mktemp("models") / "warm_v001.tflite"
     settings = [word for key in SMALL for word in ("--set", key)]
-    result = run("train", "efficientnet_lite0", data, "--output", path, *settings, "--json")
+    result = cli("train", "efficientnet_lite0", data, "--output", path, *settings, "--json")
     assert result.exit_code == 0, result.output
     return path, json.loads(result.stdout)
 
@@ -51,7 +46,7 @@ def test_the_file_stands_alone_and_its_bundle_beside_it(
     assert report["output_path"] == str(path)
     alone = Path(shutil.copy(path, tmp_path / "alone.tflite"))
     videos = [data.parent / "warm0.mp4", data.parent / "cold0.mp4"]
-    answers = [json.loads(run("predict", model, *videos, "--json").stdout) for model in (alone, path.with_suffix(""))]
+    answers = [json.loads(cli("predict", model, *videos, "--json").stdout) for model in (alone, path.with_suffix(""))]
     assert answers[0] == answers[1]
     assert open_model(alone).config["quantize"] == "dynamic"
 
@@ -73,16 +68,16 @@ def test_its_validation_figures_reach_the_manifest(trained: tuple[Path, dict[str
     figures = read_description(path)["metrics"]
     assert figures["accuracy"] == report["metrics"]["accuracy"]
     shutil.copy(path, tmp_path / "warm_v001.tflite")
-    listed = json.loads(run("registry", "manifest", tmp_path, "--json").stdout)
+    listed = json.loads(cli("registry", "manifest", tmp_path, "--json").stdout)
     assert listed["models"][0]["metrics"] == figures
-    added = json.loads(run("registry", "manifest", tmp_path, "--add", path, "--next-name", "warm", "--json").stdout)
+    added = json.loads(cli("registry", "manifest", tmp_path, "--add", path, "--next-name", "warm", "--json").stdout)
     assert [model["metrics"] for model in added["models"]] == [figures, figures]
 
 
 def test_a_place_that_is_taken_is_refused_before_training(trained: tuple[Path, dict[str, Any]], data: Path) -> None:
     path = trained[0]
     for output in (path, path.with_suffix("")):
-        refused = run("train", "efficientnet_lite0", data, output)
+        refused = cli("train", "efficientnet_lite0", data, output)
         assert refused.exit_code == 1
         assert "--force" in refused.stderr
 
@@ -99,13 +94,13 @@ def test_a_place_that_is_taken_is_refused_before_training(trained: tuple[Path, d
 )
 def test_wrong_usage_exits_with_2(data: Path, arguments: tuple[str, ...], message: str) -> None:
     for command, model in (("train", "efficientnet_lite0"), ("finetune", str(data.parent))):
-        result = run(command, model, data, *arguments)
+        result = cli(command, model, data, *arguments)
         assert result.exit_code == 2
         assert message in " ".join(result.stderr.split())
 
 
 def test_more_devices_than_there_are(data: Path, tmp_path: Path) -> None:
-    result = run("train", "efficientnet_lite0", data, tmp_path / "model", "--devices", 99, "--set", "weights=random")
+    result = cli("train", "efficientnet_lite0", data, tmp_path / "model", "--devices", 99, "--set", "weights=random")
     assert result.exit_code == 1
     assert "99 devices are asked for and TensorFlow sees" in result.stderr
     assert not list(tmp_path.iterdir())

@@ -6,32 +6,25 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from places import ROOT
+from command_line import cli, start
 from reel_helpers import RATE, colour_of, highlights, pictures, sound_of, source
 from tiny_videos import render_video
+from waiting import until
 
 from adapters.errors import ConfigError, DatasetError, MediaError, StorageError
 from cliplab.reel.reel import reel
-
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
 
 
 @pytest.fixture(scope="module")
 def library(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("library")
     return {name: source(folder / f"{name}.mp4", name) for name in ("red", "green", "blue", "white")}
-
-
-def cliplab(*arguments: object, before: str = "") -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", f"{before}\nfrom cliplab.cli.app import main\nmain()", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, timeout=120)
 
 
 def damage(path: Path, begin: float, end: float) -> Path:
@@ -170,8 +163,8 @@ def test_a_full_disk_leaves_nothing(library: dict[str, Path], tmp_path: Path, li
     marked = highlights(tmp_path / "h.json", *((library[name], 0, 2) for name in library))
     before = "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n" \
              f"resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, resource.RLIM_INFINITY))"  # fmt: skip
-    run = cliplab("reel", marked, tmp_path / "reel.mp4", before=before)
-    assert run.returncode == 1, run.stderr
+    run = cli("reel", marked, tmp_path / "reel.mp4", before=before, process=True)
+    assert run.exit_code == 1, run.stderr
     assert "could not be written (File too large)" in run.stderr
     assert len(run.stderr.strip().splitlines()) == 1
     assert [path.name for path in tmp_path.iterdir()] == ["h.json"]
@@ -183,13 +176,13 @@ def test_killed_it_leaves_the_old_reel(library: dict[str, Path], tmp_path: Path,
     before = Path(old).read_bytes()
     long = source(tmp_path / "long.mp4", "green", seconds=30, size=(320, 240), sound_rate=None)
     marked = highlights(tmp_path / "h.json", (library["red"], 0, 2), (long, 0, 30))
-    command = [sys.executable, "-m", "cliplab", "reel", str(marked), str(tmp_path / "reel.mp4"), "--force"]
-    with subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True) as process:
-        deadline = time.monotonic() + 60
-        while not any(path.stat().st_size for path in tmp_path.glob(".reel.mp4.*.tmp")):
+    with start("reel", marked, tmp_path / "reel.mp4", "--force", stderr=subprocess.PIPE, text=True) as process:
+
+        def writes() -> bool:
             assert process.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+            return any(path.stat().st_size for path in tmp_path.glob(".reel.mp4.*.tmp"))
+
+        until(writes)
         process.send_signal(ending)
         _, stderr = process.communicate(timeout=60)
     assert Path(old).read_bytes() == before
@@ -204,17 +197,17 @@ def test_killed_it_leaves_the_old_reel(library: dict[str, Path], tmp_path: Path,
 def test_the_command_says_what_was_left_out(library: dict[str, Path], tmp_path: Path) -> None:
     copy = source(tmp_path / "copy.mp4", "red", fps=30, size=(192, 128))
     marked = highlights(tmp_path / "h.json", (library["red"], 0, 1), (tmp_path / "gone\n.mp4", 0, 1), (copy, 0.5, 1.5))
-    run = cliplab("reel", marked, tmp_path / "r.mp4", "--dry-run")
-    assert run.returncode == 1, run.stderr
+    run = cli("reel", marked, tmp_path / "r.mp4", "--dry-run", process=True)
+    assert run.exit_code == 1, run.stderr
     lines = run.stdout.splitlines()
     assert lines[0].endswith(f"0.990  0.00-1.00 s  {library['red']}")
     assert lines[1].startswith(f"set aside: {tmp_path}/gone\\n.mp4: no such file")
     assert lines[2] == f"left out: {copy}: looks the same as {library['red']}"
     assert lines[-1] == f"Would write: {tmp_path}/r.mp4: 1 clip, 1.00 s, 96x64 at 25 frames a second"
     assert not (tmp_path / "r.mp4").exists()
-    run = cliplab("reel", marked, tmp_path / "r.mp4", "--json", "--audio", "none")
+    run = cli("reel", marked, tmp_path / "r.mp4", "--json", "--audio", "none", process=True)
     told = json.loads(run.stdout)
-    assert (run.returncode, told["written"], len(told["clips"]), len(told["set_aside"])) == (1, True, 1, 2)
+    assert (run.exit_code, told["written"], len(told["clips"]), len(told["set_aside"])) == (1, True, 1, 2)
     assert told["clips"][0] == {
         "at": 0.0, "crossfade": 0.0, "path": str(library["red"]), "score": 0.99, "start": 0.0, "end": 1.0
     }  # fmt: skip

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
-import sys
 import xml.etree.ElementTree as ElementTree
 from fractions import Fraction
 from pathlib import Path
@@ -14,7 +12,7 @@ from typing import Any
 from urllib.parse import unquote_to_bytes, urlparse
 
 import pytest
-from places import ROOT
+from command_line import cli
 from reel_helpers import highlights, source
 
 from adapters.errors import ConfigError, StorageError
@@ -128,11 +126,8 @@ def test_without_the_package_it_names_the_extra(marked: Path, tmp_path: Path) ->
         "import sys, importlib.metadata as m\n"
         "found = m.entry_points\n"
         "m.entry_points = lambda **k: [e for e in found(**k) if not e.value.startswith('otio_')]\n"
-        "sys.modules.update(dict.fromkeys(('otio_cmx3600_adapter', 'otio_fcpx_xml_adapter')))\n"
-        "from cliplab.cli.app import main\nmain()"
+        "sys.modules.update(dict.fromkeys(('otio_cmx3600_adapter', 'otio_fcpx_xml_adapter')))"
     )
-    command = [sys.executable, "-c", code, "reel", str(marked), str(tmp_path / "a.mp4"), "--export", "edl"]
-    run = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
-    assert run.returncode == 2
+    run = cli("reel", marked, tmp_path / "a.mp4", "--export", "edl", code=2, before=code)
     assert run.stderr.strip().endswith("pip install 'cliplab[reel]'")
     assert not list(tmp_path.iterdir())

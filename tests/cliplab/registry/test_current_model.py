@@ -5,8 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -15,8 +13,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from places import ROOT, SUPPORT
+from command_line import python, start_python
 from tflite_adapter import make_tflite
+from waiting import until
 
 from adapters.base import BaseModelAdapter
 from adapters.bundle import render_clip
@@ -26,8 +25,6 @@ from adapters.litert import describe, read_description
 from adapters.litert.tflite_file import strip
 from cliplab.registry import registry_manifest
 from cliplab.registry.manifest import MANIFEST, CurrentModel
-
-ENVIRONMENT = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{SUPPORT}"}
 
 
 @pytest.fixture
@@ -55,10 +52,7 @@ def label(adapter: BaseModelAdapter) -> str:
 
 def wait_for(adapter: Callable[[], BaseModelAdapter], expected: str) -> None:
     """A damaged model is tried again only after ten times as long as it took; all else is seen by the next get."""
-    deadline = time.monotonic() + 300
-    while label(adapter()) != expected:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    until(lambda: label(adapter()) == expected, 300)
 
 
 # Switching ----------------------------------------------------------------------------------------------------------
@@ -258,8 +252,7 @@ def test_many_threads_while_a_process_switches_and_is_killed(folder: Path, warni
     threads = [threading.Thread(target=work) for _ in range(6)]
     for thread in threads:
         thread.start()
-    command = [sys.executable, "-c", code, str(folder)]
-    switcher = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT)
+    switcher = start_python(code, folder)
     assert switcher.stdout is not None
     lines = 0
     while lines < 12 or (len(seen) < 2 and not errors):
@@ -303,13 +296,14 @@ def test_others_are_served_while_one_thread_loads(folder: Path) -> None:
 
 def opened_once_it_is_read(pipe: Path) -> int:
     """The end to write to, once somebody waits at the other."""
-    deadline = time.monotonic() + 120
-    while True:
+
+    def opened() -> list[int]:
         try:
-            return os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
+            return [os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)]
         except OSError:  # nobody reads
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+            return []
+
+    return until(opened)[0]
 
 
 # A real network -----------------------------------------------------------------------------------------------------
@@ -356,9 +350,7 @@ def test_a_converted_network_switches_in_a_worker_without_tensorflow(tmp_path: P
     other = {**description, "labels": labels, "config": {**description["config"], "labels": labels}}
     (tmp_path / "out.tflite").write_bytes(describe(strip(data), other))
     registry_manifest(folder, add=tmp_path / "out.tflite", next_name="real_v001")
-    done = subprocess.run(
-        [sys.executable, "-c", WORKER, str(folder)], capture_output=True, text=True, env=ENVIRONMENT, timeout=600
-    )
+    done = python(WORKER, folder)
     assert done.stdout.splitlines() == ["('normal', 'trick') ('normal', 'jump') True 0 False"], done.stderr
     [prediction] = open_model(tmp_path / "real_v001.tflite").predict([render_clip(network.input_spec)])
     np.testing.assert_allclose(

@@ -8,26 +8,22 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from command_line import cli, start_python
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from places import ROOT, SUPPORT
 from tflite_adapter import make_tflite
-from typer.testing import CliRunner
 
 from adapters.errors import AdapterError, BundleError, ConfigError, StorageError
 from adapters.litert import read_description
-from cliplab.cli.app import app
 from cliplab.registry import registry_manifest
 from cliplab.registry.manifest import MANIFEST, next_version, read_manifest
 from cliplab.registry.manifest_metrics import best_model, lower_is_better
 
-ENVIRONMENT = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{SUPPORT}"}
 FIRST, SECOND = "highlight_movinet_a0_v001.tflite", "highlight_movinet_a0_v002.tflite"
 BY_HAND = """{
   "current": "highlight_movinet_a0_v001.tflite",
@@ -83,10 +79,9 @@ def content(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir() if path.name != ".model_manifest.lock"}
 
 
-def python(code: str, *arguments: object) -> subprocess.Popen[str]:
-    """A process that runs code and prints "ready" first."""
-    command = [sys.executable, "-c", f"import sys\n{code}", *map(str, arguments)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT)
+def ready(code: str, *arguments: object) -> subprocess.Popen[str]:
+    """A process that runs code and has printed "ready"."""
+    process = start_python(f"import sys\n{code}", *arguments)
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
     return process
@@ -431,7 +426,7 @@ def test_two_processes_add_at_once_and_none_is_lost(deployed: Path, new: Path) -
         "for _ in range(8): registry_manifest(sys.argv[1], add=sys.argv[2], next_name='highlight_movinet_a0')\n"
     )
     go = new.with_name("go")
-    writers = [python(code, deployed, new, go) for _ in range(2)]
+    writers = [ready(code, deployed, new, go) for _ in range(2)]
     go.touch()
     assert [writer.wait(timeout=600) for writer in writers] == [0, 0]
     expected = [f"highlight_movinet_a0_v{number:03d}.tflite" for number in range(1, 18)]
@@ -444,9 +439,9 @@ def test_a_writer_waits_for_another_and_goes_on_when_it_is_killed(deployed: Path
         "import time; from pathlib import Path; from cliplab.registry.manifest_file import locked\n"
         "with locked(Path(sys.argv[1])):\n    print('ready', flush=True)\n    time.sleep(600)\n"
     )
-    holder = python(code, deployed)
+    holder = ready(code, deployed)
     add = "from cliplab.registry.manifest import registry_manifest\nprint('ready', flush=True)\n"
-    waiting = python(add + "registry_manifest(sys.argv[1], add=sys.argv[2])", deployed, new)
+    waiting = ready(add + "registry_manifest(sys.argv[1], add=sys.argv[2])", deployed, new)
     with pytest.raises(subprocess.TimeoutExpired):
         waiting.wait(timeout=0.5)
     assert "out.tflite" not in content(deployed)
@@ -470,7 +465,7 @@ def test_a_killed_writer_leaves_a_whole_manifest_and_whole_models(folder: Path, 
     )
     registry_manifest(folder, add=make_tflite(folder / "first.tflite"))
     for attempt in range(5):
-        writer = python(code, folder, source, figures)
+        writer = ready(code, folder, source, figures)
         assert writer.stdout is not None
         for _ in range(attempt):
             assert writer.stdout.readline() == "added\n"
@@ -504,7 +499,7 @@ def test_a_full_disk_changes_nothing(deployed: Path, tmp_path: Path) -> None:
         "try: registry_manifest(sys.argv[1], add=sys.argv[2], current='big.tflite')\n"
         "except Exception as error: print(type(error).__name__, error)\n"
     )
-    process = python(code, deployed, big)
+    process = ready(code, deployed, big)
     output = process.communicate(timeout=600)[0]
     assert output.startswith(f"{StorageError.__name__} {deployed / 'big.tflite'}: could not be written")
     assert content(deployed) == before
@@ -513,27 +508,26 @@ def test_a_full_disk_changes_nothing(deployed: Path, tmp_path: Path) -> None:
 # The command --------------------------------------------------------------------------------------------------------
 
 
-def run(*arguments: object, code: int = 0) -> str:
-    result = CliRunner().invoke(app, ["registry", "manifest", *map(str, arguments)])
-    assert result.exit_code == code, result.output
+def manifest(*arguments: object, code: int = 0) -> str:
+    result = cli("registry", "manifest", *arguments, code=code)
     return result.stdout if code < 2 else result.stderr
 
 
 def test_the_command(deployed: Path, new: Path) -> None:
-    assert run(deployed, "--next-name", FIRST) == f"{SECOND}\n"
+    assert manifest(deployed, "--next-name", FIRST) == f"{SECOND}\n"
     figures = metrics_file(deployed, precision=0.9)
     command = (deployed, "--add", new, "--metrics", figures, "--next-name", FIRST, "--keep-best", "precision", "--json")
-    report = json.loads(run(*command))
+    report = json.loads(manifest(*command))
     assert (report["current"], report["previous"], report["written"]) == (SECOND, FIRST, True)
     assert report["models"][1]["metrics"] == {"precision": 0.9}
-    text = run(deployed, "--current", FIRST)
+    text = manifest(deployed, "--current", FIRST)
     assert "precision 0.85" in text
     assert f"current: {FIRST} (before: {SECOND})" in text
-    assert json.loads(run(deployed, "--json"))["written"] is False
+    assert json.loads(manifest(deployed, "--json"))["written"] is False
     truncated(deployed / SECOND)
-    assert "is truncated" in " ".join(run(deployed, code=1).split())
-    assert "error: " in run(deployed, "--current", "x.tflite", code=2)
-    assert "--dry-run" in CliRunner().invoke(app, ["registry", "manifest", "--help"]).stdout
+    assert "is truncated" in " ".join(manifest(deployed, code=1).split())
+    assert "error: " in manifest(deployed, "--current", "x.tflite", code=2)
+    assert "--dry-run" in cli("registry", "manifest", "--help").stdout
 
 
 def test_the_errors_are_all_of_the_library(deployed: Path) -> None:

@@ -15,12 +15,11 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+from command_line import cli
 from places import ROOT
 from reel_helpers import pictures
-from typer.testing import CliRunner, Result
 
 from adapters.media import open_video
-from cliplab.cli.app import app
 
 pytest.importorskip("tf_keras", reason="pip install 'cliplab[train]'")
 
@@ -32,12 +31,8 @@ SIZES = ((160, 90), (128, 72), (192, 108))
 NO_VIDEOS = {"empty.mp4": b"", "notes.mp4": b"battery 3 is weak\n", "cut short.mov": b"\0\0\0\x20ftypqt  " + bytes(400)}
 
 
-def run(*words: object) -> Result:
-    return CliRunner().invoke(app, [str(word) for word in words])
-
-
 def told(*words: object, code: int = 0) -> Any:
-    result = run(*words, "--json")
+    result = cli(*words, "--json")
     assert result.exit_code == code, result.output
     return json.loads(result.stdout)
 

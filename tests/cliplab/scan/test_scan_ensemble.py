@@ -9,13 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from command_line import cli
 from scan_helpers import render_library, save_model
-from typer.testing import CliRunner
 
 from adapters.errors import TrainingError
 from adapters.inference import open_model
 from adapters.models.ensemble.voting import vote
-from cliplab.cli.app import app
 from cliplab.scan import score
 from cliplab.scan.scan import scan
 
@@ -106,13 +105,13 @@ def test_racing_cinematic_and_proximity(library: Path, tmp_path: Path, monkeypat
     monkeypatch.chdir(tmp_path)
     video = library / "day0" / "000.mp4"
     alone = [score(video, name).score for name in ("racing", "cinematic", "proximity")]
-    result = CliRunner().invoke(app, ["score", str(video), "drone_ensemble", "--json"])
+    result = cli("score", video, "drone_ensemble", "--json")
     assert result.exit_code == 0, result.output
     assert json.loads(result.stdout)["score"] == pytest.approx(np.mean(alone), abs=1e-5)
     open_model("drone_ensemble").save("together")
     for name in ("racing", "cinematic", "proximity"):
         (tmp_path / name).rename(tmp_path / f"{name}_elsewhere")
-    result = CliRunner().invoke(app, ["scan", str(library), "together", "--min-score", "0.5"])
+    result = cli("scan", library, "together", "--min-score", "0.5")
     assert result.exit_code == 0, result.output
     written = json.loads((tmp_path / "highlights.json").read_text())
     by_name = {Path(row["path"]).name: row["score"] for row in written["highlights"]}

@@ -5,19 +5,17 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-from places import ROOT, SUPPORT
+from command_line import python
+from places import SUPPORT
 from scan_helpers import render_library, save_model
 
 from cliplab.scan.scan import scan
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork and SIGKILL")
-ENVIRONMENT = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{SUPPORT}"}
 VIDEOS = 60
 
 
@@ -41,9 +39,8 @@ def unbroken(library: Path, model: Path, tmp_path_factory: pytest.TempPathFactor
 
 
 def drive(*arguments: object) -> list[dict[str, Any]]:
-    command = [sys.executable, str(SUPPORT / "scan_driver.py"), *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, timeout=300)
-    assert done.returncode == 0, done.stderr
+    done = python((SUPPORT / "scan_driver.py").read_text(), *arguments)
+    assert done.exit_code == 0, done.stderr
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 

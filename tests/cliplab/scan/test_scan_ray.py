@@ -12,15 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from command_line import cli
 from places import ROOT, SUPPORT
 from s3_server import Bucket, s3_server
 from scan_helpers import render_library, save_model
-from typer.testing import CliRunner
 
 from adapters.bundle import model_digest
 from adapters.errors import BundleError, ClusterError, ConfigError
 from adapters.inference import open_model
-from cliplab.cli.app import app
 from cliplab.scan.on_ray import ScanWorker, pack_model, unpack_model
 from cliplab.scan.sampling import Sampling
 from cliplab.scan.scan import scan
@@ -128,7 +127,7 @@ def test_a_video_that_kills_its_workers_is_set_aside(nodes: Nodes, library: Path
     copy = Path(shutil.copytree(library, tmp_path / "library"))
     (copy / "day1" / "004.mp4").rename(copy / "day1" / "boom.mp4")
     arguments = ["scan", str(copy), str(model), "--output", str(output), "--min-score", "0", "--json"]
-    result = CliRunner().invoke(app, [*arguments, "--engine", "ray", "--ray-address", nodes.address])
+    result = cli(*arguments, "--engine", "ray", "--ray-address", nodes.address)
     assert result.exit_code == 1, result.output
     report = json.loads(result.stdout)
     assert (report["videos"], report["highlights"], report["failed"]) == (VIDEOS + 1, VIDEOS - 1, 2)

@@ -6,15 +6,13 @@ import itertools
 import os
 import shutil
 import sqlite3
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from command_line import python, start_python
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from places import ROOT, SUPPORT
 from scan_helpers import render_library, save_model
 
 from adapters.errors import StorageError
@@ -25,8 +23,6 @@ from cliplab.scan import store as scan_store
 from cliplab.scan.sampling import best_windows
 from cliplab.scan.scan import scan
 from cliplab.scan.store import Scores, open_store
-
-ENVIRONMENT = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{SUPPORT}"}
 
 
 @pytest.fixture(scope="module")
@@ -86,8 +82,7 @@ def test_pending_goes_through_many_pages_in_order(tmp_path: Path) -> None:
 def test_two_scans_on_one_store(library: Path, model: Path, tmp_path: Path) -> None:
     code = "import sys, time; from cliplab.scan.store import open_store\nwith open_store(sys.argv[1]):\n"
     code += "    print('open', flush=True); time.sleep(600)"
-    command = [sys.executable, "-c", code, str(tmp_path / "scan.db")]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, env=ENVIRONMENT, text=True) as other:
+    with start_python(code, tmp_path / "scan.db") as other:
         try:
             assert other.stdout is not None
             assert other.stdout.readline() == "open\n"
@@ -162,9 +157,8 @@ def test_a_full_disk_costs_nothing_that_was_kept(library: Path, model: Path, tmp
         "resource.setrlimit(resource.RLIMIT_FSIZE, (120_000, 120_000))\n"
         "scan(sys.argv[1], sys.argv[2], output=sys.argv[3] + '/h.json', min_score=0)"
     )
-    command = [sys.executable, "-c", code, str(big), str(model), str(tmp_path / "out")]
-    done = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, timeout=600)
-    assert done.returncode == 1
+    done = python(code, big, model, tmp_path / "out")
+    assert done.exit_code == 1
     assert "StorageError" in done.stderr.splitlines()[-1]
     assert "the disk is full or fails" in done.stderr.splitlines()[-1]
     report = scan(big, model, output=tmp_path / "out" / "h.json", min_score=0)

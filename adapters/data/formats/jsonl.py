@@ -1,0 +1,55 @@
+"""dataset.jsonl: one JSON object per line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from adapters.data.examples import Dataset, first_seen, make_dataset, to_row
+from adapters.data.formats.format import Format
+from adapters.data.formats.text import label_list, not_empty, parse_json, read_text
+from adapters.errors import DatasetError
+from adapters.system import json_text, write_text_atomic
+
+SUFFIXES = (".jsonl", ".ndjson")
+
+
+def import_jsonl(path: str | Path, labels: Sequence[str] | None = None) -> Dataset:
+    """Read dataset.jsonl. Its first line may be {"labels": [...]}, the order of the classes.
+
+    Raises DatasetError naming the file, the line and what is allowed.
+    """
+    path = Path(path)
+    rows: list[tuple[str, Mapping[str, Any]]] = []
+    for number, line in enumerate(read_text(path).split("\n"), 1):
+        if not line.strip():
+            continue
+        where = f"{path}, line {number}"
+        row = parse_json(line, where)
+        if not isinstance(row, dict):
+            raise DatasetError(f'{where}: a line must be a JSON object such as {{"path": "a.mp4", "label": "ad"}}')
+        if not rows and set(row) == {"labels"}:
+            labels = labels if labels is not None else label_list(row["labels"], where)
+        else:
+            rows.append((where, row))
+    return not_empty(make_dataset(rows, path.parent, labels), path)
+
+
+def export_jsonl(dataset: Dataset, path: str | Path) -> Path:
+    """Write dataset.jsonl atomically, or the file of that name where path is a folder. Returns the file's path.
+
+    Paths are relative where they lie under the file's folder. The line with the label order is written only where the
+    rows do not give that order by themselves.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in SUFFIXES:
+        path = path / "dataset.jsonl"
+    lines = [json_text(to_row(item, path.parent)) for item in dataset.examples]
+    if dataset.labels != first_seen(dataset.examples):
+        lines.insert(0, json_text({"labels": list(dataset.labels)}))
+    write_text_atomic(path, "".join(line + "\n" for line in lines))
+    return path
+
+
+FORMAT = Format(import_jsonl, export_jsonl, suffixes=SUFFIXES, file_name="dataset.jsonl")

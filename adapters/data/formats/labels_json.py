@@ -1,0 +1,60 @@
+"""labels.json: an object with a list of videos for each class."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from adapters.data.examples import Dataset, describe, make_dataset, merge_labels, to_row, video_groups
+from adapters.data.formats.format import Format
+from adapters.data.formats.text import kind_of, label_list, not_empty, parse_json, read_text
+from adapters.errors import DatasetError
+from adapters.system import write_json_atomic
+
+
+def import_labels_json(path: str | Path, labels: Sequence[str] | None = None) -> Dataset:
+    """Read {"class": [entry, ...], ...}; an entry is a path or an object with the keys of a row but ``label``.
+
+    Classes keep the file's order. Entries that differ in nothing but the class become one with several labels.
+    """
+    path = Path(path)
+    content = parse_json(read_text(path), str(path))
+    if not isinstance(content, dict) or not content or not all(isinstance(v, list) for v in content.values()):
+        raise DatasetError(
+            f'{path}: must be an object of lists such as {{"highlights": ["a.mp4"], "normal": ["b.mp4"]}}, '
+            f"got {kind_of(content)}"
+        )
+    rows = []
+    for label, entries in content.items():
+        for index, entry in enumerate(entries):
+            where = f"{path}, {label!r}, entry {index + 1}"
+            row = {"path": entry} if isinstance(entry, str) else entry
+            if not isinstance(row, dict) or "label" in row:
+                raise DatasetError(f"{where}: must be a path, or an object with path, start_seconds and end_seconds")
+            rows.append((where, {**row, "label": label}))
+    order = labels if labels is not None else label_list(list(content), str(path))
+    return not_empty(merge_labels(make_dataset(rows, path.parent, order)), path)
+
+
+def export_labels_json(dataset: Dataset, path: str | Path) -> Path:
+    """Write labels.json atomically: plain paths where nothing more is known of a clip, objects elsewhere."""
+    path = Path(path)
+    # Groups go unwritten only where reading gives all of them again: a written one draws others of its video to it.
+    own_groups = [item.group for item in dataset.examples] == video_groups(dataset.examples)
+    content: dict[str, list[Any]] = {label: [] for label in dataset.labels}
+    for item in dataset.examples:
+        if not item.labels:
+            raise DatasetError(f"{describe(item)} has no label, which labels.json cannot say; export to CSV or JSONL")
+        row = {key: value for key, value in to_row(item, path.parent).items() if value is not None and key != "label"}
+        if own_groups:
+            del row["group"]
+        if row["source"] == row["path"]:
+            del row["source"]
+        for label in item.labels:
+            content[label].append(row["path"] if set(row) == {"path"} else row)
+    write_json_atomic(path, content)
+    return path
+
+
+FORMAT = Format(import_labels_json, export_labels_json, suffixes=(".json",), file_name="labels.json")

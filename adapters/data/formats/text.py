@@ -1,0 +1,45 @@
+"""What formats in a text file share: reading it, and JSON in it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from adapters.data.examples import Dataset
+from adapters.errors import DatasetError
+from adapters.system import strict_json
+
+
+def read_text(path: Path) -> str:
+    """The text of a file, UTF-8 with or without a byte order mark. Raises DatasetError."""
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except FileNotFoundError:
+        raise DatasetError(f"{path}: no such file. Name a dataset.jsonl, labels.json, CSV or folder.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise DatasetError(f"{path}: could not be read ({reason})") from None
+
+
+def parse_json(text: str, where: str) -> Any:
+    """A JSON value; DatasetError says where the text is wrong."""
+    try:
+        return strict_json.parse_json(text)
+    except (ValueError, RecursionError) as error:
+        raise DatasetError(f"{where}: is not valid JSON ({error})") from None
+
+
+def label_list(value: object, where: str) -> list[str]:
+    if not isinstance(value, list) or not all(isinstance(item, str) and item for item in value):
+        raise DatasetError(f"{where}: labels must be a list of non-empty strings, got {value!r:.80}")
+    return value
+
+
+def not_empty(dataset: Dataset, path: Path) -> Dataset:
+    if not dataset.examples:
+        raise DatasetError(f"{path}: holds no clips. Add rows, or name another file.")
+    return dataset
+
+
+def kind_of(value: object) -> str:
+    return f"{type(value).__name__} {value!r:.60}"

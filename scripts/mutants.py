@@ -1,0 +1,240 @@
+"""Change one expression at a time in the modules that decide results, and count the changes that the tests notice.
+
+    python scripts/mutants.py --count 80 --minutes 28 --seed 0
+
+The changes are those of Cosmic Ray's operators. Each is made in a copy of the checkout, and the test files that concern
+the module run there until one fails. docs/validation.md says how to read the result.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import difflib
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from queue import SimpleQueue
+
+from cosmic_ray.ast import ast_nodes, get_ast
+from cosmic_ray.mutating import mutate_code
+from cosmic_ray.operators.operator import Operator
+from cosmic_ray.plugins import get_operator, operator_names
+
+ROOT = Path(__file__).parent.parent
+FORMAT_TESTS = ("adapters/data/test_dataset.py", "adapters/data/test_dataset_roundtrip.py")
+HTTP_TESTS = ("adapters/hosts/test_http_host_bad.py", "adapters/hosts/test_http_host.py")
+# Each module, and the test files below tests/ that concern it, the quickest first.
+MODULES = {
+    "adapters/media/sampling.py": ("adapters/media/test_sampling.py", "adapters/media/test_media.py"),
+    "adapters/media/clock.py": ("adapters/media/test_media.py", "adapters/media/test_media_odd.py"),
+    "adapters/inference/segments.py": ("adapters/inference/test_segments.py",),
+    "adapters/data/splits.py": ("adapters/data/test_dataset_split.py",),
+    "adapters/data/formats/coco.py": (*FORMAT_TESTS, "cliplab/datasets/test_dataset_prepare.py"),
+    "adapters/data/formats/csv_table.py": FORMAT_TESTS,
+    "adapters/data/formats/dataloop.py": FORMAT_TESTS,
+    "adapters/data/formats/folders.py": FORMAT_TESTS,
+    "adapters/data/formats/jsonl.py": FORMAT_TESTS,
+    "adapters/data/formats/labels_json.py": FORMAT_TESTS,
+    "adapters/evaluation/metrics.py": ("adapters/evaluation/test_evaluation.py",),
+    "adapters/evaluation/curves.py": ("adapters/evaluation/test_evaluation.py",),
+    "adapters/evaluation/report.py": ("adapters/evaluation/test_evaluation.py",),
+    "adapters/training/head.py": ("adapters/models/test_network.py", "adapters/training/test_fitting.py"),
+    "adapters/training/feature_store.py": ("adapters/training/test_feature_store.py",),
+    "adapters/models/ensemble/voting.py": ("adapters/models/test_ensemble.py",),
+    "cliplab/registry/manifest.py": ("cliplab/registry/test_manifest.py",),
+    "cliplab/registry/manifest_file.py": ("cliplab/registry/test_manifest.py",),
+    "cliplab/scan/store.py": ("cliplab/scan/test_scan_store.py",),
+    "adapters/hosts/http_server/gate.py": HTTP_TESTS,
+}
+# Replacing one arithmetic operator by each other finds nothing that one replacement does not; bit operators are mostly
+# the "|" of types.
+OPERATORS = (
+    *("AddNot", "ReplaceAndWithOr", "ReplaceOrWithAnd", "ReplaceTrueWithFalse", "ReplaceFalseWithTrue"),
+    *("NumberReplacer", "ReplaceBreakWithContinue", "ReplaceContinueWithBreak", "ZeroIterationForLoop"),
+    *("ReplaceUnaryOperator_Delete_Not", "ReplaceUnaryOperator_Delete_USub", "ExceptionReplacer"),
+    *("ReplaceBinaryOperator_Add_Sub", "ReplaceBinaryOperator_Sub_Add", "ReplaceBinaryOperator_Mul_Div"),
+    *("ReplaceBinaryOperator_Div_Mul", "ReplaceBinaryOperator_FloorDiv_Mul", "ReplaceBinaryOperator_Mod_Mul"),
+    *("ReplaceComparisonOperator_Eq_NotEq", "ReplaceComparisonOperator_NotEq_Eq"),
+    *("ReplaceComparisonOperator_Lt_LtE", "ReplaceComparisonOperator_LtE_Lt", "ReplaceComparisonOperator_Lt_GtE"),
+    *("ReplaceComparisonOperator_Gt_GtE", "ReplaceComparisonOperator_GtE_Gt", "ReplaceComparisonOperator_Gt_LtE"),
+    *("ReplaceComparisonOperator_Is_IsNot", "ReplaceComparisonOperator_IsNot_Is"),
+)
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One change of one module. place: which of the operator's places in the module."""
+
+    module: str
+    operator: str
+    place: int
+
+    def code(self) -> str:
+        """The module's text with the change."""
+        code = mutate_code((ROOT / self.module).read_text(encoding="utf-8"), _operator(self.operator), self.place)
+        assert code is not None
+        return str(code)
+
+    def difference(self) -> str:
+        """The lines that changed."""
+        source = (ROOT / self.module).read_text(encoding="utf-8")
+        lines = difflib.unified_diff(source.splitlines(), self.code().splitlines(), n=0)
+        return "\n".join(line for line in lines if line[:1] in "+-" and line[:3] not in ("+++", "---"))
+
+
+def mutants_of(module: str) -> list[Mutant]:
+    """Every mutant of a module."""
+    nodes = list(ast_nodes(get_ast((ROOT / module).read_text(encoding="utf-8"))))
+    found = []
+    for name in OPERATORS:
+        places = sum(len(list(_operator(name).mutation_positions(node))) for node in nodes)
+        found += [Mutant(module, name, place) for place in range(places)]
+    return found
+
+
+def _operator(name: str) -> Operator:
+    return get_operator(f"core/{name}")()
+
+
+def sample(modules: list[str], count: int, seed: int) -> list[Mutant]:
+    """Mutants by lot, the modules in turn, so that the first of them are spread over all modules."""
+    piles = {module: mutants_of(module) for module in modules}
+    for module, pile in piles.items():
+        random.Random(f"{seed} {module}").shuffle(pile)
+    turns = max(map(len, piles.values()), default=0)
+    dealt = [pile[turn] for turn in range(turns) for pile in piles.values() if turn < len(pile)]
+    return dealt[:count]
+
+
+def copy_checkout(folder: Path) -> Path:
+    """The tracked files, and new ones that git does not ignore."""
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    names = subprocess.run(command, cwd=ROOT, capture_output=True, check=True, text=True).stdout.split("\0")
+    for name in filter(None, names):
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, folder / name)
+    return folder
+
+
+class Bench:
+    """A copy of the checkout in which one mutant at a time is tested."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = copy_checkout(folder)
+        # What the tests of a module take without a change; None where they fail.
+        self.seconds: dict[tuple[str, ...], float | None] = {}
+
+    def dies(self, mutant: Mutant) -> bool | None:
+        """Whether a test fails, or does not end, with the mutant in place; None if one fails without it."""
+        tests = MODULES[mutant.module]
+        if tests not in self.seconds:
+            began = time.monotonic()
+            self.seconds[tests] = time.monotonic() - began if self._pass(tests, 1800) else None
+        seconds = self.seconds[tests]
+        if seconds is None:
+            return None
+        path = self.folder / mutant.module
+        original = path.read_text(encoding="utf-8")
+        path.write_text(mutant.code(), encoding="utf-8")
+        try:
+            return not self._pass(tests, 3 * seconds + 60)
+        finally:
+            path.write_text(original, encoding="utf-8")
+
+    def _pass(self, tests: tuple[str, ...], seconds: float) -> bool:
+        command = [sys.executable, "-m", "pytest", "-x", "-q", "-m", "not slow", "-p", "no:cacheprovider"]
+        environment = {
+            "CLIPLAB_SHARED": str(ROOT.parent / "shared"),
+            **os.environ,
+            "PYTHONPATH": str(self.folder),
+            # A module that changes twice in a second keeps its time and size, and Python would run the old one.
+            "PYTHONDONTWRITEBYTECODE": "1",
+        }
+        process = subprocess.Popen(
+            [*command, *(f"tests/{test}" for test in tests)],
+            cwd=self.folder,
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        try:
+            return process.wait(seconds) == 0
+        except subprocess.TimeoutExpired:
+            return False
+        finally:
+            _end(process)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End the tests and every process that they have started."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def run(mutants: list[Mutant], jobs: int, minutes: float) -> Iterator[tuple[Mutant, bool | None]]:
+    """Each mutant and whether it died, until all are tested or no more may begin. None: its tests fail without it."""
+    end = time.monotonic() + minutes * 60
+    with tempfile.TemporaryDirectory(prefix="mutants_") as name, ThreadPoolExecutor(jobs) as pool:
+        benches: SimpleQueue[Bench] = SimpleQueue()
+        for number in range(jobs):
+            benches.put(Bench(Path(name, str(number), "cliplab")))
+
+        def test(mutant: Mutant) -> list[tuple[Mutant, bool | None]]:
+            if time.monotonic() > end:
+                return []
+            bench = benches.get()
+            try:
+                return [(mutant, bench.dies(mutant))]
+            finally:
+                benches.put(bench)
+
+        for results in pool.map(test, mutants):
+            yield from results
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--count", type=int, default=120, help="mutants to test")
+    parser.add_argument("--minutes", type=float, default=25, help="none begins later than this")
+    parser.add_argument("--seed", type=int, default=0, help="another seed draws other mutants")
+    parser.add_argument("--jobs", type=int, default=2, help="mutants tested at the same time")
+    parser.add_argument("modules", nargs="*", metavar="MODULE", help="default: all; a part of a path selects")
+    given = parser.parse_args()
+    unknown = [name for name in OPERATORS if f"core/{name}" not in operator_names()]
+    assert not unknown, f"operators unknown to this Cosmic Ray: {unknown}"
+    chosen = [module for module in MODULES if not given.modules or any(part in module for part in given.modules)]
+    tally: dict[str, list[bool]] = {}
+    broken: set[str] = set()
+    for mutant, died in run(sample(chosen, given.count, given.seed), given.jobs, given.minutes):
+        if died is None:
+            broken.add(mutant.module)
+            continue
+        tally.setdefault(mutant.module, []).append(died)
+        print(f"{'died' if died else 'SURVIVED'}  {mutant.module}  {mutant.operator}", flush=True)
+        if not died:
+            print(mutant.difference(), flush=True)
+    print()
+    for module, results in tally.items():
+        print(f"{sum(results):4} of {len(results):3}  {module}")
+    tested = [died for results in tally.values() for died in results]
+    share = sum(tested) / len(tested) if tested else 0.0
+    print(f"{sum(tested):4} of {len(tested):3} mutants died: {share:.0%} (seed {given.seed})")
+    if broken:
+        raise SystemExit(f"tests fail without any change, so nothing is known of {', '.join(sorted(broken))}")
+
+
+if __name__ == "__main__":
+    main()
