@@ -7,8 +7,14 @@ RUN_STAMP := $(VENV)/.installed-train
 DEV_STAMP := $(VENV)/.installed-dev
 # A file's tests share what they made; the files come in the order of tests/conftest.py, the longest first.
 PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder
+# The oldest versions that setup.py allows, in environments of their own. Python 3.11 or 3.12: constraints/floors.txt.
+FLOORS := constraints/floors.txt
+FLOORS_ALL := .venv-floors
+FLOORS_CORE := .venv-floors-core
+# Packages of the `train` extra that work without TensorFlow.
+LIGHT_TRAIN := scikit-learn matplotlib
 
-.PHONY: demo test test-full lint docs docs-check docs-serve bench mutants clean
+.PHONY: demo test test-full test-floors test-floors-core lint docs docs-check docs-serve bench mutants clean
 
 demo: $(RUN_STAMP)
 	$(BIN)/cliplab demo --output demo_output --force
@@ -18,6 +24,13 @@ test: lint
 
 test-full: lint
 	$(BIN)/python -m pytest $(PARALLEL)
+
+test-floors: $(FLOORS_ALL)/.installed
+	$(FLOORS_ALL)/bin/python -m pytest -m "not slow" $(PARALLEL)
+
+# Without TensorFlow, MLflow, Ray and dtlpy: a few minutes, with the installation.
+test-floors-core: $(FLOORS_CORE)/.installed
+	$(FLOORS_CORE)/bin/python -m pytest -m "not slow and not extras" $(PARALLEL)
 
 lint: $(DEV_STAMP)
 	$(BIN)/ruff check .
@@ -57,3 +70,13 @@ $(RUN_STAMP): setup.py pyproject.toml | $(BIN)/python
 $(DEV_STAMP): setup.py pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[all,dev]'
 	@touch $@ $(RUN_STAMP)
+
+$(FLOORS_ALL)/.installed: setup.py pyproject.toml $(FLOORS)
+	$(PYTHON) -m venv --clear $(FLOORS_ALL)
+	$(FLOORS_ALL)/bin/python -m pip install --quiet --disable-pip-version-check --constraint $(FLOORS) --editable '.[all,dev]'
+	@touch $@
+
+$(FLOORS_CORE)/.installed: setup.py pyproject.toml $(FLOORS)
+	$(PYTHON) -m venv --clear $(FLOORS_CORE)
+	$(FLOORS_CORE)/bin/python -m pip install --quiet --disable-pip-version-check --constraint $(FLOORS) --editable '.[http,reel,test]' $(LIGHT_TRAIN)
+	@touch $@

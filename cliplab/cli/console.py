@@ -103,6 +103,11 @@ class Bar:
         self._task: Any = None
         self._text = ""
 
+    @property
+    def live(self) -> bool:
+        """Whether it is shown. sys.stderr cannot say so: rich replaces it, before 14.1 by what is not a terminal."""
+        return self._progress is not None
+
     def update(self, text: str, done: float, total: float | None) -> None:
         """Show text and done of total; another text begins another bar."""
         if self._progress is None:

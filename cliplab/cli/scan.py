@@ -149,7 +149,7 @@ class _Teller:
     """Live progress on a terminal; elsewhere, as in a log, a line each 100 videos."""
 
     def __init__(self, bar: Bar) -> None:
-        self._bar, self._live = bar, sys.stderr.isatty()
+        self._bar, self._live = bar, bar.live
         self._lines = 0
         self._announced = False
 

@@ -108,6 +108,7 @@ def test_the_lazy_names_are_all_there() -> None:
         _ = adapters.predict_video
 
 
+@pytest.mark.extras
 def test_a_prediction_never_imports_tensorflow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from adapters.inference import open_model
 
