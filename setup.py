@@ -37,10 +37,10 @@ TRAIN = [
     "matplotlib>=3.10.0",
 ]
 # What each host needs. `http` serves tensors and videos, and Label Studio's backend.
-DATALOOP = ["dtlpy>=1.107.8"]
+DATALOOP = ["dtlpy>=1.124.2"]
 HTTP = [
     "starlette>=0.46.0",
-    "uvicorn>=0.34.0",
+    "uvicorn>=0.35.0",
     "websockets>=15.0",
     "python-multipart>=0.0.20",
     "prometheus-client>=0.21.1",
@@ -98,7 +98,9 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     license_files=["LICENSE"],
+    # Not 3.14 yet: TensorFlow 2.20 and OpenTimelineIO 0.18 have no wheels for it, so the tests cannot run there.
     python_requires=">=3.11",
+    classifiers=[f"Programming Language :: Python :: 3.{minor}" for minor in (11, 12, 13)],
     packages=find_packages(include=[f"{name}{rest}" for name in PACKAGES for rest in ("", ".*")]),
     package_data=dict.fromkeys(PACKAGES, DATA),
     install_requires=CORE,

@@ -31,8 +31,8 @@ LONGEST_FIRST = (
     "test_dataloop_gateway_train",
     "test_movinet_end_to_end",
 )
-# Files whose tests need TensorFlow, MLflow, Ray or dtlpy. `make test-floors-core` neither runs nor imports them. Where
-# only one test of a file does, that test has the mark `extras`, or skips itself where TensorFlow is missing.
+# Files whose tests need TensorFlow, MLflow, Ray, dtlpy or schemathesis. `make test-floors-core` neither runs nor imports
+# them. Where only one test of a file does, that test has the mark `extras`, or skips itself without TensorFlow.
 NEEDS_EXTRAS = (
     "test_cli",
     "test_contract",
@@ -44,10 +44,7 @@ NEEDS_EXTRAS = (
     "test_dataloop_manifest",
     "test_golden",
     "test_hosts_agree",
-    "test_http_host_bad",
-    "test_http_host_load",
     "test_http_host_openapi",
-    "test_label_studio_host",
     "test_mlflow_host",
     "test_movinet_adapter",
     "test_notebooks",
