@@ -31,8 +31,8 @@ LONGEST_FIRST = (
     "test_dataloop_gateway_train",
     "test_movinet_end_to_end",
 )
-# Files whose tests need TensorFlow, MLflow, Ray, dtlpy or schemathesis. `make test-floors-core` neither runs nor imports
-# them. Where only one test of a file does, that test has the mark `extras`, or skips itself without TensorFlow.
+# Files whose tests need TensorFlow, MLflow, Ray, dtlpy or schemathesis: `make test-floors-core` does not import them.
+# Where only one test of a file does, that test has the mark `extras`, or skips itself without TensorFlow.
 NEEDS_EXTRAS = (
     "test_cli",
     "test_contract",
