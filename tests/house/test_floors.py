@@ -10,6 +10,7 @@ from conftest import NEEDS_EXTRAS
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
+from places import ROOT
 
 ROOT = Path(__file__).resolve().parent.parent
 # What users install. Of the development packages only s3fs is held down, as it asks for the fsspec of its version.
