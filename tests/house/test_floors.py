@@ -12,7 +12,6 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 from places import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 # What users install. Of the development packages only s3fs is held down, as it asks for the fsspec of its version.
 LISTS = ("CORE", "TRAIN", "DATALOOP", "HTTP", "REGISTRY", "SCALE", "REEL")
 
