@@ -273,7 +273,7 @@ class AdapterContract:
             own = type(self.adapter)
             other = next(name for name in _FAMILIES if model_class(name) is not own)
             for name, error in ((other, BundleError), ("os:path", ConfigError)):
-                changed = json.dumps({**config, "adapter": name}).encode()
+                changed = json.dumps({"schema_version": config["schema_version"], "adapter": name}).encode()
                 write_sealed(copy.with_name("foreign"), files | {"config.json": changed})
                 with _raises(error, re.escape(name)):
                     own(config).load(copy.with_name("foreign"))
