@@ -21,7 +21,7 @@ from adapters.records import (
     InputSpec,
     Precision,
     Prediction,
-    Quantize,
+    RequestedPrecision,
     TrainReport,
 )
 
@@ -183,7 +183,10 @@ class BaseModelAdapter(ABC):
 
     @abstractmethod
     def convert(
-        self, output_path: str | Path, quantize: Quantize = "float32", calibration: Sequence[Clip] | None = None
+        self,
+        output_path: str | Path,
+        quantize: RequestedPrecision = "float32",
+        calibration: Sequence[Clip] | None = None,
     ) -> ConversionReport:
         """Write one self-describing .tflite and measure it against the present program on the calibration clips.
 

@@ -22,7 +22,9 @@ SamplingMode = Literal["spread", "rate", "every"]
 ShortClip = Literal["repeat_last", "wrap", "error"]
 Aggregation = Literal["mean", "max", "top_mean"]
 Precision = Literal["float32", "float16", "dynamic", "int8"]  # of a program's weights and arithmetic
-Quantize = Literal["float32", "float16", "dynamic", "int8", "none"]  # how it may be asked for: "none" is float32
+RequestedPrecision = Literal[
+    "float32", "float16", "dynamic", "int8", "none"
+]  # how it may be asked for: "none" is float32
 Phase = Literal["head", "fine_tune"]  # of a training
 KeepBest = Literal["val_loss", "val_accuracy"]
 Devices = int | Literal["all"]  # how many share each batch in training
@@ -298,7 +300,7 @@ class ConversionReport:
         return asdict(self)
 
 
-def as_precision(quantize: Quantize) -> Precision:
+def as_precision(quantize: RequestedPrecision) -> Precision:
     """The precision that is asked for; ValueError for what is none."""
     precision = "float32" if quantize == "none" else quantize
     if precision not in PRECISIONS:
@@ -330,7 +332,7 @@ def aggregate(frame_scores: Float32Array, how: Aggregation, top_fraction: float 
     raise ValueError(f"aggregation must be mean, max or top_mean, got {how!r}")
 
 
-def spread(values: Sequence[T], count: int) -> list[T]:
+def take_evenly(values: Sequence[T], count: int) -> list[T]:
     """At most ``count`` of the values, evenly over the whole: sets are often in the order of their classes."""
     if len(values) <= count:
         return list(values)

@@ -32,7 +32,7 @@ from adapters.bundle import check_golden, read_bundle, render_clip, write_sealed
 from adapters.config import check_config, effect, properties
 from adapters.errors import BundleError, ConfigError, ConversionError, WeightsError
 from adapters.inference import open_model, read_config
-from adapters.records import Clip, Float32Array, InputSpec, Quantize
+from adapters.records import Clip, Float32Array, InputSpec, RequestedPrecision
 
 _FAMILIES = ("adapters.models.resnet18:ResNet18Adapter", "adapters.models.mobilenet:MobileNetAdapter")
 ConfigSource = str | Path | Mapping[str, Any]
@@ -75,7 +75,7 @@ class AdapterContract:
     config: ClassVar[ConfigSource]
     overrides: ClassVar[Mapping[str, Any]] = {}
     convertible: ClassVar[bool] = True
-    convert_to: ClassVar[Quantize] = "dynamic"
+    convert_to: ClassVar[RequestedPrecision] = "dynamic"
     converted_tolerance: ClassVar[float] = 5e-2
     has_golden: ClassVar[bool] = True
     other_size: ClassVar[int | None] = 48

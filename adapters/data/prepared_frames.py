@@ -8,7 +8,7 @@ import numpy as np
 
 from adapters.data.examples import Example, PreparedFrames
 from adapters.errors import MediaError
-from adapters.media import EPSILON_SECONDS, decode_picture, decode_size, fill_clip, one_clip, plan_clip, resize
+from adapters.media import EPSILON_SECONDS, decode_picture, decode_size, fill_clip, one_clip_spec, plan_clip, resize
 from adapters.records import Clip, InputSpec, UInt8Array
 
 
@@ -41,7 +41,7 @@ def read_frames(
     window = plan_clip(spec, start, end if end > start + EPSILON_SECONDS else ended)
     at = np.maximum(np.searchsorted(shown, window.times + EPSILON_SECONDS, side="right") - 1, 0)
     source = str(example.path)
-    kept, times = fill_clip(one_clip(spec), window, shown[at].tolist(), frames.fps, source)
+    kept, times = fill_clip(one_clip_spec(spec), window, shown[at].tolist(), frames.fps, source)
     pictures = {number: _picture(frames, number, spec) for number in np.unique(at)}
     if len({picture.shape for picture in pictures.values()}) > 1:
         raise MediaError(f"{frames.folder}: holds pictures of several sizes. Prepare the dataset anew")

@@ -14,7 +14,7 @@ from av.video.stream import VideoStream
 
 from adapters.errors import MediaError
 from adapters.media.clock import Clock, may_be_joined
-from adapters.media.opening import MediaLimits, Source, choose_stream, encrypted_message, open_container, reason_of
+from adapters.media.opening import MediaLimits, Source, choose_stream, encrypted_message, ffmpeg_reason, open_container
 
 # A jump costs the refilling of the decoder's pipeline: worth it from about this many frames that need no decoding.
 JUMP_GAIN_FRAMES = 24
@@ -36,7 +36,7 @@ class Damage:
 
 
 @dataclass(frozen=True, eq=False)
-class Decoded:
+class DecodedFrame:
     """A frame and when it is shown: seconds of source time."""
 
     seconds: float
@@ -93,7 +93,7 @@ class Decoder:
 
     def _begin(self) -> None:
         self._packets: Iterator[Packet[VideoStream]] | None = self.container.demux(self.stream)
-        self._queue: deque[Decoded] = deque()
+        self._queue: deque[DecodedFrame] = deque()
         self._waiting: list[int] = []  # timestamps of packets whose frames have not come out
         self._errors: list[tuple[float | None, str]] = []  # failures whose frame is not known yet
         self._clock = Clock(self.interval, self._may_be_joined)
@@ -113,7 +113,7 @@ class Decoder:
 
     # -- reading -----------------------------------------------------------------------------------------------------
 
-    def read(self) -> Decoded | None:
+    def read(self) -> DecodedFrame | None:
         """The next frame, or None at the end of the stream. Raises MediaError once closed."""
         if self.closed:
             raise MediaError(f"{self.source}: was closed while it was being read. Keep the video open until the end.")
@@ -141,7 +141,7 @@ class Decoder:
                 self._packets = None
             except (av.FFmpegError, OSError) as error:
                 self._read_errors += 1
-                self._note(f"the file could not be read on at one point ({reason_of(error)})")
+                self._note(f"the file could not be read on at one point ({ffmpeg_reason(error)})")
                 # An exception ends PyAV's generator; a new one goes on from where the demuxer stands.
                 self._packets = None if self._read_errors > _MAX_READ_ERRORS else self.container.demux(self.stream)
         return None
@@ -161,7 +161,7 @@ class Decoder:
         except (av.FFmpegError, OSError) as error:
             if isinstance(error, av.EOFError):
                 return
-            self._errors.append((None if stamp is None else stamp * self._tick, reason_of(error)))
+            self._errors.append((None if stamp is None else stamp * self._tick, ffmpeg_reason(error)))
             return
         for frame in frames:
             self._accept(frame)
@@ -179,7 +179,7 @@ class Decoder:
         # A packet's own duration where the container has one, else the average interval.
         self.end_seconds = seconds + (frame.duration * self._tick if frame.duration else self.interval)
         if self._floor is None or seconds >= self._floor - self.slack:
-            self._queue.append(Decoded(seconds, frame))
+            self._queue.append(DecodedFrame(seconds, frame))
             if frame.is_corrupt:
                 self.damage.concealed.add(seconds)
 
@@ -274,25 +274,25 @@ class Decoder:
         return exact and (bool(first.frame.key_frame) or first.frame.pict_type == PictureType.I)
 
 
-class Cursor:
+class FrameCursor:
     """Moves over the frames of a decoder to the one that is shown at a moment.
 
     first: the frame that the decoder gave already, if it was read. Frames between far-apart moments are jumped over
     where the file's index is sound (``may_jump``); the frames are the same either way.
     """
 
-    def __init__(self, decoder: Decoder, first: Decoded | None = None, may_jump: bool = True) -> None:
+    def __init__(self, decoder: Decoder, first: DecodedFrame | None = None, may_jump: bool = True) -> None:
         self.decoder = decoder
-        self._current: Decoded | None = None
+        self._current: DecodedFrame | None = None
         self._upcoming = first or decoder.read()
         self._sound: bool | None = None if may_jump else False  # None: not looked at yet
 
     @property
-    def first(self) -> Decoded | None:
+    def first(self) -> DecodedFrame | None:
         """The frame that comes next, read already."""
         return self._upcoming
 
-    def at(self, moment: float) -> Decoded | None:
+    def at(self, moment: float) -> DecodedFrame | None:
         """The frame shown at a moment (source seconds, never before the last one asked for); None past the end."""
         self._jump_towards(moment)
         while self._upcoming is not None:
@@ -302,7 +302,7 @@ class Cursor:
         end = self.decoder.end_seconds
         return None if end is None or moment > end + self.decoder.interval else self._current
 
-    def step(self) -> Decoded | None:
+    def step(self) -> DecodedFrame | None:
         """The next frame, or None at the end."""
         if self._upcoming is None:
             return None

@@ -13,7 +13,7 @@ VIDEO_SUFFIXES = frozenset(f".{name}" for name in _EXTENSIONS.split())
 
 
 @dataclass(frozen=True)
-class Found:
+class VideoFile:
     """A video file. path: absolute, with bytes that are not UTF-8 as surrogates (``os.fsdecode``)."""
 
     path: str
@@ -22,7 +22,7 @@ class Found:
 
 
 @dataclass(frozen=True)
-class Unreadable:
+class UnreadablePath:
     """A folder, or a file in one, that cannot be read, and why."""
 
     path: str
@@ -39,7 +39,7 @@ def is_video_name(name: str) -> bool:
     return os.path.splitext(name)[1].lower() in VIDEO_SUFFIXES and not is_hidden(name)
 
 
-def videos_below(folder: str | Path) -> Iterator[Found | Unreadable]:
+def videos_below(folder: str | Path) -> Iterator[VideoFile | UnreadablePath]:
     """The videos in a folder and its subfolders, and what cannot be read there.
 
     In the order of the paths, name by name and by their bytes. Names are judged by ``is_hidden`` (files and folders)
@@ -63,9 +63,9 @@ def videos_below(folder: str | Path) -> Iterator[Found | Unreadable]:
                 yield _file(place)
         except OSError as error:
             if isinstance(place, str):
-                yield Unreadable(place, f"the folder cannot be read ({error.strerror}). Check its permissions.")
+                yield UnreadablePath(place, f"the folder cannot be read ({error.strerror}). Check its permissions.")
             else:
-                yield Unreadable(place.path, f"cannot be read ({error.strerror}). Check the file or the link.")
+                yield UnreadablePath(place.path, f"cannot be read ({error.strerror}). Check the file or the link.")
 
 
 def _entries(folder: str, visited: set[tuple[int, int]]) -> list[os.DirEntry[str]]:
@@ -85,8 +85,8 @@ def _has_own_name(entry: os.DirEntry[str], inside: str) -> bool:
     return os.path.exists(entry.path) or not is_video_name(entry.name)
 
 
-def _file(entry: os.DirEntry[str]) -> Found | Unreadable:
+def _file(entry: os.DirEntry[str]) -> VideoFile | UnreadablePath:
     status = entry.stat()
     if stat.S_ISREG(status.st_mode):
-        return Found(entry.path, status.st_size, status.st_mtime_ns)
-    return Unreadable(entry.path, "is a device or a pipe, not a file. Rename it or move it away.")
+        return VideoFile(entry.path, status.st_size, status.st_mtime_ns)
+    return UnreadablePath(entry.path, "is a device or a pipe, not a file. Rename it or move it away.")

@@ -7,7 +7,7 @@ from typing import Any
 
 from adapters.errors import MediaError
 from adapters.media.color import ColorInfo, describe_color
-from adapters.media.decode import Decoded, Decoder
+from adapters.media.decode import DecodedFrame, Decoder
 from adapters.media.duration import find_end_seconds
 from adapters.media.opening import Source, video_streams
 from adapters.media.scaling import Orientation, display_size, is_gray, is_rgb, sample_aspect_ratio
@@ -47,7 +47,7 @@ class VideoInfo:
         return asdict(self)
 
 
-def describe_video(source: Source, decoder: Decoder, first: Decoded, orientation: Orientation) -> VideoInfo:
+def describe_video(source: Source, decoder: Decoder, first: DecodedFrame, orientation: Orientation) -> VideoInfo:
     """What the header, the first frame and, where need be, the end of the file say of a stream."""
     stream, container, frame = decoder.stream, decoder.container, first.frame
     aspect = sample_aspect_ratio(stream)

@@ -9,8 +9,8 @@ from av.packet import Packet
 from av.video.frame import PictureType, VideoFrame
 from av.video.stream import VideoStream
 
-from adapters.media.decode import Decoded, Decoder
-from adapters.media.opening import reason_of
+from adapters.media.decode import DecodedFrame, Decoder
+from adapters.media.opening import ffmpeg_reason
 
 # Timestamps that step back this far are another clock (see media_clock), not an earlier key frame.
 _CLOCK_RESET_SECONDS = 1.0
@@ -18,7 +18,7 @@ _CLOCK_RESET_SECONDS = 1.0
 _REORDERED_FRAMES = 4
 
 
-def read_keys(decoder: Decoder, first: Decoded | None, every_seconds: float) -> Iterator[Decoded]:
+def read_keys(decoder: Decoder, first: DecodedFrame | None, every_seconds: float) -> Iterator[DecodedFrame]:
     """The key frames from where the decoder stands, at least ``every_seconds`` apart.
 
     first: the frame that it gave already, which is the first of them; None where it gave none. Half a frame's interval
@@ -39,7 +39,7 @@ def read_keys(decoder: Decoder, first: Decoded | None, every_seconds: float) -> 
             yield decoded
 
 
-def _by_index(decoder: Decoder, first: Decoded | None, spacing: float) -> Iterator[Decoded]:
+def _by_index(decoder: Decoder, first: DecodedFrame | None, spacing: float) -> Iterator[DecodedFrame]:
     """Go from key frame to key frame as the index of an MP4 or MOV tells. Each is decoded for itself.
 
     (The demuxer could leave out the others by itself, but then gives the wrong presentation times.)
@@ -65,13 +65,13 @@ def _by_index(decoder: Decoder, first: Decoded | None, spacing: float) -> Iterat
             # What is still in the decoder is drained, since the next jump empties it.
             frames = [*packet.decode(), *stream.codec_context.decode(None)]
         except (av.FFmpegError, OSError) as error:
-            decoder.damage.failures[stamp * tick] = reason_of(error)
+            decoder.damage.failures[stamp * tick] = ffmpeg_reason(error)
             continue
         before = (stamp + delay if packet.pts is None else packet.pts) * tick
         for frame in frames:
             if frame.pts is not None and frame.pts == packet.pts and _is_key(frame):
                 decoder.frame_count += 1
-                yield Decoded(frame.pts * tick, frame)
+                yield DecodedFrame(frame.pts * tick, frame)
 
 
 def _packet_at(decoder: Decoder, stamp: int, delay: int, following: int | None) -> Packet[VideoStream] | None:
@@ -88,7 +88,7 @@ def _packet_at(decoder: Decoder, stamp: int, delay: int, following: int | None) 
     return None
 
 
-def _by_packet(decoder: Decoder, first: Decoded | None, spacing: float) -> Iterator[Decoded]:
+def _by_packet(decoder: Decoder, first: DecodedFrame | None, spacing: float) -> Iterator[DecodedFrame]:
     """Read all packets and decode those of key frames."""
     tick = float(decoder.stream.time_base or 0)
     sent: set[int] = set()

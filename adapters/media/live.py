@@ -29,7 +29,7 @@ from adapters.errors import MediaError
 from adapters.media import opening as media_open
 from adapters.media.color import describe_color
 from adapters.media.decode import Damage, Decoder
-from adapters.media.opening import open_container, open_input, reason_of
+from adapters.media.opening import ffmpeg_reason, open_container, open_input
 from adapters.media.preprocess import decode_size, fit_frames
 from adapters.media.scaling import Scaler, display_size, is_gray, is_rgb, orientation_of, sample_aspect_ratio
 from adapters.records import InputSpec, UInt8Array
@@ -230,4 +230,4 @@ def _open(source: str) -> InputContainer:
             if source == STDIN
             else "Name a camera that no one else uses, and check that you may read it."
         )
-        raise MediaError(f"{what}: cannot be opened as video ({reason_of(error)}). {advice}") from None
+        raise MediaError(f"{what}: cannot be opened as video ({ffmpeg_reason(error)}). {advice}") from None

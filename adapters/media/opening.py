@@ -173,7 +173,7 @@ def _allowed_formats() -> str:
 
 
 def _why_not_opened(source: Source, error: Exception) -> str:
-    reason = reason_of(error)
+    reason = ffmpeg_reason(error)
     if isinstance(error, av.ArgumentError):  # the demuxer that recognised it is not in the white list
         return "a playlist, a text or a single picture, not a video. Give a video file or a GIF."
     if isinstance(error, av.InvalidDataError) and (isinstance(source, StoredFile) or os.path.isfile(source)):
@@ -187,7 +187,7 @@ def _why_not_opened(source: Source, error: Exception) -> str:
     return f"cannot be opened ({reason})."
 
 
-def reason_of(error: BaseException) -> str:
+def ffmpeg_reason(error: BaseException) -> str:
     """FFmpeg's own words for an error, without numbers and file names, in lower case."""
     text = str(getattr(error, "strerror", None) or error) or type(error).__name__
     return "invalid data" if isinstance(error, av.InvalidDataError) else text[:1].lower() + text[1:]

@@ -8,7 +8,7 @@ import numpy as np
 
 from adapters.records import Clip, Float32Array, InputSpec, UInt8Array
 
-Number = float | Sequence[float]
+PerChannel = float | Sequence[float]
 
 
 def decode_size(spec: InputSpec, display_width: int, display_height: int) -> tuple[int, int]:
@@ -37,7 +37,7 @@ def _enlarged(size: int, spec: InputSpec) -> int:
 
 
 def to_model_input(
-    clip_or_frames: Clip | UInt8Array, spec: InputSpec, mean: Number = 0.0, scale: Number = 255.0
+    clip_or_frames: Clip | UInt8Array, spec: InputSpec, mean: PerChannel = 0.0, scale: PerChannel = 255.0
 ) -> Float32Array:
     """Frames to what the network reads: ``(x - mean) / scale``.
 
@@ -104,7 +104,7 @@ def resize(frames: UInt8Array, width: int, height: int) -> UInt8Array:
     return np.stack([cv2.resize(frame, (width, height), interpolation=how) for frame in frames]).astype(np.uint8)
 
 
-def _channels(name: str, value: Number) -> Float32Array:
+def _channels(name: str, value: PerChannel) -> Float32Array:
     array = np.asarray(value, dtype=np.float32)
     if array.shape not in ((), (3,)) or not np.isfinite(array).all():
         raise ValueError(f"{name} must be one finite number or three (R, G, B), got {value!r}")

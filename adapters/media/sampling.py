@@ -78,14 +78,14 @@ def sample_times(spec: InputSpec, start: float, end: float) -> Float64Array:
     return times[: max(inside, 1)]
 
 
-def one_clip(spec: InputSpec) -> InputSpec:
+def one_clip_spec(spec: InputSpec) -> InputSpec:
     """The spec by which one clip of a whole range is sampled, as training does: n_frames of it whatever its length."""
     return replace(spec, sampling="spread") if spec.sampling == "every" else spec
 
 
 def plan_clip(spec: InputSpec, start: float, end: float) -> Window:
     """One window for the whole range. With ``rate`` it is n_frames at fps from start and ends where they end."""
-    spec = one_clip(spec)
+    spec = one_clip_spec(spec)
     if spec.sampling == "rate":
         assert spec.fps is not None
         end = min(end, start + spec.n_frames / spec.fps)

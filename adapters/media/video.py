@@ -16,12 +16,12 @@ from typing import Self
 import numpy as np
 
 from adapters.errors import MediaError
-from adapters.media.decode import Cursor, Damage, Decoded, Decoder
+from adapters.media.decode import Damage, DecodedFrame, Decoder, FrameCursor
 from adapters.media.info import VideoInfo, describe_video, nothing_decoded
 from adapters.media.key_frames import read_keys
 from adapters.media.opening import MediaLimits, Source
 from adapters.media.preprocess import decode_size
-from adapters.media.sampling import EPSILON_SECONDS, Window, fill_clip, one_clip, plan_clip, plan_windows
+from adapters.media.sampling import EPSILON_SECONDS, Window, fill_clip, one_clip_spec, plan_clip, plan_windows
 from adapters.media.scaling import Layout, Scaler, orientation_of
 from adapters.records import Aspect, Clip, InputSpec, UInt8Array
 
@@ -95,7 +95,7 @@ class Video:
         self._closed = False
         decoder = Decoder(source, video_stream, allow_url, self._damage, limits=limits, threads=threads)
         try:
-            self._first: Decoded | None = decoder.read()
+            self._first: DecodedFrame | None = decoder.read()
             if self._first is None:
                 raise MediaError(nothing_decoded(source, decoder))
             self._orientation = orientation_of(self._first.frame)
@@ -153,7 +153,7 @@ class Video:
     def clip(self, spec: InputSpec, start_seconds: float | None = None, end_seconds: float | None = None) -> Clip:
         """One clip of the whole range, whatever windows the spec has."""
         start, end = self._range(start_seconds, end_seconds)
-        return next(self._take(one_clip(spec), iter([plan_clip(spec, start, end)])))
+        return next(self._take(one_clip_spec(spec), iter([plan_clip(spec, start, end)])))
 
     def key_frames(self, spec: InputSpec, every_seconds: float = 0.0) -> Iterator[Clip]:
         """Clips of one frame each: the video's key frames, which need no other frame to be decoded, in order.
@@ -212,7 +212,7 @@ class Video:
 
     # -- passes ------------------------------------------------------------------------------------------------------
 
-    def _begin_pass(self) -> tuple[Decoder, Cursor]:
+    def _begin_pass(self) -> tuple[Decoder, FrameCursor]:
         if self._closed:
             raise MediaError(f"{self._source}: this video is closed. Open it again.")
         if self._primed is not None:
@@ -229,7 +229,7 @@ class Video:
             )
             first = None
         self._passes.append(decoder)
-        return decoder, Cursor(decoder, first)
+        return decoder, FrameCursor(decoder, first)
 
     def _end_pass(self, decoder: Decoder) -> None:
         self._frames_seen = max(self._frames_seen, decoder.frame_count)
@@ -263,7 +263,7 @@ class Video:
         origin = self.info.start_seconds
         decoder, cursor = self._begin_pass()
         taken: dict[int, list[tuple[float, UInt8Array]]] = {}  # by window: what overlapping windows share is one array
-        last: Decoded | None = None
+        last: DecodedFrame | None = None
         picture: UInt8Array | None = None
         made = 0
         try:

@@ -32,7 +32,7 @@ from adapters.records import (
     InputSpec,
     Precision,
     Prediction,
-    Quantize,
+    RequestedPrecision,
     TrainReport,
     aggregate,
 )
@@ -347,7 +347,7 @@ class ModelAdapter(BaseModelAdapter):
     def convert(
         self,
         output_path: str | Path,
-        quantize: Quantize = "float32",
+        quantize: RequestedPrecision = "float32",
         calibration: Sequence[Clip] | None = None,
         *,
         clips: Sequence[Clip] | None = None,

@@ -12,7 +12,7 @@ def did_you_mean(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:
     return f' Did you mean "{near[0]}"?' if near else ""
 
 
-def nearest_name(name: str, known: Iterable[str]) -> str:
+def nearest_hint(name: str, known: Iterable[str]) -> str:
     """The end of a sentence: "; the nearest is 'x'"."""
     near = difflib.get_close_matches(name, list(known), n=1)
     return f"; the nearest is {near[0]!r}" if near else ""

@@ -21,7 +21,7 @@ from adapters.records import (
     Float32Array,
     InputSpec,
     Prediction,
-    Quantize,
+    RequestedPrecision,
     TrainReport,
 )
 
@@ -100,6 +100,9 @@ class TinyAdapter(BaseModelAdapter):
         return np.array([clip.frames.mean(axis=(0, 1, 2)) / 255 for clip in batch], np.float32).reshape(-1, 3)
 
     def convert(
-        self, output_path: str | Path, quantize: Quantize = "float32", calibration: Sequence[Clip] | None = None
+        self,
+        output_path: str | Path,
+        quantize: RequestedPrecision = "float32",
+        calibration: Sequence[Clip] | None = None,
     ) -> ConversionReport:
         raise ConversionError("a colour threshold has no network, so there is nothing to convert")

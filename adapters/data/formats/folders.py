@@ -21,7 +21,7 @@ from adapters.data.examples import (
 )
 from adapters.data.formats.format import Format
 from adapters.errors import DatasetError
-from adapters.media import Unreadable, is_hidden, is_video_name, videos_below
+from adapters.media import UnreadablePath, is_hidden, is_video_name, videos_below
 from adapters.system import storage_error
 
 Media = Literal["copy", "link"]
@@ -116,7 +116,7 @@ def videos(folder: Path) -> list[Path]:
     """
     files, base = [], os.path.abspath(folder)
     for item in videos_below(folder):
-        if isinstance(item, Unreadable) and not is_video_name(os.path.basename(item.path)):
+        if isinstance(item, UnreadablePath) and not is_video_name(os.path.basename(item.path)):
             raise DatasetError(f"{item.path}: {item.error}")
         files.append(folder / os.path.relpath(item.path, base))
     return files

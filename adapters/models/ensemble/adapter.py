@@ -19,7 +19,15 @@ from adapters.errors import BundleError, ConversionError, TrainingError
 from adapters.inference import read_stored, require_class
 from adapters.models.ensemble.members import Member, member_clip, open_members, shared_spec
 from adapters.models.ensemble.voting import vote
-from adapters.records import Clip, ConversionReport, Float32Array, InputSpec, Prediction, Quantize, TrainReport
+from adapters.records import (
+    Clip,
+    ConversionReport,
+    Float32Array,
+    InputSpec,
+    Prediction,
+    RequestedPrecision,
+    TrainReport,
+)
 
 # The keys of the common schema that an ensemble has a use for; the others are its members' own.
 OWN_KEYS = {
@@ -222,7 +230,10 @@ class EnsembleAdapter(BaseModelAdapter):
         )
 
     def convert(
-        self, output_path: str | Path, quantize: Quantize = "float32", calibration: Sequence[Clip] | None = None
+        self,
+        output_path: str | Path,
+        quantize: RequestedPrecision = "float32",
+        calibration: Sequence[Clip] | None = None,
     ) -> ConversionReport:
         raise ConversionError(
             f"an ensemble is several programs, and a .tflite file holds one. Convert its members "
