@@ -133,7 +133,7 @@ class BaseModelAdapter(ABC):
         return []
 
     @classmethod
-    def anchored(cls, config: Config, folder: Path) -> Config:
+    def resolve_paths(cls, config: Config, folder: Path) -> Config:
         """A config that stands in a file of this folder, with the paths in it that are relative to the file."""
         return config
 

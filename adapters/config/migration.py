@@ -45,7 +45,7 @@ def _from_version_1(config: Config) -> Config:
 MIGRATIONS = {0: _from_version_0, 1: _from_version_1}
 
 
-def migrate(config: Mapping[str, Any], where: str = "config") -> Config:
+def migrate_config(config: Mapping[str, Any], where: str = "config") -> Config:
     """The same config in the present form; pure. A form newer than this library is an error."""
     result = dict(config)
     version = result.get("schema_version", 0)

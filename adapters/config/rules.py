@@ -18,7 +18,7 @@ class UnknownKeywordError(Exception):
     """A keyword, or a value of a kind, that is left to jsonschema."""
 
 
-def keeps(rule: Any, value: Any) -> bool:
+def satisfies(rule: Any, value: Any) -> bool:
     """Whether the value is valid, as JSON Schema draft 2020-12 says. UnknownKeywordError where that is not known."""
     if not isinstance(rule, Mapping):
         raise UnknownKeywordError(repr(rule))
@@ -80,12 +80,12 @@ def _are_unique(wanted: bool, value: list[Any], rule: Any) -> bool:
 
 
 def _properties(rules: Mapping[str, Any], value: dict[str, Any], rule: Any) -> bool:
-    return all(keeps(rules[name], item) for name, item in value.items() if name in rules)
+    return all(satisfies(rules[name], item) for name, item in value.items() if name in rules)
 
 
 def _additional(rules: Any, value: dict[str, Any], rule: Mapping[str, Any]) -> bool:
     others = [item for name, item in value.items() if name not in rule.get("properties", {})]
-    return not others if rules is False else all(keeps(rules, item) for item in others)
+    return not others if rules is False else all(satisfies(rules, item) for item in others)
 
 
 # Keyword -> which values it is about, and whether one of these keeps it: (what the keyword says, value, whole rule).
@@ -93,7 +93,7 @@ _CHECKS: dict[str, tuple[Callable[[Any], bool], Callable[[Any, Any, Mapping[str,
     "type": (_anything, _has_type),
     "enum": (_anything, _is_one_of),
     "const": (_anything, lambda only, value, rule: _is_one_of([only], value, rule)),
-    "oneOf": (_anything, lambda options, value, rule: sum(keeps(option, value) for option in options) == 1),
+    "oneOf": (_anything, lambda options, value, rule: sum(satisfies(option, value) for option in options) == 1),
     "minimum": (_is_number, lambda least, value, rule: not value < least),
     "exclusiveMinimum": (_is_number, lambda least, value, rule: not value <= least),
     "maximum": (_is_number, lambda most, value, rule: not value > most),
@@ -101,7 +101,7 @@ _CHECKS: dict[str, tuple[Callable[[Any], bool], Callable[[Any, Any, Mapping[str,
     "minLength": (_is_text, lambda least, value, rule: len(value) >= least),
     "maxLength": (_is_text, lambda most, value, rule: len(value) <= most),
     "pattern": (_is_text, lambda pattern, value, rule: re.search(pattern, value) is not None),
-    "items": (_is_list, lambda each, value, rule: all(keeps(each, item) for item in value)),
+    "items": (_is_list, lambda each, value, rule: all(satisfies(each, item) for item in value)),
     "minItems": (_is_list, lambda least, value, rule: len(value) >= least),
     "maxItems": (_is_list, lambda most, value, rule: len(value) <= most),
     "uniqueItems": (_is_list, _are_unique),

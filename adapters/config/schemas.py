@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal, Protocol, cast
 
-from adapters.config.files import Config, read_object
+from adapters.config.files import Config, read_config_file
 from adapters.config.migration import current_adapter_name
 from adapters.errors import ConfigError
 
@@ -32,7 +32,7 @@ class AdapterClass(Protocol):
     def config_problems(self, config: Config) -> Iterable[str]:
         """What is wrong between keys of a complete config, one sentence each."""
 
-    def anchored(self, config: Config, folder: Path) -> Config:
+    def resolve_paths(self, config: Config, folder: Path) -> Config:
         """A config read from a file of this folder, with the paths in it that are relative to the file."""
 
 
@@ -46,7 +46,7 @@ def adapter_class(name: str, where: str = "config") -> AdapterClass:
             f'{where}: "adapter" names {name!r}, which cannot be imported ({error}). '
             'It is "module:Class", e.g. "movinet_adapter:MoViNetAdapter"'
         ) from error
-    missing = [part for part in ("schema_path", "config_problems", "anchored") if not hasattr(found, part)]
+    missing = [part for part in ("schema_path", "config_problems", "resolve_paths") if not hasattr(found, part)]
     if missing or not isinstance(found, type):
         raise ConfigError(
             f'{where}: "adapter" names {name!r}, which is not a BaseModelAdapter: '
@@ -57,11 +57,11 @@ def adapter_class(name: str, where: str = "config") -> AdapterClass:
 
 @cache
 def _schema_file(path: Path) -> Config:
-    return read_object(path)
+    return read_config_file(path)
 
 
 @cache
-def key_rules(schema_path: Path) -> Config:
+def cached_key_schemas(schema_path: Path) -> Config:
     """Every key of an adapter's schema and the common ones: name -> its schema. Shared: not to be changed."""
     common: Config = copy.deepcopy(_schema_file(COMMON_SCHEMA)["properties"])
     for name, own in _schema_file(schema_path)["properties"].items():
@@ -69,20 +69,20 @@ def key_rules(schema_path: Path) -> Config:
     return common
 
 
-def properties(adapter: str | AdapterClass) -> Config:
+def key_schemas(adapter: str | AdapterClass) -> Config:
     """Every key of an adapter: name -> its schema, with the adapter's own defaults and effects."""
     cls = adapter_class(adapter) if isinstance(adapter, str) else adapter
-    return copy.deepcopy(key_rules(cls.schema_path))
+    return copy.deepcopy(cached_key_schemas(cls.schema_path))
 
 
-def schema(adapter: str | AdapterClass) -> Config:
+def adapter_schema(adapter: str | AdapterClass) -> Config:
     """The whole JSON Schema of an adapter's config, self-contained, for editors and forms."""
     cls = adapter_class(adapter) if isinstance(adapter, str) else adapter
     own = copy.deepcopy(_schema_file(cls.schema_path))
     common = copy.deepcopy(_schema_file(COMMON_SCHEMA))
     # A key that the adapter says again is the adapter's alone: under allOf both would hold.
     common["properties"] = {k: v for k, v in common["properties"].items() if k not in own["properties"]}
-    own["properties"] = {name: value for name, value in properties(cls).items() if name in own["properties"]}
+    own["properties"] = {name: value for name, value in key_schemas(cls).items() if name in own["properties"]}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": own.get("title", cls.schema_path.parent.name),
@@ -92,10 +92,10 @@ def schema(adapter: str | AdapterClass) -> Config:
     }
 
 
-def effect(adapter: str | AdapterClass, key: str) -> Effect:
+def key_effect(adapter: str | AdapterClass, key: str) -> Effect:
     """What a change of this key asks for: runtime, program or retrain."""
     cls = adapter_class(adapter) if isinstance(adapter, str) else adapter
-    value: Effect = key_rules(cls.schema_path)[key]["x-effect"]
+    value: Effect = cached_key_schemas(cls.schema_path)[key]["x-effect"]
     return value
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from adapters.base import BaseModelAdapter, LiteRTProgram, OnEpochEnd, StoredModel, TrainOptions
 from adapters.bundle import Bundle, Golden, make_golden, measure_tolerance, render_card, write_bundle
-from adapters.config import Config, check_config, override
+from adapters.config import Config, check_config, override_config
 from adapters.errors import AdapterError, WeightsError
 from adapters.inference import read_stored, require_class
 from adapters.litert import Program
@@ -142,7 +142,7 @@ class ModelAdapter(BaseModelAdapter):
         # Its class may be named in several ways, and is the same.
         own, name = self.given, stored.config["adapter"]
         given = own if own["adapter"] == name else {**own, "adapter": name}
-        self.config, _ = override(stored.config, given, str(stored.path), explicit=self.explicit)
+        self.config, _ = override_config(stored.config, given, str(stored.path), explicit=self.explicit)
         self.metrics, self.trained = dict(stored.metrics), True
         self._model = LoadedModel(programs=dict(stored.programs), stored=stored)
 

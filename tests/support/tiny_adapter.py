@@ -10,7 +10,7 @@ import numpy as np
 
 from adapters.base import BaseModelAdapter, OnEpochEnd, TrainOptions
 from adapters.bundle import read_bundle, render_card, write_bundle
-from adapters.config import check_config, override
+from adapters.config import check_config, override_config
 from adapters.data import check, read_dataset
 from adapters.errors import ConversionError
 from adapters.inference import predict_examples
@@ -46,7 +46,7 @@ class TinyAdapter(BaseModelAdapter):
     def load(self, local_path: str | Path) -> None:
         bundle = read_bundle(local_path)
         stored = check_config(bundle.config, str(local_path))
-        self.config, _ = override(stored, self.given, str(local_path), explicit=self.explicit)
+        self.config, _ = override_config(stored, self.given, str(local_path), explicit=self.explicit)
         self.threshold = bundle.weights()["threshold"]
 
     def save(self, local_path: str | Path) -> None:

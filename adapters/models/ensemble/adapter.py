@@ -14,7 +14,7 @@ import numpy as np
 
 from adapters.base import BaseModelAdapter, OnEpochEnd, StoredModel, TrainOptions
 from adapters.bundle import SEAL, Bundle, make_golden, read_bundle, read_seal, render_card, write_bundle
-from adapters.config import Config, fill_defaults, override, properties
+from adapters.config import Config, fill_defaults, key_schemas, override_config
 from adapters.errors import BundleError, ConversionError, TrainingError
 from adapters.inference import read_stored, require_class
 from adapters.models.ensemble.members import Member, member_clip, open_members, shared_spec
@@ -61,7 +61,7 @@ class EnsembleAdapter(BaseModelAdapter):
 
     @classmethod
     def config_problems(cls, config: Config) -> Iterable[str]:
-        rules = properties(cls)
+        rules = key_schemas(cls)
         for key, value in config.items():
             if key not in OWN_KEYS and value != fill_defaults({}, {key: rules[key]})[key]:
                 yield f'"{key}" belongs to the members of an ensemble: set it in their configs'
@@ -77,7 +77,7 @@ class EnsembleAdapter(BaseModelAdapter):
             yield f'"member_weights" must be one number a member, not all 0, got {weights} for {len(members)} members'
 
     @classmethod
-    def anchored(cls, config: Config, folder: Path) -> Config:
+    def resolve_paths(cls, config: Config, folder: Path) -> Config:
         """Members that lie beside the config file, by their path from here."""
         beside = {name: folder / name for name in config.get("members", ()) if isinstance(name, str)}
         found = {name: str(path) for name, path in beside.items() if path.exists()}
@@ -189,7 +189,7 @@ class EnsembleAdapter(BaseModelAdapter):
                 raise BundleError(f"{path}: member {member!r} is not in the bundle. Save the ensemble again")
         given = {key: value for key, value in self.given.items() if key != "members"}
         given["adapter"] = stored.config["adapter"]
-        self.config, _ = override(stored.config, given, str(path), explicit=self.explicit)
+        self.config, _ = override_config(stored.config, given, str(path), explicit=self.explicit)
         self._bundle, self._opened = stored, None
 
     def save(self, local_path: str | Path) -> None:
