@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from adapters.data.checks import check, problems, stats
+from adapters.data.checks import check_dataset, dataset_problems, summarize_dataset
 from adapters.data.examples import SPLITS, Dataset, Example, Split, match_labels
 from adapters.data.formats import FORMATS, find_format
 from adapters.data.formats.folders import without_missing
-from adapters.data.splits import split
+from adapters.data.splits import split_dataset
 from adapters.errors import DatasetError
 
 __all__ = [
@@ -22,14 +22,14 @@ __all__ = [
     "Dataset",
     "Example",
     "Split",
-    "check",
+    "check_dataset",
+    "dataset_problems",
     "detect_format",
     "export_dataset",
     "match_labels",
-    "problems",
     "read_dataset",
-    "split",
-    "stats",
+    "split_dataset",
+    "summarize_dataset",
     "without_missing",
     "write_dataset",
 ]

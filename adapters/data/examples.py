@@ -176,7 +176,7 @@ def match_labels(dataset: Dataset, labels: Sequence[str]) -> Dataset:
 
     A label that the model has not becomes the one of the model's that is the same but for capitals and a final "s":
     "highlights" is "highlight". Where several fit, or where the data has that label too, it stays as it is, for
-    ``check`` to report.
+    ``check_dataset`` to report.
     """
     renamed: dict[str, str] = {}
     for label in dataset.labels:

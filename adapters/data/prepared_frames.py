@@ -12,7 +12,7 @@ from adapters.media import EPSILON_SECONDS, decode_picture, decode_size, fill_cl
 from adapters.records import Clip, InputSpec, UInt8Array
 
 
-def chosen_source(example: Example, single_frames: bool) -> Example:
+def prefer_video(example: Example, single_frames: bool) -> Example:
     """The example with its prepared frames where they are to be read, and without them where the video is.
 
     single_frames: the model sees single frames. One of clips is not trained on a frame a second: its videos must be
@@ -23,7 +23,7 @@ def chosen_source(example: Example, single_frames: bool) -> Example:
     return replace(example, frames=None)
 
 
-def read_frames(
+def read_prepared_clip(
     example: Example, spec: InputSpec, start_seconds: float | None = None, end_seconds: float | None = None
 ) -> Clip:
     """One clip of a range of the example, as ``media.read_clip`` gives it of the video: the frame that is shown at each

@@ -13,7 +13,7 @@ from adapters.errors import DatasetError
 _ATTEMPTS = 20
 
 
-def split(
+def split_dataset(
     dataset: Dataset, fractions: Sequence[float] = (0.7, 0.15, 0.15), seed: int = 0, reassign: bool = False
 ) -> Dataset:
     """Give every example a split so that each class has near the same fractions and no group stands in two splits.

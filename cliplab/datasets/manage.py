@@ -10,12 +10,12 @@ from typing import Any
 from adapters.data import (
     FORMATS,
     Dataset,
+    dataset_problems,
     export_dataset,
     find_format,
-    problems,
     read_dataset,
-    split,
-    stats,
+    split_dataset,
+    summarize_dataset,
     without_missing,
     write_dataset,
 )
@@ -68,7 +68,7 @@ def dataset_split(
 
     fractions: of train, validation and test, adding up to 1. Rows that have a split keep it, unless reassign.
     """
-    dataset = split(read_dataset(data), fractions, seed, reassign)
+    dataset = split_dataset(read_dataset(data), fractions, seed, reassign)
     return _write(dataset, output, force, dry_run)
 
 
@@ -114,8 +114,8 @@ def _write(dataset: Dataset, output: str | Path, force: bool, dry_run: bool) -> 
 
 def _report(dataset: Dataset, output: str | Path | None) -> DatasetReport:
     _, missing = without_missing(dataset)
-    found = [*problems(dataset), *(f"{path}: no such file" for path in missing)]
-    return DatasetReport(None if output is None else str(output), stats(dataset, _seconds), tuple(found))
+    found = [*dataset_problems(dataset), *(f"{path}: no such file" for path in missing)]
+    return DatasetReport(None if output is None else str(output), summarize_dataset(dataset, _seconds), tuple(found))
 
 
 def _seconds(path: Path) -> float:

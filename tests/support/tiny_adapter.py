@@ -11,7 +11,7 @@ import numpy as np
 from adapters.base import BaseModelAdapter, OnEpochEnd, TrainOptions
 from adapters.bundle import read_bundle, render_card, write_bundle
 from adapters.config import check_config, override_config
-from adapters.data import check, read_dataset
+from adapters.data import check_dataset, read_dataset
 from adapters.errors import ConversionError
 from adapters.inference import predict_examples
 from adapters.records import (
@@ -69,7 +69,7 @@ class TinyAdapter(BaseModelAdapter):
     ) -> TrainReport:
         """One "epoch": the threshold goes half way between the classes' mean redness."""
         dataset = read_dataset(data_path)
-        check(dataset, self.labels)
+        check_dataset(dataset, self.labels)
         clips = dataset.of_split("train").examples
         results = list(predict_examples(self, clips))
         good = [(clip.label, item.predictions[0]) for clip, item in zip(clips, results, strict=True) if not item.error]

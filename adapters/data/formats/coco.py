@@ -10,7 +10,7 @@ from typing import Any
 
 from adapters.data.examples import Dataset, PreparedFrames, make_dataset, merge_labels, to_row
 from adapters.data.formats.format import Format
-from adapters.data.formats.text import kind_of, label_list, not_empty, parse_json, read_text
+from adapters.data.formats.text import label_list, not_empty, parse_json, read_text, type_and_value
 from adapters.errors import DatasetError
 from adapters.system import write_json_atomic
 
@@ -25,7 +25,9 @@ def import_coco(path: str | Path, labels: Sequence[str] | None = None) -> Datase
     path = Path(path)
     content = parse_json(read_text(path), str(path))
     if not is_coco(content):
-        raise DatasetError(f"{path}: must be an object with the lists {', '.join(_KEYS)}, got {kind_of(content)}")
+        raise DatasetError(
+            f"{path}: must be an object with the lists {', '.join(_KEYS)}, got {type_and_value(content)}"
+        )
     try:
         videos = {video["id"]: video["file_name"] for video in content["videos"]}
         names = {category["id"]: category["name"] for category in content["categories"]}
@@ -72,7 +74,7 @@ def export_coco(dataset: Dataset, path: str | Path) -> Path:
 
 def _row(annotation: object, videos: dict[Any, Any], names: dict[Any, Any], where: str) -> dict[str, Any]:
     if not isinstance(annotation, dict):
-        raise DatasetError(f"{where}: must be an object, got {kind_of(annotation)}")
+        raise DatasetError(f"{where}: must be an object, got {type_and_value(annotation)}")
     video, category = annotation.get("video_id"), annotation.get("category_id")
     if video not in videos:
         raise DatasetError(f"{where}: video_id {video!r} is not among the videos")

@@ -18,7 +18,7 @@ from adapters.data.examples import (
     relative_path,
     to_row,
 )
-from adapters.data.formats.folders import Media, free_name, place, split_folders, videos
+from adapters.data.formats.folders import Placement, free_name, place_video, split_folders, videos_in
 from adapters.data.formats.format import Format
 from adapters.data.formats.text import parse_json, read_text
 from adapters.errors import DatasetError, MediaError
@@ -48,7 +48,7 @@ def import_dataloop(path: str | Path, labels: Sequence[str] | None = None) -> Da
     return merge_labels(make_dataset(rows, root, labels))
 
 
-def export_dataloop(dataset: Dataset, path: str | Path, media: Media = "copy", fps: float | None = None) -> Path:
+def export_dataloop(dataset: Dataset, path: str | Path, media: Placement = "copy", fps: float | None = None) -> Path:
     """Write items/ and json/ as a Dataloop download has them; ranges as startTime and endTime.
 
     fps: frames a second, from which frame and endFrame are written too; None takes each video's own. The length of the
@@ -64,7 +64,7 @@ def export_dataloop(dataset: Dataset, path: str | Path, media: Media = "copy", f
         inside = relative_path(file, dataset.root)
         inside = file.name if os.path.isabs(inside) else inside
         target = free_name(root / "items" / inside, taken)
-        place(file, target, media)
+        place_video(file, target, media)
         name = target.relative_to(root / "items").as_posix()
         # The suffix stays in the name: a.mp4 and a.mov may lie side by side.
         rate, length = _probe(file)
@@ -118,7 +118,7 @@ def _user_of(row: dict[str, Any]) -> dict[str, Any]:
 def _dataloop_items(top: Path) -> list[tuple[Path, str, dict[str, Any]]]:
     """Each item under items/: its file, a place for messages, and its JSON ({} where there is none)."""
     items, found = top / "items", []
-    files = {file.relative_to(items).as_posix(): file for file in videos(items)}
+    files = {file.relative_to(items).as_posix(): file for file in videos_in(items)}
     for sheet in sorted((top / "json").rglob("*.json")):
         content = parse_json(read_text(sheet), str(sheet))
         if not isinstance(content, dict):

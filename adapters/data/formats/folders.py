@@ -24,7 +24,7 @@ from adapters.errors import DatasetError
 from adapters.media import UnreadablePath, is_hidden, is_video_name, videos_below
 from adapters.system import storage_error
 
-Media = Literal["copy", "link"]
+Placement = Literal["copy", "link"]
 
 
 def import_folders(path: str | Path, labels: Sequence[str] | None = None) -> Dataset:
@@ -40,7 +40,7 @@ def import_folders(path: str | Path, labels: Sequence[str] | None = None) -> Dat
     for split, top in split_folders(root):
         for folder in _folders(top):
             classes[folder.name] = None
-            for file in videos(folder):
+            for file in videos_in(folder):
                 group = file.relative_to(folder).parent.as_posix()
                 row = {"path": str(file.relative_to(root)), "label": folder.name, "split": split}
                 rows.append((str(file), row if group == "." else {**row, "group": group}))
@@ -52,7 +52,7 @@ def import_folders(path: str | Path, labels: Sequence[str] | None = None) -> Dat
     return make_dataset(rows, root, labels if labels is not None else sorted(classes))
 
 
-def export_folders(dataset: Dataset, path: str | Path, media: Media = "copy") -> Path:
+def export_folders(dataset: Dataset, path: str | Path, media: Placement = "copy") -> Path:
     """Put each video into a folder of its class (under one of its split, where clips have splits).
 
     media: ``copy`` or ``link`` (symbolic links). Time ranges, several labels and a mix of rows with and without split
@@ -77,7 +77,7 @@ def export_folders(dataset: Dataset, path: str | Path, media: Media = "copy") ->
             *([] if item.group not in shared and _is_own(item, dataset.root) else item.group.split("/")),
         ]
         folder = root.joinpath(*(_folder_name(part, item) for part in parts if part))
-        place(item.path, free_name(folder / item.path.name, taken), media)
+        place_video(item.path, free_name(folder / item.path.name, taken), media)
     for label in dataset.labels:
         for split in splits:
             _make_folder(root.joinpath(*(part for part in (split, label) if part)))
@@ -109,7 +109,7 @@ def _folders(root: Path) -> list[Path]:
     return sorted(entry for entry in root.iterdir() if entry.is_dir() and not is_hidden(entry.name))
 
 
-def videos(folder: Path) -> list[Path]:
+def videos_in(folder: Path) -> list[Path]:
     """The videos below a folder, also those that cannot be read, so that they are reported like missing ones.
 
     DatasetError for a subfolder that cannot be read: its clips would be missing from the dataset unnoticed.
@@ -158,7 +158,7 @@ def _make_folder(folder: Path) -> None:
         raise storage_error(folder, error) from error
 
 
-def place(file: Path, target: Path, media: Media) -> None:
+def place_video(file: Path, target: Path, media: Placement) -> None:
     """Copy or link a video to target; whole or not at all."""
     if media not in ("copy", "link"):
         raise DatasetError(f"media must be copy or link, got {media!r}")

@@ -8,7 +8,7 @@ from typing import Any
 
 from adapters.data.examples import Dataset, describe, make_dataset, merge_labels, to_row, video_groups
 from adapters.data.formats.format import Format
-from adapters.data.formats.text import kind_of, label_list, not_empty, parse_json, read_text
+from adapters.data.formats.text import label_list, not_empty, parse_json, read_text, type_and_value
 from adapters.errors import DatasetError
 from adapters.system import write_json_atomic
 
@@ -23,7 +23,7 @@ def import_labels_json(path: str | Path, labels: Sequence[str] | None = None) ->
     if not isinstance(content, dict) or not content or not all(isinstance(v, list) for v in content.values()):
         raise DatasetError(
             f'{path}: must be an object of lists such as {{"highlights": ["a.mp4"], "normal": ["b.mp4"]}}, '
-            f"got {kind_of(content)}"
+            f"got {type_and_value(content)}"
         )
     rows = []
     for label, entries in content.items():

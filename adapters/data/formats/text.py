@@ -41,5 +41,5 @@ def not_empty(dataset: Dataset, path: Path) -> Dataset:
     return dataset
 
 
-def kind_of(value: object) -> str:
+def type_and_value(value: object) -> str:
     return f"{type(value).__name__} {value!r:.60}"

@@ -16,11 +16,11 @@ from adapters.data import (
     FORMATS,
     Dataset,
     Example,
-    check,
+    check_dataset,
+    dataset_problems,
     export_dataset,
-    problems,
     read_dataset,
-    stats,
+    summarize_dataset,
     without_missing,
     write_dataset,
 )
@@ -384,12 +384,12 @@ def test_stats_count_clips_groups_and_seconds(tmp_path: Path) -> None:
         {"path": "a.mp4", "start_seconds": 4, "end_seconds": 10, "label": "content", "split": "train"},
         {"path": "b.mp4", "start_seconds": 1, "label": "content"},
     )
-    result = stats(read_dataset(path), duration=lambda path: 8.0)
+    result = summarize_dataset(read_dataset(path), duration=lambda path: 8.0)
     assert (result["clips"], result["groups"], result["videos"], result["seconds"]) == (3, 2, 2, 17.0)
     assert result["labels"]["content"] == {"clips": 2, "groups": 2, "videos": 2, "seconds": 13.0}
     assert result["splits"]["train"]["labels"]["ad"]["seconds"] == 4.0
     assert result["splits"]["unassigned"]["clips"] == 1
-    unknown = stats(read_dataset(path))
+    unknown = summarize_dataset(read_dataset(path))
     assert unknown["seconds"] is None
     assert unknown["splits"]["train"]["seconds"] == 10.0
 
@@ -397,7 +397,7 @@ def test_stats_count_clips_groups_and_seconds(tmp_path: Path) -> None:
 def test_stats_read_the_length_of_real_videos(shared: Path) -> None:
     clip = shared / "media" / "clips" / "mmaction2_demo_arm_wrestling.mp4"
     dataset = Dataset((Example(clip, ("arm wrestling",), 2.0),), ("arm wrestling",), clip.parent)
-    assert stats(dataset)["seconds"] == pytest.approx(8.0, abs=0.1)
+    assert summarize_dataset(dataset)["seconds"] == pytest.approx(8.0, abs=0.1)
 
 
 def good(root: Path) -> Dataset:
@@ -407,8 +407,8 @@ def good(root: Path) -> Dataset:
 
 def test_a_sound_dataset_passes(tmp_path: Path) -> None:
     dataset = good(tmp_path)
-    assert problems(dataset, labels=("content", "ad", "other")) == []
-    check(dataset, labels=("content", "ad", "other"))
+    assert dataset_problems(dataset, labels=("content", "ad", "other")) == []
+    check_dataset(dataset, labels=("content", "ad", "other"))
 
 
 def with_rows(*items: dict[str, Any]) -> Callable[[Path], Dataset]:
@@ -448,28 +448,28 @@ def with_rows(*items: dict[str, Any]) -> Callable[[Path], Dataset]:
 )
 def test_what_is_wrong_is_said(tmp_path: Path, build: Callable[[Path], Dataset], message: str) -> None:
     with pytest.raises(DatasetError, match=message):
-        check(build(tmp_path))
+        check_dataset(build(tmp_path))
 
 
 def test_ranges_that_touch_are_no_contradiction(tmp_path: Path) -> None:
     first, second = (
         {"path": "a", "label": label, key: 5} for label, key in (("x", "end_seconds"), ("y", "start_seconds"))
     )
-    assert problems(with_rows(first, second)(tmp_path)) == []
-    assert len(problems(with_rows(first, {**second, "start_seconds": 4.9})(tmp_path))) == 1
+    assert dataset_problems(with_rows(first, second)(tmp_path)) == []
+    assert len(dataset_problems(with_rows(first, {**second, "start_seconds": 4.9})(tmp_path))) == 1
 
 
 def test_labels_that_the_model_has_not(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"labels that the model has not: 'content' \(1 clips\).*'ad'; 'promo'"):
-        check(good(tmp_path), labels=("ad", "promo"))
+        check_dataset(good(tmp_path), labels=("ad", "promo"))
 
 
 def test_missing_files_are_listed_five_and_a_count(tmp_path: Path) -> None:
     touch(tmp_path, "here.mp4")
     dataset = make(tmp_path, ("here.mp4", "ad"), *((f"{i}.mp4", "content") for i in range(7)))
     with pytest.raises(DatasetError, match=r"7 files are missing: .*0\.mp4; .*4\.mp4; and 2 more"):
-        check(dataset)
-    check(dataset, allow_missing=True)
+        check_dataset(dataset)
+    check_dataset(dataset, allow_missing=True)
     rest, missing = without_missing(dataset)
     assert [item.path.name for item in rest] == ["here.mp4"]
     assert len(missing) == 7
@@ -477,8 +477,8 @@ def test_missing_files_are_listed_five_and_a_count(tmp_path: Path) -> None:
 
 def test_multi_label_clips(tmp_path: Path) -> None:
     build = with_rows({"path": "a", "label": ["x", "y"]}, {"path": "b", "label": []}, {"path": "a", "label": "x"})
-    check(build(tmp_path), task="multi_label")
-    assert problems(build(tmp_path).of_split("train"), task="multi_label") == ["it holds no clips."]
+    check_dataset(build(tmp_path), task="multi_label")
+    assert dataset_problems(build(tmp_path).of_split("train"), task="multi_label") == ["it holds no clips."]
     with pytest.raises(DatasetError, match="has 2 labels where a single-label task needs one"):
         _ = build(tmp_path).examples[0].label
 
@@ -486,7 +486,7 @@ def test_multi_label_clips(tmp_path: Path) -> None:
 def test_every_reason_stands_in_one_message(tmp_path: Path) -> None:
     dataset = make(tmp_path, ("gone.mp4", "ad"))
     with pytest.raises(DatasetError, match=r"for 3 reasons") as caught:
-        check(dataset, labels=("content",))
+        check_dataset(dataset, labels=("content",))
     assert len(str(caught.value).splitlines()) == 4
 
 
