@@ -102,7 +102,7 @@ def _foreign_labels(dataset: Dataset, labels: Sequence[str] | None) -> list[str]
     if not foreign:
         return []
     return [
-        f"labels that the model has not: {_listed(foreign)}. Its labels: {_listed([repr(name) for name in labels], 20)}. "
+        f"labels unknown to the model: {_listed(foreign)}. Its labels: {_listed([repr(name) for name in labels], 20)}. "
         "Rename them in the data, or change the labels of the config."
     ]
 

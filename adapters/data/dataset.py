@@ -35,16 +35,16 @@ __all__ = [
 ]
 
 
-def read_dataset(path: str | Path, labels: Sequence[str] | None = None, form: str | None = None) -> Dataset:
+def read_dataset(path: str | Path, labels: Sequence[str] | None = None, format: str | None = None) -> Dataset:
     """Read labelled clips from a file or folder in any of FORMATS.
 
     path: dataset.jsonl; a CSV; labels.json; COCO-style JSON; or a folder: one that holds dataset.jsonl, labels.json,
     dataset.csv or dataset.json (the first there is), a Dataloop download (items/ and json/, also within train/,
-    validation/, test/), or a folder for each class. labels: the order of the classes; None keeps the file's. form:
+    validation/, test/), or a folder for each class. labels: the order of the classes; None keeps the file's. format:
     which of FORMATS it is; None looks. Files are not opened: check says which are missing.
     Raises DatasetError naming the file, the place in it, and what is allowed.
     """
-    name, place = (form, Path(path)) if form is not None else detect_format(path)
+    name, place = (format, Path(path)) if format is not None else detect_format(path)
     return find_format(name).read(place, labels)
 
 
@@ -56,9 +56,9 @@ def write_dataset(dataset: Dataset, path: str | Path) -> Path:
     return find_format("jsonl").write(dataset, path)
 
 
-def export_dataset(dataset: Dataset, path: str | Path, form: str, **options: Any) -> Path:
+def export_dataset(dataset: Dataset, path: str | Path, format: str, **options: Any) -> Path:
     """Write the dataset in one of FORMATS; options are those of its export function. Returns what was written."""
-    return find_format(form).write(dataset, path, **options)
+    return find_format(format).write(dataset, path, **options)
 
 
 def detect_format(path: str | Path) -> tuple[str, Path]:
@@ -66,15 +66,15 @@ def detect_format(path: str | Path) -> tuple[str, Path]:
     path = Path(path)
     formats = {name: find_format(name) for name in FORMATS}
     if path.is_dir():
-        for format in formats.values():
-            if format.file_name is not None and (path / format.file_name).is_file():
-                return detect_format(path / format.file_name)
-    for name, format in reversed(formats.items()):
-        if format.detects(path):
+        for known in formats.values():
+            if known.file_name is not None and (path / known.file_name).is_file():
+                return detect_format(path / known.file_name)
+    for name, known in reversed(formats.items()):
+        if known.detects(path):
             return name, path
     if not path.exists():
         raise DatasetError(f"{path}: no such file or folder. Name a dataset.jsonl, labels.json, CSV or folder.")
-    suffixes = dict.fromkeys(suffix for format in formats.values() for suffix in format.suffixes)
+    suffixes = dict.fromkeys(suffix for known in formats.values() for suffix in known.suffixes)
     raise DatasetError(
         f"{path}: is not a dataset: its name ends in none of {', '.join(suffixes)}. "
         "A folder with a subfolder for each class is one too."

@@ -54,7 +54,7 @@ def dataset_prepare(
 ) -> PrepareReport:
     """Write the frames of labelled clips as ``<output>/<label>/<clip>/000001.jpg`` and describe them in dataset.json.
 
-    data: labels.json or any other form. fps: frames a second of video, each as large as the video shows it;
+    data: labels.json or any other format. fps: frames a second of video, each as large as the video shows it;
     None is that of the dataset to merge with, else 1.
     merge: add to the dataset that is in output already; its clips keep their split, and one that data names too takes
     data's label. force: replace it; frames of clips that are no longer in it are deleted.
@@ -76,7 +76,7 @@ def dataset_prepare(
     if merge:
         if not listing.is_file():
             raise StorageError(f"{listing}: there is no dataset to merge with. Leave --merge out, or name its folder")
-        dataset = _merged(read_dataset(listing, form="coco"), dataset)
+        dataset = _merged(read_dataset(listing, format="coco"), dataset)
     fps = _rate(fps, known.fps if merge else None, listing)
     check_dataset(dataset, allow_missing=True)
     split_dataset(dataset, FRACTIONS, seed)  # before any work: says which class has too few videos

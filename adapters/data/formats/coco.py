@@ -45,7 +45,7 @@ def import_coco(path: str | Path, labels: Sequence[str] | None = None) -> Datase
 
 
 def export_coco(dataset: Dataset, path: str | Path) -> Path:
-    """Write COCO-style JSON atomically; one annotation for each label of each clip. docs/dataset.md has the form."""
+    """Write COCO-style JSON atomically; one annotation for each label of each clip. See docs/dataset.md."""
     path = Path(path)
     ids = {file: number for number, file in enumerate(dict.fromkeys(item.path for item in dataset.examples), 1)}
     category = {label: number for number, label in enumerate(dataset.labels, 1)}

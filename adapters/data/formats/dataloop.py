@@ -60,7 +60,9 @@ def export_dataloop(dataset: Dataset, path: str | Path, media: Placement = "copy
     taken: set[Path] = set()
     for file, examples in clips_with_video(dataset):
         if not all(item.labels for item in examples) and (len(examples) > 1 or examples[0].start_seconds is not None):
-            raise DatasetError(f"{describe(examples[0])}: a range without label cannot be said in this form; use jsonl")
+            raise DatasetError(
+                f"{describe(examples[0])}: a range without label cannot be said in this format; use jsonl"
+            )
         inside = relative_path(file, dataset.root)
         inside = file.name if os.path.isabs(inside) else inside
         target = free_name(root / "items" / inside, taken)

@@ -1,4 +1,4 @@
-"""The dataset as a folder for each class, and the placing of media for every form that is a folder."""
+"""The dataset as a folder for each class, and the placing of videos for every format that is a folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Datasets in every form: what is read, written back, refused, counted and checked."""
+"""Datasets in every format: what is read, written back, refused, counted and checked."""
 
 from __future__ import annotations
 
@@ -176,7 +176,7 @@ def test_a_folder_for_each_class(tmp_path: Path) -> None:
     groups = {item.path.name: item.group for item in dataset}
     assert groups["3.mp4"] == groups["4.mp4"] == "film"
     assert groups["1.mp4"] != groups["2.MKV"]
-    assert read_dataset(tmp_path, form="folders", labels=("b", "a")).labels == ("b", "a")
+    assert read_dataset(tmp_path, format="folders", labels=("b", "a")).labels == ("b", "a")
 
 
 def test_class_folders_under_splits(tmp_path: Path) -> None:
@@ -198,20 +198,20 @@ def test_what_is_no_dataset_is_said(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"a\.mp4: is not a dataset"):
         read_dataset(write(tmp_path / "a.mp4", "x"))
     with pytest.raises(DatasetError, match="'xml' is not a dataset format; allowed: jsonl"):
-        read_dataset(tmp_path, form="xml")
+        read_dataset(tmp_path, format="xml")
     (tmp_path / "latin.jsonl").write_bytes(b"caf\xe9")
     with pytest.raises(DatasetError, match="could not be read"):
         read_dataset(tmp_path / "latin.jsonl")
 
 
 @pytest.mark.parametrize(
-    ("name", "form"),
+    ("name", "format"),
     [("jsonl.jsonl", "jsonl"), ("a.csv", "csv"), ("labels.json", "labels_json"), ("c.json", "coco"), ("f", "folders")],
 )
-def test_an_export_is_detected(tmp_path: Path, name: str, form: str) -> None:
+def test_an_export_is_detected(tmp_path: Path, name: str, format: str) -> None:
     touch(tmp_path, "1.mp4", "2.mp4")
     dataset = make(tmp_path, ("1.mp4", "ad"), ("2.mp4", "content"))
-    assert detect_format(export_dataset(dataset, tmp_path / "out" / name, form)) == (form, tmp_path / "out" / name)
+    assert detect_format(export_dataset(dataset, tmp_path / "out" / name, format)) == (format, tmp_path / "out" / name)
 
 
 # Groups
@@ -272,7 +272,7 @@ def test_a_dataloop_range_to_the_end_is_the_videos_own_end(tmp_path: Path, end: 
     item = {"filename": "/a.mp4", "metadata": metadata, "annotations": [annotation("ad", startTime=3, endTime=end)]}
     touch(tmp_path, "items/a.mp4")
     write(tmp_path / "json/a.json", item)
-    (found,) = read_dataset(tmp_path, form="dataloop").examples
+    (found,) = read_dataset(tmp_path, format="dataloop").examples
     assert (found.start_seconds, found.end_seconds) == (3.0, read)
 
 
@@ -306,7 +306,7 @@ def test_bad_dataloop_items_are_named(tmp_path: Path, content: Any, message: str
     touch(tmp_path, "items/a.mp4")
     write(tmp_path / "json/a.json", content)
     with pytest.raises(DatasetError, match=message) as caught:
-        read_dataset(tmp_path, form="dataloop")
+        read_dataset(tmp_path, format="dataloop")
     assert "a.json" in str(caught.value)
 
 
@@ -367,11 +367,11 @@ def test_what_folders_cannot_say(tmp_path: Path, change: dict[str, Any], message
         export_dataset(make(tmp_path, ("a.mp4", "a/b")), tmp_path / "out", "folders")
 
 
-@pytest.mark.parametrize("form", FORMATS)
-def test_an_output_that_cannot_be_written_is_named(tmp_path: Path, form: str) -> None:
+@pytest.mark.parametrize("format", FORMATS)
+def test_an_output_that_cannot_be_written_is_named(tmp_path: Path, format: str) -> None:
     touch(tmp_path, "a.mp4", "file")
     with pytest.raises(StorageError, match="file"):
-        export_dataset(make(tmp_path, ("a.mp4", "ad")), tmp_path / "file" / "out.jsonl", form)
+        export_dataset(make(tmp_path, ("a.mp4", "ad")), tmp_path / "file" / "out.jsonl", format)
 
 
 # Counting and checking
@@ -460,7 +460,7 @@ def test_ranges_that_touch_are_no_contradiction(tmp_path: Path) -> None:
 
 
 def test_labels_that_the_model_has_not(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match=r"labels that the model has not: 'content' \(1 clips\).*'ad'; 'promo'"):
+    with pytest.raises(DatasetError, match=r"unknown to the model: 'content' \(1 clips\).*'ad'; 'promo'"):
         check_dataset(good(tmp_path), labels=("ad", "promo"))
 
 
@@ -515,4 +515,4 @@ def test_the_forms_in_the_docs_are_read(tmp_path: Path) -> None:
 
 def test_the_docs_name_every_form() -> None:
     text = (ROOT / "docs" / "dataset.md").read_text(encoding="utf-8")
-    assert all(f"`{form}`" in text for form in FORMATS)
+    assert all(f"`{format}`" in text for format in FORMATS)

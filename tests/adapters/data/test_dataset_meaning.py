@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from dataset_files import lines, touch, write
-from test_dataset_forms import COCO, three
+from test_dataset_formats import COCO, three
 
 from adapters.data import (
     Dataset,
@@ -125,9 +125,9 @@ def test_labels_that_differ_in_spelling_take_the_models_name() -> None:
 def test_which_files_of_a_folder_are_the_dataset(tmp_path: Path) -> None:
     touch(tmp_path, "x/a.mp4")
     assert detect_format(tmp_path) == ("folders", tmp_path)
-    for name, form in (("dataset.json", "coco"), ("dataset.csv", "csv"), ("labels.json", "labels_json")):
-        write(tmp_path / name, COCO if form == "coco" else {"x": []})
-        assert detect_format(tmp_path) == (form, tmp_path / name)
+    for name, format in (("dataset.json", "coco"), ("dataset.csv", "csv"), ("labels.json", "labels_json")):
+        write(tmp_path / name, COCO if format == "coco" else {"x": []})
+        assert detect_format(tmp_path) == (format, tmp_path / name)
     write(tmp_path / "dataset.jsonl", "")
     assert detect_format(tmp_path) == ("jsonl", tmp_path / "dataset.jsonl")
 

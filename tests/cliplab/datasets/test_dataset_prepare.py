@@ -74,7 +74,7 @@ def test_training_takes_it_under_the_configs_label(labels: Path, tmp_path: Path)
 
 def test_labels_of_two_spellings_are_not_joined(labels: Path) -> None:
     change(labels, Highlight=["flight 0.mp4"], normal=["flight 2.mp4", "flight 4.mp4"])
-    with pytest.raises(DatasetError, match="labels that the model has not: 'highlights'"):
+    with pytest.raises(DatasetError, match="unknown to the model: 'highlights'"):
         training_data(labels, open_model("drone_resnet18").config, ["highlight", "normal"])
 
 
