@@ -122,16 +122,16 @@ def test_keys_that_must_go_together(keys: dict[str, Any], word: str | None) -> N
         check_config(lite(**keys))
 
 
-@pytest.mark.parametrize("version", [-1, 2, True, "1", 1.0, None])
+@pytest.mark.parametrize("version", [-1, 3, True, "2", 2.0, None])
 def test_a_version_that_is_none(version: object) -> None:
-    with pytest.raises(ConfigError, match=r"x\.json: \"schema_version\" must be .* from 0 to 1"):
+    with pytest.raises(ConfigError, match=r"x\.json: \"schema_version\" must be .* from 0 to 2"):
         migrate_config({"schema_version": version}, "x.json")
 
 
 def test_old_names_become_new_ones_and_the_place_is_told() -> None:
     old = {"num_frames": 3, "resolution": 224, "top_k": 1}
-    assert migrate_config(old) == {"n_frames": 3, "imgz": 224, "top_k": 1, "schema_version": 1}
-    assert migrate_config({**old, "schema_version": 1}) == {**old, "schema_version": 1}
+    assert migrate_config(old) == {"n_frames": 3, "imgz": 224, "top_k": 1, "schema_version": 2}
+    assert migrate_config({**old, "schema_version": 1}) == {**old, "schema_version": 2}
     assert old == {"num_frames": 3, "resolution": 224, "top_k": 1}
     with pytest.raises(ConfigError, match=r"^x\.json: \"resolution\" is the old name of \"imgz\""):
         migrate_config({"resolution": 1, "imgz": 2}, "x.json")
