@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import av
 from av.container import InputContainer
@@ -14,25 +14,11 @@ from av.video.stream import VideoStream
 
 from adapters.errors import MediaError
 from adapters.media.clock import Clock, may_be_joined
+from adapters.media.damage import Damage
 from adapters.media.opening import MediaLimits, Source, choose_stream, encrypted_message, ffmpeg_reason, open_container
 
-# A jump costs the refilling of the decoder's pipeline: worth it from about this many frames that need no decoding.
-JUMP_GAIN_FRAMES = 24
 # A demuxer that fails this often in a row has nothing more to give.
 _MAX_READ_ERRORS = 16
-
-
-@dataclass
-class Damage:
-    """What was passed over. Times are source seconds.
-
-    failures: when each frame that did not decode was due (None: unknown), and FFmpeg's reason. concealed: when frames
-    were shown in which the decoder filled in what was damaged. notes: anything else, in words.
-    """
-
-    failures: dict[float | None, str] = field(default_factory=dict)
-    concealed: set[float] = field(default_factory=set)
-    notes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,11 +123,11 @@ class Decoder:
                 # IndexError: PyAV at the end of a transport stream whose damage looks like new streams.
                 self._packets = None
             except av.ExitError:  # only where PyAV was given a timeout: a URL that sends nothing any more
-                self._note("nothing came for so long that the source is taken to have ended")
+                self.damage.note("nothing came for so long that the source is taken to have ended")
                 self._packets = None
             except (av.FFmpegError, OSError) as error:
                 self._read_errors += 1
-                self._note(f"the file could not be read on at one point ({ffmpeg_reason(error)})")
+                self.damage.note(f"the file could not be read on at one point ({ffmpeg_reason(error)})")
                 # An exception ends PyAV's generator; a new one goes on from where the demuxer stands.
                 self._packets = None if self._read_errors > _MAX_READ_ERRORS else self.container.demux(self.stream)
         return None
@@ -213,10 +199,6 @@ class Decoder:
                 self.damage.failures[seconds] = reason
             self._errors = []
 
-    def _note(self, text: str) -> None:
-        if text not in self.damage.notes:
-            self.damage.notes.append(text)
-
     # -- jumping -----------------------------------------------------------------------------------------------------
 
     def restart(self) -> None:
@@ -272,53 +254,3 @@ class Decoder:
         self._queue.appendleft(first)
         exact = abs(first.seconds - (self._floor or 0.0)) <= self.slack
         return exact and (bool(first.frame.key_frame) or first.frame.pict_type == PictureType.I)
-
-
-class FrameCursor:
-    """Moves over the frames of a decoder to the one that is shown at a moment.
-
-    first: the frame that the decoder gave already, if it was read. Frames between far-apart moments are jumped over
-    where the file's index is sound (``may_jump``); the frames are the same either way.
-    """
-
-    def __init__(self, decoder: Decoder, first: DecodedFrame | None = None, may_jump: bool = True) -> None:
-        self.decoder = decoder
-        self._current: DecodedFrame | None = None
-        self._upcoming = first or decoder.read()
-        self._sound: bool | None = None if may_jump else False  # None: not looked at yet
-
-    @property
-    def first(self) -> DecodedFrame | None:
-        """The frame that comes next, read already."""
-        return self._upcoming
-
-    def at(self, moment: float) -> DecodedFrame | None:
-        """The frame shown at a moment (source seconds, never before the last one asked for); None past the end."""
-        self._jump_towards(moment)
-        while self._upcoming is not None:
-            if self._current is not None and self._upcoming.seconds > moment + self.decoder.slack:
-                return self._current
-            self.step()
-        end = self.decoder.end_seconds
-        return None if end is None or moment > end + self.decoder.interval else self._current
-
-    def step(self) -> DecodedFrame | None:
-        """The next frame, or None at the end."""
-        if self._upcoming is None:
-            return None
-        self._current, self._upcoming = self._upcoming, self.decoder.read()
-        return self._current
-
-    def _jump_towards(self, moment: float) -> None:
-        here, gain = self._upcoming, JUMP_GAIN_FRAMES * self.decoder.interval
-        if self._sound is False or here is None or moment - here.seconds <= gain:
-            return
-        if self._sound is None:
-            self._sound = self.decoder.index_is_sound()
-        key = self.decoder.key_seconds(moment) if self._sound else None
-        if key is None or key - here.seconds <= gain:
-            return
-        self._sound = self.decoder.jump(moment)
-        if not self._sound:
-            self.decoder.restart()
-        self._current, self._upcoming = None, self.decoder.read()

@@ -28,7 +28,8 @@ from av.video.frame import VideoFrame
 from adapters.errors import MediaError
 from adapters.media import opening as media_open
 from adapters.media.color import describe_color
-from adapters.media.decode import Damage, Decoder
+from adapters.media.damage import Damage
+from adapters.media.decode import Decoder
 from adapters.media.opening import ffmpeg_reason, open_container, open_input
 from adapters.media.preprocess import decode_size, fit_frames
 from adapters.media.scaling import Scaler, display_size, is_gray, is_rgb, orientation_of, sample_aspect_ratio

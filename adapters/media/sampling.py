@@ -19,6 +19,7 @@ The rules, for a range ``[s, e)`` in seconds since the first frame:
 
 from __future__ import annotations
 
+import heapq
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -134,6 +135,20 @@ def _spans(start: float, end: float, length: float | None, stride: float | None)
     if covered >= end - EPSILON_SECONDS or following >= end - EPSILON_SECONDS:
         return
     yield (following, end) if end - following >= length / 2 else (end - length, end)
+
+
+def merged_moments(windows: Iterator[Window]) -> Iterator[tuple[float, int, Window]]:
+    """The moments of windows that may overlap, merged in order of time: (moment, the window's number, the window)."""
+    heap: list[tuple[float, int, int, Window]] = []
+    upcoming, number = next(windows, None), 0
+    while heap or upcoming is not None:
+        while upcoming is not None and (not heap or upcoming.times[0] <= heap[0][0]):
+            heapq.heappush(heap, (float(upcoming.times[0]), number, 0, upcoming))
+            upcoming, number = next(windows, None), number + 1
+        moment, owner, place, window = heapq.heappop(heap)
+        yield moment, owner, window
+        if place + 1 < len(window.times):
+            heapq.heappush(heap, (float(window.times[place + 1]), owner, place + 1, window))
 
 
 def fill_clip(

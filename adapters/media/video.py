@@ -6,7 +6,6 @@ Times are seconds since the first frame; source time is kept in VideoInfo.
 
 from __future__ import annotations
 
-import heapq
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,12 +15,22 @@ from typing import Self
 import numpy as np
 
 from adapters.errors import MediaError
-from adapters.media.decode import Damage, DecodedFrame, Decoder, FrameCursor
+from adapters.media.damage import Damage
+from adapters.media.decode import DecodedFrame, Decoder
+from adapters.media.frame_cursor import FrameCursor
 from adapters.media.info import VideoInfo, describe_video, nothing_decoded
 from adapters.media.key_frames import read_keys
 from adapters.media.opening import MediaLimits, Source
 from adapters.media.preprocess import decode_size
-from adapters.media.sampling import EPSILON_SECONDS, Window, fill_clip, one_clip_spec, plan_clip, plan_windows
+from adapters.media.sampling import (
+    EPSILON_SECONDS,
+    Window,
+    fill_clip,
+    merged_moments,
+    one_clip_spec,
+    plan_clip,
+    plan_windows,
+)
 from adapters.media.scaling import Layout, Scaler, orientation_of
 from adapters.records import Aspect, Clip, InputSpec, UInt8Array
 
@@ -124,19 +133,7 @@ class Video:
     @property
     def warnings(self) -> tuple[str, ...]:
         """Damage that was passed over so far, counted: no frame stands in for one that failed."""
-        notes = list(self._damage.notes)
-        failures = self._damage.failures
-        if failures:
-            seconds = min((s for s in failures if s is not None), default=None)
-            reason = failures[seconds]
-            where = "" if seconds is None else f" at {max(seconds - self.info.start_seconds, 0):.2f} s"
-            total = max(self.info.frame_count or 0, self._frames_seen + len(failures))
-            notes.insert(0, f"{len(failures)} of {total} frames did not decode ({reason}{where})")
-        if self._damage.concealed:
-            count, first = len(self._damage.concealed), min(self._damage.concealed) - self.info.start_seconds
-            what = "1 frame is" if count == 1 else f"{count} frames are"
-            notes.append(f"{what} damaged in part and used as the decoder repaired it, from {max(first, 0):.2f} s")
-        return tuple(notes)
+        return self._damage.warnings(self.info.start_seconds, self._frames_seen, self.info.frame_count or 0)
 
     def clips(
         self, spec: InputSpec, start_seconds: float | None = None, end_seconds: float | None = None
@@ -267,7 +264,7 @@ class Video:
         picture: UInt8Array | None = None
         made = 0
         try:
-            for moment, number, window in _schedule(windows):
+            for moment, number, window in merged_moments(windows):
                 pictures = taken.setdefault(number, [])
                 shown = cursor.at(origin + moment)
                 if shown is not None:
@@ -325,23 +322,7 @@ class Video:
             return
         real = decoder.end_seconds - self.info.start_seconds
         if real < min(asked_end, declared) - _EARLY_END_SECONDS:
-            text = f"the video ends at {real:.2f} s of {declared:.2f} s declared (cut short or damaged)"
-            if text not in self._damage.notes:
-                self._damage.notes.append(text)
-
-
-def _schedule(windows: Iterator[Window]) -> Iterator[tuple[float, int, Window]]:
-    """The moments of windows that may overlap, merged in order of time: (moment, the window's number, the window)."""
-    heap: list[tuple[float, int, int, Window]] = []
-    upcoming, number = next(windows, None), 0
-    while heap or upcoming is not None:
-        while upcoming is not None and (not heap or upcoming.times[0] <= heap[0][0]):
-            heapq.heappush(heap, (float(upcoming.times[0]), number, 0, upcoming))
-            upcoming, number = next(windows, None), number + 1
-        moment, owner, place, window = heapq.heappop(heap)
-        yield moment, owner, window
-        if place + 1 < len(window.times):
-            heapq.heappush(heap, (float(window.times[place + 1]), owner, place + 1, window))
+            self._damage.note(f"the video ends at {real:.2f} s of {declared:.2f} s declared (cut short or damaged)")
 
 
 __all__ = ["MediaLimits", "Video", "VideoInfo", "open_video", "probe", "read_clip"]

@@ -12,8 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from media_patterns import number_of, write_numbered
 
-from adapters.media.decode import Decoder, FrameCursor
+from adapters.media.decode import Decoder
 from adapters.media.duration import find_end_seconds
+from adapters.media.frame_cursor import FrameCursor
 
 COUNT, FPS = 260, 25
 OPEN_GOP = {"preset": "ultrafast", "x264-params": "open-gop=1:keyint=40:min-keyint=20:bframes=4:b-pyramid=2:scenecut=0"}
