@@ -1,4 +1,4 @@
-"""What every part may use: whole writes, locks, caches, the log of native code."""
+"""Helpers for every other folder: atomic writes, locks, digests, caches, the log of native code."""
 
 from __future__ import annotations
 
