@@ -17,7 +17,7 @@ from adapters.system import parse_json
 
 
 class CheckedConfig(Config):
-    """A complete config that ``check_config`` has passed; as long as it is unchanged, it need not be checked again."""
+    """A complete config that ``check_config`` has checked; it is not checked again as long as it is unchanged."""
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
@@ -25,11 +25,21 @@ class CheckedConfig(Config):
 
     @property
     def unchanged(self) -> bool:
+        """Whether it equals the config that was checked."""
         return self == self._passed
 
 
 def check_config(config: Mapping[str, Any], where: str = "config") -> Config:
-    """The complete config: migrated, validated, every default filled in. ConfigError lists all that is wrong."""
+    """The complete config: migrated, validated, every default filled in.
+
+    Args:
+        config: Keys and values, among them "adapter", which is imported.
+        where: The name of the config, for messages.
+
+    Raises:
+        ConfigError: The config is not allowed. The message has a line for each key that is wrong, or one for the
+            first problem between keys.
+    """
     if isinstance(config, CheckedConfig) and config.unchanged:
         return config
     migrated = migrate_config(config, where)
@@ -87,7 +97,17 @@ def _common_problems(config: Config) -> Iterable[str]:
 
 
 def parse_assignments(assignments: Iterable[str]) -> Config:
-    """``["imgz=224", "gates.min_f1=0.9"]`` -> nested keys and values; a value that is no JSON is text."""
+    """Assignments of the command line as nested keys and values.
+
+    Args:
+        assignments: Such as ``["imgz=224", "gates.min_f1=0.9"]``. A value is JSON, or text where it is not valid JSON.
+
+    Returns:
+        Such as ``{"imgz": 224, "gates": {"min_f1": 0.9}}``, not checked.
+
+    Raises:
+        ConfigError: An assignment has no key, or one sets a key inside a plain value.
+    """
     result: Config = {}
     for assignment in assignments:
         key, separator, text = assignment.partition("=")
@@ -108,7 +128,12 @@ def parse_assignments(assignments: Iterable[str]) -> Config:
 
 
 def merge_config(config: Mapping[str, Any], changes: Mapping[str, Any]) -> Config:
-    """config with changes on top; objects are merged key by key."""
+    """A copy of the config with changes. The objects ``augmentation`` and ``gates`` are merged key by key.
+
+    Args:
+        config: Keys and values; not changed.
+        changes: Keys and values that take precedence.
+    """
     result = copy.deepcopy(dict(config))
     for key, value in changes.items():
         if isinstance(value, Mapping) and isinstance(result.get(key), dict) and key in ("augmentation", "gates"):
@@ -121,11 +146,23 @@ def merge_config(config: Mapping[str, Any], changes: Mapping[str, Any]) -> Confi
 def override_config(
     stored: Config, given: Mapping[str, Any], where: str = "config", *, explicit: bool = True
 ) -> tuple[Config, list[str]]:
-    """A stored model's config with a user's keys beside it -> (config, program keys that changed).
+    """A stored model's config with the keys that a user gives beside it.
 
-    stored: complete. Runtime keys take effect. A program key that differs is reported, so that the caller finds or
-    makes the program. A retrain key that differs is an error. With explicit=False, a program or retrain key at its
-    schema's default counts as not given: a filled-in config holds every key, whoever wrote it.
+    A runtime key takes effect. A program key that differs is reported, so that the caller finds or makes the program.
+    A retrain key that differs is an error.
+
+    Args:
+        stored: The model's config, complete.
+        given: The user's keys and values.
+        where: The name of the user's config, for messages.
+        explicit: Whether the user meant every key. If not, a program or retrain key at its schema's default counts as
+            not given, since a config with every default filled in has every key.
+
+    Returns:
+        The complete config, and the names of the program keys that differ.
+
+    Raises:
+        ConfigError: A key or value is not allowed, or a retrain key differs.
     """
     if all(name in stored and _same(stored[name], value) for name, value in given.items()):
         return stored, []

@@ -15,7 +15,17 @@ Config = dict[str, Any]
 
 
 def read_config_file(path: str | Path) -> Config:
-    """A JSON or YAML file that holds one object; YAML where the name ends in .yaml or .yml."""
+    """Read a JSON or YAML file that holds one object.
+
+    Args:
+        path: The file; it is YAML if its name ends in .yaml or .yml.
+
+    Returns:
+        Keys and values, not checked.
+
+    Raises:
+        ConfigError: The file cannot be read, is not valid, has a key twice, or holds another value than an object.
+    """
     path = Path(path)
     try:
         text = path.read_text(encoding="utf-8")

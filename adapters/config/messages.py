@@ -14,12 +14,24 @@ from adapters.system import did_you_mean
 
 
 def unknown_key_message(name: str, keys: Iterable[str], adapter: str) -> str:
+    """The sentence for a key that does not exist, with the nearest one that does.
+
+    Args:
+        name: The key.
+        keys: The keys that exist.
+        adapter: What the keys belong to: an adapter, or a key that holds an object.
+    """
     hint = did_you_mean(str(name), keys) or " `cliplab config schema` lists its keys."
     return f'"{name}" is not a key of {adapter}.{hint}'
 
 
 def violation_message(name: str, error: ValidationError) -> str:
-    """One sentence: the field, what is allowed, what was received."""
+    """The sentence for a value that its schema does not allow: the field, what is allowed, what was received.
+
+    Args:
+        name: The key of the config.
+        error: The violation that jsonschema found in the key's value.
+    """
     if error.validator == "oneOf" and error.context:
         # The option that the value came furthest into is the one that was meant.
         deepest = max(error.context, key=lambda option: len(option.absolute_path))
@@ -77,10 +89,12 @@ def _allowed_of(json_type: str, rule: dict[str, Any]) -> str:
 
 
 def short_json(value: Any) -> str:
+    """A value as JSON of at most 80 characters, for a message."""
     text = json.dumps(value, default=repr)
     return text if len(text) <= 80 else text[:77] + "..."
 
 
 def json_kind(value: Any) -> str:
+    """The JSON type of a value in words, such as "a list"."""
     names = {dict: "an object", list: "a list", str: "text", bool: "true or false", int: "a number", float: "a number"}
     return names.get(type(value), "null" if value is None else type(value).__name__)

@@ -1,7 +1,7 @@
-"""Whether a value keeps a schema, for the keywords that config schemas use: the fast way to "yes".
+"""Whether a value satisfies a schema, for the keywords that config schemas use: the fast way to "yes".
 
-jsonschema, which explains what is wrong, takes longer to import than a config takes to check, so it is asked only
-where this says no or does not know a keyword.
+jsonschema, which explains what is wrong, takes longer to import than a config takes to check. It is used only where
+this says no or does not know a keyword.
 """
 
 from __future__ import annotations
@@ -19,7 +19,15 @@ class UnknownKeywordError(Exception):
 
 
 def satisfies(rule: Any, value: Any) -> bool:
-    """Whether the value is valid, as JSON Schema draft 2020-12 says. UnknownKeywordError where that is not known."""
+    """Whether the value is valid by JSON Schema draft 2020-12.
+
+    Args:
+        rule: The schema.
+        value: A JSON value.
+
+    Raises:
+        UnknownKeywordError: The schema has a keyword that is left to jsonschema.
+    """
     if not isinstance(rule, Mapping):
         raise UnknownKeywordError(repr(rule))
     return all(_check(keyword, rule, value) for keyword in rule if keyword not in _WORDS)
@@ -88,7 +96,7 @@ def _additional(rules: Any, value: dict[str, Any], rule: Mapping[str, Any]) -> b
     return not others if rules is False else all(satisfies(rules, item) for item in others)
 
 
-# Keyword -> which values it is about, and whether one of these keeps it: (what the keyword says, value, whole rule).
+# Keyword -> which values it applies to, and whether one of these satisfies it: (the keyword's value, value, whole rule).
 _CHECKS: dict[str, tuple[Callable[[Any], bool], Callable[[Any, Any, Mapping[str, Any]], bool]]] = {
     "type": (_anything, _has_type),
     "enum": (_anything, _is_one_of),
