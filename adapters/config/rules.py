@@ -96,7 +96,7 @@ def _additional(rules: Any, value: dict[str, Any], rule: Mapping[str, Any]) -> b
     return not others if rules is False else all(satisfies(rules, item) for item in others)
 
 
-# Keyword -> which values it applies to, and whether one of these satisfies it: (the keyword's value, value, whole rule).
+# Keyword -> which values it applies to, and whether one satisfies it: (the keyword's value, value, whole rule).
 _CHECKS: dict[str, tuple[Callable[[Any], bool], Callable[[Any, Any, Mapping[str, Any]], bool]]] = {
     "type": (_anything, _has_type),
     "enum": (_anything, _is_one_of),

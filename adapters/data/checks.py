@@ -1,4 +1,4 @@
-"""What a dataset holds, and what is wrong with it."""
+"""The contents of a dataset in numbers, and what is wrong with it."""
 
 from __future__ import annotations
 
@@ -14,11 +14,16 @@ _SHOWN = 5
 
 
 def summarize_dataset(dataset: Dataset, duration: Callable[[Path], float | None] | None = None) -> dict[str, Any]:
-    """Clips, groups, videos and seconds: of all, by label and by split (and by label within a split).
+    """Numbers of clips, groups, videos and seconds: of all, by label and by split (and by label within a split).
 
-    duration: gives a video's length in seconds, asked for clips without an end; None opens the video to see. A length
-    that fails to be read is unknown.
-    ``seconds`` is None for every row that holds a clip of unknown length, never a sum that leaves some out.
+    Args:
+        dataset: Clips with or without a split.
+        duration: Returns the length of a video in seconds, or None where it is unknown; called for clips without an
+            end. None: the video is opened. A length that cannot be read is unknown.
+
+    Returns:
+        A JSON object: ``clips``, ``groups``, ``videos`` and ``seconds`` of all, with ``labels`` and ``splits`` that
+        have the same by name. ``seconds`` is None where a clip of unknown length is among them.
     """
     known_ends: dict[Path, float | None] = {}
 
@@ -27,7 +32,7 @@ def summarize_dataset(dataset: Dataset, duration: Callable[[Path], float | None]
             try:
                 known_ends[path] = (duration or _probe)(path)
             except (AdapterError, OSError, ValueError):
-                # Of no known length; check and training say why the video cannot be opened.
+                # Its length is unknown; check_dataset and training say why the video cannot be opened.
                 known_ends[path] = None
         return known_ends[path]
 
@@ -58,10 +63,17 @@ def summarize_dataset(dataset: Dataset, duration: Callable[[Path], float | None]
 def check_dataset(
     dataset: Dataset, labels: Sequence[str] | None = None, task: Task = "single_label", allow_missing: bool = False
 ) -> None:
-    """Raise one DatasetError that lists everything wrong with the dataset; return where nothing is.
+    """Refuse a dataset that a model cannot be trained or measured on.
 
-    labels: those of the model, in its order; None does not compare. allow_missing: files that are missing are no error
-    (the caller sets those clips aside with their reason). See problems for what is looked at.
+    Args:
+        dataset: The clips.
+        labels: The classes of the model; None: any.
+        task: What the model is trained for.
+        allow_missing: Whether missing files are allowed, since the caller leaves those clips out with a reason.
+
+    Raises:
+        DatasetError: Something is wrong: one message lists everything that ``dataset_problems`` returns, and missing
+            files.
     """
     found = dataset_problems(dataset, labels, task)
     if not allow_missing:
@@ -72,8 +84,21 @@ def check_dataset(
 
 
 def dataset_problems(dataset: Dataset, labels: Sequence[str] | None = None, task: Task = "single_label") -> list[str]:
-    """What is wrong with the labels and splits, a sentence each: no clips, fewer than two classes, labels the model has
-    not, clips without exactly one label, stretches of a video under two labels that overlap, groups in two splits.
+    """What is wrong with the labels and splits. Files are not opened.
+
+    It looks for: no clips, fewer than two classes, labels unknown to the model, clips without exactly one label,
+    overlapping stretches of a video with different labels, groups in two splits.
+
+    Args:
+        dataset: The clips.
+        labels: The classes of the model; None: any.
+        task: With ``multi_label`` a clip may have any number of labels, and any classes will do.
+
+    Returns:
+        One sentence for each kind of problem, with the first five examples and a count; empty if all is well.
+
+    Raises:
+        DatasetError: ``task`` is neither of the two.
     """
     if task not in ("single_label", "multi_label"):
         raise DatasetError(f"task must be single_label or multi_label, got {task!r}")

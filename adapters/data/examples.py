@@ -1,4 +1,4 @@
-"""A labelled clip, a set of them, and the row that stands for a clip in a file."""
+"""A labelled clip, a dataset of them, and the row of a clip in a file."""
 
 from __future__ import annotations
 
@@ -20,9 +20,12 @@ _ROW_KEYS = ("path", "start_seconds", "end_seconds", "label", "split", "group", 
 
 @dataclass(frozen=True)
 class PreparedFrames:
-    """Pictures of a stretch of video, in order of time: the frame shown at its start and each 1 / fps seconds on.
+    """Pictures of a stretch of video, in order of time: the frame shown at its start and every 1 / fps seconds after.
 
-    folder: absolute. names: of JPEG files in it, at least one.
+    Attributes:
+        folder: The folder of the pictures, absolute.
+        names: The JPEG files in it, at least one.
+        fps: Pictures per second of video, above 0.
     """
 
     folder: Path
@@ -32,13 +35,18 @@ class PreparedFrames:
 
 @dataclass(frozen=True)
 class Example:
-    """One labelled stretch of one video.
+    """One labelled stretch of one video. A value that is not allowed is a DatasetError when it is made.
 
-    path: absolute. labels: one for a single-label task; none, one or more for a multi-label task.
-    start_seconds, end_seconds: seconds from the video's first frame; None is the video's own start or end.
-    split: None until it was assigned. group: clips of one group never stand in two splits.
-    source: the original footage that the clip was cut from; the path as written where nothing else is known.
-    frames: pictures of this stretch that lie beside the dataset, for training where the video is gone; None: none.
+    Attributes:
+        path: The video, absolute.
+        labels: One for a single-label task; any number for a multi-label task.
+        start_seconds: In seconds from the video's first frame; None: the video's start.
+        end_seconds: In the same seconds, after the start; None: the video's end.
+        split: None until it is assigned.
+        group: Clips of one group are never in two splits. Empty: the source.
+        source: The original footage that the clip was cut from. Empty: the path.
+        frames: Pictures of this stretch beside the dataset, for training without the video; None where there are
+            none.
     """
 
     path: Path
@@ -56,7 +64,7 @@ class Example:
         if not all(isinstance(label, str) and label for label in self.labels):
             raise DatasetError(f"{self.path}: labels must be non-empty strings, got {self.labels!r}")
         if len(set(self.labels)) != len(self.labels):
-            raise DatasetError(f"{self.path}: a label stands twice in {self.labels!r}")
+            raise DatasetError(f"{self.path}: a label is given twice in {self.labels!r}")
         if self.split is not None and self.split not in SPLITS:
             raise DatasetError(f"{self.path}: split must be one of {', '.join(SPLITS)} or absent, got {self.split!r}")
         self._check_times()
@@ -79,7 +87,11 @@ class Example:
 
     @property
     def label(self) -> str:
-        """The one label; DatasetError where there is not exactly one."""
+        """The one label.
+
+        Raises:
+            DatasetError: The example has no label, or several.
+        """
         if len(self.labels) != 1:
             raise DatasetError(f"{describe(self)} has {len(self.labels)} labels where a single-label task needs one")
         return self.labels[0]
@@ -91,9 +103,12 @@ class Example:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Labelled clips. labels: every class in an explicit order, also those that no example has.
+    """Labelled clips. Iteration yields the examples.
 
-    root: the folder that relative paths in the file were relative to.
+    Attributes:
+        examples: The clips in the order of the file.
+        labels: Every class in an explicit order, also classes without an example.
+        root: The folder to which paths in the file are relative.
     """
 
     examples: tuple[Example, ...]
@@ -102,7 +117,7 @@ class Dataset:
 
     def __post_init__(self) -> None:
         if len(set(self.labels)) != len(self.labels):
-            raise DatasetError(f"a label stands twice in the label order: {', '.join(self.labels)}")
+            raise DatasetError(f"a label is given twice in the label order: {', '.join(self.labels)}")
         unknown = [name for name in first_seen(self.examples) if name not in set(self.labels)]
         if unknown:
             raise DatasetError(
@@ -117,7 +132,14 @@ class Dataset:
         return iter(self.examples)
 
     def of_split(self, name: str | None) -> Dataset:
-        """The examples of one split (None: those without), in the same order, with the same labels."""
+        """The examples of one split, in the same order and with the same labels.
+
+        Args:
+            name: ``train``, ``validation`` or ``test``; None: the examples without a split.
+
+        Raises:
+            DatasetError: The name is not that of a split.
+        """
         if name is not None and name not in SPLITS:
             raise DatasetError(f"split must be one of {', '.join(SPLITS)}, got {name!r}")
         return replace(self, examples=tuple(item for item in self.examples if item.split == name))
@@ -145,9 +167,16 @@ def first_seen(examples: Iterable[Example]) -> tuple[str, ...]:
 
 
 def make_dataset(rows: Iterable[tuple[str, Mapping[str, Any]]], root: Path, labels: Sequence[str] | None) -> Dataset:
-    """Rows, each with the place it came from for messages, to a dataset; groups are filled in where absent.
+    """A dataset from the rows of a file. Groups are filled in where a row has none (see ``video_groups``).
 
-    labels: the order of the classes; None is first-seen order.
+    Args:
+        rows: The place of each row in its file, for messages, and the row: an object with the keys that
+            docs/dataset.md lists.
+        root: The folder to which the paths are relative.
+        labels: The order of the classes; None: as the rows first name them.
+
+    Raises:
+        DatasetError: A key or value of a row is not allowed, or a label is not among ``labels``.
     """
     root = Path(os.path.abspath(root))
     placed = list(rows)
@@ -172,11 +201,15 @@ def merge_labels(dataset: Dataset) -> Dataset:
 
 
 def match_labels(dataset: Dataset, labels: Sequence[str]) -> Dataset:
-    """The dataset with its labels under the names that a model has for them, where only the spelling differs.
+    """The dataset with the spelling that a model uses for its labels.
 
-    A label that the model has not becomes the one of the model's that is the same but for capitals and a final "s":
-    "highlights" is "highlight". Where several fit, or where the data has that label too, it stays as it is, for
+    A label unknown to the model is renamed to the model's label that differs from it only in capitals and a final "s":
+    "highlights" becomes "highlight". Where several fit, or where the data has that label too, it is left as it is, for
     ``check_dataset`` to report.
+
+    Args:
+        dataset: The clips.
+        labels: The classes of the model.
     """
     renamed: dict[str, str] = {}
     for label in dataset.labels:
@@ -200,8 +233,15 @@ def _spelling(label: str) -> str:
 
 
 def to_row(example: Example, folder: Path) -> dict[str, Any]:
-    """An example as a JSON object; the path is relative where it lies under folder, so is a group or source that is a
-    path, so that the folder can move."""
+    """An example as the row of a file, which is a JSON object.
+
+    A path below the folder is written as a relative one, also one that is a group or source, so that the folder can
+    be moved.
+
+    Args:
+        example: The clip.
+        folder: The folder of the file.
+    """
     labels: str | list[str] = example.labels[0] if len(example.labels) == 1 else list(example.labels)
     return {
         "path": relative_path(example.path, folder),
@@ -215,13 +255,13 @@ def to_row(example: Example, folder: Path) -> dict[str, Any]:
 
 
 def relative_path(path: Path, folder: Path) -> str:
-    """path as written in a file that lies in folder: relative with / where it lies under it, else absolute."""
+    """A path as it is written in a file of this folder: relative with ``/`` below the folder, otherwise absolute."""
     folder = Path(os.path.abspath(folder))
     return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else str(path)
 
 
 def normal_split(name: str) -> str:
-    """train, validation or test for the common spellings of them; other names as they are."""
+    """``train``, ``validation`` or ``test`` for common spellings of them; another name unchanged."""
     return _SPLIT_ALIASES.get(name.lower(), name.lower() if name.lower() in SPLITS else name)
 
 
@@ -258,10 +298,14 @@ def _labels(value: object, where: str) -> tuple[str, ...]:
 
 
 def video_groups(examples: Sequence[Example], explicit: Sequence[bool] | None = None) -> list[str]:
-    """The group of each example: its own where it was written (explicit; None: nowhere), else that of its video.
+    """The group of each example: its own where the file has one, otherwise that of its video.
 
-    Examples without a written group that share a path or a source are one group, so that two ranges of a video cannot
-    part; it takes the name of a written group of the same video where there is one, else of the first source.
+    Examples without a group of their own that share a path or a source are one group, so that two ranges of a video
+    are never in two splits. Its name is that of a written group of the same video, or of the first source.
+
+    Args:
+        examples: The clips.
+        explicit: Whether the group of each example was written in the file; None: of none of them.
     """
     explicit = [False] * len(examples) if explicit is None else explicit
     parent: dict[str, str] = {}

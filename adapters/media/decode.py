@@ -1,4 +1,4 @@
-"""Packets to frames: one pass over one video stream that goes on past damage, counts it, and seeks where it is safe."""
+"""Packets to frames: one pass over a video stream that continues past damage, counts it, and seeks where it is safe."""
 
 from __future__ import annotations
 
@@ -23,7 +23,12 @@ _MAX_READ_ERRORS = 16
 
 @dataclass(frozen=True, eq=False)
 class DecodedFrame:
-    """A frame and when it is shown: seconds of source time."""
+    """A frame and when it is shown.
+
+    Attributes:
+        seconds: Source time.
+        frame: As stored: not scaled, turned or converted.
+    """
 
     seconds: float
     frame: VideoFrame
@@ -33,6 +38,18 @@ class Decoder:
     """One pass over the frames of a video stream, in the order of presentation, with jumps ahead.
 
     Source time is used throughout: the stream's own timestamps in seconds.
+
+    Attributes:
+        container: The open source.
+        stream: The video stream that is read.
+        damage: What was passed over so far.
+        wants: Whether to decode a packet; None: all of them.
+        interval: Seconds from one frame to the next, on average.
+        slack: Seconds by which a frame may be late, since containers round timestamps.
+        packet_count: Packets decoded in this pass.
+        frame_count: Frames that came out in this pass.
+        end_seconds: When the last frame read so far stops being shown; None before the first.
+        closed: Whether ``close`` was called.
     """
 
     def __init__(
@@ -45,10 +62,23 @@ class Decoder:
         limits: MediaLimits | None = None,
         threads: int | None = None,
     ) -> None:
-        """container: the source, opened already; it is closed with the decoder. threads: None is FFmpeg's choice."""
+        """Open the source and begin a pass.
+
+        Args:
+            source: A path, an address or a stored file.
+            video_stream: The index of the stream in the container; None: the container's default video stream.
+            allow_url: Whether the source may be a URL.
+            damage: Where to count what is passed over, shared by several passes; None: a new one.
+            container: The source, opened already; it is closed with the decoder.
+            limits: For sources from someone unknown; None: no limits.
+            threads: Of FFmpeg's decoder; None: FFmpeg's choice.
+
+        Raises:
+            MediaError: The source cannot be opened, or has no video stream that can be decoded.
+        """
         self.source, self.allow_url, self.limits, self.threads = source, allow_url, limits, threads
         self.damage = damage or Damage()
-        self.wants: Callable[[Packet[VideoStream]], bool] | None = None  # which packets to decode; None is all
+        self.wants: Callable[[Packet[VideoStream]], bool] | None = None
         self._open(video_stream, container)
 
     def _open(self, video_stream: int | None, container: InputContainer | None = None) -> None:
@@ -89,9 +119,10 @@ class Decoder:
         self._expect_key = False
         self._read_errors = 0
         self.packet_count = self.frame_count = 0
-        self.end_seconds: float | None = None  # when the last frame stops being shown; known at the end of a pass
+        self.end_seconds: float | None = None
 
     def close(self) -> None:
+        """Close the source. A later ``read`` raises MediaError."""
         self.closed = True
         self._packets = None
         self._queue.clear()
@@ -100,7 +131,11 @@ class Decoder:
     # -- reading -----------------------------------------------------------------------------------------------------
 
     def read(self) -> DecodedFrame | None:
-        """The next frame, or None at the end of the stream. Raises MediaError once closed."""
+        """The next frame, or None at the end of the stream.
+
+        Raises:
+            MediaError: The decoder is closed, the video is encrypted, or ``limits`` ends the reading.
+        """
         if self.closed:
             raise MediaError(f"{self.source}: was closed while it was being read. Keep the video open until the end.")
         while not self._queue:
@@ -202,13 +237,17 @@ class Decoder:
     # -- jumping -----------------------------------------------------------------------------------------------------
 
     def restart(self) -> None:
-        """Back to the first frame, by opening the file anew: right for every container."""
+        """Return to the first frame by opening the file again, which works with every container.
+
+        Raises:
+            MediaError: The file cannot be opened again.
+        """
         index = self.stream.index
         self.close()
         self._open(index)
 
     def index_is_sound(self) -> bool:
-        """Whether the container tells where every key frame is, so that a jump can land on the right one.
+        """Whether the container lists every key frame, so that a jump can land on the right one.
 
         True for MP4 and MOV with a complete index and no edit that hides frames, and for Matroska and WebM with cues.
         """
@@ -219,7 +258,11 @@ class Decoder:
         return "matroska" in names
 
     def key_seconds(self, seconds: float) -> float | None:
-        """Where the last key frame at or before a time is, by the index; None if it says nothing."""
+        """The time of the last key frame at or before a time by the index, or None where it lists none.
+
+        Args:
+            seconds: Source time.
+        """
         if not self._index_loaded:
             # Matroska reads its cues at the first seek, so the first jump is a guess that the rest profits from.
             self._index_loaded = True
@@ -229,7 +272,14 @@ class Decoder:
         return None if place < 0 else entries[place].timestamp * self._tick
 
     def jump(self, seconds: float) -> bool:
-        """Go to a key frame at or before a time. False: the file does not seek as its index says; restart then."""
+        """Go to a key frame at or before a time.
+
+        Args:
+            seconds: Source time.
+
+        Returns:
+            Whether it worked. False: the file does not seek as its index says, and ``restart`` must follow.
+        """
         for back in (0.0, 1.0, 4.0, 16.0):
             target = int((seconds - back) / self._tick)
             self._settle(None)  # failures up to here are not forgotten

@@ -11,11 +11,18 @@ _JUMP_GAIN_FRAMES = 24
 class FrameCursor:
     """Moves over the frames of a decoder to the one that is shown at a moment.
 
-    first: the frame that the decoder gave already, if it was read. Frames between far-apart moments are jumped over
-    where the file's index is sound (``may_jump``); the frames are the same either way.
+    Frames between far-apart moments are jumped over where the file's index is sound; the frames are the same either
+    way.
     """
 
     def __init__(self, decoder: Decoder, first: DecodedFrame | None = None, may_jump: bool = True) -> None:
+        """Start before the first frame.
+
+        Args:
+            decoder: The pass to move over.
+            first: The frame that was read from the decoder already; None: none was.
+            may_jump: Whether frames may be jumped over.
+        """
         self.decoder = decoder
         self._current: DecodedFrame | None = None
         self._upcoming = first or decoder.read()
@@ -23,11 +30,15 @@ class FrameCursor:
 
     @property
     def first(self) -> DecodedFrame | None:
-        """The frame that comes next, read already."""
+        """The frame that comes next, which is read already; None at the end."""
         return self._upcoming
 
     def at(self, moment: float) -> DecodedFrame | None:
-        """The frame shown at a moment (source seconds, never before the last one asked for); None past the end."""
+        """The frame that is shown at a moment, or None past the end of the video.
+
+        Args:
+            moment: Source time in seconds, not before the moment of the last call.
+        """
         self._jump_towards(moment)
         while self._upcoming is not None:
             if self._current is not None and self._upcoming.seconds > moment + self.decoder.slack:
@@ -37,7 +48,7 @@ class FrameCursor:
         return None if end is None or moment > end + self.decoder.interval else self._current
 
     def step(self) -> DecodedFrame | None:
-        """The next frame, or None at the end."""
+        """Move to the next frame and return it, or None at the end."""
         if self._upcoming is None:
             return None
         self._current, self._upcoming = self._upcoming, self.decoder.read()

@@ -119,8 +119,8 @@ def write_text_atomic(path: str | Path, text: str) -> None:
         data = text.encode("utf-8")
     except UnicodeEncodeError as error:
         raise StorageError(
-            f"{path}: was not written: its text holds a character that UTF-8 cannot encode, such as one of a file name "
-            f"in another encoding ({text[max(error.start - 20, 0) : error.end + 20]!r}). Rename that file, or write JSON."
+            f"{path}: was not written: its text holds a character that UTF-8 cannot encode, such as of a file name in "
+            f"another encoding ({text[max(error.start - 20, 0) : error.end + 20]!r}). Rename that file, or write JSON."
         ) from None
     write_bytes_atomic(path, data)
 

@@ -20,7 +20,14 @@ _KEYS = ("videos", "categories", "annotations")
 def import_coco(path: str | Path, labels: Sequence[str] | None = None) -> Dataset:
     """Read the COCO-style JSON that export_coco writes: videos, categories, annotations with seconds.
 
-    Of a prepared dataset it also knows which frames belong to each clip.
+    The frames of a prepared dataset are read with it.
+
+    Args:
+        path: The JSON file.
+        labels: The order of the classes; None: that of the categories.
+
+    Raises:
+        DatasetError: The file cannot be read, or a row is wrong; names its place.
     """
     path = Path(path)
     content = parse_json(read_text(path), str(path))
@@ -45,7 +52,18 @@ def import_coco(path: str | Path, labels: Sequence[str] | None = None) -> Datase
 
 
 def export_coco(dataset: Dataset, path: str | Path) -> Path:
-    """Write COCO-style JSON atomically; one annotation for each label of each clip. See docs/dataset.md."""
+    """Write COCO-style JSON atomically: one annotation for each label of each clip. See docs/dataset.md.
+
+    Args:
+        dataset: The clips.
+        path: The JSON file.
+
+    Returns:
+        The path.
+
+    Raises:
+        StorageError: The file cannot be written.
+    """
     path = Path(path)
     ids = {file: number for number, file in enumerate(dict.fromkeys(item.path for item in dataset.examples), 1)}
     category = {label: number for number, label in enumerate(dataset.labels, 1)}
@@ -85,7 +103,7 @@ def _row(annotation: object, videos: dict[Any, Any], names: dict[Any, Any], wher
 
 
 def _frames(annotation: Mapping[str, Any], content: Mapping[str, Any], root: Path) -> PreparedFrames | None:
-    """The frames that an annotation of a prepared dataset lists; None where it lists none, as others do not."""
+    """The frames that an annotation of a prepared dataset lists; None for those of other datasets."""
     names, info = annotation.get("frames"), content.get("info")
     fps = info.get("fps") if isinstance(info, dict) else None
     if not isinstance(names, list) or not names or not isinstance(fps, (int, float)) or not 0 < fps < math.inf:

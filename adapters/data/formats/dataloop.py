@@ -1,4 +1,4 @@
-"""The items/ + json/ of a Dataloop download: what each field is taken to mean stands in docs/dataset.md."""
+"""The items/ and json/ of a Dataloop download. docs/dataset.md explains how each field is understood."""
 
 from __future__ import annotations
 
@@ -30,10 +30,17 @@ def import_dataloop(path: str | Path, labels: Sequence[str] | None = None) -> Da
     """Read a Dataloop download: ``items/<dir>/a.mp4`` with ``json/<dir>/a.json`` or ``json/<dir>/a.mp4.json``.
 
     Also ``<subset>/items`` and ``<subset>/json`` for the subsets train, validation and test. Annotations of type
-    ``class`` count. Their range is metadata.system startTime and endTime in seconds, else frame and endFrame over the
-    item's fps; with neither, or with all of them 0, the whole video; an end at the item's length is the video's own.
-    Annotations of one range become one example with several labels; an item with none is an example without label.
-    Items that are no video are passed over.
+    ``class`` are read. Their range is metadata.system startTime and endTime in seconds, or frame and endFrame divided
+    by the item's fps; without either, or with all of them 0, it is the whole video. An end at the item's length is the
+    video's own. Annotations of one range become one example with several labels; an item without annotations becomes
+    an example without label. Items that are not videos are skipped.
+
+    Args:
+        path: The folder of the download.
+        labels: The order of the classes; None: as the items first name them.
+
+    Raises:
+        DatasetError: A JSON is wrong, or there are no items.
     """
     root = Path(path)
     rows: list[tuple[str, Mapping[str, Any]]] = []
@@ -49,12 +56,24 @@ def import_dataloop(path: str | Path, labels: Sequence[str] | None = None) -> Da
 
 
 def export_dataloop(dataset: Dataset, path: str | Path, media: Placement = "copy", fps: float | None = None) -> Path:
-    """Write items/ and json/ as a Dataloop download has them; ranges as startTime and endTime.
+    """Write items/ and json/ like a Dataloop download, with ranges as startTime and endTime.
 
-    fps: frames a second, from which frame and endFrame are written too; None takes each video's own. The length of the
-    video stands for an open end, for the platform takes an annotation without one to be a moment. For a video that
-    cannot be opened the keys that are not known are left out.
-    Split, group and source travel in metadata.user of each annotation. Each JSON is written atomically.
+    An open end is written as the video's length, since to the platform an annotation without an end is a moment. Keys
+    that need a video that cannot be opened are left out. Split, group and source are written to metadata.user of each
+    annotation. Each JSON is written atomically.
+
+    Args:
+        dataset: The clips.
+        path: The folder to write.
+        media: ``copy`` the videos or ``link`` them (symbolic links).
+        fps: Frames per second, from which frame and endFrame are written too; None: each video's own.
+
+    Returns:
+        The path.
+
+    Raises:
+        DatasetError: A range has no label, or a video is missing.
+        StorageError: A file cannot be written.
     """
     root = Path(path)
     taken: set[Path] = set()

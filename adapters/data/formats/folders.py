@@ -1,4 +1,4 @@
-"""The dataset as a folder for each class, and the placing of videos for every format that is a folder."""
+"""The dataset as a folder for each class, and copying or linking videos for every format that is a folder."""
 
 from __future__ import annotations
 
@@ -31,8 +31,14 @@ def import_folders(path: str | Path, labels: Sequence[str] | None = None) -> Dat
     """Read a folder for each class: ``<class>/clip.mp4``, or ``train/<class>/clip.mp4`` and so on for each split.
 
     A folder within a class is a group: ``ad/film_a/1.mp4`` and ``content/film_a/2.mp4`` are both of group film_a.
-    Classes are in the order of their folders' names unless labels gives another. Files without a video's suffix and
-    hidden ones are passed over.
+    Hidden files and files without a video's suffix are skipped.
+
+    Args:
+        path: The folder of the classes or splits.
+        labels: The order of the classes; None: that of the folders' names.
+
+    Raises:
+        DatasetError: There are no class folders with videos, or a folder cannot be read.
     """
     root = Path(path)
     rows: list[tuple[str, Mapping[str, Any]]] = []
@@ -55,9 +61,20 @@ def import_folders(path: str | Path, labels: Sequence[str] | None = None) -> Dat
 def export_folders(dataset: Dataset, path: str | Path, media: Placement = "copy") -> Path:
     """Put each video into a folder of its class (under one of its split, where clips have splits).
 
-    media: ``copy`` or ``link`` (symbolic links). Time ranges, several labels and a mix of rows with and without split
-    cannot be said with folders: DatasetError names the first such clip. Files that are there already with the same
-    size and time are left alone, so a broken export goes on where it stopped.
+    Files that exist with the same size and time are left alone, so an interrupted export can be run again to resume.
+
+    Args:
+        dataset: The clips.
+        path: The folder to write.
+        media: ``copy`` the videos or ``link`` them (symbolic links).
+
+    Returns:
+        The path.
+
+    Raises:
+        DatasetError: Folders cannot express a clip (a time range, several labels or none, a split only for some
+            clips), or a video is missing; names the first.
+        StorageError: A file cannot be written.
     """
     root = Path(path)
     splits = {item.split for item in dataset.examples}
@@ -85,10 +102,18 @@ def export_folders(dataset: Dataset, path: str | Path, media: Placement = "copy"
 
 
 def split_folders(root: Path, marker: str | None = None) -> list[tuple[str | None, Path]]:
-    """The folders that stand for splits, or the root itself with no split.
+    """The folders of the splits, or the root itself without a split.
 
-    With a marker those that hold a folder of that name; without one, only where every folder is named after a split
-    and holds folders itself.
+    Args:
+        root: The folder of a dataset.
+        marker: Only folders that hold a folder of this name count, the root among them. None: folders count if all of
+            them are named after a split and hold folders themselves.
+
+    Returns:
+        Each split, or None, and its folder.
+
+    Raises:
+        DatasetError: The root is not a folder.
     """
     if not root.is_dir():
         raise DatasetError(f"{root}: no such folder")
@@ -112,7 +137,8 @@ def _folders(root: Path) -> list[Path]:
 def videos_in(folder: Path) -> list[Path]:
     """The videos below a folder, also those that cannot be read, so that they are reported like missing ones.
 
-    DatasetError for a subfolder that cannot be read: its clips would be missing from the dataset unnoticed.
+    Raises:
+        DatasetError: A subfolder cannot be read, so that its clips would be missing from the dataset unnoticed.
     """
     files, base = [], os.path.abspath(folder)
     for item in videos_below(folder):
@@ -142,7 +168,12 @@ def _folder_name(part: str, item: Example) -> str:
 
 
 def free_name(target: Path, taken: set[Path]) -> Path:
-    """target, or with _2, _3, ... before its suffix where this export has used the name for another file."""
+    """A name that this export has not used: the target, or with _2, _3, ... before its suffix.
+
+    Args:
+        target: The preferred name.
+        taken: The names used so far; the returned one is added.
+    """
     candidate, number = target, 1
     while candidate in taken:
         number += 1
@@ -159,7 +190,17 @@ def _make_folder(folder: Path) -> None:
 
 
 def place_video(file: Path, target: Path, media: Placement) -> None:
-    """Copy or link a video to target; whole or not at all."""
+    """Copy or link a video to ``target``, whole or not at all. A target of the same size and time is left alone.
+
+    Args:
+        file: The video.
+        target: Its new path; missing folders are made.
+        media: ``copy`` or ``link`` (a symbolic link).
+
+    Raises:
+        DatasetError: The video is missing, or ``media`` is neither of the two.
+        StorageError: The target cannot be written.
+    """
     if media not in ("copy", "link"):
         raise DatasetError(f"media must be copy or link, got {media!r}")
     if not file.is_file():
@@ -187,7 +228,11 @@ def _same(file: Path, target: Path) -> bool:
 
 
 def without_missing(dataset: Dataset) -> tuple[Dataset, list[Path]]:
-    """The dataset without the clips whose file is missing, and those files, so that the rest of a batch goes on."""
+    """The dataset without the clips whose file is missing, so that work on the others can continue.
+
+    Returns:
+        The remaining clips, and the files that are missing.
+    """
     missing = [file for file, _ in clips_with_video(dataset) if not file.is_file()]
     gone = set(missing)
     return replace(dataset, examples=tuple(item for item in dataset.examples if item.path not in gone)), missing

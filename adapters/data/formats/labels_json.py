@@ -14,9 +14,16 @@ from adapters.system import write_json_atomic
 
 
 def import_labels_json(path: str | Path, labels: Sequence[str] | None = None) -> Dataset:
-    """Read {"class": [entry, ...], ...}; an entry is a path or an object with the keys of a row but ``label``.
+    """Read {"class": [entry, ...], ...}; an entry is a path, or an object with the keys of a row except ``label``.
 
-    Classes keep the file's order. Entries that differ in nothing but the class become one with several labels.
+    Entries that differ only in the class become one clip with several labels.
+
+    Args:
+        path: The JSON file.
+        labels: The order of the classes; None: that of the file.
+
+    Raises:
+        DatasetError: The file cannot be read, or a row is wrong; names its place.
     """
     path = Path(path)
     content = parse_json(read_text(path), str(path))
@@ -38,7 +45,19 @@ def import_labels_json(path: str | Path, labels: Sequence[str] | None = None) ->
 
 
 def export_labels_json(dataset: Dataset, path: str | Path) -> Path:
-    """Write labels.json atomically: plain paths where nothing more is known of a clip, objects elsewhere."""
+    """Write labels.json atomically: a clip is a plain path where nothing more is known of it, otherwise an object.
+
+    Args:
+        dataset: The clips.
+        path: The JSON file.
+
+    Returns:
+        The path.
+
+    Raises:
+        DatasetError: A clip has no label.
+        StorageError: The file cannot be written.
+    """
     path = Path(path)
     # Groups go unwritten only where reading gives all of them again: a written one draws others of its video to it.
     own_groups = [item.group for item in dataset.examples] == video_groups(dataset.examples)

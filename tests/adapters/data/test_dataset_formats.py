@@ -59,7 +59,7 @@ def test_a_header_of_labels_stands_before_the_rows_only(tmp_path: Path) -> None:
         read_dataset(write(tmp_path / "c.jsonl", f'{{"labels": ["x", ""]}}\n{row}\n'))
     with pytest.raises(DatasetError, match="holds no clips"):
         read_dataset(write(tmp_path / "d.jsonl", f"{head}\n"))
-    with pytest.raises(DatasetError, match="label stands twice"):
+    with pytest.raises(DatasetError, match="label is given twice"):
         read_dataset(write(tmp_path / "e.jsonl", f'{{"labels": ["x", "x"]}}\n{row}\n'))
 
 

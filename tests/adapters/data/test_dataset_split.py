@@ -159,7 +159,7 @@ def test_a_group_in_two_splits_is_refused_unless_reassigned() -> None:
     data = dataset(*((f"g{i}", ["ad", "ad"]) for i in range(6)))
     first, second, *rest = data.examples
     leaking = replace(data, examples=(replace(first, split="train"), replace(second, split="test"), *rest))
-    with pytest.raises(DatasetError, match="group 'g0' stands in train and in test"):
+    with pytest.raises(DatasetError, match="group 'g0' is in train and in test"):
         split_dataset(leaking)
     assert splits_of(split_dataset(leaking, reassign=True)) == splits_of(split_dataset(data))
 
