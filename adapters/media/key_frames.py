@@ -12,18 +12,23 @@ from av.video.stream import VideoStream
 from adapters.media.decode import DecodedFrame, Decoder
 from adapters.media.opening import ffmpeg_reason
 
-# Timestamps that step back this far are another clock (see media_clock), not an earlier key frame.
+# Timestamps that step back this far are another clock (see clock.py), not an earlier key frame.
 _CLOCK_RESET_SECONDS = 1.0
-# By so many frames the distance of two key frames may differ between decoding and presentation.
+# The distance of two key frames in decoding may differ from that in presentation by up to this many frames.
 _REORDERED_FRAMES = 4
 
 
 def read_keys(decoder: Decoder, first: DecodedFrame | None, every_seconds: float) -> Iterator[DecodedFrame]:
-    """The key frames from where the decoder stands, at least ``every_seconds`` apart.
+    """The key frames of a video, at least ``every_seconds`` apart.
 
-    first: the frame that it gave already, which is the first of them; None where it gave none. Half a frame's interval
-    is allowed for, so that one second means every key frame of a video that has one each 0.999 s. A frame that the
-    container calls a key frame and that needs others all the same, as with gradual refresh, is passed over.
+    Half a frame's interval is allowed for, so that one second means every key frame of a video that has one every
+    0.999 s. A frame that the container calls a key frame and that needs others all the same, as with gradual refresh,
+    is skipped.
+
+    Args:
+        decoder: A pass at its beginning or after its first frame.
+        first: The frame that was read from it, which is the first key frame; None where none was.
+        every_seconds: The least time from one to the next, in seconds.
     """
     spacing = every_seconds - decoder.interval / 2
     last: float | None = None
@@ -40,7 +45,7 @@ def read_keys(decoder: Decoder, first: DecodedFrame | None, every_seconds: float
 
 
 def _by_index(decoder: Decoder, first: DecodedFrame | None, spacing: float) -> Iterator[DecodedFrame]:
-    """Go from key frame to key frame as the index of an MP4 or MOV tells. Each is decoded for itself.
+    """Go from key frame to key frame by the index of an MP4 or MOV. Each is decoded on its own.
 
     (The demuxer could leave out the others by itself, but then gives the wrong presentation times.)
     """

@@ -37,7 +37,10 @@ EPSILON_SECONDS = 1e-6
 class Window:
     """A stretch of a video and the moments to look at.
 
-    start, end: seconds since the first frame. times: float64 [T] seconds, ascending, ``start <= t < end``.
+    Attributes:
+        start: In seconds since the first frame.
+        end: In the same seconds.
+        times: float64 [T], the moments in the same seconds, ascending, ``start <= t < end``.
     """
 
     start: float
@@ -46,9 +49,10 @@ class Window:
 
 
 def window_seconds(spec: InputSpec) -> float | None:
-    """How long a window of this spec lasts, in seconds; None is the whole range (``spread`` without windows).
+    """How long a window of this spec lasts, in seconds; None: the whole range (``spread`` without windows).
 
-    Raises ConfigError where ``rate`` is given a window_seconds that is not n_frames / fps (to within one interval).
+    Raises:
+        ConfigError: With ``rate``, window_seconds differs from n_frames / fps by more than one interval.
     """
     if spec.sampling in ("spread", "every"):
         return spec.window_seconds
@@ -64,7 +68,16 @@ def window_seconds(spec: InputSpec) -> float | None:
 
 
 def sample_times(spec: InputSpec, start: float, end: float) -> Float64Array:
-    """The moments of one window ``[start, end)``: float64 [T] seconds, ascending; 1..n_frames but for ``every``."""
+    """The moments of one window ``[start, end)``, by the rules at the top of this module.
+
+    Args:
+        spec: What the model needs.
+        start: In seconds since the first frame.
+        end: In the same seconds.
+
+    Returns:
+        float64 [T] in seconds, ascending: at least one, and at most n_frames except with ``every``.
+    """
     if spec.parts:
         return np.unique(np.concatenate([sample_times(part, start, end) for part in spec.parts]))
     if spec.sampling == "every":
@@ -80,12 +93,18 @@ def sample_times(spec: InputSpec, start: float, end: float) -> Float64Array:
 
 
 def one_clip_spec(spec: InputSpec) -> InputSpec:
-    """The spec by which one clip of a whole range is sampled, as training does: n_frames of it whatever its length."""
+    """The spec by which one clip of a whole range is sampled, as in training: n_frames of it whatever its length."""
     return replace(spec, sampling="spread") if spec.sampling == "every" else spec
 
 
 def plan_clip(spec: InputSpec, start: float, end: float) -> Window:
-    """One window for the whole range. With ``rate`` it is n_frames at fps from start and ends where they end."""
+    """One window for the whole range. With ``rate`` it has n_frames at fps from the start, and ends where they end.
+
+    Args:
+        spec: What the model needs; windows in it are ignored.
+        start: In seconds since the first frame.
+        end: In the same seconds.
+    """
     spec = one_clip_spec(spec)
     if spec.sampling == "rate":
         assert spec.fps is not None
@@ -94,9 +113,18 @@ def plan_clip(spec: InputSpec, start: float, end: float) -> Window:
 
 
 def plan_windows(spec: InputSpec, start: float, end: float) -> Iterator[Window]:
-    """The windows of the range ``[start, end)`` in order, by the rules at the top of this page.
+    """The windows of the range ``[start, end)``, by the rules at the top of this module, planned as they are consumed.
 
-    Without window_seconds and stride_seconds it is the one window of :func:`plan_clip`. Lazy.
+    Args:
+        spec: What the model needs.
+        start: In seconds since the first frame.
+        end: In the same seconds.
+
+    Yields:
+        Windows in order. Without window_seconds and stride_seconds it is the one window of :func:`plan_clip`.
+
+    Raises:
+        ConfigError: The windows of the spec contradict each other.
     """
     if spec.window_seconds is None and spec.stride_seconds is None:
         yield from _pieces(spec, start, end) if spec.sampling == "every" else [plan_clip(spec, start, end)]
@@ -138,7 +166,14 @@ def _spans(start: float, end: float, length: float | None, stride: float | None)
 
 
 def merged_moments(windows: Iterator[Window]) -> Iterator[tuple[float, int, Window]]:
-    """The moments of windows that may overlap, merged in order of time: (moment, the window's number, the window)."""
+    """The moments of windows that may overlap, in order of time.
+
+    Args:
+        windows: In order of their start; consumed as they are needed.
+
+    Yields:
+        The moment in seconds, the number of its window from 0, and the window.
+    """
     heap: list[tuple[float, int, int, Window]] = []
     upcoming, number = next(windows, None), 0
     while heap or upcoming is not None:
@@ -154,11 +189,7 @@ def merged_moments(windows: Iterator[Window]) -> Iterator[tuple[float, int, Wind
 def fill_clip(
     spec: InputSpec, window: Window, shown: Sequence[float], fps: float | None, source: str
 ) -> tuple[list[int], Float64Array]:
-    """Make a clip of exactly n_frames of what a window showed.
-
-    shown: when the frame that was found for each of the window's times began, seconds, never decreasing. fps: the
-    video's average frame rate or None. Returns n_frames indices into ``shown`` and their times, float64 [n_frames],
-    never decreasing.
+    """Choose exactly n_frames of the frames that a window showed.
 
     A ``rate`` window is short when its range ends before n_frames moments. A ``spread`` window is short when the same
     frame was found twice and, by the average rate, the window has fewer than n_frames frames: a still that is shown for
@@ -169,8 +200,22 @@ def fill_clip(
     * ``wrap``: the distinct frames in order, again from the first; times go on growing by the window's length.
     * ``error``: a MediaError.
 
-    A window of ``every``, or of several parts, is never filled: it has as many frames as moments. That a part whose
-    spec says ``error`` is short is an error here too.
+    A window of ``every``, or of several parts, is never filled: it has as many frames as moments. A part that is short
+    and whose spec says ``error`` is an error here too.
+
+    Args:
+        spec: What the model needs.
+        window: The window.
+        shown: When the frame that is shown at each of the window's times began, in seconds, never decreasing; fewer
+            than the window has times where the video ended.
+        fps: The video's average frames per second; None where unknown.
+        source: The video, for messages.
+
+    Returns:
+        n_frames indices into ``shown``, and their times: float64 [n_frames] in seconds, never decreasing.
+
+    Raises:
+        MediaError: The window is short, and ``spec.short_clip`` is ``error``.
     """
     found = len(shown)
     starts = np.asarray(shown, dtype=np.float64)
@@ -188,8 +233,8 @@ def fill_clip(
         return list(range(found)), starts
     if spec.short_clip == "error":
         raise MediaError(
-            f"{source}: {window.start:.2f}-{window.end:.2f} s has {len(distinct)} frames to give and {spec.n_frames} "
-            f'are asked for. Take a longer range, lower n_frames, or set short_clip to "repeat_last" or "wrap".'
+            f"{source}: {window.start:.2f}-{window.end:.2f} s has {len(distinct)} frames; {spec.n_frames} "
+            f'are required. Take a longer range, lower n_frames, or set short_clip to "repeat_last" or "wrap".'
         )
     if spec.short_clip == "repeat_last":
         indices = [*range(found), *[found - 1] * (spec.n_frames - found)]
