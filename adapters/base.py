@@ -12,18 +12,8 @@ import numpy as np
 
 from adapters.config import Config, adapter_class, check_config
 from adapters.errors import AdapterError, ConfigError
-from adapters.records import (
-    Clip,
-    ConversionReport,
-    Devices,
-    EpochLog,
-    Float32Array,
-    InputSpec,
-    Precision,
-    Prediction,
-    RequestedPrecision,
-    TrainReport,
-)
+from adapters.records import Clip, Devices, Float32Array, InputSpec, Precision, Prediction, RequestedPrecision
+from adapters.reports import ConversionReport, EpochLog, TrainReport
 
 OnEpochEnd = Callable[[EpochLog], object]
 OnProgress = Callable[[str, int, int], object]

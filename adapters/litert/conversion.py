@@ -16,7 +16,8 @@ from adapters.litert.dynamic_weights import with_8_bit_weights
 from adapters.litert.graph import operators
 from adapters.litert.int8 import In8Bits, Observer, with_8_bit_layers
 from adapters.litert.runtime import xnnpack_partitions
-from adapters.records import ConversionReport, Precision, RequestedPrecision, as_precision
+from adapters.records import Precision, RequestedPrecision, as_precision
+from adapters.reports import ConversionReport
 from adapters.system import CapturedLog, captured_stderr, import_tensorflow, warnings_only
 
 __all__ = ["compare", "operators", "to_litert", "xnnpack_partitions"]

@@ -14,7 +14,8 @@ from adapters.errors import ConversionError, WeightsError
 from adapters.evaluation import GATES
 from adapters.litert import describe
 from adapters.models.programs import get_program_at, make_program_bytes
-from adapters.records import Clip, ConversionReport, Float32Array, Precision, RequestedPrecision, as_precision
+from adapters.records import Clip, Float32Array, Precision, RequestedPrecision, as_precision
+from adapters.reports import ConversionReport
 from adapters.system import write_bytes_atomic
 
 if TYPE_CHECKING:

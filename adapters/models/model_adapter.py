@@ -25,17 +25,8 @@ from adapters.models.first_weights import build_network, initial_variables
 from adapters.models.network import Backbone, Network, Pretrained, Variables
 from adapters.models.programs import PROGRAM_BATCH, backbone_identity
 from adapters.models.state import AnyProgram, LoadedModel, RunsItems
-from adapters.records import (
-    Clip,
-    ConversionReport,
-    Float32Array,
-    InputSpec,
-    Precision,
-    Prediction,
-    RequestedPrecision,
-    TrainReport,
-    aggregate,
-)
+from adapters.records import Clip, Float32Array, InputSpec, Precision, Prediction, RequestedPrecision, aggregate
+from adapters.reports import ConversionReport, TrainReport
 from adapters.training import class_scores
 
 

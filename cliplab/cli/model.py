@@ -32,7 +32,7 @@ from cliplab.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from adapters.records import TrainReport
+    from adapters.reports import TrainReport
 
 
 def register(app: typer.Typer) -> None:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 from rich.text import Text
 
-from adapters.records import ConversionReport, EpochLog, TrainReport, VideoResult
+from adapters.records import VideoResult
+from adapters.reports import ConversionReport, EpochLog, TrainReport
 
 if TYPE_CHECKING:
     from cliplab.datasets import DatasetReport, PrepareReport

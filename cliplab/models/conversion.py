@@ -10,7 +10,8 @@ from typing import Any
 from adapters.base import BaseModelAdapter
 from adapters.errors import ConfigError
 from adapters.inference import open_model
-from adapters.records import Clip, ConversionReport, RequestedPrecision
+from adapters.records import Clip, RequestedPrecision
+from adapters.reports import ConversionReport
 from adapters.system import atomic_path
 from cliplab.models.models import Source, some
 from cliplab.outputs import require_new

@@ -12,7 +12,8 @@ import numpy as np
 
 from adapters.base import BaseModelAdapter, LiteRTProgram
 from adapters.errors import ConfigError, DatasetError, MediaError
-from adapters.records import Clip, ConversionReport, Float32Array
+from adapters.records import Clip, Float32Array
+from adapters.reports import ConversionReport
 
 if TYPE_CHECKING:
     from adapters.data import Example, Split

@@ -12,7 +12,8 @@ from adapters.config import check_config, key_effect, merge_config
 from adapters.errors import ConfigError
 from adapters.hosts.results import SHAPES, Shape, to_pipeline
 from adapters.inference import FINETUNE_KEYS, OnVideoProgress, open_model, predict_videos
-from adapters.records import Devices, EpochLog, Segment, TrainReport, VideoResult
+from adapters.records import Devices, Segment, VideoResult
+from adapters.reports import EpochLog, TrainReport
 from cliplab.library import find_videos
 from cliplab.outputs import require_new
 

@@ -17,7 +17,8 @@ from adapters.inference import open_model
 from adapters.litert import open_interpreter, xnnpack_partitions
 from adapters.litert.graph import operators, precision
 from adapters.models import ModelAdapter
-from adapters.records import PRECISIONS, Clip, ConversionReport, RequestedPrecision
+from adapters.records import PRECISIONS, Clip, RequestedPrecision
+from adapters.reports import ConversionReport
 from movinet_adapter.architecture import MODEL_IDS, MODES, state_specs
 
 pytest.importorskip("tensorflow", reason="pip install 'cliplab[train]'")

@@ -14,16 +14,8 @@ from adapters.config import check_config, override_config
 from adapters.data import check_dataset, read_dataset
 from adapters.errors import ConversionError
 from adapters.inference import predict_examples
-from adapters.records import (
-    Clip,
-    ConversionReport,
-    EpochLog,
-    Float32Array,
-    InputSpec,
-    Prediction,
-    RequestedPrecision,
-    TrainReport,
-)
+from adapters.records import Clip, Float32Array, InputSpec, Prediction, RequestedPrecision
+from adapters.reports import ConversionReport, EpochLog, TrainReport
 
 
 class TinyAdapter(BaseModelAdapter):

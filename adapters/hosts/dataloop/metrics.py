@@ -11,7 +11,7 @@ from typing import Any
 import dtlpy as dl
 
 from adapters.base import BaseModelAdapter
-from adapters.records import EpochLog
+from adapters.reports import EpochLog
 from adapters.system import parse_json, write_json_atomic
 
 logger = logging.getLogger("cliplab.dataloop")

@@ -17,7 +17,7 @@ from adapters.errors import AdapterError, DatasetError
 from adapters.hosts.dataloop.config import label_order, order_for
 from adapters.hosts.dataloop.items import item_reasons
 from adapters.hosts.dataloop.metrics import epoch_samples, publish
-from adapters.records import EpochLog
+from adapters.reports import EpochLog
 
 logger = logging.getLogger("cliplab.dataloop")
 

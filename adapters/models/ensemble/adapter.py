@@ -19,15 +19,8 @@ from adapters.errors import BundleError, ConversionError, TrainingError
 from adapters.inference import read_stored, require_class
 from adapters.models.ensemble.members import Member, member_clip, open_members, shared_spec
 from adapters.models.ensemble.voting import vote
-from adapters.records import (
-    Clip,
-    ConversionReport,
-    Float32Array,
-    InputSpec,
-    Prediction,
-    RequestedPrecision,
-    TrainReport,
-)
+from adapters.records import Clip, Float32Array, InputSpec, Prediction, RequestedPrecision
+from adapters.reports import ConversionReport, TrainReport
 
 # The keys of the common schema that an ensemble has a use for; the others are its members' own.
 OWN_KEYS = {

@@ -15,7 +15,8 @@ from lite_programs import TINY, images, tiny_model, tiny_program
 from adapters.errors import ConversionError
 from adapters.litert import Program, compare, to_litert, xnnpack_partitions
 from adapters.litert.graph import operators
-from adapters.records import PRECISIONS, ConversionReport, RequestedPrecision
+from adapters.records import PRECISIONS, RequestedPrecision
+from adapters.reports import ConversionReport
 
 tf_keras = pytest.importorskip("tf_keras", reason="pip install 'cliplab[train]'")
 
