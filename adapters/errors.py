@@ -13,7 +13,7 @@ class ConfigError(AdapterError):
 
 
 class MediaError(AdapterError):
-    """A video that cannot be opened, decoded or sampled as asked."""
+    """A video that cannot be opened, decoded or sampled as requested."""
 
 
 class WeightsError(AdapterError):
@@ -29,7 +29,7 @@ class DatasetError(AdapterError):
 
 
 class TrainingError(AdapterError):
-    """Training that cannot start or go on."""
+    """Training that cannot start or continue."""
 
 
 class ConversionError(AdapterError):

@@ -185,7 +185,9 @@ class Prediction:
     def __post_init__(self) -> None:
         _check_array("scores", self.scores, np.float32, 1)
         _require(len(self.scores) == len(self.labels), f"{len(self.scores)} scores for {len(self.labels)} labels")
-        if not np.isfinite(self.scores).all():  # asked first: printing six hundred scores takes as long as a prediction
+        if not np.isfinite(
+            self.scores
+        ).all():  # tested first: printing six hundred scores takes as long as a prediction
             raise ValueError(f"scores are not finite: {self.scores}")
         _check_range(self.start, self.end)
         if self.frame_scores is not None:
@@ -206,6 +208,9 @@ class Prediction:
 
     def score_of(self, label: str) -> float:
         """The score of one class, in 0..1.
+
+        Args:
+            label: A class of the model.
 
         Raises:
             KeyError: The model does not know the label; the message names its labels.
@@ -247,7 +252,7 @@ class VideoResult:
         path: The video as the caller named it.
         predictions: In order of time; empty where the video failed.
         error: The reason of a failure, for people; None where there was none.
-        warnings: Damage that was passed over, such as frames that did not decode, in sentences.
+        warnings: Damage that was skipped, such as frames that did not decode, in sentences.
     """
 
     path: str
@@ -276,6 +281,9 @@ class VideoResult:
 
 def as_precision(quantize: RequestedPrecision) -> Precision:
     """The precision that a value of ``quantize`` means: "none" is float32.
+
+    Args:
+        quantize: As in a config or a command.
 
     Raises:
         ValueError: The value is not one of PRECISIONS, nor "none".
@@ -331,6 +339,10 @@ def take_evenly(values: Sequence[T], count: int) -> list[T]:
     """At most ``count`` of the values, evenly over the whole sequence and in its order.
 
     The first values alone would not do: data sets are often in the order of their classes.
+
+    Args:
+        values: Any values.
+        count: How many to take, at most; at least 1.
     """
     if len(values) <= count:
         return list(values)

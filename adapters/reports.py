@@ -48,7 +48,7 @@ class TrainReport:
         seconds: How long the whole training took.
         skipped: The clips that could not be read, a sentence each.
         metrics: What evaluation measured, as the bundle keeps it.
-        conversion: Of the single .tflite; None where none was asked for.
+        conversion: Of the single .tflite; None where none was requested.
     """
 
     output_path: str

@@ -166,7 +166,7 @@ def override_config(
     """
     if all(name in stored and _same(stored[name], value) for name, value in given.items()):
         return stored, []
-    # The stored keys stand in for those not given, so that only what the user wrote can be wrong.
+    # The stored keys are used where none was given, so that only what the user wrote can be wrong.
     merged = {**stored, **migrate_config({"schema_version": SCHEMA_VERSION, **given}, where)}
     complete = check_config(given if merged == given else merged, where)
     keys = cached_key_schemas(adapter_class(stored["adapter"]).schema_path)

@@ -77,7 +77,7 @@ def _allowed_of(json_type: str, rule: dict[str, Any]) -> str:
     """What a schema allows of one of its types."""
     words, named_bounds = _TYPES.get(json_type, (json_type, {}))
     only = re.fullmatch(r"\^(\w+)\$", str(rule.get("pattern")))
-    if json_type == "string" and only:  # a word that may stand in place of a number
+    if json_type == "string" and only:  # a word that is allowed in place of a number
         return f'"{only[1]}"'
     bounds = [text.format(rule[key]) for key, text in named_bounds.items() if key in rule]
     if json_type == "array":

@@ -70,7 +70,7 @@ def migrate_config(config: Mapping[str, Any], where: str = "config") -> Config:
             result = MIGRATIONS[step](result)
         except ConfigError as error:
             raise ConfigError(f"{where}: {error}") from None
-    if result.get("quantize") == "none":  # the older word, which people go on writing
+    if result.get("quantize") == "none":  # the older word, which people still write
         result["quantize"] = "float32"
     # Also in a config of this version: the table holds whatever people copy from an older one.
     if "adapter" in result:

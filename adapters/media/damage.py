@@ -1,4 +1,4 @@
-"""What could not be read of a video and was passed over: counted, and said in words."""
+"""Damage to a video that was skipped while it was read: counted, and described in words."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Damage:
-    """What was passed over in a video, over all passes. Times are source seconds.
+    """Damage that was skipped in a video, over all passes. Times are source seconds.
 
     Attributes:
         failures: When each frame that did not decode was due (None: unknown), and FFmpeg's reason.
@@ -20,7 +20,7 @@ class Damage:
     notes: list[str] = field(default_factory=list)
 
     def note(self, text: str) -> None:
-        """Add a note, once."""
+        """Add a note if it is new."""
         if text not in self.notes:
             self.notes.append(text)
 

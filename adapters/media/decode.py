@@ -17,7 +17,7 @@ from adapters.media.clock import Clock, may_be_joined
 from adapters.media.damage import Damage
 from adapters.media.opening import MediaLimits, Source, choose_stream, encrypted_message, ffmpeg_reason, open_container
 
-# A demuxer that fails this often in a row has nothing more to give.
+# A demuxer that fails this often in a row is taken to be at its end.
 _MAX_READ_ERRORS = 16
 
 
@@ -42,7 +42,7 @@ class Decoder:
     Attributes:
         container: The open source.
         stream: The video stream that is read.
-        damage: What was passed over so far.
+        damage: What was skipped so far.
         wants: Whether to decode a packet; None: all of them.
         interval: Seconds from one frame to the next, on average.
         slack: Seconds by which a frame may be late, since containers round timestamps.
@@ -68,7 +68,7 @@ class Decoder:
             source: A path, an address or a stored file.
             video_stream: The index of the stream in the container; None: the container's default video stream.
             allow_url: Whether the source may be a URL.
-            damage: Where to count what is passed over, shared by several passes; None: a new one.
+            damage: Where to count what is skipped, shared by several passes; None: a new one.
             container: The source, opened already; it is closed with the decoder.
             limits: For sources from someone unknown; None: no limits.
             threads: Of FFmpeg's decoder; None: FFmpeg's choice.
@@ -163,7 +163,7 @@ class Decoder:
             except (av.FFmpegError, OSError) as error:
                 self._read_errors += 1
                 self.damage.note(f"the file could not be read on at one point ({ffmpeg_reason(error)})")
-                # An exception ends PyAV's generator; a new one goes on from where the demuxer stands.
+                # An exception ends PyAV's generator; a new one continues where the demuxer stopped.
                 self._packets = None if self._read_errors > _MAX_READ_ERRORS else self.container.demux(self.stream)
         return None
 
@@ -197,7 +197,7 @@ class Decoder:
         else:
             seconds = self._clock.advance(stamp * self._tick)
         self.frame_count += 1
-        # A packet's own duration where the container has one, else the average interval.
+        # A packet's own duration where the container has one, otherwise the average interval.
         self.end_seconds = seconds + (frame.duration * self._tick if frame.duration else self.interval)
         if self._floor is None or seconds >= self._floor - self.slack:
             self._queue.append(DecodedFrame(seconds, frame))

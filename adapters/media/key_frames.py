@@ -47,7 +47,7 @@ def read_keys(decoder: Decoder, first: DecodedFrame | None, every_seconds: float
 def _by_index(decoder: Decoder, first: DecodedFrame | None, spacing: float) -> Iterator[DecodedFrame]:
     """Go from key frame to key frame by the index of an MP4 or MOV. Each is decoded on its own.
 
-    (The demuxer could leave out the others by itself, but then gives the wrong presentation times.)
+    (The demuxer could leave out the others by itself, but then the presentation times are wrong.)
     """
     stream = decoder.stream
     tick = float(stream.time_base or 0)
@@ -115,7 +115,7 @@ def _by_packet(decoder: Decoder, first: DecodedFrame | None, spacing: float) -> 
 
     decoder.wants = wants
     while (decoded := decoder.read()) is not None:
-        # Frames that were sent before the first was out still come; what is no key frame among them is dropped.
+        # Frames that were sent before the first came out still follow; those that are not key frames are dropped.
         if decoded.frame.key_frame or (decoded.frame.pts in sent and _is_key(decoded.frame)):
             yield decoded
 

@@ -22,7 +22,7 @@ _URL = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+://")
 # A URL that the caller allowed may use these FFmpeg protocols and no others.
 _URL_PROTOCOLS = "http,https,httpproxy,tcp,tls,crypto,rtsp,rtp,udp,rtmp,srt"
 URL_TIMEOUT_SECONDS = (15.0, 30.0)  # to open, to read
-# FFmpeg reads these as video, but they are no video files: lists that lead to other files and addresses, text, single
+# FFmpeg reads these as video, but they are not video files: lists that lead to other files and addresses, text, single
 # pictures (with every demuxer named *_pipe), and its own generator.
 _REFUSED = {"hls", "concat", "dash", "webm_dash_manifest", "sdp", "imf", "tty", "bintext", "xbin", "adf", "idf"} | {
     "image2", "image2pipe", "ico", "alias_pix", "brender_pix", "lavfi"
@@ -31,7 +31,7 @@ _REFUSED = {"hls", "concat", "dash", "webm_dash_manifest", "sdp", "imf", "tty", 
 _ANY_METADATA: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
 _STORED_BUFFER_BYTES = 128 * 1024  # FFmpeg's own is for local files, and each read of it calls Python
 _ENCRYPTED_ENTRIES = (b"encv", b"drmi")  # sample entries of protected video: ISO/IEC 14496-12 and FairPlay
-_INDEX_BYTES = 1 << 20  # an MP4's sample entries stand within this much of its beginning or end
+_INDEX_BYTES = 1 << 20  # an MP4's sample entries are within this much of its beginning or end
 _LISTS = {"hls", "concat", "dash", "sdp", "imf", "webm_dash_manifest"}
 _TEXT = {"tty", "bintext", "xbin", "adf", "idf"}
 _PICTURES = {"image2", "ico", "image2pipe", "alias_pix", "brender_pix"}
@@ -225,13 +225,13 @@ def _why_not_opened(source: Source, error: Exception) -> str:
 
 
 def ffmpeg_reason(error: BaseException) -> str:
-    """FFmpeg's own words for an error, without numbers and file names, in lower case."""
+    """The reason of an error in FFmpeg's own words, without numbers and file names, beginning in lower case."""
     text = str(getattr(error, "strerror", None) or error) or type(error).__name__
     return "invalid data" if isinstance(error, av.InvalidDataError) else text[:1].lower() + text[1:]
 
 
 def video_streams(container: InputContainer) -> list[VideoStream]:
-    """The moving pictures of a container: never cover art, attached pictures or timed thumbnails."""
+    """The video streams of a container, without cover art, attached pictures and timed thumbnails."""
     still = Disposition.attached_pic | Disposition.timed_thumbnails
     return [stream for stream in container.streams.video if not stream.disposition & still]
 

@@ -7,7 +7,7 @@ The rules, for a range ``[s, e)`` in seconds since the first frame:
 * ``rate``: ``s + i / fps`` for i in 0..n_frames-1; a window lasts ``n_frames / fps``.
 * ``every``: ``s + i / fps`` for every i that lies inside the window. Without windows the range is cut into pieces of
   n_frames moments, the last one shorter, so that memory stays the same however long a video is; a piece is never filled
-  up. One clip of a range, as in training, has n_frames moments as ``spread`` takes them.
+  up. One clip of a range, as in training, has n_frames moments like ``spread``.
 * Where several models share a decoding (``parts`` of the spec) a window has the moments of all of them.
 * Windows begin at ``s, s + stride, ...`` as long as they fit. What then remains of the range becomes one last window,
   which ends at e: it begins at the next place of the grid where that leaves at least half a window, otherwise it is a
@@ -195,9 +195,9 @@ def fill_clip(
     frame was found twice and, by the average rate, the window has fewer than n_frames frames: a still that is shown for
     long in a video with enough frames does not make it short. A short window is filled by ``spec.short_clip``:
 
-    * ``repeat_last``: the last frame goes on being shown. In a ``spread`` window each moment keeps the frame that is
+    * ``repeat_last``: the last frame continues to be shown. In a ``spread`` window each moment keeps the frame that is
       being shown then, so that frames repeat in their places and time runs evenly.
-    * ``wrap``: the distinct frames in order, again from the first; times go on growing by the window's length.
+    * ``wrap``: the distinct frames in order, again from the first; times continue to grow, by the window's length.
     * ``error``: a MediaError.
 
     A window of ``every``, or of several parts, is never filled: it has as many frames as moments. A part that is short

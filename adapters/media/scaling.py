@@ -60,7 +60,7 @@ class Orientation:
 
 
 def orientation_of(frame: VideoFrame) -> Orientation:
-    """The nearest quarter turn, mirrored or not, of a frame's display matrix (ISO/IEC 14496-12, matrix of tkhd)."""
+    """The quarter turn, mirrored or not, nearest to a frame's display matrix (ISO/IEC 14496-12, matrix of tkhd)."""
     data: Any = frame.side_data.get("DISPLAYMATRIX")
     if data is None:
         return Orientation()
@@ -170,7 +170,7 @@ class Scaler:
             return to_bt709(wide, self._color)
         picture: UInt8Array = self._reformat(frame, width, height, "rgb24")
         if self._color.matrix == "gray" and self._color.range == "limited":
-            return _EXPAND_LIMITED[picture]  # libswscale takes every gray format for full range
+            return _EXPAND_LIMITED[picture]  # libswscale reads every gray format as full range
         return picture
 
     def _reformat(self, frame: VideoFrame, width: int, height: int, layout: str) -> Any:

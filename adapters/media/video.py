@@ -160,7 +160,7 @@ class Video:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """Damage that was passed over so far, counted, in sentences. A frame that failed is not replaced by another."""
+        """Damage that was skipped so far, counted, in sentences. A frame that failed is not replaced by another."""
         return self._damage.warnings(self.info.start_seconds, self._frames_seen, self.info.frame_count or 0)
 
     def clips(
@@ -186,7 +186,16 @@ class Video:
         return self._take(spec, plan_windows(spec, start, end))
 
     def clip(self, spec: InputSpec, start_seconds: float | None = None, end_seconds: float | None = None) -> Clip:
-        """One clip of the whole range, whatever windows the spec has. Arguments and errors as for ``clips``."""
+        """One clip of the whole range, whatever windows the spec has.
+
+        Args:
+            spec: What the model needs.
+            start_seconds: As for ``clips``.
+            end_seconds: As for ``clips``.
+
+        Raises:
+            MediaError: As ``clips``.
+        """
         start, end = self._range(start_seconds, end_seconds)
         return next(self._take(one_clip_spec(spec), iter([plan_clip(spec, start, end)])))
 

@@ -102,6 +102,10 @@ def atomic_file(path: str | Path, *, text: bool = False) -> Iterator[IO[Any]]:
 def write_bytes_atomic(path: str | Path, data: bytes) -> None:
     """Write a file of these bytes, as ``atomic_path`` does.
 
+    Args:
+        path: The file to replace or make.
+        data: Its content.
+
     Raises:
         StorageError: The file cannot be written; an old one is unchanged.
     """
@@ -111,6 +115,10 @@ def write_bytes_atomic(path: str | Path, data: bytes) -> None:
 
 def write_text_atomic(path: str | Path, text: str) -> None:
     """Write a file of this text, as ``atomic_path`` does: in UTF-8, with line ends kept.
+
+    Args:
+        path: The file to replace or make.
+        text: Its content.
 
     Raises:
         StorageError: The file cannot be written, or the text cannot be encoded in UTF-8; an old file is unchanged.
@@ -164,7 +172,12 @@ def json_text(value: Any, indent: int | None = None) -> str:
 
 
 def storage_error(path: str | Path, error: OSError) -> StorageError:
-    """The StorageError for an OSError that writing ``path`` met; it says what to do next."""
+    """The StorageError for an OSError, which says what to do next. Raise it from that error.
+
+    Args:
+        path: The file or folder that could not be written.
+        error: The reason.
+    """
     reason = error.strerror or type(error).__name__
     step = _NEXT_STEP.get(error.errno or 0, "Check the path and the disk, then try again.")
     return StorageError(f"{path}: could not be written ({reason}); what was there before is unchanged. {step}")

@@ -89,7 +89,7 @@ def file_fingerprint(path: Path) -> str:
     return _fingerprint(path, stat.st_size, stat.st_mtime_ns)
 
 
-@lru_cache(maxsize=65536)  # fine-tuning asks for each clip's in every epoch
+@lru_cache(maxsize=65536)  # fine-tuning needs each clip's in every epoch
 def _fingerprint(path: Path, size: int, mtime_ns: int) -> str:
     digest = hashlib.sha256(str(size).encode())
     with path.open("rb") as file:

@@ -124,7 +124,7 @@ def import_tensorflow() -> Any:
     if "tensorflow" in sys.modules:
         return sys.modules["tensorflow"]
     tensorflow = _import("tensorflow")
-    # On Python 3.13 each trace of a function gives hundreds of them, which a notebook shows.
+    # On Python 3.13 each trace of a function raises hundreds of them, which a notebook shows.
     warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"gast\.")
     with captured_stderr():
         # The first look for a GPU prints an error where there is none. It changes no setting.

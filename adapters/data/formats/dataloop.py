@@ -212,7 +212,7 @@ def _ffmpeg(metadata: dict[str, Any]) -> dict[str, Any]:
 
 
 def _number(value: object) -> float | None:
-    """A positive finite number out of a number or its text, else None."""
+    """The number of a number or its text if it is positive and finite, otherwise None."""
     try:
         number = float(str(value))
     except ValueError:

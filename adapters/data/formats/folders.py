@@ -157,7 +157,7 @@ def _shared_groups(dataset: Dataset) -> set[str]:
 
 
 def _is_own(item: Example, root: Path) -> bool:
-    """Whether the group is only the clip's own path, which reading the folders gives again."""
+    """Whether the group is only the clip's own path, which reading the folders restores."""
     return item.group in (item.source, str(item.path), relative_path(item.path, root))
 
 

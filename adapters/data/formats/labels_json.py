@@ -59,7 +59,7 @@ def export_labels_json(dataset: Dataset, path: str | Path) -> Path:
         StorageError: The file cannot be written.
     """
     path = Path(path)
-    # Groups go unwritten only where reading gives all of them again: a written one draws others of its video to it.
+    # Groups are left out only where reading restores all of them: a written one draws others of its video to it.
     own_groups = [item.group for item in dataset.examples] == video_groups(dataset.examples)
     content: dict[str, list[Any]] = {label: [] for label in dataset.labels}
     for item in dataset.examples:
