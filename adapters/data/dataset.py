@@ -6,30 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from adapters.data.checks import check_dataset, dataset_problems, summarize_dataset
-from adapters.data.examples import SPLITS, Dataset, Example, Split, match_labels
+from adapters.data.examples import Dataset
 from adapters.data.formats import FORMATS, find_format
-from adapters.data.formats.folders import without_missing
-from adapters.data.splits import split_dataset
 from adapters.errors import DatasetError
-
-__all__ = [
-    "FORMATS",
-    "SPLITS",
-    "Dataset",
-    "Example",
-    "Split",
-    "check_dataset",
-    "dataset_problems",
-    "detect_format",
-    "export_dataset",
-    "match_labels",
-    "read_dataset",
-    "split_dataset",
-    "summarize_dataset",
-    "without_missing",
-    "write_dataset",
-]
 
 
 def read_dataset(path: str | Path, labels: Sequence[str] | None = None, format: str | None = None) -> Dataset:

@@ -336,3 +336,14 @@ def clips_with_video(dataset: Dataset) -> Iterator[tuple[Path, list[Example]]]:
     for item in dataset.examples:
         by_video.setdefault(item.path, []).append(item)
     return iter(by_video.items())
+
+
+def without_missing(dataset: Dataset) -> tuple[Dataset, list[Path]]:
+    """The dataset without the clips whose file is missing, so that work on the others can continue.
+
+    Returns:
+        The remaining clips, and the files that are missing.
+    """
+    missing = [file for file, _ in clips_with_video(dataset) if not file.is_file()]
+    gone = set(missing)
+    return replace(dataset, examples=tuple(item for item in dataset.examples if item.path not in gone)), missing

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,7 +12,6 @@ from adapters.data.examples import (
     SPLITS,
     Dataset,
     Example,
-    clips_with_video,
     describe,
     make_dataset,
     normal_split,
@@ -225,17 +223,6 @@ def place_video(file: Path, target: Path, media: Placement) -> None:
 def _same(file: Path, target: Path) -> bool:
     one, other = file.stat(), target.stat()
     return (one.st_size, int(one.st_mtime)) == (other.st_size, int(other.st_mtime))
-
-
-def without_missing(dataset: Dataset) -> tuple[Dataset, list[Path]]:
-    """The dataset without the clips whose file is missing, so that work on the others can continue.
-
-    Returns:
-        The remaining clips, and the files that are missing.
-    """
-    missing = [file for file, _ in clips_with_video(dataset) if not file.is_file()]
-    gone = set(missing)
-    return replace(dataset, examples=tuple(item for item in dataset.examples if item.path not in gone)), missing
 
 
 FORMAT = Format(import_folders, export_folders, holds_videos=True)

@@ -18,13 +18,13 @@ from adapters.data import (
     Example,
     check_dataset,
     dataset_problems,
+    detect_format,
     export_dataset,
     read_dataset,
     summarize_dataset,
     without_missing,
     write_dataset,
 )
-from adapters.data.dataset import detect_format
 from adapters.errors import DatasetError, StorageError
 
 

@@ -16,12 +16,12 @@ from adapters.data import (
     Example,
     check_dataset,
     dataset_problems,
+    detect_format,
     export_dataset,
     match_labels,
     read_dataset,
     summarize_dataset,
 )
-from adapters.data.dataset import detect_format
 from adapters.data.formats.dataloop import import_dataloop
 from adapters.data.formats.folders import import_folders
 from adapters.errors import DatasetError

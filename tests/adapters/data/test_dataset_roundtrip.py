@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapters.data import Dataset, Example, export_dataset, read_dataset, write_dataset
-from adapters.data.dataset import SPLITS
+from adapters.data.examples import SPLITS
 
 # Names that trip parsers: separators, quotes, brackets, spaces, line ends, formulas, other scripts.
 LABELS = (

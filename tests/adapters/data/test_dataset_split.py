@@ -12,7 +12,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from adapters.data import Dataset, Example, split_dataset
-from adapters.data.dataset import SPLITS
+from adapters.data.examples import SPLITS
 from adapters.errors import DatasetError
 
 ROOT = Path("/videos")
