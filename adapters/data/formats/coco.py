@@ -8,9 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from adapters.data.examples import Dataset, PreparedFrames, make_dataset, merge_labels, to_row
+from adapters.data.examples import Dataset, PreparedFrames
 from adapters.data.formats.format import Format
 from adapters.data.formats.text import label_list, not_empty, parse_json, read_text, type_and_value
+from adapters.data.rows import make_dataset, merge_labels, to_row
 from adapters.errors import DatasetError
 from adapters.system import write_json_atomic
 

@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from adapters.data.examples import Dataset, make_dataset, to_row
+from adapters.data.examples import Dataset
 from adapters.data.formats.format import Format
 from adapters.data.formats.text import not_empty, parse_json, read_text
+from adapters.data.rows import make_dataset, to_row
 from adapters.errors import DatasetError
 from adapters.system import did_you_mean, json_text, write_text_atomic
 

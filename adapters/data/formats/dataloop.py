@@ -8,19 +8,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from adapters.data.examples import (
-    SPLITS,
-    Dataset,
-    clips_with_video,
-    describe,
-    make_dataset,
-    merge_labels,
-    relative_path,
-    to_row,
-)
+from adapters.data.examples import SPLITS, Dataset, clips_with_video, describe
 from adapters.data.formats.folders import Placement, free_name, place_video, split_folders, videos_in
 from adapters.data.formats.format import Format
 from adapters.data.formats.text import parse_json, read_text
+from adapters.data.rows import make_dataset, merge_labels, relative_path, to_row
 from adapters.errors import DatasetError, MediaError
 from adapters.media import is_video_name
 from adapters.system import write_json_atomic

@@ -8,16 +8,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from adapters.data.examples import (
-    SPLITS,
-    Dataset,
-    Example,
-    describe,
-    make_dataset,
-    normal_split,
-    relative_path,
-)
+from adapters.data.examples import SPLITS, Dataset, Example, describe
 from adapters.data.formats.format import Format
+from adapters.data.rows import make_dataset, normal_split, relative_path
 from adapters.errors import DatasetError
 from adapters.media import UnreadablePath, is_hidden, is_video_name, videos_below
 from adapters.system import storage_error

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from adapters.data.examples import Dataset, first_seen, make_dataset, to_row
+from adapters.data.examples import Dataset, first_seen
 from adapters.data.formats.format import Format
 from adapters.data.formats.text import label_list, not_empty, parse_json, read_text
+from adapters.data.rows import make_dataset, to_row
 from adapters.errors import DatasetError
 from adapters.system import json_text, write_text_atomic
 
