@@ -12,18 +12,8 @@ import numpy as np
 
 from adapters.config import Config, adapter_class, check_config
 from adapters.errors import AdapterError, ConfigError
-from adapters.records import (
-    Clip,
-    ConversionReport,
-    Devices,
-    EpochLog,
-    Float32Array,
-    InputSpec,
-    Precision,
-    Prediction,
-    Quantize,
-    TrainReport,
-)
+from adapters.records import Clip, Devices, Float32Array, InputSpec, Precision, Prediction, RequestedPrecision
+from adapters.reports import ConversionReport, EpochLog, TrainReport
 
 OnEpochEnd = Callable[[EpochLog], object]
 OnProgress = Callable[[str, int, int], object]
@@ -32,11 +22,12 @@ OnNote = Callable[[str], object]
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """How a training reports, and what it computes on. None of it is part of what the model becomes.
+    """How a training reports, and what it computes on. The model does not depend on any of it.
 
-    on_progress: called with (stage, done, total) by long work other than epochs.
-    on_note: receives a line of text about what training goes by, such as how many clips it found.
-    devices: how many devices share each batch, or "all"; see ``adapters.training.devices``.
+    Attributes:
+        on_progress: Receives (stage, done, total) from long work other than epochs.
+        on_note: Receives a line of text about the data and settings, such as how many clips were found.
+        devices: How many devices share each batch, or "all"; see ``adapters.training.devices``.
     """
 
     on_progress: OnProgress | None = None
@@ -48,78 +39,105 @@ class LiteRTProgram(Protocol):
     """The LiteRT program of a model, as its file and in memory."""
 
     @property
-    def output_shapes(self) -> dict[str, tuple[int, ...]]: ...
+    def output_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shapes of the outputs by name, for a batch of one."""
 
     @property
-    def model_bytes(self) -> bytes: ...
+    def model_bytes(self) -> bytes:
+        """The .tflite file."""
 
     @property
-    def size_bytes(self) -> int: ...
+    def size_bytes(self) -> int:
+        """The size of the .tflite file."""
 
     @property
-    def precision(self) -> Precision: ...
+    def precision(self) -> Precision:
+        """Of weights and arithmetic."""
 
 
 class StoredModel(Protocol):
-    """A model on disk as it was read and verified: a bundle, or a .tflite that describes itself."""
+    """A model on disk that was read and verified: a bundle, or a .tflite that describes itself."""
 
     @property
-    def path(self) -> Path: ...
+    def path(self) -> Path:
+        """The bundle's folder or the .tflite."""
 
     @property
     def config(self) -> Config:
-        """Complete and checked."""
+        """The model's config, complete and checked."""
 
     @property
     def programs(self) -> Mapping[str, Path]:
         """LiteRT files by the name of the program."""
 
     @property
-    def metrics(self) -> Mapping[str, Any]: ...
+    def metrics(self) -> Mapping[str, Any]:
+        """What evaluation measured when the model was made; empty where nothing was measured."""
 
     @property
-    def has_weights(self) -> bool: ...
+    def has_weights(self) -> bool:
+        """Whether it has weights, from which other programs can be made."""
 
     def weights(self) -> dict[str, Any]:
-        """Variable name -> array; BundleError where there are none."""
+        """Arrays by the name of the variable.
+
+        Raises:
+            BundleError: The model has no weights.
+        """
 
 
 class OpenStream(Protocol):
-    """A live stream that a model follows: frames go in as they come, and a running prediction comes out."""
+    """A live stream that a model follows: frames go in as they arrive, and a running prediction comes out."""
 
     @property
     def fps(self) -> float:
         """Frames per second that the model consumes, whatever the source's rate."""
 
     def push(self, frames: Any, time_seconds: float | Sequence[float]) -> Prediction:
-        """The prediction after the next frame or frames; the same object where none of them was consumed.
+        """Add the next frame or frames to the stream.
 
-        frames: uint8 [H, W, 3] or [n, H, W, 3] RGB of any size, or a function that gives one frame, called only if it
-            is consumed. time_seconds: when they are shown, at least 0: one number, or one each.
-        The prediction's frame_scores [k, C] are those after each frame that this call consumed.
+        Args:
+            frames: uint8 [H, W, 3] or [n, H, W, 3] RGB of any size, or a function that returns one frame, which is
+                called only if the frame is consumed.
+            time_seconds: When the frames are shown, in seconds, at least 0: one number, or one for each.
+
+        Returns:
+            The prediction after these frames; the same object as before where none of them was consumed. Its
+            ``frame_scores`` [k, C] are the scores after each of the k frames that this call consumed.
         """
 
     def reset(self) -> None:
-        """Forget everything: the next frame is a stream's first."""
+        """Forget all frames: the next one is the first of a stream."""
 
 
 class BaseModelAdapter(ABC):
     """One video model: configured by JSON, loaded from a bundle, hosted anywhere.
 
     A new adapter is a subclass with a ``schema.json`` of its keys, and one JSON in ``configs/`` that names it.
-    ``given`` is the config as the caller wrote it; ``config`` is the complete one, which ``load`` replaces.
+    Every model implements the abstract members. The others are optional and have a default here; callers find out
+    what a model can do from these members alone: ``scores_frames``, ``streams``, ``merges_pieces``, ``votes``,
+    ``fps``, ``program``.
 
-    What is abstract, every model does. What a model may do besides has a default here, and callers ask for it by these
-    members alone: ``scores_frames``, ``streams``, ``merges_pieces``, ``votes``, ``fps``, ``program``.
+    Attributes:
+        schema_path: The JSON Schema of the adapter's own keys, a file beside its module.
+        config: The complete config, checked and with every default filled in; ``load`` replaces it.
+        given: The config as the caller wrote it.
+        explicit: Whether the caller meant every key of ``given``; see ``__init__``.
     """
 
     schema_path: ClassVar[Path]
 
     def __init__(self, config: Mapping[str, Any], *, explicit: bool = False) -> None:
-        """Keep a checked config; nothing heavy happens here. ConfigError says what is wrong with it.
+        """Check the config and keep it. Weights and programs are loaded later, when they are needed.
 
-        explicit: every key of config was meant, so that on ``load`` a key that belongs to the weights must agree even
-        where it has the schema's default value. False suits platforms that hand over filled-in configs.
+        Args:
+            config: Keys and values; "adapter" may be left out.
+            explicit: Whether every key of config was meant. If so, a key that belongs to the weights must agree with
+                the model on ``load`` even where it has the schema's default value. False suits platforms that hand
+                over configs with every default filled in.
+
+        Raises:
+            ConfigError: The config is not allowed; the message lists everything that is wrong.
         """
         own_name = f"{type(self).__module__}:{type(self).__qualname__}"
         named = config if "adapter" in config else {"adapter": own_name, **config}
@@ -129,12 +147,24 @@ class BaseModelAdapter(ABC):
 
     @classmethod
     def config_problems(cls, config: Config) -> Iterable[str]:
-        """What is wrong between keys of a complete config, a sentence each. For adapters to extend."""
+        """What is wrong between the keys of a config that is valid key by key. For adapters to override.
+
+        Args:
+            config: Every key, with defaults filled in.
+
+        Returns:
+            One sentence for each problem, without the name of the config.
+        """
         return []
 
     @classmethod
-    def anchored(cls, config: Config, folder: Path) -> Config:
-        """A config that stands in a file of this folder, with the paths in it that are relative to the file."""
+    def resolve_paths(cls, config: Config, folder: Path) -> Config:
+        """The config of a file, with the paths in it that are relative to that file made usable from here.
+
+        Args:
+            config: The config as the file has it.
+            folder: The file's folder.
+        """
         return config
 
     # What every model does ----------------------------------------------------------------------------------------
@@ -147,22 +177,44 @@ class BaseModelAdapter(ABC):
     @property
     @abstractmethod
     def input_spec(self) -> InputSpec:
-        """What media must deliver for ``predict``: frame size, frames per clip, sampling, windows, aspect."""
+        """The clips that ``predict`` expects: frame size, frames per clip, sampling, windows, aspect."""
 
     @abstractmethod
     def load(self, local_path: str | Path) -> None:
-        """Load a bundle directory or a self-describing .tflite. BundleError names what is damaged or foreign.
+        """Load a bundle directory or a self-describing .tflite.
 
-        Runtime keys of the config that the adapter was made with stay in force; others must agree (ConfigError).
+        Runtime keys of the config that the adapter was made with stay in force; other keys must agree with the model.
+
+        Args:
+            local_path: The folder of the bundle, or the .tflite.
+
+        Raises:
+            BundleError: The model is damaged, incomplete or of another adapter.
+            ConfigError: A key of the adapter's config does not agree with the model.
         """
 
     def load_stored(self, stored: StoredModel) -> None:
-        """``load`` for a model that ``open_model`` has read already. By default it is read again by its path."""
+        """Load a model that ``open_model`` has read already. The default reads it again, with ``load``.
+
+        Args:
+            stored: The model, verified.
+
+        Raises:
+            BundleError: As ``load``.
+            ConfigError: As ``load``.
+        """
         self.load(stored.path)
 
     @abstractmethod
     def save(self, local_path: str | Path) -> None:
-        """Write a bundle, into a new folder or one that exists."""
+        """Write the model as a bundle.
+
+        Args:
+            local_path: The folder of the bundle, new or existing.
+
+        Raises:
+            StorageError: The bundle cannot be written.
+        """
 
     @abstractmethod
     def train(
@@ -172,57 +224,107 @@ class BaseModelAdapter(ABC):
         on_epoch_end: OnEpochEnd | None = None,
         options: TrainOptions = TrainOptions(),
     ) -> TrainReport:
-        """Train on labelled clips (see ``adapters.data.dataset``) and write the bundle to output_path.
+        """Train on labelled clips and write the bundle. If interrupted, call it again to resume.
 
-        Interrupted training resumes where it stopped when called again with the same arguments.
+        Args:
+            data_path: A dataset in any of ``adapters.data.FORMATS``.
+            output_path: The folder of the bundle, new or of the same training.
+            on_epoch_end: Receives the log of each epoch when it ends.
+            options: How training reports, and what it computes on.
+
+        Returns:
+            Every epoch, and the one that was kept.
+
+        Raises:
+            DatasetError: The clips do not suit the model.
+            TrainingError: Training cannot start or continue.
+            ConfigError: The config does not allow it.
+            StorageError: The bundle cannot be written.
         """
 
     @abstractmethod
     def predict(self, batch: Sequence[Clip]) -> list[Prediction]:
-        """One prediction per clip, in order. Clips may differ in size and number of frames."""
+        """Predict clips.
+
+        Args:
+            batch: Clips in uint8 [T, H, W, 3] RGB, which may differ in size and in number of frames.
+
+        Returns:
+            One prediction for each clip, in order.
+        """
 
     @abstractmethod
     def convert(
-        self, output_path: str | Path, quantize: Quantize = "float32", calibration: Sequence[Clip] | None = None
+        self,
+        output_path: str | Path,
+        quantize: RequestedPrecision = "float32",
+        calibration: Sequence[Clip] | None = None,
     ) -> ConversionReport:
-        """Write one self-describing .tflite and measure it against the present program on the calibration clips.
+        """Write one self-describing .tflite and compare it with the present program on the calibration clips.
 
-        int8 needs calibration clips. Fails with ConversionError where agreement is under ``min_agreement``.
+        Args:
+            output_path: The .tflite to write.
+            quantize: The precision of its weights and arithmetic; "none" is float32.
+            calibration: Clips that show the range of the activations, required for int8, and on which the two are
+                compared. None: clips that are rendered for it.
+
+        Returns:
+            How the two compare in scores, size and speed.
+
+        Raises:
+            ConversionError: The conversion failed, or the top labels agree on fewer clips than the config's
+                ``min_agreement``.
         """
 
     @abstractmethod
     def embed(self, batch: Sequence[Clip]) -> Float32Array:
-        """Features of clips: float32 [N, D]."""
+        """The backbone's features of clips.
+
+        Args:
+            batch: N clips, as for ``predict``.
+
+        Returns:
+            float32 [N, D], in order; D depends on the model.
+        """
 
     # What some models do ------------------------------------------------------------------------------------------
 
     @property
     def scores_frames(self) -> bool:
-        """Whether the model sees single frames: a clip's scores aggregate those of its frames, and a picture is a clip
-        of one frame."""
+        """Whether the model sees single frames.
+
+        If so, the scores of a clip aggregate those of its frames, and a picture is a clip of one frame.
+        """
         return False
 
     @property
     def fps(self) -> float | None:
-        """Frames per second that the model was made for; None where its config names no rate."""
+        """Frames per second that the model was made for; None where its config does not name a rate."""
         return self.input_spec.fps
 
     def program(self) -> LiteRTProgram | None:
-        """The LiteRT program that predicts on the CPU; None for a model that has none, or several."""
+        """The LiteRT program that predicts on the CPU; None for a model without one, or with several."""
         return None
 
     @property
     def votes(self) -> bool:
-        """Whether the answer is a vote of other models, so that this one cannot be a member of an ensemble itself."""
+        """Whether the prediction is a vote of other models. Such a model cannot be a member of an ensemble."""
         return False
 
     @property
     def merges_pieces(self) -> bool:
-        """Whether ``merge`` answers for a whole video whose frames are all asked for (``sampling`` "every")."""
+        """Whether ``merge`` can predict a whole video of any length from its pieces (``sampling`` "every")."""
         return False
 
     def merge(self, pieces: Sequence[Prediction]) -> Prediction:
-        """The prediction of a video from those of its pieces, in order, at least one. Where ``merges_pieces``."""
+        """The prediction of a whole video. Only for models with ``merges_pieces``.
+
+        Args:
+            pieces: The predictions of its pieces in order, at least one.
+
+        Raises:
+            AdapterError: The model cannot merge pieces.
+        """
         raise AdapterError(
             f"{self.config['adapter']} cannot answer for a video in pieces. Ask for windows (window_seconds), or use a "
             "model that scores frames"
@@ -230,16 +332,22 @@ class BaseModelAdapter(ABC):
 
     @property
     def streams(self) -> bool:
-        """Whether it follows live streams (``open_stream``), and so answers for a whole video frame after frame."""
+        """Whether the model follows live streams (``open_stream``), and predicts a whole video frame after frame."""
         return False
 
     def open_stream(
         self, fps: float | None = None, *, source: str = "", on_note: Callable[[str], object] | None = None
     ) -> OpenStream:
-        """A stream of its own, which takes frames as they come. Where ``streams``; ConfigError otherwise.
+        """Open a stream, independent of others, that accepts frames as they arrive. Only for models with ``streams``.
 
-        fps: what it consumes, whatever the source's rate; None for the config's. source: for predictions to name.
-        on_note: receives a sentence about what the source did: a gap, time that went back, another frame size.
+        Args:
+            fps: Frames per second that the stream consumes, whatever the source's rate; None: the config's.
+            source: The name of the source, which its predictions carry.
+            on_note: Receives a sentence about each irregularity of the source: a gap, time that went back, another
+                frame size.
+
+        Raises:
+            ConfigError: The model does not stream.
         """
         raise ConfigError(
             f"a model of {self.config['adapter']} with this config does not stream. Use one that does, such as a "
@@ -247,10 +355,19 @@ class BaseModelAdapter(ABC):
         )
 
     def predict_stream(self, frames: Iterable[tuple[float, Any]], source: str, end: float | None = None) -> Prediction:
-        """Every frame of a recorded video, (seconds, uint8 [H, W, 3]) at the rate ``fps``, to one prediction.
+        """Predict a recorded video as a stream, with one frame in memory at a time. Only for models with ``streams``.
 
-        frame_scores are those after each frame; the last row is the answer. One frame is in memory at a time.
-        end: the video's, in seconds. Where ``streams``.
+        Args:
+            frames: Every frame of the video at the rate ``fps``: (seconds, uint8 [H, W, 3] RGB), in order of time.
+            source: The name of the video.
+            end: When the video ends, in seconds; None: at its last frame.
+
+        Returns:
+            The prediction after the last frame; ``frame_scores`` [T, C] are the scores after each consumed frame.
+
+        Raises:
+            ConfigError: The model does not stream.
+            AdapterError: There are no frames.
         """
         stream, rows, last = self.open_stream(source=source), [], 0.0
         prediction: Prediction | None = None
@@ -266,7 +383,15 @@ class BaseModelAdapter(ABC):
 
 
 def model_class(name: str, where: str = "config") -> type[BaseModelAdapter]:
-    """The adapter that a config's ``"module:Class"`` names. Only for configs of the person who runs the process."""
+    """The adapter that a config names. It is imported, so use it only for configs of whoever runs the process.
+
+    Args:
+        name: "module:Class", the config's "adapter".
+        where: The name of the config, for messages.
+
+    Raises:
+        ConfigError: The class cannot be imported, or is not an adapter.
+    """
     found = adapter_class(name, where)
     if not (isinstance(found, type) and issubclass(found, BaseModelAdapter)):
         raise ConfigError(f'{where}: "adapter" names {name!r}, which is not a subclass of BaseModelAdapter')

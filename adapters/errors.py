@@ -5,15 +5,15 @@ Each message says what is wrong, where, what was received, what is allowed and w
 
 
 class AdapterError(Exception):
-    """Base of every error raised on purpose; a host may show its text to a user as it is."""
+    """The base of every error that is raised on purpose; a host may show its text to a user as it is."""
 
 
 class ConfigError(AdapterError):
-    """A config, or a key or value in it, that is not allowed."""
+    """A config that is not allowed, or a key or value in it."""
 
 
 class MediaError(AdapterError):
-    """A video that cannot be opened, decoded or sampled as asked."""
+    """A video that cannot be opened, decoded or sampled as requested."""
 
 
 class WeightsError(AdapterError):
@@ -29,7 +29,7 @@ class DatasetError(AdapterError):
 
 
 class TrainingError(AdapterError):
-    """Training that cannot start or go on."""
+    """Training that cannot start or continue."""
 
 
 class ConversionError(AdapterError):
@@ -48,6 +48,12 @@ class MissingExtraError(AdapterError):
     """A feature whose optional packages are not installed."""
 
     def __init__(self, package: str, extra: str) -> None:
+        """The message names the command that installs them.
+
+        Args:
+            package: The module or package that is missing.
+            extra: The extra of cliplab that has it, such as ``train``.
+        """
         super().__init__(
             f"{package} is not installed and this needs it. Install it with: pip install 'cliplab[{extra}]'"
         )

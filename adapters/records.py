@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, TypeVar
 
 import numpy as np
@@ -22,10 +22,11 @@ SamplingMode = Literal["spread", "rate", "every"]
 ShortClip = Literal["repeat_last", "wrap", "error"]
 Aggregation = Literal["mean", "max", "top_mean"]
 Precision = Literal["float32", "float16", "dynamic", "int8"]  # of a program's weights and arithmetic
-Quantize = Literal["float32", "float16", "dynamic", "int8", "none"]  # how it may be asked for: "none" is float32
+# What "quantize" accepts: "none", the older word, is float32.
+RequestedPrecision = Literal["float32", "float16", "dynamic", "int8", "none"]
 Phase = Literal["head", "fine_tune"]  # of a training
 KeepBest = Literal["val_loss", "val_accuracy"]
-Devices = int | Literal["all"]  # how many share each batch in training
+Devices = int | Literal["all"]  # how many devices share each batch in training
 PRECISIONS: tuple[Precision, ...] = ("float32", "float16", "dynamic", "int8")
 
 
@@ -61,18 +62,27 @@ def _describe(value: object) -> str:
 class InputSpec:
     """What media must deliver to a model: the size of frames and which moments of a video to take.
 
-    height, width: the model's input in pixels.
-    aspect: how a frame of another shape is fitted: ``crop`` (fill, cut the rest), ``pad`` (fit, black bars),
-        ``stretch`` (each side on its own).
-    n_frames: frames a clip or window.
-    sampling: ``spread`` takes n_frames at the centres of n_frames equal parts of the window;
-        ``rate`` takes n_frames at ``fps`` from the window's start, so that a window lasts n_frames / fps;
-        ``every`` takes all that there are at ``fps``, n_frames at a time where there is no window.
-    window_seconds, stride_seconds: None for both is one clip of the whole range. A stride of None is the window.
-    short_clip: what is done where the video ends before n_frames were had.
-    crop_fraction: with ``crop``, the share of the shorter side that is kept: frames are scaled to the model's input
-        divided by it, and the middle is cut out (torchvision's "resize 256, crop 224" is 0.875).
-    parts: what several models want of one decoding; the moments of all of them are taken, and n_frames is their number.
+    A value that is not allowed is a ValueError when the spec is made.
+
+    Attributes:
+        height: Of the model's input, in pixels, at least 1.
+        width: Of the model's input, in pixels, at least 1.
+        n_frames: Frames per clip or window, at least 1.
+        aspect: How a frame of another shape is fitted: ``crop`` (fill, cut the rest), ``pad`` (fit, black bars) or
+            ``stretch`` (each side on its own).
+        sampling: ``spread`` takes n_frames at the centres of n_frames equal parts of the window; ``rate`` takes
+            n_frames at ``fps`` from the window's start, so that a window lasts n_frames / fps; ``every`` takes every
+            moment at ``fps``, n_frames at a time where there is no window.
+        fps: Frames per second, above 0; required unless sampling is ``spread``.
+        window_seconds: The length of a window. None, with a stride of None: one clip of the whole range.
+        stride_seconds: From the start of a window to that of the next; None: the window's length.
+        short_clip: What to do where a window has fewer than n_frames: ``repeat_last``, ``wrap`` (start again from its
+            first frame) or ``error``.
+        crop_fraction: With ``crop``, the share of the shorter side that is kept, above 0 and at most 1: frames are
+            scaled to the model's input divided by it, and the middle is cut out (torchvision's "resize 256, crop 224"
+            is 0.875).
+        parts: The specs of several models that share one decoding: the moments of all of them are taken, and n_frames
+            is their number.
     """
 
     height: int
@@ -101,7 +111,12 @@ class InputSpec:
         _require(0 < self.crop_fraction <= 1, f"crop_fraction must be above 0 and at most 1: {self.crop_fraction!r}")
 
     def with_windows(self, window_seconds: float | None, stride_seconds: float | None) -> InputSpec:
-        """The same spec with other windows; None keeps the present value."""
+        """The same spec with other windows.
+
+        Args:
+            window_seconds: The new length; None keeps the present one.
+            stride_seconds: The new stride; None keeps the present one.
+        """
         return replace(
             self,
             window_seconds=self.window_seconds if window_seconds is None else window_seconds,
@@ -111,11 +126,14 @@ class InputSpec:
 
 @dataclass(frozen=True, eq=False)
 class Clip:
-    """Frames of one stretch of one video.
+    """Frames of one stretch of one video. Arrays of another type or shape are a ValueError.
 
-    frames: uint8 [T, H, W, 3] RGB, display orientation and aspect, near the size of the input spec.
-    times: float64 [T], seconds since the video's first frame, never decreasing, when each frame is shown.
-    source: where it came from, for messages. start, end: the stretch it stands for, in seconds.
+    Attributes:
+        frames: uint8 [T, H, W, 3] RGB, at least one, upright and in square pixels, near the size of the input spec.
+        times: float64 [T], when each frame is shown: seconds since the video's first frame, never decreasing.
+        source: The path or address of the video, for messages.
+        start: Where the stretch begins, in seconds since the video's first frame, at least 0.
+        end: Where it ends, at or after its start.
     """
 
     frames: UInt8Array
@@ -146,10 +164,15 @@ class LabelScore:
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """What a model says of one clip.
+    """The scores of a model for one clip. Arrays that do not fit the labels are a ValueError.
 
-    scores: float32 [C] in 0..1, every class in the bundle's order. labels: C names in that order.
-    start, end: seconds. frame_scores: float32 [T, C] for models that score frames, else None.
+    Attributes:
+        scores: float32 [C] in 0..1, finite, one for each class in the model's order.
+        labels: The C class names in that order.
+        start: Where the clip begins, in seconds since the video's first frame.
+        end: Where the clip ends, in the same seconds.
+        source: The path or address of the video.
+        frame_scores: float32 [T, C] in 0..1 of a model that scores frames; None of others.
     """
 
     scores: Float32Array
@@ -162,7 +185,9 @@ class Prediction:
     def __post_init__(self) -> None:
         _check_array("scores", self.scores, np.float32, 1)
         _require(len(self.scores) == len(self.labels), f"{len(self.scores)} scores for {len(self.labels)} labels")
-        if not np.isfinite(self.scores).all():  # asked first: printing six hundred scores takes as long as a prediction
+        if not np.isfinite(
+            self.scores
+        ).all():  # tested first: printing six hundred scores takes as long as a prediction
             raise ValueError(f"scores are not finite: {self.scores}")
         _check_range(self.start, self.end)
         if self.frame_scores is not None:
@@ -173,12 +198,23 @@ class Prediction:
             )
 
     def top_k(self, k: int) -> list[LabelScore]:
-        """The k best classes, best first; equal scores keep the bundle's order."""
+        """The k best classes, best first; equal scores keep the model's order.
+
+        Args:
+            k: How many, at most; all classes where there are fewer.
+        """
         order = np.argsort(-self.scores, kind="stable")[: max(k, 0)]
         return [LabelScore(self.labels[i], float(self.scores[i])) for i in order]
 
     def score_of(self, label: str) -> float:
-        """The score of one class; a KeyError names the classes there are."""
+        """The score of one class, in 0..1.
+
+        Args:
+            label: A class of the model.
+
+        Raises:
+            KeyError: The model does not know the label; the message names its labels.
+        """
         if label not in self.labels:
             raise KeyError(f"{label!r} is not a label of this model; its labels: {', '.join(self.labels[:20])}")
         return float(self.scores[self.labels.index(label)])
@@ -190,7 +226,14 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Segment:
-    """A stretch of a video that stands for one label. score is the mean score over the stretch, in 0..1."""
+    """A stretch of a video with one label.
+
+    Attributes:
+        label: The class.
+        start: In seconds since the video's first frame, at least 0.
+        end: In the same seconds, at or after the start.
+        score: The mean score of the label over the stretch, in 0..1.
+    """
 
     label: str
     start: float
@@ -203,9 +246,13 @@ class Segment:
 
 @dataclass(frozen=True)
 class VideoResult:
-    """What one video gave: its predictions, or the reason why there are none.
+    """The predictions of one video, or the reason why there are none.
 
-    warnings: damage that was passed over (frames that did not decode, and the like).
+    Attributes:
+        path: The video as the caller named it.
+        predictions: In order of time; empty where the video failed.
+        error: The reason of a failure, for people; None where there was none.
+        warnings: Damage that was skipped, such as frames that did not decode, in sentences.
     """
 
     path: str
@@ -214,7 +261,11 @@ class VideoResult:
     warnings: tuple[str, ...] = ()
 
     def to_json(self, top_k: int) -> dict[str, Any]:
-        """The JSON row that ``cliplab predict --json`` writes."""
+        """The JSON row that ``cliplab predict --json`` writes.
+
+        Args:
+            top_k: How many labels each prediction lists.
+        """
         row: dict[str, Any] = {
             "path": self.path,
             "predictions": [
@@ -228,78 +279,15 @@ class VideoResult:
         return row
 
 
-@dataclass(frozen=True)
-class EpochLog:
-    """One epoch of training. Losses and accuracies are means over clips; the validation ones None without a split."""
+def as_precision(quantize: RequestedPrecision) -> Precision:
+    """The precision that a value of ``quantize`` means: "none" is float32.
 
-    phase: Phase
-    epoch: int
-    loss: float
-    accuracy: float
-    val_loss: float | None
-    val_accuracy: float | None
-    seconds: float
-    best: bool = False
+    Args:
+        quantize: As in a config or a command.
 
-
-@dataclass(frozen=True)
-class TrainReport:
-    """What training did: every epoch, the one that was kept (the last that is marked best), and why it ended.
-
-    best_epoch: its number in the phase ``best_phase``.
-
-    conversion: of the single .tflite, where one was asked for.
+    Raises:
+        ValueError: The value is not one of PRECISIONS, nor "none".
     """
-
-    output_path: str
-    labels: tuple[str, ...]
-    epochs: tuple[EpochLog, ...]
-    best_epoch: int
-    stopped: Literal["finished", "early_stopping", "non_finite_loss", "interrupted"]
-    clips: dict[str, int]
-    decoded_clips: int
-    seconds: float
-    skipped: tuple[str, ...] = ()
-    metrics: dict[str, Any] = field(default_factory=dict)
-    conversion: ConversionReport | None = None
-
-    @property
-    def best_phase(self) -> Phase | None:
-        """The phase that best_epoch is counted in: both phases number their epochs from 0. None without epochs."""
-        return next((log.phase for log in reversed(self.epochs) if log.best), None)
-
-    def to_json(self) -> dict[str, Any]:
-        return {**asdict(self), "best_phase": self.best_phase}
-
-
-@dataclass(frozen=True)
-class ConversionReport:
-    """A conversion, measured against its source on real or rendered clips.
-
-    max_score_difference: largest absolute difference of any class score on any clip.
-    agreement: share of clips whose top label is the same. clips: how many were compared; clip_origin says which.
-    source_ms, converted_ms: median milliseconds a clip, one thread.
-    """
-
-    output_path: str
-    quantize: Precision
-    clips: int
-    clip_origin: str
-    max_score_difference: float
-    agreement: float
-    source_size_bytes: int
-    size_bytes: int
-    source_ms: float
-    converted_ms: float
-    operators: dict[str, int] = field(default_factory=dict)
-    partitions: int | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
-
-def as_precision(quantize: Quantize) -> Precision:
-    """The precision that is asked for; ValueError for what is none."""
     precision = "float32" if quantize == "none" else quantize
     if precision not in PRECISIONS:
         raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {quantize!r}")
@@ -307,16 +295,33 @@ def as_precision(quantize: Quantize) -> Precision:
 
 
 def expand_binary(probabilities: Float32Array, positive_index: int) -> Float32Array:
-    """Sigmoid outputs float32 [..., 1] of a two-class model to scores [..., 2] in the order of its labels."""
+    """Sigmoid outputs of a two-class model to a score for each class.
+
+    Args:
+        probabilities: float32 [..., 1] in 0..1, of the positive class.
+        positive_index: The place of the positive class among the two labels, 0 or 1.
+
+    Returns:
+        float32 [..., 2] in the order of the labels; the two add up to 1.
+    """
     positive = probabilities[..., 0]
     columns = [1 - positive, positive] if positive_index == 1 else [positive, 1 - positive]
     return np.stack(columns, axis=-1).astype(np.float32)
 
 
 def aggregate(frame_scores: Float32Array, how: Aggregation, top_fraction: float = 0.25) -> Float32Array:
-    """Frame scores float32 [T, C] to clip scores [C].
+    """The scores of a clip's frames to those of the clip.
 
-    ``top_mean`` is, for each class, the mean of the best ``top_fraction`` of the frames (at least one frame).
+    Args:
+        frame_scores: float32 [T, C], at least one frame.
+        how: ``mean``, ``max``, or ``top_mean``: for each class the mean of the best ``top_fraction`` of the frames.
+        top_fraction: For ``top_mean``, above 0 and at most 1; rounded up to whole frames, at least one.
+
+    Returns:
+        float32 [C].
+
+    Raises:
+        ValueError: ``how`` is none of these, or the scores are not float32 [T, C].
     """
     _check_array("frame_scores", frame_scores, np.float32, 2)
     if how == "mean":
@@ -330,8 +335,15 @@ def aggregate(frame_scores: Float32Array, how: Aggregation, top_fraction: float 
     raise ValueError(f"aggregation must be mean, max or top_mean, got {how!r}")
 
 
-def spread(values: Sequence[T], count: int) -> list[T]:
-    """At most ``count`` of the values, evenly over the whole: sets are often in the order of their classes."""
+def take_evenly(values: Sequence[T], count: int) -> list[T]:
+    """At most ``count`` of the values, evenly over the whole sequence and in its order.
+
+    The first values alone would not do: data sets are often in the order of their classes.
+
+    Args:
+        values: Any values.
+        count: How many to take, at most; at least 1.
+    """
     if len(values) <= count:
         return list(values)
     return [values[position * len(values) // count] for position in range(count)]

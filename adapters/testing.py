@@ -29,10 +29,10 @@ import numpy as np
 
 from adapters.base import BaseModelAdapter, model_class
 from adapters.bundle import check_golden, read_bundle, render_clip, write_sealed
-from adapters.config import check_config, effect, properties
+from adapters.config import check_config, key_effect, key_schemas
 from adapters.errors import BundleError, ConfigError, ConversionError, WeightsError
 from adapters.inference import open_model, read_config
-from adapters.records import Clip, Float32Array, InputSpec, Quantize
+from adapters.records import Clip, Float32Array, InputSpec, RequestedPrecision
 
 _FAMILIES = ("adapters.models.resnet18:ResNet18Adapter", "adapters.models.mobilenet:MobileNetAdapter")
 ConfigSource = str | Path | Mapping[str, Any]
@@ -75,7 +75,7 @@ class AdapterContract:
     config: ClassVar[ConfigSource]
     overrides: ClassVar[Mapping[str, Any]] = {}
     convertible: ClassVar[bool] = True
-    convert_to: ClassVar[Quantize] = "dynamic"
+    convert_to: ClassVar[RequestedPrecision] = "dynamic"
     converted_tolerance: ClassVar[float] = 5e-2
     has_golden: ClassVar[bool] = True
     other_size: ClassVar[int | None] = 48
@@ -129,10 +129,10 @@ class AdapterContract:
     def test_config_is_complete_and_stable(self) -> None:
         complete = check_config(read_config(self.source))
         assert check_config(complete) == complete
-        assert set(complete) == set(properties(complete["adapter"]))
+        assert set(complete) == set(key_schemas(complete["adapter"]))
 
     def test_every_key_is_explained(self) -> None:
-        for key, rule in properties(read_config(self.source)["adapter"]).items():
+        for key, rule in key_schemas(read_config(self.source)["adapter"]).items():
             assert rule.get("title"), f"{key} has no title"
             assert rule.get("description"), f"{key} has no description"
             assert rule.get("x-effect") in ("runtime", "program", "retrain"), f"{key}: x-effect"
@@ -242,7 +242,7 @@ class AdapterContract:
 
     def test_an_edited_size_is_run_or_refused(self) -> None:
         size = 48 if self.other_size is None else self.other_size
-        if effect(self.adapter.config["adapter"], "imgz") != "program":
+        if key_effect(self.adapter.config["adapter"], "imgz") != "program":
             with _raises(ConfigError, "imgz"):
                 open_model(self.bundle, {"imgz": size})
             return

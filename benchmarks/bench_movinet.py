@@ -180,13 +180,13 @@ def precision(_: Path, mode: str, quantize: str) -> dict[str, float]:
     from typing import cast
 
     from adapters.litert import Program, StreamProgram, to_litert, xnnpack_partitions
-    from adapters.records import Quantize
+    from adapters.records import RequestedPrecision
     from movinet_adapter.lowering.quantization import computes_in_8_bits
     from movinet_adapter.network import build_network, freeze
     from movinet_adapter.streaming.conversion import stream_program_bytes
 
     own = build_network("a0", mode, height=SIZE, width=SIZE, n_frames=FRAMES, num_classes=CLASSES)
-    kind, clip = cast(Quantize, quantize), clips(1)
+    kind, clip = cast(RequestedPrecision, quantize), clips(1)
     if mode == "base":
         in_8_bits = partial(computes_in_8_bits, own.architecture)
         model = to_litert(freeze(own), clip.shape, kind, [clip] if kind == "int8" else None, in_8_bits=in_8_bits)

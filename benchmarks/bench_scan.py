@@ -60,14 +60,14 @@ def timed(function: Callable[[], object]) -> tuple[float, float]:
 
 def measure(library: Path, bundle: Path, store: Path, options: dict[str, Any]) -> dict[str, object]:
     from adapters.inference import open_model
-    from adapters.media import Found
+    from adapters.media import VideoFile
     from cliplab.library.walk import walk
     from cliplab.scan import FRAMES_A_BATCH, Job, choose_sampling, decode_files
     from cliplab.scan.scan import scan
 
     adapter = open_model(bundle)
     sampling = choose_sampling(adapter, None, options.get("keyframes", False), None)
-    jobs = [Job(file, b"") for file in walk(library) if isinstance(file, Found)]
+    jobs = [Job(file, b"") for file in walk(library) if isinstance(file, VideoFile)]
     clips = list(decode_files(adapter, jobs, sampling))
     batches = [clips[start : start + FRAMES_A_BATCH] for start in range(0, len(clips), FRAMES_A_BATCH)]
     adapter.predict(batches[0])

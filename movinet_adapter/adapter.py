@@ -14,7 +14,7 @@ from adapters.errors import AdapterError, ConfigError, WeightsError
 from adapters.litert import StreamProgram
 from adapters.media import to_model_input
 from adapters.models import AnyProgram, ModelAdapter, Network, Pretrained, Variables
-from adapters.records import Clip, Float32Array, InputSpec, Precision, spread
+from adapters.records import Clip, Float32Array, InputSpec, Precision, take_evenly
 from adapters.training import class_scores
 from movinet_adapter.architecture import DENSE_UNITS, Architecture, architecture
 from movinet_adapter.backbone import MoViNetBackbone, published_variables, random_variables
@@ -182,7 +182,7 @@ class MoViNetAdapter(ModelAdapter):
         from movinet_adapter.streaming.conversion import stream_program_bytes
 
         assert isinstance(network.backbone, MoViNetBackbone)
-        chosen = spread(calibration, min(CALIBRATION_CLIPS, self.config["calibration_clips"]))
+        chosen = take_evenly(calibration, min(CALIBRATION_CLIPS, self.config["calibration_clips"]))
         samples = (self._preprocessed(clip.frames) for clip in chosen) if chosen else None
         return stream_program_bytes(network.backbone.network, network.head, quantize, samples)
 

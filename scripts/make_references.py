@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from adapters.config import COMMON_SCHEMA, adapter_class, properties
+from adapters.config import COMMON_SCHEMA, adapter_class, key_schemas
 from adapters.inference import read_config, ready_configs
 from adapters.system import parse_json, write_text_atomic
 
@@ -97,7 +97,7 @@ def config_reference() -> str:
     ]
     for name in adapters:
         title = parse_json(adapter_class(name).schema_path.read_text(encoding="utf-8"))["title"]
-        own = {key: value for key, value in properties(name).items() if value != common.get(key)}
+        own = {key: value for key, value in key_schemas(name).items() if value != common.get(key)}
         parts += [f"## {title}", f"`{name}`: its own keys, and those of above that it sets otherwise.", _table(own)]
     return "\n\n".join(parts) + "\n"
 

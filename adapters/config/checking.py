@@ -8,16 +8,16 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from adapters.config.files import Config
-from adapters.config.messages import explain, show, unknown_key
-from adapters.config.migration import SCHEMA_VERSION, migrate
-from adapters.config.rules import UnknownKeywordError, keeps
-from adapters.config.schemas import adapter_class, fill_defaults, key_rules
+from adapters.config.messages import short_json, unknown_key_message, violation_message
+from adapters.config.migration import SCHEMA_VERSION, migrate_config
+from adapters.config.rules import UnknownKeywordError, satisfies
+from adapters.config.schemas import adapter_class, cached_key_schemas, fill_defaults
 from adapters.errors import ConfigError
 from adapters.system import parse_json
 
 
 class CheckedConfig(Config):
-    """A complete config that ``check_config`` has passed; as long as it is unchanged, it need not be checked again."""
+    """A complete config that ``check_config`` has checked; it is not checked again as long as it is unchanged."""
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
@@ -25,19 +25,29 @@ class CheckedConfig(Config):
 
     @property
     def unchanged(self) -> bool:
+        """Whether it equals the config that was checked."""
         return self == self._passed
 
 
 def check_config(config: Mapping[str, Any], where: str = "config") -> Config:
-    """The complete config: migrated, validated, every default filled in. ConfigError lists all that is wrong."""
+    """The complete config: migrated, validated, every default filled in.
+
+    Args:
+        config: Keys and values, among them "adapter", which is imported.
+        where: The name of the config, for messages.
+
+    Raises:
+        ConfigError: The config is not allowed. The message has a line for each key that is wrong, or one for the
+            first problem between keys.
+    """
     if isinstance(config, CheckedConfig) and config.unchanged:
         return config
-    migrated = migrate(config, where)
+    migrated = migrate_config(config, where)
     name = migrated.get("adapter")
     if not isinstance(name, str):
         raise ConfigError(f'{where}: "adapter" is required, e.g. "movinet_adapter:MoViNetAdapter", got {name!r}')
     cls = adapter_class(name, where)
-    keys = key_rules(cls.schema_path)
+    keys = cached_key_schemas(cls.schema_path)
     problems = list(_problems(migrated, keys))
     if problems:
         raise ConfigError("\n".join(f"{where}: {problem}" for problem in problems))
@@ -48,17 +58,17 @@ def check_config(config: Mapping[str, Any], where: str = "config") -> Config:
 
 
 def _problems(config: Config, keys: Config) -> Iterable[str]:
-    yield from (unknown_key(name, keys, config["adapter"]) for name in config if name not in keys)
+    yield from (unknown_key_message(name, keys, config["adapter"]) for name in config if name not in keys)
     for name, value in config.items():
         if name in keys and not _surely_keeps(keys[name], value):
             from jsonschema import Draft202012Validator
 
-            yield from (explain(name, error) for error in Draft202012Validator(keys[name]).iter_errors(value))
+            yield from (violation_message(name, error) for error in Draft202012Validator(keys[name]).iter_errors(value))
 
 
 def _surely_keeps(rule: Any, value: Any) -> bool:
     try:
-        return keeps(rule, value)
+        return satisfies(rule, value)
     except UnknownKeywordError:
         return False
 
@@ -87,7 +97,17 @@ def _common_problems(config: Config) -> Iterable[str]:
 
 
 def parse_assignments(assignments: Iterable[str]) -> Config:
-    """``["imgz=224", "gates.min_f1=0.9"]`` -> nested keys and values; a value that is no JSON is text."""
+    """Assignments of the command line as nested keys and values.
+
+    Args:
+        assignments: Such as ``["imgz=224", "gates.min_f1=0.9"]``. A value is JSON, or text where it is not valid JSON.
+
+    Returns:
+        Such as ``{"imgz": 224, "gates": {"min_f1": 0.9}}``, not checked.
+
+    Raises:
+        ConfigError: An assignment has no key, or one sets a key inside a plain value.
+    """
     result: Config = {}
     for assignment in assignments:
         key, separator, text = assignment.partition("=")
@@ -107,32 +127,49 @@ def parse_assignments(assignments: Iterable[str]) -> Config:
     return result
 
 
-def merge(config: Mapping[str, Any], changes: Mapping[str, Any]) -> Config:
-    """config with changes on top; objects are merged key by key."""
+def merge_config(config: Mapping[str, Any], changes: Mapping[str, Any]) -> Config:
+    """A copy of the config with changes. The objects ``augmentation`` and ``gates`` are merged key by key.
+
+    Args:
+        config: Keys and values; not changed.
+        changes: Keys and values that take precedence.
+    """
     result = copy.deepcopy(dict(config))
     for key, value in changes.items():
         if isinstance(value, Mapping) and isinstance(result.get(key), dict) and key in ("augmentation", "gates"):
-            result[key] = merge(result[key], value)
+            result[key] = merge_config(result[key], value)
         else:
             result[key] = copy.deepcopy(value)
     return result
 
 
-def override(
+def override_config(
     stored: Config, given: Mapping[str, Any], where: str = "config", *, explicit: bool = True
 ) -> tuple[Config, list[str]]:
-    """A stored model's config with a user's keys beside it -> (config, program keys that changed).
+    """A stored model's config with the keys that a user gives beside it.
 
-    stored: complete. Runtime keys take effect. A program key that differs is reported, so that the caller finds or
-    makes the program. A retrain key that differs is an error. With explicit=False, a program or retrain key at its
-    schema's default counts as not given: a filled-in config holds every key, whoever wrote it.
+    A runtime key takes effect. A program key that differs is reported, so that the caller finds or makes the program.
+    A retrain key that differs is an error.
+
+    Args:
+        stored: The model's config, complete.
+        given: The user's keys and values.
+        where: The name of the user's config, for messages.
+        explicit: Whether the user meant every key. If not, a program or retrain key at its schema's default counts as
+            not given, since a config with every default filled in has every key.
+
+    Returns:
+        The complete config, and the names of the program keys that differ.
+
+    Raises:
+        ConfigError: A key or value is not allowed, or a retrain key differs.
     """
     if all(name in stored and _same(stored[name], value) for name, value in given.items()):
         return stored, []
-    # The stored keys stand in for those not given, so that only what the user wrote can be wrong.
-    merged = {**stored, **migrate({"schema_version": SCHEMA_VERSION, **given}, where)}
+    # The stored keys are used where none was given, so that only what the user wrote can be wrong.
+    merged = {**stored, **migrate_config({"schema_version": SCHEMA_VERSION, **given}, where)}
     complete = check_config(given if merged == given else merged, where)
-    keys = key_rules(adapter_class(stored["adapter"]).schema_path)
+    keys = cached_key_schemas(adapter_class(stored["adapter"]).schema_path)
     kept: Config = {}  # what the user wrote and does not take effect
     programs: list[str] = []
     for name in given:
@@ -146,8 +183,8 @@ def override(
             programs.append(name)
         else:
             raise ConfigError(
-                f'{where}: "{name}" belongs to the model\'s weights: it was made with {show(stored.get(name))}, '
-                f"got {show(complete[name])}. Leave it out, or train a model with it"
+                f'{where}: "{name}" belongs to the model\'s weights: it was made with {short_json(stored.get(name))}, '
+                f"got {short_json(complete[name])}. Leave it out, or train a model with it"
             )
     return check_config({**complete, **kept}, where) if kept else complete, programs
 

@@ -7,15 +7,25 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from adapters.config.messages import kind
+from adapters.config.messages import json_kind
 from adapters.errors import ConfigError
 from adapters.system import parse_json, unique_pairs
 
 Config = dict[str, Any]
 
 
-def read_object(path: str | Path) -> Config:
-    """A JSON or YAML file that holds one object; YAML where the name ends in .yaml or .yml."""
+def read_config_file(path: str | Path) -> Config:
+    """Read a JSON or YAML file that holds one object.
+
+    Args:
+        path: The file; it is YAML if its name ends in .yaml or .yml.
+
+    Returns:
+        Keys and values, not checked.
+
+    Raises:
+        ConfigError: The file cannot be read, is not valid, has a key twice, or holds another value than an object.
+    """
     path = Path(path)
     try:
         text = path.read_text(encoding="utf-8")
@@ -26,7 +36,7 @@ def read_object(path: str | Path) -> Config:
     except ValueError as error:
         raise ConfigError(f"{path}: is not valid {'YAML' if _is_yaml(path) else 'JSON'}: {error}") from error
     if not isinstance(value, dict):
-        raise ConfigError(f"{path}: a config is an object of keys and values, got {kind(value)}")
+        raise ConfigError(f"{path}: a config is an object of keys and values, got {json_kind(value)}")
     return value
 
 

@@ -13,13 +13,25 @@ if TYPE_CHECKING:
 from adapters.system import did_you_mean
 
 
-def unknown_key(name: str, keys: Iterable[str], adapter: str) -> str:
+def unknown_key_message(name: str, keys: Iterable[str], adapter: str) -> str:
+    """The sentence for a key that does not exist, with the nearest one that does.
+
+    Args:
+        name: The key.
+        keys: The keys that exist.
+        adapter: What the keys belong to: an adapter, or a key that holds an object.
+    """
     hint = did_you_mean(str(name), keys) or " `cliplab config schema` lists its keys."
     return f'"{name}" is not a key of {adapter}.{hint}'
 
 
-def explain(name: str, error: ValidationError) -> str:
-    """One sentence: the field, what is allowed, what was received."""
+def violation_message(name: str, error: ValidationError) -> str:
+    """The sentence for a value that its schema does not allow: the field, what is allowed, what was received.
+
+    Args:
+        name: The key of the config.
+        error: The violation that jsonschema found in the key's value.
+    """
     if error.validator == "oneOf" and error.context:
         # The option that the value came furthest into is the one that was meant.
         deepest = max(error.context, key=lambda option: len(option.absolute_path))
@@ -29,8 +41,8 @@ def explain(name: str, error: ValidationError) -> str:
     schema = error.schema
     if error.validator == "additionalProperties" and isinstance(error.instance, dict) and isinstance(schema, dict):
         allowed = schema.get("properties", {})
-        return " ".join(unknown_key(key, allowed, f'"{field}"') for key in error.instance if key not in allowed)
-    return f'"{field}" must be {_allowed(error.schema)}, got {show(error.instance)} ({kind(error.instance)})'
+        return " ".join(unknown_key_message(key, allowed, f'"{field}"') for key in error.instance if key not in allowed)
+    return f'"{field}" must be {_allowed(error.schema)}, got {short_json(error.instance)} ({json_kind(error.instance)})'
 
 
 def _allowed(rule: Any) -> str:
@@ -44,7 +56,7 @@ def _allowed(rule: Any) -> str:
     if "oneOf" in rule:
         return " or ".join(_allowed(option) for option in rule["oneOf"])
     types = [rule["type"]] if isinstance(rule.get("type"), str) else list(rule.get("type", ["a value"]))
-    return " or ".join(_allowed_of(kind_of_value, rule) for kind_of_value in types)
+    return " or ".join(_allowed_of(json_type, rule) for json_type in types)
 
 
 _NUMBERS = {"minimum": ">= {}", "exclusiveMinimum": "> {}", "maximum": "<= {}", "exclusiveMaximum": "< {}"}
@@ -61,26 +73,28 @@ _TYPES: dict[str, tuple[str, dict[str, str]]] = {
 }
 
 
-def _allowed_of(kind_of_value: str, rule: dict[str, Any]) -> str:
+def _allowed_of(json_type: str, rule: dict[str, Any]) -> str:
     """What a schema allows of one of its types."""
-    words, named_bounds = _TYPES.get(kind_of_value, (kind_of_value, {}))
+    words, named_bounds = _TYPES.get(json_type, (json_type, {}))
     only = re.fullmatch(r"\^(\w+)\$", str(rule.get("pattern")))
-    if kind_of_value == "string" and only:  # a word that may stand in place of a number
+    if json_type == "string" and only:  # a word that is allowed in place of a number
         return f'"{only[1]}"'
     bounds = [text.format(rule[key]) for key, text in named_bounds.items() if key in rule]
-    if kind_of_value == "array":
+    if json_type == "array":
         words += f" of {_allowed(rule['items'])}" if isinstance(rule.get("items"), dict) else ""
         bounds += ["no entry twice"] if rule.get("uniqueItems") else []
-    if kind_of_value == "object" and "required" in rule:
+    if json_type == "object" and "required" in rule:
         words += " with " + ", ".join(f'"{key}"' for key in rule["required"])
     return words + (f" ({', '.join(bounds)})" if bounds else "")
 
 
-def show(value: Any) -> str:
+def short_json(value: Any) -> str:
+    """A value as JSON of at most 80 characters, for a message."""
     text = json.dumps(value, default=repr)
     return text if len(text) <= 80 else text[:77] + "..."
 
 
-def kind(value: Any) -> str:
+def json_kind(value: Any) -> str:
+    """The JSON type of a value in words, such as "a list"."""
     names = {dict: "an object", list: "a list", str: "text", bool: "true or false", int: "a number", float: "a number"}
     return names.get(type(value), "null" if value is None else type(value).__name__)

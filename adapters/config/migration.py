@@ -1,4 +1,4 @@
-"""Configs of older versions in the present form: small pure functions, one per version."""
+"""Configs of older versions brought to the present one: small pure functions, one per version."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from adapters.config.files import Config
 from adapters.errors import ConfigError
 
 SCHEMA_VERSION = 2
-# Adapters that have moved: the name that configs and models were saved with -> the name now. Both forms of each are
-# found: the one that configs give, and the one that an adapter makes of its own class.
+# Adapters that have moved: the name that configs and models were saved with -> the name now. Each has two old names:
+# the one that configs give, and the one that an adapter makes of its own class.
 RENAMED_ADAPTERS = {
     f"adapters.{old}:{cls}": f"adapters.models.{family}:{cls}"
     for family, modules, cls in (
@@ -45,8 +45,19 @@ def _from_version_1(config: Config) -> Config:
 MIGRATIONS = {0: _from_version_0, 1: _from_version_1}
 
 
-def migrate(config: Mapping[str, Any], where: str = "config") -> Config:
-    """The same config in the present form; pure. A form newer than this library is an error."""
+def migrate_config(config: Mapping[str, Any], where: str = "config") -> Config:
+    """The config in the present version; the given one is not changed.
+
+    Args:
+        config: Keys and values of any version; without "schema_version" it is version 0.
+        where: The name of the config, for messages.
+
+    Returns:
+        The migrated config; values are not checked.
+
+    Raises:
+        ConfigError: The version is newer than this library, or a key is given under its old and its new name.
+    """
     result = dict(config)
     version = result.get("schema_version", 0)
     if not isinstance(version, int) or isinstance(version, bool) or not 0 <= version <= SCHEMA_VERSION:
@@ -59,7 +70,7 @@ def migrate(config: Mapping[str, Any], where: str = "config") -> Config:
             result = MIGRATIONS[step](result)
         except ConfigError as error:
             raise ConfigError(f"{where}: {error}") from None
-    if result.get("quantize") == "none":  # the older word, which people go on writing
+    if result.get("quantize") == "none":  # the older word, which people still write
         result["quantize"] = "float32"
     # Also in a config of this version: the table holds whatever people copy from an older one.
     if "adapter" in result:

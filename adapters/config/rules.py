@@ -1,7 +1,7 @@
-"""Whether a value keeps a schema, for the keywords that config schemas use: the fast way to "yes".
+"""Whether a value satisfies a schema, for the keywords that config schemas use: the fast way to "yes".
 
-jsonschema, which explains what is wrong, takes longer to import than a config takes to check, so it is asked only
-where this says no or does not know a keyword.
+jsonschema, which explains what is wrong, takes longer to import than a config takes to check. It is used only where
+this says no or does not know a keyword.
 """
 
 from __future__ import annotations
@@ -18,8 +18,16 @@ class UnknownKeywordError(Exception):
     """A keyword, or a value of a kind, that is left to jsonschema."""
 
 
-def keeps(rule: Any, value: Any) -> bool:
-    """Whether the value is valid, as JSON Schema draft 2020-12 says. UnknownKeywordError where that is not known."""
+def satisfies(rule: Any, value: Any) -> bool:
+    """Whether the value is valid by JSON Schema draft 2020-12.
+
+    Args:
+        rule: The schema.
+        value: A JSON value.
+
+    Raises:
+        UnknownKeywordError: The schema has a keyword that is left to jsonschema.
+    """
     if not isinstance(rule, Mapping):
         raise UnknownKeywordError(repr(rule))
     return all(_check(keyword, rule, value) for keyword in rule if keyword not in _WORDS)
@@ -80,20 +88,20 @@ def _are_unique(wanted: bool, value: list[Any], rule: Any) -> bool:
 
 
 def _properties(rules: Mapping[str, Any], value: dict[str, Any], rule: Any) -> bool:
-    return all(keeps(rules[name], item) for name, item in value.items() if name in rules)
+    return all(satisfies(rules[name], item) for name, item in value.items() if name in rules)
 
 
 def _additional(rules: Any, value: dict[str, Any], rule: Mapping[str, Any]) -> bool:
     others = [item for name, item in value.items() if name not in rule.get("properties", {})]
-    return not others if rules is False else all(keeps(rules, item) for item in others)
+    return not others if rules is False else all(satisfies(rules, item) for item in others)
 
 
-# Keyword -> which values it is about, and whether one of these keeps it: (what the keyword says, value, whole rule).
+# Keyword -> which values it applies to, and whether one satisfies it: (the keyword's value, value, whole rule).
 _CHECKS: dict[str, tuple[Callable[[Any], bool], Callable[[Any, Any, Mapping[str, Any]], bool]]] = {
     "type": (_anything, _has_type),
     "enum": (_anything, _is_one_of),
     "const": (_anything, lambda only, value, rule: _is_one_of([only], value, rule)),
-    "oneOf": (_anything, lambda options, value, rule: sum(keeps(option, value) for option in options) == 1),
+    "oneOf": (_anything, lambda options, value, rule: sum(satisfies(option, value) for option in options) == 1),
     "minimum": (_is_number, lambda least, value, rule: not value < least),
     "exclusiveMinimum": (_is_number, lambda least, value, rule: not value <= least),
     "maximum": (_is_number, lambda most, value, rule: not value > most),
@@ -101,7 +109,7 @@ _CHECKS: dict[str, tuple[Callable[[Any], bool], Callable[[Any, Any, Mapping[str,
     "minLength": (_is_text, lambda least, value, rule: len(value) >= least),
     "maxLength": (_is_text, lambda most, value, rule: len(value) <= most),
     "pattern": (_is_text, lambda pattern, value, rule: re.search(pattern, value) is not None),
-    "items": (_is_list, lambda each, value, rule: all(keeps(each, item) for item in value)),
+    "items": (_is_list, lambda each, value, rule: all(satisfies(each, item) for item in value)),
     "minItems": (_is_list, lambda least, value, rule: len(value) >= least),
     "maxItems": (_is_list, lambda most, value, rule: len(value) <= most),
     "uniqueItems": (_is_list, _are_unique),

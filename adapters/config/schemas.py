@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal, Protocol, cast
 
-from adapters.config.files import Config, read_object
+from adapters.config.files import Config, read_config_file
 from adapters.config.migration import current_adapter_name
 from adapters.errors import ConfigError
 
@@ -23,21 +23,29 @@ COMMON_SCHEMA = Path(__file__).with_name("common.schema.json")
 
 
 class AdapterClass(Protocol):
-    """What a config asks of the class that it names; ``BaseModelAdapter`` and its subclasses have it."""
+    """The members that a config needs of the class that it names; ``BaseModelAdapter`` and its subclasses have them."""
 
     @property
     def schema_path(self) -> Path:
-        """The JSON of the class's own keys."""
+        """The JSON Schema of the class's own keys, a file."""
 
     def config_problems(self, config: Config) -> Iterable[str]:
-        """What is wrong between keys of a complete config, one sentence each."""
+        """What is wrong between the keys of a complete config, one sentence each."""
 
-    def anchored(self, config: Config, folder: Path) -> Config:
-        """A config read from a file of this folder, with the paths in it that are relative to the file."""
+    def resolve_paths(self, config: Config, folder: Path) -> Config:
+        """The config of a file of this folder, with the paths in it that are relative to the file made usable."""
 
 
 def adapter_class(name: str, where: str = "config") -> AdapterClass:
-    """The class that ``"module:Class"`` names. Only for configs of the person who runs the process: it imports."""
+    """The class that a config names. It is imported, so use it only for configs of whoever runs the process.
+
+    Args:
+        name: "module:Class", also under an older name.
+        where: The name of the config, for messages.
+
+    Raises:
+        ConfigError: The class cannot be imported, or is not an adapter.
+    """
     module, _, attribute = current_adapter_name(name).partition(":")
     try:
         found = getattr(importlib.import_module(module), attribute)
@@ -46,7 +54,7 @@ def adapter_class(name: str, where: str = "config") -> AdapterClass:
             f'{where}: "adapter" names {name!r}, which cannot be imported ({error}). '
             'It is "module:Class", e.g. "movinet_adapter:MoViNetAdapter"'
         ) from error
-    missing = [part for part in ("schema_path", "config_problems", "anchored") if not hasattr(found, part)]
+    missing = [part for part in ("schema_path", "config_problems", "resolve_paths") if not hasattr(found, part)]
     if missing or not isinstance(found, type):
         raise ConfigError(
             f'{where}: "adapter" names {name!r}, which is not a BaseModelAdapter: '
@@ -57,32 +65,49 @@ def adapter_class(name: str, where: str = "config") -> AdapterClass:
 
 @cache
 def _schema_file(path: Path) -> Config:
-    return read_object(path)
+    return read_config_file(path)
 
 
 @cache
-def key_rules(schema_path: Path) -> Config:
-    """Every key of an adapter's schema and the common ones: name -> its schema. Shared: not to be changed."""
+def cached_key_schemas(schema_path: Path) -> Config:
+    """``key_schemas`` by the path of the adapter's schema, without a copy: the caller must not change it."""
     common: Config = copy.deepcopy(_schema_file(COMMON_SCHEMA)["properties"])
     for name, own in _schema_file(schema_path)["properties"].items():
         common[name] = {**common.get(name, {}), **own}
     return common
 
 
-def properties(adapter: str | AdapterClass) -> Config:
-    """Every key of an adapter: name -> its schema, with the adapter's own defaults and effects."""
+def key_schemas(adapter: str | AdapterClass) -> Config:
+    """The schema of each key of an adapter, common or its own, with the adapter's defaults and effects.
+
+    Args:
+        adapter: The class, or its name as "module:Class".
+
+    Returns:
+        Schemas by the name of the key; a copy.
+
+    Raises:
+        ConfigError: The name is not that of an adapter.
+    """
     cls = adapter_class(adapter) if isinstance(adapter, str) else adapter
-    return copy.deepcopy(key_rules(cls.schema_path))
+    return copy.deepcopy(cached_key_schemas(cls.schema_path))
 
 
-def schema(adapter: str | AdapterClass) -> Config:
-    """The whole JSON Schema of an adapter's config, self-contained, for editors and forms."""
+def adapter_schema(adapter: str | AdapterClass) -> Config:
+    """The JSON Schema of an adapter's whole config, self-contained, for editors and forms.
+
+    Args:
+        adapter: The class, or its name as "module:Class".
+
+    Raises:
+        ConfigError: The name is not that of an adapter.
+    """
     cls = adapter_class(adapter) if isinstance(adapter, str) else adapter
     own = copy.deepcopy(_schema_file(cls.schema_path))
     common = copy.deepcopy(_schema_file(COMMON_SCHEMA))
     # A key that the adapter says again is the adapter's alone: under allOf both would hold.
     common["properties"] = {k: v for k, v in common["properties"].items() if k not in own["properties"]}
-    own["properties"] = {name: value for name, value in properties(cls).items() if name in own["properties"]}
+    own["properties"] = {name: value for name, value in key_schemas(cls).items() if name in own["properties"]}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": own.get("title", cls.schema_path.parent.name),
@@ -92,15 +117,32 @@ def schema(adapter: str | AdapterClass) -> Config:
     }
 
 
-def effect(adapter: str | AdapterClass, key: str) -> Effect:
-    """What a change of this key asks for: runtime, program or retrain."""
+def key_effect(adapter: str | AdapterClass, key: str) -> Effect:
+    """What a change of this key requires: ``runtime``, ``program`` or ``retrain`` (see the top of this module).
+
+    Args:
+        adapter: The class, or its name as "module:Class".
+        key: A key of its config.
+
+    Raises:
+        ConfigError: The name is not that of an adapter.
+        KeyError: The adapter does not have the key.
+    """
     cls = adapter_class(adapter) if isinstance(adapter, str) else adapter
-    value: Effect = key_rules(cls.schema_path)[key]["x-effect"]
+    value: Effect = cached_key_schemas(cls.schema_path)[key]["x-effect"]
     return value
 
 
 def fill_defaults(config: Mapping[str, Any], keys: Config) -> Config:
-    """The config with every missing key at its schema's default, objects filled in depth, in the schema's order."""
+    """The config with every missing key at its schema's default, also in nested objects.
+
+    Args:
+        config: Keys and values; keys without a schema are left out.
+        keys: The schema of each key.
+
+    Returns:
+        A new config in the order of the schemas. A key without a default stays missing.
+    """
     result: Config = {}
     for name, key in keys.items():
         if name not in config and "default" not in key:

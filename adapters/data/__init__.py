@@ -1,4 +1,4 @@
-"""Labelled clips: the dataset, its checks and splits."""
+"""Labelled clips: the dataset, its formats, checks and splits."""
 
 from __future__ import annotations
 
@@ -7,41 +7,32 @@ from typing import TYPE_CHECKING
 from adapters.system.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from adapters.data.dataset import Dataset as Dataset
-    from adapters.data.dataset import Split as Split
-    from adapters.data.dataset import check as check
+    from adapters.data.checks import check_dataset as check_dataset
+    from adapters.data.checks import dataset_problems as dataset_problems
+    from adapters.data.checks import summarize_dataset as summarize_dataset
+    from adapters.data.dataset import detect_format as detect_format
     from adapters.data.dataset import export_dataset as export_dataset
-    from adapters.data.dataset import match_labels as match_labels
-    from adapters.data.dataset import problems as problems
     from adapters.data.dataset import read_dataset as read_dataset
-    from adapters.data.dataset import split as split
-    from adapters.data.dataset import stats as stats
-    from adapters.data.dataset import without_missing as without_missing
     from adapters.data.dataset import write_dataset as write_dataset
+    from adapters.data.examples import Dataset as Dataset
     from adapters.data.examples import Example as Example
+    from adapters.data.examples import Split as Split
+    from adapters.data.examples import match_labels as match_labels
+    from adapters.data.examples import without_missing as without_missing
     from adapters.data.formats import FORMATS as FORMATS
     from adapters.data.formats import find_format as find_format
-    from adapters.data.prepared_frames import chosen_source as chosen_source
-    from adapters.data.prepared_frames import read_frames as read_frames
+    from adapters.data.prepared_frames import prefer_video as prefer_video
+    from adapters.data.prepared_frames import read_prepared_clip as read_prepared_clip
+    from adapters.data.splits import split_dataset as split_dataset
 
 __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
-        "dataset": (
-            "Dataset",
-            "Split",
-            "check",
-            "export_dataset",
-            "match_labels",
-            "problems",
-            "read_dataset",
-            "split",
-            "stats",
-            "without_missing",
-            "write_dataset",
-        ),
-        "examples": ("Example",),
+        "checks": ("check_dataset", "dataset_problems", "summarize_dataset"),
+        "dataset": ("detect_format", "export_dataset", "read_dataset", "write_dataset"),
+        "examples": ("Dataset", "Example", "Split", "match_labels", "without_missing"),
         "formats": ("FORMATS", "find_format"),
-        "prepared_frames": ("chosen_source", "read_frames"),
+        "prepared_frames": ("prefer_video", "read_prepared_clip"),
+        "splits": ("split_dataset",),
     },
 )

@@ -1,4 +1,4 @@
-"""What a dataset holds, and what is wrong with it."""
+"""The contents of a dataset in numbers, and what is wrong with it."""
 
 from __future__ import annotations
 
@@ -13,12 +13,17 @@ Task = Literal["single_label", "multi_label"]
 _SHOWN = 5
 
 
-def stats(dataset: Dataset, duration: Callable[[Path], float | None] | None = None) -> dict[str, Any]:
-    """Clips, groups, videos and seconds: of all, by label and by split (and by label within a split).
+def summarize_dataset(dataset: Dataset, duration: Callable[[Path], float | None] | None = None) -> dict[str, Any]:
+    """Numbers of clips, groups, videos and seconds: of all, by label and by split (and by label within a split).
 
-    duration: gives a video's length in seconds, asked for clips without an end; None opens the video to see. A length
-    that fails to be read is unknown.
-    ``seconds`` is None for every row that holds a clip of unknown length, never a sum that leaves some out.
+    Args:
+        dataset: Clips with or without a split.
+        duration: Returns the length of a video in seconds, or None where it is unknown; called for clips without an
+            end. None: the video is opened. A length that cannot be read is unknown.
+
+    Returns:
+        A JSON object: ``clips``, ``groups``, ``videos`` and ``seconds`` of all, with ``labels`` and ``splits`` that
+        have the same by name. ``seconds`` is None where a clip of unknown length is among them.
     """
     known_ends: dict[Path, float | None] = {}
 
@@ -27,7 +32,7 @@ def stats(dataset: Dataset, duration: Callable[[Path], float | None] | None = No
             try:
                 known_ends[path] = (duration or _probe)(path)
             except (AdapterError, OSError, ValueError):
-                # Of no known length; check and training say why the video cannot be opened.
+                # Its length is unknown; check_dataset and training say why the video cannot be opened.
                 known_ends[path] = None
         return known_ends[path]
 
@@ -55,15 +60,22 @@ def stats(dataset: Dataset, duration: Callable[[Path], float | None] | None = No
     return result
 
 
-def check(
+def check_dataset(
     dataset: Dataset, labels: Sequence[str] | None = None, task: Task = "single_label", allow_missing: bool = False
 ) -> None:
-    """Raise one DatasetError that lists everything wrong with the dataset; return where nothing is.
+    """Refuse a dataset that a model cannot be trained or measured on.
 
-    labels: those of the model, in its order; None does not compare. allow_missing: files that are missing are no error
-    (the caller sets those clips aside with their reason). See problems for what is looked at.
+    Args:
+        dataset: The clips.
+        labels: The classes of the model; None: any.
+        task: What the model is trained for.
+        allow_missing: Whether missing files are allowed, since the caller leaves those clips out with a reason.
+
+    Raises:
+        DatasetError: Something is wrong: one message lists everything that ``dataset_problems`` returns, and missing
+            files.
     """
-    found = problems(dataset, labels, task)
+    found = dataset_problems(dataset, labels, task)
     if not allow_missing:
         found += _missing(dataset)
     if found:
@@ -71,9 +83,22 @@ def check(
         raise DatasetError("\n  ".join([head + ":", *found]))
 
 
-def problems(dataset: Dataset, labels: Sequence[str] | None = None, task: Task = "single_label") -> list[str]:
-    """What is wrong with the labels and splits, a sentence each: no clips, fewer than two classes, labels the model has
-    not, clips without exactly one label, stretches of a video under two labels that overlap, groups in two splits.
+def dataset_problems(dataset: Dataset, labels: Sequence[str] | None = None, task: Task = "single_label") -> list[str]:
+    """What is wrong with the labels and splits. Files are not opened.
+
+    It looks for: no clips, fewer than two classes, labels unknown to the model, clips without exactly one label,
+    overlapping stretches of a video with different labels, groups in two splits.
+
+    Args:
+        dataset: The clips.
+        labels: The classes of the model; None: any.
+        task: With ``multi_label`` a clip may have any number of labels, and any classes will do.
+
+    Returns:
+        One sentence for each kind of problem, with the first five examples and a count; empty if all is well.
+
+    Raises:
+        DatasetError: ``task`` is neither of the two.
     """
     if task not in ("single_label", "multi_label"):
         raise DatasetError(f"task must be single_label or multi_label, got {task!r}")
@@ -102,7 +127,7 @@ def _foreign_labels(dataset: Dataset, labels: Sequence[str] | None) -> list[str]
     if not foreign:
         return []
     return [
-        f"labels that the model has not: {_some(foreign)}. Its labels: {_some([repr(name) for name in labels], 20)}. "
+        f"labels unknown to the model: {_listed(foreign)}. Its labels: {_listed([repr(name) for name in labels], 20)}. "
         "Rename them in the data, or change the labels of the config."
     ]
 
@@ -112,7 +137,7 @@ def _not_one_label(dataset: Dataset) -> list[str]:
     if not wrong:
         return []
     return [
-        f"a single-label task needs exactly one label a clip: {_some(wrong)}. Correct or remove these rows, or set "
+        f"a single-label task needs exactly one label a clip: {_listed(wrong)}. Correct or remove these rows, or set "
         '"task" to "multi_label".'
     ]
 
@@ -131,7 +156,7 @@ def _contradictions(dataset: Dataset) -> list[str]:
             open_items.append(item)
     if not found:
         return []
-    return [f"the same stretch of a video stands under two labels: {_some(found)}. Keep the right one of each."]
+    return [f"the same stretch of a video stands under two labels: {_listed(found)}. Keep the right one of each."]
 
 
 def _leaks(dataset: Dataset) -> list[str]:
@@ -142,7 +167,7 @@ def _leaks(dataset: Dataset) -> list[str]:
     found = [f"{name!r} in {' and '.join(sorted(names))}" for name, names in splits.items() if len(names) > 1]
     if not found:
         return []
-    return [f"groups that stand in two splits, so that a measure would be of known footage: {_some(found)}."]
+    return [f"groups that stand in two splits, so that a measure would be of known footage: {_listed(found)}."]
 
 
 def _missing(dataset: Dataset) -> list[str]:
@@ -150,7 +175,7 @@ def _missing(dataset: Dataset) -> list[str]:
     if not missing:
         return []
     return [
-        f"{len(missing)} file{'s are' if len(missing) > 1 else ' is'} missing: {_some(missing)}. "
+        f"{len(missing)} file{'s are' if len(missing) > 1 else ' is'} missing: {_listed(missing)}. "
         "Put them there, or correct the paths (relative ones start at the dataset's own folder)."
     ]
 
@@ -174,6 +199,6 @@ def _names(item: Example) -> str:
     return " + ".join(repr(label) for label in item.labels)
 
 
-def _some(entries: Sequence[str], shown: int = _SHOWN) -> str:
+def _listed(entries: Sequence[str], shown: int = _SHOWN) -> str:
     rest = len(entries) - shown
     return "; ".join(entries[:shown]) + (f"; and {rest} more" if rest > 0 else "")

@@ -1,7 +1,4 @@
-"""Labelled clips: read, write, import, export, split, count and check. The one module of datasets that others import.
-
-The forms are told apart by what is there: see read_dataset. docs/dataset.md shows each of them.
-"""
+"""Labelled clips: read and write in any format, which is detected. docs/dataset.md shows each of them."""
 
 from __future__ import annotations
 
@@ -9,72 +6,86 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from adapters.data.checks import check, problems, stats
-from adapters.data.examples import SPLITS, Dataset, Example, Split, match_labels
+from adapters.data.examples import Dataset
 from adapters.data.formats import FORMATS, find_format
-from adapters.data.formats.folders import without_missing
-from adapters.data.splits import split
 from adapters.errors import DatasetError
 
-__all__ = [
-    "FORMATS",
-    "SPLITS",
-    "Dataset",
-    "Example",
-    "Split",
-    "check",
-    "detect_format",
-    "export_dataset",
-    "match_labels",
-    "problems",
-    "read_dataset",
-    "split",
-    "stats",
-    "without_missing",
-    "write_dataset",
-]
 
+def read_dataset(path: str | Path, labels: Sequence[str] | None = None, format: str | None = None) -> Dataset:
+    """Read labelled clips from a file or folder in any of FORMATS. The videos are not opened.
 
-def read_dataset(path: str | Path, labels: Sequence[str] | None = None, form: str | None = None) -> Dataset:
-    """Read labelled clips from a file or folder in any of FORMATS.
+    Args:
+        path: dataset.jsonl; a CSV; labels.json; COCO-style JSON; or a folder: one that holds dataset.jsonl,
+            labels.json, dataset.csv or dataset.json (the first that exists), a Dataloop download (items/ and json/,
+            also within train/, validation/, test/), or a folder for each class.
+        labels: The order of the classes; None keeps the file's.
+        format: One of FORMATS; None detects it.
 
-    path: dataset.jsonl; a CSV; labels.json; COCO-style JSON; or a folder: one that holds dataset.jsonl, labels.json,
-    dataset.csv or dataset.json (the first there is), a Dataloop download (items/ and json/, also within train/,
-    validation/, test/), or a folder for each class. labels: the order of the classes; None keeps the file's. form:
-    which of FORMATS it is; None looks. Files are not opened: check says which are missing.
-    Raises DatasetError naming the file, the place in it, and what is allowed.
+    Raises:
+        DatasetError: The path is not a dataset, or a row is wrong; names the file, the place in it and what is
+            allowed.
     """
-    name, place = (form, Path(path)) if form is not None else detect_format(path)
+    name, place = (format, Path(path)) if format is not None else detect_format(path)
     return find_format(name).read(place, labels)
 
 
 def write_dataset(dataset: Dataset, path: str | Path) -> Path:
-    """Write dataset.jsonl, atomically; into path where it is a folder. Returns the file's path.
+    """Write dataset.jsonl atomically. Paths in it are relative where they are below the file's folder.
 
-    Paths are relative where they lie under the file's folder. Raises StorageError.
+    Args:
+        dataset: The clips.
+        path: The file, or a folder for ``dataset.jsonl``.
+
+    Returns:
+        The path of the file.
+
+    Raises:
+        StorageError: The file cannot be written.
     """
     return find_format("jsonl").write(dataset, path)
 
 
-def export_dataset(dataset: Dataset, path: str | Path, form: str, **options: Any) -> Path:
-    """Write the dataset in one of FORMATS; options are those of its export function. Returns what was written."""
-    return find_format(form).write(dataset, path, **options)
+def export_dataset(dataset: Dataset, path: str | Path, format: str, **options: Any) -> Path:
+    """Write the dataset in one of FORMATS.
+
+    Args:
+        dataset: The clips.
+        path: The file or folder to write.
+        format: One of FORMATS.
+        **options: Those of the format's export function, such as ``media`` ("copy" or "link") for formats that hold
+            the videos.
+
+    Returns:
+        The file or folder that was written.
+
+    Raises:
+        DatasetError: The format is unknown, or cannot express a clip, which the message names.
+        StorageError: A file cannot be written.
+    """
+    return find_format(format).write(dataset, path, **options)
 
 
 def detect_format(path: str | Path) -> tuple[str, Path]:
-    """Which of FORMATS a path is, and the file or folder that holds it. Raises DatasetError where it is none."""
+    """Which of FORMATS a path is in, and the file or folder that holds the dataset.
+
+    Args:
+        path: A file, or a folder that may hold one.
+
+    Raises:
+        DatasetError: The path does not exist, or is not a dataset.
+    """
     path = Path(path)
     formats = {name: find_format(name) for name in FORMATS}
     if path.is_dir():
-        for format in formats.values():
-            if format.file_name is not None and (path / format.file_name).is_file():
-                return detect_format(path / format.file_name)
-    for name, format in reversed(formats.items()):
-        if format.detects(path):
+        for known in formats.values():
+            if known.file_name is not None and (path / known.file_name).is_file():
+                return detect_format(path / known.file_name)
+    for name, known in reversed(formats.items()):
+        if known.detects(path):
             return name, path
     if not path.exists():
         raise DatasetError(f"{path}: no such file or folder. Name a dataset.jsonl, labels.json, CSV or folder.")
-    suffixes = dict.fromkeys(suffix for format in formats.values() for suffix in format.suffixes)
+    suffixes = dict.fromkeys(suffix for known in formats.values() for suffix in known.suffixes)
     raise DatasetError(
         f"{path}: is not a dataset: its name ends in none of {', '.join(suffixes)}. "
         "A folder with a subfolder for each class is one too."

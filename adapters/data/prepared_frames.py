@@ -1,4 +1,4 @@
-"""Frames that ``cliplab dataset prepare`` wrote, read in place of a video that is no longer there."""
+"""Frames that ``cliplab dataset prepare`` wrote, read in place of a video that is gone."""
 
 from __future__ import annotations
 
@@ -8,28 +8,41 @@ import numpy as np
 
 from adapters.data.examples import Example, PreparedFrames
 from adapters.errors import MediaError
-from adapters.media import EPSILON_SECONDS, decode_picture, decode_size, fill_clip, one_clip, plan_clip, resize
+from adapters.media import EPSILON_SECONDS, decode_picture, decode_size, fill_clip, one_clip_spec, plan_clip, resize
 from adapters.records import Clip, InputSpec, UInt8Array
 
 
-def chosen_source(example: Example, single_frames: bool) -> Example:
-    """The example with its prepared frames where they are to be read, and without them where the video is.
+def prefer_video(example: Example, single_frames: bool) -> Example:
+    """The example without its prepared frames where its video is to be read.
 
-    single_frames: the model sees single frames. One of clips is not trained on a frame a second: its videos must be
-    there.
+    That is so where the video exists. It is always so for a model that sees clips: one frame per second does not
+    suffice to train it.
+
+    Args:
+        example: A clip with or without prepared frames.
+        single_frames: Whether the model sees single frames.
     """
     if example.frames is None or (single_frames and not example.path.is_file()):
         return example
     return replace(example, frames=None)
 
 
-def read_frames(
+def read_prepared_clip(
     example: Example, spec: InputSpec, start_seconds: float | None = None, end_seconds: float | None = None
 ) -> Clip:
-    """One clip of a range of the example, as ``media.read_clip`` gives it of the video: the frame that is shown at each
-    of the spec's moments, of those that were prepared. A range outside the example's is moved to its ends.
+    """One clip of a range of the example, as ``adapters.media.read_clip`` reads it from the video.
 
-    Raises MediaError naming the picture that is missing or damaged.
+    The clip has, for each of the spec's moments, the prepared frame that is shown then.
+
+    Args:
+        example: A clip with prepared frames.
+        spec: What the model needs.
+        start_seconds: Where the range begins, in seconds of the video, moved into the example's range; None: at its
+            start.
+        end_seconds: Where the range ends, likewise; None: at its end.
+
+    Raises:
+        MediaError: A picture is missing or damaged, or the pictures have several sizes; names it.
     """
     frames = example.frames
     assert frames is not None
@@ -41,7 +54,7 @@ def read_frames(
     window = plan_clip(spec, start, end if end > start + EPSILON_SECONDS else ended)
     at = np.maximum(np.searchsorted(shown, window.times + EPSILON_SECONDS, side="right") - 1, 0)
     source = str(example.path)
-    kept, times = fill_clip(one_clip(spec), window, shown[at].tolist(), frames.fps, source)
+    kept, times = fill_clip(one_clip_spec(spec), window, shown[at].tolist(), frames.fps, source)
     pictures = {number: _picture(frames, number, spec) for number in np.unique(at)}
     if len({picture.shape for picture in pictures.values()}) > 1:
         raise MediaError(f"{frames.folder}: holds pictures of several sizes. Prepare the dataset anew")
@@ -49,7 +62,7 @@ def read_frames(
 
 
 def _picture(frames: PreparedFrames, number: int, spec: InputSpec) -> UInt8Array:
-    """uint8 [H, W, 3] RGB, of the size that media gives the frames of a video."""
+    """uint8 [H, W, 3] RGB, of the size that a decoded frame of the video has."""
     path = frames.folder / frames.names[number]
     try:
         picture = decode_picture(path.read_bytes())

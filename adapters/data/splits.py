@@ -13,18 +13,25 @@ from adapters.errors import DatasetError
 _ATTEMPTS = 20
 
 
-def split(
+def split_dataset(
     dataset: Dataset, fractions: Sequence[float] = (0.7, 0.15, 0.15), seed: int = 0, reassign: bool = False
 ) -> Dataset:
-    """Give every example a split so that each class has near the same fractions and no group stands in two splits.
+    """Assign a split to every example so that each class has about the same fractions and no group is in two splits.
 
-    fractions: of train, validation and test, by clips, summing to 1; one of 0 leaves that split out.
-    Rows that have a split keep it, and draw the rest of their group to it, unless reassign is True.
-    The order of the rows doesn't matter: groups are drawn in the order of a hash of seed and name.
     Groups are dealt one at a time, those of the rarest class first, each to the split that is furthest below its share
-    of that class (iterative stratification: Sechidis, Tsoumakas, Vlahavas, ECML PKDD 2011).
-    Raises DatasetError for fractions that are none, a group whose rows already stand in two splits, and a class with
-    fewer groups than there are splits without it.
+    of that class (iterative stratification: Sechidis, Tsoumakas, Vlahavas, ECML PKDD 2011). They are drawn in the
+    order of a hash of seed and name, so the order of the rows does not matter.
+
+    Args:
+        dataset: The clips.
+        fractions: Of train, validation and test, by clips, each in 0..1 and 1 in sum; a split of 0 stays empty.
+        seed: Another seed gives another division.
+        reassign: Whether examples that have a split get a new one. If not, they keep it, and the rest of their group
+            gets the same.
+
+    Raises:
+        DatasetError: The fractions are not allowed, a group is already in two splits, or a class has fewer groups
+            than there are splits without it.
     """
     wanted = _fractions(fractions)
     groups = _groups(dataset, reassign)
@@ -45,7 +52,7 @@ def split(
 
 @dataclass
 class _Group:
-    """Clips of each class in one group, and the split that it already has."""
+    """Numbers of clips in one group, in all and of each class, and the split that it already has."""
 
     name: str
     counts: Counter[str] = field(default_factory=Counter)
@@ -71,7 +78,7 @@ def _groups(dataset: Dataset, reassign: bool) -> list[_Group]:
         if item.split is not None and not reassign:
             if group.split not in (None, item.split):
                 raise DatasetError(
-                    f"group {item.group!r} stands in {group.split} and in {item.split}: the model would be measured on "
+                    f"group {item.group!r} is in {group.split} and in {item.split}: the model would be measured on "
                     "footage that it was trained on. Correct the rows, or split again with reassign."
                 )
             group.split = item.split

@@ -12,7 +12,8 @@ import numpy as np
 
 from adapters.errors import MissingExtraError
 from adapters.evaluation.report import EvaluationReport
-from adapters.records import EpochLog, Float32Array, Float64Array, Segment
+from adapters.records import Float32Array, Float64Array, Segment
+from adapters.reports import EpochLog
 from adapters.system import write_bytes_atomic
 
 if TYPE_CHECKING:

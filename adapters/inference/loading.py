@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from adapters.base import BaseModelAdapter, StoredModel, model_class
-from adapters.config import Config, check_config, merge, migrate, override, read_object
+from adapters.config import Config, check_config, merge_config, migrate_config, override_config, read_config_file
 from adapters.errors import BundleError, ConfigError
 
 CONFIG_SUFFIXES = (".json", ".yaml", ".yml")
@@ -48,11 +48,11 @@ def read_config(source: str | Path | Mapping[str, Any]) -> Config:
     if path.suffix.lower() not in CONFIG_SUFFIXES and not path.exists():
         ready = ready_configs()
         if str(source) in ready:
-            return read_object(ready[str(source)])
+            return read_config_file(ready[str(source)])
         raise ConfigError(
             f"{source}: there is no such file, and no ready config of this name; ready are: {', '.join(ready)}"
         )
-    return read_object(path)
+    return read_config_file(path)
 
 
 def open_model(source: str | Path | Mapping[str, Any], overrides: Mapping[str, Any] | None = None) -> BaseModelAdapter:
@@ -66,7 +66,7 @@ def open_model(source: str | Path | Mapping[str, Any], overrides: Mapping[str, A
         path = Path(source)
         if path.is_dir() or path.suffix.lower() == ".tflite":
             return _open_stored(path, overrides)
-    config = merge(read_config(source), overrides)
+    config = merge_config(read_config(source), overrides)
     if "adapter" not in config:
         where = "config" if isinstance(source, Mapping) else str(source)
         raise ConfigError(
@@ -74,13 +74,13 @@ def open_model(source: str | Path | Mapping[str, Any], overrides: Mapping[str, A
             "A model is a bundle directory, a .tflite, a config file or one of: " + ", ".join(ready_configs())
         )
     cls = model_class(config["adapter"])
-    return cls(config if isinstance(source, Mapping) else cls.anchored(config, Path(source).parent))
+    return cls(config if isinstance(source, Mapping) else cls.resolve_paths(config, Path(source).parent))
 
 
 def _open_stored(path: Path, overrides: Config) -> BaseModelAdapter:
     stored = read_stored(path)
-    changes = merge({key: stored.config[key] for key in overrides if key in stored.config}, overrides)
-    config, _ = override(stored.config, changes, str(path))
+    changes = merge_config({key: stored.config[key] for key in overrides if key in stored.config}, overrides)
+    config, _ = override_config(stored.config, changes, str(path))
     adapter = model_class(config["adapter"], str(path))(config, explicit=True)
     adapter.load_stored(stored)
     return adapter
@@ -105,8 +105,8 @@ def stored_config(path: Path) -> Config:
     from adapters.litert import read_description
 
     if _existing(path).is_dir():
-        return migrate(read_bundle_config(path), str(path))
-    return migrate(read_description(path)["config"], str(path))
+        return migrate_config(read_bundle_config(path), str(path))
+    return migrate_config(read_description(path)["config"], str(path))
 
 
 def _existing(path: Path) -> Path:

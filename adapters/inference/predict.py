@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from adapters.base import BaseModelAdapter
-from adapters.config import override
+from adapters.config import override_config
 from adapters.errors import ConfigError, MediaError
 from adapters.inference.pipeline import read_ahead
 from adapters.inference.whole_video import whole_videos
@@ -98,7 +98,7 @@ def input_spec(
     """The adapter's input spec with other windows, checked as the same keys of its config are (ConfigError)."""
     windows = {"window_seconds": window_seconds, "stride_seconds": stride_seconds}
     given = {key: value for key, value in windows.items() if value is not None}
-    override(adapter.config, given, "windows")
+    override_config(adapter.config, given, "windows")
     try:
         return adapter.input_spec.with_windows(window_seconds, stride_seconds)
     except ValueError as error:  # NaN, which JSON Schema has no word for

@@ -8,17 +8,17 @@ from adapters.system.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from adapters.media.files import VIDEO_SUFFIXES as VIDEO_SUFFIXES
-    from adapters.media.files import Found as Found
-    from adapters.media.files import Unreadable as Unreadable
+    from adapters.media.files import UnreadablePath as UnreadablePath
+    from adapters.media.files import VideoFile as VideoFile
     from adapters.media.files import is_hidden as is_hidden
     from adapters.media.files import is_video_name as is_video_name
     from adapters.media.files import videos_below as videos_below
     from adapters.media.live import LiveVideo as LiveVideo
     from adapters.media.live import is_live as is_live
     from adapters.media.opening import MediaLimits as MediaLimits
+    from adapters.media.opening import ffmpeg_reason as ffmpeg_reason
     from adapters.media.opening import open_container as open_container
-    from adapters.media.opening import reason_of as reason_of
-    from adapters.media.preprocess import Number as Number
+    from adapters.media.preprocess import PerChannel as PerChannel
     from adapters.media.preprocess import decode_picture as decode_picture
     from adapters.media.preprocess import decode_size as decode_size
     from adapters.media.preprocess import resize as resize
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from adapters.media.sampling import EPSILON_SECONDS as EPSILON_SECONDS
     from adapters.media.sampling import Window as Window
     from adapters.media.sampling import fill_clip as fill_clip
-    from adapters.media.sampling import one_clip as one_clip
+    from adapters.media.sampling import one_clip_spec as one_clip_spec
     from adapters.media.sampling import plan_clip as plan_clip
     from adapters.media.sampling import sample_times as sample_times
     from adapters.media.sampling import window_seconds as window_seconds
@@ -39,15 +39,15 @@ if TYPE_CHECKING:
 __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
-        "files": ("VIDEO_SUFFIXES", "Found", "Unreadable", "is_hidden", "is_video_name", "videos_below"),
+        "files": ("VIDEO_SUFFIXES", "VideoFile", "UnreadablePath", "is_hidden", "is_video_name", "videos_below"),
         "live": ("LiveVideo", "is_live"),
-        "opening": ("MediaLimits", "open_container", "reason_of"),
-        "preprocess": ("Number", "decode_picture", "decode_size", "resize", "to_model_input"),
+        "opening": ("MediaLimits", "open_container", "ffmpeg_reason"),
+        "preprocess": ("PerChannel", "decode_picture", "decode_size", "resize", "to_model_input"),
         "sampling": (
             "EPSILON_SECONDS",
             "Window",
             "fill_clip",
-            "one_clip",
+            "one_clip_spec",
             "plan_clip",
             "sample_times",
             "window_seconds",

@@ -14,10 +14,19 @@ class Clock:
     """Timestamps to source time that always grows.
 
     A far step back, and in program and transport streams a far step ahead, is a clock that starts anew (recordings
-    joined, a damaged timestamp): time goes on at the frame interval. A small step back is a wrong timestamp.
+    joined, a damaged timestamp): time continues at the frame interval. A small step back is a wrong timestamp.
+
+    Attributes:
+        last: The last source time, in seconds; None before the first.
     """
 
     def __init__(self, interval: float, may_be_joined: bool) -> None:
+        """Start before the first timestamp.
+
+        Args:
+            interval: Seconds from one frame to the next.
+            may_be_joined: Whether the container may have been cut and joined anywhere.
+        """
         self._interval, self._may_be_joined = interval, may_be_joined
         self._shift = 0.0
         self.last: float | None = None

@@ -1,4 +1,4 @@
-"""Which colours a decoded frame's numbers stand for, and the way from HDR and wide gamut to BT.709 RGB."""
+"""The colour description of decoded frames, and the conversion of HDR and wide gamut to BT.709 RGB."""
 
 from __future__ import annotations
 
@@ -41,7 +41,12 @@ BT2020_TO_BT709 = np.array(
 class ColorInfo:
     """The colour description that is used for a stream: as tagged, or what players assume where a tag is missing.
 
-    assumed: the names of the fields that the file did not say.
+    Attributes:
+        matrix: How RGB became luma and chroma; "rgb" and "gray" where it did not.
+        range: Whether black and white are 16 and 235 (limited) or 0 and 255, in 8 bits.
+        transfer: The relation of code and light: SDR, or PQ or HLG of HDR (ITU-R BT.2100).
+        primaries: The gamut.
+        assumed: The names of the fields for which the file has no tag.
     """
 
     matrix: Matrix
@@ -52,14 +57,21 @@ class ColorInfo:
 
     @property
     def needs_tone_curve(self) -> bool:
+        """Whether ``to_bt709`` must convert it: HDR or BT.2020 primaries."""
         return self.transfer != "sdr" or self.primaries != "bt709"
 
 
 def describe_color(frame: Any, codec: str, rgb: bool, gray: bool) -> ColorInfo:
-    """The ColorInfo of an ``av.VideoFrame``; rgb, gray: whether its pixel format has no chroma planes of its own.
+    """The ColorInfo of a frame.
 
-    Untagged is read as players do: BT.709 matrix from 720 lines or 1280 columns up, else BT.601; limited range, but
-    full for RGB, for the ``yuvj`` formats and for the gray of picture codecs; SDR; BT.709 primaries.
+    Missing tags are read as players do: BT.709 matrix from 720 lines or 1280 columns up, otherwise BT.601; limited
+    range, but full for RGB, for the ``yuvj`` formats and for the gray of picture codecs; SDR; BT.709 primaries.
+
+    Args:
+        frame: An ``av.VideoFrame``.
+        codec: FFmpeg's name of the codec.
+        rgb: Whether its pixel format stores R, G and B.
+        gray: Whether its pixel format stores luma only.
     """
     assumed = []
     matrix: Matrix | None = "rgb" if rgb else "gray" if gray else _MATRICES.get(int(frame.colorspace))
@@ -86,7 +98,7 @@ def describe_color(frame: Any, codec: str, rgb: bool, gray: bool) -> ColorInfo:
 
 
 def pq_to_nits(signal: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.floating[Any]]:
-    """SMPTE ST 2084 EOTF (ITU-R BT.2100 table 4): signal in 0..1 to luminance in 0..10000 cd/m2."""
+    """SMPTE ST 2084 EOTF (ITU-R BT.2100 table 4): signal in 0..1 to luminance in 0..10000 cd/m2, any shape."""
     m1, m2, c1, c2, c3 = 2610 / 16384, 2523 / 4096 * 128, 3424 / 4096, 2413 / 4096 * 32, 2392 / 4096 * 32
     root = np.power(np.clip(signal, 0, 1), 1 / m2)
     nits: npt.NDArray[np.floating[Any]] = 10000 * np.power(np.maximum(root - c1, 0) / (c2 - c3 * root), 1 / m1)
@@ -94,7 +106,7 @@ def pq_to_nits(signal: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.floating
 
 
 def nits_to_pq(nits: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.floating[Any]]:
-    """The inverse of :func:`pq_to_nits`."""
+    """The inverse of :func:`pq_to_nits`: luminance in 0..10000 cd/m2 to signal in 0..1, any shape."""
     m1, m2, c1, c2, c3 = 2610 / 16384, 2523 / 4096 * 128, 3424 / 4096, 2413 / 4096 * 32, 2392 / 4096 * 32
     power = np.power(np.clip(nits, 0, 10000) / 10000, m1)
     signal: npt.NDArray[np.floating[Any]] = np.power((c1 + c2 * power) / (1 + c3 * power), m2)
@@ -102,7 +114,7 @@ def nits_to_pq(nits: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.floating[A
 
 
 def hlg_to_scene(signal: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.floating[Any]]:
-    """HLG inverse OETF (ITU-R BT.2100 table 5): signal in 0..1 to scene light in 0..1."""
+    """HLG inverse OETF (ITU-R BT.2100 table 5): signal in 0..1 to scene light in 0..1, any shape."""
     a = 0.17883277
     b, c = 1 - 4 * a, 0.5 - a * np.log(4 * a)
     x = np.clip(signal, 0, 1)
@@ -145,11 +157,16 @@ def _tables() -> dict[str, Float32Array]:
 def to_bt709(pixels: npt.NDArray[np.uint16], color: ColorInfo) -> UInt8Array:
     """HDR or wide-gamut RGB to SDR BT.709 RGB.
 
-    pixels: uint16 [..., 3], full range, non-linear, of color's transfer and primaries. Returns uint8 [..., 3].
-
     Signal to light by BT.2100 (PQ; HLG with its system gamma 1.2 for a 1000 cd/m2 display) or BT.1886 (SDR); HDR
     luminance through :func:`tone_curve` applied to the largest of R, G, B, so that hue is kept; BT.2020 to BT.709
     primaries by BT.2087; light relative to 203 cd/m2 to code by the inverse of BT.1886. The rest is clipped.
+
+    Args:
+        pixels: uint16 [..., 3] RGB, full range, non-linear, of color's transfer and primaries.
+        color: The description of the pixels.
+
+    Returns:
+        uint8 [..., 3] RGB, full range.
     """
     tables = _tables()
     light = tables[color.transfer][pixels]

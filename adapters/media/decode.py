@@ -1,10 +1,10 @@
-"""Packets to frames: one pass over one video stream that goes on past damage, counts it, and seeks where it is safe."""
+"""Packets to frames: one pass over a video stream that continues past damage, counts it, and seeks where it is safe."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import av
 from av.container import InputContainer
@@ -14,30 +14,21 @@ from av.video.stream import VideoStream
 
 from adapters.errors import MediaError
 from adapters.media.clock import Clock, may_be_joined
-from adapters.media.opening import MediaLimits, Source, choose_stream, encrypted_message, open_container, reason_of
+from adapters.media.damage import Damage
+from adapters.media.opening import MediaLimits, Source, choose_stream, encrypted_message, ffmpeg_reason, open_container
 
-# A jump costs the refilling of the decoder's pipeline: worth it from about this many frames that need no decoding.
-JUMP_GAIN_FRAMES = 24
-# A demuxer that fails this often in a row has nothing more to give.
+# A demuxer that fails this often in a row is taken to be at its end.
 _MAX_READ_ERRORS = 16
 
 
-@dataclass
-class Damage:
-    """What was passed over. Times are source seconds.
-
-    failures: when each frame that did not decode was due (None: unknown), and FFmpeg's reason. concealed: when frames
-    were shown in which the decoder filled in what was damaged. notes: anything else, in words.
-    """
-
-    failures: dict[float | None, str] = field(default_factory=dict)
-    concealed: set[float] = field(default_factory=set)
-    notes: list[str] = field(default_factory=list)
-
-
 @dataclass(frozen=True, eq=False)
-class Decoded:
-    """A frame and when it is shown: seconds of source time."""
+class DecodedFrame:
+    """A frame and when it is shown.
+
+    Attributes:
+        seconds: Source time.
+        frame: As stored: not scaled, turned or converted.
+    """
 
     seconds: float
     frame: VideoFrame
@@ -47,6 +38,18 @@ class Decoder:
     """One pass over the frames of a video stream, in the order of presentation, with jumps ahead.
 
     Source time is used throughout: the stream's own timestamps in seconds.
+
+    Attributes:
+        container: The open source.
+        stream: The video stream that is read.
+        damage: What was skipped so far.
+        wants: Whether to decode a packet; None: all of them.
+        interval: Seconds from one frame to the next, on average.
+        slack: Seconds by which a frame may be late, since containers round timestamps.
+        packet_count: Packets decoded in this pass.
+        frame_count: Frames that came out in this pass.
+        end_seconds: When the last frame read so far stops being shown; None before the first.
+        closed: Whether ``close`` was called.
     """
 
     def __init__(
@@ -59,10 +62,23 @@ class Decoder:
         limits: MediaLimits | None = None,
         threads: int | None = None,
     ) -> None:
-        """container: the source, opened already; it is closed with the decoder. threads: None is FFmpeg's choice."""
+        """Open the source and begin a pass.
+
+        Args:
+            source: A path, an address or a stored file.
+            video_stream: The index of the stream in the container; None: the container's default video stream.
+            allow_url: Whether the source may be a URL.
+            damage: Where to count what is skipped, shared by several passes; None: a new one.
+            container: The source, opened already; it is closed with the decoder.
+            limits: For sources from someone unknown; None: no limits.
+            threads: Of FFmpeg's decoder; None: FFmpeg's choice.
+
+        Raises:
+            MediaError: The source cannot be opened, or has no video stream that can be decoded.
+        """
         self.source, self.allow_url, self.limits, self.threads = source, allow_url, limits, threads
         self.damage = damage or Damage()
-        self.wants: Callable[[Packet[VideoStream]], bool] | None = None  # which packets to decode; None is all
+        self.wants: Callable[[Packet[VideoStream]], bool] | None = None
         self._open(video_stream, container)
 
     def _open(self, video_stream: int | None, container: InputContainer | None = None) -> None:
@@ -93,7 +109,7 @@ class Decoder:
 
     def _begin(self) -> None:
         self._packets: Iterator[Packet[VideoStream]] | None = self.container.demux(self.stream)
-        self._queue: deque[Decoded] = deque()
+        self._queue: deque[DecodedFrame] = deque()
         self._waiting: list[int] = []  # timestamps of packets whose frames have not come out
         self._errors: list[tuple[float | None, str]] = []  # failures whose frame is not known yet
         self._clock = Clock(self.interval, self._may_be_joined)
@@ -103,9 +119,10 @@ class Decoder:
         self._expect_key = False
         self._read_errors = 0
         self.packet_count = self.frame_count = 0
-        self.end_seconds: float | None = None  # when the last frame stops being shown; known at the end of a pass
+        self.end_seconds: float | None = None
 
     def close(self) -> None:
+        """Close the source. A later ``read`` raises MediaError."""
         self.closed = True
         self._packets = None
         self._queue.clear()
@@ -113,8 +130,12 @@ class Decoder:
 
     # -- reading -----------------------------------------------------------------------------------------------------
 
-    def read(self) -> Decoded | None:
-        """The next frame, or None at the end of the stream. Raises MediaError once closed."""
+    def read(self) -> DecodedFrame | None:
+        """The next frame, or None at the end of the stream.
+
+        Raises:
+            MediaError: The decoder is closed, the video is encrypted, or ``limits`` ends the reading.
+        """
         if self.closed:
             raise MediaError(f"{self.source}: was closed while it was being read. Keep the video open until the end.")
         while not self._queue:
@@ -137,12 +158,12 @@ class Decoder:
                 # IndexError: PyAV at the end of a transport stream whose damage looks like new streams.
                 self._packets = None
             except av.ExitError:  # only where PyAV was given a timeout: a URL that sends nothing any more
-                self._note("nothing came for so long that the source is taken to have ended")
+                self.damage.note("nothing came for so long that the source is taken to have ended")
                 self._packets = None
             except (av.FFmpegError, OSError) as error:
                 self._read_errors += 1
-                self._note(f"the file could not be read on at one point ({reason_of(error)})")
-                # An exception ends PyAV's generator; a new one goes on from where the demuxer stands.
+                self.damage.note(f"the file could not be read on at one point ({ffmpeg_reason(error)})")
+                # An exception ends PyAV's generator; a new one continues where the demuxer stopped.
                 self._packets = None if self._read_errors > _MAX_READ_ERRORS else self.container.demux(self.stream)
         return None
 
@@ -161,7 +182,7 @@ class Decoder:
         except (av.FFmpegError, OSError) as error:
             if isinstance(error, av.EOFError):
                 return
-            self._errors.append((None if stamp is None else stamp * self._tick, reason_of(error)))
+            self._errors.append((None if stamp is None else stamp * self._tick, ffmpeg_reason(error)))
             return
         for frame in frames:
             self._accept(frame)
@@ -176,10 +197,10 @@ class Decoder:
         else:
             seconds = self._clock.advance(stamp * self._tick)
         self.frame_count += 1
-        # A packet's own duration where the container has one, else the average interval.
+        # A packet's own duration where the container has one, otherwise the average interval.
         self.end_seconds = seconds + (frame.duration * self._tick if frame.duration else self.interval)
         if self._floor is None or seconds >= self._floor - self.slack:
-            self._queue.append(Decoded(seconds, frame))
+            self._queue.append(DecodedFrame(seconds, frame))
             if frame.is_corrupt:
                 self.damage.concealed.add(seconds)
 
@@ -213,20 +234,20 @@ class Decoder:
                 self.damage.failures[seconds] = reason
             self._errors = []
 
-    def _note(self, text: str) -> None:
-        if text not in self.damage.notes:
-            self.damage.notes.append(text)
-
     # -- jumping -----------------------------------------------------------------------------------------------------
 
     def restart(self) -> None:
-        """Back to the first frame, by opening the file anew: right for every container."""
+        """Return to the first frame by opening the file again, which works with every container.
+
+        Raises:
+            MediaError: The file cannot be opened again.
+        """
         index = self.stream.index
         self.close()
         self._open(index)
 
     def index_is_sound(self) -> bool:
-        """Whether the container tells where every key frame is, so that a jump can land on the right one.
+        """Whether the container lists every key frame, so that a jump can land on the right one.
 
         True for MP4 and MOV with a complete index and no edit that hides frames, and for Matroska and WebM with cues.
         """
@@ -237,7 +258,11 @@ class Decoder:
         return "matroska" in names
 
     def key_seconds(self, seconds: float) -> float | None:
-        """Where the last key frame at or before a time is, by the index; None if it says nothing."""
+        """The time of the last key frame at or before a time by the index, or None where it lists none.
+
+        Args:
+            seconds: Source time.
+        """
         if not self._index_loaded:
             # Matroska reads its cues at the first seek, so the first jump is a guess that the rest profits from.
             self._index_loaded = True
@@ -247,7 +272,14 @@ class Decoder:
         return None if place < 0 else entries[place].timestamp * self._tick
 
     def jump(self, seconds: float) -> bool:
-        """Go to a key frame at or before a time. False: the file does not seek as its index says; restart then."""
+        """Go to a key frame at or before a time.
+
+        Args:
+            seconds: Source time.
+
+        Returns:
+            Whether it worked. False: the file does not seek as its index says, and ``restart`` must follow.
+        """
         for back in (0.0, 1.0, 4.0, 16.0):
             target = int((seconds - back) / self._tick)
             self._settle(None)  # failures up to here are not forgotten
@@ -272,53 +304,3 @@ class Decoder:
         self._queue.appendleft(first)
         exact = abs(first.seconds - (self._floor or 0.0)) <= self.slack
         return exact and (bool(first.frame.key_frame) or first.frame.pict_type == PictureType.I)
-
-
-class Cursor:
-    """Moves over the frames of a decoder to the one that is shown at a moment.
-
-    first: the frame that the decoder gave already, if it was read. Frames between far-apart moments are jumped over
-    where the file's index is sound (``may_jump``); the frames are the same either way.
-    """
-
-    def __init__(self, decoder: Decoder, first: Decoded | None = None, may_jump: bool = True) -> None:
-        self.decoder = decoder
-        self._current: Decoded | None = None
-        self._upcoming = first or decoder.read()
-        self._sound: bool | None = None if may_jump else False  # None: not looked at yet
-
-    @property
-    def first(self) -> Decoded | None:
-        """The frame that comes next, read already."""
-        return self._upcoming
-
-    def at(self, moment: float) -> Decoded | None:
-        """The frame shown at a moment (source seconds, never before the last one asked for); None past the end."""
-        self._jump_towards(moment)
-        while self._upcoming is not None:
-            if self._current is not None and self._upcoming.seconds > moment + self.decoder.slack:
-                return self._current
-            self.step()
-        end = self.decoder.end_seconds
-        return None if end is None or moment > end + self.decoder.interval else self._current
-
-    def step(self) -> Decoded | None:
-        """The next frame, or None at the end."""
-        if self._upcoming is None:
-            return None
-        self._current, self._upcoming = self._upcoming, self.decoder.read()
-        return self._current
-
-    def _jump_towards(self, moment: float) -> None:
-        here, gain = self._upcoming, JUMP_GAIN_FRAMES * self.decoder.interval
-        if self._sound is False or here is None or moment - here.seconds <= gain:
-            return
-        if self._sound is None:
-            self._sound = self.decoder.index_is_sound()
-        key = self.decoder.key_seconds(moment) if self._sound else None
-        if key is None or key - here.seconds <= gain:
-            return
-        self._sound = self.decoder.jump(moment)
-        if not self._sound:
-            self.decoder.restart()
-        self._current, self._upcoming = None, self.decoder.read()

@@ -1,4 +1,4 @@
-"""When a stream ends: from the header where that can be believed, else from the packets at the end of the file."""
+"""When a stream ends: from the header where it is exact, otherwise from the packets at the end of the file."""
 
 from __future__ import annotations
 
@@ -18,11 +18,18 @@ _TAIL_SECONDS = 5  # read before the declared end: seeking by time is rough in p
 
 
 def find_end_seconds(decoder: Decoder, first_seconds: float) -> float | None:
-    """When the last frame stops being shown, in source seconds; None for a URL that does not say.
+    """When the last frame stops being shown.
 
-    first_seconds: source time of the first frame. For containers without an exact duration the packets near the end are
-    read, not decoded: from shortly before the declared end where the container has one. All packets are read where it
-    has none, and of program and transport streams, whose clock may start anew in the middle.
+    For containers without an exact duration the packets near the end are read, not decoded: from shortly before the
+    declared end where the container has one. All packets are read where it has none, and of program and transport
+    streams, whose clock may start anew in the middle.
+
+    Args:
+        decoder: The open stream; its position does not change.
+        first_seconds: Source time of the first frame.
+
+    Returns:
+        Source time in seconds; None where it is unknown, such as for a URL that does not say.
     """
     stream, container = decoder.stream, decoder.container
     base = float(stream.time_base or 0)

@@ -13,8 +13,14 @@ VIDEO_SUFFIXES = frozenset(f".{name}" for name in _EXTENSIONS.split())
 
 
 @dataclass(frozen=True)
-class Found:
-    """A video file. path: absolute, with bytes that are not UTF-8 as surrogates (``os.fsdecode``)."""
+class VideoFile:
+    """A video file that was found.
+
+    Attributes:
+        path: Absolute, with bytes that are not UTF-8 as surrogates (``os.fsdecode``); or the address of a stored file.
+        size_bytes: The size of the file.
+        mtime_ns: When the content last changed, in nanoseconds since 1970.
+    """
 
     path: str
     size_bytes: int
@@ -22,29 +28,48 @@ class Found:
 
 
 @dataclass(frozen=True)
-class Unreadable:
-    """A folder, or a file in one, that cannot be read, and why."""
+class UnreadablePath:
+    """A folder, or a file in one, that cannot be read.
+
+    Attributes:
+        path: As of a ``VideoFile``.
+        error: The reason and what to do, in sentences.
+    """
 
     path: str
     error: str
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a file or folder is passed over: ``.Trash``, ``._DJI.mp4`` (AppleDouble), unfinished files of rsync."""
+    """Whether a file or folder is hidden: ``.Trash``, ``._DJI.mp4`` (AppleDouble), unfinished files of rsync.
+
+    Args:
+        name: Its name, without its folder.
+    """
     return name.startswith(".")
 
 
 def is_video_name(name: str) -> bool:
-    """Whether a file's name, without its folder, is a video's: by its suffix, in any case, and not hidden."""
+    """Whether a name is that of a video: by its suffix in lower or upper case, and not hidden.
+
+    Args:
+        name: The file's name, without its folder.
+    """
     return os.path.splitext(name)[1].lower() in VIDEO_SUFFIXES and not is_hidden(name)
 
 
-def videos_below(folder: str | Path) -> Iterator[Found | Unreadable]:
+def videos_below(folder: str | Path) -> Iterator[VideoFile | UnreadablePath]:
     """The videos in a folder and its subfolders, and what cannot be read there.
 
-    In the order of the paths, name by name and by their bytes. Names are judged by ``is_hidden`` (files and folders)
-    and ``is_video_name``. Links are followed: one that leads to a place inside the folder is passed over, since that
-    place is visited by its own name; one that leads out is taken, each folder once, so that loops end.
+    Names are judged by ``is_hidden`` (files and folders) and ``is_video_name``. Links are followed: a link to a place
+    inside the folder is skipped, since that place is visited by its own name; a link that leads out is followed, to
+    each folder once, so that loops end.
+
+    Args:
+        folder: The folder; it need not exist, which is reported as an ``UnreadablePath``.
+
+    Yields:
+        Videos and unreadable paths in the order of the paths, name by name and by their bytes.
     """
     root = os.path.abspath(folder)
     inside = os.path.realpath(root) + os.sep
@@ -63,9 +88,9 @@ def videos_below(folder: str | Path) -> Iterator[Found | Unreadable]:
                 yield _file(place)
         except OSError as error:
             if isinstance(place, str):
-                yield Unreadable(place, f"the folder cannot be read ({error.strerror}). Check its permissions.")
+                yield UnreadablePath(place, f"the folder cannot be read ({error.strerror}). Check its permissions.")
             else:
-                yield Unreadable(place.path, f"cannot be read ({error.strerror}). Check the file or the link.")
+                yield UnreadablePath(place.path, f"cannot be read ({error.strerror}). Check the file or the link.")
 
 
 def _entries(folder: str, visited: set[tuple[int, int]]) -> list[os.DirEntry[str]]:
@@ -85,8 +110,8 @@ def _has_own_name(entry: os.DirEntry[str], inside: str) -> bool:
     return os.path.exists(entry.path) or not is_video_name(entry.name)
 
 
-def _file(entry: os.DirEntry[str]) -> Found | Unreadable:
+def _file(entry: os.DirEntry[str]) -> VideoFile | UnreadablePath:
     status = entry.stat()
     if stat.S_ISREG(status.st_mode):
-        return Found(entry.path, status.st_size, status.st_mtime_ns)
-    return Unreadable(entry.path, "is a device or a pipe, not a file. Rename it or move it away.")
+        return VideoFile(entry.path, status.st_size, status.st_mtime_ns)
+    return UnreadablePath(entry.path, "is a device or a pipe, not a file. Rename it or move it away.")

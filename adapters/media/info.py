@@ -1,4 +1,4 @@
-"""What is known of a video stream, and how it is found out."""
+"""The properties of a video stream, from its header, its first frame and its end."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from adapters.errors import MediaError
 from adapters.media.color import ColorInfo, describe_color
-from adapters.media.decode import Decoded, Decoder
+from adapters.media.decode import DecodedFrame, Decoder
 from adapters.media.duration import find_end_seconds
 from adapters.media.opening import Source, video_streams
 from adapters.media.scaling import Orientation, display_size, is_gray, is_rgb, sample_aspect_ratio
@@ -15,13 +15,26 @@ from adapters.media.scaling import Orientation, display_size, is_gray, is_rgb, s
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """What is known of one video stream.
+    """The properties of one video stream.
 
-    width, height: pixels as shown: square, upright. fps: average frames a second, or None. duration_seconds: from the
-    first frame until the last is no longer shown, or None. frame_count: as the file declares it, or None; edit lists
-    may hide some of them. rotation_degrees: clockwise turn that was applied, after mirroring left-right if mirrored.
-    sample_aspect_ratio: width of a stored pixel over its height. start_seconds: source time of the first frame.
-    video_stream: its index in the container; video_streams: how many there are, cover art not counted.
+    Attributes:
+        path: The source, as text.
+        width: In pixels as shown: square and upright.
+        height: In pixels as shown.
+        fps: Average frames per second; None where unknown.
+        duration_seconds: From the first frame until the last is no longer shown; None where unknown.
+        frame_count: As the file declares it, of which edit lists may hide some; None where it does not.
+        codec: FFmpeg's name, such as "h264".
+        pixel_format: FFmpeg's name, such as "yuv420p".
+        bit_depth: Bits of a stored sample.
+        rotation_degrees: The clockwise turn that is applied, after mirroring left-right if ``mirrored``.
+        mirrored: Whether the picture is mirrored left-right before the turn.
+        sample_aspect_ratio: Width of a stored pixel over its height.
+        color: The colour description.
+        start_seconds: Source time of the first frame.
+        has_audio: Whether the container has sound.
+        video_stream: The index of the stream in the container.
+        video_streams: How many video streams the container has, not counting cover art.
     """
 
     path: str
@@ -47,8 +60,18 @@ class VideoInfo:
         return asdict(self)
 
 
-def describe_video(source: Source, decoder: Decoder, first: Decoded, orientation: Orientation) -> VideoInfo:
-    """What the header, the first frame and, where need be, the end of the file say of a stream."""
+def describe_video(source: Source, decoder: Decoder, first: DecodedFrame, orientation: Orientation) -> VideoInfo:
+    """The properties of a stream from its header, its first frame and, where needed, the end of the file.
+
+    Args:
+        source: For messages.
+        decoder: The open stream.
+        first: Its first frame.
+        orientation: Of that frame.
+
+    Raises:
+        MediaError: The colours are coded in a way that is not supported.
+    """
     stream, container, frame = decoder.stream, decoder.container, first.frame
     aspect = sample_aspect_ratio(stream)
     width, height = display_size(frame, aspect, orientation)

@@ -9,21 +9,26 @@ from av.packet import Packet
 from av.video.frame import PictureType, VideoFrame
 from av.video.stream import VideoStream
 
-from adapters.media.decode import Decoded, Decoder
-from adapters.media.opening import reason_of
+from adapters.media.decode import DecodedFrame, Decoder
+from adapters.media.opening import ffmpeg_reason
 
-# Timestamps that step back this far are another clock (see media_clock), not an earlier key frame.
+# Timestamps that step back this far are another clock (see clock.py), not an earlier key frame.
 _CLOCK_RESET_SECONDS = 1.0
-# By so many frames the distance of two key frames may differ between decoding and presentation.
+# The distance of two key frames in decoding may differ from that in presentation by up to this many frames.
 _REORDERED_FRAMES = 4
 
 
-def read_keys(decoder: Decoder, first: Decoded | None, every_seconds: float) -> Iterator[Decoded]:
-    """The key frames from where the decoder stands, at least ``every_seconds`` apart.
+def read_keys(decoder: Decoder, first: DecodedFrame | None, every_seconds: float) -> Iterator[DecodedFrame]:
+    """The key frames of a video, at least ``every_seconds`` apart.
 
-    first: the frame that it gave already, which is the first of them; None where it gave none. Half a frame's interval
-    is allowed for, so that one second means every key frame of a video that has one each 0.999 s. A frame that the
-    container calls a key frame and that needs others all the same, as with gradual refresh, is passed over.
+    Half a frame's interval is allowed for, so that one second means every key frame of a video that has one every
+    0.999 s. A frame that the container calls a key frame and that needs others all the same, as with gradual refresh,
+    is skipped.
+
+    Args:
+        decoder: A pass at its beginning or after its first frame.
+        first: The frame that was read from it, which is the first key frame; None where none was.
+        every_seconds: The least time from one to the next, in seconds.
     """
     spacing = every_seconds - decoder.interval / 2
     last: float | None = None
@@ -39,10 +44,10 @@ def read_keys(decoder: Decoder, first: Decoded | None, every_seconds: float) -> 
             yield decoded
 
 
-def _by_index(decoder: Decoder, first: Decoded | None, spacing: float) -> Iterator[Decoded]:
-    """Go from key frame to key frame as the index of an MP4 or MOV tells. Each is decoded for itself.
+def _by_index(decoder: Decoder, first: DecodedFrame | None, spacing: float) -> Iterator[DecodedFrame]:
+    """Go from key frame to key frame by the index of an MP4 or MOV. Each is decoded on its own.
 
-    (The demuxer could leave out the others by itself, but then gives the wrong presentation times.)
+    (The demuxer could leave out the others by itself, but then the presentation times are wrong.)
     """
     stream = decoder.stream
     tick = float(stream.time_base or 0)
@@ -65,13 +70,13 @@ def _by_index(decoder: Decoder, first: Decoded | None, spacing: float) -> Iterat
             # What is still in the decoder is drained, since the next jump empties it.
             frames = [*packet.decode(), *stream.codec_context.decode(None)]
         except (av.FFmpegError, OSError) as error:
-            decoder.damage.failures[stamp * tick] = reason_of(error)
+            decoder.damage.failures[stamp * tick] = ffmpeg_reason(error)
             continue
         before = (stamp + delay if packet.pts is None else packet.pts) * tick
         for frame in frames:
             if frame.pts is not None and frame.pts == packet.pts and _is_key(frame):
                 decoder.frame_count += 1
-                yield Decoded(frame.pts * tick, frame)
+                yield DecodedFrame(frame.pts * tick, frame)
 
 
 def _packet_at(decoder: Decoder, stamp: int, delay: int, following: int | None) -> Packet[VideoStream] | None:
@@ -88,7 +93,7 @@ def _packet_at(decoder: Decoder, stamp: int, delay: int, following: int | None) 
     return None
 
 
-def _by_packet(decoder: Decoder, first: Decoded | None, spacing: float) -> Iterator[Decoded]:
+def _by_packet(decoder: Decoder, first: DecodedFrame | None, spacing: float) -> Iterator[DecodedFrame]:
     """Read all packets and decode those of key frames."""
     tick = float(decoder.stream.time_base or 0)
     sent: set[int] = set()
@@ -110,7 +115,7 @@ def _by_packet(decoder: Decoder, first: Decoded | None, spacing: float) -> Itera
 
     decoder.wants = wants
     while (decoded := decoder.read()) is not None:
-        # Frames that were sent before the first was out still come; what is no key frame among them is dropped.
+        # Frames that were sent before the first came out still follow; those that are not key frames are dropped.
         if decoded.frame.key_frame or (decoded.frame.pts in sent and _is_key(decoded.frame)):
             yield decoded
 

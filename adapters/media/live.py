@@ -1,7 +1,7 @@
 """Sources that are read once, as they come: a camera, a URL, a pipe. Frames with their times, scaled where wanted.
 
-Where a file ends at what cannot be read, a live source goes on: what went wrong is told and passed over. Decoding runs
-in a thread of its own, so that waiting for a source does not keep anyone from noticing that it stalls.
+Where a file ends at damage, a live source continues: the damage is reported and skipped. Decoding runs in a thread of
+its own, so that a source that stalls is noticed while it is waited for.
 """
 
 from __future__ import annotations
@@ -28,16 +28,17 @@ from av.video.frame import VideoFrame
 from adapters.errors import MediaError
 from adapters.media import opening as media_open
 from adapters.media.color import describe_color
-from adapters.media.decode import Damage, Decoder
-from adapters.media.opening import open_container, open_input, reason_of
+from adapters.media.damage import Damage
+from adapters.media.decode import Decoder
+from adapters.media.opening import ffmpeg_reason, open_container, open_input
 from adapters.media.preprocess import decode_size, fit_frames
 from adapters.media.scaling import Scaler, display_size, is_gray, is_rgb, orientation_of, sample_aspect_ratio
 from adapters.records import InputSpec, UInt8Array
 
 STDIN = "-"
-STALL_SECONDS = 5.0  # how long a source may be silent before that is told
+STALL_SECONDS = 5.0  # how long a source may be silent before that is reported
 _WAITING_FRAMES = 8  # decoded ahead
-_NOTE_SECONDS = 1.0  # damage is told at most this often, with its count
+_NOTE_SECONDS = 1.0  # damage is reported at most this often, with its count
 # These send on whether or not anyone reads, as cameras do: what is late must be dropped, or the delay only grows.
 _PUSHED = re.compile(r"^(rtsp|rtp|udp|srt|rtmp)://", re.IGNORECASE)
 _URL = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+://")
@@ -45,7 +46,7 @@ _URL = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+://")
 
 @dataclass(frozen=True, eq=False)
 class _Arrived:
-    """A decoded frame. aspect: of its pixels; asked of the stream in the thread that reads it, and nowhere else."""
+    """A decoded frame. aspect: of its pixels, which only the thread that reads may ask of the stream."""
 
     seconds: float
     frame: VideoFrame
@@ -53,16 +54,18 @@ class _Arrived:
 
 
 def is_live(source: str) -> bool:
-    """Whether a source is a pipe (``-``), a device or a URL, and not a file."""
+    """Whether a source is a pipe (``-``), a device or a URL, not a file."""
     return source == STDIN or _URL.match(source) is not None or _is_device(source)
 
 
 class LiveVideo:
-    """A live source; a context manager. Iterate over it once: (seconds since the first frame, how to get its picture).
+    """A live source; a context manager, to be iterated over once.
 
-    The second is a function that gives uint8 [spec.height, spec.width, 3] RGB; call it before the next frame is asked
-    for, or not at all. ``on_note`` is told in a sentence of damage, stalls, changes of size, and frames dropped for
-    lack of time.
+    Iteration yields for each frame its time, in seconds since the first frame, and a function that returns its picture
+    as uint8 [spec.height, spec.width, 3] RGB. Call the function before the next frame is requested, or not at all.
+
+    Attributes:
+        source: As given.
     """
 
     def __init__(
@@ -72,9 +75,14 @@ class LiveVideo:
         on_note: Callable[[str], object] | None = None,
         stall_seconds: float = STALL_SECONDS,
     ) -> None:
-        """source: ``-`` for stdin, a device such as /dev/video0, or a URL that FFmpeg opens.
+        """The source is opened when iteration begins; that raises MediaError where it cannot be, or has no video.
 
-        It is opened when iterated, which raises MediaError where it cannot be opened or has no video.
+        Args:
+            source: ``-`` for stdin, a device such as /dev/video0, or a URL that FFmpeg opens.
+            spec: The size and aspect of the pictures.
+            on_note: Receives a sentence about damage, stalls, changes of size, and frames that were dropped because
+                they came too fast.
+            stall_seconds: How long the source may be silent before a stall is reported.
         """
         self.source, self._spec, self._stall_seconds = source, spec, stall_seconds
         self._on_note = on_note or (lambda text: None)
@@ -84,7 +92,7 @@ class LiveVideo:
         self._frames: queue.Queue[_Arrived | BaseException | None] = queue.Queue(_WAITING_FRAMES)
         self._closed = threading.Event()
         self._dropped = 0
-        self._told = -float("inf")
+        self._reported = -float("inf")
         self._patience = media_open.URL_TIMEOUT_SECONDS[1] if _URL.match(source) else float("inf")
         self._size: tuple[int, int] = (0, 0)
         self._key: tuple[Any, ...] = ()
@@ -104,10 +112,10 @@ class LiveVideo:
         first: float | None = None
         while (arrived := self._next()) is not None:
             first = arrived.seconds if first is None else first
-            self._tell_damage(first)
+            self._report_damage(first)
             yield max(arrived.seconds - first, 0.0), partial(self._picture, arrived)
-        self._told = -float("inf")
-        self._tell_damage(first or 0.0)
+        self._reported = -float("inf")
+        self._report_damage(first or 0.0)
         if first is None:
             raise MediaError(
                 f"{self.source}: no frame could be decoded. Check what it sends; H.264 in MPEG-TS is safe."
@@ -171,13 +179,13 @@ class LiveVideo:
                 self._on_note(f"{self.source}: frames again after {silent:.1f} s")
             return item
 
-    def _tell_damage(self, first: float) -> None:
+    def _report_damage(self, first: float) -> None:
         damage, now = self._damage, time.monotonic()
-        if now - self._told < _NOTE_SECONDS or not (
+        if now - self._reported < _NOTE_SECONDS or not (
             damage.failures or damage.notes or damage.concealed or self._dropped
         ):
             return
-        self._told = now
+        self._reported = now
         failures, damage.failures = damage.failures, {}
         concealed, damage.concealed = damage.concealed, set()
         notes, damage.notes = damage.notes, []
@@ -230,4 +238,4 @@ def _open(source: str) -> InputContainer:
             if source == STDIN
             else "Name a camera that no one else uses, and check that you may read it."
         )
-        raise MediaError(f"{what}: cannot be opened as video ({reason_of(error)}). {advice}") from None
+        raise MediaError(f"{what}: cannot be opened as video ({ffmpeg_reason(error)}). {advice}") from None

@@ -22,7 +22,7 @@ _URL = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+://")
 # A URL that the caller allowed may use these FFmpeg protocols and no others.
 _URL_PROTOCOLS = "http,https,httpproxy,tcp,tls,crypto,rtsp,rtp,udp,rtmp,srt"
 URL_TIMEOUT_SECONDS = (15.0, 30.0)  # to open, to read
-# FFmpeg reads these as video, but they are no video files: lists that lead to other files and addresses, text, single
+# FFmpeg reads these as video, but they are not video files: lists that lead to other files and addresses, text, single
 # pictures (with every demuxer named *_pipe), and its own generator.
 _REFUSED = {"hls", "concat", "dash", "webm_dash_manifest", "sdp", "imf", "tty", "bintext", "xbin", "adf", "idf"} | {
     "image2", "image2pipe", "ico", "alias_pix", "brender_pix", "lavfi"
@@ -31,7 +31,7 @@ _REFUSED = {"hls", "concat", "dash", "webm_dash_manifest", "sdp", "imf", "tty", 
 _ANY_METADATA: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
 _STORED_BUFFER_BYTES = 128 * 1024  # FFmpeg's own is for local files, and each read of it calls Python
 _ENCRYPTED_ENTRIES = (b"encv", b"drmi")  # sample entries of protected video: ISO/IEC 14496-12 and FairPlay
-_INDEX_BYTES = 1 << 20  # an MP4's sample entries stand within this much of its beginning or end
+_INDEX_BYTES = 1 << 20  # an MP4's sample entries are within this much of its beginning or end
 _LISTS = {"hls", "concat", "dash", "sdp", "imf", "webm_dash_manifest"}
 _TEXT = {"tty", "bintext", "xbin", "adf", "idf"}
 _PICTURES = {"image2", "ico", "image2pipe", "alias_pix", "brender_pix"}
@@ -42,12 +42,13 @@ _ALIGNMENT = 64  # to which FFmpeg rounds a frame's width up, at most
 
 @dataclass(frozen=True)
 class MediaLimits:
-    """What a source from someone unknown may ask for; a host that takes such sources sets it.
+    """Limits for sources from someone unknown, set by a host that accepts them.
 
-    frame_pixels: the largest frame, in stored pixels; larger ones are refused by the header, before any is decoded.
-    Where a stream grows, frames of more than ``decoder_pixels`` are dropped as damage. The decoder allocates nothing
-    for them.
-    stop: asked before each frame is decoded; a reason, in a sentence, ends the reading with a MediaError.
+    Attributes:
+        frame_pixels: The largest frame, in stored pixels. A video of larger ones is refused by its header, before any
+            is decoded. Where frames grow within a stream, those of more than ``decoder_pixels`` are dropped as damage,
+            and no memory is allocated for them.
+        stop: Called before each frame is decoded; a reason, in a sentence, ends the reading with a MediaError.
     """
 
     frame_pixels: int
@@ -55,12 +56,23 @@ class MediaLimits:
 
     @property
     def decoder_pixels(self) -> int:
-        """FFmpeg's limit: it counts a frame's width rounded up to its alignment, so that a frame within
-        ``frame_pixels`` may have as many more as the tallest allowed frame has rows of padding."""
+        """The limit for FFmpeg, which counts a frame's width rounded up to its alignment.
+
+        It is larger than ``frame_pixels`` by the padding of the tallest frame that is allowed.
+        """
         return self.frame_pixels + (_ALIGNMENT - 1) * math.isqrt(_MAX_SHAPE * self.frame_pixels)
 
     def check_size(self, source: Source, width: int, height: int) -> None:
-        """MediaError for a frame, stored or as shown, that is too large or of a shape over 20:1 (or 1:20)."""
+        """Refuse a frame that is too large or too narrow.
+
+        Args:
+            source: For messages.
+            width: In pixels, stored or as shown.
+            height: In the same pixels.
+
+        Raises:
+            MediaError: The frame has more than ``frame_pixels``, or a shape over 20:1 or 1:20.
+        """
         if width * height > self.frame_pixels:
             raise MediaError(
                 f"{source}: its frames are {width}x{height}, {width * height / 1e6:.1f} million pixels, and at most "
@@ -73,30 +85,41 @@ class MediaLimits:
             )
 
     def check_stop(self, source: Source) -> None:
-        """MediaError where ``stop`` says so."""
+        """End the reading if ``stop`` returns a reason.
+
+        Raises:
+            MediaError: With that reason.
+        """
         if reason := self.stop():
             raise MediaError(f"{source}: {reason}")
 
 
 @runtime_checkable
 class StoredFile(Protocol):
-    """A video that is no file of this machine. str() is what messages call it; it is given where a path is.
+    """A video outside this machine's file system, passed where a path is. Messages call it by its ``str()``.
 
-    open_binary: a file to read and to seek, at its begin; asked for each time the video is opened.
+    Attributes:
+        size_bytes: The size of the file.
     """
 
     size_bytes: int
 
-    def open_binary(self) -> BinaryIO: ...
+    def open_binary(self) -> BinaryIO:
+        """A new file object to read and to seek, at its beginning; called each time the video is opened."""
 
 
 Source: TypeAlias = str | Path | StoredFile
 
 
 def check_source(source: str | Path, allow_url: bool = False) -> str:
-    """The name that FFmpeg may open for a source: ``file:`` and an absolute path, or an allowed URL as it is.
+    """The name by which FFmpeg may open a source: ``file:`` and an absolute path, or an allowed URL as it is.
 
-    Raises MediaError for a URL that was not allowed, and for what is missing, a folder, empty or not readable.
+    Args:
+        source: A path or a URL.
+        allow_url: Whether a URL is allowed.
+
+    Raises:
+        MediaError: The source is a URL that is not allowed, missing, a folder, a pipe, empty or not readable.
     """
     text = os.fspath(source)
     if isinstance(source, str) and _URL.match(text):
@@ -131,7 +154,16 @@ def check_source(source: str | Path, allow_url: bool = False) -> str:
 
 
 def open_container(source: Source, allow_url: bool = False, limits: MediaLimits | None = None) -> InputContainer:
-    """Open a source for reading. Files may not lead FFmpeg to anything but files. Raises MediaError."""
+    """Open a source for reading. A file cannot lead FFmpeg to anything except files.
+
+    Args:
+        source: A path, a URL or a stored file.
+        allow_url: Whether a URL is allowed.
+        limits: For sources from someone unknown; None: no limits.
+
+    Raises:
+        MediaError: The source cannot be opened as a video; says what is wrong with it.
+    """
     if isinstance(source, StoredFile):
         return _open_stored(source, limits)
     name = check_source(source, allow_url)
@@ -147,7 +179,12 @@ def open_container(source: Source, allow_url: bool = False, limits: MediaLimits 
 
 
 def open_input(file: Any, **arguments: Any) -> InputContainer:
-    """``av.open`` for reading, whatever the encoding of the metadata."""
+    """``av.open`` for reading, whatever the encoding of the metadata.
+
+    Args:
+        file: A name or an open file.
+        **arguments: Those of ``av.open``.
+    """
     container: InputContainer = av.open(file, "r", **_ANY_METADATA, **arguments)
     return container
 
@@ -168,12 +205,12 @@ def _open_stored(source: StoredFile, limits: MediaLimits | None) -> InputContain
 
 @cache
 def _allowed_formats() -> str:
-    """Every demuxer of this FFmpeg but the refused ones: a list could lead it, from a file, to anywhere."""
+    """Every demuxer of this FFmpeg except the refused ones, such as playlists, which could lead it to any address."""
     return ",".join(sorted(n for n in av.formats_available if n not in _REFUSED and not n.endswith("_pipe")))
 
 
 def _why_not_opened(source: Source, error: Exception) -> str:
-    reason = reason_of(error)
+    reason = ffmpeg_reason(error)
     if isinstance(error, av.ArgumentError):  # the demuxer that recognised it is not in the white list
         return "a playlist, a text or a single picture, not a video. Give a video file or a GIF."
     if isinstance(error, av.InvalidDataError) and (isinstance(source, StoredFile) or os.path.isfile(source)):
@@ -187,22 +224,28 @@ def _why_not_opened(source: Source, error: Exception) -> str:
     return f"cannot be opened ({reason})."
 
 
-def reason_of(error: BaseException) -> str:
-    """FFmpeg's own words for an error, without numbers and file names, in lower case."""
+def ffmpeg_reason(error: BaseException) -> str:
+    """The reason of an error in FFmpeg's own words, without numbers and file names, beginning in lower case."""
     text = str(getattr(error, "strerror", None) or error) or type(error).__name__
     return "invalid data" if isinstance(error, av.InvalidDataError) else text[:1].lower() + text[1:]
 
 
 def video_streams(container: InputContainer) -> list[VideoStream]:
-    """The moving pictures of a container: never cover art, attached pictures or timed thumbnails."""
+    """The video streams of a container, without cover art, attached pictures and timed thumbnails."""
     still = Disposition.attached_pic | Disposition.timed_thumbnails
     return [stream for stream in container.streams.video if not stream.disposition & still]
 
 
 def choose_stream(container: InputContainer, source: Source, video_stream: int | None) -> VideoStream:
-    """The video stream to read: the one at container index ``video_stream``, else FFmpeg's default for the container.
+    """The video stream to read.
 
-    Raises MediaError where there is none, where the index is of something else, and where no decoder knows the codec.
+    Args:
+        container: The open source.
+        source: For messages.
+        video_stream: The index of the stream in the container; None: FFmpeg's default for the container.
+
+    Raises:
+        MediaError: There is no video stream, the index is not that of one, or FFmpeg has no decoder for its codec.
     """
     streams = video_streams(container)
     if not streams:
@@ -226,6 +269,7 @@ def choose_stream(container: InputContainer, source: Source, video_stream: int |
 
 
 def encrypted_message(source: Source) -> str:
+    """The message for a video that is encrypted."""
     return f"{source}: the video is encrypted. Give a copy without DRM or encryption."
 
 

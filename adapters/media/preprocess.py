@@ -8,15 +8,23 @@ import numpy as np
 
 from adapters.records import Clip, Float32Array, InputSpec, UInt8Array
 
-Number = float | Sequence[float]
+PerChannel = float | Sequence[float]  # one number for all channels, or one each for R, G, B
 
 
 def decode_size(spec: InputSpec, display_width: int, display_height: int) -> tuple[int, int]:
-    """The (width, height) in pixels that media scales a video to while it decodes.
+    """The size to which a video is scaled while it is decoded.
 
     ``crop``: the video's shape, just large enough to cover the model's input divided by ``crop_fraction``; ``pad``:
-    its shape, just small enough to fit in; ``stretch``: the model's input exactly. What is left over or missing is for
-    :func:`to_model_input`.
+    its shape, just small enough to fit in; ``stretch``: the model's input exactly. :func:`to_model_input` crops or pads
+    the rest.
+
+    Args:
+        spec: What the model needs.
+        display_width: Of the video as shown, in pixels.
+        display_height: Of the video as shown, in pixels.
+
+    Returns:
+        Width and height in pixels.
     """
     if spec.aspect == "stretch":
         return spec.width, spec.height
@@ -37,16 +45,24 @@ def _enlarged(size: int, spec: InputSpec) -> int:
 
 
 def to_model_input(
-    clip_or_frames: Clip | UInt8Array, spec: InputSpec, mean: Number = 0.0, scale: Number = 255.0
+    clip_or_frames: Clip | UInt8Array, spec: InputSpec, mean: PerChannel = 0.0, scale: PerChannel = 255.0
 ) -> Float32Array:
-    """Frames to what the network reads: ``(x - mean) / scale``.
-
-    clip_or_frames: a Clip, or uint8 [T, H, W, 3] RGB of any size. mean, scale: in levels (0..255), one number or one
-    each for R, G, B; scale is never 0. Returns float32 [T, spec.height, spec.width, 3].
+    """Frames to the input of the network: ``(x - mean) / scale``.
 
     Frames of the size of :func:`decode_size` are only cropped at the centre or padded; others are resized first, so
-    that any array may be given. Padding is black (level 0 before mean and scale). Raises ValueError for another dtype
-    or shape, and for a mean or scale that is neither.
+    that any array may be given. Padding is black (level 0 before mean and scale).
+
+    Args:
+        clip_or_frames: A clip, or uint8 [T, H, W, 3] RGB of any size.
+        spec: The size and aspect of the model's input.
+        mean: In levels (0..255), one number or one each for R, G, B.
+        scale: In levels, likewise; not 0.
+
+    Returns:
+        float32 [T, spec.height, spec.width, 3] RGB.
+
+    Raises:
+        ValueError: The frames have another type or shape, or mean or scale is not allowed.
     """
     frames = clip_or_frames.frames if isinstance(clip_or_frames, Clip) else clip_or_frames
     if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[3] != 3 or frames.size == 0:
@@ -62,7 +78,7 @@ def to_model_input(
 
 
 def fit_frames(frames: UInt8Array, spec: InputSpec) -> UInt8Array:
-    """uint8 [T, H, W, 3] to [T, spec.height, spec.width, 3]: resized only if need be, then cropped or padded."""
+    """uint8 [T, H, W, 3] to [T, spec.height, spec.width, 3]: resized only if needed, then cropped or padded."""
     height, width = frames.shape[1:3]
     wanted = decode_size(spec, width, height)
     if wanted != (width, height):
@@ -82,8 +98,14 @@ def fit_frames(frames: UInt8Array, spec: InputSpec) -> UInt8Array:
 
 
 def decode_picture(data: bytes) -> UInt8Array | None:
-    """A JPEG, PNG or what else OpenCV reads, to uint8 [H, W, 3] RGB turned as its EXIF data says; None where it is
-    none."""
+    """Decode a JPEG, PNG or another picture that OpenCV reads.
+
+    Args:
+        data: The content of the file.
+
+    Returns:
+        uint8 [H, W, 3] RGB, turned as its EXIF data says; None where it is not a picture.
+    """
     import cv2
 
     try:
@@ -94,7 +116,16 @@ def decode_picture(data: bytes) -> UInt8Array | None:
 
 
 def resize(frames: UInt8Array, width: int, height: int) -> UInt8Array:
-    """uint8 [T, H, W, 3] to [T, height, width, 3]: averaged over areas where that is smaller."""
+    """Resize frames: averaged over areas where they become smaller, bicubic where they become larger.
+
+    Args:
+        frames: uint8 [T, H, W, 3].
+        width: In pixels.
+        height: In pixels.
+
+    Returns:
+        uint8 [T, height, width, 3]; the frames themselves where the size is the same.
+    """
     import cv2
 
     if frames.shape[1:3] == (height, width):
@@ -104,7 +135,7 @@ def resize(frames: UInt8Array, width: int, height: int) -> UInt8Array:
     return np.stack([cv2.resize(frame, (width, height), interpolation=how) for frame in frames]).astype(np.uint8)
 
 
-def _channels(name: str, value: Number) -> Float32Array:
+def _channels(name: str, value: PerChannel) -> Float32Array:
     array = np.asarray(value, dtype=np.float32)
     if array.shape not in ((), (3,)) or not np.isfinite(array).all():
         raise ValueError(f"{name} must be one finite number or three (R, G, B), got {value!r}")

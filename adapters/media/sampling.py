@@ -7,7 +7,7 @@ The rules, for a range ``[s, e)`` in seconds since the first frame:
 * ``rate``: ``s + i / fps`` for i in 0..n_frames-1; a window lasts ``n_frames / fps``.
 * ``every``: ``s + i / fps`` for every i that lies inside the window. Without windows the range is cut into pieces of
   n_frames moments, the last one shorter, so that memory stays the same however long a video is; a piece is never filled
-  up. One clip of a range, as in training, has n_frames moments as ``spread`` takes them.
+  up. One clip of a range, as in training, has n_frames moments like ``spread``.
 * Where several models share a decoding (``parts`` of the spec) a window has the moments of all of them.
 * Windows begin at ``s, s + stride, ...`` as long as they fit. What then remains of the range becomes one last window,
   which ends at e: it begins at the next place of the grid where that leaves at least half a window, otherwise it is a
@@ -19,6 +19,7 @@ The rules, for a range ``[s, e)`` in seconds since the first frame:
 
 from __future__ import annotations
 
+import heapq
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -36,7 +37,10 @@ EPSILON_SECONDS = 1e-6
 class Window:
     """A stretch of a video and the moments to look at.
 
-    start, end: seconds since the first frame. times: float64 [T] seconds, ascending, ``start <= t < end``.
+    Attributes:
+        start: In seconds since the first frame.
+        end: In the same seconds.
+        times: float64 [T], the moments in the same seconds, ascending, ``start <= t < end``.
     """
 
     start: float
@@ -45,9 +49,10 @@ class Window:
 
 
 def window_seconds(spec: InputSpec) -> float | None:
-    """How long a window of this spec lasts, in seconds; None is the whole range (``spread`` without windows).
+    """How long a window of this spec lasts, in seconds; None: the whole range (``spread`` without windows).
 
-    Raises ConfigError where ``rate`` is given a window_seconds that is not n_frames / fps (to within one interval).
+    Raises:
+        ConfigError: With ``rate``, window_seconds differs from n_frames / fps by more than one interval.
     """
     if spec.sampling in ("spread", "every"):
         return spec.window_seconds
@@ -63,7 +68,16 @@ def window_seconds(spec: InputSpec) -> float | None:
 
 
 def sample_times(spec: InputSpec, start: float, end: float) -> Float64Array:
-    """The moments of one window ``[start, end)``: float64 [T] seconds, ascending; 1..n_frames but for ``every``."""
+    """The moments of one window ``[start, end)``, by the rules at the top of this module.
+
+    Args:
+        spec: What the model needs.
+        start: In seconds since the first frame.
+        end: In the same seconds.
+
+    Returns:
+        float64 [T] in seconds, ascending: at least one, and at most n_frames except with ``every``.
+    """
     if spec.parts:
         return np.unique(np.concatenate([sample_times(part, start, end) for part in spec.parts]))
     if spec.sampling == "every":
@@ -78,14 +92,20 @@ def sample_times(spec: InputSpec, start: float, end: float) -> Float64Array:
     return times[: max(inside, 1)]
 
 
-def one_clip(spec: InputSpec) -> InputSpec:
-    """The spec by which one clip of a whole range is sampled, as training does: n_frames of it whatever its length."""
+def one_clip_spec(spec: InputSpec) -> InputSpec:
+    """The spec by which one clip of a whole range is sampled, as in training: n_frames of it whatever its length."""
     return replace(spec, sampling="spread") if spec.sampling == "every" else spec
 
 
 def plan_clip(spec: InputSpec, start: float, end: float) -> Window:
-    """One window for the whole range. With ``rate`` it is n_frames at fps from start and ends where they end."""
-    spec = one_clip(spec)
+    """One window for the whole range. With ``rate`` it has n_frames at fps from the start, and ends where they end.
+
+    Args:
+        spec: What the model needs; windows in it are ignored.
+        start: In seconds since the first frame.
+        end: In the same seconds.
+    """
+    spec = one_clip_spec(spec)
     if spec.sampling == "rate":
         assert spec.fps is not None
         end = min(end, start + spec.n_frames / spec.fps)
@@ -93,9 +113,18 @@ def plan_clip(spec: InputSpec, start: float, end: float) -> Window:
 
 
 def plan_windows(spec: InputSpec, start: float, end: float) -> Iterator[Window]:
-    """The windows of the range ``[start, end)`` in order, by the rules at the top of this page.
+    """The windows of the range ``[start, end)``, by the rules at the top of this module, planned as they are consumed.
 
-    Without window_seconds and stride_seconds it is the one window of :func:`plan_clip`. Lazy.
+    Args:
+        spec: What the model needs.
+        start: In seconds since the first frame.
+        end: In the same seconds.
+
+    Yields:
+        Windows in order. Without window_seconds and stride_seconds it is the one window of :func:`plan_clip`.
+
+    Raises:
+        ConfigError: The windows of the spec contradict each other.
     """
     if spec.window_seconds is None and spec.stride_seconds is None:
         yield from _pieces(spec, start, end) if spec.sampling == "every" else [plan_clip(spec, start, end)]
@@ -136,26 +165,57 @@ def _spans(start: float, end: float, length: float | None, stride: float | None)
     yield (following, end) if end - following >= length / 2 else (end - length, end)
 
 
+def merged_moments(windows: Iterator[Window]) -> Iterator[tuple[float, int, Window]]:
+    """The moments of windows that may overlap, in order of time.
+
+    Args:
+        windows: In order of their start; consumed as they are needed.
+
+    Yields:
+        The moment in seconds, the number of its window from 0, and the window.
+    """
+    heap: list[tuple[float, int, int, Window]] = []
+    upcoming, number = next(windows, None), 0
+    while heap or upcoming is not None:
+        while upcoming is not None and (not heap or upcoming.times[0] <= heap[0][0]):
+            heapq.heappush(heap, (float(upcoming.times[0]), number, 0, upcoming))
+            upcoming, number = next(windows, None), number + 1
+        moment, owner, place, window = heapq.heappop(heap)
+        yield moment, owner, window
+        if place + 1 < len(window.times):
+            heapq.heappush(heap, (float(window.times[place + 1]), owner, place + 1, window))
+
+
 def fill_clip(
     spec: InputSpec, window: Window, shown: Sequence[float], fps: float | None, source: str
 ) -> tuple[list[int], Float64Array]:
-    """Make a clip of exactly n_frames of what a window showed.
-
-    shown: when the frame that was found for each of the window's times began, seconds, never decreasing. fps: the
-    video's average frame rate or None. Returns n_frames indices into ``shown`` and their times, float64 [n_frames],
-    never decreasing.
+    """Choose exactly n_frames of the frames that a window showed.
 
     A ``rate`` window is short when its range ends before n_frames moments. A ``spread`` window is short when the same
     frame was found twice and, by the average rate, the window has fewer than n_frames frames: a still that is shown for
     long in a video with enough frames does not make it short. A short window is filled by ``spec.short_clip``:
 
-    * ``repeat_last``: the last frame goes on being shown. In a ``spread`` window each moment keeps the frame that is
+    * ``repeat_last``: the last frame continues to be shown. In a ``spread`` window each moment keeps the frame that is
       being shown then, so that frames repeat in their places and time runs evenly.
-    * ``wrap``: the distinct frames in order, again from the first; times go on growing by the window's length.
+    * ``wrap``: the distinct frames in order, again from the first; times continue to grow, by the window's length.
     * ``error``: a MediaError.
 
-    A window of ``every``, or of several parts, is never filled: it has as many frames as moments. That a part whose
-    spec says ``error`` is short is an error here too.
+    A window of ``every``, or of several parts, is never filled: it has as many frames as moments. A part that is short
+    and whose spec says ``error`` is an error here too.
+
+    Args:
+        spec: What the model needs.
+        window: The window.
+        shown: When the frame that is shown at each of the window's times began, in seconds, never decreasing; fewer
+            than the window has times where the video ended.
+        fps: The video's average frames per second; None where unknown.
+        source: The video, for messages.
+
+    Returns:
+        n_frames indices into ``shown``, and their times: float64 [n_frames] in seconds, never decreasing.
+
+    Raises:
+        MediaError: The window is short, and ``spec.short_clip`` is ``error``.
     """
     found = len(shown)
     starts = np.asarray(shown, dtype=np.float64)
@@ -173,8 +233,8 @@ def fill_clip(
         return list(range(found)), starts
     if spec.short_clip == "error":
         raise MediaError(
-            f"{source}: {window.start:.2f}-{window.end:.2f} s has {len(distinct)} frames to give and {spec.n_frames} "
-            f'are asked for. Take a longer range, lower n_frames, or set short_clip to "repeat_last" or "wrap".'
+            f"{source}: {window.start:.2f}-{window.end:.2f} s has {len(distinct)} frames; {spec.n_frames} "
+            f'are required. Take a longer range, lower n_frames, or set short_clip to "repeat_last" or "wrap".'
         )
     if spec.short_clip == "repeat_last":
         indices = [*range(found), *[found - 1] * (spec.n_frames - found)]

@@ -28,7 +28,13 @@ _EXPAND_LIMITED = np.clip(np.rint((np.arange(256) - 16.0) * 255 / 219), 0, 255).
 
 @dataclass(frozen=True)
 class Orientation:
-    """How a stored picture becomes the shown one: swap the axes, then flip left-right, then flip upside down."""
+    """How a stored picture becomes the shown one: swap the axes, then flip left-right, then flip upside down.
+
+    Attributes:
+        transpose: Whether the axes are swapped.
+        flip_x: Whether it is flipped left-right after that.
+        flip_y: Whether it is flipped upside down after that.
+    """
 
     transpose: bool = False
     flip_x: bool = False
@@ -36,24 +42,25 @@ class Orientation:
 
     @property
     def rotation_degrees(self) -> int:
-        """Clockwise turn to show it, 0, 90, 180 or 270 (mirrored pictures: left-right first)."""
+        """The clockwise turn that shows it: 0, 90, 180 or 270. A mirrored picture is mirrored left-right first."""
         if self.transpose:
             return 90 if self.flip_x else 270
         return 180 if self.flip_y else 0
 
     @property
     def mirrored(self) -> bool:
+        """Whether the picture is mirrored, besides the turn."""
         return self.transpose ^ self.flip_x ^ self.flip_y
 
     def apply(self, picture: UInt8Array) -> UInt8Array:
-        """Turn uint8 [H, W, 3] (or [H, W]) as stored into [H', W', 3] as shown."""
+        """Turn a picture, uint8 [H, W, 3] or [H, W] as stored, to one as shown: [H', W', 3] or [H', W']."""
         turned = picture.swapaxes(0, 1) if self.transpose else picture
         turned = turned[:: -1 if self.flip_y else 1, :: -1 if self.flip_x else 1]
         return np.ascontiguousarray(turned)
 
 
 def orientation_of(frame: VideoFrame) -> Orientation:
-    """The nearest quarter turn, mirrored or not, of a frame's display matrix (ISO/IEC 14496-12, matrix of tkhd)."""
+    """The quarter turn, mirrored or not, nearest to a frame's display matrix (ISO/IEC 14496-12, matrix of tkhd)."""
     data: Any = frame.side_data.get("DISPLAYMATRIX")
     if data is None:
         return Orientation()
@@ -64,30 +71,49 @@ def orientation_of(frame: VideoFrame) -> Orientation:
 
 
 def sample_aspect_ratio(stream: VideoStream) -> Fraction | None:
-    """Width of a stored pixel over its height; None where it is not known. PyAV 19 has rationals of its own."""
-    found = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio
+    """Width of a stored pixel over its height; None where unknown."""
+    found = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio  # PyAV 19 has its own rationals
     return Fraction(found.numerator, found.denominator) if found else None
 
 
 def display_size(frame: VideoFrame, aspect: Fraction | None, orientation: Orientation) -> tuple[int, int]:
-    """Width and height in square pixels, upright. The sample aspect ratio widens or narrows, as players do it."""
+    """Width and height in square pixels, upright. As in players, the sample aspect ratio changes the width only.
+
+    Args:
+        frame: As stored.
+        aspect: Width of a stored pixel over its height; None: 1.
+        orientation: How the frame is turned to be shown.
+    """
     width = max(1, round(frame.width * aspect)) if aspect else frame.width
     return (frame.height, width) if orientation.transpose else (width, frame.height)
 
 
 class Scaler:
-    """Makes uint8 [height, width, 3] RGB of the frames of one stream.
+    """Converts the frames of one stream to pictures of one size, upright. Call it with an ``av.VideoFrame``.
 
-    width, height: of the picture as shown. Transparent pictures are laid over black. SDR stays as it is coded; HDR and
-    BT.2020 go through :func:`adapters.media.color.to_bt709`.
+    Transparent pictures are laid over black. SDR stays as it is coded; HDR and BT.2020 are converted by
+    :func:`adapters.media.color.to_bt709`.
 
-    layout "yuv420p": uint8 [height * 3 / 2, width], for an encoder: luma, then Cb and Cr at half the size, BT.709 in
-    limited range. Width and height are even. What is stored so comes through without a way over RGB.
+    The layout "rgb24" is uint8 [height, width, 3] RGB. "yuv420p" is uint8 [height * 3 / 2, width] for an encoder: luma,
+    then Cb and Cr at half the size, BT.709 in limited range; frames that are stored like this are not converted to RGB
+    in between.
     """
 
     def __init__(
         self, width: int, height: int, color: ColorInfo, orientation: Orientation, layout: Layout = "rgb24"
     ) -> None:
+        """Prepare for frames of one colour description and orientation.
+
+        Args:
+            width: Of the picture as shown, in pixels; even for "yuv420p".
+            height: Likewise.
+            color: Of the frames.
+            orientation: Of the frames.
+            layout: Of the pictures.
+
+        Raises:
+            ValueError: The size is odd and the layout is "yuv420p".
+        """
         if layout == "yuv420p" and (width % 2 or height % 2):
             raise ValueError(f"yuv420p needs an even width and height, got {width}x{height}")
         self._size = (height, width) if orientation.transpose else (width, height)
@@ -144,7 +170,7 @@ class Scaler:
             return to_bt709(wide, self._color)
         picture: UInt8Array = self._reformat(frame, width, height, "rgb24")
         if self._color.matrix == "gray" and self._color.range == "limited":
-            return _EXPAND_LIMITED[picture]  # libswscale takes every gray format for full range
+            return _EXPAND_LIMITED[picture]  # libswscale reads every gray format as full range
         return picture
 
     def _reformat(self, frame: VideoFrame, width: int, height: int, layout: str) -> Any:
@@ -186,9 +212,10 @@ def _may_be_transparent(frame: VideoFrame) -> bool:
 
 
 def is_rgb(frame: VideoFrame) -> bool:
-    """Whether the pixel format stores R, G and B (or a palette of them) and not luma and chroma."""
+    """Whether the pixel format stores R, G and B (or a palette of them), not luma and chroma."""
     return bool(frame.format.is_rgb or frame.format.has_palette)
 
 
 def is_gray(frame: VideoFrame) -> bool:
+    """Whether the pixel format stores luma only, with or without transparency."""
     return not is_rgb(frame) and all(c.is_alpha or c.is_luma for c in frame.format.components)

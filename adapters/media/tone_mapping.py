@@ -1,7 +1,7 @@
-"""HDR and wide gamut to BT.709 for pictures of full size: the way of :mod:`adapters.media.color` as a table in 3D.
+"""HDR and wide gamut to BT.709 for pictures of full size: the conversion of :mod:`adapters.media.color` as a 3D table.
 
-For a frame of 1920x1080 the exact way takes ten times as long. The table is off by 0.3 levels of 255 on average, and by
-up to 3 in 99 of 100 pixels of random colours.
+For a frame of 1920x1080 the exact conversion takes ten times as long. The table is off by 0.3 levels of 255 on average,
+and by up to 3 in 99 of 100 pixels of random colours.
 """
 
 from __future__ import annotations
@@ -22,9 +22,10 @@ _SIZE = 65
 
 
 class ToneTable:
-    """Frames of gbrp16le as libswscale makes them of a colour, to BT.709 in the same layout. Of one size each."""
+    """Converts frames of one size in gbrp16le, as libswscale makes them, to BT.709 in the same layout."""
 
     def __init__(self, color: ColorInfo) -> None:
+        """Prepare for frames of one colour description."""
         self._color = color
         self._graph: Graph | None = None
         self._count = 0
@@ -32,7 +33,7 @@ class ToneTable:
     def __call__(self, frame: VideoFrame) -> VideoFrame:
         if self._graph is None:
             self._graph = self._configured(frame)
-        # The filter takes what it was configured for and nothing else.
+        # The filter accepts only frames with the properties that it was configured for.
         plain: Any = frame
         plain.colorspace, plain.color_range = 2, 0
         plain.pts, plain.time_base = self._count, Fraction(1, 1)

@@ -1,12 +1,11 @@
 """Video files to clips: open, probe, and take frames by time, scaled while they are decoded.
 
-The rules stand in docs/media.md and :mod:`adapters.media.sampling`. This is the only decoder of model input.
-Times are seconds since the first frame; source time is kept in VideoInfo.
+The rules are in docs/media.md and :mod:`adapters.media.sampling`. All model input is decoded here. Times are seconds
+since the first frame; VideoInfo has its source time.
 """
 
 from __future__ import annotations
 
-import heapq
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,12 +15,22 @@ from typing import Self
 import numpy as np
 
 from adapters.errors import MediaError
-from adapters.media.decode import Cursor, Damage, Decoded, Decoder
+from adapters.media.damage import Damage
+from adapters.media.decode import DecodedFrame, Decoder
+from adapters.media.frame_cursor import FrameCursor
 from adapters.media.info import VideoInfo, describe_video, nothing_decoded
 from adapters.media.key_frames import read_keys
 from adapters.media.opening import MediaLimits, Source
 from adapters.media.preprocess import decode_size
-from adapters.media.sampling import EPSILON_SECONDS, Window, fill_clip, one_clip, plan_clip, plan_windows
+from adapters.media.sampling import (
+    EPSILON_SECONDS,
+    Window,
+    fill_clip,
+    merged_moments,
+    one_clip_spec,
+    plan_clip,
+    plan_windows,
+)
 from adapters.media.scaling import Layout, Scaler, orientation_of
 from adapters.records import Aspect, Clip, InputSpec, UInt8Array
 
@@ -30,9 +39,15 @@ _EARLY_END_SECONDS = 0.5
 
 
 def probe(source: str | Path, video_stream: int | None = None, *, allow_url: bool = False) -> VideoInfo:
-    """What is in a file, by reading its header, one frame and, where the header says too little, its end.
+    """The properties of a video, from its header, one frame and, where the header does not suffice, its end.
 
-    Raises MediaError as :func:`open_video` does.
+    Args:
+        source: A path or, if allowed, a URL.
+        video_stream: The index of the stream in the container; None: the container's default video stream.
+        allow_url: Whether a URL is allowed.
+
+    Raises:
+        MediaError: As :func:`open_video`.
     """
     with open_video(source, video_stream, allow_url=allow_url) as video:
         return video.info
@@ -48,13 +63,20 @@ def open_video(
 ) -> Video:
     """Open a video and decode its first frame.
 
-    video_stream: index of the stream in the container; None is the container's default video stream. allow_url: a
-    source like ``https://...`` may be opened; False by default, so that a path out of a request reads files only.
-    limits: for sources from someone unknown. threads: the decoder's; None is FFmpeg's choice, 1 is the least work where
-    several files are read at the same time.
+    Args:
+        source: A path, a stored file or, if allowed, a URL.
+        video_stream: The index of the stream in the container; None: the container's default video stream.
+        allow_url: Whether a source like ``https://...`` may be opened; False by default, so that a path in a request
+            can only read files.
+        limits: For sources from someone unknown; None: no limits.
+        threads: Of the decoder; None: FFmpeg's choice. 1 costs least where several files are read at the same time.
 
-    Raises MediaError for a file that is missing, a folder, empty, not a video, sound only, encrypted, without a
-    decodable frame, of an unknown codec or colour system, or over the limits.
+    Returns:
+        The open video; close it, or use it in a ``with`` statement.
+
+    Raises:
+        MediaError: The source is missing, a folder, empty, not a video, sound only, encrypted, without a decodable
+            frame, of an unknown codec or colour system, or over the limits.
     """
     return Video(source, video_stream, allow_url=allow_url, limits=limits, threads=threads)
 
@@ -68,7 +90,19 @@ def read_clip(
     video_stream: int | None = None,
     allow_url: bool = False,
 ) -> Clip:
-    """One clip of the whole range, whatever windows the spec has. Ranges and errors as in :meth:`Video.clips`."""
+    """Open a video and read one clip of the whole range, whatever windows the spec has.
+
+    Args:
+        source: A path or, if allowed, a URL.
+        spec: What the model needs.
+        start_seconds: As for :meth:`Video.clips`.
+        end_seconds: As for :meth:`Video.clips`.
+        video_stream: As for :func:`open_video`.
+        allow_url: As for :func:`open_video`.
+
+    Raises:
+        MediaError: As :func:`open_video` and :meth:`Video.clips`.
+    """
     with open_video(source, video_stream, allow_url=allow_url) as video:
         return video.clip(spec, start_seconds, end_seconds)
 
@@ -76,7 +110,10 @@ def read_clip(
 class Video:
     """An open video; a context manager, made by :func:`open_video`. Not for use by two threads at once.
 
-    info: VideoInfo. Each call of ``clips``, ``clip`` and ``frames`` is a pass of its own from the range's start.
+    Each call of ``clips``, ``clip``, ``key_frames`` and ``frames`` is a pass of its own from the start of the range.
+
+    Attributes:
+        info: The properties of the video.
     """
 
     def __init__(
@@ -95,7 +132,7 @@ class Video:
         self._closed = False
         decoder = Decoder(source, video_stream, allow_url, self._damage, limits=limits, threads=threads)
         try:
-            self._first: Decoded | None = decoder.read()
+            self._first: DecodedFrame | None = decoder.read()
             if self._first is None:
                 raise MediaError(nothing_decoded(source, decoder))
             self._orientation = orientation_of(self._first.frame)
@@ -105,7 +142,7 @@ class Video:
         except BaseException:
             decoder.close()
             raise
-        self._primed: Decoder | None = decoder  # stands behind the first frame; the first pass goes on with it
+        self._primed: Decoder | None = decoder  # it has read the first frame; the first pass continues with it
 
     def __enter__(self) -> Self:
         return self
@@ -123,44 +160,60 @@ class Video:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """Damage that was passed over so far, counted: no frame stands in for one that failed."""
-        notes = list(self._damage.notes)
-        failures = self._damage.failures
-        if failures:
-            seconds = min((s for s in failures if s is not None), default=None)
-            reason = failures[seconds]
-            where = "" if seconds is None else f" at {max(seconds - self.info.start_seconds, 0):.2f} s"
-            total = max(self.info.frame_count or 0, self._frames_seen + len(failures))
-            notes.insert(0, f"{len(failures)} of {total} frames did not decode ({reason}{where})")
-        if self._damage.concealed:
-            count, first = len(self._damage.concealed), min(self._damage.concealed) - self.info.start_seconds
-            what = "1 frame is" if count == 1 else f"{count} frames are"
-            notes.append(f"{what} damaged in part and used as the decoder repaired it, from {max(first, 0):.2f} s")
-        return tuple(notes)
+        """Damage that was skipped so far, counted, in sentences. A frame that failed is not replaced by another."""
+        return self._damage.warnings(self.info.start_seconds, self._frames_seen, self.info.frame_count or 0)
 
     def clips(
         self, spec: InputSpec, start_seconds: float | None = None, end_seconds: float | None = None
     ) -> Iterator[Clip]:
-        """The spec's windows or pieces of the range, else one clip, in order (:mod:`adapters.media.sampling`).
+        """The windows or pieces of the range by the rules of :mod:`adapters.media.sampling`, or one clip of it.
 
-        start_seconds, end_seconds: since the first frame; None is the video's start and end; an end past the video's is
-        the video's. Frames have the size of :func:`preprocess.decode_size`. Overlapping windows decode each
-        frame once. Raises MediaError for a range outside the video, and for a short window where the spec says error.
+        Frames that overlapping windows share are decoded once.
+
+        Args:
+            spec: What the model needs.
+            start_seconds: Where the range begins, in seconds since the first frame; None: at the video's start.
+            end_seconds: Where it ends, in the same seconds; None, or past the video's end: at the video's end.
+
+        Yields:
+            Clips in order, with frames of the size of :func:`adapters.media.preprocess.decode_size`.
+
+        Raises:
+            MediaError: The range is outside the video, or a window is short and the spec says ``error``.
+            ConfigError: The windows of the spec contradict each other.
         """
         start, end = self._range(start_seconds, end_seconds)
         return self._take(spec, plan_windows(spec, start, end))
 
     def clip(self, spec: InputSpec, start_seconds: float | None = None, end_seconds: float | None = None) -> Clip:
-        """One clip of the whole range, whatever windows the spec has."""
+        """One clip of the whole range, whatever windows the spec has.
+
+        Args:
+            spec: What the model needs.
+            start_seconds: As for ``clips``.
+            end_seconds: As for ``clips``.
+
+        Raises:
+            MediaError: As ``clips``.
+        """
         start, end = self._range(start_seconds, end_seconds)
-        return next(self._take(one_clip(spec), iter([plan_clip(spec, start, end)])))
+        return next(self._take(one_clip_spec(spec), iter([plan_clip(spec, start, end)])))
 
     def key_frames(self, spec: InputSpec, every_seconds: float = 0.0) -> Iterator[Clip]:
-        """Clips of one frame each: the video's key frames, which need no other frame to be decoded, in order.
+        """Clips of one frame each: the video's key frames, which can be decoded without other frames.
 
-        every_seconds: the least time from one to the next; those in between are passed over. A clip stands for the time
-        up to the next one, the last for that up to the video's end. Frames have the size that ``clips`` gives them for
-        the spec; of an MP4 or MOV nothing else of the video is read.
+        Of an MP4 or MOV nothing else of the video is read.
+
+        Args:
+            spec: The size and aspect of the frames, as for ``clips``.
+            every_seconds: The least time from one to the next, at least 0; key frames in between are skipped.
+
+        Yields:
+            Clips in order. Each lasts until the next one, the last until the video's end.
+
+        Raises:
+            ValueError: ``every_seconds`` is not allowed.
+            MediaError: The video is closed.
         """
         if not 0 <= every_seconds < math.inf:
             raise ValueError(f"every_seconds must be seconds >= 0, got {every_seconds!r}")
@@ -193,11 +246,25 @@ class Video:
         end_seconds: float | None = None,
         layout: Layout = "rgb24",
     ) -> Iterator[tuple[float, UInt8Array]]:
-        """Frames one by one, with times in seconds: every frame with its own time, or the one shown each 1 / fps.
+        """Frames one by one: every frame with its own time, or the one that is shown every 1 / fps seconds.
 
-        height, width: the model's input; frames come in the size of decode_size for that aspect, or as shown where
-        both are None. The first is the frame that is shown at start_seconds. Each is uint8 [H, W, 3] RGB, or what
-        :class:`adapters.media.scaling.Scaler` makes for an encoder, of even sizes, where layout is "yuv420p".
+        Args:
+            height: Of a model's input in pixels; frames have the size of ``decode_size`` for it. None: as shown.
+            width: Likewise.
+            aspect: How frames of another shape are fitted; see ``InputSpec``.
+            fps: Frames per second, above 0; None: every frame of the video.
+            start_seconds: Where to begin, in seconds since the first frame: with the frame that is shown then. None:
+                at the video's start.
+            end_seconds: Where to end, in the same seconds; None: at the video's end.
+            layout: "rgb24", or "yuv420p" for an encoder, which needs even sizes.
+
+        Yields:
+            The time in seconds, and the picture: uint8 [H, W, 3] RGB, or for "yuv420p" uint8 [H * 3 / 2, W] as
+            :class:`adapters.media.scaling.Scaler` makes it.
+
+        Raises:
+            ValueError: ``fps`` is not allowed, or a size is odd for "yuv420p".
+            MediaError: The range is outside the video, or the video is closed.
         """
         size = (self.info.width, self.info.height)
         if height is not None or width is not None:
@@ -212,7 +279,7 @@ class Video:
 
     # -- passes ------------------------------------------------------------------------------------------------------
 
-    def _begin_pass(self) -> tuple[Decoder, Cursor]:
+    def _begin_pass(self) -> tuple[Decoder, FrameCursor]:
         if self._closed:
             raise MediaError(f"{self._source}: this video is closed. Open it again.")
         if self._primed is not None:
@@ -229,7 +296,7 @@ class Video:
             )
             first = None
         self._passes.append(decoder)
-        return decoder, Cursor(decoder, first)
+        return decoder, FrameCursor(decoder, first)
 
     def _end_pass(self, decoder: Decoder) -> None:
         self._frames_seen = max(self._frames_seen, decoder.frame_count)
@@ -263,11 +330,11 @@ class Video:
         origin = self.info.start_seconds
         decoder, cursor = self._begin_pass()
         taken: dict[int, list[tuple[float, UInt8Array]]] = {}  # by window: what overlapping windows share is one array
-        last: Decoded | None = None
+        last: DecodedFrame | None = None
         picture: UInt8Array | None = None
         made = 0
         try:
-            for moment, number, window in _schedule(windows):
+            for moment, number, window in merged_moments(windows):
                 pictures = taken.setdefault(number, [])
                 shown = cursor.at(origin + moment)
                 if shown is not None:
@@ -325,23 +392,7 @@ class Video:
             return
         real = decoder.end_seconds - self.info.start_seconds
         if real < min(asked_end, declared) - _EARLY_END_SECONDS:
-            text = f"the video ends at {real:.2f} s of {declared:.2f} s declared (cut short or damaged)"
-            if text not in self._damage.notes:
-                self._damage.notes.append(text)
-
-
-def _schedule(windows: Iterator[Window]) -> Iterator[tuple[float, int, Window]]:
-    """The moments of windows that may overlap, merged in order of time: (moment, the window's number, the window)."""
-    heap: list[tuple[float, int, int, Window]] = []
-    upcoming, number = next(windows, None), 0
-    while heap or upcoming is not None:
-        while upcoming is not None and (not heap or upcoming.times[0] <= heap[0][0]):
-            heapq.heappush(heap, (float(upcoming.times[0]), number, 0, upcoming))
-            upcoming, number = next(windows, None), number + 1
-        moment, owner, place, window = heapq.heappop(heap)
-        yield moment, owner, window
-        if place + 1 < len(window.times):
-            heapq.heappush(heap, (float(window.times[place + 1]), owner, place + 1, window))
+            self._damage.note(f"the video ends at {real:.2f} s of {declared:.2f} s declared (cut short or damaged)")
 
 
 __all__ = ["MediaLimits", "Video", "VideoInfo", "open_video", "probe", "read_clip"]

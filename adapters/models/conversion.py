@@ -14,7 +14,8 @@ from adapters.errors import ConversionError, WeightsError
 from adapters.evaluation import GATES
 from adapters.litert import describe
 from adapters.models.programs import get_program_at, make_program_bytes
-from adapters.records import Clip, ConversionReport, Float32Array, Precision, Quantize, as_precision
+from adapters.records import Clip, Float32Array, Precision, RequestedPrecision, as_precision
+from adapters.reports import ConversionReport
 from adapters.system import write_bytes_atomic
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 def convert_model(
     adapter: Convertible,
     output_path: Path,
-    quantize: Quantize,
+    quantize: RequestedPrecision,
     calibration: Sequence[Clip] | None,
     clips: Sequence[Clip] | None,
 ) -> ConversionReport:

@@ -15,7 +15,7 @@ import numpy as np
 
 from adapters.base import BaseModelAdapter, LiteRTProgram, OnEpochEnd, StoredModel, TrainOptions
 from adapters.bundle import Bundle, Golden, make_golden, measure_tolerance, render_card, write_bundle
-from adapters.config import Config, check_config, override
+from adapters.config import Config, check_config, override_config
 from adapters.errors import AdapterError, WeightsError
 from adapters.inference import read_stored, require_class
 from adapters.litert import Program
@@ -25,17 +25,8 @@ from adapters.models.first_weights import build_network, initial_variables
 from adapters.models.network import Backbone, Network, Pretrained, Variables
 from adapters.models.programs import PROGRAM_BATCH, backbone_identity
 from adapters.models.state import AnyProgram, LoadedModel, RunsItems
-from adapters.records import (
-    Clip,
-    ConversionReport,
-    Float32Array,
-    InputSpec,
-    Precision,
-    Prediction,
-    Quantize,
-    TrainReport,
-    aggregate,
-)
+from adapters.records import Clip, Float32Array, InputSpec, Precision, Prediction, RequestedPrecision, aggregate
+from adapters.reports import ConversionReport, TrainReport
 from adapters.training import class_scores
 
 
@@ -142,7 +133,7 @@ class ModelAdapter(BaseModelAdapter):
         # Its class may be named in several ways, and is the same.
         own, name = self.given, stored.config["adapter"]
         given = own if own["adapter"] == name else {**own, "adapter": name}
-        self.config, _ = override(stored.config, given, str(stored.path), explicit=self.explicit)
+        self.config, _ = override_config(stored.config, given, str(stored.path), explicit=self.explicit)
         self.metrics, self.trained = dict(stored.metrics), True
         self._model = LoadedModel(programs=dict(stored.programs), stored=stored)
 
@@ -347,7 +338,7 @@ class ModelAdapter(BaseModelAdapter):
     def convert(
         self,
         output_path: str | Path,
-        quantize: Quantize = "float32",
+        quantize: RequestedPrecision = "float32",
         calibration: Sequence[Clip] | None = None,
         *,
         clips: Sequence[Clip] | None = None,

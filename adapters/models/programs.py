@@ -13,7 +13,7 @@ from adapters.config import Config
 from adapters.errors import ConfigError
 from adapters.litert import program_cache
 from adapters.models.network import Network, Variables
-from adapters.records import Clip, Float32Array, Precision, spread
+from adapters.records import Clip, Float32Array, Precision, take_evenly
 from adapters.training import VARIABLE_PREFIX, output_activation, output_units
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def get_backbone_program(adapter: HasPrograms) -> Path | bytes:
 
 def _calibration_items(adapter: HasPrograms, clips: Sequence[Clip]) -> Iterator[Float32Array]:
     """Items of at most ``calibration_clips`` clips, as many of each, CALIBRATION_ITEMS in all."""
-    chosen = spread(clips, min(adapter.config["calibration_clips"], CALIBRATION_ITEMS))
+    chosen = take_evenly(clips, min(adapter.config["calibration_clips"], CALIBRATION_ITEMS))
     each = max(1, CALIBRATION_ITEMS // len(chosen))
     for clip in chosen:
         items = adapter.items(clip)

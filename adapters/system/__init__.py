@@ -1,4 +1,4 @@
-"""What every part may use: whole writes, locks, caches, the log of native code."""
+"""Helpers for every other folder: atomic writes, locks, digests, caches, the log of native code."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from adapters.system.native_log import import_tensorflow as import_tensorflow
     from adapters.system.native_log import warnings_only as warnings_only
     from adapters.system.nearest import did_you_mean as did_you_mean
-    from adapters.system.nearest import nearest_name as nearest_name
+    from adapters.system.nearest import nearest_hint as nearest_hint
     from adapters.system.strict_json import parse_json as parse_json
     from adapters.system.strict_json import unique_pairs as unique_pairs
 
@@ -48,7 +48,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "digest": ("blocks_fingerprint", "file_digest", "file_fingerprint", "sha256_file", "value_digest"),
         "locks": ("descriptor_lock", "file_lock"),
         "native_log": ("CapturedLog", "captured_stderr", "import_keras", "import_tensorflow", "warnings_only"),
-        "nearest": ("did_you_mean", "nearest_name"),
+        "nearest": ("did_you_mean", "nearest_hint"),
         "strict_json": ("parse_json", "unique_pairs"),
     },
 )

@@ -1,4 +1,4 @@
-"""Writes that are whole or did not happen: temporary file, fsync, rename, fsync of the folder.
+"""Atomic writes, which are whole or did not happen: temporary file, fsync, rename, fsync of the folder.
 
 A process killed at any moment leaves either the old file or the new one, and at worst a hidden
 ``.<name>.<random>.tmp`` beside it.
@@ -36,18 +36,21 @@ _NEXT_STEP = {
 
 @contextmanager
 def atomic_path(path: str | Path, suffix: str = ".tmp") -> Iterator[Path]:
-    """The path of a new file beside ``path``, to be written by the block, which then replaces ``path`` in one step.
+    """Write a file under a temporary name beside ``path``, which replaces ``path`` in one step when the block ends.
 
-    Missing parent folders are made. A symbolic link keeps pointing where it did and its target is replaced; an existing
-    file keeps its permissions. A device or pipe such as /dev/null is written straight to, never replaced. After any
-    error, also Ctrl-C, the new file is removed and the old one is unchanged.
+    Missing parent folders are made. A symbolic link stays, and its target is replaced. An existing file keeps its
+    permissions. A device or pipe such as /dev/null is written to directly and never replaced. After any error, also
+    Ctrl-C, the new file is removed and the old one is unchanged.
 
     Args:
-        path: the file to replace or make.
-        suffix: the end of the new file's name, for what chooses a format by it.
+        path: The file to replace or make.
+        suffix: The end of the temporary name, for writers that choose a format by it.
+
+    Yields:
+        The temporary path, which the block writes.
 
     Raises:
-        StorageError: naming the path and the reason (full disk, read-only, ...), also for an OSError of the block.
+        StorageError: The file cannot be written (full disk, read-only, ...), or the block raised an OSError.
     """
     target = Path(os.path.realpath(path))
     try:
@@ -76,9 +79,17 @@ def atomic_file(path: str | Path, *, text: Literal[False] = False) -> AbstractCo
 def atomic_file(path: str | Path, *, text: Literal[True]) -> AbstractContextManager[IO[str]]: ...
 @contextmanager
 def atomic_file(path: str | Path, *, text: bool = False) -> Iterator[IO[Any]]:
-    """An open file that replaces ``path`` at the end of the block, as ``atomic_path`` does.
+    """Open a file that replaces ``path`` when the block ends, as ``atomic_path`` does.
 
-    text: UTF-8, with line ends kept as they are written; else bytes.
+    Args:
+        path: The file to replace or make.
+        text: True: text in UTF-8, with line ends kept as they are written. False: bytes.
+
+    Yields:
+        The open file.
+
+    Raises:
+        StorageError: As ``atomic_path``.
     """
     with atomic_path(path) as temporary:
         # Opened by its own name where it is new; a device or pipe is there already.
@@ -89,37 +100,68 @@ def atomic_file(path: str | Path, *, text: bool = False) -> Iterator[IO[Any]]:
 
 
 def write_bytes_atomic(path: str | Path, data: bytes) -> None:
-    """Put data at path, as ``atomic_path`` does. Raises StorageError; the old file is then unchanged."""
+    """Write a file of these bytes, as ``atomic_path`` does.
+
+    Args:
+        path: The file to replace or make.
+        data: Its content.
+
+    Raises:
+        StorageError: The file cannot be written; an old one is unchanged.
+    """
     with atomic_file(path) as file:
         file.write(data)
 
 
 def write_text_atomic(path: str | Path, text: str) -> None:
-    """The same for text, as UTF-8 with its line ends kept. Raises StorageError."""
+    """Write a file of this text, as ``atomic_path`` does: in UTF-8, with line ends kept.
+
+    Args:
+        path: The file to replace or make.
+        text: Its content.
+
+    Raises:
+        StorageError: The file cannot be written, or the text cannot be encoded in UTF-8; an old file is unchanged.
+    """
     try:
         data = text.encode("utf-8")
     except UnicodeEncodeError as error:
         raise StorageError(
-            f"{path}: was not written: its text holds a character that UTF-8 has not, such as that of a file name in "
+            f"{path}: was not written: its text holds a character that UTF-8 cannot encode, such as of a file name in "
             f"another encoding ({text[max(error.start - 20, 0) : error.end + 20]!r}). Rename that file, or write JSON."
         ) from None
     write_bytes_atomic(path, data)
 
 
 def write_json_atomic(path: str | Path, value: Any, indent: int | None = 2) -> None:
-    """The same for a JSON value, with a line end after it. numpy values and paths are written as plain JSON.
+    """Write a JSON value and a line end, as ``atomic_path`` does. The value is encoded before anything is written.
 
-    Raises StorageError; ValueError for NaN or infinity, which JSON does not have; TypeError for other objects.
-    The value is encoded before anything is written.
+    Args:
+        path: The file to replace or make.
+        value: A JSON value; numpy values and paths in it are written as numbers, lists and text.
+        indent: Spaces per level; None: on one line.
+
+    Raises:
+        StorageError: The file cannot be written; an old one is unchanged.
+        ValueError: The value has NaN or infinity, which JSON does not have.
+        TypeError: The value has another object that JSON does not have.
     """
     write_text_atomic(path, json_text(value, indent) + "\n")
 
 
 def json_text(value: Any, indent: int | None = None) -> str:
-    """A value as JSON text that UTF-8 can hold, under the rules of write_json_atomic.
+    """A value as JSON text that can be encoded in UTF-8.
 
-    Letters are written as they are, unless a file name of another encoding is among them: then as escapes, which
-    reading turns back into the same name.
+    Letters are written as they are. Where the value has a file name of another encoding, they are written as escapes,
+    which a reader turns back into the same name.
+
+    Args:
+        value: As for ``write_json_atomic``.
+        indent: Spaces per level; None: on one line.
+
+    Raises:
+        ValueError: As ``write_json_atomic``.
+        TypeError: As ``write_json_atomic``.
     """
     text = json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False, default=_plain)
     try:
@@ -130,10 +172,15 @@ def json_text(value: Any, indent: int | None = None) -> str:
 
 
 def storage_error(path: str | Path, error: OSError) -> StorageError:
-    """An OSError met while writing path, as a StorageError that says what to do next."""
+    """The StorageError for an OSError, which says what to do next. Raise it from that error.
+
+    Args:
+        path: The file or folder that could not be written.
+        error: The reason.
+    """
     reason = error.strerror or type(error).__name__
     step = _NEXT_STEP.get(error.errno or 0, "Check the path and the disk, then try again.")
-    return StorageError(f"{path}: could not be written ({reason}); what stood there before is unchanged. {step}")
+    return StorageError(f"{path}: could not be written ({reason}); what was there before is unchanged. {step}")
 
 
 def _replace(temporary: Path, target: Path) -> None:
@@ -145,7 +192,7 @@ def _replace(temporary: Path, target: Path) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make the rename itself durable. The file is in place by now, so a file system that cannot do this is no error."""
+    """Make the rename itself durable. The file is in place by now, so failure on some file systems is ignored."""
     with contextlib.suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)
         try:

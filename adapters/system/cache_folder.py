@@ -1,4 +1,4 @@
-"""The folder of what can be fetched or made again."""
+"""The folder for files that can be downloaded or made again."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from pathlib import Path
 
 
 def cache_dir() -> Path:
-    """Where fetched weights and converted programs are kept: $CLIPLAB_CACHE, else $XDG_CACHE_HOME/cliplab, else
-    ~/.cache/cliplab. The folder may not exist yet. An empty variable counts as unset; XDG asks for absolute paths, so a
-    relative XDG_CACHE_HOME is passed over (XDG Base Directory Specification 0.8)."""
+    """The folder for downloaded weights and converted programs, which may not exist yet.
+
+    It is $CLIPLAB_CACHE if set, otherwise $XDG_CACHE_HOME/cliplab, otherwise ~/.cache/cliplab. An empty variable
+    counts as unset. A relative XDG_CACHE_HOME is ignored (XDG Base Directory Specification 0.8).
+    """
     if own := os.environ.get("CLIPLAB_CACHE"):
         return Path(own).expanduser()
     xdg = Path(os.environ.get("XDG_CACHE_HOME") or "")

@@ -1,4 +1,4 @@
-"""Digests of files and values. Caches and stored scores are kept by them: what each gives must not change."""
+"""Digests of files and values. They are the keys of caches and stored scores, so their results must not change."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 from adapters.errors import WeightsError
 
-# What ``blocks_fingerprint`` reads of a file, three times.
+# ``blocks_fingerprint`` reads three blocks of this size.
 BLOCK_BYTES = 256 * 1024
 # ``file_fingerprint`` reads smaller files whole, and this much at each end of larger ones.
 WHOLE_FILE_BYTES = 64 * 2**20
@@ -19,7 +19,11 @@ END_BYTES = 2**20
 
 
 def sha256_file(path: Path) -> str:
-    """The SHA-256 of a weights file, 64 hexadecimal characters. WeightsError where it cannot be read."""
+    """The SHA-256 of a weights file, 64 hexadecimal characters.
+
+    Raises:
+        WeightsError: The file cannot be read.
+    """
     try:
         return file_digest(path)
     except OSError as error:
@@ -29,20 +33,34 @@ def sha256_file(path: Path) -> str:
 
 
 def file_digest(path: Path, algorithm: str = "sha256") -> str:
-    """The digest of a file's content in hexadecimal, read in a small buffer. OSError where it cannot be read."""
+    """The digest of a file's content in hexadecimal. The file is read in small pieces.
+
+    Args:
+        path: The file.
+        algorithm: A name that ``hashlib`` knows.
+
+    Raises:
+        OSError: The file cannot be read.
+    """
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, lambda: hashlib.new(algorithm, usedforsecurity=False)).hexdigest()
 
 
 def value_digest(value: Any) -> str:
-    """The SHA-256 of a JSON value, 64 hexadecimal characters; the order of an object's keys does not count."""
+    """The SHA-256 of a JSON value, 64 hexadecimal characters; the order of an object's keys does not matter."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
 def blocks_fingerprint(size_bytes: int, read: Callable[[int, int], bytes]) -> bytes:
-    """What distinguishes the content of a large file, at bounded cost: BLAKE2b of its size and of three blocks.
+    """A fingerprint of a large file's content at bounded cost: BLAKE2b of its size and of three blocks of it.
 
-    read: gives the bytes from a start to an end; a small file is read whole, in one call.
+    Args:
+        size_bytes: The size of the file.
+        read: Returns the bytes from a start up to an end, both in bytes. A file of up to three blocks of BLOCK_BYTES
+            is read whole, in one call.
+
+    Returns:
+        20 bytes.
     """
     digest = hashlib.blake2b(size_bytes.to_bytes(8, "little"), digest_size=20)
     if size_bytes <= 3 * BLOCK_BYTES:
@@ -56,15 +74,22 @@ def blocks_fingerprint(size_bytes: int, read: Callable[[int, int], bytes]) -> by
 
 
 def file_fingerprint(path: Path) -> str:
-    """What distinguishes the content of a file, read whole where it is small; of a large one its ends and its time.
+    """A fingerprint of a file's content: of a small file the whole content, of a large one its ends and its mtime.
 
-    OSError where it cannot be read.
+    Args:
+        path: The file; up to WHOLE_FILE_BYTES it is small.
+
+    Returns:
+        64 hexadecimal characters.
+
+    Raises:
+        OSError: The file cannot be read.
     """
     stat = path.stat()
     return _fingerprint(path, stat.st_size, stat.st_mtime_ns)
 
 
-@lru_cache(maxsize=65536)  # fine-tuning asks for each clip's in every epoch
+@lru_cache(maxsize=65536)  # fine-tuning needs each clip's in every epoch
 def _fingerprint(path: Path, size: int, mtime_ns: int) -> str:
     digest = hashlib.sha256(str(size).encode())
     with path.open("rb") as file:

@@ -1,4 +1,4 @@
-"""Names that a folder exports, fetched when first used, so that importing the folder costs nothing."""
+"""Names that a folder exports, imported when first used, so that importing the folder costs nothing."""
 
 from __future__ import annotations
 
@@ -11,11 +11,14 @@ from typing import Any
 def lazy_exports(
     package: str, modules: Mapping[str, tuple[str, ...]]
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
-    """``__getattr__``, ``__dir__`` and ``__all__`` of a package.
+    """``__getattr__``, ``__dir__`` and ``__all__`` of a package whose names are imported when first used.
 
     Args:
         package: The package's ``__name__``.
         modules: Each module of the package, and the names in it that the package exports.
+
+    Returns:
+        The three, in this order, to be assigned in the package's ``__init__.py``.
     """
     home = {name: module for module, names in modules.items() for name in names}
 

@@ -1,6 +1,6 @@
-"""Locks between processes, by the operating system: each ends with the process that holds it, even when it is killed.
+"""Locks between processes. The operating system releases a lock when its process ends, even if it is killed.
 
-Where the file system has no locks, and for a folder on Windows, nothing is locked and the caller learns it.
+On a file system without locks, and for a folder on Windows, nothing is locked and the caller learns it.
 """
 
 from __future__ import annotations
@@ -22,19 +22,20 @@ _POLL_SECONDS = 0.02
 
 @contextmanager
 def file_lock(path: str | Path, *, busy: Callable[[str], AdapterError], wait: bool | float = False) -> Iterator[bool]:
-    """Hold the lock of a file while the block runs; other threads of this process are kept out too.
+    """Hold the lock of a file while the block runs. It keeps out other processes and other threads of this one.
 
     Args:
-        path: the lock file, which is made with its folder, names its holder and is never removed; or a folder, in
-            which nothing is written.
-        busy: makes the error for a lock that another process holds; it receives the words for that process.
-        wait: for another holder. True: without end; a number: seconds; False: not at all.
+        path: The lock file, which is made with its folder, names its holder and is never removed; or a folder, which
+            is locked itself and in which nothing is written.
+        busy: Returns the error to raise where another process holds the lock; it receives the name of that process.
+        wait: How long to wait for another holder. True: without limit; a number: seconds; False: not at all.
 
     Yields:
-        Whether the lock is held. False: the file system has no locks.
+        Whether the lock is held. False: the file system does not have locks.
 
     Raises:
-        StorageError: the lock file cannot be made. Else what ``busy`` makes.
+        StorageError: The lock file cannot be made.
+        AdapterError: The error that ``busy`` returns.
     """
     folder = os.path.isdir(path)
     if folder and os.name == "nt":  # Windows locks files only
@@ -54,9 +55,14 @@ def file_lock(path: str | Path, *, busy: Callable[[str], AdapterError], wait: bo
 
 @contextmanager
 def descriptor_lock(handle: int, *, wait: bool = True) -> Iterator[bool]:
-    """Hold the lock of an open file, whose position and content stay. Yields whether it is held.
+    """Hold the lock of an open file while the block runs. The file's position and content do not change.
 
-    Without ``wait`` it is not held where another has it; also not where the file system has no locks.
+    Args:
+        handle: The descriptor of the file.
+        wait: Whether to wait, without limit, for another holder.
+
+    Yields:
+        Whether the lock is held. False: another process holds it, or the file system does not have locks.
     """
     held = bool(_lock(handle, wait))
     try:
@@ -84,7 +90,7 @@ def _open(path: Path, folder: bool) -> tuple[int, bool]:
 
 
 def _lock(handle: int, wait: bool | float) -> bool | None:
-    """True: locked. None: another has it, also at the end of the wait. False: the file system has no locks."""
+    """True: locked. None: another holds it, also at the end of the wait. False: the file system has no locks."""
     from filelock import lock_descriptor
 
     give_up = float("inf") if wait is True else time.monotonic() + wait

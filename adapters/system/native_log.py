@@ -1,4 +1,4 @@
-"""What native code prints to stderr, held back: LiteRT and TensorFlow log there whatever Python is told."""
+"""Output of native code to stderr, held back: LiteRT and TensorFlow log there whatever Python's settings say."""
 
 from __future__ import annotations
 
@@ -20,7 +20,11 @@ _LOCK = threading.Lock()
 
 
 class CapturedLog:
-    """``text`` holds what was printed, once the ``with`` block of ``captured_stderr`` has ended."""
+    """The output that a block of ``captured_stderr`` held back.
+
+    Attributes:
+        text: What was printed; empty until the block has ended.
+    """
 
     text = ""
 
@@ -41,9 +45,12 @@ _REDIRECT = _Redirect()
 def captured_stderr() -> Iterator[CapturedLog]:
     """Send file descriptor 2 to a temporary file for the length of the block.
 
-    For native calls only: what other threads print meanwhile is caught too. Blocks may nest, and may overlap between
-    threads: none waits for another, and stderr comes back when the last has ended. Where the process has no stderr the
-    block simply runs.
+    Use it for native calls only: what other threads print meanwhile is caught too. Blocks may nest, and may overlap
+    between threads: none waits for another, and stderr is restored when the last one ends. In a process without stderr
+    the block simply runs.
+
+    Yields:
+        The log, whose ``text`` is filled when the block ends.
     """
     log = CapturedLog()
     start = _open_block()
@@ -90,9 +97,12 @@ def _close_block(start: int) -> str:
 
 @contextmanager
 def warnings_only(logger_name: str) -> Iterator[None]:
-    """A Python logger without what is less than a warning, for the length of the block.
+    """Silence a Python logger below the level of warnings for the length of the block.
 
-    TensorFlow writes "INFO:tensorflow:Assets written to ..." to stdout where a person types the commands: a notebook.
+    In a notebook TensorFlow writes "INFO:tensorflow:Assets written to ..." to stdout.
+
+    Args:
+        logger_name: Such as "tensorflow".
     """
     logger = logging.getLogger(logger_name)
     level = logger.level
@@ -104,14 +114,17 @@ def warnings_only(logger_name: str) -> Iterator[None]:
 
 
 def import_tensorflow() -> Any:
-    """The tensorflow module, imported without the page of notices that it prints on a machine without a GPU.
+    """The tensorflow module, imported without the notices that it prints on a machine without a GPU.
 
-    Sets TF_CPP_MIN_LOG_LEVEL to 2 (errors only) unless the user has set it. MissingExtraError where it is missing.
+    It sets TF_CPP_MIN_LOG_LEVEL to 2 (errors only) unless the user has set it.
+
+    Raises:
+        MissingExtraError: TensorFlow is not installed.
     """
     if "tensorflow" in sys.modules:
         return sys.modules["tensorflow"]
     tensorflow = _import("tensorflow")
-    # On Python 3.13 each trace of a function gives hundreds of them, which a notebook shows.
+    # On Python 3.13 each trace of a function raises hundreds of them, which a notebook shows.
     warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"gast\.")
     with captured_stderr():
         # The first look for a GPU prints an error where there is none. It changes no setting.
@@ -120,7 +133,11 @@ def import_tensorflow() -> Any:
 
 
 def import_keras() -> Any:
-    """The tf_keras module, likewise."""
+    """The tf_keras module, imported without notices like ``import_tensorflow``.
+
+    Raises:
+        MissingExtraError: TensorFlow or tf_keras is not installed.
+    """
     import_tensorflow()
     return _import("tf_keras")
 

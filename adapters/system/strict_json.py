@@ -1,4 +1,4 @@
-"""JSON as its standard has it: what ``json`` takes beyond it is refused."""
+"""JSON by its standard (RFC 8259): what Python's ``json`` accepts beyond it is refused."""
 
 from __future__ import annotations
 
@@ -7,17 +7,21 @@ from typing import Any
 
 
 def parse_json(text: str | bytes | bytearray) -> Any:
-    """A JSON value.
+    """Parse JSON text strictly.
 
     Raises:
-        ValueError: the text is not JSON or not UTF-8, has NaN or Infinity, or gives a key of an object twice.
-        RecursionError: it is nested too deeply.
+        ValueError: The text is not JSON or not UTF-8, has NaN or Infinity, or has a key of an object twice.
+        RecursionError: The value is nested too deeply.
     """
     return json.loads(text, object_pairs_hook=unique_pairs, parse_constant=_refuse_constant)
 
 
 def unique_pairs(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
-    """Keys and values as a dict. ValueError for a key that is given twice, of which one would be lost."""
+    """Keys and values as a dict.
+
+    Raises:
+        ValueError: A key is given twice, so that one of its values would be lost.
+    """
     result = dict(pairs)
     if len(result) < len(pairs):
         keys = [key for key, _ in pairs]

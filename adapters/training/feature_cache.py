@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from adapters.config import Config
-from adapters.data import Example, read_frames
+from adapters.data import Example, read_prepared_clip
 from adapters.errors import MediaError
 from adapters.inference import map_ahead
 from adapters.media import read_clip
@@ -96,7 +96,7 @@ def read_view(view: View, spec: InputSpec, augmentation: Config, seed: int) -> C
 
     def read(start: float | None, end: float | None) -> Clip:
         if example.frames is not None:
-            return read_frames(example, spec, start, end)
+            return read_prepared_clip(example, spec, start, end)
         return read_clip(example.path, spec, start, end)
 
     if view.number == 0:

@@ -18,7 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from adapters.errors import TrainingError
-from adapters.records import Aggregation, EpochLog, Float32Array, KeepBest
+from adapters.records import Aggregation, Float32Array, KeepBest
+from adapters.reports import EpochLog
 from adapters.system import import_keras, import_tensorflow, write_bytes_atomic
 from adapters.training.devices import Replicas, one_device, out_of_memory
 

@@ -18,7 +18,8 @@ from adapters.base import OnEpochEnd, OnProgress, TrainOptions
 from adapters.config import Config
 from adapters.data import Example
 from adapters.errors import ConfigError, DatasetError, StorageError
-from adapters.records import Devices, EpochLog, Float32Array, TrainReport, spread
+from adapters.records import Devices, Float32Array, take_evenly
+from adapters.reports import EpochLog, TrainReport
 from adapters.system import cache_dir, import_keras, import_tensorflow, value_digest
 from adapters.training.devices import Replicas, check_batch, mixed_precision, pick_devices
 from adapters.training.feature_cache import CachedFeatures, View, cached_features, read_view
@@ -324,7 +325,7 @@ def _adopt(run: TrainingRun, metrics: dict[str, Any]) -> None:
 
     calibration = []
     if run.config["quantize"] == "int8":
-        chosen = spread(run.data.train, run.config["calibration_clips"])
+        chosen = take_evenly(run.data.train, run.config["calibration_clips"])
         calibration = [read_view(View(example, 0), run.adapter.input_spec, {}, 0) for example in chosen]
     run.adapter.metrics = metrics
     run.adapter.adopt(variables(run.network), calibration)

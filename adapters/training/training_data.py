@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from adapters.config import Config
-from adapters.data import Dataset, Example, check, chosen_source, match_labels, read_dataset, split
+from adapters.data import Dataset, Example, check_dataset, match_labels, prefer_video, read_dataset, split_dataset
 from adapters.errors import DatasetError
 from adapters.records import Float32Array
 from adapters.training.head import targets
@@ -36,10 +36,10 @@ def training_data(path: Path, config: Config, wanted: Sequence[str] | None) -> T
     dataset = match_labels(dataset, _known_labels(wanted, config))
     labels = tuple(wanted) if wanted is not None else _label_order(dataset, config)
     # A missing file is set aside later with its reason, as a damaged one is.
-    check(dataset, labels=labels, task=config["task"], allow_missing=True)
+    check_dataset(dataset, labels=labels, task=config["task"], allow_missing=True)
     dataset = replace(dataset, labels=labels)
     if any(example.split is None for example in dataset.examples):
-        dataset = split(dataset, tuple(config["split_fractions"]), seed=config["seed"])
+        dataset = split_dataset(dataset, tuple(config["split_fractions"]), seed=config["seed"])
     train, validation = dataset.of_split("train").examples, dataset.of_split("validation").examples
     for label in labels:
         if not any(label in example.labels for example in train):
@@ -52,9 +52,9 @@ def training_data(path: Path, config: Config, wanted: Sequence[str] | None) -> T
 
 
 def from_sources(data: TrainingData, single_frames: bool) -> TrainingData:
-    """The same clips, each to be read from its video, or from its prepared frames. See ``chosen_source``."""
+    """The same clips, each to be read from its video, or from its prepared frames. See ``prefer_video``."""
     train, validation = (
-        tuple(chosen_source(example, single_frames) for example in part) for part in (data.train, data.validation)
+        tuple(prefer_video(example, single_frames) for example in part) for part in (data.train, data.validation)
     )
     return replace(data, train=train, validation=validation)
 

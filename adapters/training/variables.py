@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from adapters.errors import WeightsError
-from adapters.system import nearest_name
+from adapters.system import nearest_hint
 
 Float32Array = npt.NDArray[np.float32]
 
@@ -38,12 +38,12 @@ def assign(model: Any, values: Mapping[str, npt.NDArray[Any]]) -> None:
     if missing := [name for name in named if name not in values]:
         raise WeightsError(
             f"{where}: the weights have no {missing[0]!r} ({_count(missing)} missing of {len(named)})"
-            f"{nearest_name(missing[0], values)}. Give weights that were made for this network and head."
+            f"{nearest_hint(missing[0], values)}. Give weights that were made for this network and head."
         )
     if extra := [name for name in values if name not in named]:
         raise WeightsError(
             f"{where} has no variable {extra[0]!r} ({_count(extra)} unknown of {len(values)})"
-            f"{nearest_name(extra[0], named)}. Give weights that were made for this network and head."
+            f"{nearest_hint(extra[0], named)}. Give weights that were made for this network and head."
         )
     for name, variable in named.items():
         _check(where, name, values[name], tuple(variable.shape))

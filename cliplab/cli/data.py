@@ -74,7 +74,7 @@ def config_schema(
 def dataset_import(
     source: Data,
     output: Output,
-    form: Annotated[
+    format: Annotated[
         str | None,
         opt("FORM", f"One of {FORMAT_NAMES}; else it is seen.", "--format"),
     ] = None,
@@ -87,7 +87,7 @@ def dataset_import(
     from cliplab.cli import tables as render
     from cliplab.datasets import manage as dataset_tools
 
-    report = dataset_tools.dataset_import(source, output, form=form, labels=labels, force=force, dry_run=dry_run)
+    report = dataset_tools.dataset_import(source, output, format=format, labels=labels, force=force, dry_run=dry_run)
     write_json(report.to_json()) if as_json else show(*render.dataset(report))
 
 
@@ -121,7 +121,7 @@ def dataset_split(
 def dataset_export(
     data: Data,
     output: Output,
-    form: Annotated[str, opt("FORM", f"One of {FORMAT_NAMES}.", "--format")],
+    format: Annotated[str, opt("FORM", f"One of {FORMAT_NAMES}.", "--format")],
     media: Annotated[str | None, opt("HOW", "copy or link: for folders and dataloop.")] = None,
     force: Force = False,
     dry_run: DryRun = False,
@@ -131,7 +131,7 @@ def dataset_export(
     from cliplab.cli import tables as render
     from cliplab.datasets import manage as dataset_tools
 
-    report = dataset_tools.dataset_export(data, output, form=form, media=media, force=force, dry_run=dry_run)
+    report = dataset_tools.dataset_export(data, output, format=format, media=media, force=force, dry_run=dry_run)
     write_json(report.to_json()) if as_json else show(*render.dataset(report))
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from adapters.hosts.results import Shape
-from adapters.records import Quantize
+from adapters.records import RequestedPrecision
 from cliplab.cli.console import FAILED, bar, command, say_error, show, write_json
 from cliplab.cli.options import (
     AsJson,
@@ -32,7 +32,7 @@ from cliplab.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from adapters.records import TrainReport
+    from adapters.reports import TrainReport
 
 
 def register(app: typer.Typer) -> None:
@@ -195,7 +195,7 @@ def evaluate(
 def convert(
     model: Model,
     output: Annotated[Path, opt("FILE", "The .tflite to write.", "--output")],
-    quantize: Annotated[Quantize, opt("Q", "float32, float16, dynamic or int8.")] = "float32",
+    quantize: Annotated[RequestedPrecision, opt("Q", "float32, float16, dynamic or int8.")] = "float32",
     data: Annotated[
         Path | None,
         opt("DATA", "Labelled clips: train calibrates int8, the other splits measure."),

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 from rich.text import Text
 
-from adapters.records import ConversionReport, EpochLog, TrainReport, VideoResult
+from adapters.records import VideoResult
+from adapters.reports import ConversionReport, EpochLog, TrainReport
 
 if TYPE_CHECKING:
     from cliplab.datasets import DatasetReport, PrepareReport
@@ -173,9 +174,9 @@ def config(complete: Mapping[str, Any]) -> Shown:
     """Every key with its value and what a change of it asks for; keys that differ from their default in bold."""
     import json
 
-    from adapters.config import properties
+    from adapters.config import key_schemas
 
-    keys = properties(complete["adapter"])
+    keys = key_schemas(complete["adapter"])
     rows = []
     for name, value in complete.items():
         style = "" if value == keys[name].get("default") else "bold"

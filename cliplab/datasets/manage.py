@@ -10,12 +10,12 @@ from typing import Any
 from adapters.data import (
     FORMATS,
     Dataset,
+    dataset_problems,
     export_dataset,
     find_format,
-    problems,
     read_dataset,
-    split,
-    stats,
+    split_dataset,
+    summarize_dataset,
     without_missing,
     write_dataset,
 )
@@ -39,18 +39,18 @@ def dataset_import(
     source: str | Path,
     output: str | Path,
     *,
-    form: str | None = None,
+    format: str | None = None,
     labels: Sequence[str] | None = None,
     force: bool = False,
     dry_run: bool = False,
 ) -> DatasetReport:
-    """Read labelled clips in any form and write them as dataset.jsonl.
+    """Read labelled clips in any format and write them as dataset.jsonl.
 
     source: a folder for each class, labels.json, a CSV, COCO-style JSON, a Dataloop export, or a dataset.jsonl.
-    output: a .jsonl file, or a folder for dataset.jsonl. form: one of ``adapters.data.FORMATS``; None looks.
+    output: a .jsonl file, or a folder for dataset.jsonl. format: one of ``adapters.data.FORMATS``; None looks.
     labels: the classes in order; None keeps the source's. Raises DatasetError, StorageError.
     """
-    dataset = read_dataset(source, labels or None, form)
+    dataset = read_dataset(source, labels or None, format)
     return _write(dataset, output, force, dry_run)
 
 
@@ -68,7 +68,7 @@ def dataset_split(
 
     fractions: of train, validation and test, adding up to 1. Rows that have a split keep it, unless reassign.
     """
-    dataset = split(read_dataset(data), fractions, seed, reassign)
+    dataset = split_dataset(read_dataset(data), fractions, seed, reassign)
     return _write(dataset, output, force, dry_run)
 
 
@@ -76,7 +76,7 @@ def dataset_export(
     data: str | Path,
     output: str | Path,
     *,
-    form: str,
+    format: str,
     media: str | None = None,
     force: bool = False,
     dry_run: bool = False,
@@ -86,13 +86,13 @@ def dataset_export(
     media: ``copy`` or ``link``, for the forms that hold the videos themselves (folders, dataloop).
     """
     options: dict[str, Any] = {} if media is None else {"media": media}
-    if options and not find_format(form).holds_videos:
+    if options and not find_format(format).holds_videos:
         holding = " and ".join(name for name in FORMATS if find_format(name).holds_videos)
-        raise DatasetError(f"media goes with the formats that hold the videos, {holding}; got {form!r}")
+        raise DatasetError(f"media goes with the formats that hold the videos, {holding}; got {format!r}")
     require_new(output, force)
     dataset = read_dataset(data)
     if not dry_run:
-        output = export_dataset(dataset, output, form, **options)
+        output = export_dataset(dataset, output, format, **options)
     return _report(dataset, None if dry_run else output)
 
 
@@ -114,8 +114,8 @@ def _write(dataset: Dataset, output: str | Path, force: bool, dry_run: bool) -> 
 
 def _report(dataset: Dataset, output: str | Path | None) -> DatasetReport:
     _, missing = without_missing(dataset)
-    found = [*problems(dataset), *(f"{path}: no such file" for path in missing)]
-    return DatasetReport(None if output is None else str(output), stats(dataset, _seconds), tuple(found))
+    found = [*dataset_problems(dataset), *(f"{path}: no such file" for path in missing)]
+    return DatasetReport(None if output is None else str(output), summarize_dataset(dataset, _seconds), tuple(found))
 
 
 def _seconds(path: Path) -> float:

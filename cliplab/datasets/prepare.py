@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from adapters.base import OnProgress
-from adapters.data import Dataset, Example, check, read_dataset, split
+from adapters.data import Dataset, Example, check_dataset, read_dataset, split_dataset
 from adapters.errors import ConfigError, DatasetError, MediaError, StorageError
 from adapters.media import open_video
 from adapters.system import storage_error, value_digest, write_json_atomic
@@ -54,7 +54,7 @@ def dataset_prepare(
 ) -> PrepareReport:
     """Write the frames of labelled clips as ``<output>/<label>/<clip>/000001.jpg`` and describe them in dataset.json.
 
-    data: labels.json or any other form. fps: frames a second of video, each as large as the video shows it;
+    data: labels.json or any other format. fps: frames a second of video, each as large as the video shows it;
     None is that of the dataset to merge with, else 1.
     merge: add to the dataset that is in output already; its clips keep their split, and one that data names too takes
     data's label. force: replace it; frames of clips that are no longer in it are deleted.
@@ -76,15 +76,15 @@ def dataset_prepare(
     if merge:
         if not listing.is_file():
             raise StorageError(f"{listing}: there is no dataset to merge with. Leave --merge out, or name its folder")
-        dataset = _merged(read_dataset(listing, form="coco"), dataset)
+        dataset = _merged(read_dataset(listing, format="coco"), dataset)
     fps = _rate(fps, known.fps if merge else None, listing)
-    check(dataset, allow_missing=True)
-    split(dataset, FRACTIONS, seed)  # before any work: says which class has too few videos
+    check_dataset(dataset, allow_missing=True)
+    split_dataset(dataset, FRACTIONS, seed)  # before any work: says which class has too few videos
     frames, decoded, skipped = _extract(dataset, root, fps, on_progress)
     good = tuple(item for item in dataset.examples if item.key() in frames)
     if not good:
         raise DatasetError(f"{data}: none of {len(dataset)} clips can be read; the first: {skipped[0]}")
-    dataset = split(replace(dataset, examples=good), FRACTIONS, seed)
+    dataset = split_dataset(replace(dataset, examples=good), FRACTIONS, seed)
     # Where a clip could not be read, as when a disk is missing, its frames of before are worth keeping.
     gone = set() if skipped else known.folders - {folder for folder, _ in frames.values()}
     write_json_atomic(listing, _listing(dataset, root, fps, frames))

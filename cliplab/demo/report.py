@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from adapters.records import ConversionReport, Prediction, Segment
+from adapters.records import Prediction, Segment
+from adapters.reports import ConversionReport
 
 
 @dataclass(frozen=True)

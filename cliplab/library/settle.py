@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from adapters.media import Found
+from adapters.media import VideoFile
 
 
 class Settling:
@@ -18,7 +18,7 @@ class Settling:
         self._seconds = seconds
         self._seen: dict[str, tuple[int, int, float]] = {}  # path -> size, time, when it was first seen so
 
-    def ready(self, file: Found) -> bool:
+    def ready(self, file: VideoFile) -> bool:
         now, state = time.monotonic(), (file.size_bytes, file.mtime_ns)
         known = self._seen.get(file.path)
         if known is None and time.time() - file.mtime_ns / 1e9 >= self._seconds:

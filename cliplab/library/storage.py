@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 from adapters.errors import ConfigError, MediaError, MissingExtraError
-from adapters.media import Found, Unreadable, is_hidden, is_video_name
+from adapters.media import UnreadablePath, VideoFile, is_hidden, is_video_name
 from adapters.system import blocks_fingerprint
 from cliplab.library.storage_cache import BLOCK_BYTES, BlockCache
 
@@ -66,7 +66,7 @@ def require_folder(library: str) -> None:
         raise ConfigError(f"{library}: there is no such folder. Check the address, and that you may list it")
 
 
-def walk(url: str) -> Iterator[Found | Unreadable]:
+def walk(url: str) -> Iterator[VideoFile | UnreadablePath]:
     """The videos below an address, and what cannot be read, as ``videos_below`` gives files."""
     fs, path = _open(url)
     fs.invalidate_cache()
@@ -77,16 +77,16 @@ def walk(url: str) -> Iterator[Found | Unreadable]:
             try:
                 waiting += reversed(_entries(fs, place))
             except OSError as error:
-                yield Unreadable(fs.unstrip_protocol(place), f"the folder cannot be listed ({_reason(error)}).")
+                yield UnreadablePath(fs.unstrip_protocol(place), f"the folder cannot be listed ({_reason(error)}).")
         elif place["type"] == "directory":
             waiting.append(place["name"])
         elif is_video_name(_last(place["name"])):
             address = fs.unstrip_protocol(place["name"])
             try:
                 info = place if place.get("size") is not None else _tried(functools.partial(fs.info, place["name"]))
-                yield Found(address, int(info["size"] or 0), _stamp(address, info))
+                yield VideoFile(address, int(info["size"] or 0), _stamp(address, info))
             except OSError as error:
-                yield Unreadable(address, f"cannot be read ({_reason(error)}).")
+                yield UnreadablePath(address, f"cannot be read ({_reason(error)}).")
 
 
 def _entries(fs: Any, folder: str) -> list[dict[str, Any]]:
@@ -116,14 +116,14 @@ def fingerprint(url: str, size_bytes: int) -> bytes:
     )
 
 
-def find(url: str) -> Found:
+def find(url: str) -> VideoFile:
     """What is at an address now. MediaError where there is nothing, or the storage does not answer."""
     fs, path = _open(url, fresh=True)
     try:
         info = _tried(lambda: fs.info(path))
     except OSError as error:
         raise MediaError(f"{url}: cannot be read from the storage ({_reason(error)}).") from error
-    return Found(url, int(info["size"] or 0), _stamp(url, info))
+    return VideoFile(url, int(info["size"] or 0), _stamp(url, info))
 
 
 def openable(path: str) -> str | StoredVideo:
@@ -136,7 +136,7 @@ def written_at(path: str) -> float:
     return find(path).mtime_ns / 1e9 if is_remote(path) else os.stat(path).st_mtime
 
 
-def what_changed(file: Found) -> str | None:
+def what_changed(file: VideoFile) -> str | None:
     """Why an object is no longer the one that was found, or None where it still is."""
     fs, path = _open(file.path, fresh=True)
     try:
@@ -160,7 +160,7 @@ class StoredVideo:
     str() is its address. bytes_fetched, requests: what reading it took of the storage, over all openings.
     """
 
-    def __init__(self, file: Found, cache: BlockCache | None = None) -> None:
+    def __init__(self, file: VideoFile, cache: BlockCache | None = None) -> None:
         self.path, self.size_bytes = file.path, file.size_bytes
         self.failure: str | None = None
         self.bytes_fetched = self.requests = 0

@@ -6,13 +6,13 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from adapters.media import Found, Unreadable, videos_below
+from adapters.media import UnreadablePath, VideoFile, videos_below
 from adapters.system import blocks_fingerprint
 from cliplab.library import storage
 from cliplab.library.storage import is_remote
 
 
-def walk(library: str | Path) -> Iterator[Found | Unreadable]:
+def walk(library: str | Path) -> Iterator[VideoFile | UnreadablePath]:
     """The videos below a folder or an address (``s3://``), and what cannot be read, as ``videos_below`` gives them."""
     return storage.walk(str(library)) if is_remote(library) else videos_below(library)
 

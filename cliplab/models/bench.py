@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from adapters.config import merge
+from adapters.config import merge_config
 from adapters.errors import ConfigError
 from adapters.inference import open_model
 from adapters.litert import available_cores
@@ -54,7 +54,7 @@ def bench(
     """
     if clips < 1:
         raise ConfigError(f"clips must be a whole number of at least 1, got {clips}")
-    adapter = open_model(model, merge(overrides or {}, {} if threads is None else {"num_threads": threads}))
+    adapter = open_model(model, merge_config(overrides or {}, {} if threads is None else {"num_threads": threads}))
     found = rendered_clips(adapter) if video is None else _clips_of(adapter.input_spec, video, clips)
     chosen = [found[i % len(found)] for i in range(clips)]
     times = time_predict(adapter, chosen)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from adapters.config import check_config, merge, schema
+from adapters.config import adapter_schema, check_config, merge_config
 from adapters.errors import AdapterError, ConfigError
 from adapters.inference import read_config, ready_configs, stored_config
 
@@ -21,7 +21,7 @@ def config_show(
     Raises ConfigError naming each key that is wrong.
     """
     where = "config" if isinstance(config, Mapping) else str(config)
-    return check_config(merge(_read(config), overrides or {}), where)
+    return check_config(merge_config(_read(config), overrides or {}), where)
 
 
 def _read(config: str | Path | Mapping[str, Any]) -> dict[str, Any]:
@@ -63,4 +63,4 @@ def config_schema(config: str | Path) -> dict[str, Any]:
                 f'{config}: "adapter" is required, got {found!r}. Ready configs: {", ".join(ready_configs())}'
             )
         name = found
-    return schema(name)
+    return adapter_schema(name)

@@ -10,7 +10,8 @@ from typing import Any
 from adapters.base import BaseModelAdapter
 from adapters.errors import ConfigError
 from adapters.inference import open_model
-from adapters.records import Clip, ConversionReport, Quantize
+from adapters.records import Clip, RequestedPrecision
+from adapters.reports import ConversionReport
 from adapters.system import atomic_path
 from cliplab.models.models import Source, some
 from cliplab.outputs import require_new
@@ -20,7 +21,7 @@ def convert(
     model: Source,
     output: str | Path,
     *,
-    quantize: Quantize = "float32",
+    quantize: RequestedPrecision = "float32",
     data: str | Path | None = None,
     overrides: Mapping[str, Any] | None = None,
     force: bool = False,

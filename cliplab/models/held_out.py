@@ -7,7 +7,7 @@ from pathlib import Path
 
 from adapters.base import BaseModelAdapter
 from adapters.errors import DatasetError, MediaError
-from adapters.records import Clip, spread
+from adapters.records import Clip, take_evenly
 from cliplab.models.measure import HELD_OUT, labelled_clips
 
 MOST_WINDOWS = 400  # half of them at least where there are more: one changed label in 200 is 0.5%, and 2% is allowed
@@ -31,7 +31,7 @@ def held_out_windows(
     from adapters.media import open_video
 
     examples, spec = labelled_clips(adapter, data, HELD_OUT), adapter.input_spec
-    chosen = spread(examples, most_windows)
+    chosen = take_evenly(examples, most_windows)
     kept: list[Clip] = []
     failures: list[str] = []
     size = number = 0

@@ -12,7 +12,8 @@ import numpy as np
 
 from adapters.base import BaseModelAdapter, LiteRTProgram
 from adapters.errors import ConfigError, DatasetError, MediaError
-from adapters.records import Clip, ConversionReport, Float32Array
+from adapters.records import Clip, Float32Array
+from adapters.reports import ConversionReport
 
 if TYPE_CHECKING:
     from adapters.data import Example, Split
@@ -31,18 +32,18 @@ def labelled_clips(
     Clips without a split get the one that training gives them (the config's split_fractions and seed), unless every
     split is asked for. Files that are missing stay in, to be reported one by one. Raises ConfigError, DatasetError.
     """
-    from adapters.data import check, match_labels, read_dataset, split
+    from adapters.data import check_dataset, match_labels, read_dataset, split_dataset
 
     unknown = [name for name in splits if name not in ALL_SPLITS]
     if unknown:
         raise ConfigError(f"split must be one of {', '.join((*ALL_SPLITS, 'all'))}, got {unknown[0]!r}")
     dataset = match_labels(read_dataset(data), adapter.labels)
-    check(dataset, labels=adapter.labels, task=adapter.config["task"], allow_missing=True)
+    check_dataset(dataset, labels=adapter.labels, task=adapter.config["task"], allow_missing=True)
     dataset = replace(dataset, labels=adapter.labels)
     if len(splits) == len(ALL_SPLITS):
         return dataset.examples
     if any(example.split is None for example in dataset.examples):
-        dataset = split(dataset, adapter.config["split_fractions"], adapter.config["seed"])
+        dataset = split_dataset(dataset, adapter.config["split_fractions"], adapter.config["seed"])
     chosen = tuple(example for name in splits for example in dataset.of_split(cast("Split", name)).examples)
     if not chosen:
         found = ", ".join(sorted({str(example.split) for example in dataset.examples}))

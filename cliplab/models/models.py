@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adapters.base import BaseModelAdapter, OnEpochEnd, OnProgress, TrainOptions
-from adapters.config import check_config, effect, merge
+from adapters.config import check_config, key_effect, merge_config
 from adapters.errors import ConfigError
 from adapters.hosts.results import SHAPES, Shape, to_pipeline
 from adapters.inference import FINETUNE_KEYS, OnVideoProgress, open_model, predict_videos
-from adapters.records import Devices, EpochLog, Segment, TrainReport, VideoResult
+from adapters.records import Devices, Segment, VideoResult
+from adapters.reports import EpochLog, TrainReport
 from cliplab.library import find_videos
 from cliplab.outputs import require_new
 
@@ -169,12 +170,12 @@ def finetune(
     adapter = open_model(model)
     given = dict(overrides or {})
     for key in given:
-        if key in adapter.config and key not in FINETUNE_KEYS and effect(type(adapter), key) != "runtime":
+        if key in adapter.config and key not in FINETUNE_KEYS and key_effect(type(adapter), key) != "runtime":
             raise ConfigError(
                 f'{model}: "{key}" shapes the network, and fine-tuning keeps it: it is {adapter.config[key]!r}, got '
                 f"{given[key]!r}. Leave it out, or train a model with it"
             )
-    adapter.config = check_config(merge(adapter.config, given), str(model))
+    adapter.config = check_config(merge_config(adapter.config, given), str(model))
     return _train(adapter, data, output, devices, on_epoch_end, on_progress, on_line)
 
 

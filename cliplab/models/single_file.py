@@ -9,7 +9,7 @@ from pathlib import Path
 from adapters.base import BaseModelAdapter
 from adapters.bundle import require_own
 from adapters.errors import BundleError, ConversionError, DatasetError, StorageError
-from adapters.records import ConversionReport
+from adapters.reports import ConversionReport
 from cliplab.outputs import require_new
 
 

@@ -8,7 +8,7 @@ import av
 import numpy as np
 
 from adapters.errors import MediaError
-from adapters.media import open_container, reason_of
+from adapters.media import ffmpeg_reason, open_container
 from adapters.records import Float32Array
 from cliplab.library import openable
 from cliplab.reel.plan import Format, Place
@@ -37,7 +37,9 @@ def require_sound(path: str) -> None:
         try:
             first = next(container.decode(stream), None)
         except av.FFmpegError as error:
-            raise MediaError(f"{path}: its sound cannot be decoded ({reason_of(error)}). Convert it first.") from None
+            raise MediaError(
+                f"{path}: its sound cannot be decoded ({ffmpeg_reason(error)}). Convert it first."
+            ) from None
         if first is None:
             raise MediaError(f"{path}: its sound is empty. Give a file with sound, or --audio none.")
 
@@ -98,7 +100,7 @@ def read_sound(path: str, start: float | None, length: int, notes: list[str]) ->
                 return
     except (av.FFmpegError, MediaError, OSError) as error:
         seconds = done / SAMPLE_RATE
-        notes.append(f"{path}: its sound could not be decoded after {seconds:.2f} s ({reason_of(error)}): silence")
+        notes.append(f"{path}: its sound could not be decoded after {seconds:.2f} s ({ffmpeg_reason(error)}): silence")
     else:
         if start is None:
             notes.append(f"{path}: ends after {done / SAMPLE_RATE:.2f} s; the rest of the reel is silent")

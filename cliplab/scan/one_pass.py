@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 from adapters.base import BaseModelAdapter
 from adapters.errors import MediaError
-from adapters.media import Found, Unreadable
+from adapters.media import UnreadablePath, VideoFile
 from cliplab.library import Settling, fingerprint, is_remote, printable
 from cliplab.library.walk import walk
 from cliplab.scan.report import Ranking, all_failures, write_highlights
@@ -112,7 +112,7 @@ class NoVideosError(MediaError):
 
 
 def scan_once(
-    plan: Plan, store: Store, ready: Callable[[Found], bool], before: tuple[int, int] | None
+    plan: Plan, store: Store, ready: Callable[[VideoFile], bool], before: tuple[int, int] | None
 ) -> tuple[ScanReport | None, tuple[int, int]]:
     """Walk, score what is not known, write highlights.json. ready: which files to take.
 
@@ -155,16 +155,16 @@ def scan_once(
     return report, now
 
 
-def _look(plan: Plan, store: Store, ready: Callable[[Found], bool], progress: ScanProgress) -> None:
+def _look(plan: Plan, store: Store, ready: Callable[[VideoFile], bool], progress: ScanProgress) -> None:
     """Tell the store what the library holds."""
     store.begin_scan()
     # Whether a file is ready is asked as soon as it is found: on a slow disk many others take a while.
-    found = (item for item in walk(plan.library) if isinstance(item, Unreadable) or ready(item))
+    found = (item for item in walk(plan.library) if isinstance(item, UnreadablePath) or ready(item))
     while chunk := list(islice(found, _WALK_CHUNK)):
-        files = [item for item in chunk if isinstance(item, Found)]
+        files = [item for item in chunk if isinstance(item, VideoFile)]
         store.saw(files)
         for item in chunk:
-            if isinstance(item, Unreadable):
+            if isinstance(item, UnreadablePath):
                 store.set_aside(item.path, item.error)
         store.commit()
         progress.videos += len(files)

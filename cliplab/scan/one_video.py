@@ -9,7 +9,7 @@ from typing import Any
 
 from adapters.errors import ConfigError, MediaError
 from adapters.inference import open_model
-from adapters.media import Found
+from adapters.media import VideoFile
 from adapters.records import Aggregation
 from cliplab.scan.sampling import choose_sampling
 from cliplab.scan.scan import make_ranking
@@ -66,7 +66,7 @@ def score(
         status = os.stat(video)
     except OSError as error:
         raise MediaError(f"{video}: cannot be read ({error.strerror}). Check the path.") from None
-    file = Found(str(video), status.st_size, status.st_mtime_ns)
+    file = VideoFile(str(video), status.st_size, status.st_mtime_ns)
     [scored] = score_files(adapter, [Job(file, b"")], sampling, 1)
     result = scored.scores
     if scored.changed is not None or result.scores is None:

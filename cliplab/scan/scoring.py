@@ -18,7 +18,7 @@ from adapters.base import BaseModelAdapter
 from adapters.errors import MediaError
 from adapters.inference import FILE_ERRORS, read_as_ready
 from adapters.litert import available_cores
-from adapters.media import Found
+from adapters.media import VideoFile
 from adapters.records import Clip, Float32Array, InputSpec
 from cliplab.library import StoredVideo, is_remote, storage
 from cliplab.scan.sampling import Sampling, read_rows
@@ -36,7 +36,7 @@ _PATIENCE_SECONDS = 0.25
 class Job:
     """A video to score, and the fingerprint of its content."""
 
-    file: Found
+    file: VideoFile
     content: bytes
 
 
@@ -198,7 +198,7 @@ def _clips(file: _Reading, spec: InputSpec, sampling: Sampling, threads: int) ->
         stored.forget()
 
 
-def what_changed(file: Found) -> str | None:
+def what_changed(file: VideoFile) -> str | None:
     """Why a file is no longer the one that was found, or None where it still is."""
     if is_remote(file.path):
         return storage.what_changed(file)

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from adapters.errors import StorageError
-from adapters.media import Found
+from adapters.media import VideoFile
 from adapters.records import Float32Array, Float64Array
 from adapters.system import file_lock
 
@@ -127,7 +127,7 @@ class Store:
         [(number,)] = self._read("SELECT id FROM runs WHERE key = ?", (text,))
         return int(number), others > 0
 
-    def saw(self, files: Iterable[Found]) -> None:
+    def saw(self, files: Iterable[VideoFile]) -> None:
         """Files that are there. One of another size or time than it had is one whose content is not known."""
         self._write_many(
             "INSERT INTO files (path, size, mtime_ns, scan) VALUES (?, ?, ?, ?) ON CONFLICT (path) DO UPDATE SET "
@@ -172,13 +172,13 @@ class Store:
         [(files,)] = self._read("SELECT count(*) FROM files WHERE scan = ?", (self._scan - 1,))
         return int(files)
 
-    def pending(self, run: int, retry_failed: bool) -> Iterator[tuple[Found, bytes | None]]:
+    def pending(self, run: int, retry_failed: bool) -> Iterator[tuple[VideoFile, bytes | None]]:
         """Files of this scan that the run has no scores of, in the order of their paths, and their fingerprints."""
         values = {"run": run, "scan": self._scan, "retry": retry_failed, "last": b"", "page": _PAGE}
         query = f"SELECT path, size, mtime_ns, files.fingerprint {_PENDING} AND path > :last ORDER BY path LIMIT :page"
         while rows := self._read(query, values):
             for path, size, mtime_ns, content in rows:
-                yield Found(os.fsdecode(path), size, mtime_ns), content
+                yield VideoFile(os.fsdecode(path), size, mtime_ns), content
             values["last"] = rows[-1][0]
 
     def results(self, run: int, paths: Iterable[str] | None = None) -> Iterator[tuple[str, Scores]]:

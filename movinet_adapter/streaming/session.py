@@ -11,7 +11,7 @@ import numpy as np
 
 from adapters.errors import ConfigError
 from adapters.litert import StreamProgram
-from adapters.media import Number, to_model_input
+from adapters.media import PerChannel, to_model_input
 from adapters.records import Float32Array, InputSpec, Prediction, UInt8Array
 from movinet_adapter.streaming.memory import PoolWindow
 from movinet_adapter.streaming.ticks import Ticks
@@ -48,8 +48,8 @@ class StreamSession:
         spec: InputSpec,
         fps: float,
         *,
-        mean: Number = 0.0,
-        scale: Number = 255.0,
+        mean: PerChannel = 0.0,
+        scale: PerChannel = 255.0,
         to_scores: Callable[[Float32Array], Float32Array] | None = None,
         memory_seconds: float | None = None,
         max_gap_seconds: float = MAX_GAP_SECONDS,

@@ -13,7 +13,7 @@ import numpy as np
 
 from adapters.errors import WeightsError
 from adapters.records import Float32Array
-from adapters.system import nearest_name
+from adapters.system import nearest_hint
 from adapters.training import VARIABLE_PREFIX
 from movinet_adapter.architecture import MODEL_IDS, MODES, Architecture, VariableSpec, architecture, variable_specs
 from movinet_adapter.weights.checkpoint_graph import CheckpointGraph, StoredVariable
@@ -114,8 +114,8 @@ def fit_by_name(of: Architecture, found: Mapping[str, Any], where: str) -> tuple
     if not any(name.startswith(_CLASSIFIER) for name in given):
         specs = [spec for spec in specs if not spec.name.startswith(_CLASSIFIER)]
     names = [spec.name for spec in specs]
-    wrong = [f"it has no {name!r}{nearest_name(name, given)}" for name in names if name not in given]
-    wrong += [f"the network has no {name!r}{nearest_name(name, names)}" for name in given if name not in names]
+    wrong = [f"it has no {name!r}{nearest_hint(name, given)}" for name in names if name not in given]
+    wrong += [f"the network has no {name!r}{nearest_hint(name, names)}" for name in given if name not in names]
     wrong += [
         f"{spec.name!r} is {list(np.shape(given[spec.name]))} in it and {list(spec.shape)} in the network"
         for spec in specs

@@ -19,7 +19,7 @@ import numpy as np
 from adapters.errors import WeightsError
 from adapters.litert import operator_name
 from adapters.records import Float32Array
-from adapters.system import nearest_name
+from adapters.system import nearest_hint
 from movinet_adapter.architecture import BATCH_NORM_EPSILON, VariableSpec, architecture, variable_specs
 
 # Where a constant belongs, by the name that tf-models gave the layer it came from.
@@ -177,10 +177,10 @@ def _complete(graph: _Graph, found: dict[str, Float32Array], specs: list[Variabl
     names = [spec.name for spec in specs]
     for name in found:
         if name not in names:
-            raise graph.error(f"the network has no variable {name!r}{nearest_name(name, names)}")
+            raise graph.error(f"the network has no variable {name!r}{nearest_hint(name, names)}")
     for spec in specs:
         if spec.name not in found:
-            raise graph.error(f"it has no {spec.name!r}{nearest_name(spec.name, list(found))}")
+            raise graph.error(f"it has no {spec.name!r}{nearest_hint(spec.name, list(found))}")
         if found[spec.name].shape != spec.shape:
             raise graph.error(
                 f"{spec.name!r} is {list(found[spec.name].shape)} in it and {list(spec.shape)} in the network"

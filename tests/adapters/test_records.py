@@ -21,7 +21,7 @@ from adapters.records import (
     VideoResult,
     aggregate,
     expand_binary,
-    spread,
+    take_evenly,
 )
 
 SPEC = InputSpec(48, 64, 4, fps=5.0, window_seconds=2.0, stride_seconds=1.0)
@@ -176,7 +176,7 @@ def test_the_best_are_a_quarter_where_nothing_is_said_and_other_ways_are_refused
 
 @given(st.integers(0, 40), st.integers(1, 12))
 def test_a_selection_is_spread_evenly_over_the_whole(total: int, count: int) -> None:
-    found = spread(list(range(total)), count)
+    found = take_evenly(list(range(total)), count)
     assert len(found) == min(total, count)
     assert found == sorted(set(found))
     if total > count:

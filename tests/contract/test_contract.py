@@ -16,7 +16,7 @@ import pytest
 
 from adapters.errors import ConfigError, ConversionError
 from adapters.inference import open_model, read_config, ready_configs
-from adapters.records import Quantize
+from adapters.records import RequestedPrecision
 from adapters.testing import AdapterContract
 
 SMALL: dict[str, Any] = {"weights": "random", "imgz": 32, "n_frames": 2}
@@ -34,7 +34,7 @@ ENSEMBLES = {"drone_ensemble"}
 SAME_NETWORK = {"ad_efficientnet_lite0", "trick_movinet_a0"}
 
 
-def precision(name: str) -> Quantize:
+def precision(name: str) -> RequestedPrecision:
     """Of the converted file, not the config's own: some networks are converted once more, for float16; what is made of
     the float32 program is not."""
     if name == "trick_movinet_a0":

@@ -82,8 +82,7 @@ def test_the_dataset_format_of_its_page_is_one_file_and_one_line(tmp_path: Path)
     table.write_text(re.sub(r'(\n    "dataloop": .*\n)', rf"\1{line}", table.read_text()))
     (tmp_path / "train.lst").write_text("day/a.mp4 ad\nday/b c.mp4 content\n")
     code = (
-        "import adapters\nfrom adapters.data import export_dataset, read_dataset\n"
-        "from adapters.data.dataset import detect_format\n"
+        "import adapters\nfrom adapters.data import detect_format, export_dataset, read_dataset\n"
         "dataset = read_dataset('train.lst')\n"
         "print(adapters.__file__, detect_format('train.lst')[0], dataset.labels)\n"
         "export_dataset(dataset, 'again.lst', 'split_list')\nread_dataset('bad.lst')\n"

@@ -12,7 +12,7 @@ import make_references as docs
 import pytest
 from places import ROOT
 
-from adapters.config import properties
+from adapters.config import key_schemas
 from adapters.inference import read_config, ready_configs
 from cliplab import api
 
@@ -50,7 +50,7 @@ def test_every_command_and_option_is_documented() -> None:
 def test_every_config_key_is_documented() -> None:
     text = (ROOT / "docs" / "config.md").read_text(encoding="utf-8")
     for path in ready_configs().values():
-        for key in properties(read_config(path)["adapter"]):
+        for key in key_schemas(read_config(path)["adapter"]):
             assert f"| `{key}` |" in text, key
 
 

@@ -17,7 +17,8 @@ from adapters.inference import open_model
 from adapters.litert import open_interpreter, xnnpack_partitions
 from adapters.litert.graph import operators, precision
 from adapters.models import ModelAdapter
-from adapters.records import PRECISIONS, Clip, ConversionReport, Quantize
+from adapters.records import PRECISIONS, Clip, RequestedPrecision
+from adapters.reports import ConversionReport
 from movinet_adapter.architecture import MODEL_IDS, MODES, state_specs
 
 pytest.importorskip("tensorflow", reason="pip install 'cliplab[train]'")
@@ -39,12 +40,12 @@ class Converted:
         model = open_model(f"movinet_{model_id}_{mode}", {**SMALL, "n_frames": frames})
         self.model, self.folder = cast(ModelAdapter, model), folder
         self.clips = [render_clip(self.model.input_spec, variant) for variant in range(3)]
-        self._reports: dict[Quantize, ConversionReport] = {}
+        self._reports: dict[RequestedPrecision, ConversionReport] = {}
 
-    def path(self, quantize: Quantize) -> Path:
+    def path(self, quantize: RequestedPrecision) -> Path:
         return self.folder / f"{quantize}.tflite"
 
-    def report(self, quantize: Quantize) -> ConversionReport:
+    def report(self, quantize: RequestedPrecision) -> ConversionReport:
         if quantize not in self._reports:
             calibration = self.clips if quantize == "int8" else None
             self._reports[quantize] = self.model.convert(self.path(quantize), quantize, calibration, clips=self.clips)
@@ -68,7 +69,7 @@ def outside_xnnpack(model: bytes) -> list[str]:
     return [name for name, kernel in kernels if widened.get(kernel, kernel) not in inside]
 
 
-def assert_runs_anywhere(report: ConversionReport, quantize: Quantize) -> None:
+def assert_runs_anywhere(report: ConversionReport, quantize: RequestedPrecision) -> None:
     """Built-in operators only, every convolution in XNNPACK, the precision that was asked for."""
     model = Path(report.output_path).read_bytes()
     assert operators(model) == report.operators
@@ -79,7 +80,7 @@ def assert_runs_anywhere(report: ConversionReport, quantize: Quantize) -> None:
     assert report.partitions == xnnpack_partitions(model) == 1
 
 
-def assert_answers_alike(converted: Converted, quantize: Quantize) -> None:
+def assert_answers_alike(converted: Converted, quantize: RequestedPrecision) -> None:
     """The file alone, beside the model that it was made from."""
     opened = cast(ModelAdapter, open_model(converted.path(quantize)))
     assert opened.labels == tuple(LABELS)
@@ -93,7 +94,7 @@ def assert_answers_alike(converted: Converted, quantize: Quantize) -> None:
 
 @pytest.mark.parametrize("quantize", PRECISIONS)
 @pytest.mark.parametrize("mode", MODES)
-def test_a0_at_every_precision(mode: str, quantize: Quantize, converted: dict[str, Converted]) -> None:
+def test_a0_at_every_precision(mode: str, quantize: RequestedPrecision, converted: dict[str, Converted]) -> None:
     report = converted[mode].report(quantize)
     assert_runs_anywhere(report, quantize)
     assert_answers_alike(converted[mode], quantize)
@@ -104,7 +105,9 @@ def test_a0_at_every_precision(mode: str, quantize: Quantize, converted: dict[st
 
 
 @pytest.mark.parametrize("quantize", PRECISIONS)
-def test_a_stream_has_a_step_and_an_init_of_named_states(quantize: Quantize, converted: dict[str, Converted]) -> None:
+def test_a_stream_has_a_step_and_an_init_of_named_states(
+    quantize: RequestedPrecision, converted: dict[str, Converted]
+) -> None:
     stream = converted["stream"]
     stream.report(quantize)
     specs = state_specs(stream.model.architecture, 32, 32)  # type: ignore[attr-defined] # it is a MoViNet
@@ -156,7 +159,7 @@ def test_the_trick_config_fits_ten_megabytes() -> None:
     assert 1_000_000 < model.program().size_bytes <= 10_000_000 - 100_000  # what the file says of itself comes on top
 
 
-def check_size(folder: Path, model_id: str, mode: str, quantize: Quantize) -> None:
+def check_size(folder: Path, model_id: str, mode: str, quantize: RequestedPrecision) -> None:
     one = Converted(folder, model_id, mode)
     assert_runs_anywhere(one.report(quantize), quantize)
     assert_answers_alike(one, quantize)
@@ -166,5 +169,5 @@ def check_size(folder: Path, model_id: str, mode: str, quantize: Quantize) -> No
 @pytest.mark.parametrize("quantize", PRECISIONS)
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("model_id", [name for name in MODEL_IDS if name != "a0"])
-def test_every_size_at_every_precision(model_id: str, mode: str, quantize: Quantize, tmp_path: Path) -> None:
+def test_every_size_at_every_precision(model_id: str, mode: str, quantize: RequestedPrecision, tmp_path: Path) -> None:
     in_own_process(check_size, tmp_path, model_id, mode, quantize)

@@ -18,7 +18,7 @@ from adapters.errors import ConversionError
 from adapters.inference import open_model
 from adapters.media import open_video
 from adapters.models import ModelAdapter
-from adapters.records import Clip, Quantize, spread
+from adapters.records import Clip, RequestedPrecision, take_evenly
 
 pytest.importorskip("tensorflow", reason="conversion needs the train extra: pip install 'cliplab[train]'")
 pytestmark = pytest.mark.slow
@@ -54,12 +54,12 @@ def test_int8_and_dynamic_keep_the_labels(
     and measured on all windows, also on those of the other files alone."""
     every, unseen = [[clip for clips in some for clip in clips] for some in (windows, windows[1::2])]
     assert len(every) >= 200
-    calibration = [clip for clips in windows[::2] for clip in spread(clips, 2)]
+    calibration = [clip for clips in windows[::2] for clip in take_evenly(clips, 2)]
     assert model.config["min_agreement"] == 0.98
     for quantize, least, clips in (("dynamic", 0.99, every), ("int8", 0.98, every), ("int8", 0.98, unseen)):
         with subtests.test(quantize=quantize, clips=len(clips)):
             path = tmp_path / f"{quantize}_{len(clips)}.tflite"
-            report = model.convert(path, cast(Quantize, quantize), calibration, clips=clips)
+            report = model.convert(path, cast(RequestedPrecision, quantize), calibration, clips=clips)
             assert (report.clips, report.clip_origin) == (len(clips), "given clips")
             assert report.agreement >= least
             assert report.max_score_difference <= 0.05

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from adapters.litert import to_litert
-from adapters.records import Quantize
+from adapters.records import RequestedPrecision
 from adapters.training import assign, random_variables
 
 TINY = (12, 10, 3)
@@ -41,7 +41,7 @@ def images(count: int, shape: tuple[int, ...] = TINY, seed: int = 0) -> np.ndarr
 
 
 @functools.cache
-def tiny_program(quantize: Quantize = "float32", batch: int = 1) -> bytes:
+def tiny_program(quantize: RequestedPrecision = "float32", batch: int = 1) -> bytes:
     calibration = [images(batch, seed=seed) for seed in range(20)] if quantize == "int8" else None
     return to_litert(tiny_model(), (batch, *TINY), quantize, calibration)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from adapters.records import Quantize
+from adapters.records import RequestedPrecision
 from movinet_adapter.network import MoViNetNetwork, build_network
 from movinet_adapter.streaming.conversion import stream_program_bytes
 
@@ -44,7 +44,7 @@ def as_input(frames: np.ndarray) -> np.ndarray:
 
 
 @functools.cache
-def small_program(quantize: Quantize = "float32") -> bytes:
+def small_program(quantize: RequestedPrecision = "float32") -> bytes:
     calibration = [as_input(clip(6, seed)) for seed in range(2)] if quantize == "int8" else None
     return stream_program_bytes(small_network(), small_head(), quantize, calibration)
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from tiny_adapter import TinyAdapter
 
-from adapters.config import check_config, override
+from adapters.config import check_config, override_config
 from adapters.litert import describe, read_description
 
 
@@ -18,7 +18,7 @@ class TfliteAdapter(TinyAdapter):
 
     def load(self, local_path: str | Path) -> None:
         stored = check_config(read_description(local_path)["config"], str(local_path))
-        self.config, _ = override(stored, self.given, str(local_path), explicit=self.explicit)
+        self.config, _ = override_config(stored, self.given, str(local_path), explicit=self.explicit)
 
 
 class OverwrittenAdapter(TfliteAdapter):

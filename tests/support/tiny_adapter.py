@@ -10,20 +10,12 @@ import numpy as np
 
 from adapters.base import BaseModelAdapter, OnEpochEnd, TrainOptions
 from adapters.bundle import read_bundle, render_card, write_bundle
-from adapters.config import check_config, override
-from adapters.data import check, read_dataset
+from adapters.config import check_config, override_config
+from adapters.data import check_dataset, read_dataset
 from adapters.errors import ConversionError
 from adapters.inference import predict_examples
-from adapters.records import (
-    Clip,
-    ConversionReport,
-    EpochLog,
-    Float32Array,
-    InputSpec,
-    Prediction,
-    Quantize,
-    TrainReport,
-)
+from adapters.records import Clip, Float32Array, InputSpec, Prediction, RequestedPrecision
+from adapters.reports import ConversionReport, EpochLog, TrainReport
 
 
 class TinyAdapter(BaseModelAdapter):
@@ -46,7 +38,7 @@ class TinyAdapter(BaseModelAdapter):
     def load(self, local_path: str | Path) -> None:
         bundle = read_bundle(local_path)
         stored = check_config(bundle.config, str(local_path))
-        self.config, _ = override(stored, self.given, str(local_path), explicit=self.explicit)
+        self.config, _ = override_config(stored, self.given, str(local_path), explicit=self.explicit)
         self.threshold = bundle.weights()["threshold"]
 
     def save(self, local_path: str | Path) -> None:
@@ -69,7 +61,7 @@ class TinyAdapter(BaseModelAdapter):
     ) -> TrainReport:
         """One "epoch": the threshold goes half way between the classes' mean redness."""
         dataset = read_dataset(data_path)
-        check(dataset, self.labels)
+        check_dataset(dataset, self.labels)
         clips = dataset.of_split("train").examples
         results = list(predict_examples(self, clips))
         good = [(clip.label, item.predictions[0]) for clip, item in zip(clips, results, strict=True) if not item.error]
@@ -100,6 +92,9 @@ class TinyAdapter(BaseModelAdapter):
         return np.array([clip.frames.mean(axis=(0, 1, 2)) / 255 for clip in batch], np.float32).reshape(-1, 3)
 
     def convert(
-        self, output_path: str | Path, quantize: Quantize = "float32", calibration: Sequence[Clip] | None = None
+        self,
+        output_path: str | Path,
+        quantize: RequestedPrecision = "float32",
+        calibration: Sequence[Clip] | None = None,
     ) -> ConversionReport:
         raise ConversionError("a colour threshold has no network, so there is nothing to convert")

@@ -24,7 +24,11 @@ FORMATS = tuple(_MODULES)
 
 
 def find_format(name: str) -> Format:
-    """The format of a name in FORMATS. Raises DatasetError that lists the names."""
+    """The format of a name in FORMATS.
+
+    Raises:
+        DatasetError: The name is not one of FORMATS; the message lists them.
+    """
     if name not in _MODULES:
         raise DatasetError(f"{name!r} is not a dataset format; allowed: {', '.join(FORMATS)}")
     found: Format = import_module(f"{__name__}.{_MODULES[name]}").FORMAT

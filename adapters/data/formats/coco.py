@@ -8,9 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from adapters.data.examples import Dataset, PreparedFrames, make_dataset, merge_labels, to_row
+from adapters.data.examples import Dataset, PreparedFrames
 from adapters.data.formats.format import Format
-from adapters.data.formats.text import kind_of, label_list, not_empty, parse_json, read_text
+from adapters.data.formats.text import label_list, not_empty, parse_json, read_text, type_and_value
+from adapters.data.rows import make_dataset, merge_labels, to_row
 from adapters.errors import DatasetError
 from adapters.system import write_json_atomic
 
@@ -20,12 +21,21 @@ _KEYS = ("videos", "categories", "annotations")
 def import_coco(path: str | Path, labels: Sequence[str] | None = None) -> Dataset:
     """Read the COCO-style JSON that export_coco writes: videos, categories, annotations with seconds.
 
-    Of a prepared dataset it also knows which frames belong to each clip.
+    The frames of a prepared dataset are read with it.
+
+    Args:
+        path: The JSON file.
+        labels: The order of the classes; None: that of the categories.
+
+    Raises:
+        DatasetError: The file cannot be read, or a row is wrong; names its place.
     """
     path = Path(path)
     content = parse_json(read_text(path), str(path))
     if not is_coco(content):
-        raise DatasetError(f"{path}: must be an object with the lists {', '.join(_KEYS)}, got {kind_of(content)}")
+        raise DatasetError(
+            f"{path}: must be an object with the lists {', '.join(_KEYS)}, got {type_and_value(content)}"
+        )
     try:
         videos = {video["id"]: video["file_name"] for video in content["videos"]}
         names = {category["id"]: category["name"] for category in content["categories"]}
@@ -43,7 +53,18 @@ def import_coco(path: str | Path, labels: Sequence[str] | None = None) -> Datase
 
 
 def export_coco(dataset: Dataset, path: str | Path) -> Path:
-    """Write COCO-style JSON atomically; one annotation for each label of each clip. docs/dataset.md has the form."""
+    """Write COCO-style JSON atomically: one annotation for each label of each clip. See docs/dataset.md.
+
+    Args:
+        dataset: The clips.
+        path: The JSON file.
+
+    Returns:
+        The path.
+
+    Raises:
+        StorageError: The file cannot be written.
+    """
     path = Path(path)
     ids = {file: number for number, file in enumerate(dict.fromkeys(item.path for item in dataset.examples), 1)}
     category = {label: number for number, label in enumerate(dataset.labels, 1)}
@@ -72,7 +93,7 @@ def export_coco(dataset: Dataset, path: str | Path) -> Path:
 
 def _row(annotation: object, videos: dict[Any, Any], names: dict[Any, Any], where: str) -> dict[str, Any]:
     if not isinstance(annotation, dict):
-        raise DatasetError(f"{where}: must be an object, got {kind_of(annotation)}")
+        raise DatasetError(f"{where}: must be an object, got {type_and_value(annotation)}")
     video, category = annotation.get("video_id"), annotation.get("category_id")
     if video not in videos:
         raise DatasetError(f"{where}: video_id {video!r} is not among the videos")
@@ -83,7 +104,7 @@ def _row(annotation: object, videos: dict[Any, Any], names: dict[Any, Any], wher
 
 
 def _frames(annotation: Mapping[str, Any], content: Mapping[str, Any], root: Path) -> PreparedFrames | None:
-    """The frames that an annotation of a prepared dataset lists; None where it lists none, as others do not."""
+    """The frames that an annotation of a prepared dataset lists; None for those of other datasets."""
     names, info = annotation.get("frames"), content.get("info")
     fps = info.get("fps") if isinstance(info, dict) else None
     if not isinstance(names, list) or not names or not isinstance(fps, (int, float)) or not 0 < fps < math.inf:

@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from adapters.data.examples import Dataset, make_dataset, to_row
+from adapters.data.examples import Dataset
 from adapters.data.formats.format import Format
 from adapters.data.formats.text import not_empty, parse_json, read_text
+from adapters.data.rows import make_dataset, to_row
 from adapters.errors import DatasetError
 from adapters.system import did_you_mean, json_text, write_text_atomic
 
@@ -29,8 +30,15 @@ _ALIASES = {
 def import_csv(path: str | Path, labels: Sequence[str] | None = None) -> Dataset:
     """Read a CSV with a header that names at least path and label; separated by commas, tabs or semicolons.
 
-    Several labels stand in one cell as a JSON list. Other columns are passed over, but one that is nearly the name of
-    ours is an error, so that a misspelt ``start_second`` is not lost.
+    Several labels share a cell as a JSON list. Other columns are ignored, but a name that is similar to one of ours is
+    an error, so that a misspelt ``start_second`` is not lost.
+
+    Args:
+        path: The CSV file.
+        labels: The order of the classes; None: as the rows first name them.
+
+    Raises:
+        DatasetError: The file cannot be read, or a row is wrong; names its place.
     """
     path = Path(path)
     text = read_text(path)
@@ -47,7 +55,18 @@ def import_csv(path: str | Path, labels: Sequence[str] | None = None) -> Dataset
 
 
 def export_csv(dataset: Dataset, path: str | Path) -> Path:
-    """Write a CSV atomically with every column of a row. Label order and unused labels are not in it."""
+    """Write a CSV atomically with every column of a row. It cannot express the label order and unused labels.
+
+    Args:
+        dataset: The clips.
+        path: The CSV file.
+
+    Returns:
+        The path.
+
+    Raises:
+        StorageError: The file cannot be written.
+    """
     path = Path(path)
     buffer = io.StringIO(newline="")
     writer = csv.writer(buffer, lineterminator="\r\n")

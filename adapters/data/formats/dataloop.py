@@ -1,4 +1,4 @@
-"""The items/ + json/ of a Dataloop download: what each field is taken to mean stands in docs/dataset.md."""
+"""The items/ and json/ of a Dataloop download. docs/dataset.md explains how each field is understood."""
 
 from __future__ import annotations
 
@@ -8,19 +8,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from adapters.data.examples import (
-    SPLITS,
-    Dataset,
-    clips_with_video,
-    describe,
-    make_dataset,
-    merge_labels,
-    relative_path,
-    to_row,
-)
-from adapters.data.formats.folders import Media, free_name, place, split_folders, videos
+from adapters.data.examples import SPLITS, Dataset, clips_with_video, describe
+from adapters.data.formats.folders import Placement, free_name, place_video, split_folders, videos_in
 from adapters.data.formats.format import Format
 from adapters.data.formats.text import parse_json, read_text
+from adapters.data.rows import make_dataset, merge_labels, relative_path, to_row
 from adapters.errors import DatasetError, MediaError
 from adapters.media import is_video_name
 from adapters.system import write_json_atomic
@@ -30,10 +22,17 @@ def import_dataloop(path: str | Path, labels: Sequence[str] | None = None) -> Da
     """Read a Dataloop download: ``items/<dir>/a.mp4`` with ``json/<dir>/a.json`` or ``json/<dir>/a.mp4.json``.
 
     Also ``<subset>/items`` and ``<subset>/json`` for the subsets train, validation and test. Annotations of type
-    ``class`` count. Their range is metadata.system startTime and endTime in seconds, else frame and endFrame over the
-    item's fps; with neither, or with all of them 0, the whole video; an end at the item's length is the video's own.
-    Annotations of one range become one example with several labels; an item with none is an example without label.
-    Items that are no video are passed over.
+    ``class`` are read. Their range is metadata.system startTime and endTime in seconds, or frame and endFrame divided
+    by the item's fps; without either, or with all of them 0, it is the whole video. An end at the item's length is the
+    video's own. Annotations of one range become one example with several labels; an item without annotations becomes
+    an example without label. Items that are not videos are skipped.
+
+    Args:
+        path: The folder of the download.
+        labels: The order of the classes; None: as the items first name them.
+
+    Raises:
+        DatasetError: A JSON is wrong, or there are no items.
     """
     root = Path(path)
     rows: list[tuple[str, Mapping[str, Any]]] = []
@@ -48,23 +47,37 @@ def import_dataloop(path: str | Path, labels: Sequence[str] | None = None) -> Da
     return merge_labels(make_dataset(rows, root, labels))
 
 
-def export_dataloop(dataset: Dataset, path: str | Path, media: Media = "copy", fps: float | None = None) -> Path:
-    """Write items/ and json/ as a Dataloop download has them; ranges as startTime and endTime.
+def export_dataloop(dataset: Dataset, path: str | Path, media: Placement = "copy", fps: float | None = None) -> Path:
+    """Write items/ and json/ like a Dataloop download, with ranges as startTime and endTime.
 
-    fps: frames a second, from which frame and endFrame are written too; None takes each video's own. The length of the
-    video stands for an open end, for the platform takes an annotation without one to be a moment. For a video that
-    cannot be opened the keys that are not known are left out.
-    Split, group and source travel in metadata.user of each annotation. Each JSON is written atomically.
+    An open end is written as the video's length, since to the platform an annotation without an end is a moment. Keys
+    that need a video that cannot be opened are left out. Split, group and source are written to metadata.user of each
+    annotation. Each JSON is written atomically.
+
+    Args:
+        dataset: The clips.
+        path: The folder to write.
+        media: ``copy`` the videos or ``link`` them (symbolic links).
+        fps: Frames per second, from which frame and endFrame are written too; None: each video's own.
+
+    Returns:
+        The path.
+
+    Raises:
+        DatasetError: A range has no label, or a video is missing.
+        StorageError: A file cannot be written.
     """
     root = Path(path)
     taken: set[Path] = set()
     for file, examples in clips_with_video(dataset):
         if not all(item.labels for item in examples) and (len(examples) > 1 or examples[0].start_seconds is not None):
-            raise DatasetError(f"{describe(examples[0])}: a range without label cannot be said in this form; use jsonl")
+            raise DatasetError(
+                f"{describe(examples[0])}: a range without label cannot be said in this format; use jsonl"
+            )
         inside = relative_path(file, dataset.root)
         inside = file.name if os.path.isabs(inside) else inside
         target = free_name(root / "items" / inside, taken)
-        place(file, target, media)
+        place_video(file, target, media)
         name = target.relative_to(root / "items").as_posix()
         # The suffix stays in the name: a.mp4 and a.mov may lie side by side.
         rate, length = _probe(file)
@@ -118,7 +131,7 @@ def _user_of(row: dict[str, Any]) -> dict[str, Any]:
 def _dataloop_items(top: Path) -> list[tuple[Path, str, dict[str, Any]]]:
     """Each item under items/: its file, a place for messages, and its JSON ({} where there is none)."""
     items, found = top / "items", []
-    files = {file.relative_to(items).as_posix(): file for file in videos(items)}
+    files = {file.relative_to(items).as_posix(): file for file in videos_in(items)}
     for sheet in sorted((top / "json").rglob("*.json")):
         content = parse_json(read_text(sheet), str(sheet))
         if not isinstance(content, dict):
@@ -191,7 +204,7 @@ def _ffmpeg(metadata: dict[str, Any]) -> dict[str, Any]:
 
 
 def _number(value: object) -> float | None:
-    """A positive finite number out of a number or its text, else None."""
+    """The number of a number or its text if it is positive and finite, otherwise None."""
     try:
         number = float(str(value))
     except ValueError:

@@ -1,38 +1,35 @@
-"""The dataset as a folder for each class, and the placing of media for every form that is a folder."""
+"""The dataset as a folder for each class, and copying or linking videos for every format that is a folder."""
 
 from __future__ import annotations
 
 import os
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-from adapters.data.examples import (
-    SPLITS,
-    Dataset,
-    Example,
-    clips_with_video,
-    describe,
-    make_dataset,
-    normal_split,
-    relative_path,
-)
+from adapters.data.examples import SPLITS, Dataset, Example, describe
 from adapters.data.formats.format import Format
+from adapters.data.rows import make_dataset, normal_split, relative_path
 from adapters.errors import DatasetError
-from adapters.media import Unreadable, is_hidden, is_video_name, videos_below
+from adapters.media import UnreadablePath, is_hidden, is_video_name, videos_below
 from adapters.system import storage_error
 
-Media = Literal["copy", "link"]
+Placement = Literal["copy", "link"]
 
 
 def import_folders(path: str | Path, labels: Sequence[str] | None = None) -> Dataset:
     """Read a folder for each class: ``<class>/clip.mp4``, or ``train/<class>/clip.mp4`` and so on for each split.
 
     A folder within a class is a group: ``ad/film_a/1.mp4`` and ``content/film_a/2.mp4`` are both of group film_a.
-    Classes are in the order of their folders' names unless labels gives another. Files without a video's suffix and
-    hidden ones are passed over.
+    Hidden files and files without a video's suffix are skipped.
+
+    Args:
+        path: The folder of the classes or splits.
+        labels: The order of the classes; None: that of the folders' names.
+
+    Raises:
+        DatasetError: There are no class folders with videos, or a folder cannot be read.
     """
     root = Path(path)
     rows: list[tuple[str, Mapping[str, Any]]] = []
@@ -40,7 +37,7 @@ def import_folders(path: str | Path, labels: Sequence[str] | None = None) -> Dat
     for split, top in split_folders(root):
         for folder in _folders(top):
             classes[folder.name] = None
-            for file in videos(folder):
+            for file in videos_in(folder):
                 group = file.relative_to(folder).parent.as_posix()
                 row = {"path": str(file.relative_to(root)), "label": folder.name, "split": split}
                 rows.append((str(file), row if group == "." else {**row, "group": group}))
@@ -52,12 +49,23 @@ def import_folders(path: str | Path, labels: Sequence[str] | None = None) -> Dat
     return make_dataset(rows, root, labels if labels is not None else sorted(classes))
 
 
-def export_folders(dataset: Dataset, path: str | Path, media: Media = "copy") -> Path:
+def export_folders(dataset: Dataset, path: str | Path, media: Placement = "copy") -> Path:
     """Put each video into a folder of its class (under one of its split, where clips have splits).
 
-    media: ``copy`` or ``link`` (symbolic links). Time ranges, several labels and a mix of rows with and without split
-    cannot be said with folders: DatasetError names the first such clip. Files that are there already with the same
-    size and time are left alone, so a broken export goes on where it stopped.
+    Files that exist with the same size and time are left alone, so an interrupted export can be run again to resume.
+
+    Args:
+        dataset: The clips.
+        path: The folder to write.
+        media: ``copy`` the videos or ``link`` them (symbolic links).
+
+    Returns:
+        The path.
+
+    Raises:
+        DatasetError: Folders cannot express a clip (a time range, several labels or none, a split only for some
+            clips), or a video is missing; names the first.
+        StorageError: A file cannot be written.
     """
     root = Path(path)
     splits = {item.split for item in dataset.examples}
@@ -77,7 +85,7 @@ def export_folders(dataset: Dataset, path: str | Path, media: Media = "copy") ->
             *([] if item.group not in shared and _is_own(item, dataset.root) else item.group.split("/")),
         ]
         folder = root.joinpath(*(_folder_name(part, item) for part in parts if part))
-        place(item.path, free_name(folder / item.path.name, taken), media)
+        place_video(item.path, free_name(folder / item.path.name, taken), media)
     for label in dataset.labels:
         for split in splits:
             _make_folder(root.joinpath(*(part for part in (split, label) if part)))
@@ -85,10 +93,18 @@ def export_folders(dataset: Dataset, path: str | Path, media: Media = "copy") ->
 
 
 def split_folders(root: Path, marker: str | None = None) -> list[tuple[str | None, Path]]:
-    """The folders that stand for splits, or the root itself with no split.
+    """The folders of the splits, or the root itself without a split.
 
-    With a marker those that hold a folder of that name; without one, only where every folder is named after a split
-    and holds folders itself.
+    Args:
+        root: The folder of a dataset.
+        marker: Only folders that hold a folder of this name count, the root among them. None: folders count if all of
+            them are named after a split and hold folders themselves.
+
+    Returns:
+        Each split, or None, and its folder.
+
+    Raises:
+        DatasetError: The root is not a folder.
     """
     if not root.is_dir():
         raise DatasetError(f"{root}: no such folder")
@@ -109,14 +125,15 @@ def _folders(root: Path) -> list[Path]:
     return sorted(entry for entry in root.iterdir() if entry.is_dir() and not is_hidden(entry.name))
 
 
-def videos(folder: Path) -> list[Path]:
+def videos_in(folder: Path) -> list[Path]:
     """The videos below a folder, also those that cannot be read, so that they are reported like missing ones.
 
-    DatasetError for a subfolder that cannot be read: its clips would be missing from the dataset unnoticed.
+    Raises:
+        DatasetError: A subfolder cannot be read, so that its clips would be missing from the dataset unnoticed.
     """
     files, base = [], os.path.abspath(folder)
     for item in videos_below(folder):
-        if isinstance(item, Unreadable) and not is_video_name(os.path.basename(item.path)):
+        if isinstance(item, UnreadablePath) and not is_video_name(os.path.basename(item.path)):
             raise DatasetError(f"{item.path}: {item.error}")
         files.append(folder / os.path.relpath(item.path, base))
     return files
@@ -131,7 +148,7 @@ def _shared_groups(dataset: Dataset) -> set[str]:
 
 
 def _is_own(item: Example, root: Path) -> bool:
-    """Whether the group is only the clip's own path, which reading the folders gives again."""
+    """Whether the group is only the clip's own path, which reading the folders restores."""
     return item.group in (item.source, str(item.path), relative_path(item.path, root))
 
 
@@ -142,7 +159,12 @@ def _folder_name(part: str, item: Example) -> str:
 
 
 def free_name(target: Path, taken: set[Path]) -> Path:
-    """target, or with _2, _3, ... before its suffix where this export has used the name for another file."""
+    """A name that this export has not used: the target, or with _2, _3, ... before its suffix.
+
+    Args:
+        target: The preferred name.
+        taken: The names used so far; the returned one is added.
+    """
     candidate, number = target, 1
     while candidate in taken:
         number += 1
@@ -158,8 +180,18 @@ def _make_folder(folder: Path) -> None:
         raise storage_error(folder, error) from error
 
 
-def place(file: Path, target: Path, media: Media) -> None:
-    """Copy or link a video to target; whole or not at all."""
+def place_video(file: Path, target: Path, media: Placement) -> None:
+    """Copy or link a video to ``target``, whole or not at all. A target of the same size and time is left alone.
+
+    Args:
+        file: The video.
+        target: Its new path; missing folders are made.
+        media: ``copy`` or ``link`` (a symbolic link).
+
+    Raises:
+        DatasetError: The video is missing, or ``media`` is neither of the two.
+        StorageError: The target cannot be written.
+    """
     if media not in ("copy", "link"):
         raise DatasetError(f"media must be copy or link, got {media!r}")
     if not file.is_file():
@@ -184,13 +216,6 @@ def place(file: Path, target: Path, media: Media) -> None:
 def _same(file: Path, target: Path) -> bool:
     one, other = file.stat(), target.stat()
     return (one.st_size, int(one.st_mtime)) == (other.st_size, int(other.st_mtime))
-
-
-def without_missing(dataset: Dataset) -> tuple[Dataset, list[Path]]:
-    """The dataset without the clips whose file is missing, and those files, so that the rest of a batch goes on."""
-    missing = [file for file, _ in clips_with_video(dataset) if not file.is_file()]
-    gone = set(missing)
-    return replace(dataset, examples=tuple(item for item in dataset.examples if item.path not in gone)), missing
 
 
 FORMAT = Format(import_folders, export_folders, holds_videos=True)

@@ -1,4 +1,4 @@
-"""What a module of a dataset format declares."""
+"""The declaration of a dataset format, which each module of a format makes."""
 
 from __future__ import annotations
 
@@ -17,11 +17,14 @@ def _any(path: Path) -> bool:
 class Format:
     """How a dataset format is read, written and detected.
 
-    read: ``(path, labels)`` to a Dataset. write: ``(dataset, path, **options)`` to the path that was written.
-    suffixes: of the format's files, in lower case; empty for a format that is a folder.
-    file_name: the file that ``read_dataset`` looks for in a folder; None for none.
-    matches: for two formats with the same suffix, and for folders: whether the contents are in this format.
-    holds_videos: whether ``write`` puts the videos beside the labels, and takes ``media``.
+    Attributes:
+        read: ``(path, labels)`` to a Dataset; labels are the order of the classes, or None for the file's.
+        write: ``(dataset, path, **options)`` to the path that was written.
+        suffixes: The suffixes of its files, in lower case; empty for a format that is a folder.
+        file_name: The file that ``read_dataset`` looks for in a folder; None: it looks for none.
+        matches: Whether a file with such a suffix, or a folder, is in this format by its contents. Needed for folders
+            and where another format has the same suffix.
+        holds_videos: Whether ``write`` puts the videos beside the labels and accepts ``media``, "copy" or "link".
     """
 
     read: Callable[..., Dataset]

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from adapters.data.examples import Dataset, first_seen, make_dataset, to_row
+from adapters.data.examples import Dataset, first_seen
 from adapters.data.formats.format import Format
 from adapters.data.formats.text import label_list, not_empty, parse_json, read_text
+from adapters.data.rows import make_dataset, to_row
 from adapters.errors import DatasetError
 from adapters.system import json_text, write_text_atomic
 
@@ -18,7 +19,12 @@ SUFFIXES = (".jsonl", ".ndjson")
 def import_jsonl(path: str | Path, labels: Sequence[str] | None = None) -> Dataset:
     """Read dataset.jsonl. Its first line may be {"labels": [...]}, the order of the classes.
 
-    Raises DatasetError naming the file, the line and what is allowed.
+    Args:
+        path: The file.
+        labels: The order of the classes; None: that of the file, or as the rows first name them.
+
+    Raises:
+        DatasetError: The file cannot be read, or a line is wrong; names it and what is allowed.
     """
     path = Path(path)
     rows: list[tuple[str, Mapping[str, Any]]] = []
@@ -37,10 +43,20 @@ def import_jsonl(path: str | Path, labels: Sequence[str] | None = None) -> Datas
 
 
 def export_jsonl(dataset: Dataset, path: str | Path) -> Path:
-    """Write dataset.jsonl atomically, or the file of that name where path is a folder. Returns the file's path.
+    """Write dataset.jsonl atomically.
 
-    Paths are relative where they lie under the file's folder. The line with the label order is written only where the
-    rows do not give that order by themselves.
+    Paths are relative where they are below the file's folder. The line with the label order is written only where the
+    rows do not show that order by themselves.
+
+    Args:
+        dataset: The clips.
+        path: A file with one of SUFFIXES, or a folder for ``dataset.jsonl``.
+
+    Returns:
+        The path of the file.
+
+    Raises:
+        StorageError: The file cannot be written.
     """
     path = Path(path)
     if path.suffix.lower() not in SUFFIXES:

@@ -6,24 +6,32 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from adapters.data.examples import Dataset, describe, make_dataset, merge_labels, to_row, video_groups
+from adapters.data.examples import Dataset, describe
 from adapters.data.formats.format import Format
-from adapters.data.formats.text import kind_of, label_list, not_empty, parse_json, read_text
+from adapters.data.formats.text import label_list, not_empty, parse_json, read_text, type_and_value
+from adapters.data.rows import make_dataset, merge_labels, to_row, video_groups
 from adapters.errors import DatasetError
 from adapters.system import write_json_atomic
 
 
 def import_labels_json(path: str | Path, labels: Sequence[str] | None = None) -> Dataset:
-    """Read {"class": [entry, ...], ...}; an entry is a path or an object with the keys of a row but ``label``.
+    """Read {"class": [entry, ...], ...}; an entry is a path, or an object with the keys of a row except ``label``.
 
-    Classes keep the file's order. Entries that differ in nothing but the class become one with several labels.
+    Entries that differ only in the class become one clip with several labels.
+
+    Args:
+        path: The JSON file.
+        labels: The order of the classes; None: that of the file.
+
+    Raises:
+        DatasetError: The file cannot be read, or a row is wrong; names its place.
     """
     path = Path(path)
     content = parse_json(read_text(path), str(path))
     if not isinstance(content, dict) or not content or not all(isinstance(v, list) for v in content.values()):
         raise DatasetError(
             f'{path}: must be an object of lists such as {{"highlights": ["a.mp4"], "normal": ["b.mp4"]}}, '
-            f"got {kind_of(content)}"
+            f"got {type_and_value(content)}"
         )
     rows = []
     for label, entries in content.items():
@@ -38,9 +46,21 @@ def import_labels_json(path: str | Path, labels: Sequence[str] | None = None) ->
 
 
 def export_labels_json(dataset: Dataset, path: str | Path) -> Path:
-    """Write labels.json atomically: plain paths where nothing more is known of a clip, objects elsewhere."""
+    """Write labels.json atomically: a clip is a plain path where nothing more is known of it, otherwise an object.
+
+    Args:
+        dataset: The clips.
+        path: The JSON file.
+
+    Returns:
+        The path.
+
+    Raises:
+        DatasetError: A clip has no label.
+        StorageError: The file cannot be written.
+    """
     path = Path(path)
-    # Groups go unwritten only where reading gives all of them again: a written one draws others of its video to it.
+    # Groups are left out only where reading restores all of them: a written one draws others of its video to it.
     own_groups = [item.group for item in dataset.examples] == video_groups(dataset.examples)
     content: dict[str, list[Any]] = {label: [] for label in dataset.labels}
     for item in dataset.examples:

@@ -1,4 +1,4 @@
-"""What formats in a text file share: reading it, and JSON in it."""
+"""Reading that formats of text files share: text, JSON and label lists, with errors that name the place."""
 
 from __future__ import annotations
 
@@ -11,7 +11,11 @@ from adapters.system import strict_json
 
 
 def read_text(path: Path) -> str:
-    """The text of a file, UTF-8 with or without a byte order mark. Raises DatasetError."""
+    """The text of a file in UTF-8, with or without a byte order mark.
+
+    Raises:
+        DatasetError: The file cannot be read, or is not UTF-8.
+    """
     try:
         return path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
@@ -22,7 +26,15 @@ def read_text(path: Path) -> str:
 
 
 def parse_json(text: str, where: str) -> Any:
-    """A JSON value; DatasetError says where the text is wrong."""
+    """Parse JSON text strictly.
+
+    Args:
+        text: A JSON value.
+        where: The file, or the place in it, for messages.
+
+    Raises:
+        DatasetError: The text is not valid JSON.
+    """
     try:
         return strict_json.parse_json(text)
     except (ValueError, RecursionError) as error:
@@ -30,16 +42,31 @@ def parse_json(text: str, where: str) -> Any:
 
 
 def label_list(value: object, where: str) -> list[str]:
+    """The value, if it is a list of labels.
+
+    Args:
+        value: A JSON value.
+        where: Its place in the file, for messages.
+
+    Raises:
+        DatasetError: It is not a list of non-empty strings.
+    """
     if not isinstance(value, list) or not all(isinstance(item, str) and item for item in value):
         raise DatasetError(f"{where}: labels must be a list of non-empty strings, got {value!r:.80}")
     return value
 
 
 def not_empty(dataset: Dataset, path: Path) -> Dataset:
+    """The dataset, if it has clips.
+
+    Raises:
+        DatasetError: It has none.
+    """
     if not dataset.examples:
         raise DatasetError(f"{path}: holds no clips. Add rows, or name another file.")
     return dataset
 
 
-def kind_of(value: object) -> str:
+def type_and_value(value: object) -> str:
+    """A value with its Python type, shortened, for a message."""
     return f"{type(value).__name__} {value!r:.60}"

@@ -9,7 +9,7 @@ from typing import Any
 
 from adapters.base import BaseModelAdapter, model_class
 from adapters.bundle import SEAL, read_seal
-from adapters.config import Config, check_config, merge
+from adapters.config import Config, check_config, merge_config
 from adapters.errors import BundleError, ConfigError
 from adapters.inference import FINETUNE_KEYS, read_stored
 
@@ -93,7 +93,7 @@ def _open(config: Config, folder: Path) -> BaseModelAdapter:
     if model_class(str(own.config["adapter"]), str(stored)) is cls:
         adapter.load_stored(own)
         training = {key: config[key] for key in FINETUNE_KEYS if key in config}
-        adapter.config = check_config(merge(adapter.config, training), str(stored))
+        adapter.config = check_config(merge_config(adapter.config, training), str(stored))
         return adapter
     raise BundleError(
         f'{stored}: is a model of {own.config["adapter"]}, and "adapter" in the configuration is {config["adapter"]}. '

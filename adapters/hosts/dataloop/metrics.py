@@ -11,7 +11,7 @@ from typing import Any
 import dtlpy as dl
 
 from adapters.base import BaseModelAdapter
-from adapters.records import EpochLog
+from adapters.reports import EpochLog
 from adapters.system import parse_json, write_json_atomic
 
 logger = logging.getLogger("cliplab.dataloop")
@@ -62,7 +62,7 @@ def evaluate_download(adapter: BaseModelAdapter, folder: Path) -> dict[str, floa
     training. Items without a label are left out, and logged. DatasetError for
     labels that the model has not, and where no clip can be read.
     """
-    from adapters.data import check, match_labels, read_dataset
+    from adapters.data import check_dataset, match_labels, read_dataset
     from adapters.training import evaluate_examples
 
     dataset = match_labels(read_dataset(folder, labels=None), adapter.labels)
@@ -70,7 +70,7 @@ def evaluate_download(adapter: BaseModelAdapter, folder: Path) -> dict[str, floa
     _log_left_out("have no label of a person", [str(e.path) for e in dataset.examples if not e.labels])
     foreign = sorted({label for example in labelled for label in example.labels} - set(adapter.labels))
     if foreign or not labelled:
-        check(dataset, labels=adapter.labels, task=adapter.config["task"], allow_missing=True)
+        check_dataset(dataset, labels=adapter.labels, task=adapter.config["task"], allow_missing=True)
     report, skipped = evaluate_examples(adapter, labelled)
     _log_left_out("cannot be read", [str(result.error) for result in skipped])
     return {name: float(value) for name, value in report.to_json().items() if _is_figure(name, value)}

@@ -17,7 +17,7 @@ from adapters.errors import AdapterError, DatasetError
 from adapters.hosts.dataloop.config import label_order, order_for
 from adapters.hosts.dataloop.items import item_reasons
 from adapters.hosts.dataloop.metrics import epoch_samples, publish
-from adapters.records import EpochLog
+from adapters.reports import EpochLog
 
 logger = logging.getLogger("cliplab.dataloop")
 
@@ -49,7 +49,7 @@ def convert_download(data_path: Path) -> Path:
     DatasetError says what cannot be read, and which items lost their labels: dtlpy names an item's JSON without the
     item's suffix, so that of a.mp4 and a.mov in one folder a single one is left.
     """
-    dataset = read_dataset(data_path, form="dataloop")
+    dataset = read_dataset(data_path, format="dataloop")
     alike = defaultdict(set)
     for example in dataset.examples:
         alike[example.path.with_suffix("")].add(example.path.name)

@@ -11,7 +11,7 @@ from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import Response
 
-from adapters.config import override
+from adapters.config import override_config
 from adapters.errors import AdapterError, ConfigError
 from adapters.hosts.http_server.errors import Refused, check_query, json_response, parse_json, refusal_of
 from adapters.hosts.http_server.state import Host, Model
@@ -102,7 +102,7 @@ class _Asked:
             input_spec(model.adapter, **windows)
             if "top_k" in query:
                 top_k = int(_number(query, "top_k", whole=True))
-                override(model.adapter.config, {"top_k": top_k}, "query")
+                override_config(model.adapter.config, {"top_k": top_k}, "query")
         except ConfigError as error:
             raise Refused(400, str(error)) from None
         return cls(model, windows, top_k, shape)

@@ -21,7 +21,7 @@ from adapters.errors import AdapterError, ConfigError, DatasetError, MediaError,
 from adapters.hosts.label_studio.labels import Control, parse_label_config, to_seconds
 from adapters.hosts.label_studio.media import LabelStudio, Media
 from adapters.inference import open_model, read_config
-from adapters.records import EpochLog
+from adapters.reports import EpochLog
 from adapters.system import file_lock, write_json_atomic
 
 _TOKEN = "CLIPLAB_LABEL_STUDIO_TOKEN"  # the environment's, so that the token is written to no file

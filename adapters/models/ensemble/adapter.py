@@ -14,12 +14,13 @@ import numpy as np
 
 from adapters.base import BaseModelAdapter, OnEpochEnd, StoredModel, TrainOptions
 from adapters.bundle import SEAL, Bundle, make_golden, read_bundle, read_seal, render_card, write_bundle
-from adapters.config import Config, fill_defaults, override, properties
+from adapters.config import Config, fill_defaults, key_schemas, override_config
 from adapters.errors import BundleError, ConversionError, TrainingError
 from adapters.inference import read_stored, require_class
 from adapters.models.ensemble.members import Member, member_clip, open_members, shared_spec
 from adapters.models.ensemble.voting import vote
-from adapters.records import Clip, ConversionReport, Float32Array, InputSpec, Prediction, Quantize, TrainReport
+from adapters.records import Clip, Float32Array, InputSpec, Prediction, RequestedPrecision
+from adapters.reports import ConversionReport, TrainReport
 
 # The keys of the common schema that an ensemble has a use for; the others are its members' own.
 OWN_KEYS = {
@@ -53,7 +54,7 @@ class EnsembleAdapter(BaseModelAdapter):
 
     @classmethod
     def config_problems(cls, config: Config) -> Iterable[str]:
-        rules = properties(cls)
+        rules = key_schemas(cls)
         for key, value in config.items():
             if key not in OWN_KEYS and value != fill_defaults({}, {key: rules[key]})[key]:
                 yield f'"{key}" belongs to the members of an ensemble: set it in their configs'
@@ -69,7 +70,7 @@ class EnsembleAdapter(BaseModelAdapter):
             yield f'"member_weights" must be one number a member, not all 0, got {weights} for {len(members)} members'
 
     @classmethod
-    def anchored(cls, config: Config, folder: Path) -> Config:
+    def resolve_paths(cls, config: Config, folder: Path) -> Config:
         """Members that lie beside the config file, by their path from here."""
         beside = {name: folder / name for name in config.get("members", ()) if isinstance(name, str)}
         found = {name: str(path) for name, path in beside.items() if path.exists()}
@@ -181,7 +182,7 @@ class EnsembleAdapter(BaseModelAdapter):
                 raise BundleError(f"{path}: member {member!r} is not in the bundle. Save the ensemble again")
         given = {key: value for key, value in self.given.items() if key != "members"}
         given["adapter"] = stored.config["adapter"]
-        self.config, _ = override(stored.config, given, str(path), explicit=self.explicit)
+        self.config, _ = override_config(stored.config, given, str(path), explicit=self.explicit)
         self._bundle, self._opened = stored, None
 
     def save(self, local_path: str | Path) -> None:
@@ -222,7 +223,10 @@ class EnsembleAdapter(BaseModelAdapter):
         )
 
     def convert(
-        self, output_path: str | Path, quantize: Quantize = "float32", calibration: Sequence[Clip] | None = None
+        self,
+        output_path: str | Path,
+        quantize: RequestedPrecision = "float32",
+        calibration: Sequence[Clip] | None = None,
     ) -> ConversionReport:
         raise ConversionError(
             f"an ensemble is several programs, and a .tflite file holds one. Convert its members "

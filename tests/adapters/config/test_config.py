@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from adapters.config import (
+    adapter_schema,
     check_config,
-    merge,
-    migrate,
-    override,
+    key_schemas,
+    merge_config,
+    migrate_config,
+    override_config,
     parse_assignments,
-    properties,
-    read_object,
-    schema,
+    read_config_file,
 )
 from adapters.errors import ConfigError
 from adapters.inference import open_model, read_config, ready_configs
@@ -122,19 +122,19 @@ def test_keys_that_must_go_together(keys: dict[str, Any], word: str | None) -> N
         check_config(lite(**keys))
 
 
-@pytest.mark.parametrize("version", [-1, 2, True, "1", 1.0, None])
+@pytest.mark.parametrize("version", [-1, 3, True, "2", 2.0, None])
 def test_a_version_that_is_none(version: object) -> None:
-    with pytest.raises(ConfigError, match=r"x\.json: \"schema_version\" must be .* from 0 to 1"):
-        migrate({"schema_version": version}, "x.json")
+    with pytest.raises(ConfigError, match=r"x\.json: \"schema_version\" must be .* from 0 to 2"):
+        migrate_config({"schema_version": version}, "x.json")
 
 
 def test_old_names_become_new_ones_and_the_place_is_told() -> None:
     old = {"num_frames": 3, "resolution": 224, "top_k": 1}
-    assert migrate(old) == {"n_frames": 3, "imgz": 224, "top_k": 1, "schema_version": 1}
-    assert migrate({**old, "schema_version": 1}) == {**old, "schema_version": 1}
+    assert migrate_config(old) == {"n_frames": 3, "imgz": 224, "top_k": 1, "schema_version": 2}
+    assert migrate_config({**old, "schema_version": 1}) == {**old, "schema_version": 2}
     assert old == {"num_frames": 3, "resolution": 224, "top_k": 1}
     with pytest.raises(ConfigError, match=r"^x\.json: \"resolution\" is the old name of \"imgz\""):
-        migrate({"resolution": 1, "imgz": 2}, "x.json")
+        migrate_config({"resolution": 1, "imgz": 2}, "x.json")
 
 
 def test_all_errors_are_told_at_once() -> None:
@@ -150,7 +150,7 @@ def test_missing_adapter() -> None:
 
 @pytest.mark.parametrize("path", sorted(FORMS.glob("*.json")), ids=lambda path: path.stem)
 def test_every_released_form_still_reads(path: Path) -> None:
-    form = read_object(path)
+    form = read_config_file(path)
     before = json.dumps(form)
     config = check_config(form["config"])
     for key, value in form["expected"].items():
@@ -160,19 +160,19 @@ def test_every_released_form_still_reads(path: Path) -> None:
 
 def test_old_and_new_name_together() -> None:
     with pytest.raises(ConfigError, match='"num_frames" is the old name of "n_frames"'):
-        migrate({"num_frames": 3, "n_frames": 3})
+        migrate_config({"num_frames": 3, "n_frames": 3})
 
 
 def test_json_and_yaml_say_the_same(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text('{"learning_rate": 0.001, "labels": ["a", "b"], "augmentation": {"flip": false}}')
     (tmp_path / "a.yaml").write_text("learning_rate: 1e-3\nlabels: [a, b]\naugmentation:\n  flip: false\n")
-    assert read_object(tmp_path / "a.json") == read_object(tmp_path / "a.yaml")
+    assert read_config_file(tmp_path / "a.json") == read_config_file(tmp_path / "a.yaml")
     for name in ("b.yml", "b.YAML"):
         (tmp_path / name).write_text(
             "a: .5e-2\nb: -1E+3\nc: 12\nd: 1.5\ne: e5\nf: '1e-3'\ng: größe\nh: .5e2\n", "utf-8"
         )
         expected = {"a": 0.005, "b": -1000.0, "c": 12, "d": 1.5, "e": "e5", "f": "1e-3", "g": "größe", "h": 50.0}
-        found = read_object(tmp_path / name)
+        found = read_config_file(tmp_path / name)
         assert found == expected
         assert isinstance(found["c"], int)
 
@@ -198,22 +198,22 @@ def test_files_that_are_no_config(tmp_path: Path, name: str, text: str | None, e
     if text is not None:
         (tmp_path / name).write_text(text)
     with pytest.raises(ConfigError, match=name) as error:
-        read_object(tmp_path / name)
+        read_config_file(tmp_path / name)
     assert expected in str(error.value)
 
 
 def test_schema_accepts_what_check_accepts_and_refuses_unknown_keys() -> None:
-    validator = Draft202012Validator(schema(LITE))
-    Draft202012Validator.check_schema(schema(LITE))
+    validator = Draft202012Validator(adapter_schema(LITE))
+    Draft202012Validator.check_schema(adapter_schema(LITE))
     for path in ready_configs().values():
-        config = check_config(read_object(path))
-        assert list(Draft202012Validator(schema(config["adapter"])).iter_errors(config)) == []
+        config = check_config(read_config_file(path))
+        assert list(Draft202012Validator(adapter_schema(config["adapter"])).iter_errors(config)) == []
     assert [e.validator for e in validator.iter_errors(lite(n_frame=3))] == ["unevaluatedProperties"]
 
 
 @settings(max_examples=40, deadline=None)
 @given(
-    st.dictionaries(st.sampled_from(sorted(properties(LITE))), st.none() | st.booleans() | st.integers() | st.text())
+    st.dictionaries(st.sampled_from(sorted(key_schemas(LITE))), st.none() | st.booleans() | st.integers() | st.text())
 )
 def test_any_value_is_accepted_or_explained(keys: dict[str, Any]) -> None:
     try:
@@ -236,7 +236,7 @@ def test_assignments() -> None:
             parse_assignments([wrong])
     with pytest.raises(ConfigError, match='"a" was given a plain value'):
         parse_assignments(["a=1", "a.b=2"])
-    assert merge({"gates": {"min_f1": 0.5}, "head": [1]}, {"gates": {"min_recall": 1}, "head": []}) == {
+    assert merge_config({"gates": {"min_f1": 0.5}, "head": [1]}, {"gates": {"min_recall": 1}, "head": []}) == {
         "gates": {"min_f1": 0.5, "min_recall": 1},
         "head": [],
     }
@@ -246,59 +246,59 @@ def test_assignments() -> None:
 def test_options_that_belong_together_are_merged_key_by_key(key: str) -> None:
     base = {key: {"a": 1, "b": 2}, "top_k": 5}
     changes = {key: {"b": 3, "c": 4}}
-    assert merge(base, changes) == {key: {"a": 1, "b": 3, "c": 4}, "top_k": 5}
+    assert merge_config(base, changes) == {key: {"a": 1, "b": 3, "c": 4}, "top_k": 5}
     assert (base, changes) == ({key: {"a": 1, "b": 2}, "top_k": 5}, {key: {"b": 3, "c": 4}})
-    assert merge(base, {key: None}) == {key: None, "top_k": 5}
-    assert merge({key: None}, changes) == changes
+    assert merge_config(base, {key: None}) == {key: None, "top_k": 5}
+    assert merge_config({key: None}, changes) == changes
 
 
 def test_a_mapping_that_is_one_value_is_replaced() -> None:
     """Weights of the classes that a user leaves out are not those of another dataset."""
-    assert merge({"class_weights": {"a": 1, "b": 2}}, {"class_weights": {"c": 3}}) == {"class_weights": {"c": 3}}
+    assert merge_config({"class_weights": {"a": 1, "b": 2}}, {"class_weights": {"c": 3}}) == {"class_weights": {"c": 3}}
     config = check_config(lite(labels=["a", "b"], class_weights={"a": 1, "b": 2}))
-    changed = check_config(merge(config, {"labels": ["c", "d"], "class_weights": {"c": 3, "d": 4}}))
+    changed = check_config(merge_config(config, {"labels": ["c", "d"], "class_weights": {"c": 3, "d": 4}}))
     assert changed["class_weights"] == {"c": 3, "d": 4}
 
 
 def test_override_follows_the_effect() -> None:
     stored = check_config(lite(labels=["a", "b"], imgz=160))
-    config, programs = override(stored, {"top_k": 1})
+    config, programs = override_config(stored, {"top_k": 1})
     assert (config["top_k"], programs) == (1, [])
-    config, programs = override(stored, {"imgz": 224})
+    config, programs = override_config(stored, {"imgz": 224})
     assert (config["imgz"], programs) == (224, ["imgz"])
     with pytest.raises(ConfigError, match=r'"mean" belongs to the model.*127.*got 0'):
-        override(stored, {"mean": 0})
+        override_config(stored, {"mean": 0})
     with pytest.raises(ConfigError, match='Did you mean "top_k"'):
-        override(stored, {"topk": 1})
+        override_config(stored, {"topk": 1})
 
 
 def test_a_file_that_is_no_text_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_bytes(b"\xff\xfe{}")
     with pytest.raises(ConfigError, match=r"a\.json: cannot be read"):
-        read_object(tmp_path / "a.json")
+        read_config_file(tmp_path / "a.json")
 
 
 def test_what_the_model_has_already_is_no_change() -> None:
     stored = check_config(lite(labels=["a", "b"], imgz=160))
-    assert override(stored, {}) == (stored, [])
-    assert override(stored, {"imgz": 160, "mean": stored["mean"], "top_k": stored["top_k"]}) == (stored, [])
-    config, programs = override(stored, {"imgz": 192, "top_k": 2, "quantize": "float16"})
+    assert override_config(stored, {}) == (stored, [])
+    assert override_config(stored, {"imgz": 160, "mean": stored["mean"], "top_k": stored["top_k"]}) == (stored, [])
+    config, programs = override_config(stored, {"imgz": 192, "top_k": 2, "quantize": "float16"})
     assert (sorted(programs), config["top_k"], config["quantize"]) == (["imgz", "quantize"], 2, "float16")
     assert (stored["imgz"], stored["top_k"]) == (160, check_config(lite())["top_k"])  # it is not altered
     # What is said with explicit=False is said unless it is the default.
-    assert override(stored, {"imgz": 192}, explicit=False)[1] == ["imgz"]
+    assert override_config(stored, {"imgz": 192}, explicit=False)[1] == ["imgz"]
     default = check_config(lite())["imgz"]
-    assert override(stored, {"imgz": default}, explicit=False) == (stored, [])
-    assert override(stored, {"imgz": default})[1] == ["imgz"]
+    assert override_config(stored, {"imgz": default}, explicit=False) == (stored, [])
+    assert override_config(stored, {"imgz": default})[1] == ["imgz"]
 
 
 def test_a_filled_in_config_beside_a_bundle_does_not_undo_it() -> None:
     stored = check_config(lite(labels=["a", "b"], imgz=160))
     page = check_config(lite(top_k=1))
-    config, programs = override(stored, page, explicit=False)
+    config, programs = override_config(stored, page, explicit=False)
     assert (config["imgz"], config["labels"], config["top_k"], programs) == (160, ["a", "b"], 1, [])
     with pytest.raises(ConfigError, match='"mean"'):
-        override(stored, {**page, "mean": 3.0}, explicit=False)
+        override_config(stored, {**page, "mean": 3.0}, explicit=False)
 
 
 def test_a_class_fills_in_its_own_name() -> None:

@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from adapters.config import properties
-from adapters.config.rules import UnknownKeywordError, keeps
+from adapters.config import key_schemas
+from adapters.config.rules import UnknownKeywordError, satisfies
 from adapters.inference import read_config, ready_configs
 
-RULES = [rule for name in ready_configs() for rule in properties(read_config(name)["adapter"]).values()]
+RULES = [rule for name in ready_configs() for rule in key_schemas(read_config(name)["adapter"]).values()]
 WORDS = ["crop", "mean", "native", "none", "balanced", "movinet_adapter:MoViNetAdapter", "", "cpu", "a", "relu"]
 SCALARS = st.none() | st.booleans() | st.integers(-2, 2000) | st.floats() | st.sampled_from(WORDS)
 NAMES = st.sampled_from(["units", "activation", "dropout", "flip", "crop", "min_f1", "other"])
@@ -22,7 +22,7 @@ VALUES = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=4) | st.di
 
 def surely_keeps(rule: Any, value: Any) -> bool | None:
     try:
-        return keeps(rule, value)
+        return satisfies(rule, value)
     except UnknownKeywordError:
         return None
 
@@ -48,4 +48,4 @@ def test_every_default_is_decided_without_jsonschema() -> None:
 
 def test_a_keyword_that_it_does_not_know_is_left_to_jsonschema() -> None:
     with pytest.raises(UnknownKeywordError, match="multipleOf"):
-        keeps({"type": "integer", "multipleOf": 2}, 4)
+        satisfies({"type": "integer", "multipleOf": 2}, 4)

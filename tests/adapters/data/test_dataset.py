@@ -1,4 +1,4 @@
-"""Datasets in every form: what is read, written back, refused, counted and checked."""
+"""Datasets in every format: what is read, written back, refused, counted and checked."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from adapters.data import (
     FORMATS,
     Dataset,
     Example,
-    check,
+    check_dataset,
+    dataset_problems,
+    detect_format,
     export_dataset,
-    problems,
     read_dataset,
-    stats,
+    summarize_dataset,
     without_missing,
     write_dataset,
 )
-from adapters.data.dataset import detect_format
 from adapters.errors import DatasetError, StorageError
 
 
@@ -176,7 +176,7 @@ def test_a_folder_for_each_class(tmp_path: Path) -> None:
     groups = {item.path.name: item.group for item in dataset}
     assert groups["3.mp4"] == groups["4.mp4"] == "film"
     assert groups["1.mp4"] != groups["2.MKV"]
-    assert read_dataset(tmp_path, form="folders", labels=("b", "a")).labels == ("b", "a")
+    assert read_dataset(tmp_path, format="folders", labels=("b", "a")).labels == ("b", "a")
 
 
 def test_class_folders_under_splits(tmp_path: Path) -> None:
@@ -198,20 +198,20 @@ def test_what_is_no_dataset_is_said(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"a\.mp4: is not a dataset"):
         read_dataset(write(tmp_path / "a.mp4", "x"))
     with pytest.raises(DatasetError, match="'xml' is not a dataset format; allowed: jsonl"):
-        read_dataset(tmp_path, form="xml")
+        read_dataset(tmp_path, format="xml")
     (tmp_path / "latin.jsonl").write_bytes(b"caf\xe9")
     with pytest.raises(DatasetError, match="could not be read"):
         read_dataset(tmp_path / "latin.jsonl")
 
 
 @pytest.mark.parametrize(
-    ("name", "form"),
+    ("name", "format"),
     [("jsonl.jsonl", "jsonl"), ("a.csv", "csv"), ("labels.json", "labels_json"), ("c.json", "coco"), ("f", "folders")],
 )
-def test_an_export_is_detected(tmp_path: Path, name: str, form: str) -> None:
+def test_an_export_is_detected(tmp_path: Path, name: str, format: str) -> None:
     touch(tmp_path, "1.mp4", "2.mp4")
     dataset = make(tmp_path, ("1.mp4", "ad"), ("2.mp4", "content"))
-    assert detect_format(export_dataset(dataset, tmp_path / "out" / name, form)) == (form, tmp_path / "out" / name)
+    assert detect_format(export_dataset(dataset, tmp_path / "out" / name, format)) == (format, tmp_path / "out" / name)
 
 
 # Groups
@@ -272,7 +272,7 @@ def test_a_dataloop_range_to_the_end_is_the_videos_own_end(tmp_path: Path, end: 
     item = {"filename": "/a.mp4", "metadata": metadata, "annotations": [annotation("ad", startTime=3, endTime=end)]}
     touch(tmp_path, "items/a.mp4")
     write(tmp_path / "json/a.json", item)
-    (found,) = read_dataset(tmp_path, form="dataloop").examples
+    (found,) = read_dataset(tmp_path, format="dataloop").examples
     assert (found.start_seconds, found.end_seconds) == (3.0, read)
 
 
@@ -306,7 +306,7 @@ def test_bad_dataloop_items_are_named(tmp_path: Path, content: Any, message: str
     touch(tmp_path, "items/a.mp4")
     write(tmp_path / "json/a.json", content)
     with pytest.raises(DatasetError, match=message) as caught:
-        read_dataset(tmp_path, form="dataloop")
+        read_dataset(tmp_path, format="dataloop")
     assert "a.json" in str(caught.value)
 
 
@@ -367,11 +367,11 @@ def test_what_folders_cannot_say(tmp_path: Path, change: dict[str, Any], message
         export_dataset(make(tmp_path, ("a.mp4", "a/b")), tmp_path / "out", "folders")
 
 
-@pytest.mark.parametrize("form", FORMATS)
-def test_an_output_that_cannot_be_written_is_named(tmp_path: Path, form: str) -> None:
+@pytest.mark.parametrize("format", FORMATS)
+def test_an_output_that_cannot_be_written_is_named(tmp_path: Path, format: str) -> None:
     touch(tmp_path, "a.mp4", "file")
     with pytest.raises(StorageError, match="file"):
-        export_dataset(make(tmp_path, ("a.mp4", "ad")), tmp_path / "file" / "out.jsonl", form)
+        export_dataset(make(tmp_path, ("a.mp4", "ad")), tmp_path / "file" / "out.jsonl", format)
 
 
 # Counting and checking
@@ -384,12 +384,12 @@ def test_stats_count_clips_groups_and_seconds(tmp_path: Path) -> None:
         {"path": "a.mp4", "start_seconds": 4, "end_seconds": 10, "label": "content", "split": "train"},
         {"path": "b.mp4", "start_seconds": 1, "label": "content"},
     )
-    result = stats(read_dataset(path), duration=lambda path: 8.0)
+    result = summarize_dataset(read_dataset(path), duration=lambda path: 8.0)
     assert (result["clips"], result["groups"], result["videos"], result["seconds"]) == (3, 2, 2, 17.0)
     assert result["labels"]["content"] == {"clips": 2, "groups": 2, "videos": 2, "seconds": 13.0}
     assert result["splits"]["train"]["labels"]["ad"]["seconds"] == 4.0
     assert result["splits"]["unassigned"]["clips"] == 1
-    unknown = stats(read_dataset(path))
+    unknown = summarize_dataset(read_dataset(path))
     assert unknown["seconds"] is None
     assert unknown["splits"]["train"]["seconds"] == 10.0
 
@@ -397,7 +397,7 @@ def test_stats_count_clips_groups_and_seconds(tmp_path: Path) -> None:
 def test_stats_read_the_length_of_real_videos(shared: Path) -> None:
     clip = shared / "media" / "clips" / "mmaction2_demo_arm_wrestling.mp4"
     dataset = Dataset((Example(clip, ("arm wrestling",), 2.0),), ("arm wrestling",), clip.parent)
-    assert stats(dataset)["seconds"] == pytest.approx(8.0, abs=0.1)
+    assert summarize_dataset(dataset)["seconds"] == pytest.approx(8.0, abs=0.1)
 
 
 def good(root: Path) -> Dataset:
@@ -407,8 +407,8 @@ def good(root: Path) -> Dataset:
 
 def test_a_sound_dataset_passes(tmp_path: Path) -> None:
     dataset = good(tmp_path)
-    assert problems(dataset, labels=("content", "ad", "other")) == []
-    check(dataset, labels=("content", "ad", "other"))
+    assert dataset_problems(dataset, labels=("content", "ad", "other")) == []
+    check_dataset(dataset, labels=("content", "ad", "other"))
 
 
 def with_rows(*items: dict[str, Any]) -> Callable[[Path], Dataset]:
@@ -448,28 +448,28 @@ def with_rows(*items: dict[str, Any]) -> Callable[[Path], Dataset]:
 )
 def test_what_is_wrong_is_said(tmp_path: Path, build: Callable[[Path], Dataset], message: str) -> None:
     with pytest.raises(DatasetError, match=message):
-        check(build(tmp_path))
+        check_dataset(build(tmp_path))
 
 
 def test_ranges_that_touch_are_no_contradiction(tmp_path: Path) -> None:
     first, second = (
         {"path": "a", "label": label, key: 5} for label, key in (("x", "end_seconds"), ("y", "start_seconds"))
     )
-    assert problems(with_rows(first, second)(tmp_path)) == []
-    assert len(problems(with_rows(first, {**second, "start_seconds": 4.9})(tmp_path))) == 1
+    assert dataset_problems(with_rows(first, second)(tmp_path)) == []
+    assert len(dataset_problems(with_rows(first, {**second, "start_seconds": 4.9})(tmp_path))) == 1
 
 
 def test_labels_that_the_model_has_not(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match=r"labels that the model has not: 'content' \(1 clips\).*'ad'; 'promo'"):
-        check(good(tmp_path), labels=("ad", "promo"))
+    with pytest.raises(DatasetError, match=r"unknown to the model: 'content' \(1 clips\).*'ad'; 'promo'"):
+        check_dataset(good(tmp_path), labels=("ad", "promo"))
 
 
 def test_missing_files_are_listed_five_and_a_count(tmp_path: Path) -> None:
     touch(tmp_path, "here.mp4")
     dataset = make(tmp_path, ("here.mp4", "ad"), *((f"{i}.mp4", "content") for i in range(7)))
     with pytest.raises(DatasetError, match=r"7 files are missing: .*0\.mp4; .*4\.mp4; and 2 more"):
-        check(dataset)
-    check(dataset, allow_missing=True)
+        check_dataset(dataset)
+    check_dataset(dataset, allow_missing=True)
     rest, missing = without_missing(dataset)
     assert [item.path.name for item in rest] == ["here.mp4"]
     assert len(missing) == 7
@@ -477,8 +477,8 @@ def test_missing_files_are_listed_five_and_a_count(tmp_path: Path) -> None:
 
 def test_multi_label_clips(tmp_path: Path) -> None:
     build = with_rows({"path": "a", "label": ["x", "y"]}, {"path": "b", "label": []}, {"path": "a", "label": "x"})
-    check(build(tmp_path), task="multi_label")
-    assert problems(build(tmp_path).of_split("train"), task="multi_label") == ["it holds no clips."]
+    check_dataset(build(tmp_path), task="multi_label")
+    assert dataset_problems(build(tmp_path).of_split("train"), task="multi_label") == ["it holds no clips."]
     with pytest.raises(DatasetError, match="has 2 labels where a single-label task needs one"):
         _ = build(tmp_path).examples[0].label
 
@@ -486,7 +486,7 @@ def test_multi_label_clips(tmp_path: Path) -> None:
 def test_every_reason_stands_in_one_message(tmp_path: Path) -> None:
     dataset = make(tmp_path, ("gone.mp4", "ad"))
     with pytest.raises(DatasetError, match=r"for 3 reasons") as caught:
-        check(dataset, labels=("content",))
+        check_dataset(dataset, labels=("content",))
     assert len(str(caught.value).splitlines()) == 4
 
 
@@ -515,4 +515,4 @@ def test_the_forms_in_the_docs_are_read(tmp_path: Path) -> None:
 
 def test_the_docs_name_every_form() -> None:
     text = (ROOT / "docs" / "dataset.md").read_text(encoding="utf-8")
-    assert all(f"`{form}`" in text for form in FORMATS)
+    assert all(f"`{format}`" in text for format in FORMATS)

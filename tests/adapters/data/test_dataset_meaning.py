@@ -9,10 +9,19 @@ from typing import Any
 
 import pytest
 from dataset_files import lines, touch, write
-from test_dataset_forms import COCO, three
+from test_dataset_formats import COCO, three
 
-from adapters.data import Dataset, Example, check, export_dataset, match_labels, problems, read_dataset, stats
-from adapters.data.dataset import detect_format
+from adapters.data import (
+    Dataset,
+    Example,
+    check_dataset,
+    dataset_problems,
+    detect_format,
+    export_dataset,
+    match_labels,
+    read_dataset,
+    summarize_dataset,
+)
 from adapters.data.formats.dataloop import import_dataloop
 from adapters.data.formats.folders import import_folders
 from adapters.errors import DatasetError
@@ -116,9 +125,9 @@ def test_labels_that_differ_in_spelling_take_the_models_name() -> None:
 def test_which_files_of_a_folder_are_the_dataset(tmp_path: Path) -> None:
     touch(tmp_path, "x/a.mp4")
     assert detect_format(tmp_path) == ("folders", tmp_path)
-    for name, form in (("dataset.json", "coco"), ("dataset.csv", "csv"), ("labels.json", "labels_json")):
-        write(tmp_path / name, COCO if form == "coco" else {"x": []})
-        assert detect_format(tmp_path) == (form, tmp_path / name)
+    for name, format in (("dataset.json", "coco"), ("dataset.csv", "csv"), ("labels.json", "labels_json")):
+        write(tmp_path / name, COCO if format == "coco" else {"x": []})
+        assert detect_format(tmp_path) == (format, tmp_path / name)
     write(tmp_path / "dataset.jsonl", "")
     assert detect_format(tmp_path) == ("jsonl", tmp_path / "dataset.jsonl")
 
@@ -272,25 +281,25 @@ def test_seconds_of_clips_and_lengths_asked_for_once(tmp_path: Path) -> None:
 
     rows = [{"path": "a.mp4", "label": "x", "start_seconds": at, "source": f"tape {at}"} for at in (0, 4, 12)]
     data = read_dataset(lines(tmp_path / "d.jsonl", *rows, {"path": "b.mp4", "label": "y", "end_seconds": 1.25}))
-    found = stats(data, duration)
+    found = summarize_dataset(data, duration)
     assert (found["seconds"], found["labels"]["x"]["seconds"], found["labels"]["y"]["seconds"]) == (17.25, 16.0, 1.25)
     assert asked == ["a.mp4"]
     assert (found["clips"], found["groups"], found["videos"]) == (4, 2, 2)
     assert list(found["splits"]) == ["unassigned"]
     data = read_dataset(lines(tmp_path / "d.jsonl", *rows, {"path": "b.mp4", "label": "y"}))
-    found = stats(data, duration)
+    found = summarize_dataset(data, duration)
     assert (found["seconds"], found["labels"]["x"]["seconds"], found["labels"]["y"]["seconds"]) == (None, 16.0, None)
 
     def failing(path: Path) -> float:
         raise OSError
 
-    assert stats(data, failing)["seconds"] is None
+    assert summarize_dataset(data, failing)["seconds"] is None
 
 
 def test_what_is_wrong_reason_by_reason(tmp_path: Path) -> None:
     def found(*rows: dict[str, Any], **more: Any) -> list[str]:
         touch(tmp_path, *(str(row["path"]) for row in rows))
-        return problems(read_dataset(lines(tmp_path / "d.jsonl", *rows)), **more)
+        return dataset_problems(read_dataset(lines(tmp_path / "d.jsonl", *rows)), **more)
 
     one, two = {"path": "a", "label": "x"}, {"path": "b", "label": "y"}
     assert found(one, two) == found(one, two, labels=["y", "x", "z"]) == []
@@ -325,7 +334,7 @@ def test_missing_files_are_named_each_once(tmp_path: Path) -> None:
     rows = [{"path": name, "label": label} for name, label in (("here.mp4", "x"), ("gone.mp4", "y"))]
     gone = lines(tmp_path / "d.jsonl", *rows, {"path": "gone.mp4", "label": "y", "start_seconds": 3})
     with pytest.raises(DatasetError, match=r"1 file is missing: [^;]*gone\.mp4\."):
-        check(read_dataset(gone))
+        check_dataset(read_dataset(gone))
     both = lines(tmp_path / "d.jsonl", *rows, {"path": "folder.mp4", "label": "y"})
     with pytest.raises(DatasetError, match="2 files are missing"):
-        check(read_dataset(both))
+        check_dataset(read_dataset(both))

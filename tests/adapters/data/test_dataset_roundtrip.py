@@ -1,4 +1,4 @@
-"""What an export writes, the import of the same form reads again: any dataset that the form can say."""
+"""What an export writes, the import of the same format reads again: any dataset that the format can say."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapters.data import Dataset, Example, export_dataset, read_dataset, write_dataset
-from adapters.data.dataset import SPLITS
+from adapters.data.examples import SPLITS
 
 # Names that trip parsers: separators, quotes, brackets, spaces, line ends, formulas, other scripts.
 LABELS = (
@@ -38,7 +38,7 @@ ROOT = Path("/videos")
 def ranges(draw: st.DrawFn) -> tuple[float | None, float | None]:
     start = draw(st.none() | seconds)
     end = draw(st.none() | st.floats(0.001, 1e4).map(lambda length: (start or 0.0) + length))
-    # A start of 0 with no end is the whole video, which every form may say either way.
+    # A start of 0 with no end is the whole video, which every format may say either way.
     return (None if start == 0 and end is None else start), end
 
 
@@ -67,9 +67,9 @@ def dataset_of(items: list[Example], root: Path) -> Dataset:
     return Dataset(tuple(items), LABELS, root)
 
 
-def back(dataset: Dataset, form: str, name: str) -> Dataset:
+def back(dataset: Dataset, format: str, name: str) -> Dataset:
     with tempfile.TemporaryDirectory() as folder:
-        return read_dataset(export_dataset(dataset, Path(folder) / name, form))
+        return read_dataset(export_dataset(dataset, Path(folder) / name, format))
 
 
 @settings(max_examples=50, deadline=None)

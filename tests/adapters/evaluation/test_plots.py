@@ -10,7 +10,8 @@ import pytest
 
 from adapters.evaluation import evaluate, plot_learning_curves, write_report
 from adapters.evaluation.plots import plot_confusion_matrix, plot_timeline
-from adapters.records import EpochLog, Segment
+from adapters.records import Segment
+from adapters.reports import EpochLog
 
 
 def picture(path: Path) -> np.ndarray:

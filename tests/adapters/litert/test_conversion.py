@@ -15,7 +15,8 @@ from lite_programs import TINY, images, tiny_model, tiny_program
 from adapters.errors import ConversionError
 from adapters.litert import Program, compare, to_litert, xnnpack_partitions
 from adapters.litert.graph import operators
-from adapters.records import PRECISIONS, ConversionReport, Quantize
+from adapters.records import PRECISIONS, RequestedPrecision
+from adapters.reports import ConversionReport
 
 tf_keras = pytest.importorskip("tf_keras", reason="pip install 'cliplab[train]'")
 
@@ -23,7 +24,7 @@ tf_keras = pytest.importorskip("tf_keras", reason="pip install 'cliplab[train]'"
 @pytest.mark.parametrize(
     "quantize, tolerance", [("float32", 1e-5), ("float16", 2e-3), ("dynamic", 0.03), ("int8", 0.05)]
 )
-def test_every_precision_keeps_the_scores_of_the_network(quantize: Quantize, tolerance: float) -> None:
+def test_every_precision_keeps_the_scores_of_the_network(quantize: RequestedPrecision, tolerance: float) -> None:
     """Dropout must be off and batch normalisation must use its moving statistics, or float32 would be far off."""
     items = images(40, seed=9)
     expected = tiny_model()(items, training=False)["scores"].numpy()

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adapters.media import Found, Unreadable, is_video_name, videos_below
+from adapters.media import UnreadablePath, VideoFile, is_video_name, videos_below
 
 
 def touch(folder: Path, *names: str) -> None:
@@ -19,7 +19,7 @@ def touch(folder: Path, *names: str) -> None:
         (folder / name).write_bytes(b"x")
 
 
-def names(folder: Path, kind: type[Found] | type[Unreadable] = Found) -> list[str]:
+def names(folder: Path, kind: type[VideoFile] | type[UnreadablePath] = VideoFile) -> list[str]:
     return [os.path.relpath(item.path, folder) for item in videos_below(folder) if isinstance(item, kind)]
 
 
@@ -71,7 +71,7 @@ def test_what_cannot_be_read_is_reported_in_its_place(tmp_path: Path) -> None:
         "pipe.mp4",
         "z.mp4",
     ]
-    assert names(tmp_path, Unreadable) == ["dangling.mp4", "loop.mp4", "pipe.mp4"]
+    assert names(tmp_path, UnreadablePath) == ["dangling.mp4", "loop.mp4", "pipe.mp4"]
 
 
 def test_a_folder_that_cannot_be_read_is_reported_and_the_rest_goes_on(
@@ -87,14 +87,14 @@ def test_a_folder_that_cannot_be_read_is_reported_and_the_rest_goes_on(
 
     monkeypatch.setattr(os, "scandir", refuse)
     assert names(tmp_path) == ["a/1.mp4", "c/3.mp4"]
-    [bad] = [item for item in videos_below(tmp_path) if isinstance(item, Unreadable)]
+    [bad] = [item for item in videos_below(tmp_path) if isinstance(item, UnreadablePath)]
     assert bad.path == str(tmp_path / "b")
     assert "Permission denied" in bad.error
 
 
 def test_a_folder_that_is_missing_is_reported(tmp_path: Path) -> None:
     [bad] = videos_below(tmp_path / "gone")
-    assert isinstance(bad, Unreadable)
+    assert isinstance(bad, UnreadablePath)
     assert bad.path == str(tmp_path / "gone")
 
 

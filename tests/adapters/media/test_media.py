@@ -128,7 +128,7 @@ def test_rate_past_the_end(video_path: Path, policy: Any, expected: list[int]) -
     clip = read_clip(video_path, spec(6, sampling="rate", fps=10.0, short_clip=policy), start_seconds=7.6)
     assert numbers(clip) == expected
     assert clip.end == 8.0
-    with pytest.raises(MediaError, match=r"7.60-8.00 s has 4 frames to give and 6 are asked for"):
+    with pytest.raises(MediaError, match=r"7.60-8.00 s has 4 frames; 6 are required"):
         read_clip(video_path, spec(6, sampling="rate", fps=10.0, short_clip="error"), start_seconds=7.6)
 
 

@@ -12,8 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from media_patterns import number_of, write_numbered
 
-from adapters.media.decode import Cursor, Decoder
+from adapters.media.decode import Decoder
 from adapters.media.duration import find_end_seconds
+from adapters.media.frame_cursor import FrameCursor
 
 COUNT, FPS = 260, 25
 OPEN_GOP = {"preset": "ultrafast", "x264-params": "open-gop=1:keyint=40:min-keyint=20:bframes=4:b-pyramid=2:scenecut=0"}
@@ -72,7 +73,7 @@ def test_jumping_gives_the_frames_of_decoding_through(name: str, moments: list[f
     path, frames = videos[name]
     starts = np.array([t for t, _ in frames])
     decoder = Decoder(path)
-    cursor = Cursor(decoder)
+    cursor = FrameCursor(decoder)
     for moment in moments:
         got = cursor.at(starts[0] + moment)
         assert got is not None
@@ -87,7 +88,7 @@ def test_jumping_gives_the_frames_of_decoding_through(name: str, moments: list[f
 def test_a_far_moment_is_reached_without_decoding_what_lies_between(name: str, videos: dict[str, Any]) -> None:
     path, _ = videos[name]
     decoder = Decoder(path)
-    got = Cursor(decoder).at(9.9)
+    got = FrameCursor(decoder).at(9.9)
     assert got is not None
     assert number_of(got.frame.to_ndarray(format="rgb24")) == 247
     assert decoder.frame_count < 100  # since the jump; all would be 248

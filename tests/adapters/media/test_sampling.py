@@ -122,7 +122,7 @@ def test_short_spread_window_by_policy() -> None:
 
     assert fill("repeat_last") == ([0, 1, 2, 3, 4, 5], shown)
     assert fill("wrap") == ([0, 2, 4, 0, 2, 4], [0.0, 0.1, 0.2, 0.3, 0.4, 0.5])
-    with pytest.raises(MediaError, match=r"v.mp4: 0.00-0.30 s has 3 frames to give and 6 are asked for"):
+    with pytest.raises(MediaError, match=r"v.mp4: 0.00-0.30 s has 3 frames; 6 are required"):
         fill("error")
 
 
@@ -136,7 +136,7 @@ def test_a_still_in_a_video_with_enough_frames_is_not_short() -> None:
 def test_unknown_rate_counts_what_was_found() -> None:
     spec = spread(2, short_clip="error")
     assert not math.isnan(plan_clip(spec, 0, 1).times[0])
-    with pytest.raises(MediaError, match="1 frames to give and 2"):
+    with pytest.raises(MediaError, match="1 frames; 2 are required"):
         fill_clip(spec, plan_clip(spec, 0.0, 1.0), [0.0, 0.0], None, "v")
 
 
@@ -228,12 +228,12 @@ def test_a_part_that_may_not_be_short_is_judged_by_its_own_moments() -> None:
     halves = [0.5 if time >= 0.5 else 0.0 for time in window.times]
     indices, _ = fill_clip(spec, window, halves, None, "v")
     assert indices == list(range(12))
-    with pytest.raises(MediaError, match="1 frames to give and 2"):
+    with pytest.raises(MediaError, match="1 frames; 2 are required"):
         fill_clip(spec, window, [0.0] * len(window.times), None, "v")
     lenient = InputSpec(8, 8, 1, parts=(rate(10, 10), spread(2)))
     assert fill_clip(lenient, window, [0.0] * 12, None, "v")[0] == list(range(12))
     # The video ended early: of the part's moments only those that were found count.
-    with pytest.raises(MediaError, match="1 frames to give and 2"):
+    with pytest.raises(MediaError, match="1 frames; 2 are required"):
         fill_clip(spec, window, halves[:5], 25, "v")
 
 

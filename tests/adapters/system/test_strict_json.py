@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from adapters.system import did_you_mean, nearest_name, parse_json
+from adapters.system import did_you_mean, nearest_hint, parse_json
 
 
 @pytest.mark.parametrize("text", ['{"a": [1, 2.5, null, "é"]}', '{"a": [1, 2.5, null, "é"]}'.encode()])
@@ -30,6 +30,6 @@ def test_what_is_not_json(text: str | bytes, reason: str) -> None:
 
 def test_near_names() -> None:
     assert did_you_mean("n_frame", ["imgz", "n_frames"]) == ' Did you mean "n_frames"?'
-    assert nearest_name("n_frame", ["imgz", "n_frames"]) == "; the nearest is 'n_frames'"
-    assert did_you_mean("x", ["imgz"]) == nearest_name("x", ["imgz"]) == ""
+    assert nearest_hint("n_frame", ["imgz", "n_frames"]) == "; the nearest is 'n_frames'"
+    assert did_you_mean("x", ["imgz"]) == nearest_hint("x", ["imgz"]) == ""
     assert did_you_mean("start", ["start_seconds"], cutoff=0.75) == ""

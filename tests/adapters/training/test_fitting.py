@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from adapters.errors import TrainingError
-from adapters.records import EpochLog, aggregate
+from adapters.records import aggregate
+from adapters.reports import EpochLog
 from adapters.training.fitting import Examples, FitResult, FitSettings, Fitter, aggregate_items, cross_entropy
 
 tf = pytest.importorskip("tensorflow", reason="training needs the train extra: pip install 'cliplab[train]'")

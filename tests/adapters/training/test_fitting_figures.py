@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.records import EpochLog
+from adapters.reports import EpochLog
 from adapters.training.fitting import Examples, FitSettings, Fitter, clip_losses, cross_entropy, standing
 
 tf = pytest.importorskip("tensorflow", reason="training needs the train extra: pip install 'cliplab[train]'")

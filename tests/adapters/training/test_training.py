@@ -19,7 +19,7 @@ from adapters.errors import DatasetError, StorageError
 from adapters.inference import open_model
 from adapters.media import read_clip
 from adapters.models import ModelAdapter
-from adapters.records import EpochLog
+from adapters.reports import EpochLog
 from adapters.training.feature_cache import View, read_view
 
 pytest.importorskip("tensorflow", reason="training needs the train extra: pip install 'cliplab[train]'")

@@ -13,7 +13,7 @@ from command_line import Ran, cli, start_python
 from tiny_videos import render_video
 from waiting import until
 
-from adapters.data import chosen_source, read_dataset, read_frames
+from adapters.data import prefer_video, read_dataset, read_prepared_clip
 from adapters.errors import ConfigError, DatasetError, MediaError, StorageError
 from adapters.inference import open_model
 from adapters.media import read_clip
@@ -74,7 +74,7 @@ def test_training_takes_it_under_the_configs_label(labels: Path, tmp_path: Path)
 
 def test_labels_of_two_spellings_are_not_joined(labels: Path) -> None:
     change(labels, Highlight=["flight 0.mp4"], normal=["flight 2.mp4", "flight 4.mp4"])
-    with pytest.raises(DatasetError, match="labels that the model has not: 'highlights'"):
+    with pytest.raises(DatasetError, match="unknown to the model: 'highlights'"):
         training_data(labels, open_model("drone_resnet18").config, ["highlight", "normal"])
 
 
@@ -168,7 +168,7 @@ def test_frames_show_what_the_video_does(labels: Path, tmp_path: Path, sampling:
     spec = InputSpec(height=32, width=40, n_frames=n_frames, sampling=sampling, fps=4.0)
     for example in read_dataset(tmp_path / "out").examples:
         for start, end in ((example.start_seconds, example.end_seconds), (1.0, 2.125)):
-            shown, found = read_clip(example.path, spec, start, end), read_frames(example, spec, start, end)
+            shown, found = read_clip(example.path, spec, start, end), read_prepared_clip(example, spec, start, end)
             np.testing.assert_allclose(found.times, shown.times, atol=1e-6)
             assert (found.start, found.end) == pytest.approx((shown.start, shown.end))
             assert found.frames.shape == shown.frames.shape
@@ -180,7 +180,7 @@ def test_a_range_outside_the_frames_is_moved_into_them(labels: Path, tmp_path: P
     example = read_dataset(tmp_path / "out").examples[0]
     spec = InputSpec(height=32, width=32, n_frames=3, sampling="spread")
     for start, end in ((2.9, 9.0), (7.0, 9.0), (2.0, 2.0)):
-        clip = read_frames(example, spec, start, end)
+        clip = read_prepared_clip(example, spec, start, end)
         assert clip.frames.shape == (3, 32, 32, 3)
         assert 0 <= clip.start < clip.end <= SECONDS
 
@@ -215,10 +215,10 @@ def test_a_video_is_read_while_it_is_there_and_clip_models_need_it(labels: Path,
     dataset_prepare(labels, tmp_path / "out")
     example = read_dataset(tmp_path / "out").examples[0]
     assert example.frames is not None
-    assert chosen_source(example, single_frames=True).frames is None
+    assert prefer_video(example, single_frames=True).frames is None
     example.path.unlink()
-    assert chosen_source(example, single_frames=True).frames == example.frames
-    assert chosen_source(example, single_frames=False).frames is None
+    assert prefer_video(example, single_frames=True).frames == example.frames
+    assert prefer_video(example, single_frames=False).frames is None
 
 
 def test_a_damaged_picture_is_named(labels: Path, tmp_path: Path) -> None:
@@ -227,7 +227,7 @@ def test_a_damaged_picture_is_named(labels: Path, tmp_path: Path) -> None:
     assert example.frames is not None
     (example.frames.folder / "000002.jpg").write_bytes(b"no picture")
     with pytest.raises(MediaError, match=r"000002\.jpg: is missing or no picture"):
-        read_frames(example, InputSpec(height=32, width=32, n_frames=3, sampling="spread"))
+        read_prepared_clip(example, InputSpec(height=32, width=32, n_frames=3, sampling="spread"))
 
 
 def test_merging_keeps_clips_whose_videos_have_gone(labels: Path, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from scan_helpers import render_library, save_model
 from tiny_videos import render_video
 
 from adapters.errors import ConfigError
-from adapters.media import Found, open_video
+from adapters.media import VideoFile, open_video
 from cliplab.library import BlockCache, StoredVideo, is_remote, storage, storage_cache
 from cliplab.library.storage_cache import BLOCK_BYTES
 from cliplab.reel.reel import reel
@@ -150,7 +150,7 @@ def test_of_a_large_video_only_what_is_decoded_is_read(bucket: Bucket, model: Pa
     path = write_noise(bucket.folder / "large" / "noise.mp4", frames=120, group=30)
     size = path.stat().st_size
     assert size > 20 * BLOCK_BYTES
-    local, remote = Found(str(path), size, 0), found_in(bucket, "large/noise.mp4")
+    local, remote = VideoFile(str(path), size, 0), found_in(bucket, "large/noise.mp4")
     shares = {}
     for name, options in {"keyframes": {"keyframes": True}, "fps": {}}.items():
         bucket.sent.clear()
@@ -165,8 +165,8 @@ def test_of_a_large_video_only_what_is_decoded_is_read(bucket: Bucket, model: Pa
             assert (picture == other_picture).all()
 
 
-def found_in(bucket: Bucket, name: str) -> Found:
-    [found] = [item for item in storage.walk(f"s3://library/{name.split('/')[0]}") if isinstance(item, Found)]
+def found_in(bucket: Bucket, name: str) -> VideoFile:
+    [found] = [item for item in storage.walk(f"s3://library/{name.split('/')[0]}") if isinstance(item, VideoFile)]
     assert found.path == f"s3://library/{name}"
     return found
 
@@ -226,12 +226,12 @@ CONTENT = np.random.default_rng(1).bytes(5 * BLOCK_BYTES + 1234)
 
 
 @pytest.fixture(scope="module")
-def in_memory() -> Iterator[Found]:
+def in_memory() -> Iterator[VideoFile]:
     import fsspec
 
     fs = fsspec.filesystem("memory")
     fs.pipe_file("/storage-test/a.mp4", CONTENT)
-    [found] = [item for item in storage.walk("memory://storage-test") if isinstance(item, Found)]
+    [found] = [item for item in storage.walk("memory://storage-test") if isinstance(item, VideoFile)]
     yield found
     fs.rm("/storage-test", recursive=True)
 
@@ -241,7 +241,7 @@ places = st.integers(0, len(CONTENT) + 10)
 
 @given(reads=st.lists(st.tuples(places, st.integers(0, 2 * BLOCK_BYTES)), max_size=8))
 def test_reads_in_any_order_give_the_bytes(
-    in_memory: Found, tmp_path_factory: pytest.TempPathFactory, reads: list[tuple[int, int]]
+    in_memory: VideoFile, tmp_path_factory: pytest.TempPathFactory, reads: list[tuple[int, int]]
 ) -> None:
     cache = BlockCache(tmp_path_factory.getbasetemp() / "any-order", 10**9)
     with StoredVideo(in_memory, cache).open_binary() as file:
@@ -252,14 +252,14 @@ def test_reads_in_any_order_give_the_bytes(
         assert file.read() == CONTENT[-7:]
 
 
-def whole(found: Found, cache: BlockCache) -> tuple[bytes, int]:
+def whole(found: VideoFile, cache: BlockCache) -> tuple[bytes, int]:
     """A file's bytes, and how many of them came from the storage."""
     video = StoredVideo(found, cache)
     with video.open_binary() as file:
         return file.read(), video.bytes_fetched
 
 
-def test_blocks_are_read_once_and_damaged_ones_again(in_memory: Found, tmp_path: Path) -> None:
+def test_blocks_are_read_once_and_damaged_ones_again(in_memory: VideoFile, tmp_path: Path) -> None:
     cache = BlockCache(tmp_path / "blocks", 10**9)
     assert whole(in_memory, cache) == (CONTENT, len(CONTENT))
     assert whole(in_memory, cache) == (CONTENT, 0)
@@ -271,11 +271,11 @@ def test_blocks_are_read_once_and_damaged_ones_again(in_memory: Found, tmp_path:
     assert whole(in_memory, cache) == (CONTENT, len(CONTENT))
 
 
-def test_the_cache_stays_below_its_bound(in_memory: Found, tmp_path: Path) -> None:
+def test_the_cache_stays_below_its_bound(in_memory: VideoFile, tmp_path: Path) -> None:
     limit = 4 * BLOCK_BYTES
     cache = BlockCache(tmp_path / "blocks", limit)
     for number in range(6):
-        file = Found(in_memory.path, in_memory.size_bytes, number)  # another version each
+        file = VideoFile(in_memory.path, in_memory.size_bytes, number)  # another version each
         assert whole(file, cache)[0] == CONTENT
         assert sum(path.stat().st_size for path in (tmp_path / "blocks").rglob("*") if path.is_file()) <= limit
     assert whole(in_memory, BlockCache(tmp_path / "none", 0))[0] == CONTENT
@@ -283,7 +283,7 @@ def test_the_cache_stays_below_its_bound(in_memory: Found, tmp_path: Path) -> No
 
 
 def test_a_cache_that_cannot_be_written_costs_nothing_but_itself(
-    in_memory: Found, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    in_memory: VideoFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").write_text("no folder")
     assert whole(in_memory, BlockCache(tmp_path / "file" / "blocks", 10**9))[0] == CONTENT

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from adapters.errors import ConfigError, MediaError
-from adapters.media import Found, Unreadable
+from adapters.media import UnreadablePath, VideoFile
 from cliplab.library import BlockCache, StoredVideo, fingerprint, is_remote, storage, written_at
 from cliplab.library.storage import find, local, require_folder, walk, what_changed
 from cliplab.library.storage_cache import BLOCK_BYTES
@@ -247,9 +247,9 @@ def test_what_became_of_an_object(client: Client) -> None:
     found = find("memory://shelf/a.mp4")
     assert (found.path, found.size_bytes, found.mtime_ns) == ("memory://shelf/a.mp4", len(CONTENT), 3 * 10**9)
     assert what_changed(found) is None
-    assert "written to" in str(what_changed(Found(found.path, found.size_bytes, 1)))
-    assert "changed during the scan, from 5 to" in str(what_changed(Found(found.path, 5, found.mtime_ns)))
-    assert "vanished" in str(what_changed(Found("memory://shelf/b.mp4", 5, 1)))
+    assert "written to" in str(what_changed(VideoFile(found.path, found.size_bytes, 1)))
+    assert "changed during the scan, from 5 to" in str(what_changed(VideoFile(found.path, 5, found.mtime_ns)))
+    assert "vanished" in str(what_changed(VideoFile("memory://shelf/b.mp4", 5, 1)))
     with pytest.raises(MediaError, match="cannot be read from the storage"):
         find("memory://shelf/b.mp4")
 
@@ -269,7 +269,7 @@ def test_a_walk_is_in_the_order_of_names_and_passes_over_what_is_hidden(client: 
     for name in names:
         fs.pipe_file(f"/shelf/{name}", b"x")
     found = list(walk("memory://shelf"))
-    assert all(isinstance(item, Found) for item in found)
+    assert all(isinstance(item, VideoFile) for item in found)
     assert [item.path.split("/shelf/")[1] for item in found] == [
         "a.mp4",
         "b/10.MOV",
@@ -278,7 +278,7 @@ def test_a_walk_is_in_the_order_of_names_and_passes_over_what_is_hidden(client: 
         "b/e.mp4/f.mp4",
         "c.mkv",
     ]
-    assert [item.size_bytes for item in found if isinstance(item, Found)] == [len(CONTENT), 1, 1, 1, 1, 1]
+    assert [item.size_bytes for item in found if isinstance(item, VideoFile)] == [len(CONTENT), 1, 1, 1, 1, 1]
 
 
 def test_a_folder_that_cannot_be_listed_is_told_and_the_rest_goes_on(client: Client) -> None:
@@ -286,7 +286,7 @@ def test_a_folder_that_cannot_be_listed_is_told_and_the_rest_goes_on(client: Cli
         fsspec.filesystem("memory").pipe_file(f"/shelf/{name}", b"x")
     client.closed = "/b"
     found = list(walk("memory://shelf"))
-    assert [type(item) for item in found] == [Found, Unreadable, Found]
+    assert [type(item) for item in found] == [VideoFile, UnreadablePath, VideoFile]
     assert "cannot be listed (not yours)" in found[1].error  # type: ignore[union-attr]
 
 

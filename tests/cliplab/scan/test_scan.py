@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 import cliplab
 from adapters.errors import BundleError, ConfigError, MediaError
 from adapters.inference import open_model
-from adapters.media import Found, open_video
+from adapters.media import VideoFile, open_video
 from cliplab.cli.app import app
 from cliplab.scan import Job, ScanReport, score_files
 from cliplab.scan.scan import scan
@@ -110,7 +110,7 @@ def test_batches_mix_videos_and_keep_their_rows_apart(videos: Path, model: Path)
     from cliplab.scan.sampling import Sampling
 
     def scores(workers: int) -> dict[str, list[float]]:
-        files = [Found(str(p), p.stat().st_size, p.stat().st_mtime_ns) for p in sorted(videos.rglob("*.mp4"))]
+        files = [VideoFile(str(p), p.stat().st_size, p.stat().st_mtime_ns) for p in sorted(videos.rglob("*.mp4"))]
         jobs = (Job(file, b"") for file in files * 5)
         found: dict[str, list[float]] = {}
         for scored in score_files(adapter, jobs, Sampling("fps", fps=5.0), workers):
@@ -222,7 +222,7 @@ def test_a_file_written_to_while_it_is_decoded_has_no_scores(library: Path, mode
     from cliplab.scan.sampling import Sampling
 
     path = library / "day0" / "000.mp4"
-    stale = Found(str(path), path.stat().st_size, path.stat().st_mtime_ns - 1)
+    stale = VideoFile(str(path), path.stat().st_size, path.stat().st_mtime_ns - 1)
     [scored] = score_files(open_model(model), [Job(stale, b"")], Sampling("fps", fps=1.0))
     assert scored.changed is not None
     assert scored.scores.scores is None
@@ -280,8 +280,8 @@ def test_what_the_model_raises_is_raised_and_what_was_scored_stays(library: Path
 def test_closing_ends_the_decoders(videos: Path, model: Path) -> None:
     from cliplab.scan.sampling import Sampling
 
-    files = [Found(str(p), p.stat().st_size, p.stat().st_mtime_ns) for p in sorted(videos.rglob("*.mp4"))]
-    pulled: list[Found] = []
+    files = [VideoFile(str(p), p.stat().st_size, p.stat().st_mtime_ns) for p in sorted(videos.rglob("*.mp4"))]
+    pulled: list[VideoFile] = []
 
     def jobs() -> Iterator[Job]:
         for file in files * 100:

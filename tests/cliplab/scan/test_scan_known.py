@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from adapters.errors import StorageError
-from adapters.media import Found, Unreadable
+from adapters.media import UnreadablePath, VideoFile
 from cliplab.library import Settling, fingerprint, printable
 from cliplab.library import settle as scan_settle
 from cliplab.library.storage_cache import BLOCK_BYTES
@@ -34,8 +34,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     return later
 
 
-def file(size: int = 5, at: float = 1000.0, path: str = "a.mp4") -> Found:
-    return Found(path, size, int(at * 1e9))
+def file(size: int = 5, at: float = 1000.0, path: str = "a.mp4") -> VideoFile:
+    return VideoFile(path, size, int(at * 1e9))
 
 
 def test_a_file_is_settled_once_it_has_been_unchanged_for_long_enough(clock: Callable[[float], None]) -> None:
@@ -152,7 +152,7 @@ def test_files_come_in_the_order_of_their_paths_name_by_name(tmp_path: Path) -> 
     names = [Path(item.path).relative_to(tmp_path).as_posix() for item in found]
     assert names == ["Z.mp4", "a/a.mp4", "a/b/z.MP4", "a/y.mp4", "a.b/k.mov", "b/x.mp4", "c.mp4"]
     for item in found:
-        assert isinstance(item, Found)
+        assert isinstance(item, VideoFile)
         status = os.stat(item.path)
         assert (item.size_bytes, item.mtime_ns) == (status.st_size, status.st_mtime_ns)
     assert [item.path for item in walk(os.path.relpath(tmp_path))] == [item.path for item in found]
@@ -169,7 +169,7 @@ def test_a_link_to_a_folder_beside_one_of_a_longer_name_is_followed(tmp_path: Pa
         "library/again/v.mp4"
     ]
     (absent,) = walk(tmp_path / "absent")
-    assert isinstance(absent, Unreadable)
+    assert isinstance(absent, UnreadablePath)
     assert "cannot be read" in absent.error
 
 
@@ -180,7 +180,7 @@ def test_a_path_as_text() -> None:
 # The store
 
 
-def known(store: Store, *files: Found, content: bytes | None = b"c", error: str | None = None) -> int:
+def known(store: Store, *files: VideoFile, content: bytes | None = b"c", error: str | None = None) -> int:
     """The files are seen, identified and scored."""
     run, _ = store.run({"model": "m"})
     store.begin_scan()

@@ -12,7 +12,7 @@ import pytest
 from media_patterns import number_of, write_numbered
 
 from adapters.errors import ConfigError, MediaError, StorageError
-from adapters.media import Found, open_video
+from adapters.media import VideoFile, open_video
 from adapters.records import InputSpec
 from cliplab.scan import choose_sampling, read_rows
 from cliplab.scan.report import Ranking, all_failures, require_replaceable, write_highlights
@@ -210,7 +210,7 @@ def test_highlights_line_by_line(tmp_path: Path) -> None:
     with open_store(tmp_path / "scan.db") as store:
         run, _ = store.run({})
         store.begin_scan()
-        store.saw(Found(path, 1, 1) for path in videos)
+        store.saw(VideoFile(path, 1, 1) for path in videos)
         for path, result in videos.items():
             store.identify(path, path.encode())
             store.keep(path.encode(), run, result)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from scan_helpers import render_library, save_model
 
 from adapters.errors import StorageError
-from adapters.media import Found
+from adapters.media import VideoFile
 from adapters.system.digest import BLOCK_BYTES
 from cliplab.library import fingerprint, printable
 from cliplab.scan import store as scan_store
@@ -42,7 +42,7 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_scores_come_back_as_they_were(tmp_path: Path, classes: int, tolerance: float) -> None:
     random = np.random.default_rng(classes)
     scores, spans = random.random((7, classes), np.float32), np.sort(random.random((7, 2)))
-    file = Found("/videos/caf\udce9 \n.mp4", 5, 17)
+    file = VideoFile("/videos/caf\udce9 \n.mp4", 5, 17)
     with open_store(tmp_path / "scan.db") as store:
         store.begin_scan()
         run, other = store.run({"model": "m"})
@@ -63,7 +63,7 @@ def test_scores_come_back_as_they_were(tmp_path: Path, classes: int, tolerance: 
 
 
 def test_pending_goes_through_many_pages_in_order(tmp_path: Path) -> None:
-    files = [Found(f"/v/{number:05}", 1, 1) for number in range(1000)]
+    files = [VideoFile(f"/v/{number:05}", 1, 1) for number in range(1000)]
     with open_store(tmp_path / "scan.db") as store:
         run, _ = store.run({})
         store.begin_scan()

@@ -20,7 +20,7 @@ from places import ROOT, SUPPORT
 from scan_helpers import render_library, save_model
 from tiny_videos import render_video
 
-from adapters.media import Found
+from adapters.media import VideoFile
 from cliplab.library import Settling
 from cliplab.library import settle as scan_settle
 from cliplab.scan import one_pass as scan_pass
@@ -188,10 +188,10 @@ def test_a_video_is_not_taken_while_it_grows(model: Path, tmp_path: Path, monkey
 def test_what_has_settled() -> None:
     """By its time where that is long ago; else, as where the camera's clock is wrong, by having been seen unchanged."""
     now = time.time()
-    old, new, future = (Found(str(at), 5, int((now + at) * 1e9)) for at in (-9000, 0, 9000))
+    old, new, future = (VideoFile(str(at), 5, int((now + at) * 1e9)) for at in (-9000, 0, 9000))
     assert [Settling(3600).ready(file) for file in (old, new, future)] == [True, False, False]
     settling = Settling(0.3)
-    grown = Found(future.path, 6, future.mtime_ns)
+    grown = VideoFile(future.path, 6, future.mtime_ns)
     assert [settling.ready(file) for file in (old, future, grown)] == [True, False, False]
     time.sleep(0.4)
     assert settling.ready(grown)

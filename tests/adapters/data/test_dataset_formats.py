@@ -1,4 +1,4 @@
-"""Each form of a dataset against its exact content: what is read, what is written, in whose order."""
+"""Each format of a dataset against its exact content: what is read, what is written, in whose order."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ COCO = {
 }
 
 
-@pytest.mark.parametrize("form", ["jsonl", "labels_json", "csv", "coco", "folders", "dataloop"])
-def test_the_order_that_the_caller_gives_goes_before_the_files(tmp_path: Path, form: str) -> None:
+@pytest.mark.parametrize("format", ["jsonl", "labels_json", "csv", "coco", "folders", "dataloop"])
+def test_the_order_that_the_caller_gives_goes_before_the_files(tmp_path: Path, format: str) -> None:
     """Also before that of a header line."""
     touch(tmp_path, "x/a.mp4", "y/b.mp4", "items/a.mp4", "items/b.mp4")
     head = '{"labels": ["x", "y"]}\n'
@@ -41,13 +41,13 @@ def test_the_order_that_the_caller_gives_goes_before_the_files(tmp_path: Path, f
         "folders": tmp_path,
         "dataloop": tmp_path,
     }
-    if form == "folders":
+    if format == "folders":
         for name in ("items", "json"):
             (tmp_path / name).rename(tmp_path / f".{name}")
-    assert read_dataset(places[form], form=form).labels == ("x", "y")
-    assert read_dataset(places[form], labels=["z", "y", "x"], form=form).labels == ("z", "y", "x")
+    assert read_dataset(places[format], format=format).labels == ("x", "y")
+    assert read_dataset(places[format], labels=["z", "y", "x"], format=format).labels == ("z", "y", "x")
     with pytest.raises(DatasetError, match="not among the labels given"):
-        read_dataset(places[form], labels=["x"], form=form)
+        read_dataset(places[format], labels=["x"], format=format)
 
 
 def test_a_header_of_labels_stands_before_the_rows_only(tmp_path: Path) -> None:
@@ -59,7 +59,7 @@ def test_a_header_of_labels_stands_before_the_rows_only(tmp_path: Path) -> None:
         read_dataset(write(tmp_path / "c.jsonl", f'{{"labels": ["x", ""]}}\n{row}\n'))
     with pytest.raises(DatasetError, match="holds no clips"):
         read_dataset(write(tmp_path / "d.jsonl", f"{head}\n"))
-    with pytest.raises(DatasetError, match="label stands twice"):
+    with pytest.raises(DatasetError, match="label is given twice"):
         read_dataset(write(tmp_path / "e.jsonl", f'{{"labels": ["x", "x"]}}\n{row}\n'))
 
 

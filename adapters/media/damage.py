@@ -1,0 +1,45 @@
+"""Damage to a video that was skipped while it was read: counted, and described in words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Damage:
+    """Damage that was skipped in a video, over all passes. Times are source seconds.
+
+    Attributes:
+        failures: When each frame that did not decode was due (None: unknown), and FFmpeg's reason.
+        concealed: When frames were shown in which the decoder filled in what was damaged.
+        notes: Anything else, in words.
+    """
+
+    failures: dict[float | None, str] = field(default_factory=dict)
+    concealed: set[float] = field(default_factory=set)
+    notes: list[str] = field(default_factory=list)
+
+    def note(self, text: str) -> None:
+        """Add a note if it is new."""
+        if text not in self.notes:
+            self.notes.append(text)
+
+    def warnings(self, start_seconds: float, frames_seen: int, frames_declared: int) -> tuple[str, ...]:
+        """Everything as sentences without a full stop, failures first.
+
+        Args:
+            start_seconds: Source time of the first frame, from which the sentences count.
+            frames_seen: How many frames were decoded.
+            frames_declared: How many the file declares; 0 if it does not say.
+        """
+        notes = list(self.notes)
+        if self.failures:
+            seconds = min((s for s in self.failures if s is not None), default=None)
+            where = "" if seconds is None else f" at {max(seconds - start_seconds, 0):.2f} s"
+            total = max(frames_declared, frames_seen + len(self.failures))
+            notes.insert(0, f"{len(self.failures)} of {total} frames did not decode ({self.failures[seconds]}{where})")
+        if self.concealed:
+            count, first = len(self.concealed), min(self.concealed) - start_seconds
+            what = "1 frame is" if count == 1 else f"{count} frames are"
+            notes.append(f"{what} damaged in part and used as the decoder repaired it, from {max(first, 0):.2f} s")
+        return tuple(notes)

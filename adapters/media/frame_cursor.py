@@ -1,0 +1,69 @@
+"""The frame that is shown at a moment: moves a decoder forward and jumps where that is safe."""
+
+from __future__ import annotations
+
+from adapters.media.decode import DecodedFrame, Decoder
+
+# A jump costs the refilling of the decoder's pipeline: worth it from about this many frames that need no decoding.
+_JUMP_GAIN_FRAMES = 24
+
+
+class FrameCursor:
+    """Moves over the frames of a decoder to the one that is shown at a moment.
+
+    Frames between far-apart moments are jumped over where the file's index is sound; the frames are the same either
+    way.
+    """
+
+    def __init__(self, decoder: Decoder, first: DecodedFrame | None = None, may_jump: bool = True) -> None:
+        """Start before the first frame.
+
+        Args:
+            decoder: The pass to move over.
+            first: The frame that was read from the decoder already; None: none was.
+            may_jump: Whether frames may be jumped over.
+        """
+        self.decoder = decoder
+        self._current: DecodedFrame | None = None
+        self._upcoming = first or decoder.read()
+        self._sound: bool | None = None if may_jump else False  # None: not looked at yet
+
+    @property
+    def first(self) -> DecodedFrame | None:
+        """The frame that comes next, which is read already; None at the end."""
+        return self._upcoming
+
+    def at(self, moment: float) -> DecodedFrame | None:
+        """The frame that is shown at a moment, or None past the end of the video.
+
+        Args:
+            moment: Source time in seconds, not before the moment of the last call.
+        """
+        self._jump_towards(moment)
+        while self._upcoming is not None:
+            if self._current is not None and self._upcoming.seconds > moment + self.decoder.slack:
+                return self._current
+            self.step()
+        end = self.decoder.end_seconds
+        return None if end is None or moment > end + self.decoder.interval else self._current
+
+    def step(self) -> DecodedFrame | None:
+        """Move to the next frame and return it, or None at the end."""
+        if self._upcoming is None:
+            return None
+        self._current, self._upcoming = self._upcoming, self.decoder.read()
+        return self._current
+
+    def _jump_towards(self, moment: float) -> None:
+        here, gain = self._upcoming, _JUMP_GAIN_FRAMES * self.decoder.interval
+        if self._sound is False or here is None or moment - here.seconds <= gain:
+            return
+        if self._sound is None:
+            self._sound = self.decoder.index_is_sound()
+        key = self.decoder.key_seconds(moment) if self._sound else None
+        if key is None or key - here.seconds <= gain:
+            return
+        self._sound = self.decoder.jump(moment)
+        if not self._sound:
+            self.decoder.restart()
+        self._current, self._upcoming = None, self.decoder.read()
