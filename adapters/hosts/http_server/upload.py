@@ -35,7 +35,7 @@ async def chunks(request: Request) -> AsyncIterator[bytes]:
 
 
 def body_size(request: Request) -> int:
-    """How long the body is; the gate has seen to it that this is known."""
+    """How long the body is; the limits on requests make sure that it is known."""
     return int(request.headers.get("content-length", "0"))
 
 

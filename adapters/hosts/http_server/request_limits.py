@@ -31,7 +31,7 @@ OPEN_PATHS = ("/v2/health/live", "/v2/health/ready")
 _log = logging.getLogger(__name__)
 
 
-class Gate:
+class RequestLimits:
     """The outermost of the app: turns away, measures, and gives every failure its one line."""
 
     def __init__(self, app: Router, host: Host) -> None:
