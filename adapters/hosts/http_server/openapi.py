@@ -5,7 +5,10 @@ from __future__ import annotations
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from adapters.hosts.http_server.infer import HEADER_LENGTH, INPUT, LABELS, SCORES, VERSION
+from msgspec.json import schema_components
+
+from adapters.hosts.http_server import messages
+from adapters.hosts.http_server.infer import HEADER_LENGTH, VERSION
 from adapters.hosts.http_server.state import Host
 from adapters.hosts.http_server.upload import FIELD
 from adapters.hosts.results import SHAPES
@@ -28,116 +31,10 @@ _ERRORS = {
 }
 _ALWAYS = ("401", "403", "503")
 
-
-def _object(required: dict[str, Schema], optional: dict[str, Schema] | None = None, closed: bool = False) -> Schema:
-    schema: Schema = {
-        "type": "object",
-        "required": list(required),
-        "properties": {**required, **(optional or {})},
-    }
-    return {**schema, "additionalProperties": False} if closed else schema
-
-
-_TEXT: Schema = {"type": "string"}
-_SCORE: Schema = {"type": "number", "minimum": 0, "maximum": 1}
-_SHAPE: Schema = {"type": "array", "items": {"type": "integer"}}
-_LABEL = _object({"label": _TEXT, "score": _SCORE}, closed=True)
-_TENSOR_KIND = _object({"name": _TEXT, "datatype": _TEXT, "shape": _SHAPE}, closed=True)
-
-SCHEMAS: dict[str, Schema] = {
-    "Error": _object({"error": _TEXT}, closed=True),
-    "Server": _object({"name": _TEXT, "version": _TEXT, "extensions": {"type": "array", "items": _TEXT}}, closed=True),
-    "Ready": _object({"ready": {"type": "boolean"}}, closed=True),
-    "Live": _object({"live": {"type": "boolean"}}, closed=True),
-    "Model": _object(
-        {
-            "name": _TEXT,
-            "versions": {"type": "array", "items": _TEXT},
-            "platform": _TEXT,
-            "inputs": {"type": "array", "items": _TENSOR_KIND},
-            "outputs": {"type": "array", "items": _TENSOR_KIND},
-        },
-        {"parameters": {"type": "object", "description": "labels, in the order of the scores, and task."}},
-    ),
-    "InferRequest": _object(
-        {
-            "inputs": {
-                "type": "array",
-                "minItems": 1,
-                "maxItems": 1,
-                "items": _object(
-                    {
-                        "name": {"const": INPUT},
-                        "datatype": {"const": "UINT8"},
-                        "shape": {
-                            "type": "array",
-                            "description": "Clips, frames, height, width, 3.",
-                            "prefixItems": [*[{"type": "integer", "minimum": 1}] * 4, {"const": 3}],
-                            "minItems": 5,
-                            "maxItems": 5,
-                        },
-                        "data": {
-                            "type": "array",
-                            "description": "RGB levels, row by row: flat, or nested as the shape is.",
-                            "items": {"oneOf": [{"type": "integer", "minimum": 0, "maximum": 255}, {"type": "array"}]},
-                        },
-                    },
-                    {"parameters": {"type": "object"}},
-                ),
-            }
-        },
-        {
-            "id": _TEXT,
-            "parameters": {"type": "object"},
-            "outputs": {
-                "type": "array",
-                "items": _object({"name": {"enum": [SCORES, LABELS]}}, {"parameters": {"type": "object"}}),
-            },
-        },
-    ),
-    "InferAnswer": _object(
-        {
-            "model_name": _TEXT,
-            "model_version": _TEXT,
-            "outputs": {
-                "type": "array",
-                "items": _object(
-                    {"name": _TEXT, "datatype": _TEXT, "shape": _SHAPE},
-                    {"data": {"type": "array"}, "parameters": {"type": "object"}},
-                ),
-            },
-        },
-        {"id": _TEXT},
-    ),
-    "Rows": {
-        "type": "array",
-        "description": "One row, as `cliplab predict --json` writes it.",
-        "items": _object(
-            {
-                "path": _TEXT,
-                "predictions": {
-                    "type": "array",
-                    "items": _object(
-                        {
-                            "start": {"type": "number"},
-                            "end": {"type": "number"},
-                            "labels": {"type": "array", "items": _LABEL},
-                        },
-                        closed=True,
-                    ),
-                },
-                "error": {"type": "null"},
-            },
-            {"warnings": {"type": "array", "items": _TEXT}},
-            closed=True,
-        ),
-    },
-    "Pipeline": {
-        "type": "array",
-        "description": "As Hugging Face's video-classification pipeline gives it.",
-        "items": _LABEL,
-    },
-}
+_MESSAGES = (
+    *(messages.Error, messages.Server, messages.Ready, messages.Live, messages.ModelMetadata),
+    *(messages.InferRequest, messages.InferAnswer, messages.VideoFile, messages.Row, messages.Label),
+)
 
 
 def describe(host: Host) -> Schema:
@@ -151,14 +48,14 @@ def describe(host: Host) -> Schema:
         },
         "/v2": {"get": _operation("server", "Name, version, extensions.", _ref("Server"))},
         "/v1/videos": {"post": _videos(host)},
-        "/metrics": {"get": _operation("metrics", "For Prometheus.", _TEXT, media_type="text/plain")},
+        "/metrics": {"get": _operation("metrics", "For Prometheus.", {"type": "string"}, media_type="text/plain")},
         "/openapi.json": {"get": _operation("openapi", "This description.", {"type": "object"})},
     }
     for under, parameters in (("", [name]), ("/versions/{version}", [name, of_version])):
         part, suffix = f"/v2/models/{{model}}{under}", "_version" if under else ""
         paths[part] = {
             "parameters": parameters,
-            "get": _operation(f"model{suffix}", "Inputs, outputs, labels.", _ref("Model"), errors=("404",)),
+            "get": _operation(f"model{suffix}", "Inputs, outputs, labels.", _ref("ModelMetadata"), errors=("404",)),
         }
         paths[f"{part}/ready"] = {
             "parameters": parameters,
@@ -175,7 +72,7 @@ def describe(host: Host) -> Schema:
         },
         "paths": paths,
         "components": {
-            "schemas": SCHEMAS,
+            "schemas": _schemas(*_MESSAGES)[1],
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
         },
         "security": [{"token": []}] if host.options.token else [],
@@ -236,7 +133,7 @@ def _videos(host: Host) -> Schema:
     found = _operation(
         "videos",
         "One video's predictions: an upload, or a file under the server's root.",
-        {"oneOf": [_ref("Rows"), _ref("Pipeline")]},
+        {"oneOf": list(_schemas(messages.Rows, messages.Pipeline)[0])},
         errors=("404", "408", "422", "429", "504"),
     )
     found["responses"]["507"] = {"description": "No room for the upload.", "content": _error_content()}
@@ -252,17 +149,22 @@ def _videos(host: Host) -> Schema:
         {"name": name, "in": "query", "required": name == "model" and len(host.models) > 1, "schema": schema}
         for name, schema in queries.items()
     ]
-    upload = _object({FIELD: {"type": "string", "contentMediaType": "video/*", "format": "binary"}}, closed=True)
-    path = _object({"path": {"type": "string", "minLength": 1}}, closed=True)
+    video = {"type": "string", "contentMediaType": "video/*", "format": "binary"}
+    upload = {"type": "object", "required": [FIELD], "properties": {FIELD: video}, "additionalProperties": False}
     found["requestBody"] = {
         "required": True,
-        "content": {"multipart/form-data": {"schema": upload}, "application/json": {"schema": path}},
+        "content": {"multipart/form-data": {"schema": upload}, "application/json": {"schema": _ref("VideoFile")}},
     }
     return found
 
 
 def _error_content() -> Schema:
     return {"application/json": {"schema": _ref("Error")}}
+
+
+def _schemas(*types: object) -> tuple[tuple[Schema, ...], Schema]:
+    """The schema of each type, and by name those that they refer to."""
+    return schema_components(types, ref_template="#/components/schemas/{name}")
 
 
 def _ref(name: str) -> Schema:
