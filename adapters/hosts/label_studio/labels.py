@@ -39,7 +39,7 @@ class Control:
     video_key: str
     frame_rate: str
 
-    def frames_a_second(self, data: Mapping[str, Any]) -> float:
+    def frames_per_second(self, data: Mapping[str, Any]) -> float:
         """The rate by which Label Studio counts frames of a task's video. ConfigError where the task has none."""
         given = data.get(self.frame_rate[1:]) if self.frame_rate.startswith("$") else self.frame_rate
         try:
@@ -146,7 +146,7 @@ def to_regions(
     if control.kind == "choices":
         found = _choices(result, control, config["threshold"])
     else:
-        found = _ranges(result, control, config, control.frames_a_second(data))
+        found = _ranges(result, control, config, control.frames_per_second(data))
     return [
         {
             "id": f"{control.name}_{number}",
