@@ -156,4 +156,4 @@ class Row(_Closed):
 
 
 Rows = Annotated[list[Row], Meta(description="One row, as `cliplab predict --json` writes it.")]
-Pipeline = Annotated[list[Label], Meta(description="As Hugging Face's video-classification pipeline gives it.")]
+Pipeline = Annotated[list[Label], Meta(description="As Hugging Face's video-classification pipeline returns it.")]

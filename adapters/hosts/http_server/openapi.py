@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 description of the HTTP host, as ``GET /openapi.json`` gives it."""
+"""The OpenAPI 3.1 description of the HTTP host, which ``GET /openapi.json`` returns."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from adapters.hosts.results import SHAPES
 Schema = dict[str, Any]
 
 _ERRORS = {
-    "400": "What was sent is not what is taken.",
-    "401": "No token, or a wrong one.",
-    "403": "Not from here, or not this file.",
-    "404": "There is no such model or file.",
-    "408": "The body did not come in time.",
-    "411": "The body's length is unknown.",
+    "400": "The request is not valid.",
+    "401": "The token is missing or wrong.",
+    "403": "The caller or the file is not allowed.",
+    "404": "The model or file does not exist.",
+    "408": "The body did not arrive in time.",
+    "411": "The body's length is unknown: Content-Length is missing.",
     "413": "The body is too large.",
-    "415": "Of a type or encoding that is not taken.",
+    "415": "The body's type or encoding is not supported.",
     "422": "The file cannot be read as a video.",
-    "429": "Too much at a time; Retry-After tells when to ask again.",
-    "503": "Shutting down, or no worker was free.",
-    "504": "It took too long.",
+    "429": "Too many requests at a time; Retry-After says when to try again.",
+    "503": "The server is shutting down, or no worker was free.",
+    "504": "The work took too long.",
 }
 _ALWAYS = ("401", "403", "503")
 
@@ -38,15 +38,19 @@ _MESSAGES = (
 
 
 def describe(host: Host) -> Schema:
-    """The description, with the models' names and the limits of this host."""
+    """The description as JSON.
+
+    Args:
+        host: Whose models are the allowed values of ``model``; with a token, requests need it.
+    """
     name = {"name": "model", "in": "path", "required": True, "schema": {"enum": list(host.models)}}
     of_version = {"name": "version", "in": "path", "required": True, "schema": {"const": VERSION}}
     paths: dict[str, Schema] = {
-        "/v2/health/live": {"get": _operation("live", "The process answers.", _ref("Live"), open_to_all=True)},
+        "/v2/health/live": {"get": _operation("live", "Whether the process is alive.", _ref("Live"), open_to_all=True)},
         "/v2/health/ready": {
-            "get": _operation("ready", "It takes work.", _ref("Ready"), errors=("503",), open_to_all=True)
+            "get": _operation("ready", "Whether it accepts work.", _ref("Ready"), errors=("503",), open_to_all=True)
         },
-        "/v2": {"get": _operation("server", "Name, version, extensions.", _ref("Server"))},
+        "/v2": {"get": _operation("server", "The server's name, version and extensions.", _ref("Server"))},
         "/v1/videos": {"post": _videos(host)},
         "/metrics": {"get": _operation("metrics", "For Prometheus.", {"type": "string"}, media_type="text/plain")},
         "/openapi.json": {"get": _operation("openapi", "This description.", {"type": "object"})},
@@ -59,7 +63,7 @@ def describe(host: Host) -> Schema:
         }
         paths[f"{part}/ready"] = {
             "parameters": parameters,
-            "get": _operation(f"model_ready{suffix}", "It takes work.", _ref("Ready"), errors=("404",)),
+            "get": _operation(f"model_ready{suffix}", "Whether it accepts work.", _ref("Ready"), errors=("404",)),
         }
         paths[f"{part}/infer"] = {"parameters": parameters, "post": _infer(f"infer{suffix}")}
     return {
@@ -80,7 +84,7 @@ def describe(host: Host) -> Schema:
 
 
 def server_version() -> str:
-    """Of the installed package; "unknown" in a checkout that is not installed."""
+    """The version of the installed package; "unknown" in a checkout that is not installed."""
     try:
         return version("cliplab")
     except PackageNotFoundError:
@@ -101,7 +105,7 @@ def _operation(
         "operationId": name,
         "summary": summary,
         "responses": {
-            "200": {"description": "As asked.", "content": {media_type: {"schema": answer}}},
+            "200": {"description": "Success.", "content": {media_type: {"schema": answer}}},
             **{code: {"description": _ERRORS[code], "content": _error_content()} for code in codes},
         },
     }
@@ -111,7 +115,7 @@ def _operation(
 def _infer(name: str) -> Schema:
     found = _operation(
         name,
-        "Scores of tensors. The binary form is of type application/octet-stream both ways.",
+        "Scores of tensors. In the binary form, request and answer are application/octet-stream.",
         _ref("InferAnswer"),
         errors=("404", "408", "429", "504"),
     )
@@ -121,7 +125,7 @@ def _infer(name: str) -> Schema:
         {
             "name": HEADER_LENGTH,
             "in": "header",
-            "description": "Of the binary form: how many bytes of the body are JSON; the tensor follows.",
+            "description": "In the binary form, how many bytes of the body are JSON; the tensor follows.",
             "schema": {"type": "integer", "minimum": 2},
         }
     ]
@@ -136,7 +140,7 @@ def _videos(host: Host) -> Schema:
         {"oneOf": list(_schemas(messages.Rows, messages.Pipeline)[0])},
         errors=("404", "408", "422", "429", "504"),
     )
-    found["responses"]["507"] = {"description": "No room for the upload.", "content": _error_content()}
+    found["responses"]["507"] = {"description": "The disk is too full for the upload.", "content": _error_content()}
     above = {"type": "number", "exclusiveMinimum": 0}
     queries: dict[str, Schema] = {
         "model": {"enum": list(host.models)},
