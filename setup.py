@@ -43,6 +43,7 @@ HTTP = [
     "uvicorn>=0.35.0",
     "websockets>=15.0",
     "python-multipart>=0.0.20",
+    "msgspec>=0.19.0",
     "prometheus-client>=0.21.1",
 ]
 REGISTRY = ["mlflow>=3.1.0", "pandas>=2.2.3"]

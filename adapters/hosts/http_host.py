@@ -34,9 +34,9 @@ except ModuleNotFoundError as error:
     raise MissingExtraError(error.name or "starlette", "http") from error
 
 from adapters.hosts.http_server.errors import Refused, json_response
-from adapters.hosts.http_server.gate import Gate
 from adapters.hosts.http_server.openapi import describe, server_version
 from adapters.hosts.http_server.options import HttpOptions
+from adapters.hosts.http_server.request_limits import RequestLimits
 from adapters.hosts.http_server.state import Host, Model, open_models
 from adapters.hosts.http_server.upload import body_size, read_body
 from adapters.hosts.http_server.work import Job
@@ -51,7 +51,7 @@ def serve(
     models: Mapping[str, Model],
     options: HttpOptions,
     on_ready: Callable[[str], object] | None = None,
-    app: Callable[[Host], Gate] | None = None,
+    app: Callable[[Host], RequestLimits] | None = None,
 ) -> None:
     """Serve models until SIGTERM or Ctrl-C; then finish what was taken, with 503 for what comes now, and return.
 
@@ -68,8 +68,8 @@ def serve(
             host.work.close()
 
 
-def make_app(host: Host) -> Gate:
-    """The ASGI app: routes behind the gate. For ``serve``, and for whoever brings a server of his own."""
+def make_app(host: Host) -> RequestLimits:
+    """The ASGI app: routes behind the limits on requests. For ``serve``, and for whoever brings a server of his own."""
     handlers: list[tuple[str, Callable[[Request], Awaitable[Response]], str]] = [
         ("/v2/health/live", live, "GET"),
         ("/v2/health/ready", ready, "GET"),
@@ -86,7 +86,7 @@ def make_app(host: Host) -> Gate:
         ]
     routes: list[BaseRoute] = [Route(path, handler, methods=[method]) for path, handler, method in handlers]
     routes = [*routes, WebSocketRoute("/v1/stream", http_stream.stream)]
-    return Gate(Router(routes, redirect_slashes=False), host)
+    return RequestLimits(Router(routes, redirect_slashes=False), host)
 
 
 # Requests -----------------------------------------------------------------------------------------------------------
@@ -97,7 +97,7 @@ async def live(request: Request) -> Response:
 
 
 async def ready(request: Request) -> Response:
-    return json_response({"ready": True})  # the gate says otherwise while the server shuts down
+    return json_response({"ready": True})  # RequestLimits answers 503 while the server shuts down
 
 
 async def server(request: Request) -> Response:
@@ -154,7 +154,7 @@ def _model(request: Request) -> Model:
 class _Server(uvicorn.Server):
     """uvicorn, which at a signal first lets the app turn new requests away and finish those that it took."""
 
-    def __init__(self, host: Host, app: Gate, on_started: Callable[[], object]) -> None:
+    def __init__(self, host: Host, app: RequestLimits, on_started: Callable[[], object]) -> None:
         options = host.options
         super().__init__(
             uvicorn.Config(

@@ -25,8 +25,8 @@ except ModuleNotFoundError as error:
     raise MissingExtraError(error.name or "starlette", "http") from error
 
 from adapters.hosts.http_server.errors import Refused, json_response, parse_json, refusal_of
-from adapters.hosts.http_server.gate import Gate
 from adapters.hosts.http_server.options import HttpOptions
+from adapters.hosts.http_server.request_limits import RequestLimits
 from adapters.hosts.http_server.state import Host, Model
 from adapters.hosts.http_server.upload import body_size, read_body
 from adapters.hosts.http_server.work import Job
@@ -64,7 +64,7 @@ class Backend:
         self.model, self.media, self.trainer = model, media, trainer
         self.version = f"{model.name}-{_fingerprint(model)}"
 
-    def make_app(self, host: Host) -> Gate:
+    def make_app(self, host: Host) -> RequestLimits:
         routes = [
             Route("/", self.health, methods=["GET"]),
             Route("/health", self.health, methods=["GET"]),
@@ -73,7 +73,7 @@ class Backend:
             Route("/webhook", self.webhook, methods=["POST"]),
             Route("/metrics", http_host.metrics, methods=["GET"]),
         ]
-        return Gate(Router(routes, redirect_slashes=False), host)
+        return RequestLimits(Router(routes, redirect_slashes=False), host)
 
     async def health(self, request: Request) -> Response:
         state = {"status": "UP", "model_class": type(self.model.adapter).__name__, "model_version": self.version}

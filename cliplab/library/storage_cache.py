@@ -1,4 +1,8 @@
-"""Blocks of remote files on this machine's disk: shared by its processes, bounded, and checked when they are read."""
+"""Blocks of remote files on this machine's disk: shared by its processes, bounded, and checked when they are read.
+
+fsspec's own disk cache (``blockcache::``) has no bound, no digests, and no blocks that several processes add to at a
+time; see "Our own code where a kept library exists" in docs/architecture.md.
+"""
 
 from __future__ import annotations
 
@@ -25,10 +29,18 @@ _lock = threading.Lock()
 
 
 class BlockCache:
-    """A folder of blocks. limit_bytes: about how much of the disk it takes; 0 keeps nothing.
+    """A folder of blocks. Where the disk is full or read-only, nothing is kept and no error is raised.
 
-    Without arguments: the cache's folder, and CLIPLAB_STORAGE_GB (10). A disk that is full or read-only means no more
-    than that nothing is kept.
+    Args:
+        folder: Where blocks are kept; default: ``storage`` in the cache's folder.
+        limit_bytes: About how much of the disk is used; 0 keeps nothing. Default: $CLIPLAB_STORAGE_GB, or 10 GB.
+
+    Attributes:
+        folder: Where blocks are kept.
+        limit_bytes: About how much of the disk is used.
+
+    Raises:
+        ConfigError: CLIPLAB_STORAGE_GB is not a number of 0 or more.
     """
 
     def __init__(self, folder: Path | None = None, limit_bytes: int | None = None) -> None:
@@ -36,12 +48,20 @@ class BlockCache:
         self.limit_bytes = _limit() if limit_bytes is None else limit_bytes
 
     def of(self, identity: str) -> Blocks:
-        """The blocks of one version of one file."""
+        """The blocks of one version of one file.
+
+        Args:
+            identity: Differs between files, and between versions of a file.
+        """
         name = hashlib.blake2b(identity.encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
         return Blocks(self, self.folder / name)
 
     def wrote(self, count: int) -> None:
-        """So many bytes came in: make room where it is time. The least recently used go first."""
+        """Remove the least recently used blocks if enough was written since the last time.
+
+        Args:
+            count: Bytes that were written now.
+        """
         with _lock:
             _written[self.folder] += count
             if _written[self.folder] < self.limit_bytes * _WRITTEN_PART:
@@ -70,13 +90,25 @@ class BlockCache:
 
 
 class Blocks:
-    """The blocks of a file that are here, each with a digest of it at its end."""
+    """The cached blocks of one file. On disk each ends with its digest.
+
+    Args:
+        cache: Which they are part of.
+        folder: Of this file's blocks.
+    """
 
     def __init__(self, cache: BlockCache, folder: Path) -> None:
         self._cache, self._folder = cache, folder
 
     def read(self, number: int) -> bytes | None:
-        """A block; None where it is not here, or not whole."""
+        """Read a block and mark it as used.
+
+        Args:
+            number: From 0, in blocks of BLOCK_BYTES.
+
+        Returns:
+            The block; None if it is not cached or damaged. A damaged block is removed.
+        """
         path = self._folder / str(number)
         try:
             data = path.read_bytes()
@@ -90,7 +122,12 @@ class Blocks:
         return block
 
     def write(self, number: int, block: bytes) -> None:
-        """Keep a block, in one step, so that others never see half of it."""
+        """Keep a block, in one step, so that other processes never see a part of it.
+
+        Args:
+            number: From 0, in blocks of BLOCK_BYTES.
+            block: Its bytes.
+        """
         if not self._cache.limit_bytes:
             return
         begun = self._folder / f".{uuid.uuid4().hex}"
@@ -105,6 +142,7 @@ class Blocks:
         self._cache.wrote(len(block) + _DIGEST_BYTES)
 
     def remove(self) -> None:
+        """Remove all blocks of the file."""
         shutil.rmtree(self._folder, ignore_errors=True)
 
 

@@ -14,35 +14,19 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from msgspec import UNSET
 
 from adapters.errors import AdapterError
 from adapters.hosts.http_server.errors import Refused, parse_json, refusal_of
+from adapters.hosts.http_server.messages import INPUT, LABELS, SCORES, InferRequest, RequestedOutput, read_message
 from adapters.hosts.http_server.state import Host, Model
 from adapters.records import Clip, Float32Array, UInt8Array
 
-INPUT, SCORES, LABELS = "frames", "scores", "labels"
 VERSION = "1"
+_ALL_OUTPUTS = (RequestedOutput("scores"), RequestedOutput("labels"))
 HEADER_LENGTH = "Inference-Header-Content-Length"
 # JSON becomes objects of many times its size. The head of a binary request holds names and shapes alone.
 MAX_JSON_BYTES, MAX_HEAD_BYTES = 16_000_000, 100_000
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """An output as asked for. classes: None, or how many of the best to give as "score:index:label" (BYTES)."""
-
-    name: str
-    binary: bool
-    classes: int | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class InferRequest:
-    """frames: uint8 [N, T, H, W, 3] RGB."""
-
-    id: str | None
-    frames: UInt8Array
-    outputs: tuple[Wanted, ...]
 
 
 def metadata(model: Model) -> dict[str, Any]:
@@ -62,8 +46,8 @@ def metadata(model: Model) -> dict[str, Any]:
 
 def infer(host: Host, model: Model, body: bytearray, header_length: str | None) -> tuple[bytes, dict[str, str]]:
     """A request's body to its answer's and the headers. Refused (400) says what is wrong with it."""
-    request = read_request(body, header_length, _Limits.of(host, model))
-    clips = [_clip(model, frames, number) for number, frames in enumerate(request.frames)]
+    request, tensor = read_request(body, header_length, _Limits.of(host, model))
+    clips = [_clip(model, frames, number) for number, frames in enumerate(tensor)]
     try:
         predictions = model.adapter.predict(clips)
     except AdapterError as error:
@@ -106,8 +90,20 @@ class _Limits:
 # Request ------------------------------------------------------------------------------------------------------------
 
 
-def read_request(body: bytearray, header_length: str | None, limits: _Limits) -> InferRequest:
-    """A body to the frames and the outputs that it asks for. header_length: of HEADER_LENGTH, for the binary form."""
+def read_request(body: bytearray, header_length: str | None, limits: _Limits) -> tuple[InferRequest, UInt8Array]:
+    """Read the body of a request.
+
+    Args:
+        body: JSON, and in the binary form the tensor's bytes after it.
+        header_length: The value of HEADER_LENGTH; None is the JSON form.
+        limits: On the tensor's shape.
+
+    Returns:
+        The request, and its frames: uint8 [N, T, H, W, 3] RGB.
+
+    Raises:
+        Refused: 400, the body is not a request that this host answers.
+    """
     view, head = memoryview(body), len(body)
     if header_length is not None:
         head = int(header_length) if header_length.isascii() and header_length.isdigit() else -1
@@ -116,54 +112,30 @@ def read_request(body: bytearray, header_length: str | None, limits: _Limits) ->
     most = MAX_HEAD_BYTES if len(body) > head else MAX_JSON_BYTES
     if head > most:
         raise Refused(400, f"the JSON has {head} bytes and at most {most} are taken. Send tensors in binary form")
-    fields = parse_json(view[:head], "the request")
-    request_id = fields.get("id")
-    if request_id is not None and not isinstance(request_id, str):
-        raise Refused(400, f"id must be a string, got {type(request_id).__name__}")
-    tensor = _only_input(fields.get("inputs"))
-    shape = _shape(tensor)
-    limits.check(shape)
-    size = tensor["parameters"].get("binary_data_size")
-    if size is None:
-        if len(body) > head:
-            raise Refused(400, f"{len(body) - head} bytes follow the JSON, and no input has binary_data_size")
-        frames = _from_json(tensor.get("data"), shape)
-    else:
-        frames = _from_binary(view[head:], size, shape)
-    return InferRequest(request_id, frames, _wanted(fields.get("outputs"), _parameters(fields, "the request")))
+    request = read_message(parse_json(view[:head], "the request"), InferRequest, "the request")
+    _check_outputs(request.outputs or [])
+    tensor = request.inputs[0]
+    if tensor.datatype != "UINT8":
+        raise Refused(400, f"{INPUT}: datatype must be UINT8 (RGB levels), got {tensor.datatype!r}")
+    limits.check(tensor.shape)
+    size = tensor.parameters.binary_data_size
+    if size is not None:
+        return request, _from_binary(view[head:], size, tensor.shape)
+    if len(body) > head:
+        raise Refused(400, f"{len(body) - head} bytes follow the JSON, and no input has binary_data_size")
+    return request, _from_json(tensor.data, tensor.shape)
 
 
-def _only_input(inputs: Any) -> dict[str, Any]:
-    if not isinstance(inputs, list) or not all(isinstance(item, dict) for item in inputs):
-        raise Refused(400, f'inputs must be a list with one tensor, "{INPUT}"')
-    names = [item.get("name") for item in inputs]
-    if names != [INPUT]:
-        raise Refused(400, f'inputs must be one tensor, "{INPUT}", got {names[:5]}')
-    tensor = dict(inputs[0])
-    if tensor.get("datatype") != "UINT8":
-        raise Refused(400, f"{INPUT}: datatype must be UINT8 (RGB levels), got {tensor.get('datatype')!r}")
-    tensor["parameters"] = _parameters(tensor, INPUT)
-    return tensor
+def _check_outputs(outputs: Sequence[RequestedOutput]) -> None:
+    if len({output.name for output in outputs}) < len(outputs):
+        raise Refused(400, "outputs names one twice")
+    if any(output.parameters.classification is not None and output.name != SCORES for output in outputs):
+        raise Refused(400, f"classification is for {SCORES} alone")
 
 
-def _parameters(owner: dict[str, Any], what: str) -> dict[str, Any]:
-    parameters = owner.get("parameters", {})
-    if not isinstance(parameters, dict):
-        raise Refused(400, f"{what}: parameters must be an object, got {type(parameters).__name__}")
-    return parameters
-
-
-def _shape(tensor: dict[str, Any]) -> list[int]:
-    shape = tensor.get("shape")
-    good = isinstance(shape, list) and len(shape) == 5 and all(_whole(size) and size >= 1 for size in shape)
-    if not good or shape[4] != 3:  # type: ignore[index] # good: it is a list
-        raise Refused(400, f"{INPUT}: shape must be [clips, frames, height, width, 3], each at least 1, got {shape!r}")
-    return list(shape)  # type: ignore[arg-type]
-
-
-def _from_binary(data: memoryview, size: Any, shape: Sequence[int]) -> UInt8Array:
+def _from_binary(data: memoryview, size: int, shape: Sequence[int]) -> UInt8Array:
     expected = math.prod(shape)
-    if not _whole(size) or size != expected:
+    if size != expected:
         raise Refused(400, f"{INPUT}: shape {list(shape)} of UINT8 has {expected} bytes, binary_data_size is {size!r}")
     if len(data) != expected:
         raise Refused(
@@ -186,52 +158,23 @@ def _from_json(data: Any, shape: Sequence[int]) -> UInt8Array:
     return values.astype(np.uint8).reshape(shape)
 
 
-def _wanted(outputs: Any, parameters: dict[str, Any]) -> tuple[Wanted, ...]:
-    """The outputs asked for; all of them where none is named, as the protocol says."""
-    binary = parameters.get("binary_data_output", False)
-    if not isinstance(binary, bool):
-        raise Refused(400, f"binary_data_output must be true or false, got {binary!r}")
-    if outputs is None or outputs == []:
-        return Wanted(SCORES, binary), Wanted(LABELS, binary)
-    if not isinstance(outputs, list) or not all(isinstance(item, dict) for item in outputs):
-        raise Refused(400, "outputs must be a list of objects with a name")
-    wanted = tuple(_wanted_one(item, binary) for item in outputs)
-    if len({item.name for item in wanted}) < len(wanted):
-        raise Refused(400, "outputs names one twice")
-    return wanted
-
-
-def _wanted_one(item: dict[str, Any], binary: bool) -> Wanted:
-    name, parameters = item.get("name"), _parameters(item, "an output")
-    if name not in (SCORES, LABELS):
-        raise Refused(400, f"there is no output {name!r}; the outputs are: {SCORES}, {LABELS}")
-    binary, classes = parameters.get("binary_data", binary), parameters.get("classification")
-    if not isinstance(binary, bool):
-        raise Refused(400, f"{name}: binary_data must be true or false, got {binary!r}")
-    if classes is not None and (not _whole(classes) or classes < 1 or name != SCORES):
-        raise Refused(400, f"{name}: classification must be a whole number of at least 1, and is for {SCORES} alone")
-    return Wanted(name, binary, classes)
-
-
-def _whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
 # Answer -------------------------------------------------------------------------------------------------------------
 
 
 def write_answer(model: Model, request: InferRequest, scores: Float32Array) -> tuple[bytes, dict[str, str]]:
     """Scores float32 [N, C] as the body that was asked for, and its headers."""
     outputs, parts = [], []
-    for wanted in request.outputs:
-        if wanted.name == SCORES and wanted.classes is None:
+    for wanted in request.outputs or _ALL_OUTPUTS:
+        own, classes = wanted.parameters.binary_data, wanted.parameters.classification
+        binary = request.parameters.binary_data_output if own is UNSET else own
+        if wanted.name == SCORES and classes is None:
             output: dict[str, Any] = {"name": SCORES, "datatype": "FP32", "shape": list(scores.shape)}
-            values, data = scores, scores.astype("<f4").tobytes() if wanted.binary else b""
+            values, data = scores, scores.astype("<f4").tobytes() if binary else b""
         else:
-            texts = np.array(model.labels) if wanted.name == LABELS else _best(model, scores, wanted.classes or 1)
+            texts = np.array(model.labels) if wanted.name == LABELS else _best(model, scores, classes or 1)
             output = {"name": wanted.name, "datatype": "BYTES", "shape": list(texts.shape)}
-            values, data = texts, _bytes_tensor(texts.ravel().tolist()) if wanted.binary else b""
-        if wanted.binary:
+            values, data = texts, _bytes_tensor(texts.ravel().tolist()) if binary else b""
+        if binary:
             output["parameters"] = {"binary_data_size": len(data)}
             parts.append(data)
         else:

@@ -1,11 +1,14 @@
-"""The OpenAPI 3.1 description of the HTTP host, as ``GET /openapi.json`` gives it."""
+"""The OpenAPI 3.1 description of the HTTP host, which ``GET /openapi.json`` returns."""
 
 from __future__ import annotations
 
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from adapters.hosts.http_server.infer import HEADER_LENGTH, INPUT, LABELS, SCORES, VERSION
+from msgspec.json import schema_components
+
+from adapters.hosts.http_server import messages
+from adapters.hosts.http_server.infer import HEADER_LENGTH, VERSION
 from adapters.hosts.http_server.state import Host
 from adapters.hosts.http_server.upload import FIELD
 from adapters.hosts.results import SHAPES
@@ -13,156 +16,54 @@ from adapters.hosts.results import SHAPES
 Schema = dict[str, Any]
 
 _ERRORS = {
-    "400": "What was sent is not what is taken.",
-    "401": "No token, or a wrong one.",
-    "403": "Not from here, or not this file.",
-    "404": "There is no such model or file.",
-    "408": "The body did not come in time.",
-    "411": "The body's length is unknown.",
+    "400": "The request is not valid.",
+    "401": "The token is missing or wrong.",
+    "403": "The caller or the file is not allowed.",
+    "404": "The model or file does not exist.",
+    "408": "The body did not arrive in time.",
+    "411": "The body's length is unknown: Content-Length is missing.",
     "413": "The body is too large.",
-    "415": "Of a type or encoding that is not taken.",
+    "415": "The body's type or encoding is not supported.",
     "422": "The file cannot be read as a video.",
-    "429": "Too much at a time; Retry-After tells when to ask again.",
-    "503": "Shutting down, or no worker was free.",
-    "504": "It took too long.",
+    "429": "Too many requests at a time; Retry-After says when to try again.",
+    "503": "The server is shutting down, or no worker was free.",
+    "504": "The work took too long.",
 }
 _ALWAYS = ("401", "403", "503")
 
-
-def _object(required: dict[str, Schema], optional: dict[str, Schema] | None = None, closed: bool = False) -> Schema:
-    schema: Schema = {
-        "type": "object",
-        "required": list(required),
-        "properties": {**required, **(optional or {})},
-    }
-    return {**schema, "additionalProperties": False} if closed else schema
-
-
-_TEXT: Schema = {"type": "string"}
-_SCORE: Schema = {"type": "number", "minimum": 0, "maximum": 1}
-_SHAPE: Schema = {"type": "array", "items": {"type": "integer"}}
-_LABEL = _object({"label": _TEXT, "score": _SCORE}, closed=True)
-_TENSOR_KIND = _object({"name": _TEXT, "datatype": _TEXT, "shape": _SHAPE}, closed=True)
-
-SCHEMAS: dict[str, Schema] = {
-    "Error": _object({"error": _TEXT}, closed=True),
-    "Server": _object({"name": _TEXT, "version": _TEXT, "extensions": {"type": "array", "items": _TEXT}}, closed=True),
-    "Ready": _object({"ready": {"type": "boolean"}}, closed=True),
-    "Live": _object({"live": {"type": "boolean"}}, closed=True),
-    "Model": _object(
-        {
-            "name": _TEXT,
-            "versions": {"type": "array", "items": _TEXT},
-            "platform": _TEXT,
-            "inputs": {"type": "array", "items": _TENSOR_KIND},
-            "outputs": {"type": "array", "items": _TENSOR_KIND},
-        },
-        {"parameters": {"type": "object", "description": "labels, in the order of the scores, and task."}},
-    ),
-    "InferRequest": _object(
-        {
-            "inputs": {
-                "type": "array",
-                "minItems": 1,
-                "maxItems": 1,
-                "items": _object(
-                    {
-                        "name": {"const": INPUT},
-                        "datatype": {"const": "UINT8"},
-                        "shape": {
-                            "type": "array",
-                            "description": "Clips, frames, height, width, 3.",
-                            "prefixItems": [*[{"type": "integer", "minimum": 1}] * 4, {"const": 3}],
-                            "minItems": 5,
-                            "maxItems": 5,
-                        },
-                        "data": {
-                            "type": "array",
-                            "description": "RGB levels, row by row: flat, or nested as the shape is.",
-                            "items": {"oneOf": [{"type": "integer", "minimum": 0, "maximum": 255}, {"type": "array"}]},
-                        },
-                    },
-                    {"parameters": {"type": "object"}},
-                ),
-            }
-        },
-        {
-            "id": _TEXT,
-            "parameters": {"type": "object"},
-            "outputs": {
-                "type": "array",
-                "items": _object({"name": {"enum": [SCORES, LABELS]}}, {"parameters": {"type": "object"}}),
-            },
-        },
-    ),
-    "InferAnswer": _object(
-        {
-            "model_name": _TEXT,
-            "model_version": _TEXT,
-            "outputs": {
-                "type": "array",
-                "items": _object(
-                    {"name": _TEXT, "datatype": _TEXT, "shape": _SHAPE},
-                    {"data": {"type": "array"}, "parameters": {"type": "object"}},
-                ),
-            },
-        },
-        {"id": _TEXT},
-    ),
-    "Rows": {
-        "type": "array",
-        "description": "One row, as `cliplab predict --json` writes it.",
-        "items": _object(
-            {
-                "path": _TEXT,
-                "predictions": {
-                    "type": "array",
-                    "items": _object(
-                        {
-                            "start": {"type": "number"},
-                            "end": {"type": "number"},
-                            "labels": {"type": "array", "items": _LABEL},
-                        },
-                        closed=True,
-                    ),
-                },
-                "error": {"type": "null"},
-            },
-            {"warnings": {"type": "array", "items": _TEXT}},
-            closed=True,
-        ),
-    },
-    "Pipeline": {
-        "type": "array",
-        "description": "As Hugging Face's video-classification pipeline gives it.",
-        "items": _LABEL,
-    },
-}
+_MESSAGES = (
+    *(messages.Error, messages.Server, messages.Ready, messages.Live, messages.ModelMetadata),
+    *(messages.InferRequest, messages.InferAnswer, messages.VideoFile, messages.Row, messages.Label),
+)
 
 
 def describe(host: Host) -> Schema:
-    """The description, with the models' names and the limits of this host."""
+    """The description as JSON.
+
+    Args:
+        host: Whose models are the allowed values of ``model``; with a token, requests need it.
+    """
     name = {"name": "model", "in": "path", "required": True, "schema": {"enum": list(host.models)}}
     of_version = {"name": "version", "in": "path", "required": True, "schema": {"const": VERSION}}
     paths: dict[str, Schema] = {
-        "/v2/health/live": {"get": _operation("live", "The process answers.", _ref("Live"), open_to_all=True)},
+        "/v2/health/live": {"get": _operation("live", "Whether the process is alive.", _ref("Live"), open_to_all=True)},
         "/v2/health/ready": {
-            "get": _operation("ready", "It takes work.", _ref("Ready"), errors=("503",), open_to_all=True)
+            "get": _operation("ready", "Whether it accepts work.", _ref("Ready"), errors=("503",), open_to_all=True)
         },
-        "/v2": {"get": _operation("server", "Name, version, extensions.", _ref("Server"))},
+        "/v2": {"get": _operation("server", "The server's name, version and extensions.", _ref("Server"))},
         "/v1/videos": {"post": _videos(host)},
-        "/metrics": {"get": _operation("metrics", "For Prometheus.", _TEXT, media_type="text/plain")},
+        "/metrics": {"get": _operation("metrics", "For Prometheus.", {"type": "string"}, media_type="text/plain")},
         "/openapi.json": {"get": _operation("openapi", "This description.", {"type": "object"})},
     }
     for under, parameters in (("", [name]), ("/versions/{version}", [name, of_version])):
         part, suffix = f"/v2/models/{{model}}{under}", "_version" if under else ""
         paths[part] = {
             "parameters": parameters,
-            "get": _operation(f"model{suffix}", "Inputs, outputs, labels.", _ref("Model"), errors=("404",)),
+            "get": _operation(f"model{suffix}", "Inputs, outputs, labels.", _ref("ModelMetadata"), errors=("404",)),
         }
         paths[f"{part}/ready"] = {
             "parameters": parameters,
-            "get": _operation(f"model_ready{suffix}", "It takes work.", _ref("Ready"), errors=("404",)),
+            "get": _operation(f"model_ready{suffix}", "Whether it accepts work.", _ref("Ready"), errors=("404",)),
         }
         paths[f"{part}/infer"] = {"parameters": parameters, "post": _infer(f"infer{suffix}")}
     return {
@@ -175,7 +76,7 @@ def describe(host: Host) -> Schema:
         },
         "paths": paths,
         "components": {
-            "schemas": SCHEMAS,
+            "schemas": _schemas(*_MESSAGES)[1],
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
         },
         "security": [{"token": []}] if host.options.token else [],
@@ -183,7 +84,7 @@ def describe(host: Host) -> Schema:
 
 
 def server_version() -> str:
-    """Of the installed package; "unknown" in a checkout that is not installed."""
+    """The version of the installed package; "unknown" in a checkout that is not installed."""
     try:
         return version("cliplab")
     except PackageNotFoundError:
@@ -204,7 +105,7 @@ def _operation(
         "operationId": name,
         "summary": summary,
         "responses": {
-            "200": {"description": "As asked.", "content": {media_type: {"schema": answer}}},
+            "200": {"description": "Success.", "content": {media_type: {"schema": answer}}},
             **{code: {"description": _ERRORS[code], "content": _error_content()} for code in codes},
         },
     }
@@ -214,7 +115,7 @@ def _operation(
 def _infer(name: str) -> Schema:
     found = _operation(
         name,
-        "Scores of tensors. The binary form is of type application/octet-stream both ways.",
+        "Scores of tensors. In the binary form, request and answer are application/octet-stream.",
         _ref("InferAnswer"),
         errors=("404", "408", "429", "504"),
     )
@@ -224,7 +125,7 @@ def _infer(name: str) -> Schema:
         {
             "name": HEADER_LENGTH,
             "in": "header",
-            "description": "Of the binary form: how many bytes of the body are JSON; the tensor follows.",
+            "description": "In the binary form, how many bytes of the body are JSON; the tensor follows.",
             "schema": {"type": "integer", "minimum": 2},
         }
     ]
@@ -236,10 +137,10 @@ def _videos(host: Host) -> Schema:
     found = _operation(
         "videos",
         "One video's predictions: an upload, or a file under the server's root.",
-        {"oneOf": [_ref("Rows"), _ref("Pipeline")]},
+        {"oneOf": list(_schemas(messages.Rows, messages.Pipeline)[0])},
         errors=("404", "408", "422", "429", "504"),
     )
-    found["responses"]["507"] = {"description": "No room for the upload.", "content": _error_content()}
+    found["responses"]["507"] = {"description": "The disk is too full for the upload.", "content": _error_content()}
     above = {"type": "number", "exclusiveMinimum": 0}
     queries: dict[str, Schema] = {
         "model": {"enum": list(host.models)},
@@ -252,17 +153,22 @@ def _videos(host: Host) -> Schema:
         {"name": name, "in": "query", "required": name == "model" and len(host.models) > 1, "schema": schema}
         for name, schema in queries.items()
     ]
-    upload = _object({FIELD: {"type": "string", "contentMediaType": "video/*", "format": "binary"}}, closed=True)
-    path = _object({"path": {"type": "string", "minLength": 1}}, closed=True)
+    video = {"type": "string", "contentMediaType": "video/*", "format": "binary"}
+    upload = {"type": "object", "required": [FIELD], "properties": {FIELD: video}, "additionalProperties": False}
     found["requestBody"] = {
         "required": True,
-        "content": {"multipart/form-data": {"schema": upload}, "application/json": {"schema": path}},
+        "content": {"multipart/form-data": {"schema": upload}, "application/json": {"schema": _ref("VideoFile")}},
     }
     return found
 
 
 def _error_content() -> Schema:
     return {"application/json": {"schema": _ref("Error")}}
+
+
+def _schemas(*types: object) -> tuple[tuple[Schema, ...], Schema]:
+    """The schema of each type, and by name those that they refer to."""
+    return schema_components(types, ref_template="#/components/schemas/{name}")
 
 
 def _ref(name: str) -> Schema:

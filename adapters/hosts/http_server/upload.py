@@ -1,4 +1,8 @@
-"""The body of a request: into memory for tensors, into a temporary file for an uploaded video."""
+"""The body of a request: into memory for tensors, into a temporary file for an uploaded video.
+
+The form is parsed here and not by ``request.form()``, which spools a file in the system's temporary folder, from where
+it would have to be copied: an upload is written once, below the folder that the limit on disk space counts.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +28,14 @@ _MAX_HEADER_BYTES = 4096  # of one part
 
 
 async def chunks(request: Request) -> AsyncIterator[bytes]:
-    """The body as it comes. ClientGone where the connection ends before the body does."""
+    """Read the body as it arrives.
+
+    Yields:
+        The next bytes; they may be empty.
+
+    Raises:
+        ClientGone: The connection ended before the body did.
+    """
     more = True
     while more:
         message = await request.receive()
@@ -35,12 +46,17 @@ async def chunks(request: Request) -> AsyncIterator[bytes]:
 
 
 def body_size(request: Request) -> int:
-    """How long the body is; the gate has seen to it that this is known."""
+    """The body's length in bytes, from its header; ``RequestLimits`` has refused requests without it."""
     return int(request.headers.get("content-length", "0"))
 
 
 async def read_body(request: Request, limit_bytes: int) -> bytearray:
-    """The whole body in memory. Refused (413) where it is larger than the limit."""
+    """Read the whole body into memory.
+
+    Raises:
+        Refused: 413, the body has more than ``limit_bytes``.
+        ClientGone: The connection ended before the body did.
+    """
     size = body_size(request)
     if size > limit_bytes:
         raise Refused(413, f"the body has {size} bytes and at most {limit_bytes} are taken here. Send less")
@@ -52,10 +68,19 @@ async def read_body(request: Request, limit_bytes: int) -> bytearray:
 
 @asynccontextmanager
 async def uploaded(request: Request, folder: Path) -> AsyncIterator[tuple[Path, str]]:
-    """The video of a multipart form as a file of its own, and the name that the client gave it.
+    """Write the video of a multipart form to a file, which is removed when the block ends.
 
-    The file is gone when the block ends, however it ends. Refused (400) for a form without exactly one file in the
-    field "file", (507) where there is no room for it.
+    Args:
+        request: With the form as its body.
+        folder: Where the file is written.
+
+    Yields:
+        The file, and the name that the client gave it, without folders.
+
+    Raises:
+        Refused: 400, the form does not have exactly one field, "file"; 507, the disk is full; 500, another error in
+            writing.
+        ClientGone: The connection ended before the body did.
     """
     descriptor, name = tempfile.mkstemp(dir=folder, prefix="upload-")
     path = Path(name)
@@ -78,7 +103,7 @@ async def uploaded(request: Request, folder: Path) -> AsyncIterator[tuple[Path, 
 
 @dataclass
 class _Form:
-    """A multipart form on its way, of which one file is kept."""
+    """A multipart form while it is read; the bytes of its one file go to ``sink``."""
 
     sink: BinaryIO
     filename: str = ""
@@ -86,7 +111,7 @@ class _Form:
     ended: bool = False
 
     async def read(self, request: Request) -> None:
-        """The form to its end; the file's bytes go to the sink."""
+        """Read the form to its end."""
         _, options = parse_options_header(request.headers.get("content-type", ""))
         boundary = options.get(b"boundary")
         if not boundary:

@@ -14,6 +14,7 @@ from starlette.responses import Response
 from adapters.config import override_config
 from adapters.errors import AdapterError, ConfigError
 from adapters.hosts.http_server.errors import Refused, check_query, json_response, parse_json, refusal_of
+from adapters.hosts.http_server.messages import VideoFile, read_message
 from adapters.hosts.http_server.state import Host, Model
 from adapters.hosts.http_server.upload import body_size, read_body, uploaded
 from adapters.hosts.http_server.work import Job
@@ -51,9 +52,7 @@ def file_under(root: Path | None, fields: dict[str, Any]) -> tuple[Path, str]:
     Refused (403) where no root is set or the path leads out of it, itself or by a link; (404) where there is no such
     file; (400) for anything that is no relative path.
     """
-    name = fields.get("path")
-    if set(fields) != {"path"} or not isinstance(name, str) or not name:
-        raise Refused(400, 'the request must be {"path": "folder/clip.mp4"} and nothing else')
+    name = read_message(fields, VideoFile, 'the request, {"path": "folder/clip.mp4"}').path
     if root is None:
         raise Refused(403, "this server reads no files of its own: it was started without --root. Upload the video")
     if "://" in name or name.lower().startswith(("file:", "http:", "https:")):

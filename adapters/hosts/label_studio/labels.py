@@ -1,4 +1,7 @@
-"""Label Studio's labelling config and results: which control stands for which label, seconds and frames."""
+"""Label Studio's labelling config and results: which control stands for which label, seconds and frames.
+
+https://labelstud.io/tags/ and https://labelstud.io/guide/predictions describe both.
+"""
 
 from __future__ import annotations
 
@@ -26,9 +29,14 @@ SEGMENT_KEYS = ("threshold", "smoothing_seconds", "min_segment_seconds", "merge_
 class Control:
     """One control of a labelling config that stands for labels of a video.
 
-    kind: the type that results carry. name, to_name: as results name the control and its video. values: label -> what
-    results call it (an alias where the config has one), in the config's order. multiple: a video may have several.
-    video_key: the key of a task's data that holds the video. frame_rate: a number, or "$key" of a task's data.
+    Attributes:
+        kind: The ``type`` of results.
+        name: The ``from_name`` of results.
+        to_name: The ``to_name`` of results: the name of the Video tag.
+        values: Label to its name in results, which is the alias if the config has one; in the config's order.
+        multiple: Whether a video may have several of the labels.
+        video_key: The key of a task's data that holds the video.
+        frame_rate: A number, or "$key" of a task's data.
     """
 
     kind: Literal["choices", "timelinelabels"]
@@ -39,8 +47,15 @@ class Control:
     video_key: str
     frame_rate: str
 
-    def frames_a_second(self, data: Mapping[str, Any]) -> float:
-        """The rate by which Label Studio counts frames of a task's video. ConfigError where the task has none."""
+    def frames_per_second(self, data: Mapping[str, Any]) -> float:
+        """The frames per second by which Label Studio counts frames of a task's video.
+
+        Args:
+            data: The task's.
+
+        Raises:
+            ConfigError: The rate is not a number above 0, or the task does not have it.
+        """
         given = data.get(self.frame_rate[1:]) if self.frame_rate.startswith("$") else self.frame_rate
         try:
             rate = float(str(given))
@@ -54,7 +69,7 @@ class Control:
         return rate
 
     def label_of(self, value: str) -> str | None:
-        """The label that a result's value means; None for one that the config has not."""
+        """The label of a value in a result, which may be its alias; None if the config does not have it."""
         return next((label for label, shown in self.values.items() if value in (shown, label)), None)
 
 
@@ -62,10 +77,16 @@ class Control:
 
 
 def parse_label_config(text: object) -> tuple[Control, ...]:
-    """The controls that label a Video: Choices and TimelineLabels, in the config's order.
+    """Find the controls that label a Video: Choices and TimelineLabels, but not Choices for regions.
 
-    Choices for regions are left out, as are controls of other tags. ConfigError for what is no labelling config, and
-    for one without such a control.
+    Args:
+        text: The labelling config, XML. Anything but a string is refused.
+
+    Returns:
+        The controls in the config's order, at least one.
+
+    Raises:
+        ConfigError: The text is not a labelling config, or has no such control.
     """
     root = _parsed(text)
     videos = {tag.get("name", ""): tag for tag in root.iter("Video")}
@@ -83,7 +104,15 @@ def parse_label_config(text: object) -> tuple[Control, ...]:
 
 
 def for_labels(controls: Iterable[Control], labels: Sequence[str]) -> tuple[Control, ...]:
-    """The controls that have labels of a model. ConfigError where none has one."""
+    """Select the controls that have at least one of a model's labels.
+
+    Args:
+        controls: Of a labelling config.
+        labels: The model's.
+
+    Raises:
+        ConfigError: No control has one of the labels.
+    """
     controls = tuple(controls)
     found = tuple(control for control in controls if set(control.values) & set(labels))
     if not found:
@@ -137,16 +166,26 @@ def _control(tag: ElementTree.Element, video: ElementTree.Element) -> Control:
 def to_regions(
     result: VideoResult, control: Control, config: Mapping[str, Any], data: Mapping[str, Any]
 ) -> list[dict[str, Any]]:
-    """What a model says of a video, as the regions of Label Studio's predictions, each with its score in 0..1.
+    """Convert a video's predictions to the regions of a Label Studio prediction.
 
-    config: the adapter's; its segment keys make the ranges of TimelineLabels, and its threshold the labels of
-    Choices with choice="multiple". data: the task's. MediaError for a result with an error, ConfigError for a task
-    without a frame rate.
+    Args:
+        result: The video's predictions.
+        control: Whose labels are predicted.
+        config: The adapter's. Its segment keys make the ranges of TimelineLabels; its threshold selects the labels of
+            Choices with ``choice="multiple"``.
+        data: The task's, for its frame rate.
+
+    Returns:
+        Regions, each with its score in 0..1.
+
+    Raises:
+        MediaError: The result has an error.
+        ConfigError: The task does not have a frame rate.
     """
     if control.kind == "choices":
         found = _choices(result, control, config["threshold"])
     else:
-        found = _ranges(result, control, config, control.frames_a_second(data))
+        found = _ranges(result, control, config, control.frames_per_second(data))
     return [
         {
             "id": f"{control.name}_{number}",
@@ -170,7 +209,7 @@ def _choices(result: VideoResult, control: Control, threshold: float) -> list[_F
 
 
 def _ranges(result: VideoResult, control: Control, config: Mapping[str, Any], rate: float) -> list[_Found]:
-    """The segments of each label that both know, as ranges of frames, in time order."""
+    """The segments of each label that the model and the control have, as ranges of frames, in time order."""
     if result.error is not None:
         raise MediaError(result.error)
     labels = [label for label in result.predictions[0].labels if label in control.values] if result.predictions else []
@@ -184,11 +223,29 @@ def _ranges(result: VideoResult, control: Control, config: Mapping[str, Any], ra
 
 
 def to_frames(start: float, end: float, rate: float) -> dict[str, int]:
-    """Seconds to the frames that they touch, counted from 1, the last one included, as Label Studio counts them."""
+    """Convert a range of seconds to the range of frames that it touches.
+
+    Args:
+        start: In seconds.
+        end: In seconds.
+        rate: Frames per second.
+
+    Returns:
+        "start" and "end", counted from 1 and both included, as Label Studio counts.
+    """
     first = math.floor(start * rate + 1e-6) + 1
     return {"start": first, "end": max(first, math.ceil(end * rate - 1e-6))}
 
 
 def to_seconds(first: float, last: float, rate: float) -> tuple[float, float]:
-    """The frames ``first`` to ``last``, counted from 1, to the seconds during which they are shown."""
+    """Convert a range of frames to the seconds during which they are shown.
+
+    Args:
+        first: Counted from 1.
+        last: Counted from 1, included in the range.
+        rate: Frames per second.
+
+    Returns:
+        Start and end in seconds.
+    """
     return max(0.0, (first - 1) / rate), max(first, last) / rate

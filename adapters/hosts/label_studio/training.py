@@ -201,7 +201,7 @@ def _labelled(task: Mapping[str, Any], control: Control) -> list[tuple[tuple[str
         if control.kind == "choices":
             clips.append((labels, None, None))
         else:
-            rate = control.frames_a_second(task.get("data", {}))
+            rate = control.frames_per_second(task.get("data", {}))
             clips += [(labels, *to_seconds(span["start"], span["end"], rate)) for span in value.get("ranges") or []]
     return clips
 

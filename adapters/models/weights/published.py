@@ -1,7 +1,7 @@
 """Weights as their authors publish them: a URL and a digest, to a verified local file.
 
-Looked for in this order: our cache, the caches of the tools that publish them, the URL. A file whose digest is another
-is passed over, and said to be.
+The search order is our cache, the cache of the tool that publishes them, the URL. A file with another digest is
+skipped, and the error lists it.
 """
 
 from __future__ import annotations
@@ -24,8 +24,15 @@ _ALGORITHMS = {"sha256": "SHA-256", "md5": "MD5"}
 
 @dataclass(frozen=True)
 class Published:
-    """url: of the file. algorithm, digest: of its bytes. cache: where the tool that publishes it keeps it: the
-    environment variable that moves the folder, its default, and what is below."""
+    """Where a weights file is, and what proves that it is the right one.
+
+    Attributes:
+        url: Of the file.
+        algorithm: Of the digest, as hashlib names it.
+        digest: Of the file's bytes, in hexadecimal.
+        cache: Where the tool that publishes the file keeps it: the environment variable that moves the tool's folder,
+            the folder's default, and the path below it.
+    """
 
     url: str
     algorithm: str
@@ -34,6 +41,7 @@ class Published:
 
     @property
     def file(self) -> str:
+        """The name of the file."""
         return self.url.rpartition("/")[2]
 
 
@@ -73,10 +81,19 @@ PUBLISHED = {
 
 
 def find_published_weights(name: str) -> Path:
-    """The published weights file of that name, its digest checked; fetched into the cache where it is nowhere yet.
+    """Find a published weights file and check its digest. If no cache has it, it is downloaded into ours.
 
-    name: a key of PUBLISHED. $CLIPLAB_WEIGHTS_URL names a mirror: a URL below which the files lie by their names.
-    Raises WeightsError where it cannot be had (it lists what was tried), StorageError where it cannot be kept.
+    $CLIPLAB_WEIGHTS_URL names a mirror: a URL that, with a file's name appended, is the file's.
+
+    Args:
+        name: A key of PUBLISHED.
+
+    Returns:
+        The file, in our cache or in that of the tool that publishes it.
+
+    Raises:
+        WeightsError: Neither a cache nor the URL has the file; the message lists what was tried.
+        StorageError: The downloaded file cannot be written.
     """
     entry = PUBLISHED[name]
     own = cache_dir() / "weights" / entry.file
@@ -101,7 +118,7 @@ def find_published_weights(name: str) -> Path:
             return own
         tried.append(f"{url}: {_differs(entry, found)}")
     raise WeightsError(
-        f"the published weights {entry.file} could not be had. Tried:\n"
+        f"the published weights {entry.file} could not be downloaded. Tried:\n"
         + "\n".join(f"  {line}" for line in tried)
         + f"\nConnect to the network and try again; or fetch {entry.url} elsewhere and put it at {own}, or name its "
         f'path in "weights"; or name a mirror in {MIRROR_VARIABLE}; or set "weights" to "random" to start from scratch.'
@@ -109,7 +126,7 @@ def find_published_weights(name: str) -> Path:
 
 
 def _what_is_wrong(path: Path, entry: Published) -> str | None:
-    """Why a file is not the published one; None where it is."""
+    """Why a file is not the published one; None if it is."""
     try:
         found = file_digest(path, entry.algorithm)
     except OSError as error:

@@ -336,17 +336,17 @@ def test_labelling_configs() -> None:
         "video",
         "video",
     )
-    assert timeline.frames_a_second({}) == 8
+    assert timeline.frames_per_second({}) == 8
     assert choices.values == {"cold": "kalt", "warm": "heiss", "neither": "neither"}
     assert choices.label_of("heiss") == "warm"
     assert choices.label_of("lau") is None
     (plain,) = parse_label_config(CHOICES.format(""))
-    assert plain.frames_a_second({}) == 24
+    assert plain.frames_per_second({}) == 24
     (from_data,) = parse_label_config(CHOICES.replace('"$clip"', '"$clip" framerate="$fps"').format(""))
-    assert from_data.frames_a_second({"fps": "29.97"}) == 29.97
+    assert from_data.frames_per_second({"fps": "29.97"}) == 29.97
     for data in ({}, {"fps": "x"}, {"fps": 0}, {"fps": "inf"}):
         with pytest.raises(ConfigError, match=r"frameRate '\$fps'"):
-            from_data.frames_a_second(data)
+            from_data.frames_per_second(data)
     with pytest.raises(ConfigError, match="no Choices and no TimelineLabels"):
         parse_label_config(CHOICES.format('perRegion="true"'))
     assert for_labels([timeline, plain], ["Slow Motion"]) == (timeline,)

@@ -1,11 +1,10 @@
-"""What every request passes, asked of the ASGI app itself: who may ask, in what time, and how much at once."""
+"""What every request passes, asked of the ASGI app itself: who may ask, and in what time."""
 
 from __future__ import annotations
 
 import asyncio
 import base64
 import json
-import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
@@ -17,10 +16,9 @@ pytest.importorskip("starlette", reason="pip install 'cliplab[http]'")
 
 from adapters.errors import BundleError, ConfigError
 from adapters.hosts.http_host import make_app, open_models
-from adapters.hosts.http_server.errors import MAX_MESSAGE, ClientGone, Refused, error_response, one_line, refusal_of
+from adapters.hosts.http_server.errors import MAX_MESSAGE, Refused, error_response, one_line, refusal_of
 from adapters.hosts.http_server.options import HttpOptions, is_loopback
 from adapters.hosts.http_server.state import Host
-from adapters.hosts.http_server.work import Budget, Work
 
 TOKEN = "0123456789abcdef"
 LOCAL = {"Host": "localhost:8000"}
@@ -344,68 +342,3 @@ def test_an_error_is_one_line_of_bounded_length() -> None:
     answer = error_response(418, "gr\ud800ße", {"Retry-After": "3"})
     assert (answer.status_code, answer.headers["retry-after"]) == (418, "3")
     assert json.loads(bytes(answer.body)) == {"error": "gr?ße"}
-
-
-# How much at once -----------------------------------------------------------------------------------------------------
-
-
-def test_a_budget_is_given_back() -> None:
-    budget = Budget(10_000_000, "uploads")
-    with budget.take(4_000_000), budget.take(6_000_000):
-        assert budget.used_bytes == 10_000_000
-        with pytest.raises(Refused, match="uploads of 10 MB") as caught, budget.take(1):
-            pass
-        assert (caught.value.status, caught.value.headers) == (429, {"Retry-After": "1"})
-    assert budget.used_bytes == 0
-    with pytest.raises(ZeroDivisionError), budget.take(5):
-        raise ZeroDivisionError
-    assert budget.used_bytes == 0
-
-
-def test_a_full_queue_refuses_and_work_that_is_waited_for_in_vain_is_dropped() -> None:
-    async def run() -> None:
-        work, held, ran = Work(1, 1, 0.3), threading.Event(), []
-        first = asyncio.ensure_future(work.run(lambda job: held.wait(60)))
-        await asyncio.sleep(0)
-        second = asyncio.ensure_future(work.run(lambda job: ran.append(1)))
-        await asyncio.sleep(0)
-        assert (work.inside, work.waiting) == (2, 1)
-        with pytest.raises(Refused) as full:
-            work.check_room()
-        assert full.value.status == 429
-        assert int(full.value.headers["Retry-After"]) >= 1
-        for waiting, status, words in ((first, 504, "took longer than 0.3 s"), (second, 503, "no worker was free")):
-            with pytest.raises(Refused, match=words) as caught:
-                await waiting
-            assert caught.value.status == status
-        held.set()
-        while work.inside:
-            await asyncio.sleep(0.01)
-        assert ran == []
-        assert await work.run(lambda job: job.stop()) is None
-        work.close()
-
-    asyncio.run(run())
-
-
-def test_a_disconnect_ends_the_waiting() -> None:
-    async def run() -> None:
-        work, held, stopped = Work(1, 0, 60), threading.Event(), []
-
-        async def gone() -> Any:
-            await asyncio.sleep(0.01)
-            return {"type": "http.disconnect"}
-
-        def long(job: Any) -> None:
-            held.wait(60)
-            stopped.append(job.stop())
-
-        with pytest.raises(ClientGone):
-            await work.run(long, gone)
-        held.set()
-        while work.inside:
-            await asyncio.sleep(0.01)
-        assert "nobody waits" in stopped[0]
-        work.close()
-
-    asyncio.run(run())

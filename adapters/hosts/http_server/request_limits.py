@@ -1,4 +1,4 @@
-"""What every request passes before it is looked at: who asks, whether work is still taken, and the body's limits."""
+"""Middleware of every request: its token or origin, the state of the server, and the limits on its body."""
 
 from __future__ import annotations
 
@@ -31,8 +31,21 @@ OPEN_PATHS = ("/v2/health/live", "/v2/health/ready")
 _log = logging.getLogger(__name__)
 
 
-class Gate:
-    """The outermost of the app: turns away, measures, and gives every failure its one line."""
+class RequestLimits:
+    """The outermost part of the app: refuses, measures, and answers each failure with one line of JSON.
+
+    A refused request is answered before its body is read: 401 without the token, 403 from another machine or page
+    where the server has no token, 411, 413 or 415 for its headers, 503 while the server shuts down. A body that is
+    late is answered with 408.
+
+    Args:
+        app: The routes.
+        host: Whose options and metrics are used.
+
+    Attributes:
+        routes: Those of ``app``.
+        state: ``state.host`` is ``host``; handlers find it as ``request.app.state.host``.
+    """
 
     def __init__(self, app: Router, host: Host) -> None:
         self._app, self._host, self.routes = app, host, app.routes
@@ -120,7 +133,7 @@ def _shown_token(authorization: str) -> bytes | None:
 
 
 def _check_origin(headers: Headers) -> None:
-    """Without a token this machine alone may ask: not a web page that a browser on it has open."""
+    """Refuse other machines, and web pages that are open in a browser of this one. For a server without a token."""
     host, origin = headers.get("host", ""), headers.get("origin")
     name = host.partition("]")[0] + "]" if host.startswith("[") else host.partition(":")[0]
     if not is_loopback(name):
@@ -134,7 +147,7 @@ def _check_origin(headers: Headers) -> None:
 
 
 def _check_body(scope: Scope, limit_bytes: int) -> None:
-    """A body's size is known before it is read, and what comes over the line is what is counted."""
+    """Refuse a body of unknown size, above the limit, or compressed: the limit is on the bytes as they are sent."""
     headers = Headers(scope=scope)
     encoding = headers.get("content-encoding", "identity").strip().lower()
     if encoding not in ("", "identity"):
@@ -153,7 +166,7 @@ _UNCOMPRESSED = {"Accept-Encoding": "identity"}
 
 
 def _in_time(receive: Receive, seconds: float) -> Receive:
-    """The same, with a limit on when the body must be there; from then on it only tells of a disconnect."""
+    """Limit the time until the whole body has arrived; later messages, which report a disconnect, are not limited."""
     end, whole = asyncio.get_running_loop().time() + seconds, False
 
     async def receiving() -> Message:

@@ -1,0 +1,159 @@
+"""The JSON bodies of the HTTP host as types: requests are checked against them, and the OpenAPI page describes them.
+
+Further keys of tensor requests are ignored: clients of the Open Inference Protocol send keys of other extensions.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, TypeVar
+
+import msgspec
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from adapters.hosts.http_server.errors import Refused
+
+INPUT, SCORES, LABELS = "frames", "scores", "labels"
+M = TypeVar("M")
+
+Size = Annotated[int, Meta(ge=1)]
+Shape = Annotated[tuple[Size, Size, Size, Size, Literal[3]], Meta(description="Clips, frames, height, width, 3.")]
+_LEVEL = {"oneOf": [{"type": "integer", "minimum": 0, "maximum": 255}, {"type": "array"}]}
+Levels = Annotated[
+    list[Any],
+    Meta(description="RGB levels, row by row: flat, or nested as the shape is.", extra_json_schema={"items": _LEVEL}),
+]
+
+
+def read_message(value: object, message: type[M], what: str) -> M:
+    """Check a parsed JSON value against a type of this module.
+
+    Args:
+        value: As ``parse_json`` returns it.
+        message: The type of the result.
+        what: What the value is called in the error.
+
+    Raises:
+        Refused: 400, the value does not fit; the message has the path of the first key that does not.
+    """
+    try:
+        return msgspec.convert(value, message)
+    except msgspec.ValidationError as error:
+        raise Refused(400, f"{what}: {error}. GET /openapi.json describes requests") from None
+
+
+# Requests -----------------------------------------------------------------------------------------------------------
+
+
+class _Closed(Struct, forbid_unknown_fields=True):
+    pass
+
+
+class InputParameters(Struct, frozen=True):
+    binary_data_size: int | None = None
+
+
+class InputTensor(Struct):
+    name: Literal["frames"]
+    # Floats are the most likely mistake: read_request refuses them in its own words.
+    datatype: Annotated[str, Meta(extra_json_schema={"const": "UINT8"})]
+    shape: Shape
+    data: Levels | UnsetType = UNSET
+    parameters: InputParameters = InputParameters()
+
+
+class OutputParameters(Struct, frozen=True):
+    binary_data: bool | UnsetType = UNSET
+    classification: Size | None = None
+
+
+class RequestedOutput(Struct):
+    name: Literal["scores", "labels"]
+    parameters: OutputParameters = OutputParameters()
+
+
+class RequestParameters(Struct, frozen=True):
+    binary_data_output: bool = False
+
+
+class InferRequest(Struct):
+    inputs: Annotated[list[InputTensor], Meta(min_length=1, max_length=1)]
+    id: str | None = None
+    parameters: RequestParameters = RequestParameters()
+    outputs: list[RequestedOutput] | None = None  # None and [] are all
+
+
+class VideoFile(_Closed):
+    path: Annotated[str, Meta(min_length=1)]
+
+
+# Answers ------------------------------------------------------------------------------------------------------------
+
+
+class OutputTensor(Struct):
+    name: str
+    datatype: str
+    shape: list[int]
+    data: list[Any] | UnsetType = UNSET
+    parameters: dict[str, Any] | UnsetType = UNSET
+
+
+class InferAnswer(Struct):
+    model_name: str
+    model_version: str
+    outputs: list[OutputTensor]
+    id: str | UnsetType = UNSET
+
+
+class TensorMetadata(_Closed):
+    name: str
+    datatype: str
+    shape: list[int]
+
+
+class ModelMetadata(Struct):
+    name: str
+    versions: list[str]
+    platform: str
+    inputs: list[TensorMetadata]
+    outputs: list[TensorMetadata]
+    parameters: Annotated[dict[str, Any], Meta(description="labels, in the order of the scores, and task.")]
+
+
+class Error(_Closed):
+    error: str
+
+
+class Server(_Closed):
+    name: str
+    version: str
+    extensions: list[str]
+
+
+class Ready(_Closed):
+    ready: bool
+
+
+class Live(_Closed):
+    live: bool
+
+
+class Label(_Closed):
+    label: str
+    score: Annotated[float, Meta(ge=0, le=1)]
+
+
+class Window(_Closed):
+    start: float
+    end: float
+    labels: list[Label]
+
+
+class Row(_Closed):
+    path: str
+    predictions: list[Window]
+    error: None
+    warnings: list[str] | UnsetType = UNSET
+
+
+Rows = Annotated[list[Row], Meta(description="One row, as `cliplab predict --json` writes it.")]
+Pipeline = Annotated[list[Label], Meta(description="As Hugging Face's video-classification pipeline returns it.")]

@@ -1,0 +1,76 @@
+"""How much is done at once: a budget of bytes, and the queue of work with its limits on time."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import Any
+
+import pytest
+
+pytest.importorskip("starlette", reason="pip install 'cliplab[http]'")
+
+from adapters.hosts.http_server.errors import ClientGone, Refused
+from adapters.hosts.http_server.work import Budget, Work
+
+
+def test_a_budget_is_given_back() -> None:
+    budget = Budget(10_000_000, "uploads")
+    with budget.take(4_000_000), budget.take(6_000_000):
+        assert budget.used_bytes == 10_000_000
+        with pytest.raises(Refused, match="uploads of 10 MB") as caught, budget.take(1):
+            pass
+        assert (caught.value.status, caught.value.headers) == (429, {"Retry-After": "1"})
+    assert budget.used_bytes == 0
+    with pytest.raises(ZeroDivisionError), budget.take(5):
+        raise ZeroDivisionError
+    assert budget.used_bytes == 0
+
+
+def test_a_full_queue_refuses_and_work_that_is_waited_for_in_vain_is_dropped() -> None:
+    async def run() -> None:
+        work, held, ran = Work(1, 1, 0.3), threading.Event(), []
+        first = asyncio.ensure_future(work.run(lambda job: held.wait(60)))
+        await asyncio.sleep(0)
+        second = asyncio.ensure_future(work.run(lambda job: ran.append(1)))
+        await asyncio.sleep(0)
+        assert (work.inside, work.waiting) == (2, 1)
+        with pytest.raises(Refused) as full:
+            work.check_room()
+        assert full.value.status == 429
+        assert int(full.value.headers["Retry-After"]) >= 1
+        for waiting, status, words in ((first, 504, "took longer than 0.3 s"), (second, 503, "no worker was free")):
+            with pytest.raises(Refused, match=words) as caught:
+                await waiting
+            assert caught.value.status == status
+        held.set()
+        while work.inside:
+            await asyncio.sleep(0.01)
+        assert ran == []
+        assert await work.run(lambda job: job.stop()) is None
+        work.close()
+
+    asyncio.run(run())
+
+
+def test_a_disconnect_ends_the_waiting() -> None:
+    async def run() -> None:
+        work, held, stopped = Work(1, 0, 60), threading.Event(), []
+
+        async def gone() -> Any:
+            await asyncio.sleep(0.01)
+            return {"type": "http.disconnect"}
+
+        def long(job: Any) -> None:
+            held.wait(60)
+            stopped.append(job.stop())
+
+        with pytest.raises(ClientGone):
+            await work.run(long, gone)
+        held.set()
+        while work.inside:
+            await asyncio.sleep(0.01)
+        assert "nobody waits" in stopped[0]
+        work.close()
+
+    asyncio.run(run())
