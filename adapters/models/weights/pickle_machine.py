@@ -30,7 +30,7 @@ STORAGE_DTYPES = {
 MAX_DIMENSIONS = 32  # numpy before 2.0 holds no more
 
 
-class Refused(Exception):
+class RefusedPickleError(Exception):
     """Why a file is not a state dict; ``read_state_dict`` adds where and what to do."""
 
 
@@ -58,7 +58,7 @@ class Tensor:
 
 
 @dataclass(frozen=True)
-class Global:
+class GlobalName:
     """An allowed name that the pickle mentioned: a key of CALLABLES or of STORAGE_DTYPES."""
 
     name: str
@@ -71,25 +71,25 @@ def _whole(value: object) -> bool:
 def _rebuild_tensor(arguments: tuple[Any, ...]) -> Tensor:
     """``torch._utils._rebuild_tensor_v2(storage, offset, shape, strides, requires_grad, hooks[, metadata])``."""
     if not 6 <= len(arguments) <= 7:
-        raise Refused("a tensor is damaged")
+        raise RefusedPickleError("a tensor is damaged")
     storage, offset, shape, strides = arguments[:4]
     sizes = (*shape, *strides) if isinstance(shape, tuple) and isinstance(strides, tuple) else (None,)
     sound = isinstance(storage, Storage) and _whole(offset) and all(_whole(size) for size in sizes)
     if not sound or len(shape) != len(strides) or len(shape) > MAX_DIMENSIONS:
-        raise Refused("a tensor has a damaged shape or stride")
+        raise RefusedPickleError("a tensor has a damaged shape or stride")
     return Tensor(storage, offset, shape, strides)
 
 
 def _rebuild_parameter(arguments: tuple[Any, ...]) -> Tensor:
     """``torch._utils._rebuild_parameter(tensor, requires_grad, hooks)``."""
     if len(arguments) != 3 or not isinstance(arguments[0], Tensor):
-        raise Refused("a parameter is damaged")
+        raise RefusedPickleError("a parameter is damaged")
     return arguments[0]
 
 
 def _ordered_dict(arguments: tuple[Any, ...]) -> dict[Any, Any]:
     if arguments:
-        raise Refused("a dict is damaged")
+        raise RefusedPickleError("a dict is damaged")
     return {}
 
 
@@ -102,19 +102,19 @@ CALLABLES: dict[str, Callable[[tuple[Any, ...]], object]] = {
 
 def run_pickle(stream: io.BytesIO) -> object:
     """The object of the pickle that begins here: plain values, lists, dicts, Storage and Tensor tickets.
-    The stream then stands behind it. Raises Refused where the pickle is damaged or asks for anything else."""
-    machine = Machine()
+    The stream then stands behind it. Raises RefusedPickleError where the pickle is damaged or asks for anything else."""
+    machine = PickleMachine()
     try:
         for opcode, argument, _ in pickletools.genops(stream):
             if opcode.name == "STOP":
                 return machine.pop()
             machine.step(opcode.name, argument)
     except (ValueError, IndexError, KeyError, TypeError, OverflowError, struct.error, RecursionError):
-        raise Refused("it ends early or is damaged") from None
-    raise Refused("it ends early")
+        raise RefusedPickleError("it ends early or is damaged") from None
+    raise RefusedPickleError("it ends early")
 
 
-class Machine:
+class PickleMachine:
     """The part of the pickle machine that a dict of tensors needs: values, tuples, dicts, lists and CALLABLES."""
 
     def __init__(self) -> None:
@@ -168,9 +168,9 @@ class Machine:
             case "BUILD":
                 self.pop()  # the dict's _metadata (version numbers of modules): not weights
                 if not isinstance(stack[-1], dict):
-                    raise Refused("it sets the state of an object that is not a dict")
+                    raise RefusedPickleError("it sets the state of an object that is not a dict")
             case _:
-                raise Refused(f"it uses the pickle instruction {name}, which no dict of tensors needs")
+                raise RefusedPickleError(f"it uses the pickle instruction {name}, which no dict of tensors needs")
 
     def fill(self, name: str) -> None:
         items = (
@@ -183,26 +183,26 @@ class Machine:
             # Text keys only: to hash a deeply nested tuple would overflow the C stack.
             target.update(zip(items[::2], items[1::2], strict=True))
         else:
-            raise Refused("it fills something other than a list or a dict by text keys")
+            raise RefusedPickleError("it fills something other than a list or a dict by text keys")
 
-    def named(self, name: str) -> Global:
+    def named(self, name: str) -> GlobalName:
         if name not in CALLABLES and name not in STORAGE_DTYPES:
-            raise Refused(f"it names {name.replace(' ', '.')!r:.80}, which is not allowed")
-        return Global(name)
+            raise RefusedPickleError(f"it names {name.replace(' ', '.')!r:.80}, which is not allowed")
+        return GlobalName(name)
 
     def call(self) -> object:
         arguments, target = self.pop(), self.pop()
-        if not isinstance(target, Global) or target.name not in CALLABLES or not isinstance(arguments, tuple):
-            raise Refused("it calls something that may not be called")
+        if not isinstance(target, GlobalName) or target.name not in CALLABLES or not isinstance(arguments, tuple):
+            raise RefusedPickleError("it calls something that may not be called")
         return CALLABLES[target.name](arguments)
 
     def storage(self, identity: object) -> Storage:
         """A storage's ticket: ("storage", type, key, device, count), in the legacy layout with a view that is None."""
         if not isinstance(identity, tuple) or len(identity) not in (5, 6) or identity[0] != "storage":
-            raise Refused("a storage is damaged")
+            raise RefusedPickleError("a storage is damaged")
         kind, key, count = identity[1], identity[2], identity[4]
-        if not isinstance(kind, Global) or kind.name not in STORAGE_DTYPES or not isinstance(key, str):
-            raise Refused("a storage is of an unknown type")
+        if not isinstance(kind, GlobalName) or kind.name not in STORAGE_DTYPES or not isinstance(key, str):
+            raise RefusedPickleError("a storage is of an unknown type")
         if not _whole(count) or identity[5:] not in ((), (None,)):
-            raise Refused("a storage has a damaged length or is a view of another")
+            raise RefusedPickleError("a storage has a damaged length or is a view of another")
         return Storage(key, STORAGE_DTYPES[kind.name], count)
