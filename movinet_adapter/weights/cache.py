@@ -27,7 +27,7 @@ _SOURCE_KEY = "cliplab.source"
 
 
 @dataclass(frozen=True, eq=False)
-class Kept:
+class CachedWeights:
     """Weights from the cache. source: where they were first had from."""
 
     variables: Variables
@@ -51,15 +51,15 @@ def files_digest(files: Mapping[str, Path]) -> str:
     return value_digest(listed)
 
 
-def folder_of(of: Architecture, identity: str) -> Path:
+def weights_folder(of: Architecture, identity: str) -> Path:
     """Where the weights of an identity - a URL, or the digest of the files they came from - are kept."""
     key = value_digest([_FORMAT, identity])[:16]
     return cache_dir() / "movinet" / f"{of.model_id}_{of.mode}_{key}"
 
 
-def find(of: Architecture, identity: str) -> tuple[Kept | None, str]:
+def find_weights(of: Architecture, identity: str) -> tuple[CachedWeights | None, str]:
     """What is kept of an identity, verified; else None and, for a message, what was found instead."""
-    folder = folder_of(of, identity)
+    folder = weights_folder(of, identity)
     reason = f"nothing in {folder}"
     for path in _newest_first(folder):
         try:
@@ -69,19 +69,19 @@ def find(of: Architecture, identity: str) -> tuple[Kept | None, str]:
             continue
         digest = content_digest(variables)
         if digest == path.stem:
-            return Kept(fit_by_name(of, variables, str(path))[0], _source_in(path), digest), ""
+            return CachedWeights(fit_by_name(of, variables, str(path))[0], _source_in(path), digest), ""
         reason = f"{path} is damaged: its content is not what its name says"
     return None, reason
 
 
-def keep(of: Architecture, identity: str, variables: Variables, source: str) -> str:
+def store_weights(of: Architecture, identity: str, variables: Variables, source: str) -> str:
     """Keep weights, whole or not at all; their digest. StorageError where they cannot be written."""
     from safetensors.numpy import save
 
     digest = content_digest(variables)
     ordered = {name: np.ascontiguousarray(value).reshape(value.shape) for name, value in variables.items()}
     data = save(ordered, metadata={_SOURCE_KEY: source})
-    write_bytes_atomic(folder_of(of, identity) / f"{digest}.safetensors", data)
+    write_bytes_atomic(weights_folder(of, identity) / f"{digest}.safetensors", data)
     return digest
 
 

@@ -198,11 +198,11 @@ def _read_checkpoint(of: Architecture, prefix: Path, where: str) -> Variables:
 
 def _imported(of: Architecture, identity: str, source: str, read: Callable[[], Variables]) -> Weights:
     """What was imported from files of this content before, else read now and kept."""
-    kept, _ = cache.find(of, identity)
+    kept, _ = cache.find_weights(of, identity)
     if kept is not None:
         return _weights(kept.variables, source, kept.digest)
     variables = read()
-    return _weights(variables, source, cache.keep(of, identity, variables, source))
+    return _weights(variables, source, cache.store_weights(of, identity, variables, source))
 
 
 # As published ---------------------------------------------------------------------------------------------------------
@@ -211,7 +211,7 @@ def _imported(of: Architecture, identity: str, source: str, read: Callable[[], V
 def _published(of: Architecture, version: int) -> Weights:
     """From the cache, TF Hub or the checkpoint archive; only what could not be had makes room for the next source."""
     handle = hub_handle(of, version)
-    kept, reason = cache.find(of, handle)
+    kept, reason = cache.find_weights(of, handle)
     if kept is not None:
         return _weights(kept.variables, kept.source, kept.digest)
     tried = [f"the cache: {reason}"]
@@ -224,7 +224,7 @@ def _published(of: Architecture, version: int) -> Weights:
         except FetchError as error:
             tried.append(f"{source}: {error}")
             continue
-        return _weights(variables, source, cache.keep(of, handle, variables, source))
+        return _weights(variables, source, cache.store_weights(of, handle, variables, source))
     raise WeightsError(
         f'weights "{PUBLISHED}" for MoViNet {of.model_id} {of.mode}, hub_version {version}, could not be had. Tried:\n'
         + "\n".join(f"  {line}" for line in tried)
