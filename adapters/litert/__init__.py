@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from adapters.litert.stream_program import IMAGE as IMAGE
     from adapters.litert.stream_program import INIT as INIT
     from adapters.litert.stream_program import StreamProgram as StreamProgram
-    from adapters.litert.tflite_file import describe as describe
     from adapters.litert.tflite_file import read_described as read_described
     from adapters.litert.tflite_file import read_description as read_description
+    from adapters.litert.tflite_file import with_description as with_description
 
 __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
@@ -37,6 +37,6 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "int8": ("Observer", "with_8_bit_layers"),
         "runtime": ("Program", "available_cores", "open_interpreter", "xnnpack_partitions"),
         "stream_program": ("IMAGE", "INIT", "StreamProgram"),
-        "tflite_file": ("describe", "read_described", "read_description"),
+        "tflite_file": ("with_description", "read_described", "read_description"),
     },
 )

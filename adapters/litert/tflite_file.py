@@ -36,7 +36,7 @@ class _DamagedError(Exception):
     """An offset that leads out of the file."""
 
 
-def describe(model_bytes: bytes, description: dict[str, Any]) -> bytes:
+def with_description(model_bytes: bytes, description: dict[str, Any]) -> bytes:
     """The model with the description in its metadata; one that is there is replaced.
 
     description: JSON values, ``{"config": {...}, "labels": [...], "golden_sha256": "..."}``. ``format``,
@@ -44,7 +44,7 @@ def describe(model_bytes: bytes, description: dict[str, Any]) -> bytes:
     The result runs wherever the model did. Raises BundleError for bytes that are not a TFLite model, for one whose
     weights lie outside the FlatBuffer, and for a description that is not JSON (NaN, other objects).
     """
-    program = strip(model_bytes)
+    program = without_description(model_bytes)
     whole = {
         **description,
         "format": FORMAT,
@@ -91,7 +91,7 @@ def read_described(path: str | Path) -> DescribedFile:
 
 
 def read_description(source: str | Path | bytes) -> dict[str, Any]:
-    """The description of a .tflite: what was given to `describe`, checked against every byte of the file.
+    """The description of a .tflite: what was given to `with_description`, checked against every byte of the file.
 
     Raises BundleError naming the file where it is missing, no TFLite model, without a description, written by a newer
     version, or where a byte of the description or the program is not what was written.
@@ -122,8 +122,8 @@ def read_description(source: str | Path | bytes) -> dict[str, Any]:
     return description
 
 
-def strip(model_bytes: bytes) -> bytes:
-    """The model as it was before `describe`: the same bytes; a model without a description is returned as it is.
+def without_description(model_bytes: bytes) -> bytes:
+    """The model as it was before `with_description`; a model without a description is returned as it is.
 
     Raises BundleError for bytes that are not a TFLite model.
     """
@@ -132,7 +132,7 @@ def strip(model_bytes: bytes) -> bytes:
         found = _find_entry(data)
     except _DamagedError as error:
         raise BundleError(f"model: is not a whole .tflite ({error}). Convert it again.") from error
-    # An entry that another tool moved when it rewrote the file is no block of ours: `describe` then drops it by name.
+    # An entry that another tool moved when it rewrote the file is not our block: with_description drops it by name.
     return data[found[2] :] if found and _block_is_whole(data, found[2]) else data
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from adapters.bundle import VARIANTS, golden_to_bytes, render_clip
 from adapters.errors import ConversionError, WeightsError
 from adapters.evaluation import GATES
-from adapters.litert import describe
+from adapters.litert import with_description
 from adapters.models.programs import get_program_at, make_program_bytes
 from adapters.records import Clip, ConversionReport, Float32Array, Precision, Quantize, as_precision
 from adapters.system import write_bytes_atomic
@@ -64,7 +64,7 @@ def convert_model(
         model=program,
         min_agreement=adapter.config["min_agreement"],
     )
-    write_bytes_atomic(output_path, describe(program, describe_model(adapter, precision)))
+    write_bytes_atomic(output_path, with_description(program, describe_model(adapter, precision)))
     return report
 
 
