@@ -17,7 +17,7 @@ from adapters.models import AnyProgram, ModelAdapter, Network, Pretrained, Varia
 from adapters.records import Clip, Float32Array, InputSpec, Precision, spread
 from adapters.training import class_scores
 from movinet_adapter.architecture import DENSE_UNITS, Architecture, architecture
-from movinet_adapter.backbone import MoViNetBackbone, published_variables, random_variables
+from movinet_adapter.backbone import MoViNetBackbone, published_variables, random_movinet_variables
 from movinet_adapter.streaming.session import StreamSession
 
 # What the published weights were trained at: https://tfhub.dev/google/collections/movinet
@@ -140,7 +140,7 @@ class MoViNetAdapter(ModelAdapter):
         return MoViNetBackbone.build(self.architecture, _size(self.config), _n_frames(self.config))
 
     def random_variables(self, network: Network) -> Variables:
-        return random_variables(self.architecture, network, self.config["seed"])
+        return random_movinet_variables(self.architecture, network, self.config["seed"])
 
     def pretrained(self) -> Pretrained:
         found = published_variables(self.config)

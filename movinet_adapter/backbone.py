@@ -11,7 +11,7 @@ from adapters.models import Network, Pretrained, Variables
 from adapters.training import VARIABLE_PREFIX
 from movinet_adapter.architecture import Architecture
 from movinet_adapter.lowering.quantization import computes_in_8_bits
-from movinet_adapter.network import MoViNetNetwork, build_network, freeze, random_values
+from movinet_adapter.network import MoViNetNetwork, build_movinet, freeze, random_values
 
 CLASSIFIER = "classifier/"
 # The published classifier's layers by the names that they have in an adapter's head.
@@ -31,7 +31,7 @@ class MoViNetBackbone:
     @classmethod
     def build(cls, of: Architecture, size: int, n_frames: int) -> MoViNetBackbone:
         variant: Literal["float", "int8"] = "int8" if of.squeeze_excite == "none" else "float"
-        network = build_network(
+        network = build_movinet(
             of.model_id, of.mode, height=size, width=size, n_frames=n_frames, num_classes=1, variant=variant
         )
         return cls(network)
@@ -70,7 +70,7 @@ class MoViNetBackbone:
         return self.network(items)["features"]
 
 
-def random_variables(of: Architecture, network: Network, seed: int) -> Variables:
+def random_movinet_variables(of: Architecture, network: Network, seed: int) -> Variables:
     """Seeded variables of backbone and head."""
     from adapters.training import random_variables as random_head
 

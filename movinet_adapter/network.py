@@ -92,7 +92,7 @@ class MoViNetNetwork:
         return Lowered(of, fold(of, self.num_classes, self.named), scales, self.by_frame)
 
 
-def build_network(
+def build_movinet(
     model_id: str,
     mode: str,
     *,

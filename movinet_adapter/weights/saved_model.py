@@ -15,7 +15,7 @@ from adapters.records import Float32Array, InputSpec
 from adapters.system import captured_stderr, import_tensorflow
 from adapters.training import assign
 from movinet_adapter.architecture import Architecture, initial_states
-from movinet_adapter.network import MoViNetNetwork, build_network, freeze
+from movinet_adapter.network import MoViNetNetwork, build_movinet, freeze
 from movinet_adapter.weights.checkpoint_graph import open_checkpoint, short
 from movinet_adapter.weights.mapping import Variables, class_count, fit_by_order
 
@@ -64,7 +64,7 @@ def _compare_logits(folder: str, where: str, of: Architecture, variables: Variab
             f"MoViNet {of.model_id} {of.mode}, whole."
         ) from error
     spec = InputSpec(height or _SIZE, width or _SIZE, times if times and of.mode == "base" else _FRAMES)
-    network = build_network(
+    network = build_movinet(
         of.model_id,
         of.mode,
         height=spec.height,
