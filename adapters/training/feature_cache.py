@@ -27,7 +27,7 @@ CHUNK_CLIPS = 16
 
 
 @dataclass(frozen=True)
-class View:
+class ExampleView:
     """One example seen one way: number 0 is plain, the others are augmented, each from its own seed."""
 
     example: Example
@@ -39,11 +39,11 @@ class CachedFeatures:
     """Rows of a memory-mapped array. keys: view -> row key; skipped: path -> why it has none; decoded: clips read."""
 
     store: FeatureStore
-    keys: dict[View, str]
+    keys: dict[ExampleView, str]
     skipped: dict[str, str]
     decoded: int
 
-    def of(self, views: Sequence[View]) -> Float32Array:
+    def of(self, views: Sequence[ExampleView]) -> Float32Array:
         """float32 [len(views), *row_shape], read from the map."""
         return np.asarray(self.store.array()[self.store.rows([self.keys[view] for view in views])], np.float32)
 
@@ -52,7 +52,7 @@ def cached_features(
     folder: Path,
     identity: Config,
     spec: InputSpec,
-    views: Sequence[View],
+    views: Sequence[ExampleView],
     augmentation: Config,
     seed: int,
     compute: Callable[[list[Clip]], list[Float32Array]],
@@ -87,7 +87,7 @@ def cached_features(
     return CachedFeatures(store, found, skipped, len(missing))
 
 
-def read_view(view: View, spec: InputSpec, augmentation: Config, seed: int) -> Clip:
+def read_view(view: ExampleView, spec: InputSpec, augmentation: Config, seed: int) -> Clip:
     """The frames of one view of an example: of its video, or where it has them its prepared frames.
 
     MediaError where they cannot be read.
@@ -117,11 +117,11 @@ def read_view(view: View, spec: InputSpec, augmentation: Config, seed: int) -> C
 
 
 def _decoded(
-    views: Sequence[View], spec: InputSpec, augmentation: Config, seed: int, skipped: dict[str, str]
-) -> Iterator[tuple[list[View], list[Clip]]]:
+    views: Sequence[ExampleView], spec: InputSpec, augmentation: Config, seed: int, skipped: dict[str, str]
+) -> Iterator[tuple[list[ExampleView], list[Clip]]]:
     """Chunks of views with their clips, the next chunk being decoded while the caller works on one."""
 
-    def read(view: View) -> Clip | MediaError:
+    def read(view: ExampleView) -> Clip | MediaError:
         try:
             return read_view(view, spec, augmentation, seed)
         except MediaError as error:
@@ -137,7 +137,7 @@ def _decoded(
             yield [view for view, _ in kept], [clip for _, clip in kept]
 
 
-def _view_key(view: View, fingerprint: str, augmentation: Config, seed: int) -> str:
+def _view_key(view: ExampleView, fingerprint: str, augmentation: Config, seed: int) -> str:
     example = view.example
     own: list[Any] = [fingerprint, example.start_seconds, example.end_seconds, view.number]
     return value_digest(own if view.number == 0 else [*own, augmentation, seed])

@@ -29,7 +29,7 @@ Stopped = Literal["finished", "early_stopping", "non_finite_loss", "interrupted"
 
 
 @dataclass(frozen=True)
-class Examples:
+class FitData:
     """Clips to fit or validate on.
 
     inputs(rows, epoch): what the model takes for these clips, float32 [len(rows), ...]; epoch is None when validating.
@@ -45,7 +45,7 @@ class Examples:
 class FitSettings:
     """One phase of training. patience: epochs without a better one, None for no early stopping.
 
-    keep_best: which epoch is better; see ``standing``. exclusive: exactly one class is right (softmax).
+    keep_best: which epoch is better; see ``epoch_rank``. exclusive: exactly one class is right (softmax).
     aggregation, top_fraction: how item scores become a clip's.
     key: what the run follows from; a checkpoint of another key is not gone on from. batch_size: clips a step, of all
     devices together. loss_scale: see ``devices.mixed_precision``.
@@ -157,8 +157,8 @@ class Fitter:
 
     def fit(
         self,
-        train: Examples,
-        validation: Examples | None,
+        train: FitData,
+        validation: FitData | None,
         on_epoch_end: Callable[[EpochLog], object] | None,
         before: EpochLog | None = None,
     ) -> FitResult:
@@ -170,7 +170,7 @@ class Fitter:
         logs, stopped = self._resume()
         while stopped is None and len(logs) < self.settings.epochs:
             known = [log for log in (before, *logs) if log is not None and log.best]
-            best = min((standing(log, self.settings.keep_best) for log in known), default=None)
+            best = min((epoch_rank(log, self.settings.keep_best) for log in known), default=None)
             try:
                 log = self._epoch(len(logs), train, validation, best)
             except (MemoryError, import_tensorflow().errors.ResourceExhaustedError) as error:
@@ -197,7 +197,7 @@ class Fitter:
         return FitResult(tuple(logs), best_epoch, stopped or "finished")
 
     def _epoch(
-        self, epoch: int, train: Examples, validation: Examples | None, best: tuple[float, ...] | None
+        self, epoch: int, train: FitData, validation: FitData | None, best: tuple[float, ...] | None
     ) -> EpochLog:
         started = time.perf_counter()
         order = np.random.default_rng([self.settings.seed, 1, epoch]).permutation(len(train.targets))
@@ -207,9 +207,9 @@ class Fitter:
             val_loss, val_accuracy = self._pass(validation, np.arange(len(validation.targets)), None)
         seconds = time.perf_counter() - started
         log = EpochLog(self.settings.phase, epoch, loss, accuracy, val_loss, val_accuracy, seconds)
-        return replace(log, best=best is None or standing(log, self.settings.keep_best) < best)
+        return replace(log, best=best is None or epoch_rank(log, self.settings.keep_best) < best)
 
-    def _pass(self, data: Examples, order: npt.NDArray[np.int64], epoch: int | None) -> tuple[float, float]:
+    def _pass(self, data: FitData, order: npt.NDArray[np.int64], epoch: int | None) -> tuple[float, float]:
         """Every clip once: the weighted mean loss and the share that is right."""
         # Features are small; whole clips take memory.
         several = epoch is None and self.settings.phase == "head"
@@ -276,7 +276,7 @@ class Fitter:
         return [EpochLog(**row) for row in json.loads(about["logs"])], stopped
 
 
-def standing(log: EpochLog, keep_best: KeepBest) -> tuple[float, ...]:
+def epoch_rank(log: EpochLog, keep_best: KeepBest) -> tuple[float, ...]:
     """What epochs are compared by, the lowest being the best: training's figures where there is no validation.
 
     Few clips give few different accuracies, so of equal ones the lower loss is better.

@@ -21,8 +21,8 @@ from adapters.errors import ConfigError, DatasetError, StorageError
 from adapters.records import Devices, EpochLog, Float32Array, TrainReport, spread
 from adapters.system import cache_dir, import_keras, import_tensorflow, value_digest
 from adapters.training.devices import Replicas, check_batch, mixed_precision, pick_devices
-from adapters.training.feature_cache import CachedFeatures, View, cached_features, read_view
-from adapters.training.fitting import Examples, FitResult, FitSettings, Fitter, Inputs, aggregate_items
+from adapters.training.feature_cache import CachedFeatures, ExampleView, cached_features, read_view
+from adapters.training.fitting import FitData, FitResult, FitSettings, Fitter, Inputs, aggregate_items
 from adapters.training.head import class_scores
 from adapters.training.trainable import Trainable, TrainableNetwork, TunableBackbone
 from adapters.training.training_data import (
@@ -137,8 +137,8 @@ def _features(
 ) -> tuple[CachedFeatures, TrainingData]:
     """Cached features of every view; clips that cannot be read are left out of the data."""
     config = adapter.config
-    views = [View(example, n) for example in data.train for n in range(config["augment_views"] + 1)]
-    views += [View(example, 0) for example in data.validation]
+    views = [ExampleView(example, n) for example in data.train for n in range(config["augment_views"] + 1)]
+    views += [ExampleView(example, 0) for example in data.validation]
     found = cached_features(
         cache_dir() / "features",
         adapter.feature_identity(),
@@ -166,9 +166,9 @@ def _features(
     return found, TrainingData(data.labels, train, validation, kept)
 
 
-def examples(run: TrainingRun, which: Sequence[Example], inputs: Inputs) -> Examples:
+def fit_data(run: TrainingRun, which: Sequence[Example], inputs: Inputs) -> FitData:
     """Clips with their targets and weights, for ``Fitter``."""
-    return Examples(
+    return FitData(
         inputs,
         target_array(which, run.data.labels, run.config),
         clip_weights(which, run.data.labels, run.config, run.data.train),
@@ -215,10 +215,10 @@ def _fit_head(run: TrainingRun, features: CachedFeatures) -> FitResult:
     def train_inputs(rows: Any, epoch: int | None) -> Float32Array:
         rng = np.random.default_rng([config["seed"], 2, epoch or 0])
         choice = rng.integers(0, views + 1, size=len(run.data.train))
-        return features.of([View(run.data.train[row], int(choice[row])) for row in rows])
+        return features.of([ExampleView(run.data.train[row], int(choice[row])) for row in rows])
 
     def validation_inputs(rows: Any, epoch: int | None) -> Float32Array:
-        return features.of([View(run.data.validation[row], 0) for row in rows])
+        return features.of([ExampleView(run.data.validation[row], 0) for row in rows])
 
     head = run.network.head
     fitter = Fitter(
@@ -230,8 +230,8 @@ def _fit_head(run: TrainingRun, features: CachedFeatures) -> FitResult:
         run.state_folder / "head.safetensors",
         run.replicas,
     )
-    validation = examples(run, run.data.validation, validation_inputs) if run.data.validation else None
-    return fitter.fit(examples(run, run.data.train, train_inputs), validation, run.on_epoch_end)
+    validation = fit_data(run, run.data.validation, validation_inputs) if run.data.validation else None
+    return fitter.fit(fit_data(run, run.data.train, train_inputs), validation, run.on_epoch_end)
 
 
 def _layers_to_tune(run: TrainingRun) -> int:
@@ -251,10 +251,10 @@ def _fine_tune(run: TrainingRun, layers: int, head_result: FitResult) -> FitResu
     head, backbone = run.network.head, run.network.backbone
     tuned, statistics = backbone.tune(layers)
     trainable = [*head.trainable_variables, *tuned]
-    train = examples(run, run.data.train, item_inputs(run, run.data.train))
+    train = fit_data(run, run.data.train, item_inputs(run, run.data.train))
     validation = None
     if run.data.validation:
-        validation = examples(run, run.data.validation, item_inputs(run, run.data.validation))
+        validation = fit_data(run, run.data.validation, item_inputs(run, run.data.validation))
     with mixed_precision(run.config["mixed_precision"]) as loss_scale:
         fitter = Fitter(
             lambda inputs, training: run.forward(inputs, training, through=backbone),
@@ -275,7 +275,9 @@ def item_inputs(run: TrainingRun, which: Sequence[Example], *, augmented: bool =
 
     def inputs(rows: Any, epoch: int | None) -> Float32Array:
         number = 0 if epoch is None or not augmented else epoch + 1 + config["augment_views"]
-        clips = [read_view(View(which[row], number), spec, config["augmentation"], config["seed"]) for row in rows]
+        clips = [
+            read_view(ExampleView(which[row], number), spec, config["augmentation"], config["seed"]) for row in rows
+        ]
         return np.stack([run.adapter.items(clip) for clip in clips])
 
     return inputs
@@ -313,7 +315,7 @@ def _validation_scores(run: TrainingRun, features: CachedFeatures, *, tuned: boo
     items, backbone = item_inputs(run, run.data.validation), run.network.backbone if tuned else None
     settings, found = run.settings("head"), []
     for row, example in enumerate(run.data.validation):
-        inputs = items(np.array([row]), None) if tuned else features.of([View(example, 0)])
+        inputs = items(np.array([row]), None) if tuned else features.of([ExampleView(example, 0)])
         scores = run.forward(inputs, False, through=backbone)
         found.append(np.asarray(aggregate_items(scores, settings.aggregation, settings.top_fraction))[0])
     return np.stack(found)
@@ -325,7 +327,7 @@ def _adopt(run: TrainingRun, metrics: dict[str, Any]) -> None:
     calibration = []
     if run.config["quantize"] == "int8":
         chosen = spread(run.data.train, run.config["calibration_clips"])
-        calibration = [read_view(View(example, 0), run.adapter.input_spec, {}, 0) for example in chosen]
+        calibration = [read_view(ExampleView(example, 0), run.adapter.input_spec, {}, 0) for example in chosen]
     run.adapter.metrics = metrics
     run.adapter.adopt(variables(run.network), calibration)
 

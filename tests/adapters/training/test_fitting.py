@@ -11,18 +11,18 @@ import pytest
 
 from adapters.errors import TrainingError
 from adapters.records import EpochLog, aggregate
-from adapters.training.fitting import Examples, FitResult, FitSettings, Fitter, aggregate_items, cross_entropy
+from adapters.training.fitting import FitData, FitResult, FitSettings, Fitter, aggregate_items, cross_entropy
 
 tf = pytest.importorskip("tensorflow", reason="training needs the train extra: pip install 'cliplab[train]'")
 
 KEY = "toy"
 
 
-def toy_examples(count: int, seed: int) -> Examples:
+def toy_examples(count: int, seed: int) -> FitData:
     rng = np.random.default_rng(seed)
     points = rng.normal(size=(count, 3)).astype(np.float32)
     targets = (points @ np.array([1.0, -2.0, 0.5], np.float32) > 0).astype(np.float32)[:, None]
-    return Examples(lambda rows, epoch: points[rows], targets, np.ones(count, np.float32))
+    return FitData(lambda rows, epoch: points[rows], targets, np.ones(count, np.float32))
 
 
 def make_fitter(folder: Path, forward: Any = None, **changes: Any) -> tuple[Fitter, Any]:

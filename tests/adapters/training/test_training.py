@@ -20,7 +20,7 @@ from adapters.inference import open_model
 from adapters.media import read_clip
 from adapters.models import ModelAdapter
 from adapters.records import EpochLog
-from adapters.training.feature_cache import View, read_view
+from adapters.training.feature_cache import ExampleView, read_view
 
 pytest.importorskip("tensorflow", reason="training needs the train extra: pip install 'cliplab[train]'")
 
@@ -98,7 +98,7 @@ def test_augmentation_follows_the_clip_and_not_its_place(dataset: Path, tmp_path
     moved = Path(shutil.copy(here, tmp_path / "renamed.mp4"))
 
     def frames(path: Path, number: int) -> Any:
-        return read_view(View(Example(path, ("warm",)), number), spec, settings, 0).frames
+        return read_view(ExampleView(Example(path, ("warm",)), number), spec, settings, 0).frames
 
     np.testing.assert_array_equal(frames(here, 1), frames(moved, 1))
     assert not np.array_equal(frames(here, 1), frames(here, 2))
@@ -176,7 +176,7 @@ def test_cached_head_equals_head_trained_through_the_network(dataset: Path, tmp_
     )
     plain = training.item_inputs(run, data.train, augmented=False)
     validation = training.item_inputs(run, data.validation, augmented=False)
-    fitter.fit(training.examples(run, data.train, plain), training.examples(run, data.validation, validation), None)
+    fitter.fit(training.fit_data(run, data.train, plain), training.fit_data(run, data.validation, validation), None)
     frames = np.stack([whole.items(clip) for clip in clips])
     through = np.asarray(run.forward(frames, False, through=run.network.backbone)).mean(axis=1)
     np.testing.assert_allclose(cached, through, atol=1e-3)
