@@ -25,7 +25,7 @@ from movinet_adapter.architecture import (
     variable_specs,
 )
 from movinet_adapter.lowering.folding import fold
-from movinet_adapter.lowering.lowering import Lowered, Observe, Tensor, clip_outputs, step_outputs
+from movinet_adapter.lowering.lowering import LoweredNetwork, Observe, Tensor, clip_outputs, step_outputs
 
 # A0 on 16 frames, one thread: 49 ms with no layer by frame, 40 with 4, 33 with 11, 34 with all 15. Conversion takes
 # longer with every layer and frame, which is what the limit is for.
@@ -85,11 +85,11 @@ class MoViNetNetwork:
         """
         return step_outputs(self.lowered(), frames, states, running=running)
 
-    def lowered(self) -> Lowered:
+    def lowered(self) -> LoweredNetwork:
         """The network as it is computed. In a tf.function gradients flow through it to the variables."""
         of = self.architecture
         scales = {layer.name: self.named[f"{layer.name}/se/position_scale"] for layer in of.layers if of.positions}
-        return Lowered(of, fold(of, self.num_classes, self.named), scales, self.by_frame)
+        return LoweredNetwork(of, fold(of, self.num_classes, self.named), scales, self.by_frame)
 
 
 def build_movinet(

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from adapters.bundle.golden import Golden, golden_from_bytes, golden_to_bytes
-from adapters.bundle.sealed_folder import SEAL, Sealed, SealedFile, check_name, read_sealed
+from adapters.bundle.sealed_folder import SEAL, SealedContents, SealedFile, check_name, read_sealed
 from adapters.bundle.sealed_writer import write_sealed
 from adapters.errors import BundleError
 from adapters.system import parse_json
@@ -175,7 +175,7 @@ def _plain(value: object) -> object:
     raise TypeError(f"{type(value).__name__} is not a JSON value: {value!r:.60}")
 
 
-def _from_json(sealed: Sealed, name: str) -> dict[str, Any]:
+def _from_json(sealed: SealedContents, name: str) -> dict[str, Any]:
     try:
         value = parse_json(sealed.contents[name])
     except (ValueError, RecursionError) as error:

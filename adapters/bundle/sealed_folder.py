@@ -83,7 +83,7 @@ class SealedFile:
 
 
 @dataclass(frozen=True)
-class Sealed:
+class SealedContents:
     """What was read: the listed files, the content of those that were asked for, and the digest of the whole list."""
 
     files: dict[str, SealedFile]
@@ -100,7 +100,7 @@ def check_name(name: str, where: str) -> None:
         )
 
 
-def read_sealed(folder: Path, required: tuple[str, ...], *, verify_all: bool = True) -> Sealed:
+def read_sealed(folder: Path, required: tuple[str, ...], *, verify_all: bool = True) -> SealedContents:
     """Verify the files of the folder; the contents of the required ones are kept. Writes nothing.
 
     verify_all: every listed file, and that there is no other; otherwise only those whose contents are kept.
@@ -130,7 +130,7 @@ def read_sealed(folder: Path, required: tuple[str, ...], *, verify_all: bool = T
         time.sleep(_RETRY_SECONDS)
 
 
-def _read_once(folder: Path, required: tuple[str, ...], verify_all: bool) -> Sealed:
+def _read_once(folder: Path, required: tuple[str, ...], verify_all: bool) -> SealedContents:
     entries, digest = read_seal(folder)
     for name in required:
         if name not in entries:
@@ -145,7 +145,7 @@ def _read_once(folder: Path, required: tuple[str, ...], verify_all: bool) -> Sea
             contents[name] = file.read()
         else:
             file.verify()
-    return Sealed(files, contents, digest)
+    return SealedContents(files, contents, digest)
 
 
 def read_seal(folder: Path) -> tuple[dict[str, dict[str, Any]], str]:

@@ -16,7 +16,7 @@ CONVERSION_FORMAT = 1  # TensorFlow to LiteRT: converting, editing and quantisin
 HEAD_FORMAT = 1  # the layers between features and scores
 
 
-def path_of(identity: Config) -> Path:
+def program_path(identity: Config) -> Path:
     """Where the program of this identity lies, if it does."""
     digest = value_digest({**identity, "conversion": CONVERSION_FORMAT})
     return cache_dir() / "programs" / f"{digest}.tflite"
@@ -24,7 +24,7 @@ def path_of(identity: Config) -> Path:
 
 def get_or_make(identity: Config, make: Callable[[], bytes]) -> Path:
     """The cached program of this identity; made and kept first where there is none. Raises StorageError."""
-    path = path_of(identity)
+    path = program_path(identity)
     if not path.is_file():
         try:
             path.parent.mkdir(parents=True, exist_ok=True)

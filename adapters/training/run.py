@@ -29,10 +29,10 @@ from adapters.training.training_data import (
     TrainingData,
     clip_weights,
     clips_note,
-    from_sources,
     label_matrix,
     target_array,
     training_data,
+    with_chosen_sources,
 )
 
 # Keys that a training does not follow from. The feature identity names the adapter, by its family.
@@ -100,7 +100,7 @@ def train_model(
         adapter.variables()  # likewise: a model that came without weights cannot be trained
     started = time.perf_counter()
     wanted = adapter.labels if adapter.trained else adapter.config["labels"]
-    data = from_sources(training_data(data_path, adapter.config, wanted), adapter.scores_frames)
+    data = with_chosen_sources(training_data(data_path, adapter.config, wanted), adapter.scores_frames)
     features, data = _features(adapter, data, options.on_progress)
     if options.on_note is not None:
         options.on_note(clips_note(data))

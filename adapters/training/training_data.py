@@ -51,7 +51,7 @@ def training_data(path: Path, config: Config, wanted: Sequence[str] | None) -> T
     return TrainingData(labels, train, validation, counts)
 
 
-def from_sources(data: TrainingData, single_frames: bool) -> TrainingData:
+def with_chosen_sources(data: TrainingData, single_frames: bool) -> TrainingData:
     """The same clips, each to be read from its video, or from its prepared frames. See ``chosen_source``."""
     train, validation = (
         tuple(chosen_source(example, single_frames) for example in part) for part in (data.train, data.validation)

@@ -128,19 +128,19 @@ class StreamSession:
     def _take(self, pictures: Sequence[Picture], times: Sequence[float], rows: list[Float32Array]) -> None:
         waiting: list[Float32Array] = []
         for picture, seconds in zip(pictures, times, strict=True):
-            offer = self._ticks.offer(seconds)
-            if offer.reset is not None:
+            decision = self._ticks.offer(seconds)
+            if decision.reset is not None:
                 rows += self._advance(waiting)
                 self._forget()
                 self.counts.resets += 1
-                self._note(f"the stream begins anew at {seconds:.2f} s: {offer.reset}")
-            waiting += [self._held] * offer.repeats if self._held is not None else []
-            if offer.taken:
+                self._note(f"the stream begins anew at {seconds:.2f} s: {decision.reset}")
+            waiting += [self._held] * decision.repeats if self._held is not None else []
+            if decision.taken:
                 self._held, self._end = self._prepare(picture, seconds), seconds
                 waiting.append(self._held)
             self.counts.given += 1
-            self.counts.repeated += offer.repeats
-            self.counts.dropped += not offer.taken
+            self.counts.repeated += decision.repeats
+            self.counts.dropped += not decision.taken
             if len(waiting) >= _MOST_WAITING:
                 rows += self._advance(waiting)
         rows += self._advance(waiting)

@@ -10,7 +10,7 @@ _EPSILON_PERIODS = 1e-6
 
 
 @dataclass(frozen=True)
-class Offer:
+class FrameDecision:
     """What becomes of one frame. reset: why the stream begins anew first, or None. repeats: how often the frame before
     it is consumed again, for ticks that passed without one. taken: whether it is consumed itself."""
 
@@ -43,7 +43,7 @@ class Ticks:
         """The time of the first frame since the stream began; 0 before there is one."""
         return self._origin or 0.0
 
-    def offer(self, seconds: float) -> Offer:
+    def offer(self, seconds: float) -> FrameDecision:
         """The next frame's time."""
         if self._origin is None:
             return self._begin(seconds, None)
@@ -53,16 +53,16 @@ class Ticks:
         if gap < -1 / self.fps:
             return self._begin(seconds, f"time went back by {-gap:.1f} s")
         if gap <= 0:
-            return Offer(False)
+            return FrameDecision(False)
         place = (seconds - self._origin) * self.fps  # in periods
         self._last = seconds
         early = self._next - place
         if early > _EPSILON_PERIODS and early >= place + gap * self.fps - self._next:
-            return Offer(False)
+            return FrameDecision(False)
         tick = max(self._next, math.floor(place + _EPSILON_PERIODS))
         repeats, self._next = tick - self._next, tick + 1
-        return Offer(True, repeats)
+        return FrameDecision(True, repeats)
 
-    def _begin(self, seconds: float, reset: str | None) -> Offer:
+    def _begin(self, seconds: float, reset: str | None) -> FrameDecision:
         self._origin, self._next, self._last = seconds, 1, seconds
-        return Offer(True, 0, reset)
+        return FrameDecision(True, 0, reset)

@@ -76,7 +76,8 @@ class CheckpointGraph:
                 value = np.asarray(self.reader.get_tensor(self._value_entry(node).checkpoint_key))
         except Exception as error:  # TensorFlow raises RuntimeError, KeyError or its own, by what is damaged
             raise WeightsError(
-                f"{self.where} is damaged: its variable {name!r} could not be read ({short(error)}). Fetch it again."
+                f"{self.where} is damaged: its variable {name!r} could not be read ({first_line(error)}). "
+                "Fetch it again."
             ) from error
         if value.dtype != np.float32:
             raise WeightsError(
@@ -110,12 +111,12 @@ def open_checkpoint(prefix: str, where: str) -> CheckpointGraph:
         raise
     except Exception as error:  # TensorFlow raises ValueError, RuntimeError or its own, by what is wrong
         raise WeightsError(
-            f"{where} is damaged or not whole: its variables could not be read ({short(error)}). Fetch it again."
+            f"{where} is damaged or not whole: its variables could not be read ({first_line(error)}). Fetch it again."
         ) from error
     return CheckpointGraph(where, reader, nodes)
 
 
-def short(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
     """The first line of an error's text, without the page that TensorFlow may add; its kind where it has none."""
     text = str(error).strip()
     return text.splitlines()[0][:300] if text else type(error).__name__

@@ -19,7 +19,7 @@ from pathlib import Path
 from adapters.errors import WeightsError
 from adapters.system import captured_stderr, import_tensorflow
 from movinet_adapter.architecture import Architecture
-from movinet_adapter.weights.checkpoint_graph import short
+from movinet_adapter.weights.checkpoint_graph import first_line
 
 HUB_URL, HUB_VARIABLE = "https://tfhub.dev", "CLIPLAB_TFHUB_URL"
 # The links of official/projects/movinet/README.md in tensorflow/models.
@@ -106,7 +106,7 @@ def unpacked(archive: Path) -> Iterator[Path]:
                     _unpack_member(tar, member, Path(folder), archive)
         except (tarfile.TarError, EOFError, OSError) as error:
             raise WeightsError(
-                f"{archive} is not a whole .tar or .tar.gz ({short(error)}). Fetch it again, or give the unpacked "
+                f"{archive} is not a whole .tar or .tar.gz ({first_line(error)}). Fetch it again, or give the unpacked "
                 "folder."
             ) from error
         yield Path(folder)
@@ -142,5 +142,5 @@ def _reason(error: Exception) -> str:
     if isinstance(error, urllib.error.URLError):
         return f"the server could not be reached ({error.reason})"
     if isinstance(error, (EOFError, tarfile.TarError)) or "valid module" in str(error):
-        return f"the download is damaged or was cut short ({short(error)})"
-    return short(error)
+        return f"the download is damaged or was cut short ({first_line(error)})"
+    return first_line(error)

@@ -16,7 +16,7 @@ from adapters.system import captured_stderr, import_tensorflow
 from adapters.training import assign
 from movinet_adapter.architecture import Architecture, initial_states
 from movinet_adapter.network import MoViNetNetwork, build_movinet, freeze
-from movinet_adapter.weights.checkpoint_graph import open_checkpoint, short
+from movinet_adapter.weights.checkpoint_graph import first_line, open_checkpoint
 from movinet_adapter.weights.mapping import Variables, class_count, fit_by_order
 
 # Of the largest logit. Both sides compute in float32 with other orders of summation, which comes to about 1e-6; a
@@ -60,7 +60,7 @@ def _compare_logits(folder: str, where: str, of: Architecture, variables: Variab
             batch, times, height, width = (int(size or 0) for size in specs["image"].shape[:4])
     except Exception as error:  # whatever a foreign or damaged graph leads to
         raise WeightsError(
-            f"{where} could not be loaded as a model that takes an image ({short(error)}). Give the SavedModel of "
+            f"{where} could not be loaded as a model that takes an image ({first_line(error)}). Give the SavedModel of "
             f"MoViNet {of.model_id} {of.mode}, whole."
         ) from error
     spec = InputSpec(height or _SIZE, width or _SIZE, times if times and of.mode == "base" else _FRAMES)
@@ -79,8 +79,8 @@ def _compare_logits(folder: str, where: str, of: Architecture, variables: Variab
             theirs = _base_logits(run, clip) if of.mode == "base" else _stream_logits(run, specs, network, clip)
     except Exception as error:
         raise WeightsError(
-            f"{where} could not be run on a clip {list(clip.shape)} ({short(error)}). Give the SavedModel of MoViNet "
-            f"{of.model_id} {of.mode}."
+            f"{where} could not be run on a clip {list(clip.shape)} ({first_line(error)}). Give the SavedModel of "
+            f"MoViNet {of.model_id} {of.mode}."
         ) from error
     _require_same(where, of, theirs, np.asarray(freeze(network)(tf.constant(clip[:1]))["logits"]))
 
