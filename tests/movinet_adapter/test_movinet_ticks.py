@@ -28,29 +28,14 @@ def offers(times: list[float], fps: float = 5.0, max_gap: float = 2.0) -> list[F
     "times, expected",
     [
         ([3, 3.2, 3.4], [TAKEN] * 3),
-        (
-            [0, 0.1, 0.2, 0.3, 0.4],
-            [TAKEN, DROPPED, TAKEN, DROPPED, TAKEN],
-        ),
-        (
-            [0, 0.2, 0.2, 0.4],
-            [TAKEN, TAKEN, DROPPED, TAKEN],
-        ),  # the same moment twice
-        (
-            [0, 0.2, 0.1, 0.4],
-            [TAKEN, TAKEN, DROPPED, TAKEN],
-        ),  # late
+        ([0, 0.1, 0.2, 0.3, 0.4], [TAKEN, DROPPED, TAKEN, DROPPED, TAKEN]),
+        ([0, 0.2, 0.2, 0.4], [TAKEN, TAKEN, DROPPED, TAKEN]),  # the same moment twice
+        ([0, 0.2, 0.1, 0.4], [TAKEN, TAKEN, DROPPED, TAKEN]),  # late
         ([0, 0.6, 0.8], [TAKEN, FrameDecision(True, 2), TAKEN]),
         ([0, 0.39, 0.6], [TAKEN, TAKEN, FrameDecision(True, 1)]),
         ([0, 0.4, 0.6], [TAKEN, FrameDecision(True, 1), TAKEN]),
-        (
-            [0, 0.3999999, 0.6],
-            [TAKEN, FrameDecision(True, 1), TAKEN],
-        ),  # as timestamps are rounded
-        (
-            [0, 0.15, 0.3],
-            [TAKEN, TAKEN, DROPPED],
-        ),  # nearer to its tick than the next one would be
+        ([0, 0.3999999, 0.6], [TAKEN, FrameDecision(True, 1), TAKEN]),  # as timestamps are rounded
+        ([0, 0.15, 0.3], [TAKEN, TAKEN, DROPPED]),  # nearer to its tick than the next one would be
     ],
 )
 def test_what_becomes_of_each_frame(times: list[float], expected: list[FrameDecision]) -> None:
