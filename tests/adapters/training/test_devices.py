@@ -43,7 +43,8 @@ tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfigur
 from adapters.training.devices import mixed_precision, pick_devices
 from adapters.base import TrainOptions
 from adapters.errors import AdapterError
-from adapters.training.fitting import FitData, Fitter, FitSettings
+from adapters.training.fit_settings import FitData, FitSettings
+from adapters.training.fitting import Fitter
 from adapters.training.head import build_head
 from adapters.inference.loading import open_model
 from adapters.training.variables import random_variables

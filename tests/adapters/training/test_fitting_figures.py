@@ -12,7 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.records import EpochLog
-from adapters.training.fitting import FitData, FitSettings, Fitter, clip_losses, cross_entropy, epoch_rank
+from adapters.training.fit_settings import FitData, FitSettings, epoch_rank
+from adapters.training.fitting import Fitter
+from adapters.training.losses import clip_losses, cross_entropy
 
 tf = pytest.importorskip("tensorflow", reason="training needs the train extra: pip install 'cliplab[train]'")
 

@@ -13,6 +13,7 @@ import pytest
 from command_line import start_python
 from tiny_videos import render_dataset, render_video
 
+from adapters.base import TrainOptions
 from adapters.bundle import read_bundle
 from adapters.data import Example
 from adapters.errors import DatasetError, StorageError
@@ -123,6 +124,20 @@ def test_interrupted_training_goes_on_to_the_same_bits(
         np.testing.assert_array_equal(value, two[name], err_msg=name)
 
 
+def test_a_checkpoint_of_another_config_is_noted_once(dataset: Path, tmp_path: Path) -> None:
+    def stop(log: EpochLog) -> bool:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fresh().train(dataset, tmp_path / "model", stop)
+    epochs: list[EpochLog] = []
+    notes: list[str] = []
+    options = TrainOptions(on_note=notes.append)
+    fresh(learning_rate=0.02).train(dataset, tmp_path / "model", epochs.append, options)
+    assert epochs[0].epoch == 0
+    assert len([note for note in notes if "model.training" in note and "first epoch" in note]) == 1
+
+
 def test_killed_training_goes_on(dataset: Path, tmp_path: Path) -> None:
     code = (
         "import sys, json, time\n"
@@ -154,7 +169,7 @@ def test_killed_training_goes_on(dataset: Path, tmp_path: Path) -> None:
 
 def test_cached_head_equals_head_trained_through_the_network(dataset: Path, tmp_path: Path) -> None:
     """The same head, order, dropout and rate; once on cached LiteRT features, once on frames through TensorFlow."""
-    from adapters.training import run as training
+    from adapters.training import phases as training
     from adapters.training.fitting import Fitter
     from adapters.training.training_data import training_data
 

@@ -12,7 +12,8 @@ from command_line import Ran, cli
 from tiny_videos import render_dataset
 
 from adapters.errors import TrainingError
-from adapters.training.fitting import FitData, FitSettings, Fitter
+from adapters.training.fit_settings import FitData, FitSettings
+from adapters.training.fitting import Fitter
 
 tf = pytest.importorskip("tensorflow", reason="training needs the train extra: pip install 'cliplab[train]'")
 
