@@ -37,7 +37,13 @@ BeforeStep = Callable[[Mapping[str, Array]], object]
 
 @dataclass(frozen=True)
 class TensorSpec:
-    """index: in the program's first graph."""
+    """A tensor of a stream program.
+
+    Attributes:
+        index: Its index in the program's first graph.
+        shape: Its shape.
+        dtype: Its type.
+    """
 
     index: int
     shape: tuple[int, ...]
@@ -47,15 +53,27 @@ class TensorSpec:
 class StreamProgram:
     """A .tflite that steps along a stream; safe to call from several threads at once, each with states of its own.
 
-    name: what messages call it. num_threads: the most interpreters, of one thread each.
-    image_shape: (1, 1, H, W, 3). states: what a stream remembers, by name. output_shapes: of everything else, by name.
+    Attributes:
+        name: What messages call it.
+        num_threads: The most interpreters, each of one thread.
+        model_bytes: The file's bytes.
+        size_bytes: The file's size.
+        image_shape: (1, 1, H, W, 3).
+        states: What a stream remembers, by name.
+        output_shapes: The shapes of all other outputs, by name.
     """
 
     def __init__(self, model: Path | str | bytes, num_threads: int | None = None, name: str | None = None) -> None:
-        """model: a path or the file's bytes. num_threads: None for all cores. name: the path by default.
+        """Read the file and open a first interpreter.
 
-        Raises BundleError naming the file where it is missing, damaged or no stream program, ConfigError for
-        num_threads under 1.
+        Args:
+            model: A path, or the file's bytes.
+            num_threads: The most interpreters; None for one per core.
+            name: What messages call it; default: the path.
+
+        Raises:
+            BundleError: The file is missing, damaged or not a stream program.
+            ConfigError: num_threads is less than 1.
         """
         self.name = name or ("the given program" if isinstance(model, bytes) else str(model))
         self.num_threads = thread_count(num_threads)
@@ -73,12 +91,12 @@ class StreamProgram:
 
     @cached_property
     def precision(self) -> Precision:
-        """``none`` (float32), ``float16``, ``dynamic`` or ``int8``, as the file's tensors tell."""
+        """``float32``, ``float16``, ``dynamic`` or ``int8``, read from the types of the file's tensors."""
         return litert_graph.precision(self.model_bytes, self.name)
 
     @property
     def state_bytes(self) -> int:
-        """What one stream remembers."""
+        """The size of one stream's states."""
         return sum(value.nbytes for value in self._initial.values())
 
     def initial_states(self) -> States:
@@ -86,13 +104,30 @@ class StreamProgram:
         return {name: value.copy() for name, value in self._initial.items()}
 
     def open(self, states: Mapping[str, Array] | None = None) -> StreamState:
-        """A new stream, from its start or from copies of ``states``. Raises BundleError where those do not fit."""
+        """Open a new stream.
+
+        Args:
+            states: The states to copy and continue from; None for the start of a stream.
+
+        Raises:
+            BundleError: The states do not fit the program.
+        """
         if states is not None:
             self._check_states(states)
         return StreamState(self, {name: np.array(value) for name, value in (states or self._initial).items()})
 
     def run_clips(self, clips: Sequence[Float32Array]) -> list[dict[str, Array]]:
-        """Whole clips, each from a stream's start and several at once: see ``StreamState.advance``."""
+        """Run whole clips, each from a stream's start and several at once.
+
+        Args:
+            clips: float32 [T, H, W, 3] each, preprocessed; T may differ.
+
+        Returns:
+            Each clip's outputs by name, one row per frame: see ``StreamState.advance``.
+
+        Raises:
+            BundleError: A clip has another shape or type than the program's input.
+        """
         workers = min(self.num_threads, len(clips))
         if workers < 2:
             return [self.open().advance(clip) for clip in clips]
@@ -158,7 +193,7 @@ class StreamProgram:
 
 
 class StreamState:
-    """What one stream remembers. One thread at a time; made by ``StreamProgram.open``."""
+    """The states of one stream, for one thread at a time; ``StreamProgram.open`` makes it."""
 
     def __init__(self, program: StreamProgram, arrays: States) -> None:
         self.program = program
@@ -166,12 +201,17 @@ class StreamState:
         self._slot: _Slot | None = None  # where the newest values are; None: in _arrays
 
     def advance(self, images: Float32Array, before_step: BeforeStep | None = None) -> dict[str, Array]:
-        """Take the next frames and return each output, one row a frame: ``scores`` [T, units], ``features`` [T, D].
+        """Feed the next frames. Any error while stepping resets the stream.
 
-        images: float32 [T, H, W, 3] as the network reads them. before_step: called before each frame with the
-        states by name, which it may change in place but not keep.
-        Raises BundleError where images have another shape or type than the program takes. Any error while it steps
-        resets the stream.
+        Args:
+            images: float32 [T, H, W, 3], preprocessed.
+            before_step: Called before each frame with the states by name, which it may change in place but not keep.
+
+        Returns:
+            Each output by name, one row per frame: ``scores`` float32 [T, units], ``features`` float32 [T, D].
+
+        Raises:
+            BundleError: The images have another shape or type than the program's input.
         """
         program = self.program
         program._check_images(images)

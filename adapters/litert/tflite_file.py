@@ -37,12 +37,19 @@ class _DamagedError(Exception):
 
 
 def with_description(model_bytes: bytes, description: dict[str, Any]) -> bytes:
-    """The model with the description in its metadata; one that is there is replaced.
+    """The model with a description in its metadata, in place of the description that it may have. It runs as before.
 
-    description: JSON values, ``{"config": {...}, "labels": [...], "golden_sha256": "..."}``. ``format``,
-    ``program_sha256`` and ``program_size_bytes`` (of the model without the entry) are set here.
-    The result runs wherever the model did. Raises BundleError for bytes that are not a TFLite model, for one whose
-    weights lie outside the FlatBuffer, and for a description that is not JSON (NaN, other objects).
+    Args:
+        model_bytes: The bytes of a .tflite.
+        description: JSON values, such as ``{"config": {...}, "labels": [...], "golden_sha256": "..."}``. ``format``,
+            ``program_sha256`` and ``program_size_bytes`` (of the model without the entry) are added.
+
+    Returns:
+        The bytes of the .tflite that describes itself.
+
+    Raises:
+        BundleError: The bytes are not a TFLite model, its weights are outside the FlatBuffer, or the description is not
+            JSON (NaN, other objects).
     """
     program = without_description(model_bytes)
     whole = {
@@ -65,7 +72,14 @@ def with_description(model_bytes: bytes, description: dict[str, Any]) -> bytes:
 
 @dataclass(frozen=True, eq=False)
 class DescribedFile:
-    """A .tflite that describes itself, as it was read and checked: a model of one program and no weights."""
+    """A .tflite that describes itself, as it was read and checked: a model of one program and no weights.
+
+    Attributes:
+        path: The file.
+        config: The complete config, as ``convert`` wrote it.
+        program: The program's name, such as ``float32_1x224x224x3``.
+        metrics: Always empty: a bundle has them.
+    """
 
     path: Path
     config: dict[str, Any]
@@ -74,27 +88,44 @@ class DescribedFile:
 
     @property
     def programs(self) -> dict[str, Path]:
+        """The one program, by name."""
         return {self.program: self.path}
 
     @property
     def has_weights(self) -> bool:
+        """Always False."""
         return False
 
     def weights(self) -> dict[str, Any]:
+        """Raises BundleError: a .tflite has no weights to train from."""
         raise BundleError(f"{self.path}: holds a program and no weights. Use the bundle that it was converted from.")
 
 
 def read_described(path: str | Path) -> DescribedFile:
-    """The model in a .tflite. BundleError as for ``read_description``."""
+    """Read a .tflite that describes itself as a model.
+
+    Args:
+        path: The .tflite.
+
+    Raises:
+        BundleError: As ``read_description`` raises.
+    """
     description = read_description(path)
     return DescribedFile(Path(path), description["config"], str(description.get("program", "")))
 
 
 def read_description(source: str | Path | bytes) -> dict[str, Any]:
-    """The description of a .tflite: what was given to `with_description`, checked against every byte of the file.
+    """Read the description in a .tflite, checked against every byte of the file.
 
-    Raises BundleError naming the file where it is missing, no TFLite model, without a description, written by a newer
-    version, or where a byte of the description or the program is not what was written.
+    Args:
+        source: A path, or the file's bytes.
+
+    Returns:
+        What ``with_description`` received, with ``format``, ``program_sha256`` and ``program_size_bytes``.
+
+    Raises:
+        BundleError: The file is missing, not a TFLite model, without a description, written by a newer version, or a byte
+            of the description or the program was changed.
     """
     name, data = _read(source)
     try:
@@ -123,9 +154,13 @@ def read_description(source: str | Path | bytes) -> dict[str, Any]:
 
 
 def without_description(model_bytes: bytes) -> bytes:
-    """The model as it was before `with_description`; a model without a description is returned as it is.
+    """The model as it was before ``with_description``; a model without a description is returned as it is.
 
-    Raises BundleError for bytes that are not a TFLite model.
+    Args:
+        model_bytes: The bytes of a .tflite.
+
+    Raises:
+        BundleError: The bytes are not a TFLite model.
     """
     _, data = _read(model_bytes)
     try:
