@@ -119,8 +119,8 @@ def write_bundle(
 
     Raises:
         StorageError: The folder cannot be written (full disk, read-only); the old bundle is unchanged.
-        BundleError: Values cannot be stored, the folder has files that are not a bundle's, or another process is writing
-            into it.
+        BundleError: Values cannot be stored, the folder has files that are not a bundle's, or another process is
+            writing into it.
     """
     folder = Path(path)
     files = {
@@ -151,8 +151,8 @@ def read_bundle(path: str | Path) -> Bundle:
         path: The folder.
 
     Raises:
-        BundleError: A file is missing, damaged, not listed or of a newer version (the message names it); the folder is not
-            a bundle or was never finished; or its ``bundle.json`` names files outside the folder.
+        BundleError: A file is missing, damaged, not listed or of a newer version (the message names it); the folder is
+            not a bundle or was never finished; or its ``bundle.json`` names files outside the folder.
     """
     folder = Path(path)
     sealed = read_sealed(folder, _REQUIRED)

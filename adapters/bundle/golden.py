@@ -106,7 +106,8 @@ class Golden:
     def blind_to(self, precision: str) -> tuple[str, ...]:
         """The mistakes that this clip would let pass for this model.
 
-        Reversed time is not among them for a model that does not see the order of frames: for it, that is not a mistake.
+        Reversed time is not among them for a model that does not see the order of frames: for it, that is not a
+        mistake.
 
         Args:
             precision: The precision whose tolerance counts.
@@ -136,10 +137,10 @@ def make_golden(
 ) -> Golden:
     """Make the golden of a model: its scores for a clip, and how much each mistake would change them.
 
-    By default a clip is rendered: the first variant for which swapped channels, a shifted mean and (if the model sees time
-    at all) reversed time each change a score by more than 0.01. If no variant qualifies, the most sensitive one is used,
-    and ``sensitivity`` and ``blind_to`` say so. This takes 4 predictions, up to 32 for a model that hardly responds to
-    rendered clips.
+    By default a clip is rendered: the first variant for which swapped channels, a shifted mean and (if the model sees
+    time at all) reversed time each change a score by more than 0.01. If no variant qualifies, the most sensitive one is
+    used, and ``sensitivity`` and ``blind_to`` say so. This takes 4 predictions, up to 32 for a model that hardly
+    responds to rendered clips.
 
     Args:
         spec: The size and length of the clip.
@@ -164,7 +165,7 @@ def make_golden(
 
 
 def measure_tolerance(golden: Golden, predict: PredictFunction, precision: str) -> Golden:
-    """The golden with a tolerance for one precision measured on the program itself: twice its difference on this machine.
+    """The golden with a tolerance measured on the program itself: twice its difference on this machine.
 
     It is never under the float32 tolerance. The program must have been compared with its source before, as conversion
     does: a wrong program would otherwise get a wide tolerance.
@@ -195,8 +196,9 @@ def check_golden(golden: Golden, predict: PredictFunction, precision: str) -> fl
         The largest score difference, 0..1.
 
     Raises:
-        BundleError: A score is off by more than the tolerance (the message names the label and, if the scores fit a clip
-            with swapped channels or reversed time, that mistake); the precision has no tolerance; or labels differ.
+        BundleError: A score is off by more than the tolerance (the message names the label and, if the scores fit a
+            clip with swapped channels or reversed time, that mistake); the precision has no tolerance; or labels
+            differ.
     """
     tolerance = golden.tolerances.get(precision)
     if tolerance is None:
@@ -229,7 +231,9 @@ def _compare_labels(golden: Golden, labels: tuple[str, ...]) -> None:
 
 
 def golden_to_bytes(golden: Golden) -> bytes:
-    """The content of golden.npz: ``about`` (JSON as uint8), ``scores`` float32 [C], for a given clip ``frames`` and ``times``.
+    """Write a golden clip as the content of golden.npz.
+
+    Its arrays are ``about`` (JSON as uint8), ``scores`` float32 [C], and for a given clip ``frames`` and ``times``.
 
     Args:
         golden: The golden clip.

@@ -19,8 +19,8 @@ def render_clip(spec: InputSpec, variant: int = 0) -> Clip:
     """Render a moving test picture, with integers only: the same bytes on every machine.
 
     Each channel has a wave of another direction, length and speed over a fine checkerboard; a square of a plain colour
-    accelerates along its way, and the picture brightens, so that no two channels and no two directions of time look alike.
-    The range 16..231 leaves room to shift the mean without clipping. The formula is in docs/bundle.md.
+    accelerates along its way, and the picture brightens, so that no two channels and no two directions of time look
+    alike. The range 16..231 leaves room to shift the mean without clipping. The formula is in docs/bundle.md.
 
     Args:
         spec: Its height, width and n_frames, and the frame rate in ``fps`` (10 if None).

@@ -132,8 +132,8 @@ def read_sealed(folder: Path, required: tuple[str, ...], *, verify_all: bool = T
         verify_all: Whether to verify every listed file, and that there is no other; if not, only the required ones.
 
     Raises:
-        BundleError: A file is missing, damaged or not listed (the message names it); the folder was never finished, is of
-            another kind or of a newer version; or its list leads out of the folder.
+        BundleError: A file is missing, damaged or not listed (the message names it); the folder was never finished, is
+            of another kind or of a newer version; or its list leads out of the folder.
     """
     started = changed = time.monotonic()
     reads = standing = 0

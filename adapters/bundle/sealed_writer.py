@@ -42,8 +42,8 @@ def write_sealed(folder: Path, files: Mapping[str, bytes]) -> None:
     Raises:
         StorageError: The folder cannot be written (full disk, read-only, a path that is a file). The old content is
             unchanged; after the commit, the new content is whole, and the message says so.
-        BundleError: A name is not allowed, the folder has visible files that were not sealed there, or another process is
-            writing into it.
+        BundleError: A name is not allowed, the folder has visible files that were not sealed there, or another process
+            is writing into it.
     """
     for name in files:
         check_name(name, str(folder))

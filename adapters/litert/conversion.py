@@ -43,13 +43,13 @@ def to_litert(
         model: A tf_keras.Model, or any callable that maps one float32 tensor of batch_shape to a tensor or a dict of
             tensors and has its variables in ``.variables``. Dropout and batch normalisation run in inference mode.
         batch_shape: The whole input shape, such as (1, 224, 224, 3).
-        quantize: ``float32``; ``float16`` for weights stored as float16 and computed as float32; ``dynamic`` for weights
-            stored as int8 and computed as float32; ``int8`` for int8 weights and activations. Inputs and outputs are
-            float32 in every case.
+        quantize: ``float32``; ``float16`` for weights stored as float16 and computed as float32; ``dynamic`` for
+            weights stored as int8 and computed as float32; ``int8`` for int8 weights and activations. Inputs and
+            outputs are float32 in every case.
         calibration: For int8, float32 batches of batch_shape that look like real input; about a hundred are enough.
         output_name: The output's name if the model returns one tensor; a dict keeps its keys.
-        in_8_bits: For int8, whether a 1x1 convolution computes in 8 bits, from the name of its output, which begins with
-            TensorFlow's name scope. None: every operator that can.
+        in_8_bits: For int8, whether a 1x1 convolution computes in 8 bits, from the name of its output, which begins
+            with TensorFlow's name scope. None: every operator that can.
 
     Returns:
         The bytes of the .tflite.

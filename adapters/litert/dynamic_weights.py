@@ -26,9 +26,10 @@ LIMIT = 127  # symmetric, as the specification has it for weights
 def with_8_bit_weights(model: bytes) -> bytes:
     """A float32 program with the kernels of convolutions and dense layers stored as int8, one scale per output channel.
 
-    Kernels under 1024 values, biases and everything else stay float32, and so do inputs, outputs and the computation. The
-    one exception are large dense layers after another dense layer, such as a classifier's last: see ``DENSE_ELEMENTS``.
-    The first one's input, pooled features, has few large values among many small ones, and would lose more.
+    Kernels under 1024 values, biases and everything else stay float32, and so do inputs, outputs and the computation.
+    The one exception are large dense layers after another dense layer, such as a classifier's last: see
+    ``DENSE_ELEMENTS``. The first one's input, pooled features, has few large values among many small ones, and would
+    lose more.
 
     Args:
         model: The bytes of a float32 .tflite.

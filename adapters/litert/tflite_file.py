@@ -124,8 +124,8 @@ def read_description(source: str | Path | bytes) -> dict[str, Any]:
         What ``with_description`` received, with ``format``, ``program_sha256`` and ``program_size_bytes``.
 
     Raises:
-        BundleError: The file is missing, not a TFLite model, without a description, written by a newer version, or a byte
-            of the description or the program was changed.
+        BundleError: The file is missing, not a TFLite model, without a description, written by a newer version, or a
+            byte of the description or the program was changed.
     """
     name, data = _read(source)
     try:

@@ -31,12 +31,18 @@ MAX_DIMENSIONS = 32  # numpy before 2.0 holds no more
 
 
 class RefusedPickleError(Exception):
-    """Why a file is not a state dict; ``read_state_dict`` adds where and what to do."""
+    """A pickle that is damaged or not a state dict; ``read_state_dict`` adds where and what to do."""
 
 
 @dataclass(frozen=True)
 class Storage:
-    """One block of raw values in the file: its key, the type of its values and their count."""
+    """One block of raw values in the file, described but not read.
+
+    Attributes:
+        key: Its name in the file.
+        dtype: Its type as numpy spells it, such as "<f4", or "bfloat16".
+        count: How many values it has.
+    """
 
     key: str
     dtype: str
@@ -44,12 +50,20 @@ class Storage:
 
     @property
     def size_bytes(self) -> int:
+        """The size of the values."""
         return self.count * (2 if self.dtype == "bfloat16" else np.dtype(self.dtype).itemsize)
 
 
 @dataclass(frozen=True)
 class Tensor:
-    """A tensor as a window onto a storage; offset and strides count values, not bytes."""
+    """A tensor as a window onto a storage, described but not read.
+
+    Attributes:
+        storage: The block of values.
+        offset: The first value, counted in values.
+        shape: The tensor's shape.
+        strides: The step along each axis, counted in values and not in bytes.
+    """
 
     storage: Storage
     offset: int
@@ -59,7 +73,11 @@ class Tensor:
 
 @dataclass(frozen=True)
 class GlobalName:
-    """An allowed name that the pickle mentioned: a key of CALLABLES or of STORAGE_DTYPES."""
+    """An allowed name that the pickle mentioned.
+
+    Attributes:
+        name: A key of CALLABLES or of STORAGE_DTYPES.
+    """
 
     name: str
 
@@ -101,8 +119,17 @@ CALLABLES: dict[str, Callable[[tuple[Any, ...]], object]] = {
 
 
 def run_pickle(stream: io.BytesIO) -> object:
-    """The object of the pickle that begins here: plain values, lists, dicts, Storage and Tensor tickets.
-    The stream then stands behind it. Raises RefusedPickleError where the pickle is damaged or asks for anything else."""
+    """Read the pickle that begins here. The stream is at its end afterwards.
+
+    Args:
+        stream: The file, at the beginning of a pickle.
+
+    Returns:
+        Plain values, lists, dicts, and ``Storage`` and ``Tensor`` descriptions.
+
+    Raises:
+        RefusedPickleError: The pickle is damaged or asks for anything else.
+    """
     machine = PickleMachine()
     try:
         for opcode, argument, _ in pickletools.genops(stream):
@@ -123,15 +150,18 @@ class PickleMachine:
         self.memo: dict[int, Any] = {}
 
     def pop(self) -> Any:
+        """Take the top of the stack."""
         return self.stack.pop()
 
     def pop_mark(self) -> list[Any]:
+        """Take everything above the last mark."""
         start = self.marks.pop()
         items = self.stack[start:]
         del self.stack[start:]
         return items
 
     def step(self, name: str, argument: Any) -> None:
+        """Execute one instruction, by its name in ``pickletools``."""
         stack = self.stack
         match name:
             case "PROTO":
@@ -173,6 +203,7 @@ class PickleMachine:
                 raise RefusedPickleError(f"it uses the pickle instruction {name}, which no dict of tensors needs")
 
     def fill(self, name: str) -> None:
+        """Execute SETITEM, SETITEMS, APPEND or APPENDS."""
         items = (
             self.pop_mark() if name.endswith("S") else [self.pop() for _ in range(1 if name == "APPEND" else 2)][::-1]
         )
@@ -186,11 +217,13 @@ class PickleMachine:
             raise RefusedPickleError("it fills something other than a list or a dict by text keys")
 
     def named(self, name: str) -> GlobalName:
+        """Look up a name that the pickle mentions."""
         if name not in CALLABLES and name not in STORAGE_DTYPES:
             raise RefusedPickleError(f"it names {name.replace(' ', '.')!r:.80}, which is not allowed")
         return GlobalName(name)
 
     def call(self) -> object:
+        """Execute REDUCE on one of CALLABLES."""
         arguments, target = self.pop(), self.pop()
         if not isinstance(target, GlobalName) or target.name not in CALLABLES or not isinstance(arguments, tuple):
             raise RefusedPickleError("it calls something that may not be called")
