@@ -71,7 +71,16 @@ class MoViNetBackbone:
 
 
 def random_movinet_variables(of: Architecture, network: Network, seed: int) -> Variables:
-    """Seeded variables of backbone and head."""
+    """Seeded variables of a MoViNet backbone and its head.
+
+    Args:
+        of: The backbone's architecture.
+        network: Backbone and head.
+        seed: The seed.
+
+    Returns:
+        float32 arrays by name.
+    """
     from adapters.training import random_variables as random_head
 
     values = {name: v for name, v in random_values(of, 1, seed).items() if not name.startswith(CLASSIFIER)}
@@ -79,7 +88,14 @@ def random_movinet_variables(of: Architecture, network: Network, seed: int) -> V
 
 
 def published_variables(config: Config) -> Pretrained:
-    """What the config's ``weights`` names, split into backbone and classifier. WeightsError where it does not fit."""
+    """The weights that a config names, split into backbone and classifier.
+
+    Args:
+        config: A complete MoViNet config.
+
+    Raises:
+        WeightsError: They cannot be found or do not fit.
+    """
     from movinet_adapter.weights.sources import resolve_weights
 
     weights = resolve_weights(config)

@@ -29,7 +29,7 @@ BLUE, ORANGE, GREEN, GREY = "#0072B2", "#E69F00", "#009E73", "#999999"
 
 
 def plot_confusion_matrix(report: EvaluationReport, path: str | Path) -> Path | None:
-    """True class by predicted class: counts, coloured by share of the true class. multi_label: one set of bars per class.
+    """True class by predicted class: counts, coloured by share of the true class; multi_label: bars per class.
 
     Args:
         report: The evaluation.

@@ -51,7 +51,7 @@ def predict_videos(
 
     Args:
         adapter: The model.
-        sources: Paths or URLs, any iterable. It is pulled in another thread, a few files ahead of the model, so it may
+        sources: Paths, any iterable. It is pulled in another thread, a few files ahead of the model, so it may
             wait for a download while the file before is predicted; what it raises is raised here.
         window_seconds: The length of a window; None keeps the config's.
         stride_seconds: From one window's start to the next one's; None keeps the config's.

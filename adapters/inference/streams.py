@@ -29,7 +29,7 @@ def predict_streams(
     Args:
         adapter: A model that streams.
         spec: The size and aspect of frames.
-        sources: Paths or URLs; pulled as they are needed, at most two per core ahead.
+        sources: Paths, pulled as they are needed, at most two per core ahead.
         on_done: Called after each video, as ``on_progress`` of ``predict_videos``.
         limits: Limits for videos from untrusted sources; None for none.
 

@@ -14,9 +14,13 @@ Variables = dict[str, Float32Array]
 
 @dataclass(frozen=True)
 class Pretrained:
-    """Weights as published: the backbone's variables, and the classifier's by their names in this network.
+    """Weights as published.
 
-    The classifier is used where the config names no labels of its own, or where it is made for them.
+    The classifier is used if the config names no labels of its own, or if it was made for them.
+
+    Attributes:
+        backbone: The backbone's variables, float32 by name.
+        classifier: The classifier's variables by their names in this network; may be empty.
     """
 
     backbone: Variables
@@ -77,7 +81,10 @@ class KerasBackbone:
 class Network:
     """Backbone and head as one: items to {"scores": [B, units], "features": [B, D]}.
 
-    head: a tf_keras model, features to scores. dropout_step: see ``build_head``.
+    Attributes:
+        backbone: Items to features.
+        head: A tf_keras model, features to scores.
+        dropout_step: See ``build_head``.
     """
 
     name = "network"

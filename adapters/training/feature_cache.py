@@ -28,7 +28,12 @@ CHUNK_CLIPS = 16
 
 @dataclass(frozen=True)
 class ExampleView:
-    """One example seen one way: number 0 is plain, the others are augmented, each from its own seed."""
+    """One example seen one way.
+
+    Attributes:
+        example: The labelled clip.
+        number: 0 is plain, the others are augmented, each with its own seed.
+    """
 
     example: Example
     number: int
@@ -36,7 +41,14 @@ class ExampleView:
 
 @dataclass(frozen=True)
 class CachedFeatures:
-    """Rows of a memory-mapped array. keys: view -> row key; skipped: path -> why it has none; decoded: clips read."""
+    """The backbone's features of many views, as rows of a memory-mapped array.
+
+    Attributes:
+        store: The file with the rows.
+        keys: The key of a view's row.
+        skipped: Why a clip has no features, by path.
+        decoded: How many views were decoded now.
+    """
 
     store: FeatureStore
     keys: dict[ExampleView, str]
@@ -44,7 +56,14 @@ class CachedFeatures:
     decoded: int
 
     def of(self, views: Sequence[ExampleView]) -> Float32Array:
-        """float32 [len(views), *row_shape], read from the map."""
+        """Read the features of views.
+
+        Args:
+            views: Any that have a key.
+
+        Returns:
+            float32 [len(views), *row_shape].
+        """
         return np.asarray(self.store.array()[self.store.rows([self.keys[view] for view in views])], np.float32)
 
 
@@ -59,10 +78,24 @@ def cached_features(
     row_shape: Sequence[int],
     on_progress: Callable[[str, int, int], object] | None = None,
 ) -> CachedFeatures:
-    """Features of every view, from the cache where it has them.
+    """The backbone's features of every view; those that are not in the cache are computed and stored.
 
-    identity: what the features follow from beside the clip (weights, preprocessing, sampling). A clip that cannot be
-    read is set aside with its reason.
+    Args:
+        folder: The cache of all features.
+        identity: What the features follow from beside the clip: weights, preprocessing, sampling.
+        spec: How clips are sampled.
+        views: The views.
+        augmentation: The config's ``augmentation``.
+        seed: The config's seed.
+        compute: Maps clips to their features, float32 of row_shape each.
+        row_shape: (items, D).
+        on_progress: Called with "features", views done and views in all.
+
+    Returns:
+        The features. A clip that cannot be read is in ``skipped`` with its reason.
+
+    Raises:
+        StorageError: The cache cannot be written.
     """
     store = FeatureStore(folder / value_digest(identity), row_shape)
     skipped: dict[str, str] = {}
@@ -88,9 +121,16 @@ def cached_features(
 
 
 def read_view(view: ExampleView, spec: InputSpec, augmentation: Config, seed: int) -> Clip:
-    """The frames of one view of an example: of its video, or where it has them its prepared frames.
+    """Read the frames of one view: of the example's video or, if it has them, of its prepared frames.
 
-    MediaError where they cannot be read.
+    Args:
+        view: The view.
+        spec: How clips are sampled.
+        augmentation: The config's ``augmentation``.
+        seed: The config's seed.
+
+    Raises:
+        MediaError: They cannot be read.
     """
     example = view.example
 

@@ -18,7 +18,14 @@ class TunableBackbone(Protocol):
         """What ``fine_tune_layers`` and ``freeze_layers`` count."""
 
     def tune(self, layers: int) -> tuple[Sequence[Any], Sequence[Any]]:
-        """Make the last layers trainable and freeze the others: (trainable variables, their batch statistics)."""
+        """Make the last layers trainable and freeze the others.
+
+        Args:
+            layers: How many of the last layers.
+
+        Returns:
+            The trainable tf.Variables, and their layers' batch statistics.
+        """
 
     def __call__(self, items: Any, training: bool = False) -> Any:
         """float32 [B, *item_shape] to features [B, D]; batch normalisation in inference mode unless training."""

@@ -25,16 +25,29 @@ from movinet_adapter.architecture import (
 
 @dataclass(frozen=True)
 class FoldedConv:
-    """One convolution as it is computed. kernel: dense [in, out]; 1x1 [1, 1, in, out]; stem [3, 3, in, out]; depthwise
-    a tuple of [k, k, C, 1], one for each temporal tap (one in stream mode); temporal [kernel_time, 1, C, 1]. bias:
-    [out]."""
+    """One convolution as it is computed, with batch normalisation folded in.
+
+    Attributes:
+        kernel: Dense [in, out]; 1x1 [1, 1, in, out]; stem [3, 3, in, out]; depthwise a tuple of [k, k, C, 1], one for
+            each temporal tap (one in stream mode); temporal [kernel_time, 1, C, 1].
+        bias: [out].
+    """
 
     kernel: Any
     bias: Any
 
 
 def fold(of: Architecture, num_classes: int, values: Mapping[str, Any]) -> dict[str, FoldedConv]:
-    """Every convolution of the network by name, from the variables by name: numpy arrays or tf.Variables."""
+    """Fold every convolution of a network.
+
+    Args:
+        of: The architecture.
+        num_classes: Outputs of the classifier.
+        values: The variables by name: numpy arrays or tf.Variables.
+
+    Returns:
+        Convolutions by name.
+    """
     stem, head = stem_conv(of), head_conv(of)
     kernel, bias = _kernel_and_bias(stem, values)
     found = {stem.name: FoldedConv(_reshape(kernel, stem.shape[-4:]), bias)}

@@ -29,8 +29,11 @@ Observe = Callable[[str, Tensor], None]
 class LoweredNetwork:
     """A network ready to compute.
 
-    weights: what ``fold`` gave. position_scales: factors of the positional encoding by layer, empty where there is
-    none. by_frame: in base mode, how many of the first layers compute one clip a frame at a time (see ``freeze``).
+    Attributes:
+        of: The architecture.
+        weights: The result of ``fold``.
+        position_scales: Factors of the positional encoding by layer; empty if there is none.
+        by_frame: In base mode, how many of the first layers compute one clip a frame at a time (see ``freeze``).
     """
 
     of: Architecture
@@ -45,12 +48,17 @@ class LoweredNetwork:
 def clip_outputs(
     net: LoweredNetwork, frames: Tensor, *, running: bool = False, observe: Observe | None = None
 ) -> Outputs:
-    """Whole clips, from nothing before them.
+    """Compute whole clips, from nothing before them.
 
-    frames: float32 [B, T, H, W, 3] RGB in 0..1; T, H and W static. Returns {"logits": [B, C], "features": [B, D]};
-    with ``running``, in stream mode, also {"frame_logits": [B, T, C], "frame_features": [B, T, D]}: what the clip would
-    have given had it ended at each frame. ``observe`` is called with "stem" and each layer's name and its output
-    [T * B, H, W, C].
+    Args:
+        net: The network.
+        frames: float32 [B, T, H, W, 3] RGB in 0..1; T, H and W static.
+        running: In stream mode, whether to return what the clip would have yielded had it ended at each frame.
+        observe: Called with "stem" and each layer's name and its output [T * B, H, W, C].
+
+    Returns:
+        {"logits": [B, C], "features": [B, D]}; with ``running`` also {"frame_logits": [B, T, C], "frame_features": [B,
+        T, D]}.
     """
     tf = import_tensorflow()
     observe = observe or _ignore
@@ -76,7 +84,17 @@ def clip_outputs(
 def step_outputs(
     net: LoweredNetwork, frames: Tensor, states: Mapping[str, Tensor], *, running: bool = False
 ) -> tuple[Outputs, Outputs]:
-    """The next frames of one stream: float32 [1, n, H, W, 3] and the states, to outputs and the new states."""
+    """Compute the next frames of one stream.
+
+    Args:
+        net: The network, in stream mode.
+        frames: float32 [1, n, H, W, 3] RGB in 0..1.
+        states: The stream's states by name.
+        running: Whether to return the outputs after each frame too.
+
+    Returns:
+        The outputs, and the new states, by name.
+    """
     stream = StreamStates(states)
     x = import_tensorflow().reshape(frames, frames.shape[1:])
     return _stream_outputs(net, x, frames.shape[1], stream, running, _ignore), stream.after

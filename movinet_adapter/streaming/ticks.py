@@ -11,8 +11,13 @@ _EPSILON_PERIODS = 1e-6
 
 @dataclass(frozen=True)
 class FrameDecision:
-    """What becomes of one frame. reset: why the stream begins anew first, or None. repeats: how often the frame before
-    it is consumed again, for ticks that passed without one. taken: whether it is consumed itself."""
+    """What becomes of one frame.
+
+    Attributes:
+        taken: Whether it is consumed.
+        repeats: How often the frame before it is consumed again, for ticks that passed without a frame.
+        reset: Why the stream begins anew before it; None if it does not.
+    """
 
     taken: bool
     repeats: int = 0
@@ -44,7 +49,11 @@ class Ticks:
         return self._origin or 0.0
 
     def offer(self, seconds: float) -> FrameDecision:
-        """The next frame's time."""
+        """Decide about the next frame.
+
+        Args:
+            seconds: The frame's time.
+        """
         if self._origin is None:
             return self._begin(seconds, None)
         gap = seconds - self._last

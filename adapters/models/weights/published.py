@@ -24,8 +24,15 @@ _ALGORITHMS = {"sha256": "SHA-256", "md5": "MD5"}
 
 @dataclass(frozen=True)
 class PublishedFile:
-    """url: of the file. algorithm, digest: of its bytes. cache: where the tool that publishes it keeps it: the
-    environment variable that moves the folder, its default, and what is below."""
+    """A weights file as its authors publish it.
+
+    Attributes:
+        url: Where it is published.
+        algorithm: The digest's algorithm, "sha256" or "md5".
+        digest: The digest of its bytes, in hexadecimal.
+        cache: Where the tool that publishes it caches it: the environment variable that moves the folder, the folder's
+            default, and the path below it.
+    """
 
     url: str
     algorithm: str
@@ -34,6 +41,7 @@ class PublishedFile:
 
     @property
     def file(self) -> str:
+        """The file's name."""
         return self.url.rpartition("/")[2]
 
 
@@ -73,10 +81,16 @@ PUBLISHED = {
 
 
 def find_published_weights(name: str) -> Path:
-    """The published weights file of that name, its digest checked; fetched into the cache where it is nowhere yet.
+    """The published weights file of a name, its digest checked; downloaded into the cache if it is not on this machine.
 
-    name: a key of PUBLISHED. $CLIPLAB_WEIGHTS_URL names a mirror: a URL below which the files lie by their names.
-    Raises WeightsError where it cannot be had (it lists what was tried), StorageError where it cannot be kept.
+    $CLIPLAB_WEIGHTS_URL names a mirror: a URL below which the files are by their names.
+
+    Args:
+        name: A key of PUBLISHED.
+
+    Raises:
+        WeightsError: It could not be downloaded; the message lists what was tried.
+        StorageError: It cannot be written to the cache.
     """
     entry = PUBLISHED[name]
     own = cache_dir() / "weights" / entry.file

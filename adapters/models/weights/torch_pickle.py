@@ -31,11 +31,18 @@ LEGACY_PROTOCOL = 1001  # torch.serialization.PROTOCOL_VERSION
 
 
 def read_state_dict(source: Path | str | bytes, name: str | None = None) -> dict[str, Array]:
-    """Read a PyTorch state dict: tensor names to arrays, in the file's order.
+    """Read a PyTorch state dict without PyTorch.
 
-    source: a path, or the file's bytes. name: what messages call it; the path by default.
-    Arrays are C-contiguous, own their memory and keep dtype and shape; bfloat16, which numpy lacks, comes as float32.
-    Raises WeightsError where the file is missing, damaged, or holds anything but a dict of dense CPU-layout tensors.
+    Args:
+        source: A path, or the file's bytes.
+        name: What messages call it; default: the path.
+
+    Returns:
+        Arrays by tensor name, in the file's order. They are C-contiguous, own their memory and keep dtype and shape;
+        bfloat16, which numpy lacks, becomes float32.
+
+    Raises:
+        WeightsError: The file is missing, damaged, or holds anything but a dict of dense CPU tensors.
     """
     label = name or ("the given bytes" if isinstance(source, bytes) else str(source))
     try:
