@@ -14,7 +14,6 @@ import threading
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -25,29 +24,11 @@ import numpy.typing as npt
 from adapters.errors import BundleError
 from adapters.litert import graph as litert_graph
 from adapters.litert.runtime import open_interpreter, read_program, thread_count
+from adapters.litert.stream_signature import IMAGE, States, TensorSpec, read_initial_states, step_signature
 from adapters.records import Float32Array, Precision
-from adapters.system import captured_stderr
-
-STEP, INIT, IMAGE = "serving_default", "init", "image"
 
 Array = npt.NDArray[Any]
-States = dict[str, Array]
 BeforeStep = Callable[[Mapping[str, Array]], object]
-
-
-@dataclass(frozen=True)
-class TensorSpec:
-    """A tensor of a stream program.
-
-    Attributes:
-        index: Its index in the program's first graph.
-        shape: Its shape.
-        dtype: Its type.
-    """
-
-    index: int
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
 
 
 class StreamProgram:
@@ -80,11 +61,11 @@ class StreamProgram:
         self.model_bytes = model if isinstance(model, bytes) else read_program(Path(model), self.name)
         self.size_bytes = len(self.model_bytes)
         interpreter = open_interpreter(self.model_bytes, self.name)
-        self._inputs, self._outputs = _signature(interpreter, self.name)
+        self._inputs, self._outputs = step_signature(interpreter, self.name)
         self.image_shape = self._inputs[IMAGE].shape
         self.states = {name: spec for name, spec in self._inputs.items() if name != IMAGE}
         self.output_shapes = {name: spec.shape for name, spec in self._outputs.items() if name not in self.states}
-        self._initial = _initial_states(interpreter, self.states, self.name)
+        self._initial = read_initial_states(interpreter, self.states, self.name)
         self._idle = threading.Condition()
         self._slots = [_Slot(interpreter, self)]
         self._made = 1
@@ -314,46 +295,3 @@ def _memory(interpreter: Any, spec: TensorSpec) -> Array:
     size = math.prod(spec.shape) * spec.dtype.itemsize
     memory: Any = (ctypes.c_char * size).from_address(address)
     return np.ndarray(spec.shape, spec.dtype, memory)
-
-
-def _signature(interpreter: Any, name: str) -> tuple[dict[str, TensorSpec], dict[str, TensorSpec]]:
-    """The step's inputs and outputs by name. BundleError where this is no stream program."""
-    found = interpreter.get_signature_list().get(STEP, {})
-    if IMAGE not in found.get("inputs", ()) or not set(found["inputs"]) - {IMAGE} <= set(found["outputs"]):
-        raise BundleError(
-            f"{name} is no stream program: its signature {STEP!r} must take {IMAGE!r} and states, and give each state "
-            "anew. Use a stream program that convert wrote, or load this one as what it is."
-        )
-    runner = interpreter.get_signature_runner(STEP)
-    inputs, outputs = _specs(runner.get_input_details()), _specs(runner.get_output_details())
-    if {spec.index for spec in inputs.values()} != {item["index"] for item in interpreter.get_input_details()}:
-        raise BundleError(f"{name}: its signature {STEP!r} is not its first graph. Convert it again.")
-    image = inputs[IMAGE]
-    if image.dtype != np.float32 or len(image.shape) != 5 or image.shape[:2] != (1, 1) or image.shape[4] != 3:
-        raise BundleError(
-            f"{name} takes {image.dtype} {list(image.shape)} as {IMAGE!r} and must take one frame at a time, float32 "
-            "[1, 1, H, W, 3]. Convert it again."
-        )
-    for state in set(inputs) - {IMAGE}:
-        if (inputs[state].shape, inputs[state].dtype) != (outputs[state].shape, outputs[state].dtype):
-            raise BundleError(f"{name}: state {state!r} comes out as another shape or type. Convert it again.")
-    return inputs, outputs
-
-
-def _specs(details: Mapping[str, Mapping[str, Any]]) -> dict[str, TensorSpec]:
-    return {
-        key: TensorSpec(item["index"], tuple(int(size) for size in item["shape"]), np.dtype(item["dtype"]))
-        for key, item in sorted(details.items())
-    }
-
-
-def _initial_states(interpreter: Any, states: Mapping[str, TensorSpec], name: str) -> States:
-    """What the program's ``init`` gives; zeros for one without, as published programs are."""
-    if INIT not in interpreter.get_signature_list():
-        return {key: np.zeros(spec.shape, spec.dtype) for key, spec in states.items()}
-    with captured_stderr():
-        found = interpreter.get_signature_runner(INIT)()
-    for key, spec in states.items():
-        if key not in found or found[key].shape != spec.shape or found[key].dtype != spec.dtype:
-            raise BundleError(f"{name}: its signature {INIT!r} does not give state {key!r} as {list(spec.shape)}.")
-    return {key: np.array(found[key]) for key in states}

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, cast
 import numpy as np
 
 from adapters.base import BaseModelAdapter, LiteRTProgram, OnEpochEnd, StoredModel, TrainOptions
-from adapters.bundle import Bundle, Golden, make_golden, measure_tolerance, render_card, write_bundle
+from adapters.bundle import Golden
 from adapters.config import Config, check_config, override
 from adapters.errors import AdapterError, WeightsError
 from adapters.inference import read_stored, require_class
@@ -24,6 +24,7 @@ from adapters.models import programs
 from adapters.models.first_weights import build_network, initial_variables
 from adapters.models.network import Backbone, Network, Pretrained, Variables
 from adapters.models.programs import PROGRAM_BATCH, backbone_identity
+from adapters.models.saving import golden_of, save_bundle
 from adapters.models.state import AnyProgram, LoadedModel, RunsItems
 from adapters.records import (
     Clip,
@@ -182,36 +183,14 @@ class ModelAdapter(BaseModelAdapter):
             AdapterError: The head is not trained.
         """
         self._require_trained()
-        files = {self.program_name(): self.program().model_bytes}
-        if isinstance(self._model.stored, Bundle):
-            files = {name: path.read_bytes() for name, path in self._model.stored.programs.items()} | files
-        config = {**self.config, "labels": list(self.labels), "head": self.network_config["head"]}
-        golden = self.golden()
-        write_bundle(
-            local_path,
-            config=config,
-            programs=files,
-            weights=self.variables() if self._model.has_weights else None,
-            metrics=self.metrics,
-            golden=golden,
-            card=render_card(config, self.labels, self.metrics, golden),
-            extra=extra,
-        )
+        save_bundle(self, self._model, Path(local_path), extra)
 
     def golden(self) -> Golden:
         """The golden clip: the stored one, else made now, by the float32 program where there are weights.
 
         The config's precision has the tolerance that it was measured to need.
         """
-        if isinstance(self._model.stored, Bundle) and self._model.stored.golden is not None:
-            return self._model.stored.golden
-        if self.config["quantize"] == "float32" or not self._model.has_weights:
-            return make_golden(self.input_spec, lambda clips: self.predict_with(self.program(), clips))
-        exact = self.open_program(programs.get_program_at(self, "float32"), self.config["num_threads"])
-        golden = make_golden(self.input_spec, lambda clips: self.predict_with(exact, clips))
-        return measure_tolerance(
-            golden, lambda clips: self.predict_with(self.program(), clips), self.config["quantize"]
-        )
+        return golden_of(self, self._model)
 
     # Weights, network, programs -----------------------------------------------------------------------------------
 
