@@ -30,6 +30,13 @@ class MoViNetBackbone:
 
     @classmethod
     def build(cls, of: Architecture, size: int, n_frames: int) -> MoViNetBackbone:
+        """Build it with random variables.
+
+        Args:
+            of: The architecture.
+            size: The height and width of frames in pixels.
+            n_frames: The expected length of a clip.
+        """
         variant: Literal["float", "int8"] = "int8" if of.squeeze_excite == "none" else "float"
         network = build_movinet(
             of.model_id, of.mode, height=size, width=size, n_frames=n_frames, num_classes=1, variant=variant
@@ -49,7 +56,14 @@ class MoViNetBackbone:
         return len(self.network.architecture.layers) + 2
 
     def tune(self, layers: int) -> tuple[Sequence[Any], Sequence[Any]]:
-        """The trainable variables of the last layers. Batch statistics stay as they were."""
+        """Choose the trainable variables of the last layers. Batch statistics stay as they were.
+
+        Args:
+            layers: How many of the last layers.
+
+        Returns:
+            The trainable tf.Variables, and no statistics.
+        """
         of = self.network.architecture
         names = ["stem", *(layer.name for layer in of.layers), "head"]
         chosen = set(names[len(names) - layers :])

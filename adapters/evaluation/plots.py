@@ -268,7 +268,7 @@ def _figure(
 def _save(figure: Figure, path: str | Path) -> Path:
     buffer = io.BytesIO()
     with warnings.catch_warnings():
-        # A label in a script that the font has not is drawn as boxes; the figures beside it are right all the same.
+        # A label in a script that the font lacks is drawn as boxes; the figures beside it are right all the same.
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         figure.savefig(buffer, format="png", dpi=120)
     write_bytes_atomic(path, buffer.getvalue())

@@ -16,7 +16,7 @@ from adapters.litert.dynamic_weights import with_8_bit_weights
 from adapters.litert.graph import operators
 from adapters.litert.int8 import In8Bits, Observer, with_8_bit_layers
 from adapters.litert.runtime import xnnpack_partitions
-from adapters.records import ConversionReport, Precision, Quantize, as_precision
+from adapters.records import ConversionReport, Precision, as_precision
 from adapters.system import CapturedLog, captured_stderr, import_tensorflow, warnings_only
 
 __all__ = ["compare", "operators", "to_litert", "xnnpack_partitions"]
@@ -30,7 +30,7 @@ INPUT_NAME = "images"
 def to_litert(
     model: Any,
     batch_shape: Sequence[int],
-    quantize: Quantize = "float32",
+    quantize: Precision = "float32",
     calibration: Iterable[Float32Array] | None = None,
     output_name: str = "scores",
     in_8_bits: In8Bits | None = None,
@@ -240,7 +240,7 @@ def _other_ways(quantize: Precision) -> str:
     return 'Convert with "float32"' if quantize != "float32" else "Check that both have the same weights"
 
 
-def _check(batch_shape: Sequence[int], quantize: Quantize) -> Precision:
+def _check(batch_shape: Sequence[int], quantize: Precision) -> Precision:
     try:
         precision = as_precision(quantize)
     except ValueError as error:

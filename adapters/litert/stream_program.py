@@ -210,7 +210,7 @@ class StreamState:
                 for name, result in results.items():
                     result[index] = slot.outputs[name][0]
         except BaseException:
-            self._forget(slot)  # half a step is no state to go on from
+            self._forget(slot)  # half a step is not a state to continue from
             raise
         finally:
             program._give_back(slot)

@@ -33,7 +33,18 @@ class TensorSpec:
 
 
 def step_signature(interpreter: Any, name: str) -> tuple[dict[str, TensorSpec], dict[str, TensorSpec]]:
-    """The step's inputs and outputs by name. BundleError where this is no stream program."""
+    """The step's inputs and outputs.
+
+    Args:
+        interpreter: An interpreter of the program.
+        name: What messages call it.
+
+    Returns:
+        Inputs by name, and outputs by name.
+
+    Raises:
+        BundleError: It is not a stream program.
+    """
     found = interpreter.get_signature_list().get(STEP, {})
     if IMAGE not in found.get("inputs", ()) or not set(found["inputs"]) - {IMAGE} <= set(found["outputs"]):
         raise BundleError(
@@ -64,7 +75,16 @@ def _specs(details: Mapping[str, Mapping[str, Any]]) -> dict[str, TensorSpec]:
 
 
 def read_initial_states(interpreter: Any, states: Mapping[str, TensorSpec], name: str) -> States:
-    """What the program's ``init`` gives; zeros for one without, as published programs are."""
+    """The states that the program's ``init`` returns; zeros if it has no such signature, as published programs.
+
+    Args:
+        interpreter: An interpreter of the program.
+        states: The states by name.
+        name: What messages call it.
+
+    Raises:
+        BundleError: A state is missing or has another shape or type.
+    """
     if INIT not in interpreter.get_signature_list():
         return {key: np.zeros(spec.shape, spec.dtype) for key, spec in states.items()}
     with captured_stderr():

@@ -228,7 +228,7 @@ def _entry_name(data: bytes, metadata: int) -> str:
 
 
 def _find_entry(data: bytes) -> tuple[int, int, int] | None:
-    """Start and end of our JSON, and where the block that holds it ends; None where there is no entry of ours."""
+    """Start and end of our JSON, and where the block that holds it ends; None without such an entry."""
     root = follow(data, 0)
     for metadata in items_of(data, field_at(data, root, _METADATA)):
         if _entry_name(data, metadata) != ENTRY:
@@ -254,7 +254,7 @@ def _aligned(size: int, step: int) -> int:
 
 
 def _block(program: bytes, payload: bytes) -> bytes:
-    """What stands in front of the program. Every offset leads forward, as FlatBuffers ask."""
+    """The block in front of the program. Every offset leads forward, as FlatBuffers ask."""
     root = follow(program, 0)
     old = fields_of(program, root)
     if any(old[_MODEL_FIELDS:]):

@@ -31,21 +31,28 @@ class Backbone(TunableBackbone, Protocol):
     """Items to features, with TensorFlow variables."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """The network's name, for messages."""
 
     @property
     def weights(self) -> Sequence[Any]:
         """Every tf.Variable, each of a name of its own."""
 
     @property
-    def feature_size(self) -> int: ...
+    def feature_size(self) -> int:
+        """Numbers per item, D."""
 
     def for_conversion(self) -> Backbone:
         """The same with its present values, in the form that converts best."""
 
 
 class KerasBackbone:
-    """A tf_keras functional model as a backbone."""
+    """A tf_keras functional model as a backbone.
+
+    Attributes:
+        model: float32 [B, *item_shape] to features [B, D].
+        name: The model's name.
+    """
 
     def __init__(self, model: Any) -> None:
         self.model = model

@@ -1,6 +1,6 @@
 """Where training computes: the devices that share each batch, and how precisely they multiply.
 
-Where a model is trained is no part of what it is, so the number of devices stands in no config and no checkpoint.
+The devices are not part of what a model is, so their number is in no config and no checkpoint.
 """
 
 from __future__ import annotations

@@ -23,7 +23,6 @@ from adapters.training.feature_store import FeatureStore
 
 # Clips decoded and run together: enough to keep the cores busy, few enough that a kill loses seconds.
 CHUNK_CLIPS = 16
-# Files up to this size are hashed whole; of larger ones both ends, with size and time of change.
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
-"""Rows of float32 that were dear to compute: an append-only file that is memory-mapped, and its index.
+"""Rows of float32 that were expensive to compute: an append-only file that is memory-mapped, and its index.
 
 ``features.f32`` holds rows of one shape, little-endian; ``index.jsonl`` maps a key to its row. A row's index line is
-written after its data is on disk, so that a kill loses at most rows that nobody was told of; a torn tail is cut off
-when the store is opened. One writer at a time: the file lock makes a second one wait.
+written after its data is on disk, so that a kill loses at most rows that were not reported as stored; a torn tail is
+cut off when the store is opened. One writer at a time: the file lock makes a second one wait.
 """
 
 from __future__ import annotations

@@ -42,6 +42,7 @@ class LoweredNetwork:
     by_frame: int = 0
 
     def activate(self, x: Tensor) -> Tensor:
+        """The backbone's activation."""
         return ops.activate(self.of.activation, x)
 
 

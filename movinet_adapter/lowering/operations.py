@@ -12,8 +12,15 @@ Tensor = Any
 
 
 def activate(name: str, x: Tensor) -> Tensor:
-    """swish (Ramachandran et al. 2017, arXiv:1710.05941), hard_swish and hard_sigmoid (Howard et al. 2019,
-    arXiv:1905.02244; tf-models multiplies the latter by 0.16667 and not by 1/6), sigmoid or relu6."""
+    """Compute an activation.
+
+    swish: Ramachandran et al. 2017, arXiv:1710.05941. hard_swish and hard_sigmoid: Howard et al. 2019,
+    arXiv:1905.02244; tf-models multiplies the latter by 0.16667 and not by 1/6.
+
+    Args:
+        name: swish, hard_swish, hard_sigmoid, sigmoid or relu6.
+        x: A float32 tensor of any shape.
+    """
     tf = import_tensorflow()
     if name == "swish":
         return tf.nn.silu(x)

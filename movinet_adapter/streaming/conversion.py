@@ -15,7 +15,7 @@ import numpy as np
 
 from adapters.errors import ConversionError
 from adapters.litert import IMAGE, Observer, converter_reason, counts_first, with_8_bit_layers, with_8_bit_weights
-from adapters.records import Float32Array, Precision, Quantize, as_precision
+from adapters.records import Float32Array, Precision, as_precision
 from adapters.system import captured_stderr, import_tensorflow, warnings_only
 from movinet_adapter.architecture import StateSpec, initial_states
 from movinet_adapter.lowering.quantization import computes_in_8_bits
@@ -28,7 +28,7 @@ CALIBRATION_FRAMES = 1200  # beyond these, ranges hardly move
 def stream_program_bytes(
     backbone: MoViNetNetwork,
     head: Any | None,
-    quantize: Quantize = "float32",
+    quantize: Precision = "float32",
     calibration: Iterable[Float32Array] | None = None,
 ) -> bytes:
     """Convert a stream network to a .tflite, with built-in operators only.

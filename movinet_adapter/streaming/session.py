@@ -128,7 +128,7 @@ class StreamSession:
             try:
                 self._take(pictures, times, rows)
             except BaseException:
-                self._restart()  # what was consumed in part is no state to go on from
+                self._restart()  # half a step is not a state to continue from
                 raise
             if rows:
                 self._prediction = self._predict(np.concatenate(rows))

@@ -26,11 +26,21 @@ _FRAMES, _SIZE = 4, 64  # small, for the published models take seconds a clip; u
 
 
 def read_saved_model(folder: str, of: Architecture, where: str) -> Variables:
-    """The variables of a MoViNet SavedModel by our names, once its logits have been found to be ours.
+    """The variables of a MoViNet SavedModel by our names, once its logits were found to equal ours.
 
-    folder: any path that TensorFlow opens. where: what it is called in messages. Takes 10 to 30 seconds for a0, most of
-    it the compilation of the published model. WeightsError where it is damaged, of another model (the variable is
-    named, theirs and ours), or computes something else.
+    Takes 10 to 30 seconds for a0, most of it the compilation of the published model.
+
+    Args:
+        folder: Any path that TensorFlow opens.
+        of: The architecture that it must fit.
+        where: What messages call it.
+
+    Returns:
+        float32 arrays by name.
+
+    Raises:
+        WeightsError: It is damaged, of another model (the message names the variable, as both sides call it), or
+            computes something else.
     """
     tf = import_tensorflow()
     if not tf.io.gfile.exists(f"{folder}/saved_model.pb"):
