@@ -32,7 +32,7 @@ from adapters.bundle import check_golden, read_bundle, render_clip, write_sealed
 from adapters.config import check_config, key_effect, key_schemas
 from adapters.errors import BundleError, ConfigError, ConversionError, WeightsError
 from adapters.inference import open_model, read_config
-from adapters.records import Clip, Float32Array, InputSpec, RequestedPrecision
+from adapters.records import Clip, Float32Array, InputSpec, Precision
 
 _FAMILIES = ("adapters.models.resnet18:ResNet18Adapter", "adapters.models.mobilenet:MobileNetAdapter")
 ConfigSource = str | Path | Mapping[str, Any]
@@ -51,7 +51,15 @@ print(json.dumps([[name for name in {_HEAVY} if name in sys.modules], found]))
 
 
 def render_clips(spec: InputSpec, count: int = 3) -> list[Clip]:
-    """Rendered clips of different sizes, as a notebook may pass them."""
+    """Rendered clips of different sizes, as a notebook may pass them.
+
+    Args:
+        spec: The model's input spec.
+        count: How many.
+
+    Returns:
+        Clips with frames uint8 [n_frames, H, W, 3] RGB.
+    """
     sizes = ((spec.height, spec.width), (spec.height + 17, spec.width * 2), (spec.height * 2, spec.width + 3))
     return [
         render_clip(InputSpec(height=height, width=width, n_frames=spec.n_frames), variant=number)
@@ -75,7 +83,7 @@ class AdapterContract:
     config: ClassVar[ConfigSource]
     overrides: ClassVar[Mapping[str, Any]] = {}
     convertible: ClassVar[bool] = True
-    convert_to: ClassVar[RequestedPrecision] = "dynamic"
+    convert_to: ClassVar[Precision] = "dynamic"
     converted_tolerance: ClassVar[float] = 5e-2
     has_golden: ClassVar[bool] = True
     other_size: ClassVar[int | None] = 48
@@ -90,7 +98,11 @@ class AdapterContract:
 
     @classmethod
     def prepare(cls, folder: Path) -> ConfigSource:
-        """The config to test. Override it where files must lie beside the config; folder is for them."""
+        """The config to test. Override it if files must lie beside the config.
+
+        Args:
+            folder: An empty folder for these files.
+        """
         return cls.config
 
     @classmethod
@@ -305,7 +317,11 @@ class AdapterContract:
     # Helpers ------------------------------------------------------------------------------------------------------
 
     def clips(self, count: int = 3) -> list[Clip]:
-        """Clips for the model, of different sizes."""
+        """Clips for the model, of different sizes.
+
+        Args:
+            count: How many.
+        """
         return render_clips(self.adapter.input_spec, count)
 
     @contextmanager

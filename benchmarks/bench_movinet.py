@@ -52,9 +52,9 @@ def clips(count: int) -> Any:
 
 
 def network() -> Any:
-    from movinet_adapter.network import build_network
+    from movinet_adapter.network import build_movinet
 
-    return build_network("a0", "base", height=SIZE, width=SIZE, n_frames=FRAMES, num_classes=CLASSES)
+    return build_movinet("a0", "base", height=SIZE, width=SIZE, n_frames=FRAMES, num_classes=CLASSES)
 
 
 def program(folder: Path, threads: int) -> Any:
@@ -180,12 +180,11 @@ def precision(_: Path, mode: str, quantize: str) -> dict[str, float]:
     from typing import cast
 
     from adapters.litert import Program, StreamProgram, to_litert, xnnpack_partitions
-    from adapters.records import RequestedPrecision
     from movinet_adapter.lowering.quantization import computes_in_8_bits
-    from movinet_adapter.network import build_network, freeze
+    from movinet_adapter.network import build_movinet, freeze
     from movinet_adapter.streaming.conversion import stream_program_bytes
 
-    own = build_network("a0", mode, height=SIZE, width=SIZE, n_frames=FRAMES, num_classes=CLASSES)
+    own = build_movinet("a0", mode, height=SIZE, width=SIZE, n_frames=FRAMES, num_classes=CLASSES)
     kind, clip = cast(RequestedPrecision, quantize), clips(1)
     if mode == "base":
         in_8_bits = partial(computes_in_8_bits, own.architecture)

@@ -76,11 +76,11 @@ def gmac(model: bytes) -> float:
 def make(path: Path, model_id: str, mode: str) -> dict[str, Any]:
     """Write the float32 program with its published classifier."""
     from adapters.litert import to_litert
-    from movinet_adapter.network import build_network, freeze
+    from movinet_adapter.network import build_movinet, freeze
     from movinet_adapter.streaming.conversion import stream_program_bytes
 
     size, frames = PUBLISHED[model_id].size, PUBLISHED[model_id].frames
-    network = build_network(model_id, mode, height=size, width=size, n_frames=frames, num_classes=CLASSES)
+    network = build_movinet(model_id, mode, height=size, width=size, n_frames=frames, num_classes=CLASSES)
     if mode == "stream":
         path.write_bytes(stream_program_bytes(network, None))
     else:

@@ -44,11 +44,11 @@ def main() -> None:
     from adapters.litert import StreamProgram, open_interpreter
     from adapters.media import open_video
     from adapters.records import InputSpec
-    from movinet_adapter.network import build_network
+    from movinet_adapter.network import build_movinet
     from movinet_adapter.streaming.conversion import stream_program_bytes
     from movinet_adapter.streaming.session import StreamSession
 
-    network = build_network("a0", "stream", height=172, width=172, n_frames=1, num_classes=600)
+    network = build_movinet("a0", "stream", height=172, width=172, n_frames=1, num_classes=600)
     program = StreamProgram(stream_program_bytes(network, None), num_threads=1)
     with open_video(VIDEO) as video:
         frames = [frame for _, frame in video.frames(fps=FPS, end_seconds=4)]

@@ -17,7 +17,7 @@ from adapters.models import AnyProgram, ModelAdapter, Network, Pretrained, Varia
 from adapters.records import Clip, Float32Array, InputSpec, Precision, take_evenly
 from adapters.training import class_scores
 from movinet_adapter.architecture import DENSE_UNITS, Architecture, architecture
-from movinet_adapter.backbone import MoViNetBackbone, published_variables, random_variables
+from movinet_adapter.backbone import MoViNetBackbone, published_variables, random_movinet_variables
 from movinet_adapter.streaming.session import StreamSession
 
 # What the published weights were trained at: https://tfhub.dev/google/collections/movinet
@@ -25,7 +25,7 @@ NATIVE_SIZE = {"a0": 172, "a1": 172, "a2": 224, "a3": 256, "a4": 290, "a5": 320}
 NATIVE_FRAMES = {"a0": 50, "a1": 50, "a2": 50, "a3": 120, "a4": 80, "a5": 120}
 RECOMMENDED_FPS = {"a0": 5.0, "a1": 5.0, "a2": 5.0, "a3": 12.0, "a4": 8.0, "a5": 12.0}
 CALIBRATION_CLIPS = 24
-STREAM_FORMAT = 1  # raised with a change of the conversion to stream programs; see adapters.program_cache
+STREAM_FORMAT = 1  # raised with a change of the conversion to stream programs; see adapters/litert/program_cache.py
 
 
 class MoViNetAdapter(ModelAdapter):
@@ -48,7 +48,11 @@ class MoViNetAdapter(ModelAdapter):
 
     @classmethod
     def config_problems(cls, config: Config) -> Iterable[str]:
-        """What is wrong between keys, a sentence each."""
+        """What is wrong between keys, one sentence per problem.
+
+        Args:
+            config: A complete config whose keys are valid each by itself.
+        """
         stream, fps = config["model_mode"] == "stream", _fps(config)
         if config["variant"] == "int8" and (not stream or config["model_id"] != "a0"):
             weights = str(config["weights"])
@@ -78,7 +82,7 @@ class MoViNetAdapter(ModelAdapter):
 
     @property
     def fps(self) -> float:
-        """Frames a second that ``rate`` sampling and stream mode take."""
+        """Frames per second of ``rate`` sampling and of stream mode."""
         return _fps(self.config)
 
     @property
@@ -116,12 +120,22 @@ class MoViNetAdapter(ModelAdapter):
         return 1
 
     def items(self, clip: Clip) -> Float32Array:
-        """The clip, of n_frames evenly from all of its frames: float32 [1, n_frames, imgz, imgz, 3]."""
+        """The clip as one item, preprocessed: n_frames taken evenly from all of its frames.
+
+        Args:
+            clip: At least n_frames frames uint8 [T, H, W, 3] RGB of any size.
+
+        Returns:
+            float32 [1, n_frames, imgz, imgz, 3] in 0..1.
+
+        Raises:
+            AdapterError: The clip has fewer frames.
+        """
         frames, count = clip.frames, _n_frames(self.config)
         if len(frames) < count:
             raise AdapterError(
                 f"{clip.source}: {len(frames)} frames were given and the model takes {count}. Sample the clip as "
-                "input_spec says (adapters.media.video.read_clip does)"
+                "input_spec says (adapters.media.read_clip does)"
             )
         if len(frames) > count:
             frames = frames[((np.arange(count) + 0.5) * len(frames) / count).astype(int)]
@@ -140,7 +154,7 @@ class MoViNetAdapter(ModelAdapter):
         return MoViNetBackbone.build(self.architecture, _size(self.config), _n_frames(self.config))
 
     def random_variables(self, network: Network) -> Variables:
-        return random_variables(self.architecture, network, self.config["seed"])
+        return random_movinet_variables(self.architecture, network, self.config["seed"])
 
     def pretrained(self) -> Pretrained:
         found = published_variables(self.config)
@@ -206,7 +220,17 @@ class MoViNetAdapter(ModelAdapter):
     def open_stream(
         self, fps: float | None = None, *, source: str = "", on_note: Callable[[str], object] | None = None
     ) -> StreamSession:
-        """See the contract; ConfigError in base mode. Sessions share a program and may run in threads of their own."""
+        """Open a stream. Sessions share a program and may run in threads of their own.
+
+        Args:
+            fps: The rate at which frames are consumed; None for the config's.
+            source: The source's name, for predictions.
+            on_note: Receives a sentence about each reset that the source caused and each change of its size.
+
+        Raises:
+            ConfigError: The model is of base mode, or fps is not above 0.
+            AdapterError: The head is not trained.
+        """
         if not self.streams:
             raise ConfigError('open_stream is for "model_mode" "stream"; this model is of mode "base"')
         self._require_trained()

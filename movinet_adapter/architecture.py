@@ -37,7 +37,18 @@ _TABLE = Path(__file__).with_name("architectures.json")
 
 @dataclass(frozen=True)
 class Layer:
-    """One inverted bottleneck. kernel_time x kernel x kernel depthwise, spatial stride; halvings: of its input."""
+    """One inverted bottleneck.
+
+    Attributes:
+        name: Such as block1_layer0.
+        inputs: Input channels.
+        filters: Output channels.
+        expanded: Channels between expansion and projection.
+        kernel_time: The depthwise kernel's frames.
+        kernel: The depthwise kernel's height and width.
+        stride: The spatial stride.
+        halvings: How often the frame was halved before it.
+    """
 
     name: str
     inputs: int
@@ -56,11 +67,22 @@ class Layer:
 
 @dataclass(frozen=True)
 class Architecture:
-    """A size and a mode. squeeze_excite: the gate sees a mean over the clip (``time``) or, in stream mode, the running
-    mean beside the frame's own (``time_and_frame``). The published int8 stream model has ``none`` and relu6.
+    """The layers of a size and mode.
 
-    classifier_activation: that of the classifier's hidden layer. The published stream models have swish there although
-    the rest has hard_swish: their training configs (tf-models, configs/yaml) set the backbone's activation alone.
+    Attributes:
+        model_id: a0 to a5.
+        mode: base or stream.
+        stem: Channels of the first convolution.
+        layers: The bottlenecks in order.
+        head: Channels of the last convolution, the features.
+        activation: The activation of the backbone.
+        classifier_activation: That of the classifier's hidden layer. The published stream models have swish there
+            although the rest has hard_swish: their training configs (tf-models, configs/yaml) set the backbone's
+            activation alone.
+        gating: The activation of the gates.
+        squeeze_excite: The gate sees a mean over the clip (``time``) or, in stream mode, the running mean beside the
+            frame's own (``time_and_frame``). The published int8 stream model has ``none`` and relu6.
+        positions: Whether gates see a positional encoding.
     """
 
     model_id: str
@@ -87,9 +109,13 @@ class Architecture:
 
 @dataclass(frozen=True)
 class Conv:
-    """One convolution or dense layer: its variables' common name, kernel shape, and what follows it.
+    """One convolution or dense layer.
 
-    normalised: batch normalisation follows; otherwise a bias. kernel_name: the kernel's last name.
+    Attributes:
+        name: The common name of its variables.
+        shape: The kernel's shape.
+        normalised: Whether batch normalisation follows; otherwise a bias.
+        kernel_name: The kernel's last name.
     """
 
     name: str
@@ -100,7 +126,13 @@ class Conv:
 
 @dataclass(frozen=True)
 class VariableSpec:
-    """name, shape and whether gradients train it; moving statistics are not trained so."""
+    """A variable.
+
+    Attributes:
+        name: Its name.
+        shape: Its shape.
+        trainable: Whether gradients train it; moving statistics are not.
+    """
 
     name: str
     shape: tuple[int, ...]
@@ -109,20 +141,32 @@ class VariableSpec:
 
 @dataclass(frozen=True)
 class StateSpec:
-    """One stream state: float32 sums and buffers, int32 counts."""
+    """One stream state.
+
+    Attributes:
+        shape: Its shape.
+        dtype: float32 for sums and buffers, int32 for counts.
+    """
 
     shape: tuple[int, ...]
     dtype: Literal["float32", "int32"]
 
     def to_json(self) -> dict[str, Any]:
+        """As JSON values."""
         return {"shape": list(self.shape), "dtype": self.dtype}
 
 
 @cache
 def architecture(model_id: str, mode: str, *, variant: Literal["float", "int8"] = "float") -> Architecture:
-    """The architecture of a size and mode. variant ``int8``: what the published int8 stream models were trained as.
+    """The architecture of a size and mode.
 
-    Raises ConfigError for an unknown size, mode or variant.
+    Args:
+        model_id: a0 to a5.
+        mode: base or stream.
+        variant: ``int8`` for the architecture that the published int8 stream models were trained as.
+
+    Raises:
+        ConfigError: The size, mode or variant is unknown.
     """
     _check("model_id", model_id, MODEL_IDS)
     _check("model_mode", mode, MODES)
@@ -166,10 +210,12 @@ def convolutions(of: Architecture, layer: Layer) -> dict[str, Conv]:
 
 
 def stem_conv(of: Architecture) -> Conv:
+    """The first convolution."""
     return Conv("stem", ((1,) if of.mode == "base" else ()) + (3, 3, 3, of.stem))
 
 
 def head_conv(of: Architecture) -> Conv:
+    """The last convolution of the backbone."""
     return _pointwise(of, "head", of.layers[-1].filters, of.head)
 
 
@@ -205,11 +251,18 @@ def variable_specs(of: Architecture, num_classes: int) -> list[VariableSpec]:
 
 
 def state_specs(of: Architecture, height: int, width: int) -> dict[str, StateSpec]:
-    """The stream states for frames of that size, one stream, under tf-models' names and in its order.
+    """The states of one stream, under tf-models' names and in its order. All begin at zero.
 
     ``*_stream_buffer``: float32 [1, kernel_time - 1, h, w, C], the last frames that a temporal convolution saw;
     ``*_pool_buffer``: float32 [1, 1, 1, 1, C], the sum of what was pooled; ``*_frame_count``: int32 [1], frames so far.
-    All begin at zero. ConfigError for base mode, which has no states.
+
+    Args:
+        of: An architecture in stream mode.
+        height: The height of frames in pixels.
+        width: The width of frames in pixels.
+
+    Raises:
+        ConfigError: Base mode has no states.
     """
     if of.mode != "stream":
         raise ConfigError(f'{of.model_id} base has no stream states. Use "model_mode": "stream".')

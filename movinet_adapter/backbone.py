@@ -11,7 +11,7 @@ from adapters.models import Network, Pretrained, Variables
 from adapters.training import VARIABLE_PREFIX
 from movinet_adapter.architecture import Architecture
 from movinet_adapter.lowering.quantization import computes_in_8_bits
-from movinet_adapter.network import MoViNetNetwork, build_network, freeze, random_values
+from movinet_adapter.network import MoViNetNetwork, build_movinet, freeze, random_values
 
 CLASSIFIER = "classifier/"
 # The published classifier's layers by the names that they have in an adapter's head.
@@ -30,8 +30,15 @@ class MoViNetBackbone:
 
     @classmethod
     def build(cls, of: Architecture, size: int, n_frames: int) -> MoViNetBackbone:
+        """Build it with random variables.
+
+        Args:
+            of: The architecture.
+            size: The height and width of frames in pixels.
+            n_frames: The expected length of a clip.
+        """
         variant: Literal["float", "int8"] = "int8" if of.squeeze_excite == "none" else "float"
-        network = build_network(
+        network = build_movinet(
             of.model_id, of.mode, height=size, width=size, n_frames=n_frames, num_classes=1, variant=variant
         )
         return cls(network)
@@ -49,7 +56,14 @@ class MoViNetBackbone:
         return len(self.network.architecture.layers) + 2
 
     def tune(self, layers: int) -> tuple[Sequence[Any], Sequence[Any]]:
-        """The trainable variables of the last layers. Batch statistics stay as they were."""
+        """Choose the trainable variables of the last layers. Batch statistics stay as they were.
+
+        Args:
+            layers: How many of the last layers.
+
+        Returns:
+            The trainable tf.Variables, and no statistics.
+        """
         of = self.network.architecture
         names = ["stem", *(layer.name for layer in of.layers), "head"]
         chosen = set(names[len(names) - layers :])
@@ -70,8 +84,17 @@ class MoViNetBackbone:
         return self.network(items)["features"]
 
 
-def random_variables(of: Architecture, network: Network, seed: int) -> Variables:
-    """Seeded variables of backbone and head."""
+def random_movinet_variables(of: Architecture, network: Network, seed: int) -> Variables:
+    """Seeded variables of a MoViNet backbone and its head.
+
+    Args:
+        of: The backbone's architecture.
+        network: Backbone and head.
+        seed: The seed.
+
+    Returns:
+        float32 arrays by name.
+    """
     from adapters.training import random_variables as random_head
 
     values = {name: v for name, v in random_values(of, 1, seed).items() if not name.startswith(CLASSIFIER)}
@@ -79,7 +102,14 @@ def random_variables(of: Architecture, network: Network, seed: int) -> Variables
 
 
 def published_variables(config: Config) -> Pretrained:
-    """What the config's ``weights`` names, split into backbone and classifier. WeightsError where it does not fit."""
+    """The weights that a config names, split into backbone and classifier.
+
+    Args:
+        config: A complete MoViNet config.
+
+    Raises:
+        WeightsError: They cannot be found or do not fit.
+    """
     from movinet_adapter.weights.sources import resolve_weights
 
     weights = resolve_weights(config)

@@ -25,7 +25,7 @@ from movinet_adapter.architecture import (
     variable_specs,
 )
 from movinet_adapter.lowering.folding import fold
-from movinet_adapter.lowering.lowering import Lowered, Observe, Tensor, clip_outputs, step_outputs
+from movinet_adapter.lowering.lowering import LoweredNetwork, Observe, Tensor, clip_outputs, step_outputs
 
 # A0 on 16 frames, one thread: 49 ms with no layer by frame, 40 with 4, 33 with 11, 34 with all 15. Conversion takes
 # longer with every layer and frame, which is what the limit is for.
@@ -36,9 +36,15 @@ BY_FRAME_BUDGET = 256
 class MoViNetNetwork:
     """A size, a mode, a frame size and variables. Call it on a batch of clips; ``step`` it along a stream.
 
-    named: each variable by name, in tf-models' order: tf.Variables, or numpy arrays where it is frozen.
-    n_frames: how many frames a clip is expected to have; the network itself takes any number.
-    by_frame: how many layers compute a frame at a time; see ``freeze``.
+    Attributes:
+        name: Such as movinet_a0_stream.
+        architecture: Its layers.
+        num_classes: Outputs of the classifier.
+        height: The height of frames in pixels.
+        width: The width of frames in pixels.
+        n_frames: The expected length of a clip; the network itself accepts any.
+        named: Each variable by name, in tf-models' order: tf.Variables, or numpy arrays if it is frozen.
+        by_frame: How many layers compute one frame at a time; see ``freeze``.
     """
 
     name: str
@@ -79,20 +85,26 @@ class MoViNetNetwork:
     def step(
         self, frames: Tensor, states: Mapping[str, Tensor], *, running: bool = False
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """The next frames of one stream, float32 [1, n, height, width, 3], and its states, to outputs and new states.
+        """Compute the next frames of one stream.
 
-        states: arrays or tensors as ``states`` describes; ``initial_states`` makes those of a new stream.
+        Args:
+            frames: float32 [1, n, height, width, 3] RGB in 0..1.
+            states: Arrays or tensors as ``states`` describes; ``initial_states`` makes those of a new stream.
+            running: Whether to return the outputs after each frame too.
+
+        Returns:
+            The outputs by name, and the new states by name.
         """
         return step_outputs(self.lowered(), frames, states, running=running)
 
-    def lowered(self) -> Lowered:
+    def lowered(self) -> LoweredNetwork:
         """The network as it is computed. In a tf.function gradients flow through it to the variables."""
         of = self.architecture
         scales = {layer.name: self.named[f"{layer.name}/se/position_scale"] for layer in of.layers if of.positions}
-        return Lowered(of, fold(of, self.num_classes, self.named), scales, self.by_frame)
+        return LoweredNetwork(of, fold(of, self.num_classes, self.named), scales, self.by_frame)
 
 
-def build_network(
+def build_movinet(
     model_id: str,
     mode: str,
     *,
@@ -103,11 +115,20 @@ def build_network(
     variant: Literal["float", "int8"] = "float",
     seed: int = 0,
 ) -> MoViNetNetwork:
-    """A MoViNet with random variables (``random_values``). Imports TensorFlow, and builds in well under a second.
+    """Build a MoViNet with random variables (``random_values``). Imports TensorFlow; takes well under a second.
 
-    model_id: a0 to a5. mode: base or stream. height, width: of frames, in pixels, 32 at least. num_classes: outputs of
-        the classifier. variant: "int8" for the stream network that the published int8 models are.
-    Raises ConfigError for a value that is not allowed.
+    Args:
+        model_id: a0 to a5.
+        mode: base or stream.
+        height: The height of frames in pixels, at least 32.
+        width: The width of frames in pixels, at least 32.
+        n_frames: The expected length of a clip; the network itself accepts any.
+        num_classes: Outputs of the classifier.
+        variant: "int8" for the stream network that the published int8 models are.
+        seed: The seed of the variables.
+
+    Raises:
+        ConfigError: A value is not allowed.
     """
     of = architecture(model_id, mode, variant=variant)
     for key, value, least in (
@@ -125,12 +146,15 @@ def build_network(
 
 
 def freeze(network: MoViNetNetwork, *, by_frame: int | None = None) -> MoViNetNetwork:
-    """The same network with its present values as numpy constants, which is what to convert: batch normalisation and
-    rezero then are part of the kernels before the converter sees them.
+    """The same network with its present values as numpy constants, for conversion.
 
-    by_frame: of base mode, how many layers a program of one clip computes a frame at a time. That is the faster way
-    while a frame's activations fit a core's cache and all frames' do not, and each frame adds operators. None: the
-    layers before the last block, as far as layers times frames stay within ``BY_FRAME_BUDGET``.
+    Batch normalisation and rezero are then part of the kernels before the converter sees them.
+
+    Args:
+        network: The network.
+        by_frame: Of base mode, how many layers a program of one clip computes one frame at a time. That is faster while
+            a frame's activations fit into a core's cache and those of all frames do not, and each frame adds operators.
+            None: the layers before the last block, as far as layers times frames stay within ``BY_FRAME_BUDGET``.
     """
     of = network.architecture
     if by_frame is None:
@@ -148,9 +172,17 @@ def _constant(value: Any) -> Float32Array:
 def random_values(of: Architecture, num_classes: int, seed: int) -> dict[str, Float32Array]:
     """Weights to train from, test and measure with: the same on every machine, each variable drawn by its own name.
 
-    Kernels are normal with variance 2 / fan_in (He et al. 2015, arXiv:1502.01852), the output layer's with 0.01;
-    normalisation is the identity. tf-models begins with every rezero factor at 0, so that an untrained network sees
-    nothing but its shortcuts; here they begin at 0.5, so that every layer takes part.
+    Kernels are normal with variance 2 / fan_in (He et al. 2015, arXiv:1502.01852), the output layer's with deviation
+    0.01; normalisation is the identity. tf-models starts every rezero factor at 0, so that an untrained network sees
+    nothing but its shortcuts; here they start at 0.5, so that every layer takes part.
+
+    Args:
+        of: The architecture.
+        num_classes: Outputs of the classifier.
+        seed: The seed.
+
+    Returns:
+        float32 arrays by name, in tf-models' order.
     """
     return {spec.name: _draw(spec, seed) for spec in variable_specs(of, num_classes)}
 

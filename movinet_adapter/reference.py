@@ -16,8 +16,13 @@ from movinet_adapter.network import MoViNetNetwork
 def build_reference(network: MoViNetNetwork, *, external_states: bool = False) -> Any:
     """tf-models' ``MovinetClassifier`` with a copy of the network's values.
 
-    external_states: for stream mode, takes {"image": [1, n, height, width, 3], **states} and returns (logits, states).
-    MissingExtraError where tf-models-official is not installed.
+    Args:
+        network: A network of ours.
+        external_states: For stream mode: its input is {"image": [1, n, height, width, 3], **states} and its output
+            (logits, states).
+
+    Raises:
+        MissingExtraError: tf-models-official is not installed.
     """
     _, movinet_model = _import_movinet()
     model = movinet_model.MovinetClassifier(
@@ -53,7 +58,16 @@ def build_reference_backbone(network: MoViNetNetwork, *, external_states: bool =
 
 
 def copy_values(network: MoViNetNetwork, model: Any, *, without_classifier: bool = False) -> None:
-    """Set the variables of tf-models' model from ours, by order; WeightsError where one does not fit."""
+    """Set the variables of tf-models' model from ours, by order.
+
+    Args:
+        network: A network of ours.
+        model: tf-models' network of the same architecture.
+        without_classifier: Whether the model is the backbone alone.
+
+    Raises:
+        WeightsError: A variable does not fit.
+    """
     specs = variable_specs(network.architecture, network.num_classes)
     if without_classifier:
         specs = [spec for spec in specs if not spec.name.startswith("classifier/")]

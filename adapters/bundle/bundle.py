@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from adapters.bundle.golden import Golden, golden_from_bytes, golden_to_bytes
-from adapters.bundle.sealed_folder import SEAL, Sealed, SealedFile, check_name, read_sealed
+from adapters.bundle.sealed_folder import SEAL, SealedContents, SealedFile, check_name, read_sealed
 from adapters.bundle.sealed_writer import write_sealed
 from adapters.errors import BundleError
 from adapters.system import parse_json
@@ -31,9 +31,17 @@ _OWN = (*_REQUIRED, GOLDEN, WEIGHTS)
 class Bundle:
     """A bundle that was read and verified.
 
-    path: the folder. config: complete, as it was saved. programs: name without ``.tflite`` -> file, such as
-    ``float32_1x224x224x3``. metrics, card: as saved. digest: SHA-256 of the list of files; equal digests are equal
-    bundles. size_bytes: all files together. extra: other files that were saved with it.
+    Attributes:
+        path: The folder.
+        config: The complete config, as it was saved.
+        programs: The LiteRT files by name without ``.tflite``, such as ``float32_1x224x224x3``.
+        metrics: As saved.
+        card: The model card, Markdown.
+        digest: The SHA-256 of the list of files; bundles with equal digests are equal.
+        size_bytes: The size of all files together.
+        extra: Other files that were saved with it, by relative name.
+        weights_file: The weights, decoded by ``weights()``; None on a device that only predicts.
+        golden_file: The golden clip, decoded by ``golden``; None if none was saved.
     """
 
     path: Path
@@ -54,18 +62,23 @@ class Bundle:
 
     @cached_property
     def golden(self) -> Golden | None:
-        """The golden clip, read, verified and rendered when it is first asked for; None where none was saved.
+        """The golden clip, read, verified and rendered at first use; None if none was saved.
 
-        Raises BundleError where it is no golden clip of this version, or changed since the bundle was read.
+        Raises:
+            BundleError: It is not a golden clip of this version, or it changed since the bundle was read.
         """
         if self.golden_file is None:
             return None
         return golden_from_bytes(self.golden_file.read(), self.golden_file.label)
 
     def weights(self) -> dict[str, npt.NDArray[Any]]:
-        """Variable name -> array, read and verified now.
+        """Read and verify the weights.
 
-        Raises BundleError where there are none, as on an edge device, or they changed since the bundle was read.
+        Returns:
+            Arrays by variable name.
+
+        Raises:
+            BundleError: There are none, as on an edge device, or they changed since the bundle was read.
         """
         if self.weights_file is None:
             raise BundleError(
@@ -92,14 +105,22 @@ def write_bundle(
     card: str,
     extra: Mapping[str, bytes] | None = None,
 ) -> None:
-    """Write a bundle into a new or an existing folder, in place of a bundle that is there.
+    """Write a bundle into a new or an existing folder, in place of the bundle that it may hold.
 
-    config, metrics: JSON values. programs: name -> LiteRT file, with or without ``.tflite``. weights: variable name ->
-    array; None for a device that only predicts. golden: see golden.py. card: Markdown, see card.py. extra: other files
-    to keep and verify with it, by relative name.
+    Args:
+        path: The folder.
+        config: The complete config, JSON values.
+        programs: The bytes of LiteRT files by name, with or without ``.tflite``.
+        weights: Arrays by variable name; None for a device that only predicts.
+        metrics: JSON values.
+        golden: The golden clip; None for none.
+        card: The model card, Markdown; see ``render_card``.
+        extra: The bytes of other files to keep and verify with it, by relative name.
 
-    Raises StorageError (full disk, read-only, ...) with the old bundle unchanged, and BundleError for values that
-    cannot be stored, for a folder with files that are not a bundle's, and while another process writes into it.
+    Raises:
+        StorageError: The folder cannot be written (full disk, read-only); the old bundle is unchanged.
+        BundleError: Values cannot be stored, the folder has files that are not a bundle's, or another process is
+            writing into it.
     """
     folder = Path(path)
     files = {
@@ -122,12 +143,16 @@ def write_bundle(
 
 
 def read_bundle(path: str | Path) -> Bundle:
-    """Read a bundle and verify every file in it; weights and the golden clip are decoded only when
-    asked for.
+    """Read a bundle and verify every file in it; weights and the golden clip are decoded only when asked for.
 
-    Raises BundleError naming the file that is missing, damaged, not listed, or of a newer version; also for a folder
-    that is no bundle or was never finished, and for a ``bundle.json`` that names files outside the folder. Nothing is
-    written, so a read-only folder will do.
+    Nothing is written, so a read-only folder will do.
+
+    Args:
+        path: The folder.
+
+    Raises:
+        BundleError: A file is missing, damaged, not listed or of a newer version (the message names it); the folder is
+            not a bundle or was never finished; or its ``bundle.json`` names files outside the folder.
     """
     folder = Path(path)
     sealed = read_sealed(folder, _REQUIRED)
@@ -147,12 +172,23 @@ def read_bundle(path: str | Path) -> Bundle:
 
 
 def read_bundle_config(path: str | Path) -> dict[str, Any]:
-    """The config of a bundle alone, verified: what names the adapter that then reads the rest. BundleError as above."""
+    """Read and verify the config of a bundle alone: it names the adapter that reads the rest.
+
+    Args:
+        path: The folder.
+
+    Raises:
+        BundleError: As ``read_bundle`` raises.
+    """
     return _from_json(read_sealed(Path(path), (CONFIG,), verify_all=False), CONFIG)
 
 
 def is_bundle(path: str | Path) -> bool:
-    """Whether the folder says that it is a bundle. It may still be damaged: `read_bundle` tells."""
+    """Whether the folder has a bundle's list of files. It may still be damaged: ``read_bundle`` checks that.
+
+    Args:
+        path: The folder.
+    """
     return (Path(path) / SEAL).is_file()
 
 
@@ -175,7 +211,7 @@ def _plain(value: object) -> object:
     raise TypeError(f"{type(value).__name__} is not a JSON value: {value!r:.60}")
 
 
-def _from_json(sealed: Sealed, name: str) -> dict[str, Any]:
+def _from_json(sealed: SealedContents, name: str) -> dict[str, Any]:
     try:
         value = parse_json(sealed.contents[name])
     except (ValueError, RecursionError) as error:

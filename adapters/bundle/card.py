@@ -34,11 +34,16 @@ def render_card(
     metrics: Mapping[str, Any],
     golden: Golden | None = None,
 ) -> str:
-    """The card of a model, from what its bundle holds.
+    """The card of a model, from the content of its bundle.
 
-    config: complete; the keys that matter to a reader are shown. labels: in the model's order. metrics: as stored;
-    plain numbers and groups of them are shown, lists and texts are left to metrics.json. golden: adds what its clip
-    can and cannot tell.
+    Args:
+        config: The complete config; the keys that matter to a reader are shown.
+        labels: The labels in the model's order.
+        metrics: As stored; plain numbers and groups of them are shown, lists and texts are left to metrics.json.
+        golden: Adds what the golden clip can and cannot detect.
+
+    Returns:
+        Markdown.
     """
     title = str(config.get("name") or str(config.get("adapter", "model")).rpartition(":")[2])
     parts = [f"# {_text(title)}", _sentence(config, labels)]

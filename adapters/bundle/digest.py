@@ -10,9 +10,17 @@ from adapters.system import file_digest
 
 
 def model_digest(bundle: str | Path) -> str:
-    """What tells a stored model from any other: the digest of a bundle's list of files, or of a .tflite's bytes.
+    """The digest that identifies a saved model: that of a bundle's list of files, or of a .tflite's bytes.
 
-    ConfigError for what is not a stored model: only that stays what it is while scores of it are kept.
+    Args:
+        bundle: A bundle directory or a .tflite.
+
+    Returns:
+        A SHA-256 in hexadecimal.
+
+    Raises:
+        ConfigError: It is not a saved model: only a saved model stays the same while scores of it are stored.
+        BundleError: It cannot be read.
     """
     path = Path(bundle)
     if path.is_dir():

@@ -56,12 +56,15 @@ PERTURBATIONS: Mapping[str, Callable[[UInt8Array], UInt8Array]] = {
 
 @dataclass(frozen=True, eq=False)
 class Golden:
-    """What a bundle keeps of its golden clip.
+    """A golden clip: the reference clip, its scores and how far off they may be.
 
-    clip: the reference clip. scores: float32 [C] in 0..1 that the float32 model gives for it. labels: C names,
-    or none where they are not to be compared.
-    tolerances: precision -> largest absolute difference of any score. variant: which rendering, None for a given clip.
-    sensitivity: mistake -> largest score difference that it makes, measured when the golden was made.
+    Attributes:
+        clip: The reference clip.
+        scores: float32 [C] in 0..1, the scores of the float32 model for it.
+        labels: C names; empty if they are not to be compared.
+        tolerances: The largest allowed absolute difference of any score, by precision.
+        variant: Which rendering the clip is, 0..7; None for a given clip.
+        sensitivity: The largest score difference that a mistake makes, by mistake, measured when the golden was made.
     """
 
     clip: Clip
@@ -90,13 +93,24 @@ class Golden:
         labels: Sequence[str] = (),
         tolerances: Mapping[str, float] = DEFAULT_TOLERANCES,
     ) -> Golden:
-        """A golden from a clip, rendered or given, and its scores. `make_golden` also measures what it can tell."""
+        """A golden from a clip and its scores; ``make_golden`` also measures what it can detect.
+
+        Args:
+            clip: A rendered or given clip.
+            scores: float32 [C] in 0..1.
+            labels: C names, or none.
+            tolerances: The largest allowed difference by precision.
+        """
         return cls(clip, np.array(scores, dtype=np.float32), tuple(labels), dict(tolerances), rendered_variant(clip))
 
     def blind_to(self, precision: str) -> tuple[str, ...]:
-        """The mistakes that this clip would let pass at that precision, for this model.
+        """The mistakes that this clip would let pass for this model.
 
-        Reversed time is not among them for a model that does not see the order of frames: there it is no mistake.
+        Reversed time is not among them for a model that does not see the order of frames: for it, that is not a
+        mistake.
+
+        Args:
+            precision: The precision whose tolerance counts.
         """
         limit = self.tolerances.get(precision, 0.0)
         return tuple(
@@ -106,7 +120,12 @@ class Golden:
         )
 
     def with_tolerance(self, precision: str, tolerance: float) -> Golden:
-        """The same golden with another tolerance for one precision."""
+        """The same golden with another tolerance for one precision.
+
+        Args:
+            precision: The precision.
+            tolerance: The largest allowed score difference, above 0 and below 1.
+        """
         return replace(self, tolerances={**self.tolerances, precision: tolerance})
 
 
@@ -116,13 +135,21 @@ def make_golden(
     tolerances: Mapping[str, float] = DEFAULT_TOLERANCES,
     clip: Clip | None = None,
 ) -> Golden:
-    """The golden of a model: its scores for a clip, and how much each mistake would move them.
+    """Make the golden of a model: its scores for a clip, and how much each mistake would change them.
 
-    predict: the float32 model, as ``adapter.predict``. clip: one to use as it is; by default a clip is rendered, and of
-    its variants the first is taken for which swapped channels, a shifted mean and (where the model sees time at all)
-    reversed time each move a score by more than 0.01. Where none does, the most sensitive is taken, and ``sensitivity``
-    and ``blind_to`` say so. It takes 4 predictions, and up to 32 for a model that hardly answers to rendered clips.
-    Raises BundleError where predict does not give one prediction for one clip.
+    By default a clip is rendered: the first variant for which swapped channels, a shifted mean and (if the model sees
+    time at all) reversed time each change a score by more than 0.01. If no variant qualifies, the most sensitive one is
+    used, and ``sensitivity`` and ``blind_to`` say so. This takes 4 predictions, up to 32 for a model that hardly
+    responds to rendered clips.
+
+    Args:
+        spec: The size and length of the clip.
+        predict: The float32 model, as ``adapter.predict``.
+        tolerances: The largest allowed difference by precision.
+        clip: A clip to use as it is; None to render one.
+
+    Raises:
+        BundleError: predict does not return one prediction for one clip.
     """
     if clip is not None:
         return _measure(clip, predict, tolerances, None)
@@ -138,10 +165,18 @@ def make_golden(
 
 
 def measure_tolerance(golden: Golden, predict: PredictFunction, precision: str) -> Golden:
-    """The golden with a tolerance for one precision from the program itself: twice its difference on this machine.
+    """The golden with a tolerance measured on the program itself: twice its difference on this machine.
 
-    Never under the float32 tolerance. The program must have been compared with its source before, as conversion does:
-    a wrong program would be given a wide tolerance. Raises BundleError for other labels or numbers of scores.
+    It is never under the float32 tolerance. The program must have been compared with its source before, as conversion
+    does: a wrong program would otherwise get a wide tolerance.
+
+    Args:
+        golden: The golden of the float32 model.
+        predict: The program of that precision, as ``adapter.predict``.
+        precision: Its precision.
+
+    Raises:
+        BundleError: The labels or the number of scores differ.
     """
     labels, scores = _scores(golden.clip, predict)
     _compare_labels(golden, labels)
@@ -150,10 +185,20 @@ def measure_tolerance(golden: Golden, predict: PredictFunction, precision: str) 
 
 
 def check_golden(golden: Golden, predict: PredictFunction, precision: str) -> float:
-    """Predict the golden clip; the largest score difference (0..1) is returned.
+    """Predict the golden clip and compare the scores.
 
-    Raises BundleError that names the label furthest off, and the likely mistake where the scores fit a clip with
-    swapped channels or reversed time; also for a precision without a tolerance, other labels, or scores not finite.
+    Args:
+        golden: The golden clip.
+        predict: The model, as ``adapter.predict``.
+        precision: The model's precision, whose tolerance counts.
+
+    Returns:
+        The largest score difference, 0..1.
+
+    Raises:
+        BundleError: A score is off by more than the tolerance (the message names the label and, if the scores fit a
+            clip with swapped channels or reversed time, that mistake); the precision has no tolerance; or labels
+            differ.
     """
     tolerance = golden.tolerances.get(precision)
     if tolerance is None:
@@ -186,7 +231,13 @@ def _compare_labels(golden: Golden, labels: tuple[str, ...]) -> None:
 
 
 def golden_to_bytes(golden: Golden) -> bytes:
-    """golden.npz: ``about`` (JSON as uint8), ``scores`` float32 [C], and for a given clip ``frames`` and ``times``."""
+    """Write a golden clip as the content of golden.npz.
+
+    Its arrays are ``about`` (JSON as uint8), ``scores`` float32 [C], and for a given clip ``frames`` and ``times``.
+
+    Args:
+        golden: The golden clip.
+    """
     clip = golden.clip
     about = {
         "renderer": None if golden.variant is None else RENDERER,
@@ -209,7 +260,15 @@ def golden_to_bytes(golden: Golden) -> bytes:
 
 
 def golden_from_bytes(data: bytes, name: str = "golden.npz") -> Golden:
-    """The golden that ``golden_to_bytes`` wrote. No pickle is read. BundleError names the file and what is wrong."""
+    """Read what ``golden_to_bytes`` wrote. No pickle is read.
+
+    Args:
+        data: The content of golden.npz.
+        name: What messages call it.
+
+    Raises:
+        BundleError: It is not a golden clip, another version rendered it, or its pixels changed.
+    """
     try:
         with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
             about = json.loads(arrays["about"].tobytes())

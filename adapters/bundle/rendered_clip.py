@@ -16,12 +16,21 @@ _NOMINAL_FPS = 10.0
 
 
 def render_clip(spec: InputSpec, variant: int = 0) -> Clip:
-    """A moving test picture of the spec's size: uint8 [n_frames, height, width, 3] RGB in 16..231, no media needed.
+    """Render a moving test picture, with integers only: the same bytes on every machine.
 
-    The same bytes on every machine: integers only. Each channel has a wave of another direction, length and speed, over
-    a fine checkerboard; a square of a plain colour speeds up along its way, and the picture brightens, so that no two
-    channels, and no two directions of time, look alike. 16..231 leaves room to shift the mean without clipping.
-    ``variant`` 0..7 changes waves and colours. Its formula is written out in docs/bundle.md.
+    Each channel has a wave of another direction, length and speed over a fine checkerboard; a square of a plain colour
+    accelerates along its way, and the picture brightens, so that no two channels and no two directions of time look
+    alike. The range 16..231 leaves room to shift the mean without clipping. The formula is in docs/bundle.md.
+
+    Args:
+        spec: Its height, width and n_frames, and the frame rate in ``fps`` (10 if None).
+        variant: 0..7, changes waves and colours.
+
+    Returns:
+        A clip with frames uint8 [n_frames, height, width, 3] RGB in 16..231.
+
+    Raises:
+        ValueError: The variant is out of range.
     """
     if not 0 <= variant < VARIANTS:
         raise ValueError(f"variant must be 0..{VARIANTS - 1}, got {variant}")
@@ -36,7 +45,11 @@ def render_clip(spec: InputSpec, variant: int = 0) -> Clip:
 
 
 def rendered_variant(clip: Clip) -> int | None:
-    """Which rendering the clip is; None for any other clip, also one that was changed."""
+    """Which rendering a clip is; None for any other clip, also one that was changed.
+
+    Args:
+        clip: The clip.
+    """
     prefix, _, number = clip.source.rpartition(".")
     if prefix != f"golden clip {RENDERER}" or not number.isdecimal() or int(number) >= VARIANTS:
         return None
@@ -47,7 +60,15 @@ def rendered_variant(clip: Clip) -> int | None:
 
 
 def even_times(n_frames: int, end: float) -> Float64Array:
-    """float64 [n_frames] seconds from 0, evenly spaced, the last one frame before end."""
+    """Evenly spaced times from 0; the last is one frame before the end.
+
+    Args:
+        n_frames: How many.
+        end: The clip's end in seconds.
+
+    Returns:
+        float64 [n_frames], seconds.
+    """
     return np.arange(n_frames, dtype=np.float64) * (end / n_frames)
 
 

@@ -41,7 +41,14 @@ _RETRY_SECONDS = 0.02
 
 @dataclass(frozen=True)
 class SealedFile:
-    """A listed file. path: where it is now. label: what messages call it. sha256, size: what it must be."""
+    """A listed file.
+
+    Attributes:
+        path: Where it is now, in its place or staged.
+        label: What messages call it.
+        sha256: The digest that it must have, in hexadecimal.
+        size: The size that it must have, in bytes.
+    """
 
     path: Path
     label: str
@@ -83,8 +90,14 @@ class SealedFile:
 
 
 @dataclass(frozen=True)
-class Sealed:
-    """What was read: the listed files, the content of those that were asked for, and the digest of the whole list."""
+class SealedContents:
+    """What was read of a sealed folder.
+
+    Attributes:
+        files: The listed files by name.
+        contents: The bytes of those that were asked for.
+        digest: The SHA-256 of the whole list.
+    """
 
     files: dict[str, SealedFile]
     contents: dict[str, bytes]
@@ -92,7 +105,15 @@ class Sealed:
 
 
 def check_name(name: str, where: str) -> None:
-    """BundleError for a name that could lead out of the folder or hide in it."""
+    """Refuse a name that could lead out of the folder or hide in it.
+
+    Args:
+        name: A relative name with "/" between parts.
+        where: What messages call the folder.
+
+    Raises:
+        BundleError: The name is not allowed.
+    """
     if not isinstance(name, str) or not _NAME.fullmatch(name) or name == SEAL:
         raise BundleError(
             f"{where}: {name!r} is not allowed as a file's name in a bundle. Names are relative, with letters, digits "
@@ -100,13 +121,19 @@ def check_name(name: str, where: str) -> None:
         )
 
 
-def read_sealed(folder: Path, required: tuple[str, ...], *, verify_all: bool = True) -> Sealed:
-    """Verify the files of the folder; the contents of the required ones are kept. Writes nothing.
+def read_sealed(folder: Path, required: tuple[str, ...], *, verify_all: bool = True) -> SealedContents:
+    """Verify the files of a folder. Nothing is written.
 
-    verify_all: every listed file, and that there is no other; otherwise only those whose contents are kept.
-    Raises BundleError naming the file that is missing, damaged or not listed; a folder that was never finished, is of
-    another kind or of a newer version; a list that leads out of the folder. Where another process is replacing the
-    content meanwhile, it is read again.
+    If another process is replacing the content meanwhile, it is read again.
+
+    Args:
+        folder: The folder.
+        required: The files whose contents are kept.
+        verify_all: Whether to verify every listed file, and that there is no other; if not, only the required ones.
+
+    Raises:
+        BundleError: A file is missing, damaged or not listed (the message names it); the folder was never finished, is
+            of another kind or of a newer version; or its list leads out of the folder.
     """
     started = changed = time.monotonic()
     reads = standing = 0
@@ -130,7 +157,7 @@ def read_sealed(folder: Path, required: tuple[str, ...], *, verify_all: bool = T
         time.sleep(_RETRY_SECONDS)
 
 
-def _read_once(folder: Path, required: tuple[str, ...], verify_all: bool) -> Sealed:
+def _read_once(folder: Path, required: tuple[str, ...], verify_all: bool) -> SealedContents:
     entries, digest = read_seal(folder)
     for name in required:
         if name not in entries:
@@ -145,11 +172,21 @@ def _read_once(folder: Path, required: tuple[str, ...], verify_all: bool) -> Sea
             contents[name] = file.read()
         else:
             file.verify()
-    return Sealed(files, contents, digest)
+    return SealedContents(files, contents, digest)
 
 
 def read_seal(folder: Path) -> tuple[dict[str, dict[str, Any]], str]:
-    """The list of files and its digest."""
+    """Read the list of files.
+
+    Args:
+        folder: The sealed folder.
+
+    Returns:
+        ``sha256`` and ``size_bytes`` of each file by name, and the digest of the list.
+
+    Raises:
+        BundleError: The list is missing, damaged, or of another kind or version.
+    """
     path = folder / SEAL
     try:
         refuse_link(folder, path)

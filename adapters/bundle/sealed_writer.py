@@ -33,12 +33,17 @@ _NOT_OVER_OTHERS = "A bundle is not written over other files. Choose a new folde
 
 
 def write_sealed(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Put these files in the folder, new or existing, in place of the sealed files that are there.
+    """Put files into a folder, new or existing, in place of the sealed files that it may hold.
 
-    Raises StorageError (full disk, read-only, a path that is a file) with the old content unchanged (or, after the
-    commit, the new content whole: the message says so), and BundleError
-    for a name that is not allowed, for a folder with visible files that were not sealed there, and while another
-    process writes into it.
+    Args:
+        folder: The folder.
+        files: The bytes of each file by relative name.
+
+    Raises:
+        StorageError: The folder cannot be written (full disk, read-only, a path that is a file). The old content is
+            unchanged; after the commit, the new content is whole, and the message says so.
+        BundleError: A name is not allowed, the folder has visible files that were not sealed there, or another process
+            is writing into it.
     """
     for name in files:
         check_name(name, str(folder))
@@ -68,9 +73,13 @@ def write_sealed(folder: Path, files: Mapping[str, bytes]) -> None:
 
 
 def require_own(folder: Path) -> None:
-    """What ``write_sealed`` asks of a folder that is there, to be asked before long work; nothing is changed.
+    """Check before long work what ``write_sealed`` requires of an existing folder. Nothing is changed.
 
-    BundleError for visible files that were not sealed there, and for a list of files that cannot be read.
+    Args:
+        folder: The folder.
+
+    Raises:
+        BundleError: It has visible files that were not sealed there, or its list of files cannot be read.
     """
     listed = read_seal(folder)[0] if (folder / SEAL).exists() else {}
     refuse_unlisted(folder, {*listed, *obsolete_names(folder)}, _NOT_OVER_OTHERS)

@@ -40,7 +40,14 @@ def _reliability(scores: FloatArray, right: BoolArray) -> dict[str, list[float]]
 
 
 def calibration_error(values: FloatArray, onehot: BoolArray, positive: int | None, multi: bool) -> float:
-    """Expected calibration error as evaluate describes it; values float64 [N, C], onehot bool [N, C]."""
+    """The expected calibration error as ``evaluate`` describes it.
+
+    Args:
+        values: float64 [N, C] scores in 0..1.
+        onehot: bool [N, C], which classes are right.
+        positive: The column of the positive label; None for none.
+        multi: Whether several classes may be right.
+    """
     errors = []
     for scores, right in _calibration_pairs(values, onehot, positive, multi):
         bins = _reliability(scores, right)
@@ -52,7 +59,21 @@ def calibration_error(values: FloatArray, onehot: BoolArray, positive: int | Non
 def curves(
     values: FloatArray, onehot: BoolArray, labels: tuple[str, ...], positive: int | None, multi: bool
 ) -> dict[str, Any]:
-    """Points for the plots, thinned: of the positive label, or of the classes with the most clips."""
+    """Points for the plots, at most 200 per curve: of the positive label, or of the ten classes with the most clips.
+
+    Args:
+        values: float64 [N, C] scores in 0..1.
+        onehot: bool [N, C], which classes are right.
+        labels: C names.
+        positive: The column of the positive label; None for none.
+        multi: Whether several classes may be right.
+
+    Returns:
+        ``precision_recall`` and ``roc`` by label, and ``reliability``, as JSON values.
+
+    Raises:
+        MissingExtraError: scikit-learn is not installed.
+    """
     metrics = sklearn_metrics()
     support = onehot.sum(axis=0)
     order = [positive] if positive is not None else np.argsort(-support, kind="stable")[:_CURVE_CLASSES].tolist()

@@ -47,21 +47,36 @@ def evaluate(
     paths: Sequence[Example | str | Path] | None = None,
     worst: int = 20,
 ) -> EvaluationReport:
-    """Measure scores float32 [N, C] in 0..1 against truth: int [N] class indices, or bool [N, C] for multi_label.
+    """Measure a model's scores against the truth.
 
     Decisions: with positive_label (two classes), that class where its score is at or above threshold; otherwise the
     best class, the first of equals; for multi_label every class at or above threshold.
-    Measures: with positive_label those of that class. Otherwise macro averages: precision over the classes that occur
-    or were predicted (0 for one that occurs and never was), recall over those that occur, F1 over those of either,
-    average precision and ROC AUC over those that some clips have and some have not.
-    accuracy: share of clips decided right; for multi_label with every class right.
-    log_loss: mean of -ln(score of the true class), scores summing to 1 and clipped at float32's epsilon; for
-    multi_label the mean over classes of the two-class log loss.
-    calibration_error: expected calibration error over 15 equal-width bins, the mean over bins, weighted by clips, of
-    |share right - mean score| (Guo et al., ICML 2017, section 2): of the best class's score; with positive_label of
-    that class's score against its share of true clips; for multi_label the mean of that over classes.
-    paths: N examples or paths, for the mistakes, of which the ``worst`` surest ones are kept.
-    Raises DatasetError for arrays that do not fit, MissingExtraError without scikit-learn.
+
+    With positive_label the measures are those of that class. Otherwise they are macro averages: precision over the
+    classes that occur or were predicted (0 for one that occurs and never was), recall over those that occur, F1 over
+    those of either, average precision and ROC AUC over those that some clips have and others do not.
+
+    accuracy is the share of clips decided right; for multi_label with every class right. log_loss is the mean of
+    -ln(score of the true class), scores summing to 1 and clipped at float32's epsilon; for multi_label the mean over
+    classes of the two-class log loss. calibration_error is the expected calibration error over 15 equal-width bins: the
+    mean over bins, weighted by clips, of |share right - mean score| (Guo et al. 2017, arXiv:1706.04599, section 2), of
+    the best class's score; with positive_label of that class's score against its share of true clips; for multi_label
+    the mean of that over classes.
+
+    Args:
+        scores: float32 [N, C] in 0..1.
+        truth: int [N] class indices, or bool [N, C] for multi_label.
+        labels: C names.
+        positive_label: The class whose measures count, of two; None for macro averages.
+        threshold: A score in 0..1.
+        latency_ms: The time per clip, for the report and its gate.
+        size_bytes: The model's size, for the report and its gate.
+        paths: N examples or paths, for the mistakes.
+        worst: How many mistakes to keep, the surest ones.
+
+    Raises:
+        DatasetError: Arrays do not fit each other or are out of range.
+        MissingExtraError: scikit-learn is not installed.
     """
     names = tuple(labels)
     multi = np.asarray(truth).ndim == 2
@@ -104,11 +119,22 @@ def evaluate(
 
 
 def write_report(report: EvaluationReport, folder: str | Path) -> list[Path]:
-    """Write evaluation.json and its plots into folder, each atomically; returns what was written, evaluation.json last.
+    """Write evaluation.json and its plots, each atomically.
 
-    Plots: confusion_matrix.png, precision_recall.png, roc.png, reliability.png. One whose figures the clips do not
-    define is not drawn, and a file of that name from an earlier evaluation is removed, so that no old plot stands
-    beside new figures. Raises StorageError, MissingExtraError without matplotlib.
+    The plots are confusion_matrix.png, precision_recall.png, roc.png and reliability.png. A plot whose figures the
+    clips do not define is not drawn, and a file of that name from an earlier evaluation is removed, so that no old plot
+    lies beside new figures.
+
+    Args:
+        report: The evaluation.
+        folder: Where to write; made if it does not exist.
+
+    Returns:
+        What was written, evaluation.json last.
+
+    Raises:
+        StorageError: A file cannot be written.
+        MissingExtraError: matplotlib is not installed.
     """
     from adapters.evaluation import plots
 

@@ -30,7 +30,18 @@ BLUE, ORANGE, GREEN, GREY = "#0072B2", "#E69F00", "#009E73", "#999999"
 
 
 def plot_confusion_matrix(report: EvaluationReport, path: str | Path) -> Path | None:
-    """True class by predicted class: counts, coloured by share of the true class. multi_label: one bar set a class."""
+    """True class by predicted class: counts, coloured by share of the true class; multi_label: bars per class.
+
+    Args:
+        report: The evaluation.
+        path: The PNG to write.
+
+    Returns:
+        The path.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+    """
     if report.task == "multi_label":
         return _plot_multi_label_counts(report, path)
     counts = np.array(report.confusion_matrix, dtype=np.float64)
@@ -53,18 +64,42 @@ def plot_confusion_matrix(report: EvaluationReport, path: str | Path) -> Path | 
 
 
 def plot_precision_recall(report: EvaluationReport, path: str | Path) -> Path | None:
-    """Precision over recall of the positive label or of the classes with the most clips; None where undefined."""
+    """Precision over recall of the positive label or of the classes with the most clips.
+
+    Args:
+        report: The evaluation.
+        path: The PNG to write.
+
+    Returns:
+        The path; None if the clips do not define the curve.
+    """
     return _plot_curves(report, path, "precision_recall", ("recall", "precision"), "average_precision", diagonal=False)
 
 
 def plot_roc(report: EvaluationReport, path: str | Path) -> Path | None:
-    """True over false positive rate, likewise; None where undefined."""
+    """True over false positive rate of the positive label or of the classes with the most clips.
+
+    Args:
+        report: The evaluation.
+        path: The PNG to write.
+
+    Returns:
+        The path; None if the clips do not define the curve.
+    """
     axes = ("false_positive_rate", "true_positive_rate")
     return _plot_curves(report, path, "roc", axes, "roc_auc", diagonal=True)
 
 
 def plot_reliability(report: EvaluationReport, path: str | Path) -> Path | None:
-    """Share that was right over mean score, bin by bin, with the number of clips of each bin below."""
+    """Share that was right over mean score, bin by bin, with the number of clips of each bin below.
+
+    Args:
+        report: The evaluation.
+        path: The PNG to write.
+
+    Returns:
+        The path; None without scores.
+    """
     bins = report.curves.get("reliability") or {}
     if not bins.get("score"):
         return None
@@ -81,7 +116,19 @@ def plot_reliability(report: EvaluationReport, path: str | Path) -> Path | None:
 
 
 def plot_learning_curves(epochs: Sequence[EpochLog], path: str | Path) -> Path:
-    """Loss and accuracy over epochs, training and validation; the epoch that was kept is marked, phases are parted."""
+    """Loss and accuracy over epochs, training and validation, with the kept epoch and the start of each phase marked.
+
+    Args:
+        epochs: The epochs of all phases, in order.
+        path: The PNG to write.
+
+    Returns:
+        The path.
+
+    Raises:
+        ValueError: There are no epochs.
+        MissingExtraError: matplotlib is not installed.
+    """
     if not epochs:
         raise ValueError("learning curves need at least one epoch, got none")
     figure, (loss, accuracy) = _figure(6.5, 6.0, rows=2, sharex=True)
@@ -120,9 +167,20 @@ def plot_timeline(
     threshold: float | None = None,
     title: str | None = None,
 ) -> Path:
-    """A label's score over a video (what segments.timeline gives), the segments found and, below, the true ones.
+    """A label's score over a video, the segments found and, below, the true ones.
 
-    times: float64 [N] seconds. scores: float32 [N] in 0..1; NaN leaves a hole. The path that was written.
+    Args:
+        times: float64 [N], seconds, as ``segments.timeline`` returns them.
+        scores: float32 [N] in 0..1; NaN leaves a gap.
+        path: The PNG to write.
+        label: The name in the legend.
+        segments: The found segments.
+        truth: The true segments.
+        threshold: A score to draw as a line; None for none.
+        title: The plot's title; None for none.
+
+    Returns:
+        The path.
     """
     figure, axes = _figure(11.0, 3.2)
     axes.plot(times, scores, color=BLUE, linewidth=1.2, label=_plain(label))
@@ -211,7 +269,7 @@ def _figure(
 def _save(figure: Figure, path: str | Path) -> Path:
     buffer = io.BytesIO()
     with warnings.catch_warnings():
-        # A label in a script that the font has not is drawn as boxes; the figures beside it are right all the same.
+        # A label in a script that the font lacks is drawn as boxes; the figures beside it are right all the same.
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         figure.savefig(buffer, format="png", dpi=120)
     write_bytes_atomic(path, buffer.getvalue())

@@ -30,7 +30,18 @@ GATES: dict[str, tuple[str, int]] = {
 
 @dataclass(frozen=True)
 class ClassMetrics:
-    """One class against the rest. support: clips of it; predicted: clips given to it. None is undefined."""
+    """One class against the rest. A measure that the clips do not define is None.
+
+    Attributes:
+        label: The class.
+        support: How many clips have it.
+        predicted: For how many clips it was decided.
+        precision: The share of the decisions for it that are right.
+        recall: The share of its clips that were decided for it.
+        f1: The harmonic mean of precision and recall.
+        average_precision: The area under precision over recall, as scikit-learn sums it.
+        roc_auc: The area under the ROC curve.
+    """
 
     label: str
     support: int
@@ -44,10 +55,16 @@ class ClassMetrics:
 
 @dataclass(frozen=True)
 class Mistake:
-    """A clip that the model got wrong. start, end: seconds, None for the video's own.
+    """A clip that the model got wrong.
 
-    score: 0..1, the higher the surer the model was: the score of the class that it gave; for multi_label that of a
-    class wrongly given, or one minus that of a class wrongly withheld, whichever is higher.
+    Attributes:
+        path: The video.
+        start: The clip's start in seconds; None for the video's own.
+        end: The clip's end in seconds; None for the video's own.
+        truth: The true labels.
+        predicted: The labels that the model decided for.
+        score: 0..1, the higher the surer the model was: the score of the class that it decided for; for multi_label
+            that of a class wrongly decided for, or one minus that of a class wrongly omitted, whichever is higher.
     """
 
     path: str
@@ -62,12 +79,30 @@ class Mistake:
 class EvaluationReport:
     """The measures of one model on one set of clips. A measure that the clips do not define is None, never NaN.
 
-    average: ``positive``: precision, recall, f1, average_precision and roc_auc are those of positive_label;
-        ``macro``: their plain mean over the classes that define them (see evaluate).
-    confusion_matrix: single_label: counts, a row for each true label and a column for each predicted one;
-        multi_label: for each label [[true negatives, false positives], [false negatives, true positives]].
-    threshold: what the decision was taken at; None where the best class wins.
-    curves: points of the precision-recall and ROC curves and of the reliability diagram, for plots.
+    Attributes:
+        task: Whether one label or any number of labels is right.
+        labels: The labels in the model's order.
+        positive_label: The class whose measures count; None for macro averages.
+        average: ``positive``: precision, recall, f1, average_precision and roc_auc are those of positive_label;
+            ``macro``: their plain mean over the classes that define them (see ``evaluate``).
+        clips: How many clips.
+        threshold: The score at which was decided; None where the best class wins.
+        precision: The share of decisions that are right.
+        recall: The share of true labels that were decided for.
+        f1: The harmonic mean of precision and recall.
+        accuracy: The share of clips decided right.
+        average_precision: The area under precision over recall.
+        roc_auc: The area under the ROC curve.
+        log_loss: In nats; see ``evaluate``.
+        calibration_error: 0..1; see ``evaluate``.
+        confusion_matrix: single_label: counts, a row per true label and a column per predicted one; multi_label: for
+            each label [[true negatives, false positives], [false negatives, true positives]].
+        per_class: Each class against the rest.
+        latency_ms: The time per clip; None if it was not measured.
+        size_bytes: The model's size; None if it was not measured.
+        mistakes: The surest mistakes.
+        mistake_count: How many mistakes there are.
+        curves: Points of the precision-recall and ROC curves and of the reliability diagram, for plots.
     """
 
     task: Literal["single_label", "multi_label"]
@@ -98,10 +133,18 @@ class EvaluationReport:
 
 
 def check_gates(report: EvaluationReport, gates: Mapping[str, float]) -> list[str]:
-    """The gates that the report does not pass, a sentence each with the figure and the gate; none where all pass.
+    """The gates that a report does not pass.
 
-    gates: any of GATES. A figure equal to its gate passes; one that is undefined or was not measured fails.
-    Raises ConfigError for a gate that there is not, or whose value is no number.
+    Args:
+        report: The evaluation.
+        gates: Limits by name, any of GATES. A figure equal to its gate passes; one that is undefined or was not
+            measured fails.
+
+    Returns:
+        One sentence per failed gate, with the figure and the gate; empty if all pass.
+
+    Raises:
+        ConfigError: There is no such gate, or its value is not a number.
     """
     failures = []
     for name, gate in gates.items():

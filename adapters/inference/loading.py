@@ -41,7 +41,14 @@ def ready_configs() -> dict[str, Path]:
 
 
 def read_config(source: str | Path | Mapping[str, Any]) -> Config:
-    """A config as it was written: an object, a JSON or YAML file, or the name of a ready one. Not checked yet."""
+    """Read a config as it was written; it is not checked yet.
+
+    Args:
+        source: An object, a JSON or YAML file, or the name of a ready config.
+
+    Raises:
+        ConfigError: There is no such file or ready config, or the file is not an object.
+    """
     if isinstance(source, Mapping):
         return dict(source)
     path = Path(source)
@@ -56,10 +63,18 @@ def read_config(source: str | Path | Mapping[str, Any]) -> Config:
 
 
 def open_model(source: str | Path | Mapping[str, Any], overrides: Mapping[str, Any] | None = None) -> BaseModelAdapter:
-    """An adapter from a bundle directory, a self-describing .tflite, a config file, a ready config's name or a config.
+    """Open a model as an adapter that is ready to use.
 
-    overrides: keys that the user set beside it. On a stored model only runtime keys, and program keys for which a
-    program can be made, may differ (ConfigError).
+    Args:
+        source: A bundle directory, a self-describing .tflite, a config file, a ready config's name, or a config.
+        overrides: Keys that the user set beside it. On a saved model only runtime keys, and program keys for which a
+            program can be made, may differ.
+
+    Raises:
+        ConfigError: The source does not exist or has no "adapter", or a key is unknown, out of range or not allowed to
+            differ.
+        BundleError: The saved model is damaged.
+        WeightsError: The first weights cannot be found or do not fit.
     """
     overrides = dict(overrides or {})
     if not isinstance(source, Mapping):
@@ -87,9 +102,14 @@ def _open_stored(path: Path, overrides: Config) -> BaseModelAdapter:
 
 
 def read_stored(path: str | Path) -> StoredModel:
-    """The model in a bundle directory or a self-describing .tflite, every byte verified and its config checked.
+    """Read a saved model; every byte is verified and its config checked.
 
-    BundleError names what is damaged or foreign, ConfigError what is wrong in its config.
+    Args:
+        path: A bundle directory or a self-describing .tflite.
+
+    Raises:
+        BundleError: Something is missing, damaged or foreign.
+        ConfigError: Its config is wrong.
     """
     from adapters.bundle import read_bundle
     from adapters.litert import read_described
@@ -100,7 +120,15 @@ def read_stored(path: str | Path) -> StoredModel:
 
 
 def stored_config(path: Path) -> Config:
-    """The config inside a bundle directory or a self-describing .tflite, in the present form. Nothing else is read."""
+    """The config inside a saved model, in the present form. Nothing else is read.
+
+    Args:
+        path: A bundle directory or a self-describing .tflite.
+
+    Raises:
+        BundleError: It is missing or damaged.
+        ConfigError: The config is of a newer version.
+    """
     from adapters.bundle import read_bundle_config
     from adapters.litert import read_description
 
@@ -116,7 +144,15 @@ def _existing(path: Path) -> Path:
 
 
 def require_class(adapter: BaseModelAdapter, stored: StoredModel) -> None:
-    """BundleError where a stored model is of another adapter's class."""
+    """Refuse a saved model of another adapter's class.
+
+    Args:
+        adapter: The adapter that is to load it.
+        stored: The saved model.
+
+    Raises:
+        BundleError: The model belongs to another class.
+    """
     if model_class(stored.config["adapter"], str(stored.path)) is not type(adapter):
         raise BundleError(
             f"{stored.path}: is a model of {stored.config['adapter']}, not of {adapter.given['adapter']}. "

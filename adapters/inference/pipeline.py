@@ -34,17 +34,23 @@ def read_ahead(
     wait: bool = True,
     name: str = "read-ahead",
 ) -> Generator[tuple[Source, Item | None], None, None]:
-    """Each source with each of its items, and with None at its end; in order.
+    """Read sources ahead in threads; each source's items come in the order of the sources.
 
     Args:
         sources: What to read; may be endless.
-        read: Gives the items of a source, none of which is None. Runs in a thread.
+        read: Returns the items of a source, none of which is None. Runs in a thread.
         threads: Sources read at the same time.
         limit: Items of each source that may wait for the caller.
         ahead: Sources that may have been pulled and not yet left by the caller; default: ``threads``.
         wait: Whether leaving waits until the threads have ended. If not, a thread that is blocked in ``read`` or
-            ``sources`` holds nobody up, and ends when it comes back.
+            ``sources`` delays nothing, and ends when it comes back.
         name: The threads are named after it.
+
+    Yields:
+        Each source with each of its items, and with None at its end.
+
+    Raises:
+        ValueError: threads, limit or ahead is less than 1.
     """
     pipeline = _Pipeline(sources, read, threads, limit, threads if ahead is None else ahead, name)
     return cast("Generator[tuple[Source, Item | None], None, None]", _messages(pipeline, None, wait))
@@ -60,13 +66,22 @@ def read_as_ready(
     wait: bool = True,
     name: str = "read-ahead",
 ) -> Generator[tuple[Source, Item | None] | None, None, None]:
-    """Each source with each of its items, and with None at its end; as they come.
-
-    The items of a source keep their order. The arguments are those of ``read_ahead``, except:
+    """Read sources ahead in threads; items come as they are ready. Those of one source keep their order.
 
     Args:
+        sources: What to read; may be endless.
+        read: Returns the items of a source, none of which is None. Runs in a thread.
+        threads: Sources read at the same time.
         limit: Items of all sources together that may wait for the caller.
-        patience_seconds: Yield None in place of a pair whenever nothing has come for this long.
+        patience_seconds: Yield None in place of a pair whenever nothing has come for this long; None: wait.
+        wait: Whether leaving waits until the threads have ended; see ``read_ahead``.
+        name: The threads are named after it.
+
+    Yields:
+        Each source with each of its items, and with None at its end.
+
+    Raises:
+        ValueError: threads or limit is less than 1.
     """
     pipeline = _Pipeline(sources, read, threads, limit, None, name)
     return _messages(pipeline, patience_seconds, wait)
@@ -81,9 +96,21 @@ def map_ahead(
     wait: bool = True,
     name: str = "map-ahead",
 ) -> Generator[tuple[Source, Result], None, None]:
-    """Each source and what the function returns for it; in order.
+    """Apply a function to sources ahead in threads; results come in the order of the sources.
 
-    The arguments are those of ``read_ahead``: up to ``ahead`` sources are pulled and worked on before they are needed.
+    Args:
+        sources: What to work on; may be endless.
+        function: Runs in a thread; its result may be None.
+        threads: Sources worked on at the same time.
+        ahead: Sources that may be pulled and worked on before they are needed.
+        wait: Whether leaving waits until the threads have ended; see ``read_ahead``.
+        name: The threads are named after it.
+
+    Returns:
+        A generator of each source and the function's result for it.
+
+    Raises:
+        ValueError: threads or ahead is less than 1.
     """
 
     def read(source: Source) -> tuple[tuple[Result]]:

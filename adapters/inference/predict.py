@@ -44,14 +44,25 @@ def predict_videos(
     on_progress: OnVideoProgress | None = None,
     limits: MediaLimits | None = None,
 ) -> Iterator[VideoResult]:
-    """Each video's predictions, one a window, or one in all without windows; in the order of sources.
+    """Predict videos: one prediction per window, or one per video without windows.
 
-    window_seconds, stride_seconds: None keeps the config's. limits: for videos from someone unknown. A video that
-    cannot be read gives a result with ``error`` and no predictions, and the others go on; what the model raises is
-    raised. ConfigError for windows that are not allowed. Closing the iterator stops the decoding.
+    A video that cannot be read yields a result with ``error`` and no predictions, and the others go on. What the model
+    raises is raised. Closing the iterator stops the decoding.
 
-    sources: any iterable. It is pulled in another thread, a few files ahead of the model, so it may wait for a download
-    while the file before is predicted; what it raises is raised here.
+    Args:
+        adapter: The model.
+        sources: Paths, any iterable. It is pulled in another thread, a few files ahead of the model, so it may
+            wait for a download while the file before is predicted; what it raises is raised here.
+        window_seconds: The length of a window; None keeps the config's.
+        stride_seconds: From one window's start to the next one's; None keeps the config's.
+        on_progress: Called with path, seconds done, length in seconds (None if unknown), files done, and files in all.
+        limits: Limits for videos from untrusted sources; None for none.
+
+    Returns:
+        An iterator of one result per source, in their order.
+
+    Raises:
+        ConfigError: The windows are not allowed.
     """
     spec = input_spec(adapter, window_seconds, stride_seconds)
     if adapter.streams and spec.window_seconds is None:
@@ -77,9 +88,17 @@ def predict_videos(
 def predict_examples(
     adapter: BaseModelAdapter, examples: Sequence[Example], *, on_progress: OnVideoProgress | None = None
 ) -> Iterator[VideoResult]:
-    """One prediction for each labelled clip of a dataset, sampled as training samples it; in their order.
+    """Predict labelled clips, each sampled as training samples it.
 
-    An example that cannot be read gives a result with ``error``, as in ``predict_videos``.
+    An example that cannot be read yields a result with ``error``, as in ``predict_videos``.
+
+    Args:
+        adapter: The model.
+        examples: Clips of a dataset.
+        on_progress: As in ``predict_videos``.
+
+    Returns:
+        An iterator of one result, with one prediction, per example, in their order.
     """
     spec = replace(adapter.input_spec, window_seconds=None, stride_seconds=None)
 
@@ -95,7 +114,16 @@ def predict_examples(
 def input_spec(
     adapter: BaseModelAdapter, window_seconds: float | None = None, stride_seconds: float | None = None
 ) -> InputSpec:
-    """The adapter's input spec with other windows, checked as the same keys of its config are (ConfigError)."""
+    """The adapter's input spec with other windows, checked as the same keys of its config are.
+
+    Args:
+        adapter: The model.
+        window_seconds: The length of a window; None keeps the config's.
+        stride_seconds: From one window's start to the next one's; None keeps the config's.
+
+    Raises:
+        ConfigError: The windows are not allowed.
+    """
     windows = {"window_seconds": window_seconds, "stride_seconds": stride_seconds}
     given = {key: value for key, value in windows.items() if value is not None}
     override_config(adapter.config, given, "windows")

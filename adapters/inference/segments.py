@@ -21,21 +21,29 @@ _NEAR = 1e-9
 def timeline(
     predictions: Sequence[Prediction], label: str, step_seconds: float | None = None
 ) -> tuple[Float64Array, Float32Array]:
-    """The score of one label at every moment, from the windows of one video (in any order, overlapping or not).
+    """The score of one label over time, from the windows of one video (in any order, overlapping or not).
 
-    Returns times float64 [N], the middles of even cells from the first window's start to the last one's end, and
-    scores float32 [N] in 0..1, NaN where nothing is known.
-    step_seconds: a cell's length; None is an eighth of the shortest of window, stride and frame spacing.
-
-    A window gives its score to its whole length, or, with frame scores, the i-th of T to the i-th of T equal parts.
-    Where windows overlap they are averaged, weighted by a triangle that is 1 at the window's middle and 0 at its ends.
-    Why a triangle: a window score belongs to the window's middle, so with a stride of half a window the triangles are
+    A window's score counts for its whole length, or, with frame scores, the i-th of T for the i-th of T equal parts.
+    Overlapping windows are averaged, weighted by a triangle that is 1 at the window's middle and 0 at its ends. Why a
+    triangle: a window's score belongs to the window's middle, so with a stride of half a window the triangles are
     exactly linear interpolation between middles; with more overlap they blur half as far as a plain average would, so
-    stretches shorter than a window keep more of their height; both put the edge of a long stretch at the same place,
+    stretches shorter than a window keep more of their height. Both put the edge of a long stretch at the same place,
     because they are symmetric.
-    A gap between windows no longer than the usual stride (a stride above the window) is bridged linearly; a longer
-    one stays unknown.
-    Raises ValueError for no predictions, a label that they have not, or a step that is not above 0 or far too fine.
+
+    A gap between windows no longer than the usual stride (a stride above the window) is bridged linearly; a longer one
+    stays unknown.
+
+    Args:
+        predictions: The windows of one video.
+        label: The label whose score counts.
+        step_seconds: The length of a cell; None: an eighth of the shortest of window, stride and frame spacing.
+
+    Returns:
+        Times float64 [N] in seconds, the middles of even cells from the first window's start to the last one's end, and
+        scores float32 [N] in 0..1, NaN where nothing is known.
+
+    Raises:
+        ValueError: There are no predictions, the label is unknown to them, or the step is not above 0 or far too small.
     """
     windows = _windows(predictions, label)
     start, end = min(item.start for item in predictions), max(item.end for item in predictions)
@@ -76,15 +84,25 @@ def scores_to_segments(
     merge_gap_seconds: float = 0.0,
     step_seconds: float | None = None,
 ) -> list[Segment]:
-    """The stretches of one video where a label's score is at or above threshold, in time order, never overlapping.
+    """The stretches of one video where a label's score is at or above a threshold.
 
-    predictions: windows of one video, as predict gives them; none gives no segments.
-    smoothing_seconds: length of a centred moving average over the timeline; 0 for none.
-    merge_gap_seconds: segments that are no further apart than this become one; done before the next.
-    min_segment_seconds: shorter segments are dropped.
-    A segment's score is the mean of the timeline over it, before smoothing. Times lie within the windows' range.
-    A higher threshold never covers a moment that a lower one does not. Raises ValueError for values out of range or a
-    label that the predictions have not.
+    A higher threshold never covers a moment that a lower one does not.
+
+    Args:
+        predictions: The windows of one video, as predict returns them; no windows make no segments.
+        label: The label whose score counts.
+        threshold: A score in 0..1.
+        smoothing_seconds: The length of a centred moving average over the timeline; 0 for none.
+        min_segment_seconds: Shorter segments are dropped.
+        merge_gap_seconds: Segments that are no further apart than this become one, before short ones are dropped.
+        step_seconds: The length of a cell of the ``timeline``.
+
+    Returns:
+        Segments in time order that do not overlap and lie within the windows. A segment's score is the mean of the
+        timeline over it, before smoothing.
+
+    Raises:
+        ValueError: A value is out of range, or the label is unknown to the predictions.
     """
     for name, value in (
         ("smoothing_seconds", smoothing_seconds),
@@ -117,7 +135,15 @@ def scores_to_segments(
 
 @dataclass(frozen=True)
 class SegmentPair:
-    """A true segment and the found one that overlaps it most. Errors are found minus true, in seconds."""
+    """A true segment and the found one that overlaps it most.
+
+    Attributes:
+        truth: The true segment.
+        found: The found segment.
+        start_error: Found minus true start, in seconds.
+        end_error: Found minus true end, in seconds.
+        iou: Seconds in both over seconds in either, 0..1.
+    """
 
     truth: Segment
     found: Segment
@@ -130,10 +156,16 @@ class SegmentPair:
 class SegmentMatch:
     """Found segments against true ones.
 
-    within_tolerance: every true segment is found, nothing else is, and no boundary is further off than the tolerance.
-    precision, recall: share of the found (true) segments with both boundaries within tolerance; None where there are
-    none. iou: seconds in both over seconds in either, over all labels; None where both are empty.
-    max_boundary_error: seconds, over the pairs; None without a pair.
+    Attributes:
+        pairs: Each true segment that was found, with its found segment.
+        missed: True segments without a found one.
+        spurious: Found segments without a true one.
+        tolerance_seconds: How far off a boundary may be.
+        within_tolerance: Whether every true segment is found, nothing else is, and no boundary is further off.
+        precision: The share of the found segments with both boundaries within tolerance; None if nothing was found.
+        recall: The share of the true segments with both boundaries within tolerance; None if there are none.
+        iou: Seconds in both over seconds in either, over all labels; None where both are empty.
+        max_boundary_error: The largest error over the pairs, in seconds; None without a pair.
     """
 
     pairs: tuple[SegmentPair, ...]
@@ -147,11 +179,18 @@ class SegmentMatch:
     max_boundary_error: float | None
 
     def to_json(self) -> dict[str, Any]:
+        """Every field as plain JSON."""
         return asdict(self)
 
 
 def match_segments(found: Sequence[Segment], truth: Sequence[Segment], tolerance_seconds: float) -> SegmentMatch:
-    """Pair each true segment with at most one found segment of its label, those that overlap most first."""
+    """Pair each true segment with at most one found segment of its label, those that overlap most first.
+
+    Args:
+        found: The found segments.
+        truth: The true segments.
+        tolerance_seconds: How far off a boundary may be.
+    """
     candidates = sorted(
         ((_iou(a, b), i, j) for i, a in enumerate(truth) for j, b in enumerate(found) if a.label == b.label),
         key=lambda entry: (-entry[0], entry[1], entry[2]),

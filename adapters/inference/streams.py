@@ -24,9 +24,17 @@ def predict_streams(
     on_done: Callable[[str, float, float | None, int, int], object] | None,
     limits: MediaLimits | None = None,
 ) -> Iterator[VideoResult]:
-    """One prediction a video, in the order of sources; several videos at once, one a core.
+    """Predict recorded videos with a model that streams; several videos at once, one per core.
 
-    Sources are pulled as they are needed, at most two a core ahead.
+    Args:
+        adapter: A model that streams.
+        spec: The size and aspect of frames.
+        sources: Paths, pulled as they are needed, at most two per core ahead.
+        on_done: Called after each video, as ``on_progress`` of ``predict_videos``.
+        limits: Limits for videos from untrusted sources; None for none.
+
+    Yields:
+        One result, with one prediction, per source, in their order.
     """
     cores = available_cores()
     count = len(sources) if isinstance(sources, Sized) else None

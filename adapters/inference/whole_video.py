@@ -15,14 +15,25 @@ from adapters.records import Float32Array, InputSpec, Prediction, VideoResult
 
 
 def merge_frames(pieces: Sequence[Prediction], clip_scores: Callable[[Float32Array], Float32Array]) -> Prediction:
-    """Pieces with frame scores as one prediction of all their frames. clip_scores: [T, C] to [C]."""
+    """Merge the pieces of a video into one prediction of all their frames.
+
+    Args:
+        pieces: Predictions with frame scores, in time order.
+        clip_scores: Aggregates frame scores float32 [T, C] into a clip's [C].
+    """
     frames = np.concatenate([piece.frame_scores for piece in pieces if piece.frame_scores is not None])
     first, last = pieces[0], pieces[-1]
     return Prediction(clip_scores(frames), first.labels, first.start, last.end, first.source, frames)
 
 
 def whole_videos(adapter: BaseModelAdapter, spec: InputSpec, results: Iterator[VideoResult]) -> Iterator[VideoResult]:
-    """The results with one prediction a video where the spec samples every frame of it; otherwise as they are."""
+    """Merge each video's predictions into one if the spec samples every frame; otherwise the results stay as they are.
+
+    Args:
+        adapter: The model, which merges.
+        spec: How videos are sampled.
+        results: The videos' predictions.
+    """
     if spec.sampling != "every" or spec.window_seconds is not None or not adapter.merges_pieces:
         return results
     return (

@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from adapters.litert.runtime import available_cores as available_cores
     from adapters.litert.runtime import open_interpreter as open_interpreter
     from adapters.litert.runtime import xnnpack_partitions as xnnpack_partitions
-    from adapters.litert.stream_program import IMAGE as IMAGE
-    from adapters.litert.stream_program import INIT as INIT
     from adapters.litert.stream_program import StreamProgram as StreamProgram
-    from adapters.litert.tflite_file import describe as describe
+    from adapters.litert.stream_signature import IMAGE as IMAGE
+    from adapters.litert.stream_signature import INIT as INIT
     from adapters.litert.tflite_file import read_described as read_described
     from adapters.litert.tflite_file import read_description as read_description
+    from adapters.litert.tflite_file import with_description as with_description
 
 __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
@@ -36,7 +36,8 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "graph": ("builtin_code", "operator_name"),
         "int8": ("Observer", "with_8_bit_layers"),
         "runtime": ("Program", "available_cores", "open_interpreter", "xnnpack_partitions"),
-        "stream_program": ("IMAGE", "INIT", "StreamProgram"),
-        "tflite_file": ("describe", "read_described", "read_description"),
+        "stream_program": ("StreamProgram",),
+        "stream_signature": ("IMAGE", "INIT"),
+        "tflite_file": ("with_description", "read_described", "read_description"),
     },
 )

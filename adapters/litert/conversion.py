@@ -16,7 +16,7 @@ from adapters.litert.dynamic_weights import with_8_bit_weights
 from adapters.litert.graph import operators
 from adapters.litert.int8 import In8Bits, Observer, with_8_bit_layers
 from adapters.litert.runtime import xnnpack_partitions
-from adapters.records import Precision, RequestedPrecision, as_precision
+from adapters.records import Precision, as_precision
 from adapters.reports import ConversionReport
 from adapters.system import CapturedLog, captured_stderr, import_tensorflow, warnings_only
 
@@ -31,26 +31,32 @@ INPUT_NAME = "images"
 def to_litert(
     model: Any,
     batch_shape: Sequence[int],
-    quantize: RequestedPrecision = "float32",
+    quantize: Precision = "float32",
     calibration: Iterable[Float32Array] | None = None,
     output_name: str = "scores",
     in_8_bits: In8Bits | None = None,
 ) -> bytes:
-    """Convert a tf_keras model to a LiteRT program of one fixed input shape, built-in operators only.
+    """Convert a tf_keras model to a LiteRT program of one fixed input shape, with built-in operators only.
 
-    model: a tf_keras.Model, or any callable that maps one float32 tensor of batch_shape to a tensor or a dict of
-        tensors and has its variables in ``.variables``. Dropout and batch normalisation run in inference mode.
-    batch_shape: the whole input shape, such as (1, 224, 224, 3).
-    quantize: ``float32``, or ``none`` for the same; ``float16`` weights stored as float16 and computed as float32;
-        ``dynamic`` weights stored as int8 and computed as float32; ``int8`` weights and activations int8. Inputs and
-        outputs are float32 in every case.
-    calibration: for int8, float32 batches of batch_shape that look like real input; a hundred or so are enough.
-    output_name: what the output is called where the model has one output without a name; a dict keeps its keys.
-    in_8_bits: for int8, which 1x1 convolutions alone compute in 8 bits, from the name of what they give, which begins
-        with TensorFlow's name scope. None: every operator that can.
+    The program has one signature, "serving_default", whose input is "images".
 
-    Returns the .tflite's bytes, with one signature, "serving_default", whose input is "images". Raises ConversionError
-    where int8 has no calibration, a batch is misshapen, or an operator is not built in.
+    Args:
+        model: A tf_keras.Model, or any callable that maps one float32 tensor of batch_shape to a tensor or a dict of
+            tensors and has its variables in ``.variables``. Dropout and batch normalisation run in inference mode.
+        batch_shape: The whole input shape, such as (1, 224, 224, 3).
+        quantize: ``float32``; ``float16`` for weights stored as float16 and computed as float32; ``dynamic`` for
+            weights stored as int8 and computed as float32; ``int8`` for int8 weights and activations. Inputs and
+            outputs are float32 in every case.
+        calibration: For int8, float32 batches of batch_shape that look like real input; about a hundred are enough.
+        output_name: The output's name if the model returns one tensor; a dict keeps its keys.
+        in_8_bits: For int8, whether a 1x1 convolution computes in 8 bits, from the name of its output, which begins
+            with TensorFlow's name scope. None: every operator that can.
+
+    Returns:
+        The bytes of the .tflite.
+
+    Raises:
+        ConversionError: int8 without calibration, a batch of another shape, or an operator that is not built in.
     """
     precision = _check(batch_shape, quantize)
     if precision == "int8" and calibration is None:
@@ -105,7 +111,12 @@ def _convert(
 
 
 def converter_reason(error: Exception, log: CapturedLog | None) -> str:
-    """Why TensorFlow's converter failed, in one line: its exception's first line and the last one that it printed."""
+    """Why TensorFlow's converter failed, in one line: its exception's first line and the last line that it printed.
+
+    Args:
+        error: What the converter raised.
+        log: What it printed to stderr; None if nothing was captured.
+    """
     reason = str(error).strip().splitlines() or [type(error).__name__]
     detail = log.text.strip().splitlines()[-1:] if log else []
     return f"{reason[0]:.300}{f' ({detail[0]:.300})' if detail else ''}"
@@ -125,13 +136,24 @@ def compare(
 ) -> ConversionReport:
     """Measure a converted program against its source on the same clips.
 
-    source, converted: from one batch of clips, of any type, to class scores float32 [N, C] in 0..1, one row a clip and
-        every class (a sigmoid expanded to both of its classes). The report's times are those of these functions, so
-        give them programs of one thread, and clips that are decoded already.
-    clip_origin: which clips they are, for the report. model: the converted .tflite's bytes.
-    min_agreement: the least share of clips, 0..1, whose top label must be the same.
+    Args:
+        source: Maps a batch of clips, of any type, to class scores float32 [N, C] in 0..1: one row per clip and every
+            class (a sigmoid expanded to both of its classes). The report's times are those of this function, so use a
+            program of one thread and clips that are decoded already.
+        converted: The same for the converted program.
+        batches: The clips.
+        clip_origin: Which clips they are, for the report.
+        output_path: The converted file's path, for the report and messages.
+        quantize: The precision of the converted program.
+        source_size_bytes: The size of the source program.
+        model: The bytes of the converted .tflite.
+        min_agreement: The smallest share of clips, 0..1, whose top label must be the same.
 
-    Raises ConversionError where there are no clips, scores are not finite or differ in shape, or too few labels agree.
+    Returns:
+        Agreement, largest score difference, sizes, times in ms per clip, and operators.
+
+    Raises:
+        ConversionError: There are no clips, scores are not finite or differ in shape, or too few labels agree.
     """
     measured = _measure(source, converted, batches, str(output_path))
     if not measured.same:
@@ -219,7 +241,7 @@ def _other_ways(quantize: Precision) -> str:
     return 'Convert with "float32"' if quantize != "float32" else "Check that both have the same weights"
 
 
-def _check(batch_shape: Sequence[int], quantize: RequestedPrecision) -> Precision:
+def _check(batch_shape: Sequence[int], quantize: Precision) -> Precision:
     try:
         precision = as_precision(quantize)
     except ValueError as error:

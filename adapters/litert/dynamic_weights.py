@@ -24,11 +24,21 @@ LIMIT = 127  # symmetric, as the specification has it for weights
 
 
 def with_8_bit_weights(model: bytes) -> bytes:
-    """A float32 program with its convolutions' and dense layers' kernels stored as int8, a scale an output channel.
+    """A float32 program with the kernels of convolutions and dense layers stored as int8, one scale per output channel.
 
-    Kernels under 1024 values, biases and all else stay float32, and so do inputs, outputs and what is computed. The one
-    exception are large dense layers behind another one, such as a classifier's last: see ``DENSE_ELEMENTS``. The first
-    one's input, pooled features, has few large values among many small ones, and would lose more.
+    Kernels under 1024 values, biases and everything else stay float32, and so do inputs, outputs and the computation.
+    The one exception are large dense layers after another dense layer, such as a classifier's last: see
+    ``DENSE_ELEMENTS``. The first one's input, pooled features, has few large values among many small ones, and would
+    lose more.
+
+    Args:
+        model: The bytes of a float32 .tflite.
+
+    Returns:
+        The bytes of the .tflite with 8-bit kernels.
+
+    Raises:
+        BundleError: The bytes are not a LiteRT program.
     """
     editor = Editor(model)
     for graph in editor.graphs():
@@ -49,9 +59,15 @@ def with_8_bit_weights(model: bytes) -> bytes:
 
 
 def quantized_kernel(kernel: Array, axis: int, least: Array | float = 0.0) -> tuple[Array, Float32Array]:
-    """A float32 kernel to int8 of its shape in -127..127 and float32 scales, one an index of ``axis``.
+    """Quantise a kernel symmetrically, one scale per output channel.
 
-    least: what a scale must be at least.
+    Args:
+        kernel: float32 of any shape.
+        axis: The axis of the output channels.
+        least: The smallest allowed scale, one number or one per channel.
+
+    Returns:
+        The kernel as int8 of the same shape in -127..127, and the scales as float32 [channels].
     """
     by_channel = np.moveaxis(kernel, axis, -1)
     largest = np.abs(by_channel).max(axis=tuple(range(kernel.ndim - 1)))

@@ -23,6 +23,7 @@ class Editor:
         self.kinds = [operator_name(code) for code in self.model.operatorCodes]
 
     def graphs(self) -> list[Graph]:
+        """The program's graphs, to read and change."""
         return [Graph(self, graph) for graph in self.model.subgraphs]
 
     def code(self, kind: str) -> int:
@@ -38,6 +39,7 @@ class Editor:
         return len(self.kinds) - 1
 
     def add_buffer(self, values: Array) -> int:
+        """Add a constant's bytes; returns the buffer's index."""
         buffer = self.schema.BufferT()
         buffer.data = np.frombuffer(np.ascontiguousarray(values).tobytes(), np.uint8)
         self.model.buffers.append(buffer)
@@ -68,30 +70,38 @@ class Graph:
         self.editor, self.graph = editor, graph
 
     def operators(self) -> Iterator[Any]:
+        """The operators in the order in which they run; the list may be changed meanwhile."""
         return iter(list(self.graph.operators or ()))
 
     def kind(self, operator: Any) -> str:
+        """An operator's builtin name, such as "CONV_2D"."""
         return self.editor.kinds[int(operator.opcodeIndex)]
 
     def name(self, index: int) -> str:
+        """A tensor's name."""
         raw = self.graph.tensors[index].name
         return str(raw.decode(errors="replace") if isinstance(raw, bytes) else raw or "")
 
     def shape(self, index: int) -> tuple[int, ...]:
+        """A tensor's shape; () for a scalar."""
         shape = self.graph.tensors[index].shape
         return () if shape is None else tuple(int(size) for size in shape)
 
     def size(self, index: int) -> int:
+        """How many values a tensor has."""
         return math.prod(self.shape(index))
 
     def is_float(self, index: int) -> bool:
+        """Whether a tensor is float32."""
         return bool(self.graph.tensors[index].type == self.editor.schema.TensorType.FLOAT32)
 
     def is_constant(self, index: int) -> bool:
+        """Whether a tensor's values are in the file."""
         data = self.editor.model.buffers[self.graph.tensors[index].buffer].data
         return data is not None and len(data) > 0
 
     def is_float_constant(self, index: int) -> bool:
+        """Whether a tensor is a float32 constant."""
         return self.is_float(index) and self.is_constant(index)
 
     def constant(self, index: int) -> Array:
@@ -147,14 +157,24 @@ class Graph:
         self.needs(operator, version)
 
     def put_first(self, operators: Iterable[Any]) -> None:
+        """Put operators before all others."""
         self.graph.operators = [*operators, *(self.graph.operators or ())]
 
 
 def counts_first(model: bytes) -> bytes:
-    """The program with whatever follows from whole numbers alone at the head of its first graph.
+    """The program with all operators that follow from whole numbers alone at the start of its first graph.
 
-    XNNPACK computes no whole numbers. Where an operator upon them stands between others, as the counting of a stream's
-    frames does, it cuts the program in two; before them all it does not.
+    XNNPACK computes no whole numbers. An operator on whole numbers between others, such as the counting of a stream's
+    frames, cuts the program in two; in front of them all it does not.
+
+    Args:
+        model: The bytes of a .tflite.
+
+    Returns:
+        The bytes of the reordered .tflite.
+
+    Raises:
+        BundleError: The bytes are not a LiteRT program.
     """
     editor = Editor(model)
     graph = editor.graphs()[0]

@@ -10,10 +10,18 @@ from adapters.records import Precision
 
 
 def operators(model: bytes, name: str = "the program") -> dict[str, int]:
-    """How often each operator stands in a .tflite, most frequent first: {"CONV_2D": 33, ...}.
+    """How often each operator occurs in a .tflite.
 
-    An operator that is not built in appears as "custom:NAME" (Flex operators as "custom:FlexNAME").
-    BundleError naming the file where the bytes are no sound program.
+    Args:
+        model: The bytes of the .tflite.
+        name: What messages call it.
+
+    Returns:
+        Counts by operator, most frequent first: {"CONV_2D": 33, ...}. An operator that is not built in appears as
+        "custom:NAME" (Flex operators as "custom:FlexNAME").
+
+    Raises:
+        BundleError: The bytes are not a LiteRT program.
     """
     graph = read_graph(model, name)
     codes = [operator_name(code) for code in graph.operatorCodes]
@@ -22,8 +30,19 @@ def operators(model: bytes, name: str = "the program") -> dict[str, int]:
 
 
 def precision(model: bytes, name: str = "the program") -> Precision:
-    """How a .tflite was quantised, told from its tensors: ``int8`` where activations are int8, ``dynamic`` where only
-    weights are, ``float16`` where weights are stored so, else ``none``. BundleError where the bytes are no program."""
+    """How a .tflite was quantised, read from the types of its tensors.
+
+    Args:
+        model: The bytes of the .tflite.
+        name: What messages call it.
+
+    Returns:
+        ``int8`` if activations are int8, ``dynamic`` if only weights are, ``float16`` if weights are stored as float16,
+        otherwise ``float32``.
+
+    Raises:
+        BundleError: The bytes are not a LiteRT program.
+    """
     types, graph = schema().TensorType, read_graph(model, name)
     integer = {types.INT8, types.UINT8}
     tensors = [tensor for sub in graph.subgraphs for tensor in sub.tensors or ()]
@@ -45,7 +64,15 @@ def schema() -> Any:
 
 
 def read_graph(model: bytes, name: str) -> Any:
-    """A .tflite's parts, as ``schema().ModelT``. BundleError naming the file where the bytes are no sound program."""
+    """The parts of a .tflite, as ``schema().ModelT``.
+
+    Args:
+        model: The bytes of the .tflite.
+        name: What messages call it.
+
+    Raises:
+        BundleError: The bytes are not a LiteRT program.
+    """
     if model[4:8] != b"TFL3":  # the FlatBuffers file identifier of tensorflow/lite/schema/schema.fbs
         raise BundleError(
             f"{name} is not a LiteRT program (.tflite). Give a file that convert wrote, or write it again."
@@ -62,7 +89,11 @@ def _is_constant(graph: Any, tensor: Any) -> bool:
 
 
 def operator_name(code: Any) -> str:
-    """What an operator's code stands for: "CONV_2D", "custom:NAME", or "unknown:999"."""
+    """The name of an operator's code: "CONV_2D", "custom:NAME", or "unknown:999".
+
+    Args:
+        code: An ``OperatorCodeT`` of the schema.
+    """
     operator = schema().BuiltinOperator
     number = builtin_code(code)
     if number == operator.CUSTOM:
@@ -73,5 +104,9 @@ def operator_name(code: Any) -> str:
 
 
 def builtin_code(code: Any) -> int:
-    """The number of an operator: old files keep it in the deprecated field, new ones the larger of both (v3a)."""
+    """The number of an operator: old files keep it in the deprecated field, new ones the larger of both (schema v3a).
+
+    Args:
+        code: An ``OperatorCodeT`` of the schema.
+    """
     return int(max(code.builtinCode, code.deprecatedBuiltinCode))

@@ -28,10 +28,22 @@ CONV_VERSION, DEQUANTIZE_VERSION, QUANTIZE_VERSION = 3, 2, 1
 
 
 class Observer:
-    """Runs a program's first signature and keeps the range of what the chosen convolutions read and write."""
+    """Runs a program's first signature and records the range of what the chosen convolutions read and write.
+
+    Attributes:
+        ranges: The least and largest value so far, by tensor index; 0 always lies between them.
+    """
 
     def __init__(self, model: bytes, in_8_bits: In8Bits) -> None:
-        """in_8_bits: whether a pointwise convolution computes in 8 bits, from its output tensor's name."""
+        """Open the program with outputs for the ranges.
+
+        Args:
+            model: The bytes of a float32 .tflite.
+            in_8_bits: Whether a pointwise convolution computes in 8 bits, from the name of its output tensor.
+
+        Raises:
+            BundleError: The bytes are not a LiteRT program.
+        """
         editor = Editor(model)
         graph = editor.graphs()[0]
         tensors = sorted({tensor for operator in _chosen(graph, in_8_bits) for tensor in _data_of(operator)})
@@ -43,9 +55,16 @@ class Observer:
         self.ranges: Ranges = {}
 
     def run(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
-        """One run on arrays by name; returns the outputs by name. Widens ``ranges``, by tensor.
+        """Run the program once and widen ``ranges``.
 
-        ConversionError where the network gives values that are not finite.
+        Args:
+            inputs: Arrays by the signature's input names.
+
+        Returns:
+            The outputs by name.
+
+        Raises:
+            ConversionError: The network computes values that are not finite.
         """
         for name, value in inputs.items():
             self._interpreter.set_tensor(self._inputs[name], value)
@@ -63,9 +82,18 @@ class Observer:
 
 
 def with_8_bit_layers(model: bytes, in_8_bits: In8Bits, ranges: Ranges) -> bytes:
-    """A float32 program whose chosen pointwise convolutions compute in 8 bits, all other kernels being stored in 8.
+    """A float32 program whose chosen pointwise convolutions compute in 8 bits; all other kernels are stored in 8 bits.
 
-    in_8_bits, ranges: as ``Observer`` was given and found them. ConversionError where nothing is chosen.
+    Args:
+        model: The bytes of a float32 .tflite, the same that the ranges were observed on.
+        in_8_bits: Whether a pointwise convolution computes in 8 bits, from the name of its output tensor.
+        ranges: What an ``Observer`` with the same ``in_8_bits`` recorded.
+
+    Returns:
+        The bytes of the .tflite.
+
+    Raises:
+        ConversionError: No convolution is chosen.
     """
     editor = Editor(model)
     graph = editor.graphs()[0]

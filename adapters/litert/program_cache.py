@@ -16,15 +16,30 @@ CONVERSION_FORMAT = 1  # TensorFlow to LiteRT: converting, editing and quantisin
 HEAD_FORMAT = 1  # the layers between features and scores
 
 
-def path_of(identity: Config) -> Path:
-    """Where the program of this identity lies, if it does."""
+def program_path(identity: Config) -> Path:
+    """Where the program of an identity is cached, whether or not it exists.
+
+    Args:
+        identity: What the program's bytes follow from, as JSON values.
+    """
     digest = value_digest({**identity, "conversion": CONVERSION_FORMAT})
     return cache_dir() / "programs" / f"{digest}.tflite"
 
 
 def get_or_make(identity: Config, make: Callable[[], bytes]) -> Path:
-    """The cached program of this identity; made and kept first where there is none. Raises StorageError."""
-    path = path_of(identity)
+    """The cached program of an identity; made and cached first if it does not exist.
+
+    Args:
+        identity: What the program's bytes follow from, as JSON values.
+        make: Returns the bytes of the .tflite.
+
+    Returns:
+        The path of the cached .tflite.
+
+    Raises:
+        StorageError: The cache cannot be written.
+    """
+    path = program_path(identity)
     if not path.is_file():
         try:
             path.parent.mkdir(parents=True, exist_ok=True)

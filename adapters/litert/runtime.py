@@ -35,14 +35,21 @@ THREADS_TOGETHER = 4
 
 
 def available_cores() -> int:
-    """The cores that this process may use: its affinity where the system tells it, else all."""
+    """The cores that this process may use: its CPU affinity where the system reports it, otherwise all cores."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def thread_count(num_threads: int | None) -> int:
-    """What a config's ``num_threads`` means: None is every available core. ConfigError for less than 1."""
+    """The number of threads that a config's ``num_threads`` means.
+
+    Args:
+        num_threads: At least 1; None for every available core.
+
+    Raises:
+        ConfigError: num_threads is less than 1 or not a whole number.
+    """
     wanted = available_cores() if num_threads is None else num_threads
     if not isinstance(wanted, int) or wanted < 1:
         raise ConfigError(f"num_threads is {num_threads!r} and must be a whole number of at least 1, or null for all")
@@ -52,16 +59,30 @@ def thread_count(num_threads: int | None) -> int:
 class Program:
     """A .tflite with one float32 input, ready to run; safe to call from several threads at once.
 
-    name: what messages call it. num_threads: the most cores it uses, over all concurrent calls.
-    input_shape: the program's own, batch first. batch_size: its first entry. output_shapes: by name, batch first.
-    model_bytes, size_bytes: the file. Each interpreter holds a packed copy of the weights: there are at most as many
-    as cores, and one more for each THREADS_TOGETHER of them.
+    Each interpreter holds a packed copy of the weights. There are at most as many interpreters as threads, and one more
+    for each THREADS_TOGETHER of them.
+
+    Attributes:
+        name: What messages call it.
+        num_threads: The most cores it uses, over all concurrent calls.
+        model_bytes: The file's bytes.
+        size_bytes: The file's size.
+        input_shape: The shape of the program's input, batch first.
+        batch_size: The first entry of ``input_shape``.
+        output_shapes: The shapes of the outputs by name, batch first.
     """
 
     def __init__(self, model: Path | str | bytes, num_threads: int | None = None, name: str | None = None) -> None:
-        """model: a path or the file's bytes. num_threads: None for all cores. name: the path by default.
+        """Read the file and open a first interpreter.
 
-        Raises BundleError naming the file where it is missing, damaged or takes other input than one float32 tensor.
+        Args:
+            model: A path, or the file's bytes.
+            num_threads: The most cores to use; None for all.
+            name: What messages call it; default: the path.
+
+        Raises:
+            BundleError: The file is missing or damaged, or its input is not one float32 tensor.
+            ConfigError: num_threads is less than 1.
         """
         self.name = name or ("the given program" if isinstance(model, bytes) else str(model))
         self.num_threads = thread_count(num_threads)
@@ -81,14 +102,22 @@ class Program:
 
     @cached_property
     def precision(self) -> Precision:
-        """``none`` (float32), ``float16``, ``dynamic`` or ``int8``, as the file's tensors tell."""
+        """``float32``, ``float16``, ``dynamic`` or ``int8``, read from the types of the file's tensors."""
         return litert_graph.precision(self.model_bytes, self.name)
 
     def run(self, batch: Float32Array) -> dict[str, Array]:
-        """Run the program over items float32 [N, ...], N of any size, and return each output [N, ...] in their order.
+        """Run the program over items.
 
-        A last batch that is not full is filled up with zeros, whose results are dropped. Raises BundleError where the
-        items have another shape or type than the program takes.
+        A last batch that is not full is filled with zeros, whose results are dropped.
+
+        Args:
+            batch: float32 [N, ...], N of any size, the rest as in ``input_shape``.
+
+        Returns:
+            Each output by name, [N, ...] in the order of the items.
+
+        Raises:
+            BundleError: The items have another shape or type than the program's input.
         """
         self._check_batch(batch)
         results = {
@@ -193,7 +222,15 @@ def _next(starts: deque[int]) -> int | None:
 
 
 def read_program(path: Path, name: str) -> bytes:
-    """The file's bytes. BundleError names the program where it cannot be read."""
+    """The bytes of a program's file.
+
+    Args:
+        path: The .tflite.
+        name: What messages call it.
+
+    Raises:
+        BundleError: The file cannot be read.
+    """
     try:
         return path.read_bytes()
     except OSError as error:
@@ -203,7 +240,16 @@ def read_program(path: Path, name: str) -> bytes:
 
 
 def open_interpreter(model: bytes, name: str, threads: int = 1) -> Any:
-    """A LiteRT interpreter with its tensors allocated. BundleError where the bytes are no program."""
+    """A LiteRT interpreter with its tensors allocated.
+
+    Args:
+        model: The bytes of the .tflite.
+        name: What messages call it.
+        threads: The interpreter's threads.
+
+    Raises:
+        BundleError: The bytes are not a program that can run here.
+    """
     from ai_edge_litert.interpreter import Interpreter
 
     try:
@@ -221,9 +267,17 @@ def open_interpreter(model: bytes, name: str, threads: int = 1) -> Any:
 
 
 def xnnpack_partitions(model: bytes, name: str = "the program") -> int | None:
-    """Into how many pieces XNNPACK cuts a program on this machine: 1 is best, since between two pieces others compute.
+    """Into how many parts XNNPACK cuts a program on this machine; 1 is best, since other kernels compute between parts.
 
-    0 where XNNPACK runs none of it; None where this LiteRT does not tell. BundleError where the program does not open.
+    Args:
+        model: The bytes of the .tflite.
+        name: What messages call it.
+
+    Returns:
+        The number of parts; 0 if XNNPACK runs nothing of it; None if this LiteRT does not report it.
+
+    Raises:
+        BundleError: The program cannot be opened.
     """
     interpreter = open_interpreter(model, name)
     try:

@@ -14,7 +14,6 @@ import threading
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -25,60 +24,60 @@ import numpy.typing as npt
 from adapters.errors import BundleError
 from adapters.litert import graph as litert_graph
 from adapters.litert.runtime import open_interpreter, read_program, thread_count
+from adapters.litert.stream_signature import IMAGE, States, TensorSpec, read_initial_states, step_signature
 from adapters.records import Float32Array, Precision
-from adapters.system import captured_stderr
-
-STEP, INIT, IMAGE = "serving_default", "init", "image"
 
 Array = npt.NDArray[Any]
-States = dict[str, Array]
 BeforeStep = Callable[[Mapping[str, Array]], object]
-
-
-@dataclass(frozen=True)
-class TensorSpec:
-    """index: in the program's first graph."""
-
-    index: int
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
 
 
 class StreamProgram:
     """A .tflite that steps along a stream; safe to call from several threads at once, each with states of its own.
 
-    name: what messages call it. num_threads: the most interpreters, of one thread each.
-    image_shape: (1, 1, H, W, 3). states: what a stream remembers, by name. output_shapes: of everything else, by name.
+    Attributes:
+        name: What messages call it.
+        num_threads: The most interpreters, each of one thread.
+        model_bytes: The file's bytes.
+        size_bytes: The file's size.
+        image_shape: (1, 1, H, W, 3).
+        states: What a stream remembers, by name.
+        output_shapes: The shapes of all other outputs, by name.
     """
 
     def __init__(self, model: Path | str | bytes, num_threads: int | None = None, name: str | None = None) -> None:
-        """model: a path or the file's bytes. num_threads: None for all cores. name: the path by default.
+        """Read the file and open a first interpreter.
 
-        Raises BundleError naming the file where it is missing, damaged or no stream program, ConfigError for
-        num_threads under 1.
+        Args:
+            model: A path, or the file's bytes.
+            num_threads: The most interpreters; None for one per core.
+            name: What messages call it; default: the path.
+
+        Raises:
+            BundleError: The file is missing, damaged or not a stream program.
+            ConfigError: num_threads is less than 1.
         """
         self.name = name or ("the given program" if isinstance(model, bytes) else str(model))
         self.num_threads = thread_count(num_threads)
         self.model_bytes = model if isinstance(model, bytes) else read_program(Path(model), self.name)
         self.size_bytes = len(self.model_bytes)
         interpreter = open_interpreter(self.model_bytes, self.name)
-        self._inputs, self._outputs = _signature(interpreter, self.name)
+        self._inputs, self._outputs = step_signature(interpreter, self.name)
         self.image_shape = self._inputs[IMAGE].shape
         self.states = {name: spec for name, spec in self._inputs.items() if name != IMAGE}
         self.output_shapes = {name: spec.shape for name, spec in self._outputs.items() if name not in self.states}
-        self._initial = _initial_states(interpreter, self.states, self.name)
+        self._initial = read_initial_states(interpreter, self.states, self.name)
         self._idle = threading.Condition()
         self._slots = [_Slot(interpreter, self)]
         self._made = 1
 
     @cached_property
     def precision(self) -> Precision:
-        """``none`` (float32), ``float16``, ``dynamic`` or ``int8``, as the file's tensors tell."""
+        """``float32``, ``float16``, ``dynamic`` or ``int8``, read from the types of the file's tensors."""
         return litert_graph.precision(self.model_bytes, self.name)
 
     @property
     def state_bytes(self) -> int:
-        """What one stream remembers."""
+        """The size of one stream's states."""
         return sum(value.nbytes for value in self._initial.values())
 
     def initial_states(self) -> States:
@@ -86,13 +85,30 @@ class StreamProgram:
         return {name: value.copy() for name, value in self._initial.items()}
 
     def open(self, states: Mapping[str, Array] | None = None) -> StreamState:
-        """A new stream, from its start or from copies of ``states``. Raises BundleError where those do not fit."""
+        """Open a new stream.
+
+        Args:
+            states: The states to copy and continue from; None for the start of a stream.
+
+        Raises:
+            BundleError: The states do not fit the program.
+        """
         if states is not None:
             self._check_states(states)
         return StreamState(self, {name: np.array(value) for name, value in (states or self._initial).items()})
 
     def run_clips(self, clips: Sequence[Float32Array]) -> list[dict[str, Array]]:
-        """Whole clips, each from a stream's start and several at once: see ``StreamState.advance``."""
+        """Run whole clips, each from a stream's start and several at once.
+
+        Args:
+            clips: float32 [T, H, W, 3] each, preprocessed; T may differ.
+
+        Returns:
+            Each clip's outputs by name, one row per frame: see ``StreamState.advance``.
+
+        Raises:
+            BundleError: A clip has another shape or type than the program's input.
+        """
         workers = min(self.num_threads, len(clips))
         if workers < 2:
             return [self.open().advance(clip) for clip in clips]
@@ -158,7 +174,7 @@ class StreamProgram:
 
 
 class StreamState:
-    """What one stream remembers. One thread at a time; made by ``StreamProgram.open``."""
+    """The states of one stream, for one thread at a time; ``StreamProgram.open`` makes it."""
 
     def __init__(self, program: StreamProgram, arrays: States) -> None:
         self.program = program
@@ -166,12 +182,17 @@ class StreamState:
         self._slot: _Slot | None = None  # where the newest values are; None: in _arrays
 
     def advance(self, images: Float32Array, before_step: BeforeStep | None = None) -> dict[str, Array]:
-        """Take the next frames and return each output, one row a frame: ``scores`` [T, units], ``features`` [T, D].
+        """Feed the next frames. Any error while stepping resets the stream.
 
-        images: float32 [T, H, W, 3] as the network reads them. before_step: called before each frame with the
-        states by name, which it may change in place but not keep.
-        Raises BundleError where images have another shape or type than the program takes. Any error while it steps
-        resets the stream.
+        Args:
+            images: float32 [T, H, W, 3], preprocessed.
+            before_step: Called before each frame with the states by name, which it may change in place but not keep.
+
+        Returns:
+            Each output by name, one row per frame: ``scores`` float32 [T, units], ``features`` float32 [T, D].
+
+        Raises:
+            BundleError: The images have another shape or type than the program's input.
         """
         program = self.program
         program._check_images(images)
@@ -189,7 +210,7 @@ class StreamState:
                 for name, result in results.items():
                     result[index] = slot.outputs[name][0]
         except BaseException:
-            self._forget(slot)  # half a step is no state to go on from
+            self._forget(slot)  # half a step is not a state to continue from
             raise
         finally:
             program._give_back(slot)
@@ -274,46 +295,3 @@ def _memory(interpreter: Any, spec: TensorSpec) -> Array:
     size = math.prod(spec.shape) * spec.dtype.itemsize
     memory: Any = (ctypes.c_char * size).from_address(address)
     return np.ndarray(spec.shape, spec.dtype, memory)
-
-
-def _signature(interpreter: Any, name: str) -> tuple[dict[str, TensorSpec], dict[str, TensorSpec]]:
-    """The step's inputs and outputs by name. BundleError where this is no stream program."""
-    found = interpreter.get_signature_list().get(STEP, {})
-    if IMAGE not in found.get("inputs", ()) or not set(found["inputs"]) - {IMAGE} <= set(found["outputs"]):
-        raise BundleError(
-            f"{name} is no stream program: its signature {STEP!r} must take {IMAGE!r} and states, and give each state "
-            "anew. Use a stream program that convert wrote, or load this one as what it is."
-        )
-    runner = interpreter.get_signature_runner(STEP)
-    inputs, outputs = _specs(runner.get_input_details()), _specs(runner.get_output_details())
-    if {spec.index for spec in inputs.values()} != {item["index"] for item in interpreter.get_input_details()}:
-        raise BundleError(f"{name}: its signature {STEP!r} is not its first graph. Convert it again.")
-    image = inputs[IMAGE]
-    if image.dtype != np.float32 or len(image.shape) != 5 or image.shape[:2] != (1, 1) or image.shape[4] != 3:
-        raise BundleError(
-            f"{name} takes {image.dtype} {list(image.shape)} as {IMAGE!r} and must take one frame at a time, float32 "
-            "[1, 1, H, W, 3]. Convert it again."
-        )
-    for state in set(inputs) - {IMAGE}:
-        if (inputs[state].shape, inputs[state].dtype) != (outputs[state].shape, outputs[state].dtype):
-            raise BundleError(f"{name}: state {state!r} comes out as another shape or type. Convert it again.")
-    return inputs, outputs
-
-
-def _specs(details: Mapping[str, Mapping[str, Any]]) -> dict[str, TensorSpec]:
-    return {
-        key: TensorSpec(item["index"], tuple(int(size) for size in item["shape"]), np.dtype(item["dtype"]))
-        for key, item in sorted(details.items())
-    }
-
-
-def _initial_states(interpreter: Any, states: Mapping[str, TensorSpec], name: str) -> States:
-    """What the program's ``init`` gives; zeros for one without, as published programs are."""
-    if INIT not in interpreter.get_signature_list():
-        return {key: np.zeros(spec.shape, spec.dtype) for key, spec in states.items()}
-    with captured_stderr():
-        found = interpreter.get_signature_runner(INIT)()
-    for key, spec in states.items():
-        if key not in found or found[key].shape != spec.shape or found[key].dtype != spec.dtype:
-            raise BundleError(f"{name}: its signature {INIT!r} does not give state {key!r} as {list(spec.shape)}.")
-    return {key: np.array(found[key]) for key in states}

@@ -7,7 +7,7 @@ forward, by distances. So the description is put in front and the program is kep
 
 The new root table refers to the old one's operators, subgraphs and buffers. The block's length is a multiple of 64, so
 the weights keep their alignment; what follows it is the old file, with the digest that it always had. Field numbers are
-those of TFLite's schema.fbs. No FlatBuffer library is needed: what little reading a bare file takes stands below.
+those of TFLite's schema.fbs. No FlatBuffer library is needed: ``flatbuffer`` reads what a bare file needs.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from adapters.errors import BundleError
+from adapters.litert.flatbuffer import DamagedFlatBufferError, bytes_at, field_at, fields_of, follow, items_of, unpack
 from adapters.system import parse_json
 
 ENTRY = "cliplab"
@@ -32,19 +33,22 @@ _DIGEST_BYTES = 32
 _VERSION, _BUFFERS, _METADATA, _MODEL_FIELDS = 0, 4, 6, 8
 
 
-class _DamagedError(Exception):
-    """An offset that leads out of the file."""
+def with_description(model_bytes: bytes, description: dict[str, Any]) -> bytes:
+    """The model with a description in its metadata, in place of the description that it may have. It runs as before.
 
+    Args:
+        model_bytes: The bytes of a .tflite.
+        description: JSON values, such as ``{"config": {...}, "labels": [...], "golden_sha256": "..."}``. ``format``,
+            ``program_sha256`` and ``program_size_bytes`` (of the model without the entry) are added.
 
-def describe(model_bytes: bytes, description: dict[str, Any]) -> bytes:
-    """The model with the description in its metadata; one that is there is replaced.
+    Returns:
+        The bytes of the .tflite that describes itself.
 
-    description: JSON values, ``{"config": {...}, "labels": [...], "golden_sha256": "..."}``. ``format``,
-    ``program_sha256`` and ``program_size_bytes`` (of the model without the entry) are set here.
-    The result runs wherever the model did. Raises BundleError for bytes that are not a TFLite model, for one whose
-    weights lie outside the FlatBuffer, and for a description that is not JSON (NaN, other objects).
+    Raises:
+        BundleError: The bytes are not a TFLite model, its weights are outside the FlatBuffer, or the description is not
+            JSON (NaN, other objects).
     """
-    program = strip(model_bytes)
+    program = without_description(model_bytes)
     whole = {
         **description,
         "format": FORMAT,
@@ -59,13 +63,20 @@ def describe(model_bytes: bytes, description: dict[str, Any]) -> bytes:
         ) from error
     try:
         return _block(program, payload) + program
-    except _DamagedError as error:
+    except DamagedFlatBufferError as error:
         raise BundleError(f"model: is not a whole .tflite ({error}). Convert it again.") from error
 
 
 @dataclass(frozen=True, eq=False)
 class DescribedFile:
-    """A .tflite that describes itself, as it was read and checked: a model of one program and no weights."""
+    """A .tflite that describes itself, as it was read and checked: a model of one program and no weights.
+
+    Attributes:
+        path: The file.
+        config: The complete config, as ``convert`` wrote it.
+        program: The program's name, such as ``float32_1x224x224x3``.
+        metrics: Always empty: a bundle has them.
+    """
 
     path: Path
     config: dict[str, Any]
@@ -74,32 +85,49 @@ class DescribedFile:
 
     @property
     def programs(self) -> dict[str, Path]:
+        """The one program, by name."""
         return {self.program: self.path}
 
     @property
     def has_weights(self) -> bool:
+        """Always False."""
         return False
 
     def weights(self) -> dict[str, Any]:
+        """Raises BundleError: a .tflite has no weights to train from."""
         raise BundleError(f"{self.path}: holds a program and no weights. Use the bundle that it was converted from.")
 
 
 def read_described(path: str | Path) -> DescribedFile:
-    """The model in a .tflite. BundleError as for ``read_description``."""
+    """Read a .tflite that describes itself as a model.
+
+    Args:
+        path: The .tflite.
+
+    Raises:
+        BundleError: As ``read_description`` raises.
+    """
     description = read_description(path)
     return DescribedFile(Path(path), description["config"], str(description.get("program", "")))
 
 
 def read_description(source: str | Path | bytes) -> dict[str, Any]:
-    """The description of a .tflite: what was given to `describe`, checked against every byte of the file.
+    """Read the description in a .tflite, checked against every byte of the file.
 
-    Raises BundleError naming the file where it is missing, no TFLite model, without a description, written by a newer
-    version, or where a byte of the description or the program is not what was written.
+    Args:
+        source: A path, or the file's bytes.
+
+    Returns:
+        What ``with_description`` received, with ``format``, ``program_sha256`` and ``program_size_bytes``.
+
+    Raises:
+        BundleError: The file is missing, not a TFLite model, without a description, written by a newer version, or a
+            byte of the description or the program was changed.
     """
     name, data = _read(source)
     try:
         found = _find_entry(data)
-    except _DamagedError as error:
+    except DamagedFlatBufferError as error:
         raise BundleError(f"{name}: is damaged or truncated ({error}). Copy or convert it again.") from error
     if found is None:
         raise BundleError(
@@ -122,17 +150,21 @@ def read_description(source: str | Path | bytes) -> dict[str, Any]:
     return description
 
 
-def strip(model_bytes: bytes) -> bytes:
-    """The model as it was before `describe`: the same bytes; a model without a description is returned as it is.
+def without_description(model_bytes: bytes) -> bytes:
+    """The model as it was before ``with_description``; a model without a description is returned as it is.
 
-    Raises BundleError for bytes that are not a TFLite model.
+    Args:
+        model_bytes: The bytes of a .tflite.
+
+    Raises:
+        BundleError: The bytes are not a TFLite model.
     """
     _, data = _read(model_bytes)
     try:
         found = _find_entry(data)
-    except _DamagedError as error:
+    except DamagedFlatBufferError as error:
         raise BundleError(f"model: is not a whole .tflite ({error}). Convert it again.") from error
-    # An entry that another tool moved when it rewrote the file is no block of ours: `describe` then drops it by name.
+    # An entry that another tool moved when it rewrote the file is not our block: with_description drops it by name.
     return data[found[2] :] if found and _block_is_whole(data, found[2]) else data
 
 
@@ -186,72 +218,30 @@ def _block_is_whole(data: bytes, body: int) -> bool:
     return data[body - _DIGEST_BYTES : body] == digest and data[body + 4 : body + 8] == _IDENTIFIER
 
 
-# Reading: every access is checked, because any byte may be wrong.
-
-
-def _unpack(code: str, data: bytes, at: int) -> int:
-    if not 0 <= at <= len(data) - struct.calcsize(code):
-        raise _DamagedError(f"an offset leads to byte {at} of {len(data)}")
-    return int(struct.unpack_from(code, data, at)[0])
-
-
-def _follow(data: bytes, at: int) -> int:
-    """Where the offset that stands at ``at`` leads."""
-    return at + _unpack("<I", data, at)
-
-
-def _fields(data: bytes, table: int) -> list[int]:
-    """The position of each field of a table, 0 where it is absent."""
-    vtable = table - _unpack("<i", data, table)
-    count = (_unpack("<H", data, vtable) - 4) // 2
-    offsets = [_unpack("<H", data, vtable + 4 + 2 * i) for i in range(count)]
-    return [table + offset if offset else 0 for offset in offsets]
-
-
-def _field(data: bytes, table: int, number: int) -> int:
-    fields = _fields(data, table)
-    return fields[number] if number < len(fields) else 0
-
-
-def _items(data: bytes, field: int) -> list[int]:
-    """The tables of a vector of tables; none for an absent field."""
-    if not field:
-        return []
-    vector = _follow(data, field)
-    count = _unpack("<I", data, vector)
-    if vector + 4 + 4 * count > len(data):
-        raise _DamagedError(f"a list of {count} items leads past byte {len(data)}")
-    return [_follow(data, vector + 4 + 4 * i) for i in range(count)]
-
-
-def _bytes_at(data: bytes, field: int) -> tuple[int, int]:
-    """Start and end of the byte vector (or string) that a field refers to."""
-    vector = _follow(data, field)
-    end = vector + 4 + _unpack("<I", data, vector)
-    if end > len(data):
-        raise _DamagedError(f"{end - vector - 4} bytes at {vector} lead past byte {len(data)}")
-    return vector + 4, end
+# Reading.
 
 
 def _entry_name(data: bytes, metadata: int) -> str:
-    field = _field(data, metadata, 0)
-    start, end = _bytes_at(data, field) if field else (0, 0)
+    field = field_at(data, metadata, 0)
+    start, end = bytes_at(data, field) if field else (0, 0)
     return data[start:end].decode("utf-8", "replace")
 
 
 def _find_entry(data: bytes) -> tuple[int, int, int] | None:
-    """Start and end of our JSON, and where the block that holds it ends; None where there is no entry of ours."""
-    root = _follow(data, 0)
-    for metadata in _items(data, _field(data, root, _METADATA)):
+    """Start and end of our JSON, and where the block that holds it ends; None without such an entry."""
+    root = follow(data, 0)
+    for metadata in items_of(data, field_at(data, root, _METADATA)):
         if _entry_name(data, metadata) != ENTRY:
             continue
-        number = _field(data, metadata, 1)
-        index = _unpack("<I", data, number) if number else 0
-        buffers = _items(data, _field(data, root, _BUFFERS))
-        content = _field(data, buffers[index], 0) if index < len(buffers) else 0
+        number = field_at(data, metadata, 1)
+        index = unpack("<I", data, number) if number else 0
+        buffers = items_of(data, field_at(data, root, _BUFFERS))
+        content = field_at(data, buffers[index], 0) if index < len(buffers) else 0
         if not content:
-            raise _DamagedError(f"metadata entry {ENTRY!r} names buffer {index} of {len(buffers)}, which is empty")
-        start, end = _bytes_at(data, content)
+            raise DamagedFlatBufferError(
+                f"metadata entry {ENTRY!r} names buffer {index} of {len(buffers)}, which is empty"
+            )
+        start, end = bytes_at(data, content)
         return start, end, _aligned(end + _DIGEST_BYTES, _ALIGN)
     return None
 
@@ -264,16 +254,16 @@ def _aligned(size: int, step: int) -> int:
 
 
 def _block(program: bytes, payload: bytes) -> bytes:
-    """What stands in front of the program. Every offset leads forward, as FlatBuffers ask."""
-    root = _follow(program, 0)
-    old = _fields(program, root)
+    """The block in front of the program. Every offset leads forward, as FlatBuffers ask."""
+    root = follow(program, 0)
+    old = fields_of(program, root)
     if any(old[_MODEL_FIELDS:]):
         raise BundleError("model: its weights lie in other files, so no file can stand alone. Convert it to one file.")
     old = [*old, *[0] * _MODEL_FIELDS][:_MODEL_FIELDS]
-    buffers = _items(program, old[_BUFFERS])
+    buffers = items_of(program, old[_BUFFERS])
     if not buffers or any(_lies_outside(program, buffer) for buffer in buffers):
         raise BundleError("model: its weights do not lie in the FlatBuffer (over 2 GB?). Convert to a smaller type.")
-    entries = [item for item in _items(program, old[_METADATA]) if _entry_name(program, item) != ENTRY]
+    entries = [item for item in items_of(program, old[_METADATA]) if _entry_name(program, item) != ENTRY]
 
     metadata_list = 64
     buffer_list = metadata_list + 4 + 4 * (len(entries) + 1)
@@ -305,17 +295,17 @@ def _pack_root(block: bytearray, program: bytes, old: list[int], size: int, list
         elif not old[number]:
             continue
         elif number == _VERSION:
-            value = _unpack("<I", program, old[number])
+            value = unpack("<I", program, old[number])
         else:
-            value = size + _follow(program, old[number]) - at
+            value = size + follow(program, old[number]) - at
         struct.pack_into("<H", block, 12 + 2 * number, at - 28)
         struct.pack_into("<I", block, at, value)
 
 
 def _lies_outside(program: bytes, buffer: int) -> bool:
     """Buffer.offset above 1 is a place in the file outside the FlatBuffer, counted from the file's start."""
-    offset = _field(program, buffer, 1)
-    return bool(offset) and _unpack("<Q", program, offset) > 1
+    offset = field_at(program, buffer, 1)
+    return bool(offset) and unpack("<Q", program, offset) > 1
 
 
 def _pack_list(block: bytearray, at: int, targets: list[int]) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from adapters.bundle import VARIANTS, golden_to_bytes, render_clip
 from adapters.errors import ConversionError, WeightsError
 from adapters.evaluation import GATES
-from adapters.litert import describe
+from adapters.litert import with_description
 from adapters.models.programs import get_program_at, make_program_bytes
 from adapters.records import Clip, Float32Array, Precision, RequestedPrecision, as_precision
 from adapters.reports import ConversionReport
@@ -31,10 +31,22 @@ def convert_model(
     calibration: Sequence[Clip] | None,
     clips: Sequence[Clip] | None,
 ) -> ConversionReport:
-    """Write the model as one file of that precision; see ``BaseModelAdapter.convert``.
+    """Write a model as one file of a precision; see ``BaseModelAdapter.convert``.
 
-    It is measured on ``clips``, else on the calibration clips, else on rendered ones, before anything is written. What
-    it is measured against is the model's own program, or the float32 one where its own is of that precision already.
+    It is measured before anything is written: on clips, otherwise on the calibration clips, otherwise on rendered ones.
+    The reference is the model's own program, or the float32 program if its own is of that precision already.
+
+    Args:
+        adapter: The model.
+        output_path: The .tflite to write.
+        quantize: The precision.
+        calibration: Clips for int8.
+        clips: Clips to measure on.
+
+    Raises:
+        ConversionError: The precision or file name is not allowed, int8 has no clips, an operator cannot be converted,
+            or too few top labels agree.
+        StorageError: The file cannot be written.
     """
     from adapters.litert import compare
 
@@ -65,13 +77,20 @@ def convert_model(
         model=program,
         min_agreement=adapter.config["min_agreement"],
     )
-    write_bytes_atomic(output_path, describe(program, describe_model(adapter, precision)))
+    write_bytes_atomic(output_path, with_description(program, describe_model(adapter, precision)))
     return report
 
 
 def describe_model(adapter: Convertible, quantize: Precision) -> dict[str, object]:
-    """What a .tflite says of itself: config, labels, the program's name, what validation measured, and the digest of
-    the golden clip's scores."""
+    """The description that a .tflite carries: config, labels, the program's name, validation figures, golden digest.
+
+    Args:
+        adapter: The model.
+        quantize: The precision of the file.
+
+    Returns:
+        JSON values.
+    """
     config = {
         **adapter.config,
         "labels": list(adapter.labels),
@@ -88,9 +107,15 @@ def describe_model(adapter: Convertible, quantize: Precision) -> dict[str, objec
 
 
 def validation_figures(metrics: Mapping[str, Any]) -> dict[str, float]:
-    """The figures that training measured on its validation clips, by the gates' names; empty without any.
+    """The figures that training measured on its validation clips; empty without any.
 
-    They are those of the float32 network; the conversion's report says how far a program of less precision departs.
+    They are those of the float32 network; the conversion's report says how far a program of less precision differs.
+
+    Args:
+        metrics: The content of metrics.json.
+
+    Returns:
+        Figures by the measures' names in GATES.
     """
     found = metrics.get("validation") or {}
     return {name: found[name] for name, _ in GATES.values() if isinstance(found.get(name), (int, float))}

@@ -9,16 +9,28 @@ from adapters.training import VARIABLE_PREFIX, build_head, output_units
 
 
 def build_network(adapter: DescribesNetwork) -> Network:
-    """The network of the adapter's config, with fresh variables."""
+    """The network of the adapter's config, with fresh variables.
+
+    Args:
+        adapter: The model.
+    """
     backbone = adapter.build_backbone()
     units = output_units(adapter.config, adapter.labels)
     return Network(backbone, *build_head(adapter.network_config, backbone.feature_size, units))
 
 
 def initial_variables(adapter: DescribesNetwork, network: Network | None = None) -> Variables:
-    """The variables before any training: random ones by the seed, under published ones where the config names some.
+    """The variables before any training: random ones by the seed, under published ones if the config names some.
 
-    network: the adapter's, for the names and shapes; None builds one.
+    Args:
+        adapter: The model.
+        network: The adapter's network, for names and shapes; None builds one.
+
+    Returns:
+        float32 arrays by name.
+
+    Raises:
+        WeightsError: The published weights cannot be found or do not fit the network.
     """
     config = adapter.config
     values = adapter.random_variables(adapter.build_network() if network is None else network)

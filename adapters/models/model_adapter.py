@@ -14,7 +14,7 @@ from typing import Any, ClassVar, cast
 import numpy as np
 
 from adapters.base import BaseModelAdapter, LiteRTProgram, OnEpochEnd, StoredModel, TrainOptions
-from adapters.bundle import Bundle, Golden, make_golden, measure_tolerance, render_card, write_bundle
+from adapters.bundle import Golden
 from adapters.config import Config, check_config, override_config
 from adapters.errors import AdapterError, WeightsError
 from adapters.inference import read_stored, require_class
@@ -24,6 +24,7 @@ from adapters.models import programs
 from adapters.models.first_weights import build_network, initial_variables
 from adapters.models.network import Backbone, Network, Pretrained, Variables
 from adapters.models.programs import PROGRAM_BATCH, backbone_identity
+from adapters.models.saving import golden_of, save_bundle
 from adapters.models.state import AnyProgram, LoadedModel, RunsItems
 from adapters.records import Clip, Float32Array, InputSpec, Precision, Prediction, RequestedPrecision, aggregate
 from adapters.reports import ConversionReport, TrainReport
@@ -31,14 +32,19 @@ from adapters.training import class_scores
 
 
 class ModelAdapter(BaseModelAdapter):
-    """The contract, for a network of backbone and head whose LiteRT program takes one float32 tensor of items.
+    """The contract, for a network of backbone and head whose LiteRT program has one float32 tensor of items as input.
 
-    A subclass says what an item is (``item_shape``, ``items``), which network (``build_backbone``, and in
-    ``backbone_keys`` the config's keys that shape it), which weights (``pretrained``) and what their classes are called
-    (``own_labels_path``, a name a line).
+    A subclass declares what an item is (``item_shape``, ``items``), which network (``build_backbone``) and which
+    weights (``pretrained``).
 
-    ``family`` names the network in cache keys, wherever its module is. ``network_format`` is raised with a change of
-    the network's code that changes its programs or features, so that those which are cached are made again.
+    Attributes:
+        own_labels_path: The names of the published classifier's classes, one per line.
+        backbone_keys: The config's keys that shape the backbone.
+        family: The network's name in cache keys, wherever its module is.
+        network_format: Raised with a change of the network's code that changes its programs or features, so that cached
+            ones are made again.
+        metrics: The content of metrics.json; empty before training.
+        trained: Whether it was loaded or trained.
     """
 
     own_labels_path: ClassVar[Path]
@@ -53,7 +59,14 @@ class ModelAdapter(BaseModelAdapter):
 
     @abstractmethod
     def items(self, clip: Clip) -> Float32Array:
-        """A clip preprocessed: float32 [items, *item_shape]."""
+        """A clip, preprocessed.
+
+        Args:
+            clip: Frames uint8 [T, H, W, 3] RGB of any size.
+
+        Returns:
+            float32 [items, *item_shape].
+        """
 
     @property
     @abstractmethod
@@ -66,7 +79,11 @@ class ModelAdapter(BaseModelAdapter):
 
     @abstractmethod
     def pretrained(self) -> Pretrained:
-        """What ``weights`` means, verified; WeightsError says how to get it. Not asked for where it is "random"."""
+        """The weights that ``weights`` names, verified; not called if it is "random".
+
+        Raises:
+            WeightsError: They cannot be found or do not fit; the message says how to get them.
+        """
 
     def __init__(self, config: Mapping[str, Any], *, explicit: bool = False) -> None:
         super().__init__(config, explicit=explicit)
@@ -119,7 +136,11 @@ class ModelAdapter(BaseModelAdapter):
         return {"head": HEAD_FORMAT}
 
     def program_name(self, quantize: Precision | None = None) -> str:
-        """The key of the program that the config asks for, e.g. float32_1x224x224x3."""
+        """The name of a program, e.g. float32_1x224x224x3.
+
+        Args:
+            quantize: The precision; None for the config's.
+        """
         shape = "x".join(str(size) for size in (PROGRAM_BATCH, *self.item_shape))
         return f"{quantize or self.config['quantize']}_{shape}"
 
@@ -141,45 +162,40 @@ class ModelAdapter(BaseModelAdapter):
         self.save_with(local_path, {})
 
     def save_with(self, local_path: str | Path, extra: Mapping[str, bytes]) -> None:
-        """Write a bundle with other files in it, name -> bytes."""
+        """Write a bundle with other files in it.
+
+        Args:
+            local_path: The bundle's folder.
+            extra: The bytes of other files by relative name.
+
+        Raises:
+            StorageError: The folder cannot be written.
+            BundleError: The folder has files that are not a bundle's.
+            AdapterError: The head is not trained.
+        """
         self._require_trained()
-        files = {self.program_name(): self.program().model_bytes}
-        if isinstance(self._model.stored, Bundle):
-            files = {name: path.read_bytes() for name, path in self._model.stored.programs.items()} | files
-        config = {**self.config, "labels": list(self.labels), "head": self.network_config["head"]}
-        golden = self.golden()
-        write_bundle(
-            local_path,
-            config=config,
-            programs=files,
-            weights=self.variables() if self._model.has_weights else None,
-            metrics=self.metrics,
-            golden=golden,
-            card=render_card(config, self.labels, self.metrics, golden),
-            extra=extra,
-        )
+        save_bundle(self, self._model, Path(local_path), extra)
 
     def golden(self) -> Golden:
         """The golden clip: the stored one, else made now, by the float32 program where there are weights.
 
         The config's precision has the tolerance that it was measured to need.
         """
-        if isinstance(self._model.stored, Bundle) and self._model.stored.golden is not None:
-            return self._model.stored.golden
-        if self.config["quantize"] == "float32" or not self._model.has_weights:
-            return make_golden(self.input_spec, lambda clips: self.predict_with(self.program(), clips))
-        exact = self.open_program(programs.get_program_at(self, "float32"), self.config["num_threads"])
-        golden = make_golden(self.input_spec, lambda clips: self.predict_with(exact, clips))
-        return measure_tolerance(
-            golden, lambda clips: self.predict_with(self.program(), clips), self.config["quantize"]
-        )
+        return golden_of(self, self._model)
 
     # Weights, network, programs -----------------------------------------------------------------------------------
 
     def variables(self, network: Network | None = None) -> Variables:
-        """Every variable of backbone and head by name. WeightsError where the model came without.
+        """Every variable of backbone and head.
 
-        network: one of the present config, where the caller has built it: first weights then need no other.
+        Args:
+            network: A network of the present config, if the caller has built one: first weights then need no other.
+
+        Returns:
+            float32 arrays by name.
+
+        Raises:
+            WeightsError: The model came without weights, or its first weights cannot be found.
         """
         model = self._model
         if model.variables is None:
@@ -192,7 +208,11 @@ class ModelAdapter(BaseModelAdapter):
         return model.variables
 
     def random_variables(self, network: Network) -> Variables:
-        """What ``weights`` "random" means: drawn by the config's seed."""
+        """The first weights if ``weights`` is "random", drawn with the config's seed.
+
+        Args:
+            network: The network, for names and shapes.
+        """
         from adapters.training import random_variables
 
         return random_variables(network, self.config["seed"])
@@ -212,11 +232,29 @@ class ModelAdapter(BaseModelAdapter):
             return model.active[1]
 
     def open_program(self, source: Path | bytes, num_threads: int | None, name: str | None = None) -> LiteRTProgram:
-        """A program's file made ready to run items."""
+        """Open a program of this model.
+
+        Args:
+            source: A .tflite's path or bytes.
+            num_threads: The most cores to use; None for all.
+            name: What messages call it; default: the path.
+
+        Raises:
+            BundleError: The program is missing or damaged.
+        """
         return Program(source, num_threads=num_threads, name=name)
 
     def convert_network(self, network: Network, quantize: Precision, calibration: Sequence[Clip]) -> bytes:
-        """A network with its weights as a LiteRT program. int8 is calibrated on the clips."""
+        """Convert a network with its weights to a LiteRT program.
+
+        Args:
+            network: The network.
+            quantize: The precision.
+            calibration: Clips for int8.
+
+        Returns:
+            The bytes of the .tflite.
+        """
         return programs.convert_items(self, network, quantize, calibration)
 
     @property
@@ -240,7 +278,11 @@ class ModelAdapter(BaseModelAdapter):
         return self.predict_with(self.active_program(), batch)
 
     def active_program(self) -> AnyProgram:
-        """What predicts on the config's device."""
+        """The program that predicts on the config's device.
+
+        Raises:
+            AdapterError: ``device`` is "gpu" and TensorFlow sees none.
+        """
         if self.config["device"] == "cpu":
             return self.program()
         if self._model.on_gpu is None:
@@ -250,7 +292,12 @@ class ModelAdapter(BaseModelAdapter):
         return self._model.on_gpu
 
     def predict_with(self, program: AnyProgram, batch: Sequence[Clip]) -> list[Prediction]:
-        """``predict`` by a certain program of this model."""
+        """``predict`` with a certain program of this model.
+
+        Args:
+            program: The program.
+            batch: Clips.
+        """
         config, labels = self.config, self.labels
         return [
             Prediction(
@@ -271,15 +318,36 @@ class ModelAdapter(BaseModelAdapter):
         return self.items_per_clip > 1
 
     def clip_scores(self, scores: Float32Array) -> Float32Array:
-        """The scores of a clip's items float32 [items, C] to the clip's [C]."""
+        """Aggregate the scores of a clip's items.
+
+        Args:
+            scores: float32 [items, C] in 0..1.
+
+        Returns:
+            float32 [C] in 0..1.
+        """
         return aggregate(scores, self.config.get("aggregation", "mean"), self.config.get("top_fraction", 1.0))
 
     def clip_features(self, features: Float32Array) -> Float32Array:
-        """The features of a clip's items float32 [items, D] to the clip's [D]."""
+        """Aggregate the features of a clip's items.
+
+        Args:
+            features: float32 [items, D].
+
+        Returns:
+            float32 [D].
+        """
         return np.asarray(features.mean(axis=0), np.float32)
 
     def embed(self, batch: Sequence[Clip]) -> Float32Array:
-        """Features of each clip: float32 [N, D]."""
+        """Features of clips.
+
+        Args:
+            batch: Clips; may be empty.
+
+        Returns:
+            float32 [N, D].
+        """
         self._require_trained()
         program = self.active_program()
         if not batch:
@@ -288,7 +356,14 @@ class ModelAdapter(BaseModelAdapter):
         return np.stack([self.clip_features(values) for values in features])
 
     def backbone_features(self, batch: Sequence[Clip]) -> list[Float32Array]:
-        """What training caches: float32 [items, D] of each clip, by the backbone alone, whatever the head."""
+        """The features that training caches: of the backbone alone, whatever the head.
+
+        Args:
+            batch: Clips.
+
+        Returns:
+            float32 [items, D] for each clip.
+        """
         return self._by_clip(batch, self.feature_program(), "features")
 
     def _by_clip(self, batch: Sequence[Clip], program: AnyProgram, output: str) -> list[Float32Array]:
@@ -324,13 +399,22 @@ class ModelAdapter(BaseModelAdapter):
         return train_model(self, Path(data_path), Path(output_path), on_epoch_end, options)
 
     def begin_training(self, labels: Sequence[str]) -> None:
-        """Take the class order; a model without a head for it gets a new one."""
+        """Take over the class order; a model without a head for it gets a new one.
+
+        Args:
+            labels: The classes in order.
+        """
         if not self.trained:
             self.config = check_config({**self.config, "labels": list(labels)})
             self._model = LoadedModel()
 
     def adopt(self, variables: Variables, calibration: Sequence[Clip]) -> None:
-        """Take over trained variables and make the program that the config asks for."""
+        """Take over trained variables and make the program that the config asks for.
+
+        Args:
+            variables: float32 arrays by name.
+            calibration: Clips for int8.
+        """
         self.trained, self._model = True, LoadedModel(variables=variables)
         if self.config["quantize"] == "int8":
             self._model.programs[self.program_name()] = programs.make_program_bytes(self, "int8", calibration)
@@ -343,7 +427,14 @@ class ModelAdapter(BaseModelAdapter):
         *,
         clips: Sequence[Clip] | None = None,
     ) -> ConversionReport:
-        """See the contract. clips: what to measure on where it should not be the calibration clips."""
+        """See the contract.
+
+        Args:
+            output_path: The .tflite to write.
+            quantize: The precision.
+            calibration: Clips for int8.
+            clips: Clips to measure on instead of the calibration clips.
+        """
         from adapters.models.conversion import convert_model
 
         return convert_model(self, Path(output_path), quantize, calibration, clips)

@@ -14,9 +14,13 @@ Variables = dict[str, Float32Array]
 
 @dataclass(frozen=True)
 class Pretrained:
-    """Weights as published: the backbone's variables, and the classifier's by their names in this network.
+    """Weights as published.
 
-    The classifier is used where the config names no labels of its own, or where it is made for them.
+    The classifier is used if the config names no labels of its own, or if it was made for them.
+
+    Attributes:
+        backbone: The backbone's variables, float32 by name.
+        classifier: The classifier's variables by their names in this network; may be empty.
     """
 
     backbone: Variables
@@ -27,21 +31,28 @@ class Backbone(TunableBackbone, Protocol):
     """Items to features, with TensorFlow variables."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """The network's name, for messages."""
 
     @property
     def weights(self) -> Sequence[Any]:
         """Every tf.Variable, each of a name of its own."""
 
     @property
-    def feature_size(self) -> int: ...
+    def feature_size(self) -> int:
+        """Numbers per item, D."""
 
     def for_conversion(self) -> Backbone:
         """The same with its present values, in the form that converts best."""
 
 
 class KerasBackbone:
-    """A tf_keras functional model as a backbone."""
+    """A tf_keras functional model as a backbone.
+
+    Attributes:
+        model: float32 [B, *item_shape] to features [B, D].
+        name: The model's name.
+    """
 
     def __init__(self, model: Any) -> None:
         self.model = model
@@ -77,7 +88,10 @@ class KerasBackbone:
 class Network:
     """Backbone and head as one: items to {"scores": [B, units], "features": [B, D]}.
 
-    head: a tf_keras model, features to scores. dropout_step: see ``build_head``.
+    Attributes:
+        backbone: Items to features.
+        head: A tf_keras model, features to scores.
+        dropout_step: See ``build_head``.
     """
 
     name = "network"

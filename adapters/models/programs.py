@@ -29,7 +29,18 @@ CALIBRATION_ITEMS = 96
 
 
 def get_program(adapter: HasPrograms, model: LoadedModel) -> Path | bytes:
-    """The program that the config asks for, cached or made now. ConfigError where it cannot be."""
+    """The program that the config asks for, cached or made now.
+
+    Args:
+        adapter: The model.
+        model: What is loaded of it.
+
+    Returns:
+        A .tflite's path or bytes.
+
+    Raises:
+        ConfigError: It cannot be made: there are no weights, or int8 has no calibration clips.
+    """
     quantize, name = adapter.config["quantize"], adapter.program_name()
     if not model.has_weights:
         raise ConfigError(
@@ -46,16 +57,33 @@ def get_program(adapter: HasPrograms, model: LoadedModel) -> Path | bytes:
 
 
 def get_program_at(adapter: HasPrograms, quantize: Precision) -> Path | bytes:
-    """The program of the present weights and size at another precision than the config's; not for int8.
+    """The program of the present weights and size at another precision than the config's, cached or made now.
 
-    Cached or made now.
+    Args:
+        adapter: The model.
+        quantize: The precision; not int8.
+
+    Returns:
+        A .tflite's path or bytes.
     """
     identity = {**program_identity(adapter), "quantize": quantize, "name": adapter.program_name(quantize)}
     return program_cache.get_or_make(identity, lambda: make_program_bytes(adapter, quantize))
 
 
 def make_program_bytes(adapter: HasPrograms, quantize: Precision, calibration: Sequence[Clip] = ()) -> bytes:
-    """A program of the adapter's present weights and size, made now. int8 is calibrated on the clips."""
+    """Make a program of the adapter's present weights and size.
+
+    Args:
+        adapter: The model.
+        quantize: The precision.
+        calibration: Clips for int8.
+
+    Returns:
+        The bytes of the .tflite.
+
+    Raises:
+        ConversionError: An operator cannot be converted, or int8 has no clips.
+    """
     from adapters.litert import with_8_bit_weights
     from adapters.training import assign
 
@@ -69,7 +97,20 @@ def make_program_bytes(adapter: HasPrograms, quantize: Precision, calibration: S
 
 
 def convert_items(adapter: HasPrograms, network: Network, quantize: Precision, calibration: Sequence[Clip]) -> bytes:
-    """A network of items as a LiteRT program; int8 is calibrated on the clips' items."""
+    """Convert a network of items to a LiteRT program.
+
+    Args:
+        adapter: The model, for its shapes and preprocessing.
+        network: The network with the weights to convert.
+        quantize: The precision.
+        calibration: Clips for int8.
+
+    Returns:
+        The bytes of the .tflite.
+
+    Raises:
+        ConversionError: An operator cannot be converted, or int8 has no clips.
+    """
     from adapters.litert import to_litert
 
     backbone, head = network.backbone.for_conversion(), network.head
@@ -86,7 +127,14 @@ def convert_items(adapter: HasPrograms, network: Network, quantize: Precision, c
 
 
 def get_backbone_program(adapter: HasPrograms) -> Path | bytes:
-    """The float32 program of the backbone alone, {"features": [batch, D]}, from the cache or made now."""
+    """The float32 program of the backbone alone, {"features": [batch, D]}, from the cache or made now.
+
+    Args:
+        adapter: The model.
+
+    Returns:
+        A .tflite's path or bytes.
+    """
     return program_cache.get_or_make(backbone_identity(adapter), lambda: _make_backbone_bytes(adapter))
 
 
@@ -122,7 +170,14 @@ class _Convertible:
 
 
 def program_identity(adapter: HasPrograms) -> Config:
-    """What the bytes of the config's program follow from: of labels their number, and not what they are called."""
+    """What the bytes of the config's program follow from; of labels their number, and not their names.
+
+    Args:
+        adapter: The model.
+
+    Returns:
+        JSON values.
+    """
     config = adapter.network_config
     own = {"head": config["head"], "quantize": config["quantize"], "name": adapter.program_name()}
     own |= {"units": output_units(config, adapter.labels), "activation": output_activation(config)}
@@ -137,7 +192,14 @@ def program_identity(adapter: HasPrograms) -> Config:
 
 
 def backbone_identity(adapter: HasPrograms) -> Config:
-    """What the bytes of the backbone's program follow from. Reads weights, and needs no TensorFlow."""
+    """What the bytes of the backbone's program follow from. Reads weights, and needs no TensorFlow.
+
+    Args:
+        adapter: The model.
+
+    Returns:
+        JSON values.
+    """
     config = adapter.config
     own = {"family": adapter.family_name(), "format": adapter.network_format}
     own |= {key: config[key] for key in adapter.backbone_keys}
@@ -149,6 +211,7 @@ def backbone_identity(adapter: HasPrograms) -> Config:
 
 
 def backbone_part(variables: Mapping[str, Float32Array]) -> Variables:
+    """The variables of the backbone among those of the network."""
     return {name: value for name, value in variables.items() if not name.startswith(VARIABLE_PREFIX)}
 
 

@@ -28,10 +28,16 @@ class RunsItems(AnyProgram, Protocol):
 
 @dataclass
 class LoadedModel:
-    """What was loaded or made: programs by name, where they came from, and what was made of them so far.
+    """What an adapter has loaded or made.
 
-    lock: held while a program is made, so that threads that ask for it at once get one.
-    stored: where it was loaded from; None for one that was not.
+    Attributes:
+        programs: Paths or bytes of .tflite files by name.
+        stored: The saved model that it was loaded from; None if it was not loaded.
+        variables: float32 arrays by name, once they were read or trained.
+        active: The opened program and its name.
+        backbone: The opened program of the backbone alone.
+        on_gpu: What predicts if the config's ``device`` is "gpu".
+        lock: Held while a program is made, so that threads that ask for it at once share one.
     """
 
     programs: dict[str, Path | bytes] = field(default_factory=dict)
@@ -44,6 +50,7 @@ class LoadedModel:
 
     @property
     def has_weights(self) -> bool:
+        """Whether it can be trained, resized and converted."""
         return self.stored is None or self.stored.has_weights
 
     @property

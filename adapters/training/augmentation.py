@@ -13,16 +13,33 @@ LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 def time_shift_seconds(settings: Config, spacing_seconds: float, rng: np.random.Generator) -> float:
-    """A shift of the sampling times, at most ``temporal_jitter`` of the frames' spacing either way."""
+    """A random shift of the sampling times.
+
+    Args:
+        settings: The config's ``augmentation``; ``temporal_jitter`` is the largest shift as a share of the spacing.
+        spacing_seconds: The time between two frames.
+        rng: Where the random number is drawn.
+
+    Returns:
+        Seconds, either way.
+    """
     limit: float = settings["temporal_jitter"]
     return float(rng.uniform(-limit, limit)) * spacing_seconds
 
 
 def augment(frames: UInt8Array, settings: Config, rng: np.random.Generator) -> UInt8Array:
-    """An augmented copy of frames uint8 [T, H, W, 3] RGB, same shape.
+    """Change the frames of a clip at random, all alike.
 
     One affine map does the crop, turn and flip, so that pixels are interpolated once; then brightness, contrast and
-    saturation. Every random number is drawn whatever the settings, so that one setting does not move the others.
+    saturation. Every random number is drawn whatever the settings, so that one setting does not change the others.
+
+    Args:
+        frames: uint8 [T, H, W, 3] RGB.
+        settings: The config's ``augmentation``.
+        rng: Where the random numbers are drawn.
+
+    Returns:
+        A changed copy, uint8 [T, H, W, 3] RGB.
     """
     _, height, width, _ = frames.shape
     draws = rng.uniform(-1, 1, size=8)

@@ -1,6 +1,6 @@
 """Where training computes: the devices that share each batch, and how precisely they multiply.
 
-Where a model is trained is no part of what it is, so the number of devices stands in no config and no checkpoint.
+The devices are not part of what a model is, so their number is in no config and no checkpoint.
 """
 
 from __future__ import annotations
@@ -29,7 +29,9 @@ LOSS_SCALE = 1024.0
 class Replicas:
     """The devices that train, each with a copy of every variable; each batch is split evenly over them.
 
-    names: as TensorFlow calls them. strategy: the tf.distribute strategy under whose scope variables are to be made.
+    Attributes:
+        names: The devices as TensorFlow calls them, such as "GPU:0".
+        strategy: The tf.distribute strategy under whose scope variables are to be made.
     """
 
     names: tuple[str, ...]
@@ -37,6 +39,7 @@ class Replicas:
 
     @property
     def count(self) -> int:
+        """How many devices."""
         return len(self.names)
 
     def scope(self) -> Any:
@@ -44,10 +47,14 @@ class Replicas:
         return self.strategy.scope()
 
     def compile(self, step: Callable[..., tuple[Any, Any]]) -> Callable[..., tuple[float, Array]]:
-        """``step(inputs, targets, weights, total)`` -> (sum, rows) of a share of a batch, as a function of whole ones.
+        """Compile a step on a share of a batch into a function of whole batches.
 
-        Takes arrays whose first axis is a multiple of ``count`` and the scalar total, which each device is given;
-        returns the sum over devices, and the rows of all in order.
+        Args:
+            step: ``step(inputs, targets, weights, total)`` returns (sum, rows) of a device's share.
+
+        Returns:
+            A function of arrays whose first axis is a multiple of ``count``, and the scalar total that each device
+            receives. It returns the sum over devices, and the rows of all devices in order.
         """
         tf = import_tensorflow()
         if self.count == 1:
@@ -79,9 +86,14 @@ class Replicas:
 
 
 def pick_devices(wanted: Devices) -> Replicas:
-    """The GPUs that train, or the processor's logical devices where TensorFlow sees no GPU.
+    """The GPUs that train, or the processor's logical devices if TensorFlow sees no GPU.
 
-    wanted: how many, at least 1, or "all". ConfigError for what is neither; TrainingError where there are fewer.
+    Args:
+        wanted: How many, at least 1, or "all".
+
+    Raises:
+        ConfigError: wanted is neither.
+        TrainingError: There are fewer devices.
     """
     if wanted != "all" and (isinstance(wanted, bool) or not isinstance(wanted, int) or wanted < 1):
         raise ConfigError(f'devices must be a whole number of at least 1, or "all", got {wanted!r}')
@@ -109,9 +121,16 @@ def one_device() -> Replicas:
 
 
 def describe_devices(wanted: Devices) -> str:
-    """The devices that would train with their memory, such as "GPU:0, NVIDIA H100, 78.0 GiB" or "CPU:0, 2 cores, ...".
+    """The devices that would train, with their memory, such as "GPU:0, NVIDIA H100, 78.0 GiB".
 
-    A GPU's memory is what TensorFlow may take of it, a processor's that of the whole machine. Raises as pick_devices.
+    A GPU's memory is what TensorFlow may use of it, a processor's that of the whole machine.
+
+    Args:
+        wanted: How many, at least 1, or "all".
+
+    Raises:
+        ConfigError: wanted is neither.
+        TrainingError: There are fewer devices.
     """
     return "; ".join(_describe(name) for name in pick_devices(wanted).names)
 
@@ -130,7 +149,13 @@ def _describe(name: str) -> str:
 
 
 def out_of_memory(batch_size: int, replicas: Replicas, phase: str) -> TrainingError:
-    """The error for a step that the memory did not suffice for: it names the next batch size to try."""
+    """The error for a step that the memory did not suffice for; it names the next batch size to try.
+
+    Args:
+        batch_size: Clips per step, over all devices.
+        replicas: The devices.
+        phase: "head" or "fine_tune".
+    """
     smaller = batch_size // 2 // replicas.count * replicas.count
     if smaller:
         step = f"Try --batch-size {smaller} (batch_size={smaller})"
@@ -151,11 +176,16 @@ def _names(kind: str) -> tuple[str, ...]:
 
 @contextmanager
 def mixed_precision(wanted: bool | Literal["auto"]) -> Iterator[float]:
-    """Inside the block compiled functions multiply in 16 bits; yields the factor that the loss is to be scaled by.
+    """Inside the block, compiled functions multiply in 16 bits.
 
-    wanted: "auto" where there is a GPU (float16); True also on a processor (bfloat16); False not at all, and the factor
-    is 1. TensorFlow rewrites the graphs: convolutions and products of matrices take 16-bit copies, while variables,
-    gradients as they arrive at them, losses and what else needs the range stay float32. No network has to know of it.
+    TensorFlow rewrites the graphs: convolutions and matrix products use 16-bit copies, while variables, the gradients
+    as they arrive at them, losses and whatever else needs the range stay float32. A network needs no change for it.
+
+    Args:
+        wanted: "auto": on a GPU (float16); True: also on a processor (bfloat16); False: not at all.
+
+    Yields:
+        The factor to scale the loss by (Micikevicius et al. 2018, arXiv:1710.03740, section 3.2); 1 unless in float16.
     """
     tf = import_tensorflow()
     on_gpu = bool(_names("GPU"))
@@ -172,7 +202,15 @@ def mixed_precision(wanted: bool | Literal["auto"]) -> Iterator[float]:
 
 
 def check_batch(batch_size: int, replicas: Replicas) -> None:
-    """TrainingError where a batch has fewer clips than there are devices to share it."""
+    """Refuse a batch that has fewer clips than there are devices to share it.
+
+    Args:
+        batch_size: Clips per step, over all devices.
+        replicas: The devices.
+
+    Raises:
+        TrainingError: Some devices would have nothing to do.
+    """
     if batch_size < replicas.count:
         raise TrainingError(
             f'"batch_size" is {batch_size} and {replicas.count} devices share each batch, so some would have nothing '
@@ -184,8 +222,12 @@ def check_batch(batch_size: int, replicas: Replicas) -> None:
 def same_noise(draw: Callable[[Sequence[Any]], Any], value: Any) -> Any:
     """Random numbers for a device's share of a batch: the rows that a single device would draw for these clips.
 
-    draw: a shape to random numbers that follow from the step alone. value: tensor [rows, ...] of this device, in a
-    function that the strategy runs.
+    Args:
+        draw: Maps a shape to random numbers that follow from the step alone.
+        value: This device's tensor [rows, ...], in a function that the strategy runs.
+
+    Returns:
+        A tensor of the shape of value.
     """
     tf = import_tensorflow()
     context, shape = tf.distribute.get_replica_context(), tf.unstack(tf.shape(value))

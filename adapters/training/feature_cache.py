@@ -23,12 +23,16 @@ from adapters.training.feature_store import FeatureStore
 
 # Clips decoded and run together: enough to keep the cores busy, few enough that a kill loses seconds.
 CHUNK_CLIPS = 16
-# Files up to this size are hashed whole; of larger ones both ends, with size and time of change.
 
 
 @dataclass(frozen=True)
-class View:
-    """One example seen one way: number 0 is plain, the others are augmented, each from its own seed."""
+class ExampleView:
+    """One example seen one way.
+
+    Attributes:
+        example: The labelled clip.
+        number: 0 is plain, the others are augmented, each with its own seed.
+    """
 
     example: Example
     number: int
@@ -36,15 +40,29 @@ class View:
 
 @dataclass(frozen=True)
 class CachedFeatures:
-    """Rows of a memory-mapped array. keys: view -> row key; skipped: path -> why it has none; decoded: clips read."""
+    """The backbone's features of many views, as rows of a memory-mapped array.
+
+    Attributes:
+        store: The file with the rows.
+        keys: The key of a view's row.
+        skipped: Why a clip has no features, by path.
+        decoded: How many views were decoded now.
+    """
 
     store: FeatureStore
-    keys: dict[View, str]
+    keys: dict[ExampleView, str]
     skipped: dict[str, str]
     decoded: int
 
-    def of(self, views: Sequence[View]) -> Float32Array:
-        """float32 [len(views), *row_shape], read from the map."""
+    def of(self, views: Sequence[ExampleView]) -> Float32Array:
+        """Read the features of views.
+
+        Args:
+            views: Any that have a key.
+
+        Returns:
+            float32 [len(views), *row_shape].
+        """
         return np.asarray(self.store.array()[self.store.rows([self.keys[view] for view in views])], np.float32)
 
 
@@ -52,17 +70,31 @@ def cached_features(
     folder: Path,
     identity: Config,
     spec: InputSpec,
-    views: Sequence[View],
+    views: Sequence[ExampleView],
     augmentation: Config,
     seed: int,
     compute: Callable[[list[Clip]], list[Float32Array]],
     row_shape: Sequence[int],
     on_progress: Callable[[str, int, int], object] | None = None,
 ) -> CachedFeatures:
-    """Features of every view, from the cache where it has them.
+    """The backbone's features of every view; those that are not in the cache are computed and stored.
 
-    identity: what the features follow from beside the clip (weights, preprocessing, sampling). A clip that cannot be
-    read is set aside with its reason.
+    Args:
+        folder: The cache of all features.
+        identity: What the features follow from beside the clip: weights, preprocessing, sampling.
+        spec: How clips are sampled.
+        views: The views.
+        augmentation: The config's ``augmentation``.
+        seed: The config's seed.
+        compute: Maps clips to their features, float32 of row_shape each.
+        row_shape: (items, D).
+        on_progress: Called with "features", views done and views in all.
+
+    Returns:
+        The features. A clip that cannot be read is in ``skipped`` with its reason.
+
+    Raises:
+        StorageError: The cache cannot be written.
     """
     store = FeatureStore(folder / value_digest(identity), row_shape)
     skipped: dict[str, str] = {}
@@ -87,10 +119,17 @@ def cached_features(
     return CachedFeatures(store, found, skipped, len(missing))
 
 
-def read_view(view: View, spec: InputSpec, augmentation: Config, seed: int) -> Clip:
-    """The frames of one view of an example: of its video, or where it has them its prepared frames.
+def read_view(view: ExampleView, spec: InputSpec, augmentation: Config, seed: int) -> Clip:
+    """Read the frames of one view: of the example's video or, if it has them, of its prepared frames.
 
-    MediaError where they cannot be read.
+    Args:
+        view: The view.
+        spec: How clips are sampled.
+        augmentation: The config's ``augmentation``.
+        seed: The config's seed.
+
+    Raises:
+        MediaError: They cannot be read.
     """
     example = view.example
 
@@ -117,11 +156,11 @@ def read_view(view: View, spec: InputSpec, augmentation: Config, seed: int) -> C
 
 
 def _decoded(
-    views: Sequence[View], spec: InputSpec, augmentation: Config, seed: int, skipped: dict[str, str]
-) -> Iterator[tuple[list[View], list[Clip]]]:
+    views: Sequence[ExampleView], spec: InputSpec, augmentation: Config, seed: int, skipped: dict[str, str]
+) -> Iterator[tuple[list[ExampleView], list[Clip]]]:
     """Chunks of views with their clips, the next chunk being decoded while the caller works on one."""
 
-    def read(view: View) -> Clip | MediaError:
+    def read(view: ExampleView) -> Clip | MediaError:
         try:
             return read_view(view, spec, augmentation, seed)
         except MediaError as error:
@@ -137,7 +176,7 @@ def _decoded(
             yield [view for view, _ in kept], [clip for _, clip in kept]
 
 
-def _view_key(view: View, fingerprint: str, augmentation: Config, seed: int) -> str:
+def _view_key(view: ExampleView, fingerprint: str, augmentation: Config, seed: int) -> str:
     example = view.example
     own: list[Any] = [fingerprint, example.start_seconds, example.end_seconds, view.number]
     return value_digest(own if view.number == 0 else [*own, augmentation, seed])

@@ -1,8 +1,8 @@
-"""Rows of float32 that were dear to compute: an append-only file that is memory-mapped, and its index.
+"""Rows of float32 that were expensive to compute: an append-only file that is memory-mapped, and its index.
 
 ``features.f32`` holds rows of one shape, little-endian; ``index.jsonl`` maps a key to its row. A row's index line is
-written after its data is on disk, so that a kill loses at most rows that nobody was told of; a torn tail is cut off
-when the store is opened. One writer at a time: the file lock makes a second one wait.
+written after its data is on disk, so that a kill loses at most rows that were not reported as stored; a torn tail is
+cut off when the store is opened. One writer at a time: the file lock makes a second one wait.
 """
 
 from __future__ import annotations
@@ -59,7 +59,15 @@ class FeatureStore:
         return len(self._rows)
 
     def append(self, rows: Mapping[str, Float32Array]) -> None:
-        """Keep rows by key; on disk when this returns. A key that is there already keeps its row."""
+        """Store rows; they are on disk when this returns. A key that exists keeps its row.
+
+        Args:
+            rows: float32 of ``row_shape`` by key.
+
+        Raises:
+            StorageError: The file cannot be written.
+            ValueError: A row has another shape.
+        """
         for key, row in rows.items():
             if row.shape != self.row_shape:
                 raise ValueError(f"row {key!r} is {list(row.shape)}, this store holds {list(self.row_shape)}")
@@ -72,7 +80,17 @@ class FeatureStore:
                 raise StorageError(f"{self.folder}: features cannot be written ({error.strerror})") from error
 
     def rows(self, keys: Sequence[str]) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-        """Where the keys' rows stand in ``array()``. KeyError names one that is missing."""
+        """The positions of rows in ``array()``.
+
+        Args:
+            keys: Keys of stored rows.
+
+        Returns:
+            int64 [len(keys)].
+
+        Raises:
+            KeyError: A key has no row.
+        """
         return np.array([self._rows[key] for key in keys], np.int64)
 
     def array(self) -> Float32Array:

@@ -6,118 +6,30 @@ and goes on ends in the same bits as one that was not, on the same machine and v
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from adapters.errors import TrainingError
-from adapters.records import Aggregation, Float32Array, KeepBest
+from adapters.records import Float32Array
 from adapters.reports import EpochLog
-from adapters.system import import_keras, import_tensorflow, write_bytes_atomic
+from adapters.system import import_keras, import_tensorflow
+from adapters.training.checkpoint import Checkpoint, Stopped, read_checkpoint, write_checkpoint
 from adapters.training.devices import Replicas, one_device, out_of_memory
+from adapters.training.fit_settings import FitData, FitResult, FitSettings, epoch_rank
+from adapters.training.losses import aggregate_items, clip_losses
 
 VALIDATION_BATCH = 256
 
-Inputs = Callable[[npt.NDArray[np.int64], int | None], Float32Array]
-Stopped = Literal["finished", "early_stopping", "non_finite_loss", "interrupted"]
-
-
-@dataclass(frozen=True)
-class Examples:
-    """Clips to fit or validate on.
-
-    inputs(rows, epoch): what the model takes for these clips, float32 [len(rows), ...]; epoch is None when validating.
-    targets: float32 [N, units]. weights: float32 [N], how much each clip counts.
-    """
-
-    inputs: Inputs
-    targets: Float32Array
-    weights: Float32Array
-
-
-@dataclass(frozen=True)
-class FitSettings:
-    """One phase of training. patience: epochs without a better one, None for no early stopping.
-
-    keep_best: which epoch is better; see ``standing``. exclusive: exactly one class is right (softmax).
-    aggregation, top_fraction: how item scores become a clip's.
-    key: what the run follows from; a checkpoint of another key is not gone on from. batch_size: clips a step, of all
-    devices together. loss_scale: see ``devices.mixed_precision``.
-    """
-
-    phase: Literal["head", "fine_tune"]
-    epochs: int
-    learning_rate: float
-    batch_size: int
-    seed: int
-    patience: int | None
-    exclusive: bool
-    key: str
-    aggregation: Aggregation = "mean"
-    top_fraction: float = 1.0
-    train_batch_norm: bool = False
-    loss_scale: float = 1.0
-    keep_best: KeepBest = "val_loss"
-
-
-@dataclass(frozen=True)
-class FitResult:
-    """best_epoch: None where no epoch was better than what the phase began with."""
-
-    logs: tuple[EpochLog, ...]
-    best_epoch: int | None
-    stopped: Stopped
-
-
-def aggregate_items(scores: Any, how: Aggregation, top_fraction: float) -> Any:
-    """Tensor [B, items, units] to [B, units], as ``records.aggregate`` does for arrays."""
-    tf = import_tensorflow()
-    if how == "mean":
-        return tf.reduce_mean(scores, axis=1)
-    if how == "max":
-        return tf.reduce_max(scores, axis=1)
-    count = max(1, math.ceil(scores.shape[1] * top_fraction))
-    best = tf.math.top_k(tf.transpose(scores, [0, 2, 1]), k=count, sorted=False).values
-    return tf.reduce_mean(best, axis=2)
-
-
-def cross_entropy(targets: Any, scores: Any, exclusive: bool) -> Any:
-    """Over the last axis, the units. exclusive: softmax scores of which one class is right; else sigmoids."""
-    tf = import_tensorflow()
-    scores = tf.clip_by_value(scores, 1e-7, 1 - 1e-7)
-    if exclusive:
-        return -tf.reduce_sum(targets * tf.math.log(scores), axis=-1)
-    losses = targets * tf.math.log(scores) + (1 - targets) * tf.math.log(1 - scores)
-    return -tf.reduce_mean(losses, axis=-1)
-
-
-def clip_losses(targets: Any, scores: Any, settings: FitSettings) -> Any:
-    """The loss of each clip, tensor [B], from item scores [B, items, units].
-
-    With aggregation "mean" each item is to be right by itself, which also makes frame scores worth reading; with the
-    others only what is aggregated is, since most items of a clip may show nothing.
-    """
-    tf = import_tensorflow()
-    if settings.aggregation == "mean":
-        return tf.reduce_mean(cross_entropy(targets[:, None], scores, settings.exclusive), axis=1)
-    clip_scores = aggregate_items(scores, settings.aggregation, settings.top_fraction)
-    return cross_entropy(targets, clip_scores, settings.exclusive)
-
 
 class Fitter:
-    """One phase: ``forward(inputs, training)`` gives item scores [B, items, units]; ``trainable`` is what is trained.
-
-    saved: every variable that the phase may change (trainable ones, batch statistics): what checkpoints hold.
-    step_variable: int32 [2], set to (seed, step) before each step, for dropout.
-    replicas: the devices, under whose scope the variables were made; None for the one that TensorFlow takes.
-    """
+    """One phase of training: Adam (Kingma and Ba 2015, arXiv:1412.6980) on some variables, with a checkpoint."""
 
     def __init__(
         self,
@@ -128,9 +40,23 @@ class Fitter:
         settings: FitSettings,
         checkpoint: Path,
         replicas: Replicas | None = None,
+        on_note: Callable[[str], object] | None = None,
     ) -> None:
+        """Build the optimizer and the steps; nothing is trained yet.
+
+        Args:
+            forward: ``forward(inputs, training)`` returns item scores, float32 tensor [B, items, units] in 0..1.
+            trainable: The tf.Variables that gradients change.
+            saved: Every tf.Variable that the phase may change (trainable ones, batch statistics), for checkpoints.
+            step_variable: An int32 tf.Variable [2], set to (seed, step) before each step, for dropout.
+            settings: The hyperparameters of the phase.
+            checkpoint: The ``.safetensors`` file to resume from and to write after each epoch.
+            replicas: The devices under whose scope the variables were made; None for TensorFlow's default device.
+            on_note: Receives a sentence if the checkpoint there cannot be resumed from.
+        """
         tf, keras = import_tensorflow(), import_keras()
         self.settings, self.checkpoint, self.saved = settings, checkpoint, list(saved)
+        self.on_note = on_note
         self.replicas = one_device() if replicas is None else replicas
         with self.replicas.scope():
             self.optimizer = keras.optimizers.Adam(settings.learning_rate)
@@ -158,20 +84,32 @@ class Fitter:
 
     def fit(
         self,
-        train: Examples,
-        validation: Examples | None,
+        train: FitData,
+        validation: FitData | None,
         on_epoch_end: Callable[[EpochLog], object] | None,
         before: EpochLog | None = None,
     ) -> FitResult:
         """Train to the end, from the checkpoint where there is one of this key; the best epoch's weights are set.
 
-        before: the epoch whose weights this phase begins with, on the same validation clips; they stay where no
-        epoch is better.
+        Args:
+            train: The clips to learn from.
+            validation: The clips that decide which epoch is best; None for the training figures.
+            on_epoch_end: Called after each epoch; training ends early if it returns False.
+            before: The epoch whose weights this phase begins with, measured on the same validation clips. These
+                weights stay if no epoch is better.
+
+        Returns:
+            The epochs, those before an interruption among them.
+
+        Raises:
+            TrainingError: The loss is not finite in the first epoch, the memory does not suffice, or the checkpoint is
+                damaged.
+            StorageError: The checkpoint cannot be written.
         """
         logs, stopped = self._resume()
         while stopped is None and len(logs) < self.settings.epochs:
             known = [log for log in (before, *logs) if log is not None and log.best]
-            best = min((standing(log, self.settings.keep_best) for log in known), default=None)
+            best = min((epoch_rank(log, self.settings.keep_best) for log in known), default=None)
             try:
                 log = self._epoch(len(logs), train, validation, best)
             except (MemoryError, import_tensorflow().errors.ResourceExhaustedError) as error:
@@ -198,7 +136,7 @@ class Fitter:
         return FitResult(tuple(logs), best_epoch, stopped or "finished")
 
     def _epoch(
-        self, epoch: int, train: Examples, validation: Examples | None, best: tuple[float, ...] | None
+        self, epoch: int, train: FitData, validation: FitData | None, best: tuple[float, ...] | None
     ) -> EpochLog:
         started = time.perf_counter()
         order = np.random.default_rng([self.settings.seed, 1, epoch]).permutation(len(train.targets))
@@ -208,9 +146,9 @@ class Fitter:
             val_loss, val_accuracy = self._pass(validation, np.arange(len(validation.targets)), None)
         seconds = time.perf_counter() - started
         log = EpochLog(self.settings.phase, epoch, loss, accuracy, val_loss, val_accuracy, seconds)
-        return replace(log, best=best is None or standing(log, self.settings.keep_best) < best)
+        return replace(log, best=best is None or epoch_rank(log, self.settings.keep_best) < best)
 
-    def _pass(self, data: Examples, order: npt.NDArray[np.int64], epoch: int | None) -> tuple[float, float]:
+    def _pass(self, data: FitData, order: npt.NDArray[np.int64], epoch: int | None) -> tuple[float, float]:
         """Every clip once: the weighted mean loss and the share that is right."""
         # Features are small; whole clips take memory.
         several = epoch is None and self.settings.phase == "head"
@@ -242,48 +180,29 @@ class Fitter:
     # Checkpoints --------------------------------------------------------------------------------------------------
 
     def _save(self, logs: Sequence[EpochLog], stopped: Stopped | None) -> None:
-        from safetensors.numpy import save
-
-        arrays = {f"now/{i}": np.asarray(v.numpy()) for i, v in enumerate(self.saved)}
-        arrays |= {f"best/{i}": value for i, value in enumerate(self.best)}
-        arrays |= {f"optimizer/{i}": np.asarray(v.numpy()) for i, v in enumerate(self.optimizer.variables)}
-        about = {
-            "key": self.settings.key,
-            "stopped": json.dumps(stopped),
-            "logs": json.dumps([asdict(log) for log in logs]),
-        }
-        write_bytes_atomic(self.checkpoint, save(arrays, metadata=about))
+        present = [np.asarray(variable.numpy()) for variable in self.saved]
+        optimizer = [np.asarray(variable.numpy()) for variable in self.optimizer.variables]
+        checkpoint = Checkpoint(present, list(self.best), optimizer, tuple(logs), stopped)
+        write_checkpoint(self.checkpoint, self.settings.key, checkpoint)
 
     def _resume(self) -> tuple[list[EpochLog], Stopped | None]:
-        from safetensors import SafetensorError, safe_open
-
         if not self.checkpoint.is_file():
             return [], None
-        try:
-            with safe_open(self.checkpoint, framework="np") as file:
-                about = file.metadata()
-                if about.get("key") != self.settings.key:
-                    return [], None
-                for index, variable in enumerate(self.saved):
-                    variable.assign(file.get_tensor(f"now/{index}"))
-                self.best = [file.get_tensor(f"best/{index}") for index in range(len(self.saved))]
-                for index, variable in enumerate(self.optimizer.variables):
-                    variable.assign(file.get_tensor(f"optimizer/{index}"))
-        except SafetensorError as error:
-            raise TrainingError(
-                f"{self.checkpoint}: the checkpoint is damaged ({error}). Delete it to train from the start"
-            ) from error
-        stopped: Stopped | None = json.loads(about["stopped"])
-        return [EpochLog(**row) for row in json.loads(about["logs"])], stopped
-
-
-def standing(log: EpochLog, keep_best: KeepBest) -> tuple[float, ...]:
-    """What epochs are compared by, the lowest being the best: training's figures where there is no validation.
-
-    Few clips give few different accuracies, so of equal ones the lower loss is better.
-    """
-    loss, accuracy = (log.loss, log.accuracy) if log.val_loss is None else (log.val_loss, log.val_accuracy)
-    return (loss,) if keep_best == "val_loss" or accuracy is None else (-accuracy, loss)
+        shapes = [[tuple(variable.shape) for variable in group] for group in (self.saved, self.optimizer.variables)]
+        found = read_checkpoint(self.checkpoint, self.settings.key, *shapes)
+        if found is None:
+            if self.on_note is not None:
+                self.on_note(
+                    f"checkpoint in {self.checkpoint.parent} belongs to other clips, another config or another version "
+                    "of cliplab; training starts from the first epoch"
+                )
+            return [], None
+        for variable, value in zip(self.saved, found.present, strict=True):
+            variable.assign(value)
+        for variable, value in zip(self.optimizer.variables, found.optimizer, strict=True):
+            variable.assign(value)
+        self.best = found.best
+        return list(found.logs), found.stopped
 
 
 def _right(scores: Float32Array, targets: Float32Array, exclusive: bool) -> float:

@@ -15,25 +15,52 @@ VARIABLE_PREFIX = "scores_"
 
 
 def output_units(config: Config, labels: tuple[str, ...]) -> int:
-    """1 where a single sigmoid stands for two classes, else one a class."""
+    """How many outputs the head has: 1 where a single sigmoid decides between two classes, otherwise one per class.
+
+    Args:
+        config: A complete config.
+        labels: The classes in order.
+    """
     return 1 if config["positive_label"] is not None else len(labels)
 
 
 def output_activation(config: Config) -> str:
-    """softmax where exactly one class is right and each has its own output, else sigmoid."""
+    """ "softmax" where exactly one class is right and each has its own output, otherwise "sigmoid".
+
+    Args:
+        config: A complete config.
+    """
     binary = config["positive_label"] is not None
     return "sigmoid" if binary or config["task"] == "multi_label" else "softmax"
 
 
 def class_scores(outputs: Float32Array, config: Config, labels: tuple[str, ...]) -> Float32Array:
-    """Head outputs float32 [..., units] to scores [..., C] in the order of labels."""
+    """The scores of classes from the outputs of a head.
+
+    Args:
+        outputs: float32 [..., units] in 0..1.
+        config: A complete config.
+        labels: The classes in order.
+
+    Returns:
+        float32 [..., C] in 0..1, in the order of labels.
+    """
     if config["positive_label"] is None:
         return outputs
     return expand_binary(outputs, labels.index(config["positive_label"]))
 
 
 def targets(label_indices: np.ndarray[Any, Any], config: Config, labels: tuple[str, ...]) -> Float32Array:
-    """What the head should output: float32 [N, units], from bool [N, C] of the labels that are right."""
+    """What the head should output for clips.
+
+    Args:
+        label_indices: bool [N, C], the labels that are right.
+        config: A complete config.
+        labels: The classes in order.
+
+    Returns:
+        float32 [N, units], 0 or 1.
+    """
     wanted = label_indices.astype(np.float32)
     if config["positive_label"] is None:
         return wanted
@@ -42,10 +69,17 @@ def targets(label_indices: np.ndarray[Any, Any], config: Config, labels: tuple[s
 
 
 def build_head(config: Config, feature_size: int, units: int) -> tuple[Any, Any]:
-    """(head, dropout step). head: a tf_keras model, features float32 [B, D] to scores [B, units].
+    """Build the layers between features and scores.
 
-    Dropout follows the second, an int32 variable [2] of (seed, step) that training sets, so that a resumed run drops
-    what the first would have dropped.
+    Args:
+        config: A complete config, whose ``head`` lists the layers.
+        feature_size: Numbers per item from the backbone.
+        units: Outputs; see ``output_units``.
+
+    Returns:
+        The head, a tf_keras model of features float32 [B, D] to scores float32 [B, units], and the dropout step: an
+        int32 tf.Variable [2] of (seed, step) that training sets and dropout follows, so that a resumed run drops the
+        same.
     """
     tf, keras = import_tensorflow(), import_keras()
     step = tf.Variable([0, 0], dtype=tf.int32, trainable=False, name="dropout_step")

@@ -21,9 +21,19 @@ if TYPE_CHECKING:
 def evaluate_examples(
     adapter: BaseModelAdapter, examples: Sequence[Example], on_progress: OnVideoProgress | None = None
 ) -> tuple[EvaluationReport, tuple[VideoResult, ...]]:
-    """Predict labelled clips and measure the scores -> (report, the results of those that could not be read).
+    """Predict labelled clips and measure the scores.
 
-    The report has neither latency nor size. DatasetError where no clip can be read.
+    Args:
+        adapter: The model.
+        examples: Labelled clips.
+        on_progress: As in ``predict_videos``.
+
+    Returns:
+        The report, without latency and size, and the results of the clips that could not be read.
+
+    Raises:
+        DatasetError: No clip can be read.
+        MissingExtraError: scikit-learn is not installed.
     """
     from adapters.evaluation import evaluate
 

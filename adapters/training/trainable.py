@@ -18,7 +18,14 @@ class TunableBackbone(Protocol):
         """What ``fine_tune_layers`` and ``freeze_layers`` count."""
 
     def tune(self, layers: int) -> tuple[Sequence[Any], Sequence[Any]]:
-        """Make the last layers trainable and freeze the others: (trainable variables, their batch statistics)."""
+        """Make the last layers trainable and freeze the others.
+
+        Args:
+            layers: How many of the last layers.
+
+        Returns:
+            The trainable tf.Variables, and their layers' batch statistics.
+        """
 
     def __call__(self, items: Any, training: bool = False) -> Any:
         """float32 [B, *item_shape] to features [B, D]; batch normalisation in inference mode unless training."""
@@ -91,7 +98,17 @@ class Trainable(Protocol):
         """Every variable by name, to start from. WeightsError where the model came without."""
 
     def adopt(self, variables: dict[str, Float32Array], calibration: Sequence[Clip]) -> None:
-        """Take over trained variables; calibration: clips for int8."""
+        """Take over trained variables.
+
+        Args:
+            variables: float32 arrays by name.
+            calibration: Clips for int8.
+        """
 
     def save_with(self, local_path: str | Path, extra: Mapping[str, bytes]) -> None:
-        """Write the bundle with other files in it, name -> bytes."""
+        """Write the bundle with other files in it.
+
+        Args:
+            local_path: The bundle's folder.
+            extra: The bytes of other files by relative name.
+        """

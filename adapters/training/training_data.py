@@ -18,7 +18,14 @@ from adapters.training.head import targets
 
 @dataclass(frozen=True)
 class TrainingData:
-    """labels: class order. train, validation: clips; validation may be empty."""
+    """The clips of a training.
+
+    Attributes:
+        labels: The classes in order.
+        train: The clips to learn from.
+        validation: The clips to measure on; may be empty.
+        counts: How many clips each split has, "test" among them.
+    """
 
     labels: tuple[str, ...]
     train: tuple[Example, ...]
@@ -29,8 +36,13 @@ class TrainingData:
 def training_data(path: Path, config: Config, wanted: Sequence[str] | None) -> TrainingData:
     """Read, check and split a dataset for training.
 
-    wanted: the class order that the model has or the config names; None takes the dataset's own. DatasetError says
-    which class has too few clips, which label is unknown, which path stands under two labels.
+    Args:
+        path: A dataset in any of the formats of ``adapters.data``.
+        config: A complete config.
+        wanted: The class order of the model or the config; None for the dataset's own.
+
+    Raises:
+        DatasetError: It cannot be read, a class has too few clips, a label is unknown, or a path has two labels.
     """
     dataset = read_dataset(path)
     dataset = match_labels(dataset, _known_labels(wanted, config))
@@ -51,8 +63,13 @@ def training_data(path: Path, config: Config, wanted: Sequence[str] | None) -> T
     return TrainingData(labels, train, validation, counts)
 
 
-def from_sources(data: TrainingData, single_frames: bool) -> TrainingData:
-    """The same clips, each to be read from its video, or from its prepared frames. See ``prefer_video``."""
+def with_chosen_sources(data: TrainingData, single_frames: bool) -> TrainingData:
+    """The same clips, each with the source to read it from: its video, or its prepared frames. See ``prefer_video``.
+
+    Args:
+        data: The clips.
+        single_frames: Whether the model scores single frames.
+    """
     train, validation = (
         tuple(prefer_video(example, single_frames) for example in part) for part in (data.train, data.validation)
     )
@@ -60,7 +77,11 @@ def from_sources(data: TrainingData, single_frames: bool) -> TrainingData:
 
 
 def clips_note(data: TrainingData) -> str:
-    """What a training goes by, in a line."""
+    """How many clips the training has, in a line.
+
+    Args:
+        data: The clips.
+    """
     framed = sum(example.frames is not None for example in (*data.train, *data.validation))
     note = f"; of {framed} the video is gone and the prepared frames are read" if framed else ""
     return f"clips: {len(data.train)} train, {len(data.validation)} validation{note}"
@@ -84,7 +105,15 @@ def _label_order(dataset: Dataset, config: Config) -> tuple[str, ...]:
 
 
 def label_matrix(examples: Sequence[Example], labels: Sequence[str]) -> npt.NDArray[np.bool_]:
-    """Which labels are right: bool [N, C]."""
+    """Which labels are right for each clip.
+
+    Args:
+        examples: N clips.
+        labels: C classes in order.
+
+    Returns:
+        bool [N, C].
+    """
     return np.array([[label in example.labels for label in labels] for example in examples], bool).reshape(
         len(examples), len(labels)
     )
@@ -93,10 +122,19 @@ def label_matrix(examples: Sequence[Example], labels: Sequence[str]) -> npt.NDAr
 def clip_weights(
     examples: Sequence[Example], labels: Sequence[str], config: Config, train: Sequence[Example]
 ) -> Float32Array:
-    """How much each clip counts in the loss, float32 [N]; 1 on average over the training clips where balanced.
+    """How much each clip counts in the loss.
 
-    balanced: a clip counts train clips / (classes * train clips of its class), as scikit-learn's "balanced" does;
-    a clip of several labels takes the mean of theirs.
+    With class weights "balanced" a clip counts train clips / (classes * train clips of its class), as scikit-learn's
+    "balanced" does, 1 on average over the training clips. A clip of several labels has the mean of theirs.
+
+    Args:
+        examples: N clips.
+        labels: The classes in order.
+        config: A complete config.
+        train: The training clips, for the balance.
+
+    Returns:
+        float32 [N].
     """
     matrix = label_matrix(examples, labels).astype(np.float32)
     setting = config["class_weights"]
@@ -112,5 +150,14 @@ def clip_weights(
 
 
 def target_array(examples: Sequence[Example], labels: tuple[str, ...], config: Config) -> Float32Array:
-    """What the head should output for each clip: float32 [N, units]."""
+    """What the head should output for each clip.
+
+    Args:
+        examples: N clips.
+        labels: The classes in order.
+        config: A complete config.
+
+    Returns:
+        float32 [N, units], 0 or 1.
+    """
     return targets(label_matrix(examples, labels), config, labels)

@@ -20,18 +20,30 @@ Float32Array = npt.NDArray[np.float32]
 
 
 def variables(model: Any) -> dict[str, Float32Array]:
-    """Copies of all variables of a tf_keras model, trainable or not, by name, in the model's order.
+    """Copies of all variables of a tf_keras model, trainable or not.
 
-    Raises WeightsError where two variables have one name, since such weights could not be read back.
+    Args:
+        model: Anything whose ``weights`` are tf.Variables.
+
+    Returns:
+        float32 arrays by name, in the model's order.
+
+    Raises:
+        WeightsError: Two variables have one name, so such weights could not be read back.
     """
     named = _named(model)
     return {name: np.array(variable.numpy()) for name, variable in named.items()}
 
 
 def assign(model: Any, values: Mapping[str, npt.NDArray[Any]]) -> None:
-    """Set every variable of a tf_keras model from arrays by name; nothing is set unless everything fits.
+    """Set every variable of a tf_keras model from arrays; nothing is set unless everything fits.
 
-    Raises WeightsError naming the variable where one is missing, unknown, misshapen or not finite.
+    Args:
+        model: Anything whose ``weights`` are tf.Variables.
+        values: Arrays by name, of the variables' shapes.
+
+    Raises:
+        WeightsError: A variable is missing, unknown, of another shape or not finite; the message names it.
     """
     named = _named(model)
     where = f"model {model.name!r}"
@@ -52,10 +64,17 @@ def assign(model: Any, values: Mapping[str, npt.NDArray[Any]]) -> None:
 
 
 def random_variables(model: Any, seed: int) -> dict[str, Float32Array]:
-    """Weights to test and measure with: seeded, the same on every machine, of sane scale through a deep network.
+    """Weights to test and measure with: seeded, the same on every machine, of a sound scale through a deep network.
 
-    Kernels are normal with variance 2 / fan_in (He et al. 2015, arXiv:1502.01852), normalisation is the identity.
-    Each variable draws from a generator of its own, seeded by its name, so that adding a layer changes no other.
+    Kernels are normal with variance 2 / fan_in (He et al. 2015, arXiv:1502.01852), normalisation is the identity. Each
+    variable draws from a generator of its own, seeded by its name, so that adding a layer changes no other.
+
+    Args:
+        model: Anything whose ``weights`` are tf.Variables.
+        seed: The seed.
+
+    Returns:
+        float32 arrays by name, in the model's order.
     """
     return {name: _draw(name, tuple(variable.shape), seed) for name, variable in _named(model).items()}
 

@@ -24,32 +24,45 @@ from movinet_adapter.architecture import (
 
 
 @dataclass(frozen=True)
-class Folded:
-    """One convolution as it is computed. kernel: dense [in, out]; 1x1 [1, 1, in, out]; stem [3, 3, in, out]; depthwise
-    a tuple of [k, k, C, 1], one for each temporal tap (one in stream mode); temporal [kernel_time, 1, C, 1]. bias:
-    [out]."""
+class FoldedConv:
+    """One convolution as it is computed, with batch normalisation folded in.
+
+    Attributes:
+        kernel: Dense [in, out]; 1x1 [1, 1, in, out]; stem [3, 3, in, out]; depthwise a tuple of [k, k, C, 1], one for
+            each temporal tap (one in stream mode); temporal [kernel_time, 1, C, 1].
+        bias: [out].
+    """
 
     kernel: Any
     bias: Any
 
 
-def fold(of: Architecture, num_classes: int, values: Mapping[str, Any]) -> dict[str, Folded]:
-    """Every convolution of the network by name, from the variables by name: numpy arrays or tf.Variables."""
+def fold(of: Architecture, num_classes: int, values: Mapping[str, Any]) -> dict[str, FoldedConv]:
+    """Fold every convolution of a network.
+
+    Args:
+        of: The architecture.
+        num_classes: Outputs of the classifier.
+        values: The variables by name: numpy arrays or tf.Variables.
+
+    Returns:
+        Convolutions by name.
+    """
     stem, head = stem_conv(of), head_conv(of)
     kernel, bias = _kernel_and_bias(stem, values)
-    found = {stem.name: Folded(_reshape(kernel, stem.shape[-4:]), bias)}
+    found = {stem.name: FoldedConv(_reshape(kernel, stem.shape[-4:]), bias)}
     for layer in of.layers:
         for part, conv in convolutions(of, layer).items():
             kernel, bias = _kernel_and_bias(conv, values)
             if part == "projection":
                 rezero = values[f"{layer.name}/rezero"]
                 kernel, bias = kernel * rezero, bias * rezero
-            found[conv.name] = Folded(_arrange(part, conv, kernel), bias)
+            found[conv.name] = FoldedConv(_arrange(part, conv, kernel), bias)
     kernel, bias = _kernel_and_bias(head, values)
-    found[head.name] = Folded(_reshape(kernel, head.shape[-4:]), bias)
+    found[head.name] = FoldedConv(_reshape(kernel, head.shape[-4:]), bias)
     for conv in classifier_convs(of, num_classes):
         kernel, bias = _kernel_and_bias(conv, values)
-        found[conv.name] = Folded(_reshape(kernel, conv.shape[-2:]), bias)
+        found[conv.name] = FoldedConv(_reshape(kernel, conv.shape[-2:]), bias)
     return found
 
 

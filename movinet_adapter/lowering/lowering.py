@@ -17,7 +17,7 @@ import numpy as np
 from adapters.system import import_tensorflow
 from movinet_adapter.architecture import Architecture, Layer
 from movinet_adapter.lowering import operations as ops
-from movinet_adapter.lowering.folding import Folded
+from movinet_adapter.lowering.folding import FoldedConv
 from movinet_adapter.lowering.states import StreamStates
 
 Tensor = Any
@@ -26,29 +26,40 @@ Observe = Callable[[str, Tensor], None]
 
 
 @dataclass(frozen=True)
-class Lowered:
+class LoweredNetwork:
     """A network ready to compute.
 
-    weights: what ``fold`` gave. position_scales: factors of the positional encoding by layer, empty where there is
-    none. by_frame: in base mode, how many of the first layers compute one clip a frame at a time (see ``freeze``).
+    Attributes:
+        of: The architecture.
+        weights: The result of ``fold``.
+        position_scales: Factors of the positional encoding by layer; empty if there is none.
+        by_frame: In base mode, how many of the first layers compute one clip a frame at a time (see ``freeze``).
     """
 
     of: Architecture
-    weights: Mapping[str, Folded]
+    weights: Mapping[str, FoldedConv]
     position_scales: Mapping[str, Any]
     by_frame: int = 0
 
     def activate(self, x: Tensor) -> Tensor:
+        """The backbone's activation."""
         return ops.activate(self.of.activation, x)
 
 
-def clip_outputs(net: Lowered, frames: Tensor, *, running: bool = False, observe: Observe | None = None) -> Outputs:
-    """Whole clips, from nothing before them.
+def clip_outputs(
+    net: LoweredNetwork, frames: Tensor, *, running: bool = False, observe: Observe | None = None
+) -> Outputs:
+    """Compute whole clips, from nothing before them.
 
-    frames: float32 [B, T, H, W, 3] RGB in 0..1; T, H and W static. Returns {"logits": [B, C], "features": [B, D]};
-    with ``running``, in stream mode, also {"frame_logits": [B, T, C], "frame_features": [B, T, D]}: what the clip would
-    have given had it ended at each frame. ``observe`` is called with "stem" and each layer's name and its output
-    [T * B, H, W, C].
+    Args:
+        net: The network.
+        frames: float32 [B, T, H, W, 3] RGB in 0..1; T, H and W static.
+        running: In stream mode, whether to return what the clip would have yielded had it ended at each frame.
+        observe: Called with "stem" and each layer's name and its output [T * B, H, W, C].
+
+    Returns:
+        {"logits": [B, C], "features": [B, D]}; with ``running`` also {"frame_logits": [B, T, C], "frame_features": [B,
+        T, D]}.
     """
     tf = import_tensorflow()
     observe = observe or _ignore
@@ -72,19 +83,29 @@ def clip_outputs(net: Lowered, frames: Tensor, *, running: bool = False, observe
 
 
 def step_outputs(
-    net: Lowered, frames: Tensor, states: Mapping[str, Tensor], *, running: bool = False
+    net: LoweredNetwork, frames: Tensor, states: Mapping[str, Tensor], *, running: bool = False
 ) -> tuple[Outputs, Outputs]:
-    """The next frames of one stream: float32 [1, n, H, W, 3] and the states, to outputs and the new states."""
+    """Compute the next frames of one stream.
+
+    Args:
+        net: The network, in stream mode.
+        frames: float32 [1, n, H, W, 3] RGB in 0..1.
+        states: The stream's states by name.
+        running: Whether to return the outputs after each frame too.
+
+    Returns:
+        The outputs, and the new states, by name.
+    """
     stream = StreamStates(states)
     x = import_tensorflow().reshape(frames, frames.shape[1:])
     return _stream_outputs(net, x, frames.shape[1], stream, running, _ignore), stream.after
 
 
-def _as_tensors(weights: Mapping[str, Folded]) -> dict[str, Folded]:
+def _as_tensors(weights: Mapping[str, FoldedConv]) -> dict[str, FoldedConv]:
     """Frozen weights as one constant each: numpy arrays would become another constant at every frame's use."""
     tf = import_tensorflow()
     return {
-        name: Folded(tf.nest.map_structure(tf.convert_to_tensor, folded.kernel), tf.convert_to_tensor(folded.bias))
+        name: FoldedConv(tf.nest.map_structure(tf.convert_to_tensor, folded.kernel), tf.convert_to_tensor(folded.bias))
         for name, folded in weights.items()
     }
 
@@ -93,7 +114,7 @@ def _ignore(name: str, x: Tensor) -> None:
     pass
 
 
-def _stem(net: Lowered, x: Tensor, observe: Observe) -> Tensor:
+def _stem(net: LoweredNetwork, x: Tensor, observe: Observe) -> Tensor:
     x = net.activate(ops.stem(x, net.weights["stem"]))
     observe("stem", x)
     return x
@@ -102,7 +123,7 @@ def _stem(net: Lowered, x: Tensor, observe: Observe) -> Tensor:
 # Base mode ------------------------------------------------------------------------------------------------------------
 
 
-def _base_layer(net: Lowered, layer: Layer, x: Tensor, times: int) -> Tensor:
+def _base_layer(net: LoweredNetwork, layer: Layer, x: Tensor, times: int) -> Tensor:
     """Expand, convolve over space and time, gate, project, and add the shortcut."""
     name = layer.name
     y = net.activate(ops.pointwise(x, net.weights[f"{name}/expansion"]))
@@ -111,19 +132,19 @@ def _base_layer(net: Lowered, layer: Layer, x: Tensor, times: int) -> Tensor:
     return ops.pointwise(y, net.weights[f"{name}/projection"]) + _shortcut(net, layer, x)
 
 
-def _first_layers_by_frame(net: Lowered, x: Tensor, count: int, observe: Observe) -> Tensor:
+def _first_layers_by_frame(net: LoweredNetwork, x: Tensor, count: int, observe: Observe) -> Tensor:
     """``count`` layers of one clip [T, H, W, C], a tensor a frame: what is computed then is small enough to stay in a
     core's own cache between one operator and the next, which makes up for there being many operators."""
     tf = import_tensorflow()
-    frames = ops.cut(x)
+    frames = ops.split_frames(x)
     for layer in net.of.layers[:count]:
         with tf.name_scope(layer.name):
             frames = _base_layer_by_frame(net, layer, frames)
-        observe(layer.name, ops.stack(frames))
-    return ops.stack(frames)
+        observe(layer.name, ops.concat_frames(frames))
+    return ops.concat_frames(frames)
 
 
-def _base_layer_by_frame(net: Lowered, layer: Layer, frames: list[Tensor]) -> list[Tensor]:
+def _base_layer_by_frame(net: LoweredNetwork, layer: Layer, frames: list[Tensor]) -> list[Tensor]:
     name, weights = layer.name, net.weights
     y = [net.activate(ops.pointwise(frame, weights[f"{name}/expansion"])) for frame in frames]
     y = [net.activate(frame) for frame in ops.depthwise_by_frame(y, weights[f"{name}/feature"], layer.stride)]
@@ -136,7 +157,7 @@ def _base_layer_by_frame(net: Lowered, layer: Layer, frames: list[Tensor]) -> li
 
 
 def _stream_outputs(
-    net: Lowered, x: Tensor, times: int, states: StreamStates, running: bool, observe: Observe
+    net: LoweredNetwork, x: Tensor, times: int, states: StreamStates, running: bool, observe: Observe
 ) -> Outputs:
     tf = import_tensorflow()
     x = _stem(net, x, observe)
@@ -156,7 +177,7 @@ def _stream_outputs(
     return outputs
 
 
-def _stream_layer(net: Lowered, layer: Layer, x: Tensor, times: int, states: StreamStates) -> Tensor:
+def _stream_layer(net: LoweredNetwork, layer: Layer, x: Tensor, times: int, states: StreamStates) -> Tensor:
     """The same as in base mode, with the convolution split into space and then time, which sees the past only."""
     name, weights = layer.name, net.weights
     y = net.activate(ops.pointwise(x, weights[f"{name}/expansion"]))
@@ -170,7 +191,7 @@ def _stream_layer(net: Lowered, layer: Layer, x: Tensor, times: int, states: Str
     return ops.pointwise(y, weights[f"{name}/projection"]) + _shortcut(net, layer, x)
 
 
-def _stream_gate(net: Lowered, layer: Layer, y: Tensor, times: int, states: StreamStates) -> Tensor:
+def _stream_gate(net: LoweredNetwork, layer: Layer, y: Tensor, times: int, states: StreamStates) -> Tensor:
     """The gate [T * B, 1, 1, C] from the running mean and each frame's own."""
     tf = import_tensorflow()
     prefix, channels = f"state_{layer.name}", layer.expanded
@@ -195,7 +216,7 @@ def _position_encoding(positions: Tensor, channels: int) -> Tensor:
 # Both -----------------------------------------------------------------------------------------------------------------
 
 
-def _gate(net: Lowered, layer: Layer, means: Tensor) -> Tensor:
+def _gate(net: LoweredNetwork, layer: Layer, means: Tensor) -> Tensor:
     """Squeeze-excitation: what each channel is multiplied by, in 0..1, from means [N, 1, 1, seen] to [N, 1, 1, C].
 
     As 1x1 convolutions: before a dense layer the converter drops the batch of one, and XNNPACK then refuses it.
@@ -204,7 +225,7 @@ def _gate(net: Lowered, layer: Layer, means: Tensor) -> Tensor:
     return ops.activate(net.of.gating, ops.pointwise(hidden, net.weights[f"{layer.name}/se/expand"]))
 
 
-def _shortcut(net: Lowered, layer: Layer, x: Tensor) -> Tensor:
+def _shortcut(net: LoweredNetwork, layer: Layer, x: Tensor) -> Tensor:
     if not layer.has_skip_projection:
         return x
     if layer.stride > 1:
@@ -212,6 +233,6 @@ def _shortcut(net: Lowered, layer: Layer, x: Tensor) -> Tensor:
     return ops.pointwise(x, net.weights[f"{layer.name}/skip"])
 
 
-def _classify(net: Lowered, features: Tensor) -> Tensor:
+def _classify(net: LoweredNetwork, features: Tensor) -> Tensor:
     hidden = ops.activate(net.of.classifier_activation, ops.dense(features, net.weights["classifier/hidden"]))
     return ops.dense(hidden, net.weights["classifier/output"])

@@ -6,14 +6,21 @@ from collections.abc import Sequence
 from typing import Any
 
 from adapters.system import import_tensorflow
-from movinet_adapter.lowering.folding import Folded
+from movinet_adapter.lowering.folding import FoldedConv
 
 Tensor = Any
 
 
 def activate(name: str, x: Tensor) -> Tensor:
-    """swish (Ramachandran et al. 2017, arXiv:1710.05941), hard_swish and hard_sigmoid (Howard et al. 2019,
-    arXiv:1905.02244; tf-models multiplies the latter by 0.16667 and not by 1/6), sigmoid or relu6."""
+    """Compute an activation.
+
+    swish: Ramachandran et al. 2017, arXiv:1710.05941. hard_swish and hard_sigmoid: Howard et al. 2019,
+    arXiv:1905.02244; tf-models multiplies the latter by 0.16667 and not by 1/6.
+
+    Args:
+        name: swish, hard_swish, hard_sigmoid, sigmoid or relu6.
+        x: A float32 tensor of any shape.
+    """
     tf = import_tensorflow()
     if name == "swish":
         return tf.nn.silu(x)
@@ -24,17 +31,17 @@ def activate(name: str, x: Tensor) -> Tensor:
     return {"sigmoid": tf.sigmoid, "relu6": tf.nn.relu6}[name](x)
 
 
-def stem(x: Tensor, weights: Folded) -> Tensor:
+def stem(x: Tensor, weights: FoldedConv) -> Tensor:
     """The first convolution, which halves the size: [N, H, W, 3] to [N, H / 2, W / 2, C]."""
     return import_tensorflow().nn.conv2d(x, weights.kernel, 2, "SAME") + weights.bias
 
 
-def pointwise(x: Tensor, weights: Folded) -> Tensor:
+def pointwise(x: Tensor, weights: FoldedConv) -> Tensor:
     """A 1x1 convolution."""
     return import_tensorflow().nn.conv2d(x, weights.kernel, 1, "SAME") + weights.bias
 
 
-def dense(x: Tensor, weights: Folded) -> Tensor:
+def dense(x: Tensor, weights: FoldedConv) -> Tensor:
     """[N, in] to [N, out]."""
     return import_tensorflow().matmul(x, weights.kernel) + weights.bias
 
@@ -44,7 +51,7 @@ def depthwise(x: Tensor, kernel: Tensor, stride: int) -> Tensor:
     return import_tensorflow().nn.depthwise_conv2d(x, kernel, [1, stride, stride, 1], "SAME")
 
 
-def depthwise_in_time(x: Tensor, weights: Folded, stride: int, times: int) -> Tensor:
+def depthwise_in_time(x: Tensor, weights: FoldedConv, stride: int, times: int) -> Tensor:
     """A depthwise 3D convolution of [T * B, H, W, C] as the sum over its taps, zeros beyond the clip's ends."""
     tf = import_tensorflow()
     middle = len(weights.kernel) // 2
@@ -79,7 +86,7 @@ def _ends(count: Any, *, first: bool) -> list[list[Any]]:
     return [[count, 0] if first else [0, count], [0, 0], [0, 0], [0, 0]]
 
 
-def depthwise_by_frame(frames: Sequence[Tensor], weights: Folded, stride: int) -> list[Tensor]:
+def depthwise_by_frame(frames: Sequence[Tensor], weights: FoldedConv, stride: int) -> list[Tensor]:
     """The same for frames that are tensors of their own [1, H, W, C], one an entry."""
     middle = len(weights.kernel) // 2
     found = []
@@ -93,7 +100,7 @@ def depthwise_by_frame(frames: Sequence[Tensor], weights: Folded, stride: int) -
     return found
 
 
-def temporal(full: Tensor, weights: Folded, height: int, width: int) -> Tensor:
+def temporal(full: Tensor, weights: FoldedConv, height: int, width: int) -> Tensor:
     """Frames with their past as [1, kernel_time - 1 + T, B * H * W, C] to [T * B, H, W, C]."""
     tf = import_tensorflow()
     y = tf.nn.depthwise_conv2d(full, weights.kernel, [1, 1, 1, 1], "VALID") + weights.bias
@@ -126,11 +133,11 @@ def mean_of_frames(frames: Sequence[Tensor]) -> Tensor:
     Rows first: XNNPACK shares the rows of a frame among its threads, and has one thread for the mean of a whole frame.
     """
     tf = import_tensorflow()
-    rows = total([tf.reduce_mean(frame, [2], keepdims=True) for frame in frames])
+    rows = tree_sum([tf.reduce_mean(frame, [2], keepdims=True) for frame in frames])
     return tf.reduce_mean(rows, [1], keepdims=True) * (1.0 / len(frames))
 
 
-def cut(x: Tensor) -> list[Tensor]:
+def split_frames(x: Tensor) -> list[Tensor]:
     """x [T, H, W, C] to its frames [1, H, W, C].
 
     XNNPACK copies a slice with one thread, and a split, of four parts at most, with all: 16 frames are split twice.
@@ -142,7 +149,7 @@ def cut(x: Tensor) -> list[Tensor]:
     return [frame for group in tf.split(x, parts) for frame in tf.split(group, times // parts)]
 
 
-def stack(frames: Sequence[Tensor]) -> Tensor:
+def concat_frames(frames: Sequence[Tensor]) -> Tensor:
     """Concatenate along the first axis, four at a time: XNNPACK takes no more in one operator."""
     tf, parts = import_tensorflow(), list(frames)
     while len(parts) > 1:
@@ -151,7 +158,7 @@ def stack(frames: Sequence[Tensor]) -> Tensor:
     return parts[0]
 
 
-def total(parts: Sequence[Tensor]) -> Tensor:
+def tree_sum(parts: Sequence[Tensor]) -> Tensor:
     """The sum of tensors of one shape, two at a time, as a tree."""
     left = list(parts)
     while len(left) > 1:

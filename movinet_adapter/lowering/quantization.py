@@ -18,7 +18,12 @@ _LAYER = re.compile(r"block\d+_layer\d+")
 
 
 def computes_in_8_bits(of: Architecture, name: str) -> bool:
-    """Whether a pointwise convolution does, from the name of what it gives: each layer is computed in a name scope."""
+    """Whether a pointwise convolution computes in 8 bits.
+
+    Args:
+        of: The architecture.
+        name: The name of its output; each layer is computed in a name scope.
+    """
     found = _LAYER.search(name)
     layer = next((layer for layer in of.layers if found and layer.name == found[0]), None)
     return layer is not None and not layer.has_skip_projection and not layer.name.startswith(EARLY_BLOCKS)

@@ -15,7 +15,12 @@ Tensor = Any
 
 @dataclass(frozen=True)
 class StreamStates:
-    """before: the states given, None for a clip from its start. after: filled as the layers are computed."""
+    """The states of a stream while a network computes.
+
+    Attributes:
+        before: The states received, by name; None for a clip from its start.
+        after: The new states, filled as the layers are computed.
+    """
 
     before: Mapping[str, Tensor] | None
     after: dict[str, Tensor] = field(default_factory=dict)

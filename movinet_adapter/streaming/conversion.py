@@ -15,7 +15,7 @@ import numpy as np
 
 from adapters.errors import ConversionError
 from adapters.litert import IMAGE, Observer, converter_reason, counts_first, with_8_bit_layers, with_8_bit_weights
-from adapters.records import Float32Array, Precision, RequestedPrecision, as_precision
+from adapters.records import Float32Array, Precision, as_precision
 from adapters.system import captured_stderr, import_tensorflow, warnings_only
 from movinet_adapter.architecture import StateSpec, initial_states
 from movinet_adapter.lowering.quantization import computes_in_8_bits
@@ -28,19 +28,25 @@ CALIBRATION_FRAMES = 1200  # beyond these, ranges hardly move
 def stream_program_bytes(
     backbone: MoViNetNetwork,
     head: Any | None,
-    quantize: RequestedPrecision = "float32",
+    quantize: Precision = "float32",
     calibration: Iterable[Float32Array] | None = None,
 ) -> bytes:
-    """The .tflite of a stream network.
+    """Convert a stream network to a .tflite, with built-in operators only.
 
-    backbone: in stream mode. head: a tf_keras model, features float32 [B, D] to scores [B, units]; None for the
-        network's own classifier with a softmax.
-    quantize: ``float32``, also called ``none``; ``float16`` weights stored as float16; ``dynamic`` weights stored as
-        int8; ``int8`` also computes in 8 bits what costs little accuracy, see ``quantization``.
-    calibration: for int8, clips float32 [T, H, W, 3] as the network reads them, each seen from a stream's start.
+    Args:
+        backbone: A network in stream mode.
+        head: A tf_keras model, features float32 [B, D] to scores [B, units]; None for the network's own classifier with
+            a softmax.
+        quantize: ``float32``; ``float16`` for weights stored as float16; ``dynamic`` for weights stored as int8;
+            ``int8`` also computes in 8 bits what costs little accuracy, see ``quantization``.
+        calibration: For int8, clips float32 [T, H, W, 3], preprocessed, each seen from a stream's start.
 
-    Built-in operators only. Raises ConversionError where int8 has no calibration, a clip is misshapen, or the converter
-    refuses; ConfigError for a network in base mode.
+    Returns:
+        The bytes of the .tflite.
+
+    Raises:
+        ConversionError: int8 has no calibration, a clip has another shape, or an operator cannot be converted.
+        ConfigError: The network is in base mode.
     """
     specs = backbone.states
     try:

@@ -39,7 +39,11 @@ class PoolWindow:
         self._before: Float32Array | None = None  # the sums as they were before the last step
 
     def before_step(self, states: Mapping[str, npt.NDArray[Any]]) -> None:
-        """Take off what the frame that is now too old added. states: by name, altered in place."""
+        """Subtract what the frame that is now too old added.
+
+        Args:
+            states: The states by name, changed in place.
+        """
         sums = np.zeros(self._added.shape[1], np.float32)
         for name, part in self._parts.items():
             sums[part] = states[name].reshape(-1)

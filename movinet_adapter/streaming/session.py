@@ -23,9 +23,14 @@ Picture = UInt8Array | Callable[[], UInt8Array]
 
 @dataclass
 class StreamCounts:
-    """What became of the frames that a session was given, since it was opened.
+    """What became of the frames that a session received, since it was opened.
 
-    consumed: steps of the network, ``repeated`` among them. dropped: frames between two ticks, or late.
+    Attributes:
+        given: Frames received.
+        consumed: Steps of the network, ``repeated`` among them.
+        repeated: Steps with the frame before, for ticks without a frame.
+        dropped: Frames between two ticks, or late.
+        resets: How often the stream began anew.
     """
 
     given: int = 0
@@ -38,7 +43,11 @@ class StreamCounts:
 class StreamSession:
     """One stream. Sessions share a program and may run in threads of their own; calls of one session take turns.
 
-    fps: at which it consumes frames, whatever the source's rate. counts: see StreamCounts.
+    Attributes:
+        fps: The rate at which it consumes frames, whatever the source's rate.
+        memory_seconds: How much of the past the prediction depends on; None for all since the start.
+        source: The source's name, for predictions.
+        counts: What became of the frames.
     """
 
     def __init__(
@@ -56,14 +65,25 @@ class StreamSession:
         source: str = "",
         on_note: Callable[[str], object] | None = None,
     ) -> None:
-        """spec, mean, scale: how frames are preprocessed (only size and aspect of the spec matter).
+        """Open a stream.
 
-        to_scores: from the program's ``scores`` [T, units] to class scores [T, C], where they are not the same.
-        memory_seconds: how much of the past the prediction rests on (PoolWindow); None for all since the start.
-        max_gap_seconds: the longest gap in which the last frame is repeated; after a longer one the session resets.
-            Two periods at least.
-        on_note: told, in a sentence, of each reset that the source caused and each change of its size.
-        Raises ConfigError for fps, memory_seconds or max_gap_seconds that are not above 0.
+        Args:
+            program: The model's stream program.
+            labels: The classes in order.
+            spec: The size and aspect that frames are brought to.
+            fps: The rate at which frames are consumed.
+            mean: Subtracted from pixel values; see ``to_model_input``.
+            scale: Divides pixel values after that.
+            to_scores: Maps the program's ``scores`` float32 [T, units] to class scores [T, C]; None if they are the
+                same.
+            memory_seconds: How much of the past the prediction depends on (PoolWindow); None for all since the start.
+            max_gap_seconds: The longest gap in which the last frame is repeated, at least two periods; after a longer
+                one the session resets.
+            source: The source's name, for predictions.
+            on_note: Receives a sentence about each reset that the source caused and each change of its size.
+
+        Raises:
+            ConfigError: fps, memory_seconds or max_gap_seconds is not above 0.
         """
         for name, value in (("fps", fps), ("memory_seconds", memory_seconds), ("max_gap_seconds", max_gap_seconds)):
             if value is not None and not 0 < value < math.inf:
@@ -84,17 +104,22 @@ class StreamSession:
         self._lock = threading.Lock()
 
     def push(self, frames: Picture, time_seconds: float | Sequence[float]) -> Prediction:
-        """The next frame or frames, and the prediction after them.
+        """Feed the next frame or frames.
 
-        frames: uint8 [H, W, 3] or [n, H, W, 3] RGB of any size, which may change; or a function that gives one frame,
-            called only if the frame is consumed.
-        time_seconds: when they are shown, at least 0: one number, or one each. Frames with one number follow one
-            another at the session's rate.
+        Args:
+            frames: uint8 [H, W, 3] or [n, H, W, 3] RGB of any size, which may change; or a function that returns one
+                frame, called only if the frame is consumed.
+            time_seconds: When they are shown, at least 0: one number, or one for each. Frames with one number follow
+                one another at the session's rate.
 
-        Returns the prediction after the last frame that was consumed: the same object where none of these was. Its
-        frame_scores [k, C] are those after each frame that this call consumed; start is where what it rests on begins.
-        Ticks says which frames are consumed, repeated or dropped and when the session resets by itself.
-        Raises ValueError for frames or times that are something else.
+        Returns:
+            The prediction after the last frame that was consumed: the same object if none of these was. Its
+            frame_scores float32 [k, C] are those after each frame that this call consumed; start is where the time that
+            it depends on begins. ``Ticks`` says which frames are consumed, repeated or dropped and when the session
+            resets by itself.
+
+        Raises:
+            ValueError: Frames or times are something else.
         """
         pictures = _pictures(frames)
         times = _times(len(pictures), time_seconds, self.fps)
@@ -103,7 +128,7 @@ class StreamSession:
             try:
                 self._take(pictures, times, rows)
             except BaseException:
-                self._restart()  # what was consumed in part is no state to go on from
+                self._restart()  # half a step is not a state to continue from
                 raise
             if rows:
                 self._prediction = self._predict(np.concatenate(rows))
@@ -128,19 +153,19 @@ class StreamSession:
     def _take(self, pictures: Sequence[Picture], times: Sequence[float], rows: list[Float32Array]) -> None:
         waiting: list[Float32Array] = []
         for picture, seconds in zip(pictures, times, strict=True):
-            offer = self._ticks.offer(seconds)
-            if offer.reset is not None:
+            decision = self._ticks.offer(seconds)
+            if decision.reset is not None:
                 rows += self._advance(waiting)
                 self._forget()
                 self.counts.resets += 1
-                self._note(f"the stream begins anew at {seconds:.2f} s: {offer.reset}")
-            waiting += [self._held] * offer.repeats if self._held is not None else []
-            if offer.taken:
+                self._note(f"the stream begins anew at {seconds:.2f} s: {decision.reset}")
+            waiting += [self._held] * decision.repeats if self._held is not None else []
+            if decision.taken:
                 self._held, self._end = self._prepare(picture, seconds), seconds
                 waiting.append(self._held)
             self.counts.given += 1
-            self.counts.repeated += offer.repeats
-            self.counts.dropped += not offer.taken
+            self.counts.repeated += decision.repeats
+            self.counts.dropped += not decision.taken
             if len(waiting) >= _MOST_WAITING:
                 rows += self._advance(waiting)
         rows += self._advance(waiting)

@@ -10,9 +10,14 @@ _EPSILON_PERIODS = 1e-6
 
 
 @dataclass(frozen=True)
-class Offer:
-    """What becomes of one frame. reset: why the stream begins anew first, or None. repeats: how often the frame before
-    it is consumed again, for ticks that passed without one. taken: whether it is consumed itself."""
+class FrameDecision:
+    """What becomes of one frame.
+
+    Attributes:
+        taken: Whether it is consumed.
+        repeats: How often the frame before it is consumed again, for ticks that passed without a frame.
+        reset: Why the stream begins anew before it; None if it does not.
+    """
 
     taken: bool
     repeats: int = 0
@@ -43,8 +48,12 @@ class Ticks:
         """The time of the first frame since the stream began; 0 before there is one."""
         return self._origin or 0.0
 
-    def offer(self, seconds: float) -> Offer:
-        """The next frame's time."""
+    def offer(self, seconds: float) -> FrameDecision:
+        """Decide about the next frame.
+
+        Args:
+            seconds: The frame's time.
+        """
         if self._origin is None:
             return self._begin(seconds, None)
         gap = seconds - self._last
@@ -53,16 +62,16 @@ class Ticks:
         if gap < -1 / self.fps:
             return self._begin(seconds, f"time went back by {-gap:.1f} s")
         if gap <= 0:
-            return Offer(False)
+            return FrameDecision(False)
         place = (seconds - self._origin) * self.fps  # in periods
         self._last = seconds
         early = self._next - place
         if early > _EPSILON_PERIODS and early >= place + gap * self.fps - self._next:
-            return Offer(False)
+            return FrameDecision(False)
         tick = max(self._next, math.floor(place + _EPSILON_PERIODS))
         repeats, self._next = tick - self._next, tick + 1
-        return Offer(True, repeats)
+        return FrameDecision(True, repeats)
 
-    def _begin(self, seconds: float, reset: str | None) -> Offer:
+    def _begin(self, seconds: float, reset: str | None) -> FrameDecision:
         self._origin, self._next, self._last = seconds, 1, seconds
-        return Offer(True, 0, reset)
+        return FrameDecision(True, 0, reset)

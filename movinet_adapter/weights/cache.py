@@ -27,8 +27,14 @@ _SOURCE_KEY = "cliplab.source"
 
 
 @dataclass(frozen=True, eq=False)
-class Kept:
-    """Weights from the cache. source: where they were first had from."""
+class CachedWeights:
+    """Weights from the cache.
+
+    Attributes:
+        variables: float32 arrays by name, in the network's order.
+        source: Where they first came from.
+        digest: See ``content_digest``.
+    """
 
     variables: Variables
     source: str
@@ -36,7 +42,11 @@ class Kept:
 
 
 def content_digest(variables: Mapping[str, Any]) -> str:
-    """The SHA-256 of variables by name, shape and float32 values, whatever file or order they came in."""
+    """The SHA-256 of variables by name, shape and float32 values, whatever file or order they came in.
+
+    Args:
+        variables: Arrays by name.
+    """
     digest = hashlib.sha256()
     for name in sorted(variables):
         value = np.ascontiguousarray(variables[name], "<f4")
@@ -46,20 +56,40 @@ def content_digest(variables: Mapping[str, Any]) -> str:
 
 
 def files_digest(files: Mapping[str, Path]) -> str:
-    """The SHA-256 of files by name and content. WeightsError where one cannot be read."""
+    """The SHA-256 of files by name and content.
+
+    Args:
+        files: Paths by name.
+
+    Raises:
+        WeightsError: A file cannot be read.
+    """
     listed = [[name, sha256_file(files[name])] for name in sorted(files)]
     return value_digest(listed)
 
 
-def folder_of(of: Architecture, identity: str) -> Path:
-    """Where the weights of an identity - a URL, or the digest of the files they came from - are kept."""
+def weights_folder(of: Architecture, identity: str) -> Path:
+    """The cache's folder for the weights of an identity.
+
+    Args:
+        of: The architecture.
+        identity: A URL, or the digest of the files that they came from.
+    """
     key = value_digest([_FORMAT, identity])[:16]
     return cache_dir() / "movinet" / f"{of.model_id}_{of.mode}_{key}"
 
 
-def find(of: Architecture, identity: str) -> tuple[Kept | None, str]:
-    """What is kept of an identity, verified; else None and, for a message, what was found instead."""
-    folder = folder_of(of, identity)
+def find_weights(of: Architecture, identity: str) -> tuple[CachedWeights | None, str]:
+    """Look up weights in the cache, verified.
+
+    Args:
+        of: The architecture.
+        identity: A URL, or the digest of the files that they came from.
+
+    Returns:
+        The weights and "", or None and what was found instead, for a message.
+    """
+    folder = weights_folder(of, identity)
     reason = f"nothing in {folder}"
     for path in _newest_first(folder):
         try:
@@ -69,19 +99,32 @@ def find(of: Architecture, identity: str) -> tuple[Kept | None, str]:
             continue
         digest = content_digest(variables)
         if digest == path.stem:
-            return Kept(fit_by_name(of, variables, str(path))[0], _source_in(path), digest), ""
+            return CachedWeights(fit_by_name(of, variables, str(path))[0], _source_in(path), digest), ""
         reason = f"{path} is damaged: its content is not what its name says"
     return None, reason
 
 
-def keep(of: Architecture, identity: str, variables: Variables, source: str) -> str:
-    """Keep weights, whole or not at all; their digest. StorageError where they cannot be written."""
+def store_weights(of: Architecture, identity: str, variables: Variables, source: str) -> str:
+    """Store weights in the cache, as a whole or not at all.
+
+    Args:
+        of: The architecture.
+        identity: A URL, or the digest of the files that they came from.
+        variables: float32 arrays by name.
+        source: Where they came from, for messages.
+
+    Returns:
+        Their ``content_digest``.
+
+    Raises:
+        StorageError: The cache cannot be written.
+    """
     from safetensors.numpy import save
 
     digest = content_digest(variables)
     ordered = {name: np.ascontiguousarray(value).reshape(value.shape) for name, value in variables.items()}
     data = save(ordered, metadata={_SOURCE_KEY: source})
-    write_bytes_atomic(folder_of(of, identity) / f"{digest}.safetensors", data)
+    write_bytes_atomic(weights_folder(of, identity) / f"{digest}.safetensors", data)
     return digest
 
 

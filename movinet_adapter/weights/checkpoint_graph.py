@@ -22,7 +22,12 @@ _NOT_WEIGHTS = ("optimizer", "keras_api", "loss")  # children of a compiled Kera
 
 @dataclass(frozen=True, eq=False)
 class StoredVariable:
-    """One variable as it was stored. name: what its writer called it. value: float32."""
+    """One variable as it was stored.
+
+    Attributes:
+        name: Its writer's name for it.
+        value: float32.
+    """
 
     name: str
     value: Float32Array
@@ -30,7 +35,13 @@ class StoredVariable:
 
 @dataclass(frozen=True, eq=False)
 class CheckpointGraph:
-    """An open checkpoint. where: what it is called in messages. nodes: node 0 is the object that was saved."""
+    """An open checkpoint.
+
+    Attributes:
+        where: What messages call it.
+        reader: TensorFlow's reader of its values.
+        nodes: The stored objects; node 0 is the object that was saved.
+    """
 
     where: str
     reader: Any
@@ -48,6 +59,7 @@ class CheckpointGraph:
         return {child.local_name: child.node_id for child in self.nodes[node].children}
 
     def is_variable(self, node: int) -> bool:
+        """Whether a node has a value."""
         return any(item.name == "VARIABLE_VALUE" for item in self.nodes[node].attributes)
 
     def variables_under(self, node: int) -> list[int]:
@@ -69,14 +81,22 @@ class CheckpointGraph:
         return str(item.full_name or item.checkpoint_key)
 
     def read(self, node: int) -> StoredVariable:
-        """A variable's value. WeightsError where it is damaged, or is no float32 as every MoViNet variable is."""
+        """Read a variable.
+
+        Args:
+            node: A node with a value.
+
+        Raises:
+            WeightsError: It is damaged, or not float32 as every MoViNet variable is.
+        """
         name = self.name_of(node)
         try:
             with captured_stderr():
                 value = np.asarray(self.reader.get_tensor(self._value_entry(node).checkpoint_key))
         except Exception as error:  # TensorFlow raises RuntimeError, KeyError or its own, by what is damaged
             raise WeightsError(
-                f"{self.where} is damaged: its variable {name!r} could not be read ({short(error)}). Fetch it again."
+                f"{self.where} is damaged: its variable {name!r} could not be read ({first_line(error)}). "
+                "Fetch it again."
             ) from error
         if value.dtype != np.float32:
             raise WeightsError(
@@ -90,9 +110,14 @@ class CheckpointGraph:
 
 
 def open_checkpoint(prefix: str, where: str) -> CheckpointGraph:
-    """Open the checkpoint whose files are ``<prefix>.index`` and ``<prefix>.data-*``; any path that TensorFlow opens.
+    """Open a checkpoint. Imports TensorFlow.
 
-    Imports TensorFlow. WeightsError where the files are missing or damaged, or TensorFlow 1 wrote them.
+    Args:
+        prefix: Its files are ``<prefix>.index`` and ``<prefix>.data-*``; any path that TensorFlow opens.
+        where: What messages call it.
+
+    Raises:
+        WeightsError: The files are missing or damaged, or TensorFlow 1 wrote them.
     """
     tf = import_tensorflow()
     from tensorflow.core.protobuf.trackable_object_graph_pb2 import TrackableObjectGraph
@@ -110,12 +135,12 @@ def open_checkpoint(prefix: str, where: str) -> CheckpointGraph:
         raise
     except Exception as error:  # TensorFlow raises ValueError, RuntimeError or its own, by what is wrong
         raise WeightsError(
-            f"{where} is damaged or not whole: its variables could not be read ({short(error)}). Fetch it again."
+            f"{where} is damaged or not whole: its variables could not be read ({first_line(error)}). Fetch it again."
         ) from error
     return CheckpointGraph(where, reader, nodes)
 
 
-def short(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
     """The first line of an error's text, without the page that TensorFlow may add; its kind where it has none."""
     text = str(error).strip()
     return text.splitlines()[0][:300] if text else type(error).__name__

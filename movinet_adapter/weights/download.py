@@ -19,7 +19,7 @@ from pathlib import Path
 from adapters.errors import WeightsError
 from adapters.system import captured_stderr, import_tensorflow
 from movinet_adapter.architecture import Architecture
-from movinet_adapter.weights.checkpoint_graph import short
+from movinet_adapter.weights.checkpoint_graph import first_line
 
 HUB_URL, HUB_VARIABLE = "https://tfhub.dev", "CLIPLAB_TFHUB_URL"
 # The links of official/projects/movinet/README.md in tensorflow/models.
@@ -31,7 +31,7 @@ _CHUNK_BYTES = 1 << 20
 
 
 class FetchError(Exception):
-    """A source that could not be had; its text is the reason."""
+    """A source that could not be downloaded; its text is the reason."""
 
 
 def hub_handle(of: Architecture, version: int) -> str:
@@ -48,11 +48,20 @@ def checkpoint_url(of: Architecture) -> str:
 
 @contextmanager
 def hub_saved_model(handle: str) -> Iterator[str]:
-    """The folder of a SavedModel of TF Hub, by tensorflow_hub: fetched into its own cache ($TFHUB_CACHE_DIR), found
-    there, or, with TFHUB_MODEL_LOAD_FORMAT=UNCOMPRESSED, left where it is served from.
+    """The folder of a SavedModel of TF Hub, by tensorflow_hub.
 
-    Where the block ends in a WeightsError, what was fetched for it is removed, so that the next try fetches again.
-    FetchError where it cannot be had or tensorflow_hub is missing.
+    It is downloaded into tensorflow_hub's own cache ($TFHUB_CACHE_DIR), found there, or, with
+    TFHUB_MODEL_LOAD_FORMAT=UNCOMPRESSED, left where it is served from. If the block ends in a WeightsError, what was
+    downloaded for it is removed, so that the next try downloads it again.
+
+    Args:
+        handle: See ``hub_handle``.
+
+    Yields:
+        The folder.
+
+    Raises:
+        FetchError: It could not be downloaded, or tensorflow_hub is missing.
     """
     import_tensorflow()
     try:
@@ -79,7 +88,17 @@ def hub_saved_model(handle: str) -> Iterator[str]:
 
 @contextmanager
 def downloaded(url: str) -> Iterator[Path]:
-    """A file fetched over HTTP to a temporary folder, whole. FetchError where it cannot be had."""
+    """A file downloaded over HTTP, as a whole, to a temporary folder.
+
+    Args:
+        url: Where it is.
+
+    Yields:
+        Its path.
+
+    Raises:
+        FetchError: It could not be downloaded.
+    """
     with tempfile.TemporaryDirectory(prefix="cliplab_") as folder:
         path = Path(folder) / url.rpartition("/")[2]
         try:
@@ -95,9 +114,16 @@ def downloaded(url: str) -> Iterator[Path]:
 
 @contextmanager
 def unpacked(archive: Path) -> Iterator[Path]:
-    """The content of a .tar or .tar.gz in a temporary folder: files and folders only, none outside it.
+    """The content of an archive in a temporary folder: files and folders only, none outside it.
 
-    WeightsError where the archive is damaged, not whole, or holds anything else.
+    Args:
+        archive: A .tar or .tar.gz.
+
+    Yields:
+        The folder.
+
+    Raises:
+        WeightsError: The archive is damaged, not whole, or holds anything else.
     """
     with tempfile.TemporaryDirectory(prefix="cliplab_") as folder:
         try:
@@ -106,7 +132,7 @@ def unpacked(archive: Path) -> Iterator[Path]:
                     _unpack_member(tar, member, Path(folder), archive)
         except (tarfile.TarError, EOFError, OSError) as error:
             raise WeightsError(
-                f"{archive} is not a whole .tar or .tar.gz ({short(error)}). Fetch it again, or give the unpacked "
+                f"{archive} is not a whole .tar or .tar.gz ({first_line(error)}). Fetch it again, or give the unpacked "
                 "folder."
             ) from error
         yield Path(folder)
@@ -142,5 +168,5 @@ def _reason(error: Exception) -> str:
     if isinstance(error, urllib.error.URLError):
         return f"the server could not be reached ({error.reason})"
     if isinstance(error, (EOFError, tarfile.TarError)) or "valid module" in str(error):
-        return f"the download is damaged or was cut short ({short(error)})"
-    return short(error)
+        return f"the download is damaged or was cut short ({first_line(error)})"
+    return first_line(error)

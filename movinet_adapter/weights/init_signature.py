@@ -16,7 +16,15 @@ from movinet_adapter.architecture import StateSpec
 
 
 def add_init(model: bytes, states: Mapping[str, StateSpec]) -> bytes:
-    """The program with a second signature that takes nothing and gives zeros for each state by name."""
+    """The program with a second signature, "init", without inputs, that returns zeros for each state by name.
+
+    Args:
+        model: The bytes of a stream program.
+        states: The states by name.
+
+    Returns:
+        The bytes of the .tflite.
+    """
     from ai_edge_litert import schema_py_generated as schema
 
     program = schema.ModelT.InitFromPackedBuf(model, 0)

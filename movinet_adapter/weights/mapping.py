@@ -39,7 +39,19 @@ _CLASSIFIER_PARTS = {"hidden": "_head", "output": "_classifier"}
 
 
 def fit_by_order(of: Architecture, found: Sequence[StoredVariable], where: str) -> Variables:
-    """Variables in tf-models' order to ours by name. WeightsError names the first that is of another shape, by both."""
+    """Map variables in tf-models' order to ours.
+
+    Args:
+        of: The architecture that they must fit.
+        found: The variables in tf-models' order.
+        where: What messages call their source.
+
+    Returns:
+        float32 arrays by name.
+
+    Raises:
+        WeightsError: One is of another shape, missing or too many; the message names it as both sides call it.
+    """
     classes, shapes = _class_count(found), [stored.value.shape for stored in found]
     specs = variable_specs(of, classes)
     for number, (spec, stored) in enumerate(zip(specs, found, strict=False)):
@@ -61,9 +73,17 @@ def fit_by_order(of: Architecture, found: Sequence[StoredVariable], where: str) 
 
 
 def fit_by_place(of: Architecture, graph: CheckpointGraph) -> Variables:
-    """The variables of a tf-models checkpoint, each found where tf-models' own objects would look for it.
+    """Map the variables of a tf-models checkpoint to ours, each found where tf-models' own objects would look for it.
 
-    WeightsError names the first that is missing, misshapen or not of the network.
+    Args:
+        of: The architecture that they must fit.
+        graph: The open checkpoint.
+
+    Returns:
+        float32 arrays by name.
+
+    Raises:
+        WeightsError: One is missing, of another shape or not part of the network; the message names the first.
     """
     where, model = graph.where, graph.find("model") or 0
     if graph.find("layer_with_weights-1", model) is None:
@@ -102,10 +122,21 @@ def fit_by_place(of: Architecture, graph: CheckpointGraph) -> Variables:
 
 
 def fit_by_name(of: Architecture, found: Mapping[str, Any], where: str) -> tuple[Variables, Variant]:
-    """Variables of our own names, as bundles and our .safetensors files have them, in the network's order.
+    """Check variables of our own names, as bundles and our .safetensors files have them.
 
-    The classifier may be left out, and a head that was trained in its place (``scores_...``) is. Where nothing of
-    squeeze-excitation is there, they are those of the int8 variant. WeightsError names the first that does not fit.
+    The classifier may be missing, and a head that was trained in its place (``scores_...``) is left out. If nothing of
+    squeeze-excitation is among them, they are those of the int8 variant.
+
+    Args:
+        of: The architecture that they must fit.
+        found: Arrays by name.
+        where: What messages call their source.
+
+    Returns:
+        float32 arrays by name in the network's order, and the variant.
+
+    Raises:
+        WeightsError: One does not fit; the message names the first.
     """
     given = {name: value for name, value in found.items() if not name.startswith(VARIABLE_PREFIX)}
     variant: Variant = "int8" if of.mode == "stream" and not any("/se/" in name for name in given) else "float"
@@ -129,7 +160,11 @@ def fit_by_name(of: Architecture, found: Mapping[str, Any], where: str) -> tuple
 
 
 def class_count(values: Mapping[str, Any]) -> int | None:
-    """How many classes the classifier among variables of our names has; None without one."""
+    """How many classes the classifier has; None without one.
+
+    Args:
+        values: Arrays by our names.
+    """
     bias = values.get("classifier/output/bias")
     return None if bias is None else int(np.size(bias))
 
@@ -140,7 +175,12 @@ def _class_count(found: Sequence[StoredVariable]) -> int:
 
 
 def tf_models_place(of: Architecture, spec: VariableSpec) -> str:
-    """Where tf-models' MovinetClassifier keeps a variable: a path of attributes, as its checkpoints have it."""
+    """Where tf-models' MovinetClassifier keeps a variable: a path of attributes, as its checkpoints have it.
+
+    Args:
+        of: The architecture.
+        spec: A variable of it.
+    """
     owner, _, rest = spec.name.partition("/")
     if owner == "classifier":
         part, _, kind = rest.partition("/")

@@ -15,8 +15,8 @@ from adapters.records import Float32Array, InputSpec
 from adapters.system import captured_stderr, import_tensorflow
 from adapters.training import assign
 from movinet_adapter.architecture import Architecture, initial_states
-from movinet_adapter.network import MoViNetNetwork, build_network, freeze
-from movinet_adapter.weights.checkpoint_graph import open_checkpoint, short
+from movinet_adapter.network import MoViNetNetwork, build_movinet, freeze
+from movinet_adapter.weights.checkpoint_graph import first_line, open_checkpoint
 from movinet_adapter.weights.mapping import Variables, class_count, fit_by_order
 
 # Of the largest logit. Both sides compute in float32 with other orders of summation, which comes to about 1e-6; a
@@ -26,11 +26,21 @@ _FRAMES, _SIZE = 4, 64  # small, for the published models take seconds a clip; u
 
 
 def read_saved_model(folder: str, of: Architecture, where: str) -> Variables:
-    """The variables of a MoViNet SavedModel by our names, once its logits have been found to be ours.
+    """The variables of a MoViNet SavedModel by our names, once its logits were found to equal ours.
 
-    folder: any path that TensorFlow opens. where: what it is called in messages. Takes 10 to 30 seconds for a0, most of
-    it the compilation of the published model. WeightsError where it is damaged, of another model (the variable is
-    named, theirs and ours), or computes something else.
+    Takes 10 to 30 seconds for a0, most of it the compilation of the published model.
+
+    Args:
+        folder: Any path that TensorFlow opens.
+        of: The architecture that it must fit.
+        where: What messages call it.
+
+    Returns:
+        float32 arrays by name.
+
+    Raises:
+        WeightsError: It is damaged, of another model (the message names the variable, as both sides call it), or
+            computes something else.
     """
     tf = import_tensorflow()
     if not tf.io.gfile.exists(f"{folder}/saved_model.pb"):
@@ -60,11 +70,11 @@ def _compare_logits(folder: str, where: str, of: Architecture, variables: Variab
             batch, times, height, width = (int(size or 0) for size in specs["image"].shape[:4])
     except Exception as error:  # whatever a foreign or damaged graph leads to
         raise WeightsError(
-            f"{where} could not be loaded as a model that takes an image ({short(error)}). Give the SavedModel of "
+            f"{where} could not be loaded as a model that takes an image ({first_line(error)}). Give the SavedModel of "
             f"MoViNet {of.model_id} {of.mode}, whole."
         ) from error
     spec = InputSpec(height or _SIZE, width or _SIZE, times if times and of.mode == "base" else _FRAMES)
-    network = build_network(
+    network = build_movinet(
         of.model_id,
         of.mode,
         height=spec.height,
@@ -79,8 +89,8 @@ def _compare_logits(folder: str, where: str, of: Architecture, variables: Variab
             theirs = _base_logits(run, clip) if of.mode == "base" else _stream_logits(run, specs, network, clip)
     except Exception as error:
         raise WeightsError(
-            f"{where} could not be run on a clip {list(clip.shape)} ({short(error)}). Give the SavedModel of MoViNet "
-            f"{of.model_id} {of.mode}."
+            f"{where} could not be run on a clip {list(clip.shape)} ({first_line(error)}). Give the SavedModel of "
+            f"MoViNet {of.model_id} {of.mode}."
         ) from error
     _require_same(where, of, theirs, np.asarray(freeze(network)(tf.constant(clip[:1]))["logits"]))
 

@@ -42,11 +42,14 @@ _KINDS = (
 
 @dataclass(frozen=True, eq=False)
 class Weights:
-    """Variables of a MoViNet by name, in the network's order, float32.
+    """Variables of a MoViNet.
 
-    source: where they came from, for messages and model cards. labels: the names of the classifier's classes in order,
-    None where they are not known or there is no classifier. digest: SHA-256 of the variables, the same for the same
-    values from any source. variant: the ``architecture`` that they belong to.
+    Attributes:
+        variables: float32 arrays by name, in the network's order.
+        source: Where they came from, for messages and model cards.
+        labels: The classifier's classes in order; None if they are unknown or there is no classifier.
+        digest: The SHA-256 of the variables, the same for the same values from any source.
+        variant: The variant of the ``architecture`` that they belong to.
     """
 
     variables: Variables
@@ -59,14 +62,20 @@ class Weights:
 def resolve_weights(config: Mapping[str, Any]) -> Weights:
     """The weights that a config names.
 
-    config: ``weights`` ("kinetics-600" or a path), ``model_id`` (a0 to a5), ``model_mode`` (base or stream),
-        ``hub_version`` (3).
     The first call for published weights, a SavedModel or a checkpoint imports TensorFlow and takes up to a minute; the
     result is kept in ``cache_dir()/movinet``, and then neither TensorFlow nor the network is needed.
 
-    Raises ConfigError for a value that is not allowed; WeightsError where weights cannot be had (it lists what was
-    tried), are damaged, or do not fit the network; BundleError for a damaged bundle; MissingExtraError where a first
-    import needs TensorFlow and it is not installed; StorageError where the cache cannot be written.
+    Args:
+        config: ``weights`` ("kinetics-600" or a path), ``model_id`` (a0 to a5), ``model_mode`` (base or stream) and
+            ``hub_version`` (3).
+
+    Raises:
+        ConfigError: A value is not allowed.
+        WeightsError: Weights cannot be found (the message lists what was tried), are damaged, or do not fit the
+            network.
+        BundleError: A bundle is damaged.
+        MissingExtraError: A first import needs TensorFlow, which is not installed.
+        StorageError: The cache cannot be written.
     """
     of = architecture(config.get("model_id", "a0"), config.get("model_mode", "base"))
     version, name = config.get("hub_version", 3), config.get("weights", PUBLISHED)
@@ -198,11 +207,11 @@ def _read_checkpoint(of: Architecture, prefix: Path, where: str) -> Variables:
 
 def _imported(of: Architecture, identity: str, source: str, read: Callable[[], Variables]) -> Weights:
     """What was imported from files of this content before, else read now and kept."""
-    kept, _ = cache.find(of, identity)
+    kept, _ = cache.find_weights(of, identity)
     if kept is not None:
         return _weights(kept.variables, source, kept.digest)
     variables = read()
-    return _weights(variables, source, cache.keep(of, identity, variables, source))
+    return _weights(variables, source, cache.store_weights(of, identity, variables, source))
 
 
 # As published ---------------------------------------------------------------------------------------------------------
@@ -211,7 +220,7 @@ def _imported(of: Architecture, identity: str, source: str, read: Callable[[], V
 def _published(of: Architecture, version: int) -> Weights:
     """From the cache, TF Hub or the checkpoint archive; only what could not be had makes room for the next source."""
     handle = hub_handle(of, version)
-    kept, reason = cache.find(of, handle)
+    kept, reason = cache.find_weights(of, handle)
     if kept is not None:
         return _weights(kept.variables, kept.source, kept.digest)
     tried = [f"the cache: {reason}"]
@@ -224,7 +233,7 @@ def _published(of: Architecture, version: int) -> Weights:
         except FetchError as error:
             tried.append(f"{source}: {error}")
             continue
-        return _weights(variables, source, cache.keep(of, handle, variables, source))
+        return _weights(variables, source, cache.store_weights(of, handle, variables, source))
     raise WeightsError(
         f'weights "{PUBLISHED}" for MoViNet {of.model_id} {of.mode}, hub_version {version}, could not be had. Tried:\n'
         + "\n".join(f"  {line}" for line in tried)

@@ -93,11 +93,19 @@ class _Graph:
 
 
 def read_tflite_weights(path: Path | str, model_id: str = "a0") -> dict[str, Float32Array]:
-    """Every variable of ``architecture(model_id, "stream", variant="int8")`` from a published int8 stream model.
+    """Read the variables of a published int8 stream model. Reads the file only: no interpreter, no TensorFlow.
 
-    The number of classes is that of its last bias. Reads the file only: no interpreter, no TensorFlow. Raises
-    WeightsError naming the file and the tensor where one is unknown, unused, missing, misshapen or not quantised, or
-    where a layer is not what the architecture has in its place.
+    Args:
+        path: The .tflite.
+        model_id: The size that it is expected to be.
+
+    Returns:
+        float32 arrays by name: every variable of ``architecture(model_id, "stream", variant="int8")``. The number of
+        classes is that of its last bias.
+
+    Raises:
+        WeightsError: A tensor is unknown, unused, missing, of another shape or not quantised, or a layer differs from
+            the architecture; the message names the file and the tensor.
     """
     of = architecture(model_id, "stream", variant="int8")
     graph = _read(Path(path))

@@ -23,7 +23,7 @@ from movinet_adapter.architecture import (
     state_specs,
     variable_specs,
 )
-from movinet_adapter.network import MoViNetNetwork, build_network, freeze, random_values
+from movinet_adapter.network import MoViNetNetwork, build_movinet, freeze, random_values
 from movinet_adapter.reference import build_reference, build_reference_backbone, copy_values
 
 tf = pytest.importorskip("tensorflow", reason="pip install 'cliplab[train]'")
@@ -54,7 +54,7 @@ def wide_values(of: Architecture, seed: int) -> dict[str, np.ndarray]:
 
 
 def make_network(model_id: str, mode: str, **options: Any) -> MoViNetNetwork:
-    network = build_network(model_id, mode, height=HEIGHT, width=WIDTH, n_frames=FRAMES, num_classes=CLASSES, **options)
+    network = build_movinet(model_id, mode, height=HEIGHT, width=WIDTH, n_frames=FRAMES, num_classes=CLASSES, **options)
     assign(network, wide_values(network.architecture, seed=1))
     return network
 
@@ -400,7 +400,7 @@ def test_what_is_not_allowed_is_named(change: dict[str, Any], message: str) -> N
         "num_classes": 2,
     } | change
     with pytest.raises(ConfigError, match=message):
-        build_network(given_values.pop("model_id"), given_values.pop("mode"), **given_values)
+        build_movinet(given_values.pop("model_id"), given_values.pop("mode"), **given_values)
 
 
 def test_base_mode_has_no_states(base: MoViNetNetwork) -> None:

@@ -10,21 +10,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from movinet_adapter.lowering.folding import Folded
+from movinet_adapter.lowering.folding import FoldedConv
 from movinet_adapter.lowering.operations import (
     activate,
     clip_mean,
-    cut,
+    concat_frames,
     dense,
     depthwise_by_frame,
     depthwise_in_time,
     mean_of_frames,
     pointwise,
-    stack,
+    split_frames,
     stem,
     temporal,
     times_clip_gate,
-    total,
+    tree_sum,
 )
 
 tf = pytest.importorskip("tensorflow", reason="pip install 'cliplab[train]'")
@@ -71,7 +71,7 @@ def test_gradients_are_those_of_the_plain_sum(
     def ours(x: Any, kernel: Any, bias: Any) -> Any:
         with tf.GradientTape() as tape:
             tape.watch([x, kernel, bias])
-            weights = Folded(tuple(tf.unstack(kernel[..., None])), bias)
+            weights = FoldedConv(tuple(tf.unstack(kernel[..., None])), bias)
             y = depthwise_in_time(x, weights, stride, times)
         return y, *tape.gradient(y, [x, kernel, bias], upstream.reshape(-1, *upstream.shape[2:]))
 
@@ -86,7 +86,7 @@ def test_gradients_are_those_of_the_plain_sum(
 
 def test_no_slow_gradient_of_a_slice_is_left_in_a_step_of_training() -> None:
     """TensorFlow's gradient of x[a:b] takes tens of milliseconds a tap on a processor: see ``operations._without``."""
-    weights = Folded(tuple(tf.unstack(tf.ones([5, 3, 3, 2, 1]))), tf.zeros(2))
+    weights = FoldedConv(tuple(tf.unstack(tf.ones([5, 3, 3, 2, 1]))), tf.zeros(2))
 
     @tf.function(input_signature=[tf.TensorSpec([None, 8, 8, 2])])
     def step(x: Any) -> Any:
@@ -103,9 +103,9 @@ def test_no_slow_gradient_of_a_slice_is_left_in_a_step_of_training() -> None:
 @pytest.mark.parametrize("times", [*range(2, 18), 50])
 def test_frames_that_are_cut_keep_their_order_and_have_the_mean_of_all(times: int) -> None:
     x = np.random.default_rng(times).normal(size=(times, 3, 5, 2))
-    frames = cut(tf.constant(x))
+    frames = split_frames(tf.constant(x))
     np.testing.assert_array_equal(frames, x[:, None])
-    np.testing.assert_array_equal(stack(frames), x)
+    np.testing.assert_array_equal(concat_frames(frames), x)
     np.testing.assert_allclose(mean_of_frames(frames), x.mean((0, 1, 2), keepdims=True), rtol=1e-12, atol=1e-15)
 
 
@@ -135,14 +135,14 @@ def normal(*shape: int, seed: int = 0) -> Any:
 
 def test_products_of_channels() -> None:
     x, kernel, bias = normal(2, 3, 4, 5), normal(1, 1, 5, 6), normal(6)
-    np.testing.assert_allclose(pointwise(x, Folded(kernel, bias)), x @ kernel[0, 0] + bias, rtol=1e-9)
-    np.testing.assert_allclose(dense(x[:, 0, 0], Folded(kernel[0, 0], bias)), x[:, 0, 0] @ kernel[0, 0] + bias)
+    np.testing.assert_allclose(pointwise(x, FoldedConv(kernel, bias)), x @ kernel[0, 0] + bias, rtol=1e-9)
+    np.testing.assert_allclose(dense(x[:, 0, 0], FoldedConv(kernel[0, 0], bias)), x[:, 0, 0] @ kernel[0, 0] + bias)
 
 
 @pytest.mark.parametrize("height, width", [(7, 6), (8, 8), (5, 5)])
 def test_the_stem_halves_the_size(height: int, width: int) -> None:
     x, kernel, bias = normal(2, height, width, 3), normal(3, 3, 3, 4), normal(4)
-    found = stem(x, Folded(kernel, bias))
+    found = stem(x, FoldedConv(kernel, bias))
     assert found.shape == (2, -(-height // 2), -(-width // 2), 4)
     # Each input channel by itself is a depthwise convolution of one tap.
     expected = sum(
@@ -156,7 +156,7 @@ def test_the_stem_halves_the_size(height: int, width: int) -> None:
 @pytest.mark.parametrize("stride", [1, 2])
 def test_frame_by_frame_gives_what_the_clip_gives(taps: int, times: int, stride: int) -> None:
     x, bias = normal(times, 6, 5, 2), normal(2)
-    weights = Folded(tuple(normal(taps, 3, 3, 2, 1, seed=1)), bias)
+    weights = FoldedConv(tuple(normal(taps, 3, 3, 2, 1, seed=1)), bias)
     found = depthwise_by_frame([tf.constant(frame[None]) for frame in x], weights, stride)
     assert len(found) == times
     np.testing.assert_allclose(
@@ -167,7 +167,7 @@ def test_frame_by_frame_gives_what_the_clip_gives(taps: int, times: int, stride:
 def test_a_temporal_convolution_sees_the_past_alone() -> None:
     """[1, kernel_time - 1 + T, B * H * W, C], the oldest frame first."""
     full, kernel, bias = normal(1, 2 + 4, 2 * 3, 5), normal(3, 1, 5, 1), normal(5)
-    found = temporal(full, Folded(kernel, bias), 2, 3)
+    found = temporal(full, FoldedConv(kernel, bias), 2, 3)
     assert found.shape == (4, 2, 3, 5)
     for time in range(4):
         expected = sum(full[0, time + tap] * kernel[tap, 0, :, 0] for tap in range(3)) + bias
@@ -190,4 +190,4 @@ def test_means_and_gates_of_clips(times: int, batch: int) -> None:
 @pytest.mark.parametrize("count", range(1, 10))
 def test_a_total_is_of_all(count: int) -> None:
     parts = normal(count, 2)
-    np.testing.assert_allclose(total([tf.constant(part) for part in parts]), parts.sum(axis=0), rtol=1e-9)
+    np.testing.assert_allclose(tree_sum([tf.constant(part) for part in parts]), parts.sum(axis=0), rtol=1e-9)

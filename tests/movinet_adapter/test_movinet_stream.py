@@ -342,11 +342,11 @@ def real(shared: Path) -> StreamProgram:
     if not path.is_file():
         pytest.skip(f"no {path.name} in {path.parent}: set CLIPLAB_SHARED to a folder that has it in weights/")
     from adapters.training import assign
-    from movinet_adapter.network import build_network
+    from movinet_adapter.network import build_movinet
     from movinet_adapter.streaming.conversion import stream_program_bytes
     from movinet_adapter.weights.tflite_weights import read_tflite_weights
 
-    network = build_network("a0", "stream", height=172, width=172, n_frames=1, num_classes=600, variant="int8")
+    network = build_movinet("a0", "stream", height=172, width=172, n_frames=1, num_classes=600, variant="int8")
     assign(network, read_tflite_weights(path))
     return StreamProgram(stream_program_bytes(network, None), num_threads=2)
 

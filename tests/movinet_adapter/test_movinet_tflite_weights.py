@@ -41,9 +41,9 @@ def weights(published: Path) -> dict[str, np.ndarray]:
 def network(weights: dict[str, np.ndarray]) -> Any:
     pytest.importorskip("tensorflow", reason="pip install 'cliplab[train]'")
     from adapters.training import assign
-    from movinet_adapter.network import build_network, freeze
+    from movinet_adapter.network import build_movinet, freeze
 
-    network = build_network("a0", "stream", height=SIZE, width=SIZE, n_frames=1, num_classes=600, variant="int8")
+    network = build_movinet("a0", "stream", height=SIZE, width=SIZE, n_frames=1, num_classes=600, variant="int8")
     assign(network, weights)
     return freeze(network)
 

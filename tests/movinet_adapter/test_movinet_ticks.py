@@ -11,13 +11,15 @@ import pytest
 from adapters.errors import ConfigError
 from adapters.records import InputSpec
 from movinet_adapter.streaming.session import StreamSession
-from movinet_adapter.streaming.ticks import Offer, Ticks
+from movinet_adapter.streaming.ticks import FrameDecision, Ticks
 
 LABELS = ("a", "b")
 COUNT = "a_pool_frame_count"
 
+TAKEN, DROPPED = FrameDecision(True), FrameDecision(False)
 
-def offers(times: list[float], fps: float = 5.0, max_gap: float = 2.0) -> list[Offer]:
+
+def offers(times: list[float], fps: float = 5.0, max_gap: float = 2.0) -> list[FrameDecision]:
     ticks = Ticks(fps, max_gap)
     return [ticks.offer(seconds) for seconds in times]
 
@@ -25,38 +27,38 @@ def offers(times: list[float], fps: float = 5.0, max_gap: float = 2.0) -> list[O
 @pytest.mark.parametrize(
     "times, expected",
     [
-        ([3, 3.2, 3.4], [Offer(True)] * 3),
-        ([0, 0.1, 0.2, 0.3, 0.4], [Offer(True), Offer(False), Offer(True), Offer(False), Offer(True)]),
-        ([0, 0.2, 0.2, 0.4], [Offer(True), Offer(True), Offer(False), Offer(True)]),  # the same moment twice
-        ([0, 0.2, 0.1, 0.4], [Offer(True), Offer(True), Offer(False), Offer(True)]),  # late
-        ([0, 0.6, 0.8], [Offer(True), Offer(True, 2), Offer(True)]),
-        ([0, 0.39, 0.6], [Offer(True), Offer(True), Offer(True, 1)]),
-        ([0, 0.4, 0.6], [Offer(True), Offer(True, 1), Offer(True)]),
-        ([0, 0.3999999, 0.6], [Offer(True), Offer(True, 1), Offer(True)]),  # as timestamps are rounded
-        ([0, 0.15, 0.3], [Offer(True), Offer(True), Offer(False)]),  # nearer to its tick than the next one would be
+        ([3, 3.2, 3.4], [TAKEN] * 3),
+        ([0, 0.1, 0.2, 0.3, 0.4], [TAKEN, DROPPED, TAKEN, DROPPED, TAKEN]),
+        ([0, 0.2, 0.2, 0.4], [TAKEN, TAKEN, DROPPED, TAKEN]),  # the same moment twice
+        ([0, 0.2, 0.1, 0.4], [TAKEN, TAKEN, DROPPED, TAKEN]),  # late
+        ([0, 0.6, 0.8], [TAKEN, FrameDecision(True, 2), TAKEN]),
+        ([0, 0.39, 0.6], [TAKEN, TAKEN, FrameDecision(True, 1)]),
+        ([0, 0.4, 0.6], [TAKEN, FrameDecision(True, 1), TAKEN]),
+        ([0, 0.3999999, 0.6], [TAKEN, FrameDecision(True, 1), TAKEN]),  # as timestamps are rounded
+        ([0, 0.15, 0.3], [TAKEN, TAKEN, DROPPED]),  # nearer to its tick than the next one would be
     ],
 )
-def test_what_becomes_of_each_frame(times: list[float], expected: list[Offer]) -> None:
+def test_what_becomes_of_each_frame(times: list[float], expected: list[FrameDecision]) -> None:
     assert offers(times) == expected
 
 
 def test_a_gap_of_just_the_limit_is_filled_and_a_longer_one_begins_anew() -> None:
-    assert offers([1, 3])[1] == Offer(True, 9)
+    assert offers([1, 3])[1] == FrameDecision(True, 9)
     found = offers([1, 3.05, 3.25])
-    assert found[1] == Offer(True, 0, "no frame for 2.0 s")
-    assert found[2] == Offer(True)
+    assert found[1] == FrameDecision(True, 0, "no frame for 2.0 s")
+    assert found[2] == TAKEN
 
 
 def test_time_may_go_back_by_a_period_and_no_more() -> None:
-    assert offers([1, 1.2, 1.4, 1.2])[3] == Offer(False)
+    assert offers([1, 1.2, 1.4, 1.2])[3] == DROPPED
     found = offers([1, 1.2, 1.4, 1.15, 1.35])
-    assert found[3] == Offer(True, 0, "time went back by 0.2 s")
-    assert found[4] == Offer(True)
+    assert found[3] == FrameDecision(True, 0, "time went back by 0.2 s")
+    assert found[4] == TAKEN
 
 
 def test_a_late_frame_does_not_set_the_clock_back() -> None:
     """The gap is counted from the latest frame."""
-    assert offers([0, 0.2, 0.15, 2.2])[3] == Offer(True, 9)
+    assert offers([0, 0.2, 0.15, 2.2])[3] == FrameDecision(True, 9)
     assert offers([0, 0.2, 0.15, 2.21])[3].reset is not None
 
 
@@ -70,7 +72,7 @@ def test_the_beginning_is_that_of_the_first_frame_since_the_last_reset() -> None
     assert begun == [4, 4, 9, 9, 1]
     ticks.restart()
     assert ticks.begun_seconds == 0
-    assert ticks.offer(100) == Offer(True)
+    assert ticks.offer(100) == TAKEN
 
 
 # Sessions -------------------------------------------------------------------------------------------------------------

@@ -112,10 +112,10 @@ def write_saved_model(
     import tensorflow as tf
 
     from adapters.training import assign
-    from movinet_adapter.network import build_network
+    from movinet_adapter.network import build_movinet
 
     classes = values["classifier/output/bias"].size
-    network = build_network(of.model_id, of.mode, height=size, width=size, n_frames=2, num_classes=classes)
+    network = build_movinet(of.model_id, of.mode, height=size, width=size, n_frames=2, num_classes=classes)
     assign(network, values)
     root = tf.train.Checkpoint(variables=network.variables)
     if of.mode == "base":

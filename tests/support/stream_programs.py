@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from adapters.records import RequestedPrecision
-from movinet_adapter.network import MoViNetNetwork, build_network
+from movinet_adapter.network import MoViNetNetwork, build_movinet
 from movinet_adapter.streaming.conversion import stream_program_bytes
 
 SIZE, UNITS = 64, 3
@@ -17,7 +17,7 @@ LABELS = ("left", "right", "still")
 
 @functools.cache
 def small_network() -> MoViNetNetwork:
-    return build_network("a0", "stream", height=SIZE, width=SIZE, n_frames=1, num_classes=UNITS)
+    return build_movinet("a0", "stream", height=SIZE, width=SIZE, n_frames=1, num_classes=UNITS)
 
 
 @functools.cache

@@ -10,7 +10,7 @@ import numpy as np
 from tiny_adapter import TinyAdapter
 
 from adapters.config import check_config, override_config
-from adapters.litert import describe, read_description
+from adapters.litert import read_description, with_description
 
 
 class TfliteAdapter(TinyAdapter):
@@ -49,5 +49,5 @@ def make_tflite(path: Path, label: str = "warm", size_bytes: int = 64, **config:
     labels = [f"not {label}", label]
     config = {"schema_version": 2, "adapter": "tflite_adapter:TfliteAdapter", "n_frames": 1, **config}
     config = check_config({**config, "labels": labels, "positive_label": label})
-    path.write_bytes(describe(bare_program(size_bytes), {"config": config, "labels": labels}))
+    path.write_bytes(with_description(bare_program(size_bytes), {"config": config, "labels": labels}))
     return path

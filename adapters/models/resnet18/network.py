@@ -41,11 +41,17 @@ CLASSIFIER, OUTPUT = "fc", f"{VARIABLE_PREFIX}output"
 
 
 def build_backbone(height: int, width: int) -> Any:
-    """ResNet18 without its classifier, as a tf_keras.Model with freshly initialised variables.
+    """ResNet18 without its classifier, with freshly initialised variables.
 
-    Input float32 [B, height, width, 3] RGB, normalised as torchvision's. Output float32 [B, 512]: the mean over
-    positions of the last feature map. Batch normalisation is in training mode only where the caller says
-    ``training=True``.
+    Batch normalisation runs in training mode only if the caller passes ``training=True``.
+
+    Args:
+        height: The height of the input in pixels.
+        width: The width of the input in pixels.
+
+    Returns:
+        A tf_keras.Model. Input: float32 [B, height, width, 3] RGB, normalised as torchvision's. Output: float32 [B,
+        512], the mean over positions of the last feature map.
     """
     keras = import_keras()
     inputs = keras.Input((height, width, 3), name="images")
@@ -107,13 +113,19 @@ def torch_names() -> dict[str, str]:
 
 
 def torch_to_variables(state: Mapping[str, npt.NDArray[Any]]) -> dict[str, Float32Array]:
-    """A state dict of torchvision's resnet18 to our variables, the classifier's among them where it has one.
+    """Map a state dict of torchvision's resnet18 to our variables, those of the classifier among them if it has one.
 
-    state: convolutions [out, in, h, w], the classifier ``fc`` [classes, 512] and [classes]. Returns float32
-    convolutions [h, w, in, out], the classifier [512, classes]. A prefix "module." (of nn.DataParallel) is taken off,
-    one linear layer in an nn.Sequential ("fc.1.weight", after a dropout) is the classifier, and the counters
-    ``num_batches_tracked``, which only training reads, are dropped. WeightsError names a tensor that is not known,
-    missing or of another rank.
+    A prefix "module." (of nn.DataParallel) is removed, one linear layer in an nn.Sequential ("fc.1.weight", after a
+    dropout) is the classifier, and the counters ``num_batches_tracked``, which only training reads, are dropped.
+
+    Args:
+        state: Convolutions [out, in, h, w], the classifier ``fc`` [classes, 512] and [classes].
+
+    Returns:
+        float32 convolutions [h, w, in, out] and the classifier [512, classes], by name.
+
+    Raises:
+        WeightsError: A tensor is unknown, missing or of another rank; the message names it.
     """
     plain = {name.removeprefix("module."): tensor for name, tensor in state.items()}
     names = torch_names()
@@ -137,9 +149,16 @@ def torch_to_variables(state: Mapping[str, npt.NDArray[Any]]) -> dict[str, Float
 
 
 def variables_to_torch(variables: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
-    """Our variables, classifier and all, to a state dict that torchvision's resnet18 loads, in its order.
+    """Map our variables to a state dict that torchvision's resnet18 loads, in its order; counters are 0.
 
-    Counters are 0. WeightsError where there are other layers between features and classes, which it has no place for.
+    Args:
+        variables: All variables, the classifier's among them, by name.
+
+    Returns:
+        Arrays by tensor name.
+
+    Raises:
+        WeightsError: There are other layers between features and classes, which torchvision's network lacks.
     """
     names = torch_names()
     extra = sorted(set(variables) - set(names.values()))

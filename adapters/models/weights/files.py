@@ -18,7 +18,14 @@ Arrays = dict[str, npt.NDArray[Any]]
 
 @dataclass(frozen=True)
 class PackageWeights:
-    """A weights file inside an installed package: where it lies and the SHA-256 that it must have."""
+    """A weights file inside an installed package.
+
+    Attributes:
+        distribution: The package's name for pip.
+        module: Its name for import.
+        file: The file, relative to the module.
+        sha256: The digest that it must have, in hexadecimal.
+    """
 
     distribution: str
     module: str
@@ -39,10 +46,14 @@ PACKAGE_WEIGHTS = {
 
 
 def find_package_weights(name: str) -> Path:
-    """The pretrained weights file of that name in an installed package, its SHA-256 checked.
+    """The pretrained weights file of a name in an installed package, its SHA-256 checked.
 
-    name: a key of PACKAGE_WEIGHTS. Raises WeightsError where the name is unknown, the package is not installed (the
-    message has the pip command), or its file is missing or has other content than the release has.
+    Args:
+        name: A key of PACKAGE_WEIGHTS.
+
+    Raises:
+        WeightsError: The name is unknown, the package is not installed (the message has the pip command), or its file
+            is missing or differs from the release's.
     """
     if name not in PACKAGE_WEIGHTS:
         raise WeightsError(
@@ -68,7 +79,17 @@ def find_package_weights(name: str) -> Path:
 
 
 def read_safetensors(path: Path | str) -> Arrays:
-    """Read every array of a .safetensors file by name. WeightsError where it is missing or damaged."""
+    """Read every array of a .safetensors file.
+
+    Args:
+        path: The file.
+
+    Returns:
+        Arrays by name.
+
+    Raises:
+        WeightsError: It is missing or damaged.
+    """
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
@@ -85,10 +106,16 @@ def read_safetensors(path: Path | str) -> Arrays:
 
 
 def write_safetensors(path: Path | str, arrays: Arrays) -> None:
-    """Write arrays by name to a .safetensors file, whole or not at all; the same arrays give the same bytes.
+    """Write arrays to a .safetensors file, as a whole or not at all; the same arrays make the same bytes.
 
-    Any dtype that safetensors knows (float16 to float64, integers, booleans); other memory layouts are copied to C
-    order first. WeightsError for a name or dtype that the format cannot hold.
+    Args:
+        path: The file.
+        arrays: Of any dtype that safetensors knows (float16 to float64, integers, booleans) and any memory layout, by
+            name.
+
+    Raises:
+        WeightsError: The format cannot hold a name or dtype.
+        StorageError: The file cannot be written.
     """
     from safetensors import SafetensorError
     from safetensors.numpy import save

@@ -23,10 +23,15 @@ OUTPUT_KERNEL, OUTPUT_BIAS = f"{VARIABLE_PREFIX}output/kernel", f"{VARIABLE_PREF
 def read_weights_file(
     path: Path, from_torch: Callable[[Mapping[str, npt.NDArray[Any]]], Variables] | None = None
 ) -> Pretrained:
-    """A .safetensors of our variables, as in a bundle, or a state dict where from_torch gives its tensors our names.
+    """Read a weights file of a frame model.
 
-    The published classifier's own name, where it is not the head's, is "classifier". WeightsError for another kind of
-    file, or one that cannot be read.
+    Args:
+        path: A .safetensors with our variables, as in a bundle, or a PyTorch state dict.
+        from_torch: Maps a state dict's tensors to our variables; None if the family has no PyTorch weights. The
+            published classifier is "classifier" or already has the head's name.
+
+    Raises:
+        WeightsError: The file is of another kind or cannot be read.
     """
     if path.suffix == ".safetensors":
         found: Variables = read_safetensors(path)
@@ -41,10 +46,18 @@ def read_weights_file(
 
 
 def fitting_classifier(classifier: Variables, config: Config, labels: tuple[str, ...]) -> Variables | None:
-    """The classifier of a weights file for a model of these labels; None where it is for other ones.
+    """The classifier of a weights file for a model of these labels.
 
-    It fits where it has an output for each label, taken to be in their order, and the config's head has no other
-    layers. Two softmax outputs stand for the one sigmoid of ``positive_label`` by their difference: the same function.
+    It fits if it has an output for each label, assumed to be in their order, and the config's head has no other layers.
+    Two softmax outputs stand for the one sigmoid of ``positive_label`` by their difference: the same function.
+
+    Args:
+        classifier: The classifier's variables, by their names in the head.
+        config: A complete config.
+        labels: The classes in order.
+
+    Returns:
+        float32 arrays by name; None if it is for other labels.
     """
     if set(classifier) != {OUTPUT_KERNEL, OUTPUT_BIAS} or any("units" in layer for layer in config["head"]):
         return None

@@ -23,7 +23,7 @@ _ALGORITHMS = {"sha256": "SHA-256", "md5": "MD5"}
 
 
 @dataclass(frozen=True)
-class Published:
+class PublishedFile:
     """Where a weights file is, and what proves that it is the right one.
 
     Attributes:
@@ -53,25 +53,25 @@ _KERAS_URL = "https://storage.googleapis.com/tensorflow/keras-applications"
 # MobileNetV3 files (tf_keras, applications/mobilenet_v3.py) and none of the MobileNetV2 ones: that SHA-256 is the one
 # that several projects pin.
 PUBLISHED = {
-    "resnet18": Published(
+    "resnet18": PublishedFile(
         "https://download.pytorch.org/models/resnet18-f37072fd.pth",
         "sha256",
         "f37072fd47e89c5e827621c5baffa7500819f7896bbacec160b1a16c560e07ec",
         _TORCH,
     ),
-    "mobilenet_v2": Published(
+    "mobilenet_v2": PublishedFile(
         f"{_KERAS_URL}/mobilenet_v2/mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224.h5",
         "sha256",
         "3e195a2857356cfc092cbbb460beb2a5bce279015d7792598b8d3d9e451902e3",
         _KERAS,
     ),
-    "mobilenet_v3_small": Published(
+    "mobilenet_v3_small": PublishedFile(
         f"{_KERAS_URL}/mobilenet_v3/weights_mobilenet_v3_small_224_1.0_float.h5",
         "md5",
         "8768d4c2e7dee89b9d02b2d03d65d862",
         _KERAS,
     ),
-    "mobilenet_v3_large": Published(
+    "mobilenet_v3_large": PublishedFile(
         f"{_KERAS_URL}/mobilenet_v3/weights_mobilenet_v3_large_224_1.0_float.h5",
         "md5",
         "59e551e166be033d707958cf9e29a6a7",
@@ -125,7 +125,7 @@ def find_published_weights(name: str) -> Path:
     )
 
 
-def _what_is_wrong(path: Path, entry: Published) -> str | None:
+def _what_is_wrong(path: Path, entry: PublishedFile) -> str | None:
     """Why a file is not the published one; None if it is."""
     try:
         found = file_digest(path, entry.algorithm)
@@ -134,7 +134,7 @@ def _what_is_wrong(path: Path, entry: Published) -> str | None:
     return None if found == entry.digest else _differs(entry, found)
 
 
-def _differs(entry: Published, found: str) -> str:
+def _differs(entry: PublishedFile, found: str) -> str:
     return f"its {_ALGORITHMS[entry.algorithm]} is {found} and must be {entry.digest}, so it is damaged or another file"
 
 

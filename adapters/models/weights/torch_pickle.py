@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from adapters.errors import WeightsError
-from adapters.models.weights.pickle_machine import Refused, Storage, Tensor, run_pickle
+from adapters.models.weights.pickle_machine import RefusedPickleError, Storage, Tensor, run_pickle
 
 Array = npt.NDArray[Any]
 
@@ -31,11 +31,18 @@ LEGACY_PROTOCOL = 1001  # torch.serialization.PROTOCOL_VERSION
 
 
 def read_state_dict(source: Path | str | bytes, name: str | None = None) -> dict[str, Array]:
-    """Read a PyTorch state dict: tensor names to arrays, in the file's order.
+    """Read a PyTorch state dict without PyTorch.
 
-    source: a path, or the file's bytes. name: what messages call it; the path by default.
-    Arrays are C-contiguous, own their memory and keep dtype and shape; bfloat16, which numpy lacks, comes as float32.
-    Raises WeightsError where the file is missing, damaged, or holds anything but a dict of dense CPU-layout tensors.
+    Args:
+        source: A path, or the file's bytes.
+        name: What messages call it; default: the path.
+
+    Returns:
+        Arrays by tensor name, in the file's order. They are C-contiguous, own their memory and keep dtype and shape;
+        bfloat16, which numpy lacks, becomes float32.
+
+    Raises:
+        WeightsError: The file is missing, damaged, or holds anything but a dict of dense CPU tensors.
     """
     label = name or ("the given bytes" if isinstance(source, bytes) else str(source))
     try:
@@ -46,7 +53,7 @@ def read_state_dict(source: Path | str | bytes, name: str | None = None) -> dict
         ) from error
     try:
         return _read_zip(data) if data[:2] == b"PK" else _read_legacy(data)
-    except Refused as reason:
+    except RefusedPickleError as reason:
         raise WeightsError(
             f"{label} cannot be read as PyTorch weights: {reason}. Allowed is a state dict, that is a dict of plain "
             "tensors as torch.save(model.state_dict(), path) writes it; save it so, or fetch the file again if it may "
@@ -57,28 +64,28 @@ def read_state_dict(source: Path | str | bytes, name: str | None = None) -> dict
 def _read_legacy(data: bytes) -> dict[str, Array]:
     stream = io.BytesIO(data)
     if run_pickle(stream) != LEGACY_MAGIC:
-        raise Refused("it does not begin as a PyTorch file does")
+        raise RefusedPickleError("it does not begin as a PyTorch file does")
     if run_pickle(stream) != LEGACY_PROTOCOL:
-        raise Refused(f"its format version is not {LEGACY_PROTOCOL}, the one that can be read")
+        raise RefusedPickleError(f"its format version is not {LEGACY_PROTOCOL}, the one that can be read")
     system = run_pickle(stream)
     if not isinstance(system, dict) or system.get("little_endian") is not True:
-        raise Refused("it was written on a big-endian machine")
+        raise RefusedPickleError("it was written on a big-endian machine")
     tensors = _tensors(run_pickle(stream))
     keys = run_pickle(stream)
     if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
-        raise Refused("its list of storage keys is damaged")
+        raise RefusedPickleError("its list of storage keys is damaged")
     storages = _storages(tensors)
     arrays: dict[str, Array] = {}
     for key in keys:
         header = stream.read(8)
         if len(header) != 8 or key not in storages or key in arrays:
-            raise Refused(f"it ends early or is damaged at storage {key!r:.40}")
+            raise RefusedPickleError(f"it ends early or is damaged at storage {key!r:.40}")
         storage = storages[key]
         if struct.unpack("<q", header)[0] != storage.count:
-            raise Refused(f"storage {key!r:.40} has another length than its tensors say")
+            raise RefusedPickleError(f"storage {key!r:.40} has another length than its tensors say")
         arrays[key] = _values(stream.read(storage.size_bytes), storage)
     if stream.read(1):
-        raise Refused("bytes follow the last storage")
+        raise RefusedPickleError("bytes follow the last storage")
     return _assemble(tensors, arrays)
 
 
@@ -87,7 +94,7 @@ def _read_zip(data: bytes) -> dict[str, Array]:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             return _read_archive(archive, len(data))
     except (zipfile.BadZipFile, NotImplementedError, EOFError, OSError, RuntimeError, ValueError) as error:
-        raise Refused(f"the zip archive is damaged ({error})") from None
+        raise RefusedPickleError(f"the zip archive is damaged ({error})") from None
 
 
 def _read_archive(archive: zipfile.ZipFile, file_size: int) -> dict[str, Array]:
@@ -96,34 +103,34 @@ def _read_archive(archive: zipfile.ZipFile, file_size: int) -> dict[str, Array]:
         entry.removesuffix("data.pkl") for entry in entries if entry.endswith("/data.pkl") and entry.count("/") == 1
     ]
     if len(roots) != 1:
-        raise Refused("it is a zip archive without the one data.pkl that PyTorch writes")
+        raise RefusedPickleError("it is a zip archive without the one data.pkl that PyTorch writes")
     # PyTorch stores its entries uncompressed. Holding it to that bounds what a small hostile file can grow to.
     if any(info.compress_type != zipfile.ZIP_STORED for info in entries.values()):
-        raise Refused("it is a compressed zip archive, which PyTorch does not write")
+        raise RefusedPickleError("it is a compressed zip archive, which PyTorch does not write")
     order = roots[0] + "byteorder"
     if order in entries and archive.read(order) != b"little":
-        raise Refused("it was written on a big-endian machine")
+        raise RefusedPickleError("it was written on a big-endian machine")
     tensors = _tensors(run_pickle(io.BytesIO(archive.read(roots[0] + "data.pkl"))))
     storages = _storages(tensors)
     if sum(storage.size_bytes for storage in storages.values()) > file_size:
-        raise Refused("its tensors need more bytes than the file has")
+        raise RefusedPickleError("its tensors need more bytes than the file has")
     arrays = {}
     for key, storage in storages.items():
         entry = f"{roots[0]}data/{key}"
         if entry not in entries:
-            raise Refused(f"storage {key!r:.40} is missing from the archive")
+            raise RefusedPickleError(f"storage {key!r:.40} is missing from the archive")
         arrays[key] = _values(archive.read(entry), storage)
     return _assemble(tensors, arrays)
 
 
 def _tensors(state: object) -> dict[str, Tensor]:
     if not isinstance(state, dict) or not state:
-        raise Refused(f"it holds a {type(state).__name__} where a dict of tensors is wanted")
+        raise RefusedPickleError(f"it holds a {type(state).__name__} where a dict of tensors is wanted")
     for key, value in state.items():
         if not isinstance(key, str) or not isinstance(value, Tensor):
             kind = type(value).__name__
             hint = "; the weights may be one level deeper, under this key" if isinstance(value, dict) else ""
-            raise Refused(f"entry {key!r:.60} is a {kind} where a tensor is wanted{hint}")
+            raise RefusedPickleError(f"entry {key!r:.60} is a {kind} where a tensor is wanted{hint}")
     return state
 
 
@@ -131,24 +138,26 @@ def _storages(tensors: dict[str, Tensor]) -> dict[str, Storage]:
     storages: dict[str, Storage] = {}
     for tensor in tensors.values():
         if storages.setdefault(tensor.storage.key, tensor.storage) != tensor.storage:
-            raise Refused(f"storage {tensor.storage.key!r:.40} is described in two ways")
+            raise RefusedPickleError(f"storage {tensor.storage.key!r:.40} is described in two ways")
     return storages
 
 
 def _values(raw: bytes, storage: Storage) -> Array:
     if len(raw) != storage.size_bytes:
-        raise Refused(f"storage {storage.key!r:.40} has {len(raw)} bytes where {storage.size_bytes} are wanted")
+        raise RefusedPickleError(
+            f"storage {storage.key!r:.40} has {len(raw)} bytes where {storage.size_bytes} are wanted"
+        )
     if storage.dtype == "bfloat16":  # the upper half of a float32
         return (np.frombuffer(raw, "<u2").astype(np.uint32) << 16).view(np.float32)
     if storage.dtype == "|b1" and np.frombuffer(raw, np.uint8).max(initial=0) > 1:
-        raise Refused(f"storage {storage.key!r:.40} holds booleans that are neither 0 nor 1")
+        raise RefusedPickleError(f"storage {storage.key!r:.40} holds booleans that are neither 0 nor 1")
     return np.frombuffer(raw, storage.dtype)
 
 
 def _assemble(tensors: dict[str, Tensor], arrays: dict[str, Array]) -> dict[str, Array]:
     missing = [key for key in _storages(tensors) if key not in arrays]
     if missing:
-        raise Refused(f"storage {missing[0]!r:.40} is missing")
+        raise RefusedPickleError(f"storage {missing[0]!r:.40} is missing")
     return {name: _view(name, tensor, arrays[tensor.storage.key]) for name, tensor in tensors.items()}
 
 
@@ -157,7 +166,7 @@ def _view(name: str, tensor: Tensor, values: Array) -> Array:
     count = math.prod(tensor.shape)
     last = tensor.offset + sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.strides, strict=True))
     if count > len(values) or (count and last >= len(values)):
-        raise Refused(f"tensor {name!r:.60} reaches outside its storage")
+        raise RefusedPickleError(f"tensor {name!r:.60} reaches outside its storage")
     if count == 0:
         return np.empty(tensor.shape, values.dtype)
     window = values[tensor.offset :]

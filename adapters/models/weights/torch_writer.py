@@ -33,16 +33,30 @@ _TIME = (1980, 1, 1, 0, 0, 0)  # the same arrays give the same bytes
 
 
 def write_state_dict(path: Path | str, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
-    """Write arrays by name as a PyTorch state dict, whole or not at all, in the mapping's order.
+    """Write a PyTorch state dict without PyTorch, as a whole or not at all.
 
-    arrays: of float16 to float64, int8 to int64, uint8 or bool, any shape and memory layout. Raises WeightsError for
-    another dtype, or where there are none; StorageError where the file cannot be written.
+    Args:
+        path: The file.
+        arrays: float16 to float64, int8 to int64, uint8 or bool, of any shape and memory layout, by name. The order is
+            kept.
+
+    Raises:
+        WeightsError: An array has another dtype, or there are none.
+        StorageError: The file cannot be written.
     """
     write_bytes_atomic(Path(path), state_dict_bytes(arrays, str(path)))
 
 
 def state_dict_bytes(arrays: Mapping[str, npt.NDArray[Any]], where: str = "state dict") -> bytes:
-    """The file that ``write_state_dict`` writes. where: what messages call it."""
+    """The content of the file that ``write_state_dict`` writes.
+
+    Args:
+        arrays: As there.
+        where: What messages call it.
+
+    Raises:
+        WeightsError: An array has another dtype, or there are none.
+    """
     if not arrays:
         raise WeightsError(f"{where}: there are no arrays to write. Give at least one.")
     values = {name: _storable(name, array, where) for name, array in arrays.items()}

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from tiny_programs import LABELS, SPEC, run_program, tiny_program
 
 from adapters.errors import BundleError
-from adapters.litert import describe, read_description
-from adapters.litert.tflite_file import strip
+from adapters.litert import read_description, with_description
+from adapters.litert.tflite_file import without_description
 
 DESCRIPTION: dict[str, Any] = {
     "config": {"adapter": "adapters.x:Y", "imgz": 32, "mean": [0.5, 0.25, 0.125], "positive_label": None},
@@ -41,7 +41,7 @@ def program() -> bytes:
 
 @pytest.fixture(scope="module")
 def described(program: bytes) -> bytes:
-    return describe(program, DESCRIPTION)
+    return with_description(program, DESCRIPTION)
 
 
 def random_clip() -> np.ndarray:
@@ -64,7 +64,7 @@ def test_one_file_alone_under_another_name_gives_its_description(described: byte
 def test_it_runs_in_a_plain_interpreter_with_the_same_scores(precision: str) -> None:
     plain = tiny_program(precision)
     np.testing.assert_array_equal(
-        run_program(describe(plain, DESCRIPTION), random_clip()), run_program(plain, random_clip())
+        run_program(with_description(plain, DESCRIPTION), random_clip()), run_program(plain, random_clip())
     )
 
 
@@ -78,9 +78,9 @@ def test_published_models_can_be_described(shared: Path, name: str) -> None:
     from ai_edge_litert.interpreter import Interpreter
 
     original = (shared / "weights" / name).read_bytes()
-    with_entry = describe(original, DESCRIPTION)
+    with_entry = with_description(original, DESCRIPTION)
     assert read_description(with_entry)["labels"] == list(LABELS)
-    assert strip(with_entry) == original
+    assert without_description(with_entry) == original
     one, other = (Interpreter(model_content=data) for data in (original, with_entry))
     assert [d["name"] for d in one.get_input_details()] == [d["name"] for d in other.get_input_details()]
     assert one.get_signature_list() == other.get_signature_list()
@@ -100,11 +100,11 @@ def test_other_tools_see_the_entry_and_the_entries_that_were_there(program: byte
 
 
 def test_describing_again_replaces(program: bytes, described: bytes) -> None:
-    again = describe(described, {"labels": ["other"]})
+    again = with_description(described, {"labels": ["other"]})
     assert "config" not in read_description(again)
-    assert again == describe(program, {"labels": ["other"]})
-    assert strip(again) == program
-    assert strip(program) == program
+    assert again == with_description(program, {"labels": ["other"]})
+    assert without_description(again) == program
+    assert without_description(program) == program
 
 
 def test_a_file_that_another_tool_rewrote_is_refused_and_can_be_described_again(described: bytes) -> None:
@@ -116,7 +116,7 @@ def test_a_file_that_another_tool_rewrote_is_refused_and_can_be_described_again(
     rewritten = bytes(builder.Output())
     with pytest.raises(BundleError, match="was changed"):
         read_description(rewritten)
-    again = describe(rewritten, DESCRIPTION)
+    again = with_description(rewritten, DESCRIPTION)
     assert read_description(again)["labels"] == list(LABELS)
     names = [m.name for m in schema.ModelT.InitFromObj(schema.Model.GetRootAs(again)).metadata]
     assert names.count(b"cliplab") == 1
@@ -126,7 +126,7 @@ def test_a_file_that_another_tool_rewrote_is_refused_and_can_be_described_again(
 @settings(max_examples=300, deadline=None)
 @given(data=st.data())
 def test_any_changed_byte_is_refused(data: st.DataObject) -> None:
-    whole = describe(tiny_program("float32"), DESCRIPTION)
+    whole = with_description(tiny_program("float32"), DESCRIPTION)
     block = len(whole) - len(tiny_program("float32"))
     at = data.draw(st.one_of(st.integers(0, block - 1), st.integers(0, len(whole) - 1)), label="byte")
     change = data.draw(st.integers(1, 255), label="xor")
@@ -139,7 +139,7 @@ def test_any_changed_byte_is_refused(data: st.DataObject) -> None:
 @settings(max_examples=100, deadline=None)
 @given(length=st.integers(0, 10**9))
 def test_a_truncated_file_is_refused(length: int) -> None:
-    whole = describe(tiny_program("float32"), DESCRIPTION)
+    whole = with_description(tiny_program("float32"), DESCRIPTION)
     with pytest.raises(BundleError):
         read_description(whole[: length % len(whole)])
 
@@ -147,18 +147,18 @@ def test_a_truncated_file_is_refused(length: int) -> None:
 @settings(max_examples=100, deadline=None)
 @given(junk=st.binary(max_size=300))
 def test_junk_behind_the_right_mark_is_refused_without_another_error(junk: bytes) -> None:
-    for function in (read_description, strip, lambda data: describe(data, {})):
+    for function in (read_description, without_description, lambda data: with_description(data, {})):
         try:
             function(junk[:4].ljust(4, b"\0") + b"TFL3" + junk[4:])
         except BundleError:
             continue
-        assert function is strip  # a model without metadata has nothing to strip
+        assert function is without_description  # a model without metadata has nothing to strip
 
 
 @settings(max_examples=60, deadline=None)
 @given(description=st.dictionaries(st.text(), JSON_VALUES, max_size=5))
 def test_every_json_description_comes_back(description: dict[str, Any]) -> None:
-    read = read_description(describe(tiny_program("float32"), description))
+    read = read_description(with_description(tiny_program("float32"), description))
     reserved = ("format", "program_sha256", "program_size_bytes")
     assert {k: v for k, v in read.items() if k not in reserved} == {
         k: v for k, v in description.items() if k not in reserved
@@ -192,7 +192,7 @@ def test_a_program_put_under_another_description_is_refused(described: bytes, pr
 def test_a_description_that_is_not_json_is_refused(program: bytes) -> None:
     for value in (float("nan"), object(), np.float32(1)):
         with pytest.raises(BundleError, match="cannot be written as JSON"):
-            describe(program, {"value": value})
+            with_description(program, {"value": value})
 
 
 def test_reading_imports_nothing_heavy(described: bytes, tmp_path: Path) -> None:

@@ -16,8 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.errors import BundleError
-from adapters.litert import describe, read_description
-from adapters.litert.tflite_file import strip
+from adapters.litert import read_description, with_description
+from adapters.litert.tflite_file import without_description
 
 
 def packed(**fields: Any) -> bytes:
@@ -46,9 +46,9 @@ def opened(data: bytes) -> Any:
 @given(st.text(max_size=200), st.integers(0, 3))
 def test_the_description_is_aligned_and_the_program_too(text: str, entries: int) -> None:
     program = packed(metadata=[metadata(f"other {n}", 1) for n in range(entries)] or None)
-    whole = describe(program, {"text": text})
+    whole = with_description(program, {"text": text})
     assert read_description(whole)["text"] == text
-    assert strip(whole) == program
+    assert without_description(whole) == program
     body = len(whole) - len(program)
     assert body % 64 == 0
     assert whole[body:] == program
@@ -69,7 +69,7 @@ def test_the_description_is_aligned_and_the_program_too(text: str, entries: int)
 def test_what_is_told_of_the_program_is_never_the_givers() -> None:
     program = packed()
     wrong = {"format": 9, "program_sha256": "0" * 64, "program_size_bytes": 1, "labels": ["ä"]}
-    found = read_description(describe(program, wrong))
+    found = read_description(with_description(program, wrong))
     assert found == {
         "labels": ["ä"],
         "format": 1,
@@ -80,7 +80,7 @@ def test_what_is_told_of_the_program_is_never_the_givers() -> None:
 
 def test_entries_of_other_tools_stay_and_an_old_one_of_ours_goes() -> None:
     program = packed(metadata=[metadata("cliplab", 1), metadata("min_runtime_version", 1)])
-    names = [entry.name for entry in opened(describe(program, {})).metadata]
+    names = [entry.name for entry in opened(with_description(program, {})).metadata]
     assert names == [b"min_runtime_version", b"cliplab"]
 
 
@@ -93,7 +93,7 @@ def test_entries_of_other_tools_stay_and_an_old_one_of_ours_goes() -> None:
 )
 def test_weights_that_are_elsewhere_are_refused(fields: dict[str, Any], word: str) -> None:
     with pytest.raises(BundleError, match=word):
-        describe(packed(**fields), {})
+        with_description(packed(**fields), {})
 
 
 @pytest.mark.parametrize("offset, stands_alone", [(0, True), (1, True), (2, False), (4096, False)])
@@ -103,16 +103,16 @@ def test_weights_behind_the_flatbuffer_are_refused(offset: int, stands_alone: bo
     buffer.offset, buffer.size = offset, 8
     program = packed(buffers=[schema.BufferT(), buffer])
     if stands_alone:
-        assert strip(describe(program, {})) == program
+        assert without_description(with_description(program, {})) == program
     else:
         with pytest.raises(BundleError, match="FlatBuffer"):
-            describe(program, {})
+            with_description(program, {})
 
 
 @pytest.mark.parametrize("change, word", [(lambda data: data[:-1], "truncated"), (lambda data: data + b"x", "longer")])
 def test_another_length_is_said(change: Any, word: str, tmp_path: Path) -> None:
     path = tmp_path / "m.tflite"
-    path.write_bytes(change(describe(packed(), {})))
+    path.write_bytes(change(with_description(packed(), {})))
     with pytest.raises(BundleError, match=rf"m\.tflite: is .*{word}"):
         read_description(path)
 
@@ -135,7 +135,7 @@ def resealed(data: bytes, program: bytes, old: bytes, new: bytes) -> bytes:
 )
 def test_a_description_of_another_form_is_refused(old: bytes, new: bytes, word: str | None) -> None:
     program = packed()
-    data = resealed(describe(program, {"a": 1, "b": 2}), program, old, new)
+    data = resealed(with_description(program, {"a": 1, "b": 2}), program, old, new)
     if word is None:
         assert read_description(data)["a"] == 2
     else:
@@ -145,7 +145,7 @@ def test_a_description_of_another_form_is_refused(old: bytes, new: bytes, word: 
 
 def test_a_program_of_the_same_length_under_a_description_is_refused() -> None:
     program = packed()
-    data = describe(program, {})
+    data = with_description(program, {})
     changed = data[:-1] + bytes([data[-1] ^ 1])
     with pytest.raises(BundleError, match="not the one"):
         read_description(changed)
@@ -153,7 +153,7 @@ def test_a_program_of_the_same_length_under_a_description_is_refused() -> None:
 
 @pytest.mark.parametrize("data", [b"", b"TFL3", b"\x1c\0\0\0TFL", b"\x1c\0\0\0TFL4" + bytes(60)])
 def test_what_is_no_tflite_is_said(data: bytes, tmp_path: Path) -> None:
-    for call in (read_description, strip, lambda data: describe(data, {})):
+    for call in (read_description, without_description, lambda data: with_description(data, {})):
         with pytest.raises(BundleError, match="not a TFLite model"):
             call(data)
     with pytest.raises(BundleError, match="is a folder"):
@@ -167,4 +167,4 @@ def test_what_is_no_tflite_is_said(data: bytes, tmp_path: Path) -> None:
 @pytest.mark.parametrize("value", [float("nan"), {1, 2}, object(), b"bytes"])
 def test_a_description_that_is_no_json_is_refused(value: object) -> None:
     with pytest.raises(BundleError, match="JSON"):
-        describe(packed(), {"value": value})
+        with_description(packed(), {"value": value})

@@ -102,7 +102,7 @@ def test_another_number_is_another_program(what: str, monkeypatch: pytest.Monkey
     }
 
     def path() -> Path:
-        return program_cache.path_of(program_identity(adapter))
+        return program_cache.program_path(program_identity(adapter))
 
     before = path()
     monkeypatch.setattr(places[what], what, 99)

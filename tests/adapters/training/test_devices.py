@@ -43,7 +43,8 @@ tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfigur
 from adapters.training.devices import mixed_precision, pick_devices
 from adapters.base import TrainOptions
 from adapters.errors import AdapterError
-from adapters.training.fitting import Examples, Fitter, FitSettings
+from adapters.training.fit_settings import FitData, FitSettings
+from adapters.training.fitting import Fitter
 from adapters.training.head import build_head
 from adapters.inference.loading import open_model
 from adapters.training.variables import random_variables
@@ -75,7 +76,7 @@ def fit(name, devices, mixed=False, stop_after=None):
         features = tf.reduce_mean(tf.nn.relu(tf.nn.conv2d(items, kernel, 1, "SAME")), [1, 2])
         return tf.reshape(head(features, training=training), [-1, 2, 2])
     trained = [kernel, *head.trainable_variables]
-    examples = Examples(lambda rows, epoch: CLIPS[rows], TARGETS, np.linspace(0.5, 2, 11).astype(np.float32))
+    examples = FitData(lambda rows, epoch: CLIPS[rows], TARGETS, np.linspace(0.5, 2, 11).astype(np.float32))
     with mixed_precision(mixed) as scale, contextlib.suppress(KeyboardInterrupt):
         settings = FitSettings("fine_tune", 4, 0.01, 3, 7, None, True, "key", loss_scale=scale)
         Fitter(forward, trained, trained, step, settings, Path(folder, name), replicas).fit(

@@ -17,7 +17,7 @@ from adapters.data import Example
 from adapters.media import read_clip
 from adapters.records import Clip, InputSpec
 from adapters.system import digest
-from adapters.training.feature_cache import CHUNK_CLIPS, CachedFeatures, View, cached_features, read_view
+from adapters.training.feature_cache import CHUNK_CLIPS, CachedFeatures, ExampleView, cached_features, read_view
 from adapters.training.feature_store import FeatureStore
 
 SPEC = InputSpec(16, 16, 2)
@@ -30,7 +30,7 @@ def mean_colors(clips: list[Clip]) -> list[np.ndarray]:
     return [clip.frames.mean(axis=(1, 2), dtype=np.float32) for clip in clips]
 
 
-def features(folder: Path, views: list[View], **changes: Any) -> CachedFeatures:
+def features(folder: Path, views: list[ExampleView], **changes: Any) -> CachedFeatures:
     values = {"identity": IDENTITY, "spec": SPEC, "augmentation": JITTER, "seed": 0, "compute": mean_colors} | changes
     found = cached_features(folder, views=views, row_shape=(2, 3), **values)
     _opened.append(found.store)
@@ -60,7 +60,7 @@ def example(path: Path, start: float | None = None, end: float | None = None) ->
 
 
 def test_rows_are_those_of_their_views_in_any_order(videos: Path, tmp_path: Path) -> None:
-    views = [View(example(videos / f"{number}.mp4"), view) for number in range(3) for view in (0, 1)]
+    views = [ExampleView(example(videos / f"{number}.mp4"), view) for number in range(3) for view in (0, 1)]
     found = features(tmp_path, views)
     assert found.decoded == len(views)
     expected = np.stack(mean_colors([read_view(view, SPEC, JITTER, 0) for view in views]))
@@ -82,7 +82,7 @@ def test_rows_are_those_of_their_views_in_any_order(videos: Path, tmp_path: Path
 def test_a_row_is_computed_anew_where_it_would_be_another(
     changes: dict[str, Any], again: int, videos: Path, tmp_path: Path
 ) -> None:
-    views = [View(example(videos / "0.mp4"), view) for view in (0, 1)]
+    views = [ExampleView(example(videos / "0.mp4"), view) for view in (0, 1)]
     features(tmp_path, views)
     found = features(tmp_path, views, **changes)
     assert found.decoded == again
@@ -95,7 +95,7 @@ def test_a_row_is_computed_anew_where_it_would_be_another(
 def test_other_moments_and_other_views_are_other_rows(videos: Path, tmp_path: Path) -> None:
     path = videos / "0.mp4"
     ranges = [(None, None), (0.0, 1.0), (0.0, 1.5), (0.5, 1.5)]
-    views = [View(example(path, *times), view) for times in ranges for view in (0, 1, 2)]
+    views = [ExampleView(example(path, *times), view) for times in ranges for view in (0, 1, 2)]
     found = features(tmp_path, views)
     assert len(set(found.keys.values())) == found.decoded == len(views)
     assert features(tmp_path, views[::-1]).decoded == 0
@@ -103,8 +103,8 @@ def test_other_moments_and_other_views_are_other_rows(videos: Path, tmp_path: Pa
 
 def test_the_same_content_in_another_place_is_found(videos: Path, tmp_path: Path) -> None:
     moved = Path(shutil.copy(videos / "0.mp4", tmp_path / "renamed.mp4"))
-    features(tmp_path / "cache", [View(example(videos / "0.mp4"), view) for view in (0, 1)])
-    assert features(tmp_path / "cache", [View(example(moved), view) for view in (0, 1)]).decoded == 0
+    features(tmp_path / "cache", [ExampleView(example(videos / "0.mp4"), view) for view in (0, 1)])
+    assert features(tmp_path / "cache", [ExampleView(example(moved), view) for view in (0, 1)]).decoded == 0
 
 
 @pytest.mark.parametrize("at", ["head", "tail"])
@@ -117,14 +117,14 @@ def test_changed_content_is_other_content(
         monkeypatch.setattr(digest, "WHOLE_FILE_BYTES", 100)
         monkeypatch.setattr(digest, "END_BYTES", 50)
     path = Path(shutil.copy(videos / "0.mp4", tmp_path / "clip.mp4"))
-    before = features(tmp_path / "cache", [View(example(path), 0)])
+    before = features(tmp_path / "cache", [ExampleView(example(path), 0)])
     stat, data = path.stat(), bytearray(path.read_bytes())
     place = 30 if at == "head" else len(data) - 30
     data[place] ^= 1
     path.write_bytes(data)
     os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
     digest._fingerprint.cache_clear()  # it keeps digests by path, size and time
-    after = features(tmp_path / "cache", [View(example(path), 0)])
+    after = features(tmp_path / "cache", [ExampleView(example(path), 0)])
     assert set(before.keys.values()).isdisjoint(after.keys.values())
 
 
@@ -135,10 +135,10 @@ def test_a_large_file_that_was_written_again_is_other_content(
     monkeypatch.setattr(digest, "WHOLE_FILE_BYTES", 100)
     monkeypatch.setattr(digest, "END_BYTES", 50)
     path = Path(shutil.copy(videos / "0.mp4", tmp_path / "clip.mp4"))
-    assert features(tmp_path / "cache", [View(example(path), 0)]).decoded == 1
-    assert features(tmp_path / "cache", [View(example(path), 0)]).decoded == 0
+    assert features(tmp_path / "cache", [ExampleView(example(path), 0)]).decoded == 1
+    assert features(tmp_path / "cache", [ExampleView(example(path), 0)]).decoded == 0
     os.utime(path, (1, 1))
-    assert features(tmp_path / "cache", [View(example(path), 0)]).decoded == 1
+    assert features(tmp_path / "cache", [ExampleView(example(path), 0)]).decoded == 1
 
 
 def test_clips_that_cannot_be_read_have_a_reason_and_the_others_rows(videos: Path, tmp_path: Path) -> None:
@@ -149,7 +149,7 @@ def test_clips_that_cannot_be_read_have_a_reason_and_the_others_rows(videos: Pat
     for number, path in enumerate(paths):
         render_video(path, "warm" if number % 2 else "cold", number, seconds=0.5, size=32)
     paths[3], paths[CHUNK_CLIPS], paths[-1] = tmp_path / "bad.mp4", tmp_path / "missing.mp4", tmp_path / "gone.mp4"
-    views = [View(example(path), 0) for path in paths]
+    views = [ExampleView(example(path), 0) for path in paths]
     told: list[tuple[str, int, int]] = []
     found = features(tmp_path / "cache", views, on_progress=lambda *call: told.append(call))
     assert set(found.skipped) == {str(tmp_path / name) for name in ("bad.mp4", "missing.mp4", "gone.mp4")}
@@ -167,7 +167,7 @@ def test_a_shift_past_the_end_of_the_video_is_not_made(videos: Path) -> None:
     """The moments are then those of the plain view; colours still differ."""
     late = example(videos / "0.mp4", 1.9, 2.0)
     for number in range(1, 6):
-        clip = read_view(View(late, number), replace(SPEC, n_frames=1), {**JITTER, "temporal_jitter": 0.5}, 0)
+        clip = read_view(ExampleView(late, number), replace(SPEC, n_frames=1), {**JITTER, "temporal_jitter": 0.5}, 0)
         assert 0 <= clip.start <= clip.end <= 2.1
 
 
@@ -175,7 +175,7 @@ def test_a_shift_moves_start_and_end_alike_by_at_most_the_setting(videos: Path) 
     middle = example(videos / "0.mp4", 0.5, 1.5)
     starts = []
     for number in range(1, 9):
-        clip = read_view(View(middle, number), SPEC, {**PLAIN, "temporal_jitter": 0.5}, 0)
+        clip = read_view(ExampleView(middle, number), SPEC, {**PLAIN, "temporal_jitter": 0.5}, 0)
         assert clip.end - clip.start == pytest.approx(1.0)
         assert abs(clip.start - 0.5) <= 0.25  # half of the half second between two frames
         starts.append(clip.start)

@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from safetensors import safe_open
+from safetensors.numpy import load_file, save_file
 
 from adapters.errors import TrainingError
 from adapters.records import aggregate
 from adapters.reports import EpochLog
-from adapters.training.fitting import Examples, FitResult, FitSettings, Fitter, aggregate_items, cross_entropy
+from adapters.training.fit_settings import FitData, FitResult, FitSettings
+from adapters.training.fitting import Fitter
+from adapters.training.losses import aggregate_items, cross_entropy
 
 tf = pytest.importorskip("tensorflow", reason="training needs the train extra: pip install 'cliplab[train]'")
 
 KEY = "toy"
 
 
-def toy_examples(count: int, seed: int) -> Examples:
+def toy_examples(count: int, seed: int) -> FitData:
     rng = np.random.default_rng(seed)
     points = rng.normal(size=(count, 3)).astype(np.float32)
     targets = (points @ np.array([1.0, -2.0, 0.5], np.float32) > 0).astype(np.float32)[:, None]
-    return Examples(lambda rows, epoch: points[rows], targets, np.ones(count, np.float32))
+    return FitData(lambda rows, epoch: points[rows], targets, np.ones(count, np.float32))
 
 
 def make_fitter(folder: Path, forward: Any = None, **changes: Any) -> tuple[Fitter, Any]:
@@ -35,10 +40,12 @@ def make_fitter(folder: Path, forward: Any = None, **changes: Any) -> tuple[Fitt
             inputs = inputs + 0.1 * tf.random.stateless_normal(tf.shape(inputs), seed=step)
         return tf.sigmoid(tf.matmul(inputs, kernel))[:, None]
 
+    notes: list[str] = changes.pop("notes", [])
     settings = FitSettings("head", 6, 0.05, 16, 7, None, False, KEY)
     settings = FitSettings(**{**vars(settings), **changes})
     chosen = logistic if forward is None else lambda inputs, training: forward(kernel, inputs)
-    return Fitter(chosen, [kernel], [kernel], step, settings, folder / "state.safetensors"), kernel
+    checkpoint = folder / "state.safetensors"
+    return Fitter(chosen, [kernel], [kernel], step, settings, checkpoint, on_note=notes.append), kernel
 
 
 def stop_after(epoch: int) -> Callable[[EpochLog], None]:
@@ -86,9 +93,45 @@ def test_interrupted_and_resumed_is_as_if_it_had_not_been(tmp_path: Path, epoch:
 
 
 def test_a_checkpoint_of_another_run_is_not_gone_on_from(tmp_path: Path) -> None:
-    run(tmp_path, epochs=2)
-    result, _ = run(tmp_path, key="another")
+    notes: list[str] = []
+    run(tmp_path, epochs=2, notes=notes)
+    assert notes == []
+    result, _ = run(tmp_path, key="another", notes=notes)
     assert [log.epoch for log in result.logs] == list(range(6))
+    assert len(notes) == 1
+    assert str(tmp_path) in notes[0]
+    assert "first epoch" in notes[0]
+
+
+def drop_a_variable(arrays: dict[str, Any], about: dict[str, str]) -> None:
+    del arrays["optimizer/0"]
+
+
+def change_a_shape(arrays: dict[str, Any], about: dict[str, str]) -> None:
+    arrays["best/0"] = arrays["best/0"].ravel()
+
+
+def add_a_figure(arrays: dict[str, Any], about: dict[str, str]) -> None:
+    about["logs"] = json.dumps([row | {"perplexity": 1.0} for row in json.loads(about["logs"])])
+
+
+@pytest.mark.parametrize("change", [drop_a_variable, change_a_shape, add_a_figure])
+def test_a_checkpoint_of_another_version_is_noted_and_not_gone_on_from(
+    change: Callable[[dict[str, Any], dict[str, str]], None], tmp_path: Path
+) -> None:
+    run(tmp_path, epochs=2)
+    path = tmp_path / "state.safetensors"
+    with safe_open(path, framework="np") as file:
+        about = dict(file.metadata())
+    arrays = load_file(path)
+    change(arrays, about)
+    save_file(arrays, path, metadata=about)
+    notes: list[str] = []
+    result, kernel = run(tmp_path, notes=notes)
+    whole, expected = run(tmp_path / "whole")
+    assert "first epoch" in notes[0]
+    assert [log.loss for log in result.logs] == [log.loss for log in whole.logs]
+    np.testing.assert_array_equal(kernel, expected)
 
 
 def test_damaged_checkpoint_is_named(tmp_path: Path) -> None:

@@ -12,7 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.reports import EpochLog
-from adapters.training.fitting import Examples, FitSettings, Fitter, clip_losses, cross_entropy, standing
+from adapters.training.fit_settings import FitData, FitSettings, epoch_rank
+from adapters.training.fitting import Fitter
+from adapters.training.losses import clip_losses, cross_entropy
 
 tf = pytest.importorskip("tensorflow", reason="training needs the train extra: pip install 'cliplab[train]'")
 
@@ -78,12 +80,12 @@ FIGURES = st.sampled_from([0.1, 0.2, 0.5, 0.9])
 @given(FIGURES, FIGURES, FIGURES, FIGURES)
 def test_epochs_compare_by_loss_or_by_accuracy_and_then_loss(a: float, b: float, c: float, d: float) -> None:
     first, second = log(9, 0, a, b), log(0, 1, c, d)
-    assert (standing(first, "val_loss") < standing(second, "val_loss")) == (a < c)
+    assert (epoch_rank(first, "val_loss") < epoch_rank(second, "val_loss")) == (a < c)
     better = b > d or (b == d and a < c)
-    assert (standing(first, "val_accuracy") < standing(second, "val_accuracy")) == better
+    assert (epoch_rank(first, "val_accuracy") < epoch_rank(second, "val_accuracy")) == better
     alone, other = log(a, b), log(c, d)  # without validation by training's own figures
-    assert (standing(alone, "val_loss") < standing(other, "val_loss")) == (a < c)
-    assert (standing(alone, "val_accuracy") < standing(other, "val_accuracy")) == better
+    assert (epoch_rank(alone, "val_loss") < epoch_rank(other, "val_loss")) == (a < c)
+    assert (epoch_rank(alone, "val_accuracy") < epoch_rank(other, "val_accuracy")) == better
 
 
 # The loop -------------------------------------------------------------------------------------------------------------
@@ -103,7 +105,7 @@ class Probe:
     def forward(self, inputs: Any, training: bool) -> Any:
         return (inputs + self.offset)[:, None]
 
-    def examples(self, scores: Any, targets: Any, weights: Any = None) -> Examples:
+    def examples(self, scores: Any, targets: Any, weights: Any = None) -> FitData:
         scores, targets = np.asarray(scores, np.float32), np.asarray(targets, np.float32)
 
         def inputs(rows: Any, epoch: int | None) -> Any:
@@ -111,7 +113,7 @@ class Probe:
             return scores[rows]
 
         counts = np.ones(len(scores)) if weights is None else weights
-        return Examples(inputs, targets, np.asarray(counts, np.float32))
+        return FitData(inputs, targets, np.asarray(counts, np.float32))
 
 
 def test_losses_are_weighted_means_and_accuracies_plain_ones(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import pytest
 from command_line import start_python
 from tiny_videos import render_dataset, render_video
 
+from adapters.base import TrainOptions
 from adapters.bundle import read_bundle
 from adapters.data import Example
 from adapters.errors import DatasetError, StorageError
@@ -20,7 +21,7 @@ from adapters.inference import open_model
 from adapters.media import read_clip
 from adapters.models import ModelAdapter
 from adapters.reports import EpochLog
-from adapters.training.feature_cache import View, read_view
+from adapters.training.feature_cache import ExampleView, read_view
 
 pytest.importorskip("tensorflow", reason="training needs the train extra: pip install 'cliplab[train]'")
 
@@ -98,7 +99,7 @@ def test_augmentation_follows_the_clip_and_not_its_place(dataset: Path, tmp_path
     moved = Path(shutil.copy(here, tmp_path / "renamed.mp4"))
 
     def frames(path: Path, number: int) -> Any:
-        return read_view(View(Example(path, ("warm",)), number), spec, settings, 0).frames
+        return read_view(ExampleView(Example(path, ("warm",)), number), spec, settings, 0).frames
 
     np.testing.assert_array_equal(frames(here, 1), frames(moved, 1))
     assert not np.array_equal(frames(here, 1), frames(here, 2))
@@ -121,6 +122,20 @@ def test_interrupted_training_goes_on_to_the_same_bits(
     one, two = weights_of(trained[0]), weights_of(tmp_path / "model")
     for name, value in one.items():
         np.testing.assert_array_equal(value, two[name], err_msg=name)
+
+
+def test_a_checkpoint_of_another_config_is_noted_once(dataset: Path, tmp_path: Path) -> None:
+    def stop(log: EpochLog) -> bool:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fresh().train(dataset, tmp_path / "model", stop)
+    epochs: list[EpochLog] = []
+    notes: list[str] = []
+    options = TrainOptions(on_note=notes.append)
+    fresh(learning_rate=0.02).train(dataset, tmp_path / "model", epochs.append, options)
+    assert epochs[0].epoch == 0
+    assert len([note for note in notes if "model.training" in note and "first epoch" in note]) == 1
 
 
 def test_killed_training_goes_on(dataset: Path, tmp_path: Path) -> None:
@@ -154,7 +169,7 @@ def test_killed_training_goes_on(dataset: Path, tmp_path: Path) -> None:
 
 def test_cached_head_equals_head_trained_through_the_network(dataset: Path, tmp_path: Path) -> None:
     """The same head, order, dropout and rate; once on cached LiteRT features, once on frames through TensorFlow."""
-    from adapters.training import run as training
+    from adapters.training import phases as training
     from adapters.training.fitting import Fitter
     from adapters.training.training_data import training_data
 
@@ -176,7 +191,7 @@ def test_cached_head_equals_head_trained_through_the_network(dataset: Path, tmp_
     )
     plain = training.item_inputs(run, data.train, augmented=False)
     validation = training.item_inputs(run, data.validation, augmented=False)
-    fitter.fit(training.examples(run, data.train, plain), training.examples(run, data.validation, validation), None)
+    fitter.fit(training.fit_data(run, data.train, plain), training.fit_data(run, data.validation, validation), None)
     frames = np.stack([whole.items(clip) for clip in clips])
     through = np.asarray(run.forward(frames, False, through=run.network.backbone)).mean(axis=1)
     np.testing.assert_allclose(cached, through, atol=1e-3)

@@ -12,7 +12,8 @@ from command_line import Ran, cli
 from tiny_videos import render_dataset
 
 from adapters.errors import TrainingError
-from adapters.training.fitting import Examples, FitSettings, Fitter
+from adapters.training.fit_settings import FitData, FitSettings
+from adapters.training.fitting import Fitter
 
 tf = pytest.importorskip("tensorflow", reason="training needs the train extra: pip install 'cliplab[train]'")
 
@@ -72,7 +73,7 @@ def fit(folder: Path, batch_size: int, failure: BaseException | None) -> None:
 
     settings = FitSettings("fine_tune", 2, 0.1, batch_size, 0, None, False, "key")
     fitter = Fitter(forward, [kernel], [kernel], tf.Variable([0, 0]), settings, folder / "state.safetensors")
-    fitter.fit(Examples(inputs, np.ones((40, 1), np.float32), np.ones(40, np.float32)), None, None)
+    fitter.fit(FitData(inputs, np.ones((40, 1), np.float32), np.ones(40, np.float32)), None, None)
 
 
 @pytest.mark.parametrize(

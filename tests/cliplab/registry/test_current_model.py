@@ -21,8 +21,8 @@ from adapters.base import BaseModelAdapter
 from adapters.bundle import render_clip
 from adapters.errors import BundleError, ConfigError
 from adapters.inference import open_model
-from adapters.litert import describe, read_description
-from adapters.litert.tflite_file import strip
+from adapters.litert import read_description, with_description
+from adapters.litert.tflite_file import without_description
 from cliplab.registry import registry_manifest
 from cliplab.registry.manifest import MANIFEST, CurrentModel
 
@@ -156,7 +156,7 @@ def test_a_model_that_is_still_being_copied_keeps_the_old_one(folder: Path, warn
     [
         (lambda path: path.unlink(), "cannot be read"),
         (lambda path: path.write_bytes(path.read_bytes()[:-1]), "is truncated"),
-        (lambda path: path.write_bytes(strip(path.read_bytes())), "does not describe itself"),
+        (lambda path: path.write_bytes(without_description(path.read_bytes())), "does not describe itself"),
         (lambda path: make_tflite(path, "b", aspect="crop", n_frames=1).write_bytes(_naming(path, "x:Y")), "x:Y"),
         (lambda path: path.write_bytes(_naming(path, 7)), "names no adapter"),
     ],
@@ -195,7 +195,7 @@ def test_a_model_that_changes_while_it_is_read_is_not_used(folder: Path, warning
 def _naming(path: Path, adapter: Any) -> bytes:
     description = read_description(path)
     description["config"]["adapter"] = adapter
-    return describe(path.read_bytes(), description)
+    return with_description(path.read_bytes(), description)
 
 
 def test_the_way_back_is_at_once(folder: Path, warnings: list[str]) -> None:
@@ -348,7 +348,7 @@ def test_a_converted_network_switches_in_a_worker_without_tensorflow(tmp_path: P
     description = read_description(data)
     labels = ["normal", "jump"]
     other = {**description, "labels": labels, "config": {**description["config"], "labels": labels}}
-    (tmp_path / "out.tflite").write_bytes(describe(strip(data), other))
+    (tmp_path / "out.tflite").write_bytes(with_description(without_description(data), other))
     registry_manifest(folder, add=tmp_path / "out.tflite", next_name="real_v001")
     done = python(WORKER, folder)
     assert done.stdout.splitlines() == ["('normal', 'trick') ('normal', 'jump') True 0 False"], done.stderr

@@ -275,9 +275,9 @@ def flipped(path: Path) -> None:
 
 
 def foreign(path: Path) -> None:
-    from adapters.litert.tflite_file import strip
+    from adapters.litert.tflite_file import without_description
 
-    path.write_bytes(strip(path.read_bytes()))
+    path.write_bytes(without_description(path.read_bytes()))
 
 
 @pytest.mark.parametrize("damage", [truncated, flipped, foreign, Path.unlink])
@@ -316,9 +316,9 @@ def test_a_current_model_that_went_bad_is_said_until_another_is_chosen(damage: A
 def test_a_model_that_names_no_adapter_is_refused(deployed: Path) -> None:
     from tflite_adapter import bare_program
 
-    from adapters.litert import describe
+    from adapters.litert import with_description
 
-    (deployed / SECOND).write_bytes(describe(bare_program(64), {"labels": ["a"]}))
+    (deployed / SECOND).write_bytes(with_description(bare_program(64), {"labels": ["a"]}))
     with pytest.raises(BundleError, match=rf"{SECOND}: its description names no adapter"):
         registry_manifest(deployed, add=deployed / SECOND)
 

@@ -1,0 +1,97 @@
+"""What one phase of training fits: its clips, its hyperparameters, and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from adapters.records import Aggregation, Float32Array, KeepBest
+from adapters.reports import EpochLog
+from adapters.training.checkpoint import Stopped
+
+Inputs = Callable[[npt.NDArray[np.int64], int | None], Float32Array]
+
+
+@dataclass(frozen=True)
+class FitData:
+    """Clips to fit or validate on.
+
+    Attributes:
+        inputs: ``inputs(rows, epoch)`` returns the model's input for these clips, float32 [len(rows), ...]. rows is
+            int64; epoch counts from 0 and is None when validating.
+        targets: float32 [N, units] in 0..1, what the model should output.
+        weights: float32 [N], how much each clip counts in the loss.
+    """
+
+    inputs: Inputs
+    targets: Float32Array
+    weights: Float32Array
+
+
+@dataclass(frozen=True)
+class FitSettings:
+    """The hyperparameters of one phase of training.
+
+    Attributes:
+        phase: The head alone on cached features, or the last layers of the backbone too.
+        epochs: The most epochs.
+        learning_rate: Adam's.
+        batch_size: Clips per step, over all devices together.
+        seed: The seed of order, dropout and augmentation.
+        patience: Epochs without a better one after which training stops; None for no early stopping.
+        exclusive: Whether exactly one class is right (softmax); otherwise each unit is a sigmoid.
+        key: A digest of what the run follows from; a checkpoint with another key is not resumed.
+        aggregation: How the scores of a clip's items become the clip's.
+        top_fraction: The share of items, 0..1, that aggregation "top" averages.
+        train_batch_norm: Whether the batch statistics are trained too.
+        loss_scale: The factor against underflow in 16 bits; see ``devices.mixed_precision``.
+        keep_best: Which epoch is better; see ``epoch_rank``.
+    """
+
+    phase: Literal["head", "fine_tune"]
+    epochs: int
+    learning_rate: float
+    batch_size: int
+    seed: int
+    patience: int | None
+    exclusive: bool
+    key: str
+    aggregation: Aggregation = "mean"
+    top_fraction: float = 1.0
+    train_batch_norm: bool = False
+    loss_scale: float = 1.0
+    keep_best: KeepBest = "val_loss"
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """What a phase of training did.
+
+    Attributes:
+        logs: One entry per epoch, in order.
+        best_epoch: The epoch whose weights are kept; None if none was better than what the phase began with.
+        stopped: Why the phase ended.
+    """
+
+    logs: tuple[EpochLog, ...]
+    best_epoch: int | None
+    stopped: Stopped
+
+
+def epoch_rank(log: EpochLog, keep_best: KeepBest) -> tuple[float, ...]:
+    """What epochs are compared by; the lowest is the best. Without validation clips the training figures count.
+
+    Args:
+        log: The epoch.
+        keep_best: "val_loss" or "val_accuracy". A small set of clips has few different accuracies, so the lower loss
+            decides between equal ones.
+
+    Returns:
+        Numbers to compare as a tuple.
+    """
+    loss, accuracy = (log.loss, log.accuracy) if log.val_loss is None else (log.val_loss, log.val_accuracy)
+    return (loss,) if keep_best == "val_loss" or accuracy is None else (-accuracy, loss)
