@@ -33,13 +33,13 @@ try:
 except ModuleNotFoundError as error:
     raise MissingExtraError(error.name or "starlette", "http") from error
 
-from adapters.hosts.http_server.errors import Refused, json_response
+from adapters.hosts.http_server.errors import RequestError, json_response
 from adapters.hosts.http_server.gate import Gate
 from adapters.hosts.http_server.openapi import describe, server_version
 from adapters.hosts.http_server.options import HttpOptions
-from adapters.hosts.http_server.state import Host, Model, open_models
+from adapters.hosts.http_server.state import HttpHost, ServedModel, open_models
 from adapters.hosts.http_server.upload import body_size, read_body
-from adapters.hosts.http_server.work import Job
+from adapters.hosts.http_server.worker_pool import RequestJob
 from adapters.system import descriptor_lock
 
 _UPLOADS = "cliplab-http-"
@@ -48,10 +48,10 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 def serve(
-    models: Mapping[str, Model],
+    models: Mapping[str, ServedModel],
     options: HttpOptions,
     on_ready: Callable[[str], object] | None = None,
-    app: Callable[[Host], Gate] | None = None,
+    app: Callable[[HttpHost], Gate] | None = None,
 ) -> None:
     """Serve models until SIGTERM or Ctrl-C; then finish what was taken, with 503 for what comes now, and return.
 
@@ -59,16 +59,16 @@ def serve(
     port cannot be listened on. A second signal ends at once. app: makes what answers; None is ``make_app``.
     """
     with _listening(options) as listener, uploads_folder() as folder:
-        host = Host(models, options, folder)
+        host = HttpHost(models, options, folder)
         shown = f"[{options.host}]" if ":" in options.host else options.host
         url = f"http://{shown}:{listener.getsockname()[1]}"
         try:
             _Server(host, (app or make_app)(host), lambda: on_ready and on_ready(url)).run([listener])
         finally:
-            host.work.close()
+            host.worker_pool.close()
 
 
-def make_app(host: Host) -> Gate:
+def make_app(host: HttpHost) -> Gate:
     """The ASGI app: routes behind the gate. For ``serve``, and for whoever brings a server of his own."""
     handlers: list[tuple[str, Callable[[Request], Awaitable[Response]], str]] = [
         ("/v2/health/live", live, "GET"),
@@ -116,22 +116,22 @@ async def model_ready(request: Request) -> Response:
 
 async def infer(request: Request) -> Response:
     """A tensor's scores, see http_infer. All but the reading of the body happens in a worker."""
-    host: Host = request.app.state.host
+    host: HttpHost = request.app.state.host
     model, header_length = _model(request), request.headers.get(http_infer.HEADER_LENGTH)
-    host.work.check_room()
-    with host.memory.take(body_size(request)):
+    host.worker_pool.check_capacity()
+    with host.memory.reserve(body_size(request)):
         body = await read_body(request, host.options.tensor_bytes)
 
-        def work(job: Job[tuple[bytes, dict[str, str]]]) -> tuple[bytes, dict[str, str]]:
+        def work(job: RequestJob[tuple[bytes, dict[str, str]]]) -> tuple[bytes, dict[str, str]]:
             with host.metrics.model_seconds.labels(model.name, "infer").time():
                 return http_infer.infer(host, model, body, header_length)
 
-        answer, headers = await host.work.run(work, request.receive)
+        answer, headers = await host.worker_pool.run(work, request.receive)
     return Response(answer, headers=headers)
 
 
 async def metrics(request: Request) -> Response:
-    host: Host = request.app.state.host
+    host: HttpHost = request.app.state.host
     return Response(host.metrics.text(), media_type="text/plain; version=0.0.4")
 
 
@@ -139,12 +139,14 @@ async def openapi(request: Request) -> Response:
     return json_response(describe(request.app.state.host))
 
 
-def _model(request: Request) -> Model:
+def _model(request: Request) -> ServedModel:
     version = request.path_params.get("version", http_infer.VERSION)
-    host: Host = request.app.state.host
+    host: HttpHost = request.app.state.host
     model = host.model(request.path_params["model"])
     if version != http_infer.VERSION:
-        raise Refused(404, f"the model {model.name} has no version {version!r}; its version is {http_infer.VERSION}")
+        raise RequestError(
+            404, f"the model {model.name} has no version {version!r}; its version is {http_infer.VERSION}"
+        )
     return model
 
 
@@ -154,7 +156,7 @@ def _model(request: Request) -> Model:
 class _Server(uvicorn.Server):
     """uvicorn, which at a signal first lets the app turn new requests away and finish those that it took."""
 
-    def __init__(self, host: Host, app: Gate, on_started: Callable[[], object]) -> None:
+    def __init__(self, host: HttpHost, app: Gate, on_started: Callable[[], object]) -> None:
         options = host.options
         super().__init__(
             uvicorn.Config(
@@ -202,7 +204,7 @@ class _Server(uvicorn.Server):
         self._drained = asyncio.ensure_future(self._exit_when_done())
 
     async def _exit_when_done(self) -> None:
-        while self._host.work.inside or self._host.disk.used_bytes or self._host.memory.used_bytes:
+        while self._host.worker_pool.unfinished or self._host.disk.used_bytes or self._host.memory.used_bytes:
             await asyncio.sleep(0.02)
         await asyncio.sleep(0.1)  # the last answers are written
         self.should_exit = True
@@ -251,4 +253,4 @@ def uploads_folder() -> Iterator[Path]:
             rmtree(folder, ignore_errors=True)
 
 
-__all__ = ["Host", "HttpOptions", "Model", "make_app", "open_models", "serve"]
+__all__ = ["HttpHost", "HttpOptions", "ServedModel", "make_app", "open_models", "serve"]

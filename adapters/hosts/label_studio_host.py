@@ -24,12 +24,12 @@ try:
 except ModuleNotFoundError as error:
     raise MissingExtraError(error.name or "starlette", "http") from error
 
-from adapters.hosts.http_server.errors import Refused, json_response, parse_json, refusal_of
+from adapters.hosts.http_server.errors import RequestError, json_response, parse_json, to_request_error
 from adapters.hosts.http_server.gate import Gate
 from adapters.hosts.http_server.options import HttpOptions
-from adapters.hosts.http_server.state import Host, Model
+from adapters.hosts.http_server.state import HttpHost, ServedModel
 from adapters.hosts.http_server.upload import body_size, read_body
-from adapters.hosts.http_server.work import Job
+from adapters.hosts.http_server.worker_pool import RequestJob
 from adapters.hosts.label_studio.labels import Control, for_labels, parse_label_config, to_regions
 from adapters.hosts.label_studio.media import LabelStudio, Media
 from adapters.hosts.label_studio.training import Busy, Trainer
@@ -43,7 +43,7 @@ START = "START_TRAINING"
 
 
 def serve(
-    model: Model,
+    model: ServedModel,
     options: HttpOptions,
     media: Media,
     trainer: Trainer | None = None,
@@ -60,11 +60,11 @@ def serve(
 class Backend:
     """What the requests share. version: as predictions carry it; another model or config gives another."""
 
-    def __init__(self, model: Model, media: Media, trainer: Trainer | None = None) -> None:
+    def __init__(self, model: ServedModel, media: Media, trainer: Trainer | None = None) -> None:
         self.model, self.media, self.trainer = model, media, trainer
         self.version = f"{model.name}-{_fingerprint(model)}"
 
-    def make_app(self, host: Host) -> Gate:
+    def make_app(self, host: HttpHost) -> Gate:
         routes = [
             Route("/", self.health, methods=["GET"]),
             Route("/health", self.health, methods=["GET"]),
@@ -87,27 +87,27 @@ class Backend:
 
     async def predict(self, request: Request) -> Response:
         """A prediction a task, in order. A task that failed has ``error``; where all did, the answer is a 422."""
-        host: Host = request.app.state.host
+        host: HttpHost = request.app.state.host
         body = await _body(request)
         tasks, controls = body.get("tasks"), self._controls(body.get("label_config"))
         if not isinstance(tasks, list) or not all(
             isinstance(task, dict) and isinstance(task.get("data"), dict) for task in tasks
         ):
-            raise Refused(400, '"tasks" must be a list of {"id": ..., "data": {...}}')
+            raise RequestError(400, '"tasks" must be a list of {"id": ..., "data": {...}}')
 
-        def work(job: Job[list[dict[str, Any]]]) -> list[dict[str, Any]]:
+        def work(job: RequestJob[list[dict[str, Any]]]) -> list[dict[str, Any]]:
             limits = MediaLimits(host.options.frame_pixels, job.stop)
             with tempfile.TemporaryDirectory(dir=host.uploads) as folder:
                 return self._predictions(tasks, controls, limits, Path(folder))
 
-        results = await host.work.run(work, request.receive)
+        results = await host.worker_pool.run(work, request.receive)
         errors = [
             f"task {task.get('id')}: {item['error']}"
             for task, item in zip(tasks, results, strict=True)
             if "error" in item
         ]
         if errors and len(errors) == len(tasks):
-            raise Refused(422, "; ".join(errors))
+            raise RequestError(422, "; ".join(errors))
         return json_response({"results": results, "model_version": self.version})
 
     async def webhook(self, request: Request) -> Response:
@@ -117,18 +117,20 @@ class Backend:
             known = action in ANNOTATION_EVENTS
             return json_response({"status": "ok" if known else "Unknown event", "training": self._training()})
         if self.trainer is None:
-            raise Refused(409, "this host does not train: it was started without --train-config and --train-output")
+            raise RequestError(
+                409, "this host does not train: it was started without --train-config and --train-output"
+            )
         project = body.get("project")
         if not isinstance(project, dict) or type(project.get("id")) is not int:
-            raise Refused(400, '"project" must be an object with "id" and "label_config"')
+            raise RequestError(400, '"project" must be an object with "id" and "label_config"')
         try:
             state = self.trainer.start(project["id"], project.get("label_config"))
         except Busy as error:
-            raise Refused(409, str(error)) from None
+            raise RequestError(409, str(error)) from None
         except AdapterError as error:
-            raise refusal_of(error) from None
+            raise to_request_error(error) from None
         except OSError as error:
-            raise Refused(507, f"the training could not be started: {error}") from None
+            raise RequestError(507, f"the training could not be started: {error}") from None
         return json_response({"status": "ok", "training": state}, 201)
 
     # Parts ------------------------------------------------------------------------------------------------------------
@@ -137,7 +139,7 @@ class Backend:
         try:
             return for_labels(parse_label_config(label_config), self.model.labels)
         except ConfigError as error:
-            raise refusal_of(error) from None
+            raise to_request_error(error) from None
 
     def _training(self) -> dict[str, Any]:
         return {"status": "none"} if self.trainer is None else self.trainer.state()
@@ -189,12 +191,12 @@ class Backend:
 
 
 async def _body(request: Request) -> dict[str, Any]:
-    host: Host = request.app.state.host
-    with host.memory.take(body_size(request)):
+    host: HttpHost = request.app.state.host
+    with host.memory.reserve(body_size(request)):
         return parse_json(await read_body(request, host.options.tensor_bytes), "the request")
 
 
-def _fingerprint(model: Model) -> str:
+def _fingerprint(model: ServedModel) -> str:
     """Eight hexadecimal digits of what the model says of its golden clip and of its config."""
     from adapters.bundle import render_clip
 

@@ -17,7 +17,7 @@ MAX_MESSAGE = 600  # characters; a message may quote what was sent
 _OWN_FAULTS = (BundleError, StorageError, WeightsError)
 
 
-class Refused(Exception):
+class RequestError(Exception):
     """A request that is not answered as asked. message: what, received, allowed, what to do; one line."""
 
     def __init__(self, status: int, message: str, headers: Mapping[str, str] | None = None) -> None:
@@ -25,13 +25,13 @@ class Refused(Exception):
         self.status, self.message, self.headers = status, message, dict(headers or {})
 
 
-class ClientGone(Exception):
+class ClientDisconnectedError(Exception):
     """Nobody waits for the answer any more."""
 
 
-def refusal_of(error: AdapterError, status: int = 400) -> Refused:
+def to_request_error(error: AdapterError, status: int = 400) -> RequestError:
     """An adapter's error as an answer: the caller's fault unless it tells of the server's own files."""
-    return Refused(500 if isinstance(error, _OWN_FAULTS) else status, str(error))
+    return RequestError(500 if isinstance(error, _OWN_FAULTS) else status, str(error))
 
 
 def error_response(status: int, message: str, headers: Mapping[str, str] | None = None) -> Response:
@@ -50,20 +50,22 @@ def one_line(message: str) -> str:
 
 
 def parse_json(data: bytes | bytearray | memoryview, what: str) -> dict[str, Any]:
-    """A JSON object. Refused (400) for anything else, also where numbers are NaN or nested without end."""
+    """A JSON object. RequestError (400) for anything else, also where numbers are NaN or nested without end."""
     try:
         value = strict_json.parse_json(bytes(data))
     except RecursionError:
-        raise Refused(400, f"{what} is nested too deeply") from None
+        raise RequestError(400, f"{what} is nested too deeply") from None
     except ValueError as error:  # also what is no UTF-8, and numbers of thousands of digits
-        raise Refused(400, f"{what} is not JSON ({error})") from None
+        raise RequestError(400, f"{what} is not JSON ({error})") from None
     if not isinstance(value, dict):
-        raise Refused(400, f"{what} must be a JSON object, got {type(value).__name__}")
+        raise RequestError(400, f"{what} must be a JSON object, got {type(value).__name__}")
     return value
 
 
 def check_query(query: QueryParams, allowed: Iterable[str]) -> None:
-    """Refused (400) for a key that means nothing here, or is given twice."""
+    """RequestError (400) for a key that means nothing here, or is given twice."""
     for key in query:
         if key not in allowed or len(query.getlist(key)) > 1:
-            raise Refused(400, f"query: {key!r} is unknown or given twice; allowed once each are {', '.join(allowed)}")
+            raise RequestError(
+                400, f"query: {key!r} is unknown or given twice; allowed once each are {', '.join(allowed)}"
+            )

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from adapters.errors import AdapterError
-from adapters.hosts.http_server.errors import Refused, parse_json, refusal_of
-from adapters.hosts.http_server.state import Host, Model
+from adapters.hosts.http_server.errors import RequestError, parse_json, to_request_error
+from adapters.hosts.http_server.state import HttpHost, ServedModel
 from adapters.records import Clip, Float32Array, UInt8Array
 
 INPUT, SCORES, LABELS = "frames", "scores", "labels"
@@ -45,7 +45,7 @@ class InferRequest:
     outputs: tuple[Wanted, ...]
 
 
-def metadata(model: Model) -> dict[str, Any]:
+def metadata(model: ServedModel) -> dict[str, Any]:
     """What a model takes and gives. -1 is any size; frames are scaled to the model's."""
     return {
         "name": model.name,
@@ -60,18 +60,20 @@ def metadata(model: Model) -> dict[str, Any]:
     }
 
 
-def infer(host: Host, model: Model, body: bytearray, header_length: str | None) -> tuple[bytes, dict[str, str]]:
-    """A request's body to its answer's and the headers. Refused (400) says what is wrong with it."""
+def infer(
+    host: HttpHost, model: ServedModel, body: bytearray, header_length: str | None
+) -> tuple[bytes, dict[str, str]]:
+    """A request's body to its answer's and the headers. RequestError (400) says what is wrong with it."""
     request = read_request(body, header_length, _Limits.of(host, model))
     clips = [_clip(model, frames, number) for number, frames in enumerate(request.frames)]
     try:
         predictions = model.adapter.predict(clips)
     except AdapterError as error:
-        raise refusal_of(error) from None
+        raise to_request_error(error) from None
     return write_answer(model, request, np.stack([item.scores for item in predictions]))
 
 
-def _clip(model: Model, frames: UInt8Array, number: int) -> Clip:
+def _clip(model: ServedModel, frames: UInt8Array, number: int) -> Clip:
     fps = model.adapter.input_spec.fps or 25.0
     return Clip(frames, np.arange(len(frames)) / fps, f"{INPUT}[{number}]", 0.0, len(frames) / fps)
 
@@ -80,11 +82,11 @@ def _clip(model: Model, frames: UInt8Array, number: int) -> Clip:
 class _Limits:
     """model_frame_bytes: one frame at the model's size. host.frame_limits: one as it is sent."""
 
-    host: Host
+    host: HttpHost
     model_frame_bytes: int
 
     @classmethod
-    def of(cls, host: Host, model: Model) -> _Limits:
+    def of(cls, host: HttpHost, model: ServedModel) -> _Limits:
         spec = model.adapter.input_spec
         return cls(host, spec.height * spec.width * 3)
 
@@ -93,10 +95,10 @@ class _Limits:
         try:
             self.host.frame_limits.check_size(INPUT, width, height)
         except AdapterError as error:
-            raise refusal_of(error) from None
+            raise to_request_error(error) from None
         size, most = clips * frames * self.model_frame_bytes, self.host.options.tensor_bytes
         if size > most:
-            raise Refused(
+            raise RequestError(
                 400,
                 f"{INPUT}: {clips} clips of {frames} frames are {size} bytes at the model's frame size and at most "
                 f"{most} are taken. Send fewer",
@@ -112,21 +114,21 @@ def read_request(body: bytearray, header_length: str | None, limits: _Limits) ->
     if header_length is not None:
         head = int(header_length) if header_length.isascii() and header_length.isdigit() else -1
         if not 0 <= head <= len(body):
-            raise Refused(400, f"{HEADER_LENGTH} is {header_length!r}, and the body has {len(body)} bytes")
+            raise RequestError(400, f"{HEADER_LENGTH} is {header_length!r}, and the body has {len(body)} bytes")
     most = MAX_HEAD_BYTES if len(body) > head else MAX_JSON_BYTES
     if head > most:
-        raise Refused(400, f"the JSON has {head} bytes and at most {most} are taken. Send tensors in binary form")
+        raise RequestError(400, f"the JSON has {head} bytes and at most {most} are taken. Send tensors in binary form")
     fields = parse_json(view[:head], "the request")
     request_id = fields.get("id")
     if request_id is not None and not isinstance(request_id, str):
-        raise Refused(400, f"id must be a string, got {type(request_id).__name__}")
+        raise RequestError(400, f"id must be a string, got {type(request_id).__name__}")
     tensor = _only_input(fields.get("inputs"))
     shape = _shape(tensor)
     limits.check(shape)
     size = tensor["parameters"].get("binary_data_size")
     if size is None:
         if len(body) > head:
-            raise Refused(400, f"{len(body) - head} bytes follow the JSON, and no input has binary_data_size")
+            raise RequestError(400, f"{len(body) - head} bytes follow the JSON, and no input has binary_data_size")
         frames = _from_json(tensor.get("data"), shape)
     else:
         frames = _from_binary(view[head:], size, shape)
@@ -135,13 +137,13 @@ def read_request(body: bytearray, header_length: str | None, limits: _Limits) ->
 
 def _only_input(inputs: Any) -> dict[str, Any]:
     if not isinstance(inputs, list) or not all(isinstance(item, dict) for item in inputs):
-        raise Refused(400, f'inputs must be a list with one tensor, "{INPUT}"')
+        raise RequestError(400, f'inputs must be a list with one tensor, "{INPUT}"')
     names = [item.get("name") for item in inputs]
     if names != [INPUT]:
-        raise Refused(400, f'inputs must be one tensor, "{INPUT}", got {names[:5]}')
+        raise RequestError(400, f'inputs must be one tensor, "{INPUT}", got {names[:5]}')
     tensor = dict(inputs[0])
     if tensor.get("datatype") != "UINT8":
-        raise Refused(400, f"{INPUT}: datatype must be UINT8 (RGB levels), got {tensor.get('datatype')!r}")
+        raise RequestError(400, f"{INPUT}: datatype must be UINT8 (RGB levels), got {tensor.get('datatype')!r}")
     tensor["parameters"] = _parameters(tensor, INPUT)
     return tensor
 
@@ -149,7 +151,7 @@ def _only_input(inputs: Any) -> dict[str, Any]:
 def _parameters(owner: dict[str, Any], what: str) -> dict[str, Any]:
     parameters = owner.get("parameters", {})
     if not isinstance(parameters, dict):
-        raise Refused(400, f"{what}: parameters must be an object, got {type(parameters).__name__}")
+        raise RequestError(400, f"{what}: parameters must be an object, got {type(parameters).__name__}")
     return parameters
 
 
@@ -157,16 +159,20 @@ def _shape(tensor: dict[str, Any]) -> list[int]:
     shape = tensor.get("shape")
     good = isinstance(shape, list) and len(shape) == 5 and all(_whole(size) and size >= 1 for size in shape)
     if not good or shape[4] != 3:  # type: ignore[index] # good: it is a list
-        raise Refused(400, f"{INPUT}: shape must be [clips, frames, height, width, 3], each at least 1, got {shape!r}")
+        raise RequestError(
+            400, f"{INPUT}: shape must be [clips, frames, height, width, 3], each at least 1, got {shape!r}"
+        )
     return list(shape)  # type: ignore[arg-type]
 
 
 def _from_binary(data: memoryview, size: Any, shape: Sequence[int]) -> UInt8Array:
     expected = math.prod(shape)
     if not _whole(size) or size != expected:
-        raise Refused(400, f"{INPUT}: shape {list(shape)} of UINT8 has {expected} bytes, binary_data_size is {size!r}")
+        raise RequestError(
+            400, f"{INPUT}: shape {list(shape)} of UINT8 has {expected} bytes, binary_data_size is {size!r}"
+        )
     if len(data) != expected:
-        raise Refused(
+        raise RequestError(
             400, f"{INPUT}: {expected} bytes must follow the JSON, and {len(data)} did: was the body cut short?"
         )
     return np.frombuffer(data, np.uint8).reshape(shape)
@@ -174,15 +180,17 @@ def _from_binary(data: memoryview, size: Any, shape: Sequence[int]) -> UInt8Arra
 
 def _from_json(data: Any, shape: Sequence[int]) -> UInt8Array:
     if not isinstance(data, list):
-        raise Refused(400, f"{INPUT}: needs data, a list of {math.prod(shape)} numbers, or binary_data_size")
+        raise RequestError(400, f"{INPUT}: needs data, a list of {math.prod(shape)} numbers, or binary_data_size")
     try:
         values = np.array(data)
     except (ValueError, OverflowError):  # ragged, or numbers that no integer type holds
-        raise Refused(400, f"{INPUT}: data must be whole numbers 0..255 in the shape {list(shape)}, or flat") from None
+        raise RequestError(
+            400, f"{INPUT}: data must be whole numbers 0..255 in the shape {list(shape)}, or flat"
+        ) from None
     if values.dtype.kind not in "iu" or values.size == 0 or values.min() < 0 or values.max() > 255:
-        raise Refused(400, f"{INPUT}: data must be whole numbers 0..255")
+        raise RequestError(400, f"{INPUT}: data must be whole numbers 0..255")
     if values.size != math.prod(shape) or values.shape not in ((values.size,), tuple(shape)):
-        raise Refused(400, f"{INPUT}: data has the shape {list(values.shape)}, must be {list(shape)} or flat")
+        raise RequestError(400, f"{INPUT}: data has the shape {list(values.shape)}, must be {list(shape)} or flat")
     return values.astype(np.uint8).reshape(shape)
 
 
@@ -190,26 +198,28 @@ def _wanted(outputs: Any, parameters: dict[str, Any]) -> tuple[Wanted, ...]:
     """The outputs asked for; all of them where none is named, as the protocol says."""
     binary = parameters.get("binary_data_output", False)
     if not isinstance(binary, bool):
-        raise Refused(400, f"binary_data_output must be true or false, got {binary!r}")
+        raise RequestError(400, f"binary_data_output must be true or false, got {binary!r}")
     if outputs is None or outputs == []:
         return Wanted(SCORES, binary), Wanted(LABELS, binary)
     if not isinstance(outputs, list) or not all(isinstance(item, dict) for item in outputs):
-        raise Refused(400, "outputs must be a list of objects with a name")
+        raise RequestError(400, "outputs must be a list of objects with a name")
     wanted = tuple(_wanted_one(item, binary) for item in outputs)
     if len({item.name for item in wanted}) < len(wanted):
-        raise Refused(400, "outputs names one twice")
+        raise RequestError(400, "outputs names one twice")
     return wanted
 
 
 def _wanted_one(item: dict[str, Any], binary: bool) -> Wanted:
     name, parameters = item.get("name"), _parameters(item, "an output")
     if name not in (SCORES, LABELS):
-        raise Refused(400, f"there is no output {name!r}; the outputs are: {SCORES}, {LABELS}")
+        raise RequestError(400, f"there is no output {name!r}; the outputs are: {SCORES}, {LABELS}")
     binary, classes = parameters.get("binary_data", binary), parameters.get("classification")
     if not isinstance(binary, bool):
-        raise Refused(400, f"{name}: binary_data must be true or false, got {binary!r}")
+        raise RequestError(400, f"{name}: binary_data must be true or false, got {binary!r}")
     if classes is not None and (not _whole(classes) or classes < 1 or name != SCORES):
-        raise Refused(400, f"{name}: classification must be a whole number of at least 1, and is for {SCORES} alone")
+        raise RequestError(
+            400, f"{name}: classification must be a whole number of at least 1, and is for {SCORES} alone"
+        )
     return Wanted(name, binary, classes)
 
 
@@ -220,7 +230,7 @@ def _whole(value: Any) -> bool:
 # Answer -------------------------------------------------------------------------------------------------------------
 
 
-def write_answer(model: Model, request: InferRequest, scores: Float32Array) -> tuple[bytes, dict[str, str]]:
+def write_answer(model: ServedModel, request: InferRequest, scores: Float32Array) -> tuple[bytes, dict[str, str]]:
     """Scores float32 [N, C] as the body that was asked for, and its headers."""
     outputs, parts = [], []
     for wanted in request.outputs:
@@ -247,7 +257,7 @@ def write_answer(model: Model, request: InferRequest, scores: Float32Array) -> t
     return b"".join([head, *parts]), headers
 
 
-def _best(model: Model, scores: Float32Array, count: int) -> np.ndarray[Any, Any]:
+def _best(model: ServedModel, scores: Float32Array, count: int) -> np.ndarray[Any, Any]:
     """The best classes of each clip, [N, count], as Triton's classification extension writes them."""
     order = np.argsort(-scores, axis=1, kind="stable")[:, :count]
     rows = zip(scores, order, strict=True)

@@ -6,7 +6,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from adapters.hosts.http_server.infer import HEADER_LENGTH, INPUT, LABELS, SCORES, VERSION
-from adapters.hosts.http_server.state import Host
+from adapters.hosts.http_server.state import HttpHost
 from adapters.hosts.http_server.upload import FIELD
 from adapters.hosts.results import SHAPES
 
@@ -140,7 +140,7 @@ SCHEMAS: dict[str, Schema] = {
 }
 
 
-def describe(host: Host) -> Schema:
+def describe(host: HttpHost) -> Schema:
     """The description, with the models' names and the limits of this host."""
     name = {"name": "model", "in": "path", "required": True, "schema": {"enum": list(host.models)}}
     of_version = {"name": "version", "in": "path", "required": True, "schema": {"const": VERSION}}
@@ -232,7 +232,7 @@ def _infer(name: str) -> Schema:
     return found
 
 
-def _videos(host: Host) -> Schema:
+def _videos(host: HttpHost) -> Schema:
     found = _operation(
         "videos",
         "One video's predictions: an upload, or a file under the server's root.",

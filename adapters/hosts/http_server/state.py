@@ -13,10 +13,10 @@ import numpy as np
 
 from adapters.base import BaseModelAdapter
 from adapters.errors import ConfigError
-from adapters.hosts.http_server.errors import Refused
+from adapters.hosts.http_server.errors import RequestError
 from adapters.hosts.http_server.metrics import Metrics
 from adapters.hosts.http_server.options import BODIES_AT_A_TIME, HttpOptions
-from adapters.hosts.http_server.work import Budget, Work
+from adapters.hosts.http_server.worker_pool import ByteBudget, WorkerPool
 from adapters.inference import open_model
 from adapters.media import MediaLimits
 from adapters.records import Clip
@@ -25,7 +25,7 @@ _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
 
 
 @dataclass(frozen=True)
-class Model:
+class ServedModel:
     """One served model. labels: in the order of every scores array."""
 
     name: str
@@ -38,43 +38,46 @@ class Model:
 
 
 @dataclass
-class Host:
+class HttpHost:
     """What requests share. uploads: the folder of files under way. draining: no new work is taken."""
 
-    models: Mapping[str, Model]
+    models: Mapping[str, ServedModel]
     options: HttpOptions
     uploads: Path
-    work: Work = field(init=False)
-    memory: Budget = field(init=False)
-    disk: Budget = field(init=False)
+    worker_pool: WorkerPool = field(init=False)
+    memory: ByteBudget = field(init=False)
+    disk: ByteBudget = field(init=False)
     metrics: Metrics = field(default_factory=Metrics)
     draining: bool = False
     streams: int = 0
 
     def __post_init__(self) -> None:
         options = self.options
-        self.work = Work(options.worker_count, options.queue, options.timeout_seconds)
-        self.memory = Budget(BODIES_AT_A_TIME * options.tensor_bytes, "tensor requests")
-        self.disk = Budget(BODIES_AT_A_TIME * options.body_bytes, "uploads")
+        self.worker_pool = WorkerPool(options.worker_count, options.queue, options.timeout_seconds)
+        self.memory = ByteBudget(BODIES_AT_A_TIME * options.tensor_bytes, "tensor requests")
+        self.disk = ByteBudget(BODIES_AT_A_TIME * options.body_bytes, "uploads")
         self.metrics.watch(
             {
-                "cliplab_jobs_inside": ("Requests that wait for a worker or are computed.", lambda: self.work.inside),
-                "cliplab_jobs_waiting": ("Requests that wait for a worker.", lambda: self.work.waiting),
+                "cliplab_jobs_inside": (
+                    "Requests that wait for a worker or are computed.",
+                    lambda: self.worker_pool.unfinished,
+                ),
+                "cliplab_jobs_waiting": ("Requests that wait for a worker.", lambda: self.worker_pool.waiting),
                 "cliplab_tensor_bytes": ("Bodies of tensor requests in memory.", lambda: self.memory.used_bytes),
                 "cliplab_upload_bytes": ("Uploads on disk.", lambda: self.disk.used_bytes),
                 "cliplab_streams": ("Open WebSockets.", lambda: self.streams),
             }
         )
 
-    def model(self, name: str | None) -> Model:
-        """The model of a name; None is the only one. Refused (404, 400) tells the names."""
+    def model(self, name: str | None) -> ServedModel:
+        """The model of a name; None is the only one. RequestError (404, 400) tells the names."""
         if name is None and len(self.models) == 1:
             return next(iter(self.models.values()))
         names = ", ".join(self.models)
         if name is None:
-            raise Refused(400, f"several models are served: name one with ?model=NAME, of {names}")
+            raise RequestError(400, f"several models are served: name one with ?model=NAME, of {names}")
         if name not in self.models:
-            raise Refused(404, f"there is no model {name!r}; served are: {names}")
+            raise RequestError(404, f"there is no model {name!r}; served are: {names}")
         return self.models[name]
 
     @cached_property
@@ -83,13 +86,13 @@ class Host:
         return MediaLimits(self.options.frame_pixels)
 
 
-def open_models(models: Iterable[str], overrides: Mapping[str, Any] | None = None) -> dict[str, Model]:
+def open_models(models: Iterable[str], overrides: Mapping[str, Any] | None = None) -> dict[str, ServedModel]:
     """Models by the name that requests call them: NAME=SOURCE, or the source's own name without folder and suffix.
 
     A source is what ``open_model`` takes. Each predicts once, so that what is to be made or fetched is there, and what
     is broken shows, before the first request. ConfigError for names that are not allowed or given twice.
     """
-    opened: dict[str, Model] = {}
+    opened: dict[str, ServedModel] = {}
     for given in models:
         name, source = _named(given)
         if name in opened:
@@ -98,7 +101,7 @@ def open_models(models: Iterable[str], overrides: Mapping[str, Any] | None = Non
         spec = adapter.input_spec
         frames = np.zeros((spec.n_frames, spec.height, spec.width, 3), np.uint8)
         labels = adapter.predict([Clip(frames, np.arange(spec.n_frames) / 25, "warm-up", 0.0, 1.0)])[0].labels
-        opened[name] = Model(name, adapter, labels)
+        opened[name] = ServedModel(name, adapter, labels)
     if not opened:
         raise ConfigError("no model is named. Give a bundle directory, a .tflite, a config file or a ready config")
     return opened

@@ -17,10 +17,17 @@ pytest.importorskip("starlette", reason="pip install 'cliplab[http]'")
 
 from adapters.errors import BundleError, ConfigError
 from adapters.hosts.http_host import make_app, open_models
-from adapters.hosts.http_server.errors import MAX_MESSAGE, ClientGone, Refused, error_response, one_line, refusal_of
+from adapters.hosts.http_server.errors import (
+    MAX_MESSAGE,
+    ClientDisconnectedError,
+    RequestError,
+    error_response,
+    one_line,
+    to_request_error,
+)
 from adapters.hosts.http_server.options import HttpOptions, is_loopback
-from adapters.hosts.http_server.state import Host
-from adapters.hosts.http_server.work import Budget, Work
+from adapters.hosts.http_server.state import HttpHost
+from adapters.hosts.http_server.worker_pool import ByteBudget, WorkerPool
 
 TOKEN = "0123456789abcdef"
 LOCAL = {"Host": "localhost:8000"}
@@ -36,17 +43,17 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def make_host(config: Path, tmp_path: Path) -> Iterator[Callable[..., Host]]:
-    hosts: list[Host] = []
+def make_host(config: Path, tmp_path: Path) -> Iterator[Callable[..., HttpHost]]:
+    hosts: list[HttpHost] = []
 
-    def make(*names: str, **options: Any) -> Host:
+    def make(*names: str, **options: Any) -> HttpHost:
         models = open_models([f"{name}={config}" for name in names or ("tiny",)])
-        hosts.append(Host(models, HttpOptions(workers=1, **options), tmp_path))
+        hosts.append(HttpHost(models, HttpOptions(workers=1, **options), tmp_path))
         return hosts[-1]
 
     yield make
     for host in hosts:
-        host.work.close()
+        host.worker_pool.close()
 
 
 class Answer:
@@ -63,7 +70,7 @@ class Answer:
 
 
 def ask(
-    host: Host,
+    host: HttpHost,
     path: str = "/v2",
     method: str = "GET",
     headers: dict[str, str] | None = None,
@@ -301,7 +308,7 @@ def test_which_model_is_meant(make_host: Any) -> None:
     several = make_host("one", "two")
     assert several.model("two").name == "two"
     for name, status in ((None, 400), ("three", 404)):
-        with pytest.raises(Refused, match="one, two") as caught:
+        with pytest.raises(RequestError, match="one, two") as caught:
             several.model(name)
         assert caught.value.status == status
 
@@ -333,8 +340,8 @@ def test_a_fault_of_the_server_tells_nothing_of_it(make_host: Any, caplog: pytes
 
 @pytest.mark.parametrize("error, status", [(BundleError("damaged"), 500), (ConfigError("no such key"), 400)])
 def test_whose_fault_it_is(error: Any, status: int) -> None:
-    assert refusal_of(error).status == status
-    assert refusal_of(error, 422).status == (500 if status == 500 else 422)
+    assert to_request_error(error).status == status
+    assert to_request_error(error, 422).status == (500 if status == 500 else 422)
 
 
 def test_an_error_is_one_line_of_bounded_length() -> None:
@@ -350,47 +357,47 @@ def test_an_error_is_one_line_of_bounded_length() -> None:
 
 
 def test_a_budget_is_given_back() -> None:
-    budget = Budget(10_000_000, "uploads")
-    with budget.take(4_000_000), budget.take(6_000_000):
+    budget = ByteBudget(10_000_000, "uploads")
+    with budget.reserve(4_000_000), budget.reserve(6_000_000):
         assert budget.used_bytes == 10_000_000
-        with pytest.raises(Refused, match="uploads of 10 MB") as caught, budget.take(1):
+        with pytest.raises(RequestError, match="uploads of 10 MB") as caught, budget.reserve(1):
             pass
         assert (caught.value.status, caught.value.headers) == (429, {"Retry-After": "1"})
     assert budget.used_bytes == 0
-    with pytest.raises(ZeroDivisionError), budget.take(5):
+    with pytest.raises(ZeroDivisionError), budget.reserve(5):
         raise ZeroDivisionError
     assert budget.used_bytes == 0
 
 
 def test_a_full_queue_refuses_and_work_that_is_waited_for_in_vain_is_dropped() -> None:
     async def run() -> None:
-        work, held, ran = Work(1, 1, 0.3), threading.Event(), []
-        first = asyncio.ensure_future(work.run(lambda job: held.wait(60)))
+        pool, held, ran = WorkerPool(1, 1, 0.3), threading.Event(), []
+        first = asyncio.ensure_future(pool.run(lambda job: held.wait(60)))
         await asyncio.sleep(0)
-        second = asyncio.ensure_future(work.run(lambda job: ran.append(1)))
+        second = asyncio.ensure_future(pool.run(lambda job: ran.append(1)))
         await asyncio.sleep(0)
-        assert (work.inside, work.waiting) == (2, 1)
-        with pytest.raises(Refused) as full:
-            work.check_room()
+        assert (pool.unfinished, pool.waiting) == (2, 1)
+        with pytest.raises(RequestError) as full:
+            pool.check_capacity()
         assert full.value.status == 429
         assert int(full.value.headers["Retry-After"]) >= 1
         for waiting, status, words in ((first, 504, "took longer than 0.3 s"), (second, 503, "no worker was free")):
-            with pytest.raises(Refused, match=words) as caught:
+            with pytest.raises(RequestError, match=words) as caught:
                 await waiting
             assert caught.value.status == status
         held.set()
-        while work.inside:
+        while pool.unfinished:
             await asyncio.sleep(0.01)
         assert ran == []
-        assert await work.run(lambda job: job.stop()) is None
-        work.close()
+        assert await pool.run(lambda job: job.stop()) is None
+        pool.close()
 
     asyncio.run(run())
 
 
 def test_a_disconnect_ends_the_waiting() -> None:
     async def run() -> None:
-        work, held, stopped = Work(1, 0, 60), threading.Event(), []
+        pool, held, stopped = WorkerPool(1, 0, 60), threading.Event(), []
 
         async def gone() -> Any:
             await asyncio.sleep(0.01)
@@ -400,12 +407,12 @@ def test_a_disconnect_ends_the_waiting() -> None:
             held.wait(60)
             stopped.append(job.stop())
 
-        with pytest.raises(ClientGone):
-            await work.run(long, gone)
+        with pytest.raises(ClientDisconnectedError):
+            await pool.run(long, gone)
         held.set()
-        while work.inside:
+        while pool.unfinished:
             await asyncio.sleep(0.01)
         assert "nobody waits" in stopped[0]
-        work.close()
+        pool.close()
 
     asyncio.run(run())

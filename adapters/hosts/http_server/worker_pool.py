@@ -10,23 +10,23 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, Generic, TypeVar
 
-from adapters.hosts.http_server.errors import ClientGone, Refused
+from adapters.hosts.http_server.errors import ClientDisconnectedError, RequestError
 
 T = TypeVar("T")
 Receive = Callable[[], Awaitable[Any]]
 
 
-class Budget:
+class ByteBudget:
     """So many bytes at a time for the bodies of requests, in memory or on disk."""
 
     def __init__(self, limit_bytes: int, what: str) -> None:
         self.limit_bytes, self.used_bytes, self._what = limit_bytes, 0, what
 
     @contextmanager
-    def take(self, size_bytes: int) -> Iterator[None]:
-        """Refused (429) where it is not there now."""
+    def reserve(self, size_bytes: int) -> Iterator[None]:
+        """RequestError (429) where it is not there now."""
         if self.used_bytes + size_bytes > self.limit_bytes:
-            raise Refused(
+            raise RequestError(
                 429,
                 f"{self._what} of {self.used_bytes / 1e6:.0f} MB are in progress and {self.limit_bytes / 1e6:.0f} MB "
                 "are taken at a time. Ask again later",
@@ -39,11 +39,11 @@ class Budget:
             self.used_bytes -= size_bytes
 
 
-class Job(Generic[T]):
+class RequestJob(Generic[T]):
     """One piece of work. ``stop`` is what long work asks now and then: a reason to end, or None."""
 
-    def __init__(self, function: Callable[[Job[T]], T], seconds: float) -> None:
-        self._function: Callable[[Job[T]], T] | None = function
+    def __init__(self, function: Callable[[RequestJob[T]], T], seconds: float) -> None:
+        self._function: Callable[[RequestJob[T]], T] | None = function
         self._end, self._limit = time.monotonic() + seconds, seconds
         self.begun = self.left = False
         self.seconds: float | None = None  # what it took
@@ -51,7 +51,7 @@ class Job(Generic[T]):
     def run(self) -> T:
         function, self._function, self.begun = self._function, None, True
         if function is None:
-            raise ClientGone
+            raise ClientDisconnectedError
         start = time.monotonic()
         try:
             return function(self)
@@ -70,38 +70,39 @@ class Job(Generic[T]):
         return None
 
 
-class Work:
+class WorkerPool:
     """workers threads, and at most ``queue`` jobs that wait for one."""
 
     def __init__(self, workers: int, queue: int, timeout_seconds: float) -> None:
         self.workers, self.queue, self.timeout_seconds = workers, queue, timeout_seconds
-        self.inside = 0  # jobs that wait or run
+        self.unfinished = 0  # jobs that wait or run
         self._seconds = 0.1  # what a job takes, smoothed
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="http")
 
     @property
     def waiting(self) -> int:
-        return max(0, self.inside - self.workers)
+        return max(0, self.unfinished - self.workers)
 
-    def check_room(self) -> None:
-        """Refused (429) where a job that came now would find the queue full."""
-        if self.inside >= self.workers + self.queue:
-            wait = max(1, math.ceil(self.inside * self._seconds / self.workers))
-            raise Refused(
+    def check_capacity(self) -> None:
+        """RequestError (429) where a job that came now would find the queue full."""
+        if self.unfinished >= self.workers + self.queue:
+            wait = max(1, math.ceil(self.unfinished * self._seconds / self.workers))
+            raise RequestError(
                 429,
                 f"{self.workers} requests are computed and {self.queue} wait, which is all that is taken. Ask again "
                 f"in about {wait} s",
                 {"Retry-After": str(wait)},
             )
 
-    async def run(self, function: Callable[[Job[T]], T], receive: Receive | None = None) -> T:
+    async def run(self, function: Callable[[RequestJob[T]], T], receive: Receive | None = None) -> T:
         """The function's result, computed in a worker.
 
-        receive: the request's, its body read: a disconnect that it tells ends the waiting (ClientGone). Refused: 429
-        where the queue is full, 503 where no worker was free in time, 504 where the work took longer.
+        receive: the request's, its body read: a disconnect that it reports ends the waiting
+        (ClientDisconnectedError). RequestError: 429 where the queue is full, 503 where no worker was free in time, 504
+        where the work took longer.
         """
-        self.check_room()
-        job = Job(function, self.timeout_seconds)
+        self.check_capacity()
+        job = RequestJob(function, self.timeout_seconds)
         future = self._submit(job)
         gone = asyncio.ensure_future(_disconnected(receive)) if receive is not None else None
         try:
@@ -111,7 +112,7 @@ class Work:
             if future.done():
                 return future.result()
             if gone is not None and gone.done():
-                raise ClientGone
+                raise ClientDisconnectedError
             raise self._too_late(job)
         finally:
             if gone is not None:
@@ -120,30 +121,34 @@ class Work:
                 job.leave()
                 future.cancel()
 
-    async def step(self, function: Callable[[], T]) -> T:
+    async def run_step(self, function: Callable[[], T]) -> T:
         """A stream's next step. It is not refused: of a stream there is at most one, and streams are limited."""
         return await asyncio.get_running_loop().run_in_executor(self._pool, function)
 
     def close(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    def _submit(self, job: Job[T]) -> asyncio.Future[T]:
+    def _submit(self, job: RequestJob[T]) -> asyncio.Future[T]:
         loop = asyncio.get_running_loop()
-        self.inside += 1
+        self.unfinished += 1
         future = self._pool.submit(job.run)
         # Called for a job that was cancelled before it began, too.
         future.add_done_callback(lambda _: loop.call_soon_threadsafe(self._ended, job.seconds))
         return asyncio.wrap_future(future)
 
     def _ended(self, seconds: float | None) -> None:
-        self.inside -= 1
+        self.unfinished -= 1
         if seconds is not None:
             self._seconds += 0.1 * (seconds - self._seconds)
 
-    def _too_late(self, job: Job[Any]) -> Refused:
+    def _too_late(self, job: RequestJob[Any]) -> RequestError:
         if job.begun:
-            return Refused(504, f"took longer than {self.timeout_seconds:g} s. Send less, or have the limit raised")
-        return Refused(503, f"no worker was free for {self.timeout_seconds:g} s. Ask again later", {"Retry-After": "5"})
+            return RequestError(
+                504, f"took longer than {self.timeout_seconds:g} s. Send less, or have the limit raised"
+            )
+        return RequestError(
+            503, f"no worker was free for {self.timeout_seconds:g} s. Ask again later", {"Retry-After": "5"}
+        )
 
 
 async def _disconnected(receive: Receive) -> None:
