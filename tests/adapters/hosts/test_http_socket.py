@@ -30,6 +30,8 @@ DROPPED = 0  # the level of frames between two ticks
 class Session:
     """Consumes every frame whose level is not DROPPED. The best label's score is the level."""
 
+    fps = 5.0
+
     def __init__(self, on_note: Callable[[str], object]) -> None:
         self.pushed: list[tuple[float, int, tuple[int, ...]]] = []
         self.resets, self.note, self.last = 0, on_note, None
@@ -54,7 +56,9 @@ class Session:
 class Follower(TinyAdapter):
     """Streams at 5 frames a second."""
 
-    fps = 5.0
+    @property
+    def streams(self) -> bool:
+        return True
 
     def open_stream(self, fps: float | None = None, *, source: str = "", on_note: Any = None) -> Session:
         if self.config["name"] == "broken":
