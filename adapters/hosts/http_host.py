@@ -51,7 +51,7 @@ def serve(
     models: Mapping[str, ServedModel],
     options: HttpOptions,
     on_ready: Callable[[str], object] | None = None,
-    app: Callable[[HttpHost], Gate] | None = None,
+    app_factory: Callable[[HttpHost], Gate] | None = None,
 ) -> None:
     """Serve models until SIGTERM or Ctrl-C; then finish what was taken, with 503 for what comes now, and return.
 
@@ -63,7 +63,7 @@ def serve(
         shown = f"[{options.host}]" if ":" in options.host else options.host
         url = f"http://{shown}:{listener.getsockname()[1]}"
         try:
-            _Server(host, (app or make_app)(host), lambda: on_ready and on_ready(url)).run([listener])
+            _Server(host, (app_factory or make_app)(host), lambda: on_ready and on_ready(url)).run([listener])
         finally:
             host.worker_pool.close()
 

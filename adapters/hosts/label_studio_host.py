@@ -96,7 +96,7 @@ class Backend:
             raise RequestError(400, '"tasks" must be a list of {"id": ..., "data": {...}}')
 
         def work(job: RequestJob[list[dict[str, Any]]]) -> list[dict[str, Any]]:
-            limits = MediaLimits(host.options.frame_pixels, job.stop)
+            limits = MediaLimits(host.options.frame_pixels, job.stop_reason)
             with tempfile.TemporaryDirectory(dir=host.uploads) as folder:
                 return self._predictions(tasks, controls, limits, Path(folder))
 

@@ -12,9 +12,9 @@ from starlette.responses import Response
 from adapters.errors import AdapterError, BundleError, StorageError, WeightsError
 from adapters.system import strict_json
 
-MAX_MESSAGE = 600  # characters; a message may quote what was sent
+MAX_MESSAGE_CHARACTERS = 600  # characters; a message may quote what was sent
 # What an adapter raises because of the server's own files, not of what was asked.
-_OWN_FAULTS = (BundleError, StorageError, WeightsError)
+_SERVER_FAULTS = (BundleError, StorageError, WeightsError)
 
 
 class RequestError(Exception):
@@ -31,7 +31,7 @@ class ClientDisconnectedError(Exception):
 
 def to_request_error(error: AdapterError, status: int = 400) -> RequestError:
     """An adapter's error as an answer: the caller's fault unless it tells of the server's own files."""
-    return RequestError(500 if isinstance(error, _OWN_FAULTS) else status, str(error))
+    return RequestError(500 if isinstance(error, _SERVER_FAULTS) else status, str(error))
 
 
 def error_response(status: int, message: str, headers: Mapping[str, str] | None = None) -> Response:
@@ -46,7 +46,7 @@ def json_response(value: Any, status: int = 200, headers: Mapping[str, str] | No
 
 def one_line(message: str) -> str:
     text = " ".join(message.split())
-    return text if len(text) <= MAX_MESSAGE else text[: MAX_MESSAGE - 3] + "..."
+    return text if len(text) <= MAX_MESSAGE_CHARACTERS else text[: MAX_MESSAGE_CHARACTERS - 3] + "..."
 
 
 def parse_json(data: bytes | bytearray | memoryview, what: str) -> dict[str, Any]:

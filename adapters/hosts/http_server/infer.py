@@ -28,7 +28,7 @@ MAX_JSON_BYTES, MAX_HEAD_BYTES = 16_000_000, 100_000
 
 
 @dataclass(frozen=True)
-class Wanted:
+class RequestedOutput:
     """An output as asked for. classes: None, or how many of the best to give as "score:index:label" (BYTES)."""
 
     name: str
@@ -42,7 +42,7 @@ class InferRequest:
 
     id: str | None
     frames: UInt8Array
-    outputs: tuple[Wanted, ...]
+    outputs: tuple[RequestedOutput, ...]
 
 
 def metadata(model: ServedModel) -> dict[str, Any]:
@@ -64,7 +64,7 @@ def infer(
     host: HttpHost, model: ServedModel, body: bytearray, header_length: str | None
 ) -> tuple[bytes, dict[str, str]]:
     """A request's body to its answer's and the headers. RequestError (400) says what is wrong with it."""
-    request = read_request(body, header_length, _Limits.of(host, model))
+    request = read_request(body, header_length, _TensorLimits.of(host, model))
     clips = [_clip(model, frames, number) for number, frames in enumerate(request.frames)]
     try:
         predictions = model.adapter.predict(clips)
@@ -79,14 +79,14 @@ def _clip(model: ServedModel, frames: UInt8Array, number: int) -> Clip:
 
 
 @dataclass(frozen=True)
-class _Limits:
+class _TensorLimits:
     """model_frame_bytes: one frame at the model's size. host.frame_limits: one as it is sent."""
 
     host: HttpHost
     model_frame_bytes: int
 
     @classmethod
-    def of(cls, host: HttpHost, model: ServedModel) -> _Limits:
+    def of(cls, host: HttpHost, model: ServedModel) -> _TensorLimits:
         spec = model.adapter.input_spec
         return cls(host, spec.height * spec.width * 3)
 
@@ -108,7 +108,7 @@ class _Limits:
 # Request ------------------------------------------------------------------------------------------------------------
 
 
-def read_request(body: bytearray, header_length: str | None, limits: _Limits) -> InferRequest:
+def read_request(body: bytearray, header_length: str | None, limits: _TensorLimits) -> InferRequest:
     """A body to the frames and the outputs that it asks for. header_length: of HEADER_LENGTH, for the binary form."""
     view, head = memoryview(body), len(body)
     if header_length is not None:
@@ -132,7 +132,9 @@ def read_request(body: bytearray, header_length: str | None, limits: _Limits) ->
         frames = _from_json(tensor.get("data"), shape)
     else:
         frames = _from_binary(view[head:], size, shape)
-    return InferRequest(request_id, frames, _wanted(fields.get("outputs"), _parameters(fields, "the request")))
+    return InferRequest(
+        request_id, frames, _requested_outputs(fields.get("outputs"), _parameters(fields, "the request"))
+    )
 
 
 def _only_input(inputs: Any) -> dict[str, Any]:
@@ -194,22 +196,22 @@ def _from_json(data: Any, shape: Sequence[int]) -> UInt8Array:
     return values.astype(np.uint8).reshape(shape)
 
 
-def _wanted(outputs: Any, parameters: dict[str, Any]) -> tuple[Wanted, ...]:
+def _requested_outputs(outputs: Any, parameters: dict[str, Any]) -> tuple[RequestedOutput, ...]:
     """The outputs asked for; all of them where none is named, as the protocol says."""
     binary = parameters.get("binary_data_output", False)
     if not isinstance(binary, bool):
         raise RequestError(400, f"binary_data_output must be true or false, got {binary!r}")
     if outputs is None or outputs == []:
-        return Wanted(SCORES, binary), Wanted(LABELS, binary)
+        return RequestedOutput(SCORES, binary), RequestedOutput(LABELS, binary)
     if not isinstance(outputs, list) or not all(isinstance(item, dict) for item in outputs):
         raise RequestError(400, "outputs must be a list of objects with a name")
-    wanted = tuple(_wanted_one(item, binary) for item in outputs)
+    wanted = tuple(_requested_output(item, binary) for item in outputs)
     if len({item.name for item in wanted}) < len(wanted):
         raise RequestError(400, "outputs names one twice")
     return wanted
 
 
-def _wanted_one(item: dict[str, Any], binary: bool) -> Wanted:
+def _requested_output(item: dict[str, Any], binary: bool) -> RequestedOutput:
     name, parameters = item.get("name"), _parameters(item, "an output")
     if name not in (SCORES, LABELS):
         raise RequestError(400, f"there is no output {name!r}; the outputs are: {SCORES}, {LABELS}")
@@ -220,7 +222,7 @@ def _wanted_one(item: dict[str, Any], binary: bool) -> Wanted:
         raise RequestError(
             400, f"{name}: classification must be a whole number of at least 1, and is for {SCORES} alone"
         )
-    return Wanted(name, binary, classes)
+    return RequestedOutput(name, binary, classes)
 
 
 def _whole(value: Any) -> bool:

@@ -8,7 +8,7 @@ import json
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 # From the connection, or a head's first byte, to the head's end; and from an early answer to its request's end.
-OWED_SECONDS = 10.0
+STALL_TIMEOUT_SECONDS = 10.0
 
 
 class GuardedProtocol(H11Protocol):
@@ -29,7 +29,7 @@ class GuardedProtocol(H11Protocol):
         self._watch()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._disarm()
+        self._cancel_deadline()
         super().connection_lost(exc)
 
     def eof_received(self) -> None:
@@ -50,12 +50,12 @@ class GuardedProtocol(H11Protocol):
         self.transport.close()
 
     def _watch(self) -> None:
-        if not self._owes():
-            self._disarm()
+        if not self._awaits_client():
+            self._cancel_deadline()
         elif self._deadline is None:
-            self._deadline = self.loop.call_later(OWED_SECONDS, self.transport.close)
+            self._deadline = self.loop.call_later(STALL_TIMEOUT_SECONDS, self.transport.close)
 
-    def _owes(self) -> bool:
+    def _awaits_client(self) -> bool:
         """Whether the client has begun to send what is not there yet, and no request is being answered."""
         if self.transport.is_closing() or self.transport.get_protocol() is not self:  # a WebSocket took over
             return False
@@ -66,7 +66,7 @@ class GuardedProtocol(H11Protocol):
         # By h11's name for it: h11 is uvicorn's to import.
         return repr(self.conn.their_state) == "SEND_BODY" or bool(self.conn.trailing_data[0])
 
-    def _disarm(self) -> None:
+    def _cancel_deadline(self) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None

@@ -14,7 +14,7 @@ import numpy as np
 from adapters.base import BaseModelAdapter
 from adapters.errors import ConfigError
 from adapters.hosts.http_server.errors import RequestError
-from adapters.hosts.http_server.metrics import Metrics
+from adapters.hosts.http_server.metrics import HttpMetrics
 from adapters.hosts.http_server.options import BODIES_AT_A_TIME, HttpOptions
 from adapters.hosts.http_server.worker_pool import ByteBudget, WorkerPool
 from adapters.inference import open_model
@@ -47,7 +47,7 @@ class HttpHost:
     worker_pool: WorkerPool = field(init=False)
     memory: ByteBudget = field(init=False)
     disk: ByteBudget = field(init=False)
-    metrics: Metrics = field(default_factory=Metrics)
+    metrics: HttpMetrics = field(default_factory=HttpMetrics)
     draining: bool = False
     streams: int = 0
 

@@ -39,7 +39,7 @@ from adapters.media import decode_picture
 from adapters.records import Prediction, UInt8Array
 
 QUERY = ("model", "fps", "every", "top_k")
-POLICY, GOING_AWAY, FAULT = 1008, 1001, 1011
+POLICY_VIOLATION, GOING_AWAY, INTERNAL_ERROR = 1008, 1001, 1011
 # Frames are small: a JPEG of 10 million pixels has some 5 MB.
 MAX_MESSAGE_BYTES = 32_000_000
 _log = logging.getLogger(__name__)
@@ -49,26 +49,26 @@ async def stream(socket: WebSocket) -> None:
     """One connection is one session; its state ends with it."""
     host: HttpHost = socket.app.state.host
     try:
-        session = _Session.open(host, socket.query_params)
+        session = _StreamSession.open(host, socket.query_params)
     except RequestError as refused:
         await socket.send_denial_response(error_response(refused.status, refused.message, refused.headers))
         return
     host.streams += 1
     try:
         await socket.accept()
-        await _follow(host, socket, session)
+        await _exchange_messages(host, socket, session)
     except WebSocketDisconnect:
         pass
     except RequestError as refused:
-        await _end(socket, POLICY if refused.status < 500 else FAULT, refused.message)
+        await _end(socket, POLICY_VIOLATION if refused.status < 500 else INTERNAL_ERROR, refused.message)
     except Exception:
         _log.exception("a stream failed")
-        await _end(socket, FAULT, "this is a fault of the server, whose log tells more")
+        await _end(socket, INTERNAL_ERROR, "this is a fault of the server, whose log tells more")
     finally:
         host.streams -= 1
 
 
-async def _follow(host: HttpHost, socket: WebSocket, session: _Session) -> None:
+async def _exchange_messages(host: HttpHost, socket: WebSocket, session: _StreamSession) -> None:
     while True:
         try:
             async with asyncio.timeout(host.options.timeout_seconds):
@@ -81,10 +81,10 @@ async def _follow(host: HttpHost, socket: WebSocket, session: _Session) -> None:
             await _end(socket, GOING_AWAY, "the server is shutting down; connect again")
             return
         if message.get("bytes") is not None:
-            rows = await host.worker_pool.run_step(lambda data=message["bytes"]: session.take(data))  # type: ignore[misc]
+            rows = await host.worker_pool.run_step(lambda data=message["bytes"]: session.push_frame(data))  # type: ignore[misc]
             host.metrics.frames.labels(session.model.name).inc()
         else:
-            rows = session.told(parse_json((message.get("text") or "").encode(), "a text message"))
+            rows = session.handle_text(parse_json((message.get("text") or "").encode(), "a text message"))
         for row in rows:
             await socket.send_text(json.dumps(row, ensure_ascii=False))
         if session.ended:
@@ -101,7 +101,7 @@ async def _end(socket: WebSocket, code: int, message: str) -> None:
 
 
 @dataclass
-class _Session:
+class _StreamSession:
     """What one connection is at. time: when the next frame is shown; None follows from the one before."""
 
     host: HttpHost
@@ -120,7 +120,7 @@ class _Session:
     notes: list[str] = field(default_factory=list)
 
     @classmethod
-    def open(cls, host: HttpHost, query: QueryParams) -> _Session:
+    def open(cls, host: HttpHost, query: QueryParams) -> _StreamSession:
         """RequestError: 404 and 400 for a query that asks for what there is not, 429 where all streams are taken."""
         check_query(query, QUERY)
         model = host.model(query.get("model"))
@@ -141,7 +141,7 @@ class _Session:
             raise to_request_error(error) from None
         return cls(host, model, stream, fps or stream.fps, every, max(1, int(top_k)), notes=notes)
 
-    def told(self, fields: dict[str, Any]) -> list[dict[str, Any]]:
+    def handle_text(self, fields: dict[str, Any]) -> list[dict[str, Any]]:
         """What a text message says. Rows to answer with."""
         unknown = set(fields) - {"time", "width", "height", "reset", "end"}
         if unknown or not fields:
@@ -161,7 +161,7 @@ class _Session:
         self.ended = True
         return [self._row(self.last)] if self.last is not None and self.last is not self.shown else []
 
-    def take(self, data: bytes) -> list[dict[str, Any]]:
+    def push_frame(self, data: bytes) -> list[dict[str, Any]]:
         """One frame to the rows that it gives. RequestError (400) for what is no frame."""
         frame = self._raw(data) if self.size is not None else read_jpeg(data, self.host)
         following = 0.0 if self.last_time is None else self.last_time + 1 / self.fps

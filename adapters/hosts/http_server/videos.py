@@ -29,23 +29,23 @@ QUERY = ("model", "window_seconds", "stride_seconds", "top_k", "shape")
 async def videos(request: Request) -> Response:
     """One video's rows. 422 where it cannot be read as a video, with the reason."""
     host: HttpHost = request.app.state.host
-    asked = _Asked.of(host, request.query_params)
+    query = _VideoQuery.parse(host, request.query_params)
     host.worker_pool.check_capacity()
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "multipart/form-data":
         with host.disk.reserve(body_size(request)):
             async with uploaded(request, host.uploads) as (path, name):
-                return await asked.answer(host, request, path, name)
+                return await query.answer(host, request, path, name)
     if kind == "application/json":
         fields = parse_json(await read_body(request, MAX_JSON_BYTES), "the request")
-        path, name = file_under(host.options.root, fields)
-        return await asked.answer(host, request, path, name)
+        path, name = resolve_under_root(host.options.root, fields)
+        return await query.answer(host, request, path, name)
     raise RequestError(
         415, f"Content-Type is {kind!r}; send a form (curl -F file=@clip.mp4) or JSON, " + '{"path": "clip.mp4"}'
     )
 
 
-def file_under(root: Path | None, fields: dict[str, Any]) -> tuple[Path, str]:
+def resolve_under_root(root: Path | None, fields: dict[str, Any]) -> tuple[Path, str]:
     """The file that a request names by a path relative to the root, and that name.
 
     RequestError (403) where no root is set or the path leads out of it, itself or by a link; (404) where there is no
@@ -78,24 +78,24 @@ def file_under(root: Path | None, fields: dict[str, Any]) -> tuple[Path, str]:
     return path, name
 
 
-class Windows(TypedDict, total=False):
+class WindowOptions(TypedDict, total=False):
     """What a query says of windows; what it leaves out is the config's."""
 
     window_seconds: float
     stride_seconds: float
 
 
-class _Asked:
+class _VideoQuery:
     """A query, checked: which model, windows and shape."""
 
-    def __init__(self, model: ServedModel, windows: Windows, top_k: int, shape: str) -> None:
+    def __init__(self, model: ServedModel, windows: WindowOptions, top_k: int, shape: str) -> None:
         self.model, self.windows, self.top_k, self.shape = model, windows, top_k, shape
 
     @classmethod
-    def of(cls, host: HttpHost, query: QueryParams) -> _Asked:
+    def parse(cls, host: HttpHost, query: QueryParams) -> _VideoQuery:
         check_query(query, QUERY)
         model = host.model(query.get("model"))
-        windows = Windows()
+        windows = WindowOptions()
         if "window_seconds" in query:
             windows["window_seconds"] = _number(query, "window_seconds")
         if "stride_seconds" in query:
@@ -117,11 +117,11 @@ class _Asked:
         """The model's answer for a file, which is called ``name`` in it."""
 
         def work(job: RequestJob[VideoResult]) -> VideoResult:
-            limits = MediaLimits(host.options.frame_pixels, job.stop)
+            limits = MediaLimits(host.options.frame_pixels, job.stop_reason)
 
             def check(*_: object) -> None:
                 """Between windows, of which a frame may have many; between frames the limits ask."""
-                if reason := job.stop():
+                if reason := job.stop_reason():
                     raise RequestError(504, f"{name}: {reason}")
 
             with (
@@ -136,7 +136,7 @@ class _Asked:
             return result
 
         try:
-            result = _called(await host.worker_pool.run(work, request.receive), path, name)
+            result = _with_client_name(await host.worker_pool.run(work, request.receive), path, name)
             if result.error is not None:
                 raise RequestError(422, result.error)
             rows = to_pipeline(result, self.top_k) if self.shape == "hf" else [result.to_json(self.top_k)]
@@ -153,7 +153,7 @@ def _number(query: QueryParams, key: str, whole: bool = False) -> float:
         raise RequestError(400, f"query: {key} must be {kind}, got {query[key]!r}") from None
 
 
-def _called(result: VideoResult, path: Path, name: str) -> VideoResult:
+def _with_client_name(result: VideoResult, path: Path, name: str) -> VideoResult:
     """The result under the name that the client knows: where the server keeps files is its own affair."""
 
     def renamed(text: str) -> str:

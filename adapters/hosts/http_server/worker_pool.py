@@ -45,11 +45,11 @@ class RequestJob(Generic[T]):
     def __init__(self, function: Callable[[RequestJob[T]], T], seconds: float) -> None:
         self._function: Callable[[RequestJob[T]], T] | None = function
         self._end, self._limit = time.monotonic() + seconds, seconds
-        self.begun = self.left = False
+        self.started = self.abandoned = False
         self.seconds: float | None = None  # what it took
 
     def run(self) -> T:
-        function, self._function, self.begun = self._function, None, True
+        function, self._function, self.started = self._function, None, True
         if function is None:
             raise ClientDisconnectedError
         start = time.monotonic()
@@ -58,12 +58,12 @@ class RequestJob(Generic[T]):
         finally:
             self.seconds = time.monotonic() - start
 
-    def leave(self) -> None:
+    def abandon(self) -> None:
         """Nobody waits any more: long work stops, and what has not begun is forgotten with all that it holds."""
-        self.left, self._function = True, None
+        self.abandoned, self._function = True, None
 
-    def stop(self) -> str | None:
-        if self.left:
+    def stop_reason(self) -> str | None:
+        if self.abandoned:
             return "nobody waits for the answer any more."
         if time.monotonic() > self._end:
             return f"took longer than {self._limit:g} s. Send a shorter video, or have the limit raised."
@@ -113,12 +113,12 @@ class WorkerPool:
                 return future.result()
             if gone is not None and gone.done():
                 raise ClientDisconnectedError
-            raise self._too_late(job)
+            raise self._timeout_error(job)
         finally:
             if gone is not None:
                 gone.cancel()
             if not future.done():
-                job.leave()
+                job.abandon()
                 future.cancel()
 
     async def run_step(self, function: Callable[[], T]) -> T:
@@ -141,8 +141,8 @@ class WorkerPool:
         if seconds is not None:
             self._seconds += 0.1 * (seconds - self._seconds)
 
-    def _too_late(self, job: RequestJob[Any]) -> RequestError:
-        if job.begun:
+    def _timeout_error(self, job: RequestJob[Any]) -> RequestError:
+        if job.started:
             return RequestError(
                 504, f"took longer than {self.timeout_seconds:g} s. Send less, or have the limit raised"
             )

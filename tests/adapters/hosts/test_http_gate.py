@@ -18,7 +18,7 @@ pytest.importorskip("starlette", reason="pip install 'cliplab[http]'")
 from adapters.errors import BundleError, ConfigError
 from adapters.hosts.http_host import make_app, open_models
 from adapters.hosts.http_server.errors import (
-    MAX_MESSAGE,
+    MAX_MESSAGE_CHARACTERS,
     ClientDisconnectedError,
     RequestError,
     error_response,
@@ -346,8 +346,8 @@ def test_whose_fault_it_is(error: Any, status: int) -> None:
 
 def test_an_error_is_one_line_of_bounded_length() -> None:
     assert one_line(" a\n b\tc ") == "a b c"
-    assert one_line("x" * MAX_MESSAGE) == "x" * MAX_MESSAGE
-    assert one_line("x" * (MAX_MESSAGE + 1)) == "x" * (MAX_MESSAGE - 3) + "..."
+    assert one_line("x" * MAX_MESSAGE_CHARACTERS) == "x" * MAX_MESSAGE_CHARACTERS
+    assert one_line("x" * (MAX_MESSAGE_CHARACTERS + 1)) == "x" * (MAX_MESSAGE_CHARACTERS - 3) + "..."
     answer = error_response(418, "gr\ud800ße", {"Retry-After": "3"})
     assert (answer.status_code, answer.headers["retry-after"]) == (418, "3")
     assert json.loads(bytes(answer.body)) == {"error": "gr?ße"}
@@ -389,7 +389,7 @@ def test_a_full_queue_refuses_and_work_that_is_waited_for_in_vain_is_dropped() -
         while pool.unfinished:
             await asyncio.sleep(0.01)
         assert ran == []
-        assert await pool.run(lambda job: job.stop()) is None
+        assert await pool.run(lambda job: job.stop_reason()) is None
         pool.close()
 
     asyncio.run(run())
@@ -405,7 +405,7 @@ def test_a_disconnect_ends_the_waiting() -> None:
 
         def long(job: Any) -> None:
             held.wait(60)
-            stopped.append(job.stop())
+            stopped.append(job.stop_reason())
 
         with pytest.raises(ClientDisconnectedError):
             await pool.run(long, gone)
