@@ -31,8 +31,8 @@ from adapters.hosts.http_server.state import HttpHost, ServedModel
 from adapters.hosts.http_server.upload import body_size, read_body
 from adapters.hosts.http_server.worker_pool import RequestJob
 from adapters.hosts.label_studio.labels import Control, for_labels, parse_label_config, to_regions
-from adapters.hosts.label_studio.media import LabelStudio, Media
-from adapters.hosts.label_studio.training import Busy, Trainer
+from adapters.hosts.label_studio.training import Trainer, TrainingInProgressError
+from adapters.hosts.label_studio.videos import LabelStudioClient, VideoFetcher
 from adapters.inference import predict_videos
 from adapters.media import MediaLimits
 from adapters.records import VideoResult
@@ -45,7 +45,7 @@ START = "START_TRAINING"
 def serve(
     model: ServedModel,
     options: HttpOptions,
-    media: Media,
+    fetcher: VideoFetcher,
     trainer: Trainer | None = None,
     on_ready: Callable[[str], object] | None = None,
 ) -> None:
@@ -53,15 +53,15 @@ def serve(
 
     The rest is as for ``http_host.serve``. A training that runs goes on when the host ends.
     """
-    studio = Backend(model, media, trainer)
-    http_host.serve({model.name: model}, options, on_ready, studio.make_app)
+    backend = LabelStudioBackend(model, fetcher, trainer)
+    http_host.serve({model.name: model}, options, on_ready, backend.make_app)
 
 
-class Backend:
+class LabelStudioBackend:
     """What the requests share. version: as predictions carry it; another model or config gives another."""
 
-    def __init__(self, model: ServedModel, media: Media, trainer: Trainer | None = None) -> None:
-        self.model, self.media, self.trainer = model, media, trainer
+    def __init__(self, model: ServedModel, fetcher: VideoFetcher, trainer: Trainer | None = None) -> None:
+        self.model, self.fetcher, self.trainer = model, fetcher, trainer
         self.version = f"{model.name}-{_fingerprint(model)}"
 
     def make_app(self, host: HttpHost) -> Gate:
@@ -125,7 +125,7 @@ class Backend:
             raise RequestError(400, '"project" must be an object with "id" and "label_config"')
         try:
             state = self.trainer.start(project["id"], project.get("label_config"))
-        except Busy as error:
+        except TrainingInProgressError as error:
             raise RequestError(409, str(error)) from None
         except AdapterError as error:
             raise to_request_error(error) from None
@@ -154,14 +154,14 @@ class Backend:
         failed: dict[int, str] = {}
         for number, key in asked:
             try:
-                files[number, key] = self.media.fetch(
+                files[number, key] = self.fetcher.fetch(
                     tasks[number]["data"].get(key), folder, f"{number}-{keys.index(key)}", limits.stop
                 )
             except (AdapterError, OSError) as error:
                 failed[number] = str(error)
         results = dict(zip(files, predict_videos(self.model.adapter, list(files.values()), limits=limits), strict=True))
         return [
-            self._failed(failed[number])
+            self._failed_prediction(failed[number])
             if number in failed
             else self._prediction(number, task["data"], controls, results)
             for number, task in enumerate(tasks)
@@ -180,11 +180,11 @@ class Backend:
             try:
                 regions += to_regions(result, control, self.model.adapter.config, data)
             except AdapterError as error:
-                return self._failed(str(error).replace(result.path, str(data[control.video_key])))
+                return self._failed_prediction(str(error).replace(result.path, str(data[control.video_key])))
         score = sum(region["score"] for region in regions) / len(regions) if regions else 0.0
         return {"result": regions, "score": score, "model_version": self.version}
 
-    def _failed(self, error: str) -> dict[str, Any]:
+    def _failed_prediction(self, error: str) -> dict[str, Any]:
         # Label Studio drops a whole batch where one answer has no result, and asks again only for tasks that have
         # nothing of the present version: so an empty one, of another version.
         return {"result": [], "score": 0.0, "model_version": f"{self.version} (failed)", "error": error}
@@ -208,4 +208,4 @@ def _fingerprint(model: ServedModel) -> str:
     return hashlib.sha256(text.encode() + scores.round(3).tobytes()).hexdigest()[:8]
 
 
-__all__ = ["Backend", "LabelStudio", "Media", "Trainer", "serve"]
+__all__ = ["LabelStudioBackend", "LabelStudioClient", "Trainer", "VideoFetcher", "serve"]

@@ -19,7 +19,7 @@ from typing import Any
 from adapters.data import Dataset, Example, write_dataset
 from adapters.errors import AdapterError, ConfigError, DatasetError, MediaError, StorageError
 from adapters.hosts.label_studio.labels import Control, parse_label_config, to_seconds
-from adapters.hosts.label_studio.media import LabelStudio, Media
+from adapters.hosts.label_studio.videos import LabelStudioClient, VideoFetcher
 from adapters.inference import open_model, read_config
 from adapters.records import EpochLog
 from adapters.system import file_lock, write_json_atomic
@@ -29,7 +29,7 @@ _STATE, _JOB, _LOG, _LOCK = "state.json", "job.json", "log.txt", "training.lock"
 _ENDED = ("finished", "failed")
 
 
-class Busy(ConfigError):
+class TrainingInProgressError(ConfigError):
     """A training runs, and one runs at a time."""
 
 
@@ -45,12 +45,12 @@ class Trainer:
 
     config: str
     output: Path
-    media: Media
+    fetcher: VideoFetcher
     process: subprocess.Popen[bytes] | None = None
     folder: Path | None = None
 
     def __post_init__(self) -> None:
-        if self.media.studio is None:
+        if self.fetcher.client is None:
             raise ConfigError("training needs Label Studio's annotations: give its URL and an access token")
         read_config(self.config)
         try:
@@ -59,33 +59,33 @@ class Trainer:
             raise StorageError(f"{self.output}: cannot be made a folder for trainings ({error})") from None
 
     def start(self, project: int, label_config: object) -> dict[str, Any]:
-        """Begin to train on a project's annotations; returns the state. Busy where a training runs already."""
+        """Begin to train on a project's annotations; returns the state. TrainingInProgressError where one runs."""
         control = parse_label_config(label_config)[0]
         if self.process is not None and self.process.poll() is None and self.state()["status"] not in _ENDED:
-            raise Busy(f"a training runs already, in {self.folder}, and one runs at a time")
-        with _alone(self.output):
+            raise TrainingInProgressError(f"a training runs already, in {self.folder}, and one runs at a time")
+        with _training_lock(self.output):
             pass  # else one goes on that another host began
         folder = self.output.resolve() / f"project{project}-{time.strftime('%Y%m%d-%H%M%S')}-{os.urandom(2).hex()}"
         folder.mkdir()
-        studio, root = self.media.studio, self.media.root
-        assert studio is not None
+        client, root = self.fetcher.client, self.fetcher.root
+        assert client is not None
         job = {
             "config": str(Path(self.config).absolute()) if Path(self.config).exists() else self.config,
             "project": project,
             "label_config": label_config,
-            "url": studio.url,
+            "url": client.url,
             "root": None if root is None else str(root.resolve()),
-            "max_bytes": self.media.max_bytes,
+            "max_bytes": self.fetcher.max_bytes,
         }
         write_json_atomic(folder / _JOB, job)
-        _tell(folder, status="starting", labels=list(control.values))
+        _write_state(folder, status="starting", labels=list(control.values))
         with (folder / _LOG).open("wb") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", __name__, str(folder)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env={**os.environ, _TOKEN: studio.token},
+                env={**os.environ, _TOKEN: client.token},
                 start_new_session=True,  # Ctrl-C ends the host; a training goes on
             )
         self.folder = folder
@@ -103,18 +103,18 @@ class Trainer:
         return {"folder": str(self.folder), **state}
 
 
-def _alone(output: Path) -> AbstractContextManager[bool]:
-    """No other training below output while the block runs. Busy where there is one."""
+def _training_lock(output: Path) -> AbstractContextManager[bool]:
+    """No other training below output while the block runs. TrainingInProgressError where there is one."""
 
-    def busy(holder: str) -> Busy:
-        return Busy(
+    def busy(holder: str) -> TrainingInProgressError:
+        return TrainingInProgressError(
             f"a training runs already below {output}, started by another host ({holder}), and one runs at a time"
         )
 
     return file_lock(output / _LOCK, busy=busy)
 
 
-def _tell(folder: Path, **state: Any) -> None:
+def _write_state(folder: Path, **state: Any) -> None:
     write_json_atomic(folder / _STATE, state)
 
 
@@ -126,22 +126,22 @@ def train(folder: Path, token: str) -> dict[str, Any]:
     job = json.loads((folder / _JOB).read_text(encoding="utf-8"))
     control = parse_label_config(job["label_config"])[0]
     labels = list(control.values)
-    _tell(folder, status="running", stage="fetching annotations", labels=labels)
+    _write_state(folder, status="running", stage="fetching annotations", labels=labels)
     config = read_config(job["config"])
     adapter = open_model({**config, "labels": config.get("labels") or labels})
-    studio = LabelStudio(job["url"], token)
-    media = Media(None if job["root"] is None else Path(job["root"]), studio, job["max_bytes"])
-    tasks = studio.get_json(f"/api/projects/{job['project']}/export?exportType=JSON")
+    client = LabelStudioClient(job["url"], token)
+    fetcher = VideoFetcher(None if job["root"] is None else Path(job["root"]), client, job["max_bytes"])
+    tasks = client.get_json(f"/api/projects/{job['project']}/export?exportType=JSON")
     videos = folder / "videos"
     videos.mkdir()
-    examples, skipped = read_tasks(tasks, control, media, videos)
+    examples, skipped = read_tasks(tasks, control, fetcher, videos)
     if not examples:
         reasons = f"; left out: {'; '.join(skipped[:3])}" if skipped else ""
         raise DatasetError(f"project {job['project']} has no task that is labelled with {control.name!r}{reasons}")
     write_dataset(Dataset(tuple(examples), tuple(adapter.labels), folder), folder)
 
     def epoch_done(log: EpochLog) -> None:
-        _tell(
+        _write_state(
             folder,
             status="running",
             stage=log.phase,
@@ -163,7 +163,7 @@ def train(folder: Path, token: str) -> dict[str, Any]:
     }
 
 
-def read_tasks(tasks: Any, control: Control, media: Media, folder: Path) -> tuple[list[Example], list[str]]:
+def read_tasks(tasks: Any, control: Control, fetcher: VideoFetcher, folder: Path) -> tuple[list[Example], list[str]]:
     """The labelled clips of exported tasks, and a sentence for each task that is left out.
 
     Of a task's annotations the ground truth counts, else the one that was changed last; skipped ones do not.
@@ -177,7 +177,7 @@ def read_tasks(tasks: Any, control: Control, media: Media, folder: Path) -> tupl
         try:
             found = _labelled(task, control)
             if found:
-                path = media.fetch(task.get("data", {}).get(control.video_key), folder, str(task.get("id")))
+                path = fetcher.fetch(task.get("data", {}).get(control.video_key), folder, str(task.get("id")))
                 source = f"label-studio-{task.get('id')}"
                 examples += [Example(path.resolve(), *what, source=source, group=source) for what in found]
         except (AdapterError, OSError) as error:
@@ -216,15 +216,15 @@ def _label(control: Control, value: str) -> str:
 def main(folder: Path) -> int:
     """The process's exit code; what went wrong stands in the state. The end is told when another may begin."""
     try:
-        with _alone(folder.parent):
+        with _training_lock(folder.parent):
             state = train(folder, os.environ[_TOKEN])
     except AdapterError as error:
-        _tell(folder, status="failed", error=str(error))
+        _write_state(folder, status="failed", error=str(error))
         return 1
     except Exception as error:
-        _tell(folder, status="failed", error=f"unexpected {type(error).__name__}: {error}")
+        _write_state(folder, status="failed", error=f"unexpected {type(error).__name__}: {error}")
         raise
-    _tell(folder, **state)
+    _write_state(folder, **state)
     return 0
 
 

@@ -24,7 +24,7 @@ _SUFFIX = re.compile(r"\.[A-Za-z0-9]{1,8}")
 
 
 @dataclass(frozen=True)
-class LabelStudio:
+class LabelStudioClient:
     """Where Label Studio is, and the access token of one of its users. Both are set by whoever starts the host.
 
     url: http or https, e.g. http://127.0.0.1:8080. token: a legacy token, or a personal one (a JWT refresh token).
@@ -91,11 +91,11 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 
 
 @dataclass(frozen=True)
-class Media:
+class VideoFetcher:
     """Which videos may be read. root: the folder of local files. studio: for uploads. max_bytes: of one download."""
 
     root: Path | None
-    studio: LabelStudio | None
+    client: LabelStudioClient | None
     max_bytes: int
 
     def fetch(self, value: object, folder: Path, name: str, stop: Stop = lambda: None) -> Path:
@@ -121,8 +121,8 @@ class Media:
 
     def _path_at_studio(self, value: str) -> str:
         """The path of a URL that leads to the configured Label Studio; any other value as it is."""
-        if self.studio is not None and value.startswith(f"{self.studio.url}/"):
-            return value[len(self.studio.url) :]
+        if self.client is not None and value.startswith(f"{self.client.url}/"):
+            return value[len(self.client.url) :]
         return value
 
     def _under_root(self, relative: str, value: str) -> Path:
@@ -142,7 +142,7 @@ class Media:
         return path
 
     def _download(self, path: str, target: Path, value: str, stop: Stop) -> Path:
-        if self.studio is None:
+        if self.client is None:
             raise MediaError(
                 f"{value}: is kept by Label Studio, and the host was started without --label-studio-url and its token"
             )
@@ -152,7 +152,7 @@ class Media:
         suffix = Path(urlsplit(path).path).suffix
         target = target.with_name(f"{target.name}{suffix if _SUFFIX.fullmatch(suffix) else ''}")
         size = 0
-        with self.studio.open(path) as answer, target.open("wb") as file:
+        with self.client.open(path) as answer, target.open("wb") as file:
             while chunk := answer.read1(_CHUNK):  # as it comes: a slow sender is to be noticed
                 size += len(chunk)
                 if (reason := stop()) is not None:
