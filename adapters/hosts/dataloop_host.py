@@ -36,7 +36,7 @@ def _is_ours(name: str) -> bool:
     return spec is not None and spec.origin is not None and Path(spec.origin).resolve() == ROOT / name / "__init__.py"
 
 
-def lead_with_checkout() -> None:
+def prefer_checkout() -> None:
     """Let our packages be found first: dtlpy's runner puts the codebase at the end of sys.path, behind every installed
     package of the same name. ImportError where another one is imported already.
     """
@@ -53,22 +53,28 @@ def lead_with_checkout() -> None:
             )
 
 
-lead_with_checkout()
+prefer_checkout()
 
 from adapters.base import BaseModelAdapter  # noqa: E402
 from adapters.errors import AdapterError, BundleError  # noqa: E402
 from adapters.hosts.dataloop import items as dataloop_items  # noqa: E402
 from adapters.hosts.dataloop.annotations import annotate  # noqa: E402
-from adapters.hosts.dataloop.config import drop_unlisted, open_configured, own_config, stored_model  # noqa: E402
-from adapters.hosts.dataloop.metrics import drop_model_annotations, evaluate_download, publish  # noqa: E402
-from adapters.hosts.dataloop.results import failure, raise_failures, upload_all  # noqa: E402
-from adapters.hosts.dataloop.training import check_uploaded, convert_download, download_items, set_failed, train_model  # noqa: E402
+from adapters.hosts.dataloop.config import find_stored_model, open_configured, own_config, remove_unlisted_files  # noqa: E402
+from adapters.hosts.dataloop.metrics import evaluate_download, publish_metrics, remove_model_annotations  # noqa: E402
+from adapters.hosts.dataloop.results import describe_failure, raise_failures, upload_all  # noqa: E402
+from adapters.hosts.dataloop.training import (  # noqa: E402
+    check_uploaded,
+    convert_download,
+    download_items,
+    mark_failed,
+    train_on_download,
+)
 
 logger = logging.getLogger("cliplab.dataloop")
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def _as_in_dtlpy(function: Callable[..., Any]) -> Callable[[F], F]:
+def _keep_dtlpy_description(function: Callable[..., Any]) -> Callable[[F], F]:
     """Keep the description that dtlpy's decorator gave to the method that is overridden."""
 
     def describe(method: F) -> F:
@@ -101,11 +107,11 @@ class ModelAdapter(dl.BaseModelAdapter):  # type: ignore[misc]
     @property
     def _top_k(self) -> int:
         """Labels a window: the best alone for dtlpymetrics, which holds any one of them against a person's."""
-        config = self.loaded.config
+        config = self.loaded_adapter.config
         return 1 if self._evaluating and config["task"] == "single_label" else int(config["top_k"])
 
     @property
-    def loaded(self) -> BaseModelAdapter:
+    def loaded_adapter(self) -> BaseModelAdapter:
         """The adapter; AdapterError before a model is loaded."""
         if self.adapter is None:
             raise AdapterError("no model is loaded. Call load_from_model with a model, or give one to ModelAdapter")
@@ -148,9 +154,9 @@ class ModelAdapter(dl.BaseModelAdapter):  # type: ignore[misc]
         folder = Path(local_path)
         name = self.model_entity.name
         config = own_config(self.model_entity.configuration, f"configuration of model {name!r}")
-        drop_unlisted(folder)
+        remove_unlisted_files(folder)
         self.adapter = self.model = open_configured(config, folder, f"artifacts of model {name!r}")
-        if self.model_entity.status == dl.ModelStatus.TRAINED and stored_model(folder) is None:
+        if self.model_entity.status == dl.ModelStatus.TRAINED and find_stored_model(folder) is None:
             raise BundleError(
                 f"artifacts of model {name!r}: there are none, and its status is trained. It would predict with the "
                 "weights that training begins with. Train it again, upload its bundle, or set its status to pre-trained"
@@ -160,7 +166,7 @@ class ModelAdapter(dl.BaseModelAdapter):  # type: ignore[misc]
     def save(self, local_path: str, **kwargs: Any) -> None:
         """Write the bundle into local_path, unless training has just written it there."""
         if self._trained_in != Path(local_path).resolve():
-            self.loaded.save(local_path)
+            self.loaded_adapter.save(local_path)
         folder = Path(local_path)
         self._saved = {p.relative_to(folder).as_posix(): p.stat().st_size for p in folder.rglob("*") if p.is_file()}
 
@@ -191,16 +197,16 @@ class ModelAdapter(dl.BaseModelAdapter):  # type: ignore[misc]
 
     def predict(self, batch: Sequence[dl.Item], **kwargs: Any) -> list[dl.AnnotationCollection]:
         """The annotations of each item. AdapterError, after all are done, where an item has none; see predict_items."""
-        adapter, found = self.loaded, []
+        adapter, found = self.loaded_adapter, []
         failures: dict[str, str] = {}
         for result in dataloop_items.predict_items(adapter, batch):
             if result.error is not None:
-                failures[result.item.id] = failure(result.item, result.error)
+                failures[result.item.id] = describe_failure(result.item, result.error)
             found.append(annotate(result, self._top_k, self.model_entity))
         raise_failures(failures, len(batch), "predicted")
         return found
 
-    @_as_in_dtlpy(dl.BaseModelAdapter.predict_items)
+    @_keep_dtlpy_description(dl.BaseModelAdapter.predict_items)
     def predict_items(
         self, items: Sequence[dl.Item], batch_size: int | None = None, **kwargs: Any
     ) -> tuple[Sequence[dl.Item], list[dl.Annotation]]:
@@ -209,7 +215,7 @@ class ModelAdapter(dl.BaseModelAdapter):  # type: ignore[misc]
         An item that fails is set aside; once the others are annotated, AdapterError names each with its reason.
         batch_size: dtlpy's; clips are batched by the configuration's batch_size, whatever item they come from.
         """
-        results = dataloop_items.predict_items(self.loaded, items)
+        results = dataloop_items.predict_items(self.loaded_adapter, items)
         uploaded, failures = upload_all(results, self._upload, len(items), kwargs.get("progress"))
         raise_failures(failures, len(items), "annotated")
         return items, uploaded
@@ -230,15 +236,15 @@ class ModelAdapter(dl.BaseModelAdapter):  # type: ignore[misc]
     def embed(self, batch: Sequence[dl.Item], failures: dict[str, str] | None = None) -> list[list[float] | None]:
         """Each item's features as Python floats; None where one fails, with its reason in failures, or AdapterError."""
         found, own = [], failures if failures is not None else {}
-        for item, vector, reason in dataloop_items.embed_items(self.loaded, batch):
+        for item, vector, reason in dataloop_items.embed_items(self.loaded_adapter, batch):
             found.append(None if vector is None else [float(value) for value in vector])
             if vector is None:
-                own[item.id] = failure(item, reason)
+                own[item.id] = describe_failure(item, reason)
         if failures is None:
             raise_failures(own, len(batch), "embedded")
         return found
 
-    @_as_in_dtlpy(dl.BaseModelAdapter.embed_items)
+    @_keep_dtlpy_description(dl.BaseModelAdapter.embed_items)
     def embed_items(
         self,
         items: Sequence[dl.Item],
@@ -249,7 +255,7 @@ class ModelAdapter(dl.BaseModelAdapter):  # type: ignore[misc]
     ) -> Any:
         """As dtlpy's, which passes over vectors of another length than ``embeddings_size``: here it is the model's own,
         and an item that fails is named by an AdapterError once the others are uploaded."""
-        self.configuration["embeddings_size"] = int(self.loaded.embed([]).shape[1])
+        self.configuration["embeddings_size"] = int(self.loaded_adapter.embed([]).shape[1])
         failures: dict[str, str] = {}
         result = super().embed_items(items, upload_features, max(len(items), 1), progress, failures=failures, **kwargs)
         raise_failures(failures, len(items), "embedded")
@@ -301,11 +307,11 @@ class ModelAdapter(dl.BaseModelAdapter):  # type: ignore[misc]
         """
         self._training = True
         tell = kwargs.get("on_epoch_end_callback") or (lambda *_: None)
-        train_model(self.loaded, self.model_entity, Path(data_path), Path(output_path), tell)
+        train_on_download(self.loaded_adapter, self.model_entity, Path(data_path), Path(output_path), tell)
         self._trained_in = Path(output_path).resolve()
         self._training = False
 
-    @_as_in_dtlpy(dl.BaseModelAdapter.train_model)
+    @_keep_dtlpy_description(dl.BaseModelAdapter.train_model)
     def train_model(
         self, model: dl.Model, cleanup: bool = False, progress: Any = None, context: Any = None
     ) -> dl.Model:
@@ -317,14 +323,14 @@ class ModelAdapter(dl.BaseModelAdapter):  # type: ignore[misc]
             return super().train_model(model=model, cleanup=cleanup, progress=progress, context=context)
         except BaseException:
             current = self._model_entity if self._model_entity is not None else model
-            set_failed(current if current.id == model.id else model)
+            mark_failed(current if current.id == model.id else model)
             raise
         finally:
             self._training, self._work = False, None
 
     # Evaluate ---------------------------------------------------------------------------------------------------------
 
-    @_as_in_dtlpy(dl.BaseModelAdapter.evaluate_model)
+    @_keep_dtlpy_description(dl.BaseModelAdapter.evaluate_model)
     def evaluate_model(self, *args: Any, **kwargs: Any) -> Any:
         """As dtlpy's: predict the items, then ``evaluate``. A single-label model uploads its best label alone here."""
         self._evaluating = True
@@ -342,8 +348,8 @@ class ModelAdapter(dl.BaseModelAdapter):  # type: ignore[misc]
         labels.add(field="metadata.system.model.name", values=False, operator=dl.FiltersOperations.EXISTS)
         with tempfile.TemporaryDirectory(prefix="dataloop_evaluation_", ignore_cleanup_errors=True) as folder:
             for sheet in download_items(dataset, chosen, Path(folder), labels):
-                drop_model_annotations(Path(sheet))
-            figures = evaluate_download(self.loaded, Path(folder))
-        publish(model, [("evaluation", name, 0, value) for name, value in figures.items()], dataset.id)
+                remove_model_annotations(Path(sheet))
+            figures = evaluate_download(self.loaded_adapter, Path(folder))
+        publish_metrics(model, [("evaluation", name, 0, value) for name, value in figures.items()], dataset.id)
         logger.info("evaluation of %s on %s: %s", model.name, dataset.name, figures)
         return super().evaluate(model=model, dataset=dataset, filters=filters)

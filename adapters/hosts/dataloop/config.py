@@ -63,7 +63,7 @@ def label_order(configuration: Mapping[str, Any] | None, where: str) -> tuple[st
     return tuple(str(by_id[index]) for index in range(len(by_id)))
 
 
-def order_for(found: Sequence[str], known: Sequence[str] | None) -> tuple[str, ...]:
+def order_labels(found: Sequence[str], known: Sequence[str] | None) -> tuple[str, ...]:
     """The labels that occur in the data, in the model's order; those that it has not come last, to be reported."""
     known = list(known or ())
     return tuple([label for label in known if label in found] + [label for label in found if label not in known])
@@ -83,7 +83,7 @@ def open_configured(config: Config, folder: Path, where: str) -> BaseModelAdapte
 
 
 def _open(config: Config, folder: Path) -> BaseModelAdapter:
-    stored = stored_model(folder)
+    stored = find_stored_model(folder)
     cls = model_class(config["adapter"])
     if stored is None:
         return cls(config)
@@ -101,7 +101,7 @@ def _open(config: Config, folder: Path) -> BaseModelAdapter:
     )
 
 
-def stored_model(folder: Path) -> Path | None:
+def find_stored_model(folder: Path) -> Path | None:
     """The bundle or self-describing .tflite among downloaded artifacts; None where there are no artifacts."""
     if (folder / SEAL).is_file():
         return folder
@@ -118,7 +118,7 @@ def stored_model(folder: Path) -> Path | None:
     return None
 
 
-def drop_unlisted(folder: Path) -> None:
+def remove_unlisted_files(folder: Path) -> None:
     """Remove what an earlier training left among the artifacts: a bundle takes no file that its list does not name."""
     if not (folder / SEAL).is_file():
         return

@@ -30,7 +30,7 @@ _REASON_CHARACTERS = 500
 
 
 @dataclass
-class Fetched:
+class FetchedItem:
     """One item and its file, or the reason why there is none. fps: of a video, None where not known."""
 
     item: Any
@@ -63,16 +63,18 @@ def predict_items(adapter: BaseModelAdapter, items: Sequence[Any]) -> Iterator[I
     Files lie in a temporary folder, a few at a time, and are removed as soon as their item is done.
     """
     for pictures, group in groupby(items, is_image):
-        with _place() as place:
+        with _download_folder() as downloads:
             predict = _predict_pictures if pictures else _predict_videos
-            yield from predict(adapter, list(group), place)
+            yield from predict(adapter, list(group), downloads)
 
 
-def _predict_videos(adapter: BaseModelAdapter, items: Sequence[Any], place: _Place) -> Iterator[ItemResult]:
-    order: deque[Fetched] = deque()
+def _predict_videos(
+    adapter: BaseModelAdapter, items: Sequence[Any], downloads: _DownloadFolder
+) -> Iterator[ItemResult]:
+    order: deque[FetchedItem] = deque()
 
     def paths() -> Iterator[Path]:
-        for fetched in fetch(adapter, items, place):
+        for fetched in fetch(adapter, items, downloads):
             order.append(fetched)  # before the path is handed on: its result finds it here
             if fetched.path is not None:
                 yield fetched.path
@@ -86,12 +88,14 @@ def _predict_videos(adapter: BaseModelAdapter, items: Sequence[Any], place: _Pla
                 error = _without_folder(result.error, fetched)
                 yield ItemResult(fetched.item, result.predictions, error, fetched.fps, result.warnings)
         finally:
-            place.left.set()  # before the readers are waited for: one of them may wait for a download
+            downloads.closed.set()  # before the readers are waited for: one of them may wait for a download
     yield from _failed(order)
 
 
-def _predict_pictures(adapter: BaseModelAdapter, items: Sequence[Any], place: _Place) -> Iterator[ItemResult]:
-    for fetched, clip in _clips(adapter, items, place):
+def _predict_pictures(
+    adapter: BaseModelAdapter, items: Sequence[Any], downloads: _DownloadFolder
+) -> Iterator[ItemResult]:
+    for fetched, clip in _clips(adapter, items, downloads):
         if clip is None:
             yield ItemResult(fetched.item, error=fetched.error)
         else:
@@ -100,16 +104,18 @@ def _predict_pictures(adapter: BaseModelAdapter, items: Sequence[Any], place: _P
 
 def embed_items(adapter: BaseModelAdapter, items: Sequence[Any]) -> Iterator[tuple[Any, Float32Array | None, str]]:
     """Each item, in order, with its features float32 [D], or None and the reason. An item is one clip, whole."""
-    with _place() as place:
-        for fetched, clip in _clips(adapter, items, place):
+    with _download_folder() as downloads:
+        for fetched, clip in _clips(adapter, items, downloads):
             vector = None if clip is None else adapter.embed([clip])[0]
             yield fetched.item, vector, fetched.error or ""
 
 
-def _clips(adapter: BaseModelAdapter, items: Sequence[Any], place: _Place) -> Iterator[tuple[Fetched, Clip | None]]:
+def _clips(
+    adapter: BaseModelAdapter, items: Sequence[Any], downloads: _DownloadFolder
+) -> Iterator[tuple[FetchedItem, Clip | None]]:
     """Each item as one clip, or None with the reason in ``error``."""
     spec = replace(adapter.input_spec, window_seconds=None, stride_seconds=None)
-    for fetched in fetch(adapter, items, place):
+    for fetched in fetch(adapter, items, downloads):
         clip = None
         if fetched.path is not None:
             try:
@@ -133,14 +139,14 @@ def read_picture(path: Path) -> Clip:
     return Clip(pixels[None], np.zeros(1), str(path), 0.0, 0.0)
 
 
-def _failed(order: deque[Fetched]) -> Iterator[ItemResult]:
+def _failed(order: deque[FetchedItem]) -> Iterator[ItemResult]:
     """The items at the front that there is no file of."""
     while order and order[0].path is None:
         fetched = order.popleft()
         yield ItemResult(fetched.item, error=fetched.error)
 
 
-def _without_folder(error: str | None, fetched: Fetched) -> str | None:
+def _without_folder(error: str | None, fetched: FetchedItem) -> str | None:
     """A decoder's message about the item, not about the temporary file that it lay in."""
     if error is None or fetched.path is None:
         return error
@@ -151,25 +157,25 @@ def _without_folder(error: str | None, fetched: Fetched) -> str | None:
 
 
 @dataclass(frozen=True)
-class _Place:
+class _DownloadFolder:
     """A temporary folder that downloads write into. Once left, whoever ends last removes it: a client's download cannot
     be stopped, and nobody waits for it."""
 
-    folder: Path
-    left: threading.Event = field(default_factory=threading.Event)
+    path: Path
+    closed: threading.Event = field(default_factory=threading.Event)
 
     def remove(self) -> None:
-        shutil.rmtree(self.folder, ignore_errors=True)
+        shutil.rmtree(self.path, ignore_errors=True)
 
 
 @contextmanager
-def _place() -> Iterator[_Place]:
-    place = _Place(Path(tempfile.mkdtemp(prefix="dataloop_items_")))
+def _download_folder() -> Iterator[_DownloadFolder]:
+    downloads = _DownloadFolder(Path(tempfile.mkdtemp(prefix="dataloop_items_")))
     try:
-        yield place
+        yield downloads
     finally:
-        place.left.set()
-        place.remove()
+        downloads.closed.set()
+        downloads.remove()
 
 
 @dataclass(eq=False)
@@ -177,7 +183,7 @@ class _Download:
     """One item being fetched into a folder of its own, in a thread that nobody need wait for."""
 
     item: Any
-    place: _Place
+    downloads: _DownloadFolder
     number: int
     path: Path | None = None
     error: str | None = None
@@ -185,7 +191,7 @@ class _Download:
 
     @property
     def folder(self) -> Path:
-        return self.place.folder / str(self.number)
+        return self.downloads.path / str(self.number)
 
     def start(self) -> None:
         threading.Thread(target=self._run, name=f"download {self.item.id}", daemon=True).start()
@@ -195,18 +201,18 @@ class _Download:
             self.folder.mkdir()
             self.path = _download(self.item, self.folder)
         except Exception as error:  # whatever the client raises is this item's misfortune alone
-            told = item_reasons(str(getattr(error, "message", error)))
-            reason = told[0][1] if told else f"{type(error).__name__}: {error}"
+            reasons = parse_item_errors(str(getattr(error, "message", error)))
+            reason = reasons[0][1] if reasons else f"{type(error).__name__}: {error}"
             self.error = f"cannot be downloaded: {reason}"[:_REASON_CHARACTERS]
         self.done.set()
-        if self.place.left.is_set():
-            self.place.remove()
+        if self.downloads.closed.is_set():
+            self.downloads.remove()
 
     def wait(self) -> None:
         """Until it is done, its file has not grown for STALLED_SECONDS, or everyone has left."""
         size, since = -1, time.monotonic()
         while not self.done.wait(_POLL_SECONDS):
-            if self.place.left.is_set():
+            if self.downloads.closed.is_set():
                 self.error = "was not waited for"
                 return
             now_size = _folder_size(self.folder)
@@ -217,30 +223,30 @@ class _Download:
                 return
 
 
-def fetch(adapter: BaseModelAdapter, items: Sequence[Any], place: _Place) -> Iterator[Fetched]:
+def fetch(adapter: BaseModelAdapter, items: Sequence[Any], downloads: _DownloadFolder) -> Iterator[FetchedItem]:
     """Each item's file, in order, at most DOWNLOADS_AHEAD of them fetched before they are asked for."""
 
-    def get(entry: tuple[int, Any]) -> Fetched:
+    def get(entry: tuple[int, Any]) -> FetchedItem:
         number, item = entry
-        if (reason := why_not(adapter, item)) is not None:
-            return Fetched(item, error=reason)
-        download = _Download(item, place, number)
+        if (reason := unsupported_reason(adapter, item)) is not None:
+            return FetchedItem(item, error=reason)
+        download = _Download(item, downloads, number)
         download.start()
         download.wait()
         path = None if download.error is not None else download.path
-        return Fetched(item, path, download.error, _fps(item, path))
+        return FetchedItem(item, path, download.error, _fps(item, path))
 
     ahead = map_ahead(
         enumerate(items), get, threads=DOWNLOADS_AHEAD, ahead=DOWNLOADS_AHEAD, wait=False, name="download-wait"
     )
     with closing(ahead):
         for _, fetched in ahead:
-            if place.left.is_set():
+            if downloads.closed.is_set():
                 return
             yield fetched
 
 
-def why_not(adapter: BaseModelAdapter, item: Any) -> str | None:
+def unsupported_reason(adapter: BaseModelAdapter, item: Any) -> str | None:
     """Why a model does not take an item, or None where it does."""
     kind, images = item.mimetype, adapter.scores_frames
     if item.type != "file":
@@ -264,7 +270,7 @@ def _download(item: Any, folder: Path) -> Path:
     return path
 
 
-def item_reasons(message: str) -> list[tuple[str, str]]:
+def parse_item_errors(message: str) -> list[tuple[str, str]]:
     """(item id, reason) of a message of dtlpy's downloader: "Item ID: <id>, Error: <reason>", then a traceback."""
     return [(key, reason.strip()) for key, reason in re.findall(r"Item ID: (\S+), Error: (.*)", message)]
 

@@ -29,7 +29,7 @@ def epoch_samples(log: EpochLog, number: int) -> list[Sample]:
     ]
 
 
-def publish(model: Any, samples: Iterable[Sample], dataset_id: str | None) -> None:
+def publish_metrics(model: Any, samples: Iterable[Sample], dataset_id: str | None) -> None:
     """Put points on the model's plots. The platform takes finite Python numbers only: other values are left out.
 
     A point that cannot be published is no reason to lose a training: it is logged.
@@ -44,7 +44,7 @@ def publish(model: Any, samples: Iterable[Sample], dataset_id: str | None) -> No
         logger.warning("the figures of x = %s are not published: %s", points[0].x, error)
 
 
-def drop_model_annotations(sheet: Path) -> None:
+def remove_model_annotations(sheet: Path) -> None:
     """Take what a model annotated out of an item's JSON: the download was asked for without, and a model that is
     measured against its own answers would be right about all of them."""
     content = parse_json(sheet.read_text(encoding="utf-8"))

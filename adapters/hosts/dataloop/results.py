@@ -13,7 +13,7 @@ from adapters.hosts.dataloop.items import ItemResult
 
 logger = logging.getLogger("cliplab.dataloop")
 # Uploads of annotations under way at the same time.
-UPLOADS = 4
+PARALLEL_UPLOADS = 4
 
 
 def upload_all(
@@ -37,26 +37,26 @@ def upload_all(
                 uploaded.extend(future.result())
             except Exception as error:  # a client's error of any kind is this item's alone
                 reason = error if isinstance(error, AdapterError) else f"{type(error).__name__}: {error}"
-                failures[item.id] = failure(item, f"cannot be annotated: {reason}")
+                failures[item.id] = describe_failure(item, f"cannot be annotated: {reason}")
                 logger.error("%s", failures[item.id])
 
-    with ThreadPoolExecutor(UPLOADS, thread_name_prefix="upload") as pool:
+    with ThreadPoolExecutor(PARALLEL_UPLOADS, thread_name_prefix="upload") as pool:
         for done, result in enumerate(results, 1):
             if result.error is not None:
-                failures[result.item.id] = failure(result.item, result.error)
+                failures[result.item.id] = describe_failure(result.item, result.error)
                 logger.error("%s", failures[result.item.id])
             else:
                 for warning in result.warnings:
-                    logger.warning("%s", failure(result.item, warning))
+                    logger.warning("%s", describe_failure(result.item, warning))
                 under_way.append((result.item, pool.submit(upload, result)))
-            finish(2 * UPLOADS)
+            finish(2 * PARALLEL_UPLOADS)
             if progress is not None:
                 progress.update(progress=int(100 * done / count), message=f"{done} of {count} items")
         finish(0)
     return uploaded, failures
 
 
-def failure(item: Any, reason: str) -> str:
+def describe_failure(item: Any, reason: str) -> str:
     """What went wrong with an item, and which it is."""
     return f"{item.filename} (item {item.id}): {reason}"
 

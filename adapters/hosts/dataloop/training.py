@@ -14,9 +14,9 @@ from adapters.base import BaseModelAdapter
 from adapters.config import check_config
 from adapters.data import Dataset, read_dataset, write_dataset
 from adapters.errors import AdapterError, DatasetError
-from adapters.hosts.dataloop.config import label_order, order_for
-from adapters.hosts.dataloop.items import item_reasons
-from adapters.hosts.dataloop.metrics import epoch_samples, publish
+from adapters.hosts.dataloop.config import label_order, order_labels
+from adapters.hosts.dataloop.items import parse_item_errors
+from adapters.hosts.dataloop.metrics import epoch_samples, publish_metrics
 from adapters.records import EpochLog
 
 logger = logging.getLogger("cliplab.dataloop")
@@ -37,7 +37,7 @@ def download_items(dataset: Any, filters: Any, folder: Path, annotation_filters:
         message = str(error.message)
         if not message.startswith("Errors in"):  # about all of them
             raise
-        for item_id, reason in item_reasons(message):  # of five at most
+        for item_id, reason in parse_item_errors(message):  # of five at most
             logger.warning("item %s is left out, it could not be downloaded: %s", item_id, reason)
         logger.warning("left out in all: %s", message.partition(".")[0])
     return [str(path) for path in folder.rglob("*.json") if path.relative_to(folder).parts[0] == "json"]
@@ -70,7 +70,7 @@ def _own_sheets(data_path: Path, folder: Path, names: set[str]) -> bool:
     return all((sheets / f"{name}.json").is_file() for name in names)
 
 
-def train_model(
+def train_on_download(
     adapter: BaseModelAdapter,
     model: Any,
     data_path: Path,
@@ -93,7 +93,7 @@ def train_model(
     def epoch_done(log: EpochLog) -> None:
         nonlocal done
         done += 1
-        publish(model, epoch_samples(log, done), model.dataset_id)
+        publish_metrics(model, epoch_samples(log, done), model.dataset_id)
         on_epoch_end(done - 1, max(most, done))
 
     report = adapter.train(data_path, output_path, epoch_done)
@@ -110,7 +110,7 @@ def _labels(dataset: Dataset, model: Any) -> tuple[str, ...]:
     missing = [label for label in known if label not in found]
     if missing and len(missing) < len(known):
         logger.warning("labels of the model that no clip has, left out: %s", ", ".join(missing[:20]))
-    return order_for(found, known)
+    return order_labels(found, known)
 
 
 def check_uploaded(model: Any, sizes: Mapping[str, int]) -> None:
@@ -125,7 +125,7 @@ def check_uploaded(model: Any, sizes: Mapping[str, int]) -> None:
         )
 
 
-def set_failed(model: Any) -> None:
+def mark_failed(model: Any) -> None:
     """Tell the platform that training failed; a failure of that is logged: it must not hide the cause."""
     try:
         model.status = "failed"
