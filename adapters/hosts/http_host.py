@@ -1,8 +1,11 @@
-"""Models behind HTTP: tensors by the Open Inference Protocol v2, whole videos, and streams by WebSocket.
+"""The HTTP host: models behind the Open Inference Protocol v2, a video endpoint, and a WebSocket for streams.
 
-``serve`` runs it; docs/hosts/http.md tells how it is asked. What it takes is bounded everywhere: the size of bodies and
-frames, the time that they may take, requests and streams at a time. A request names a model that was configured, and
-never a class, a path outside the root or a URL.
+``cliplab host http`` calls ``open_models`` and ``serve``. A client then sends tensors to ``/v2/models/NAME/infer``,
+videos to ``/v1/videos``, or frames to the WebSocket ``/v1/stream``; docs/hosts/http.md describes the requests.
+
+Everything that a request can use is limited: the size of bodies and frames, the time that they may take, and the number
+of concurrent requests and streams. A request names a model that was configured, and never a class, a URL, or a path
+outside the root.
 """
 
 from __future__ import annotations
@@ -53,10 +56,19 @@ def serve(
     on_ready: Callable[[str], object] | None = None,
     app_factory: Callable[[HttpHost], Gate] | None = None,
 ) -> None:
-    """Serve models until SIGTERM or Ctrl-C; then finish what was taken, with 503 for what comes now, and return.
+    """Serve models until SIGTERM or Ctrl-C.
 
-    models: as ``open_models`` gives them. on_ready(url): called when requests are taken. ConfigError where the host or
-    port cannot be listened on. A second signal ends at once. app: makes what answers; None is ``make_app``.
+    After the signal, requests in progress are finished and new ones are answered with 503; then this returns. A second
+    signal ends the process at once.
+
+    Args:
+        models: Models by name, as ``open_models`` returns them.
+        options: Where to listen, who may send requests, and the limits.
+        on_ready: Receives the server's URL as soon as requests are accepted.
+        app_factory: Makes the ASGI app for the host's state; None for ``make_app``.
+
+    Raises:
+        ConfigError: The host's address or port cannot be listened on.
     """
     with _listening(options) as listener, uploads_folder() as folder:
         host = HttpHost(models, options, folder)
@@ -69,7 +81,16 @@ def serve(
 
 
 def make_app(host: HttpHost) -> Gate:
-    """The ASGI app: routes behind the gate. For ``serve``, and for whoever brings a server of his own."""
+    """Return the ASGI app: the routes behind the checks that every request passes.
+
+    ``serve`` runs it with uvicorn; it also runs in any other ASGI server.
+
+    Args:
+        host: The models, options and limits that requests share.
+
+    Returns:
+        The ASGI app.
+    """
     handlers: list[tuple[str, Callable[[Request], Awaitable[Response]], str]] = [
         ("/v2/health/live", live, "GET"),
         ("/v2/health/ready", ready, "GET"),
@@ -93,29 +114,37 @@ def make_app(host: HttpHost) -> Gate:
 
 
 async def live(request: Request) -> Response:
+    """Answer ``GET /v2/health/live``: the process runs."""
     return json_response({"live": True})
 
 
 async def ready(request: Request) -> Response:
+    """Answer ``GET /v2/health/ready``: requests are accepted."""
     return json_response({"ready": True})  # the gate says otherwise while the server shuts down
 
 
 async def server(request: Request) -> Response:
+    """Answer ``GET /v2``: the server's name, version and protocol extensions."""
     extensions = ["binary_tensor_data", "classification"]
     return json_response({"name": "cliplab", "version": server_version(), "extensions": extensions})
 
 
 async def model_metadata(request: Request) -> Response:
+    """Answer ``GET /v2/models/MODEL``: the model's inputs, outputs and labels."""
     return json_response(http_infer.metadata(_model(request)))
 
 
 async def model_ready(request: Request) -> Response:
+    """Answer ``GET /v2/models/MODEL/ready``: the model is loaded."""
     _model(request)
     return json_response({"ready": True})
 
 
 async def infer(request: Request) -> Response:
-    """A tensor's scores, see http_infer. All but the reading of the body happens in a worker."""
+    """Answer ``POST /v2/models/MODEL/infer``: the scores of the clips in the body.
+
+    A worker does everything but read the body; ``http_server/infer.py`` describes the formats.
+    """
     host: HttpHost = request.app.state.host
     model, header_length = _model(request), request.headers.get(http_infer.HEADER_LENGTH)
     host.worker_pool.check_capacity()
@@ -131,11 +160,13 @@ async def infer(request: Request) -> Response:
 
 
 async def metrics(request: Request) -> Response:
+    """Answer ``GET /metrics`` in Prometheus' text format."""
     host: HttpHost = request.app.state.host
     return Response(host.metrics.text(), media_type="text/plain; version=0.0.4")
 
 
 async def openapi(request: Request) -> Response:
+    """Answer ``GET /openapi.json``."""
     return json_response(describe(request.app.state.host))
 
 
@@ -154,7 +185,7 @@ def _model(request: Request) -> ServedModel:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn, which at a signal first lets the app turn new requests away and finish those that it took."""
+    """A uvicorn server that, at a signal, lets the app refuse new requests and finish those in progress."""
 
     def __init__(self, host: HttpHost, app: Gate, on_started: Callable[[], object]) -> None:
         options = host.options
@@ -181,8 +212,8 @@ class _Server(uvicorn.Server):
 
     @contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
-        """In place of uvicorn's own, which end the process by the signal after all is done."""
-        if threading.current_thread() is not threading.main_thread():  # whoever runs it ends it
+        """Replace uvicorn's handlers, which end the process by the signal after the shutdown."""
+        if threading.current_thread() is not threading.main_thread():  # the code that started the thread ends it
             yield
             return
         loop, before = asyncio.get_running_loop(), {number: signal.getsignal(number) for number in _SIGNALS}
@@ -196,7 +227,7 @@ class _Server(uvicorn.Server):
                 signal.signal(number, handler)
 
     def drain(self) -> None:
-        """Take no new work; end when the work inside is done. A second signal kills, whatever the workers do."""
+        """Refuse new requests, and stop when those in progress are done. A second signal kills the process at once."""
         for number in _SIGNALS:
             asyncio.get_running_loop().remove_signal_handler(number)
             signal.signal(number, signal.SIG_DFL)
@@ -212,7 +243,7 @@ class _Server(uvicorn.Server):
 
 @contextmanager
 def _listening(options: HttpOptions) -> Iterator[socket.socket]:
-    """The bound socket: a port that is in use is an error of one line."""
+    """The bound socket. ConfigError if the address or port cannot be used."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             options.host, options.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -233,7 +264,13 @@ def _listening(options: HttpOptions) -> Iterator[socket.socket]:
 
 @contextmanager
 def uploads_folder() -> Iterator[Path]:
-    """A folder for files under way, gone when the block ends. Those of servers that were killed are removed first."""
+    """Make a temporary folder for uploads, and remove it when the block ends.
+
+    Folders that were left by killed servers are removed first.
+
+    Yields:
+        The folder.
+    """
     base = Path(tempfile.gettempdir())
     for left in base.glob(f"{_UPLOADS}*"):
         with (
@@ -241,7 +278,7 @@ def uploads_folder() -> Iterator[Path]:
             open(left / "lock", "rb") as old_lock,
             descriptor_lock(old_lock.fileno(), wait=False) as held,
         ):
-            if held:  # else by a server that lives
+            if held:  # otherwise a running server holds it
                 rmtree(left, ignore_errors=True)
     # Under another prefix until it is locked: a server that starts at this moment would take it for one left behind.
     hidden = Path(tempfile.mkdtemp(prefix=f".{_UPLOADS}"))

@@ -1,4 +1,4 @@
-"""What a request is refused with: a status and one line, ``{"error": "..."}``, as the Open Inference Protocol has."""
+"""Errors of requests: a status and one line, ``{"error": "..."}``, as in the Open Inference Protocol."""
 
 from __future__ import annotations
 
@@ -13,12 +13,18 @@ from adapters.errors import AdapterError, BundleError, StorageError, WeightsErro
 from adapters.system import strict_json
 
 MAX_MESSAGE_CHARACTERS = 600  # characters; a message may quote what was sent
-# What an adapter raises because of the server's own files, not of what was asked.
+# Errors that an adapter raises because of the server's own files, not because of the request.
 _SERVER_FAULTS = (BundleError, StorageError, WeightsError)
 
 
 class RequestError(Exception):
-    """A request that is not answered as asked. message: what, received, allowed, what to do; one line."""
+    """A request that cannot be answered. The client receives the status and the message.
+
+    Attributes:
+        status: HTTP status, 400 or above.
+        message: What is wrong, what was received, what is allowed, and what to do.
+        headers: Further headers of the answer, for example ``Retry-After``.
+    """
 
     def __init__(self, status: int, message: str, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(message)
@@ -26,31 +32,53 @@ class RequestError(Exception):
 
 
 class ClientDisconnectedError(Exception):
-    """Nobody waits for the answer any more."""
+    """The client closed the connection before it received an answer."""
 
 
 def to_request_error(error: AdapterError, status: int = 400) -> RequestError:
-    """An adapter's error as an answer: the caller's fault unless it tells of the server's own files."""
+    """Convert an adapter's error to a request's error.
+
+    Args:
+        error: The adapter's error.
+        status: Status for errors that the request caused.
+
+    Returns:
+        An error with this status, or with 500 if the error is about the server's own files.
+    """
     return RequestError(500 if isinstance(error, _SERVER_FAULTS) else status, str(error))
 
 
 def error_response(status: int, message: str, headers: Mapping[str, str] | None = None) -> Response:
+    """Return an answer with ``{"error": message}``, in one line of limited length."""
     return json_response({"error": one_line(message)}, status, headers)
 
 
 def json_response(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """Return an answer with a value as compact JSON."""
     body = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     # What came in as a lone surrogate goes out as "?".
     return Response(body.encode("utf-8", "replace"), status, headers, media_type="application/json")
 
 
 def one_line(message: str) -> str:
+    """Return a message without line breaks, cut to ``MAX_MESSAGE_CHARACTERS``."""
     text = " ".join(message.split())
     return text if len(text) <= MAX_MESSAGE_CHARACTERS else text[: MAX_MESSAGE_CHARACTERS - 3] + "..."
 
 
 def parse_json(data: bytes | bytearray | memoryview, what: str) -> dict[str, Any]:
-    """A JSON object. RequestError (400) for anything else, also where numbers are NaN or nested without end."""
+    """Parse a JSON object.
+
+    Args:
+        data: JSON in UTF-8.
+        what: What messages call it, for example "the request".
+
+    Returns:
+        The object.
+
+    Raises:
+        RequestError: 400 if the data is not a JSON object, contains NaN, or is nested too deeply.
+    """
     try:
         value = strict_json.parse_json(bytes(data))
     except RecursionError:
@@ -63,7 +91,15 @@ def parse_json(data: bytes | bytearray | memoryview, what: str) -> dict[str, Any
 
 
 def check_query(query: QueryParams, allowed: Iterable[str]) -> None:
-    """RequestError (400) for a key that means nothing here, or is given twice."""
+    """Check the keys of a query string.
+
+    Args:
+        query: The query of the request's URL.
+        allowed: Keys that may appear, once each.
+
+    Raises:
+        RequestError: 400 if a key is unknown or appears twice.
+    """
     for key in query:
         if key not in allowed or len(query.getlist(key)) > 1:
             raise RequestError(
