@@ -120,7 +120,7 @@ async def live(request: Request) -> Response:
 
 async def ready(request: Request) -> Response:
     """Answer ``GET /v2/health/ready``: requests are accepted."""
-    return json_response({"ready": True})  # the gate says otherwise while the server shuts down
+    return json_response({"ready": True})  # during a shutdown the request is refused before it gets here
 
 
 async def server(request: Request) -> Response:

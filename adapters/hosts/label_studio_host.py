@@ -1,7 +1,9 @@
-"""Label Studio's ML backend: pre-labels with scores, and training when it asks for one.
+"""The Label Studio host: an ML backend that predicts labels for tasks and trains on request.
 
-``serve`` runs it, on the HTTP host's server and behind its gate; docs/hosts/label_studio.md tells how to connect it.
-The contract is that of Label Studio's own SDK, label-studio-ml-backend: /health, /setup, /predict and /webhook.
+``cliplab host label-studio`` calls ``serve``, which runs on the HTTP host's server with the same limits. Label Studio
+then calls ``/setup`` when a project is connected, ``/predict`` with tasks, and ``/webhook`` when its training button is
+pressed. The requests are those of Label Studio's own SDK, label-studio-ml-backend; docs/hosts/label_studio.md shows how
+to connect it.
 """
 
 from __future__ import annotations
@@ -37,7 +39,7 @@ from adapters.inference import predict_videos
 from adapters.media import MediaLimits
 from adapters.records import VideoResult
 
-# What Label Studio tells a webhook of; START_TRAINING is its button, the others happen at every click.
+# Events that Label Studio sends to a webhook. START_TRAINING is its button; the others are sent at every click.
 ANNOTATION_EVENTS = ("ANNOTATION_CREATED", "ANNOTATION_UPDATED", "ANNOTATION_DELETED", "ANNOTATIONS_CREATED")
 START = "START_TRAINING"
 
@@ -49,22 +51,42 @@ def serve(
     trainer: Trainer | None = None,
     on_ready: Callable[[str], object] | None = None,
 ) -> None:
-    """Serve one model to Label Studio until SIGTERM or Ctrl-C. trainer: None refuses trainings.
+    """Serve one model to Label Studio until SIGTERM or Ctrl-C.
 
-    The rest is as for ``http_host.serve``. A training that runs goes on when the host ends.
+    A training in progress continues when the host ends.
+
+    Args:
+        model: The model.
+        options: Where to listen, who may send requests, and the limits.
+        fetcher: Finds or downloads the videos of tasks.
+        trainer: Starts trainings; None refuses them.
+        on_ready: Receives the server's URL as soon as requests are accepted.
+
+    Raises:
+        ConfigError: The host's address or port cannot be listened on.
     """
     backend = LabelStudioBackend(model, fetcher, trainer)
     http_host.serve({model.name: model}, options, on_ready, backend.make_app)
 
 
 class LabelStudioBackend:
-    """What the requests share. version: as predictions carry it; another model or config gives another."""
+    """Answers Label Studio's requests.
+
+    Args:
+        model: The model.
+        fetcher: Finds or downloads the videos of tasks.
+        trainer: Starts trainings; None refuses them.
+
+    Attributes:
+        version: Version of the model that predictions carry. It changes with the model and its config.
+    """
 
     def __init__(self, model: ServedModel, fetcher: VideoFetcher, trainer: Trainer | None = None) -> None:
         self.model, self.fetcher, self.trainer = model, fetcher, trainer
         self.version = f"{model.name}-{_fingerprint(model)}"
 
     def make_app(self, host: HttpHost) -> Gate:
+        """Return the ASGI app, for ``http_host.serve``."""
         routes = [
             Route("/", self.health, methods=["GET"]),
             Route("/health", self.health, methods=["GET"]),
@@ -76,17 +98,39 @@ class LabelStudioBackend:
         return Gate(Router(routes, redirect_slashes=False), host)
 
     async def health(self, request: Request) -> Response:
+        """Answer ``GET /health``: the model's version and the state of a training."""
         state = {"status": "UP", "model_class": type(self.model.adapter).__name__, "model_version": self.version}
         return json_response({**state, "training": self._training()})
 
     async def setup(self, request: Request) -> Response:
-        """Asked when a project is connected and before predictions: does the labelling config fit the model?"""
+        """Answer ``POST /setup``, which Label Studio sends when a project is connected and before predictions.
+
+        Args:
+            request: The request, with the project's labelling config.
+
+        Returns:
+            The model's version, and the state of a training.
+
+        Raises:
+            RequestError: 400 if the labelling config does not fit the model.
+        """
         body = await _body(request)
         self._controls(body.get("schema"))
         return json_response({"model_version": self.version, "training": self._training()})
 
     async def predict(self, request: Request) -> Response:
-        """A prediction a task, in order. A task that failed has ``error``; where all did, the answer is a 422."""
+        """Answer ``POST /predict`` with one prediction per task, in order. A failed task has ``error``.
+
+        Args:
+            request: The request, with tasks and the labelling config.
+
+        Returns:
+            The predictions and the model's version.
+
+        Raises:
+            RequestError: 400 for a wrong request, 422 if all tasks failed; 429, 503, 504 if the server is busy or the
+                work takes too long.
+        """
         host: HttpHost = request.app.state.host
         body = await _body(request)
         tasks, controls = body.get("tasks"), self._controls(body.get("label_config"))
@@ -111,6 +155,18 @@ class LabelStudioBackend:
         return json_response({"results": results, "model_version": self.version})
 
     async def webhook(self, request: Request) -> Response:
+        """Answer ``POST /webhook``: start a training if Label Studio asks for one, and ignore other events.
+
+        Args:
+            request: The request, with the event and the project.
+
+        Returns:
+            The state of the training.
+
+        Raises:
+            RequestError: 400 for a wrong request, 409 if a training is in progress or the host does not train, 507 if
+                the training's folder cannot be written.
+        """
         body = await _body(request)
         action = body.get("action")
         if action != START:
@@ -147,7 +203,7 @@ class LabelStudioBackend:
     def _predictions(
         self, tasks: list[dict[str, Any]], controls: tuple[Control, ...], limits: MediaLimits, folder: Path
     ) -> list[dict[str, Any]]:
-        """One prediction a task; of a task whose controls name several videos, one in which all stand."""
+        """One prediction per task. Regions of all videos of a task are in the same prediction."""
         keys = sorted({control.video_key for control in controls})
         asked = [(number, key) for number in range(len(tasks)) for key in keys]
         files: dict[tuple[int, str], Path] = {}
@@ -185,8 +241,8 @@ class LabelStudioBackend:
         return {"result": regions, "score": score, "model_version": self.version}
 
     def _failed_prediction(self, error: str) -> dict[str, Any]:
-        # Label Studio drops a whole batch where one answer has no result, and asks again only for tasks that have
-        # nothing of the present version: so an empty one, of another version.
+        # Label Studio drops a whole batch if one answer has no result, and requests only tasks again that lack a
+        # prediction of the current version. An empty result of another version avoids both.
         return {"result": [], "score": 0.0, "model_version": f"{self.version} (failed)", "error": error}
 
 
@@ -197,12 +253,12 @@ async def _body(request: Request) -> dict[str, Any]:
 
 
 def _fingerprint(model: ServedModel) -> str:
-    """Eight hexadecimal digits of what the model says of its golden clip and of its config."""
+    """Eight hexadecimal digits of a hash of the model's scores for its golden clip and of its config."""
     from adapters.bundle import render_clip
 
     adapter = model.adapter
     scores = adapter.predict([render_clip(adapter.input_spec)])[0].scores
-    # Without the forms that the config and the adapter's name are written in, which may change for the same model.
+    # Without the schema version and the adapter's name, which may change for the same model.
     config = {key: value for key, value in adapter.config.items() if key not in ("schema_version", "adapter")}
     text = json.dumps(config, sort_keys=True, default=str)
     return hashlib.sha256(text.encode() + scores.round(3).tobytes()).hexdigest()[:8]

@@ -1,7 +1,7 @@
-"""Tensors by the Open Inference Protocol v2, in JSON and in its binary extension: frames in, scores out.
+"""Tensor requests by the Open Inference Protocol v2, in JSON and in its binary extension: frames in, scores out.
 
-https://github.com/kserve/open-inference-protocol (REST), and for the binary form Triton's extension_binary_data.md and
-extension_classification.md.
+Sources: https://github.com/kserve/open-inference-protocol (REST); for the binary format and the best classes, Triton's
+extension_binary_data.md and extension_classification.md.
 """
 
 from __future__ import annotations
@@ -23,13 +23,19 @@ from adapters.records import Clip, Float32Array, UInt8Array
 INPUT, SCORES, LABELS = "frames", "scores", "labels"
 VERSION = "1"
 HEADER_LENGTH = "Inference-Header-Content-Length"
-# JSON becomes objects of many times its size. The head of a binary request holds names and shapes alone.
+# Parsed JSON uses many times its size in memory. The head of a binary request contains names and shapes only.
 MAX_JSON_BYTES, MAX_HEAD_BYTES = 16_000_000, 100_000
 
 
 @dataclass(frozen=True)
 class RequestedOutput:
-    """An output as asked for. classes: None, or how many of the best to give as "score:index:label" (BYTES)."""
+    """An output that a request asks for.
+
+    Attributes:
+        name: "scores" or "labels".
+        binary: Whether it follows the JSON as bytes.
+        classes: Number of best classes to return as "score:index:label" (BYTES); None for all scores.
+    """
 
     name: str
     binary: bool
@@ -38,7 +44,13 @@ class RequestedOutput:
 
 @dataclass(frozen=True, eq=False)
 class InferRequest:
-    """frames: uint8 [N, T, H, W, 3] RGB."""
+    """A tensor request.
+
+    Attributes:
+        id: The client's identifier, which the answer repeats; None if there is none.
+        frames: uint8 [N, T, H, W, 3] RGB, N clips of T frames.
+        outputs: Outputs that the request asks for.
+    """
 
     id: str | None
     frames: UInt8Array
@@ -46,7 +58,10 @@ class InferRequest:
 
 
 def metadata(model: ServedModel) -> dict[str, Any]:
-    """What a model takes and gives. -1 is any size; frames are scaled to the model's."""
+    """Return a model's metadata: its inputs, outputs and labels.
+
+    A size of -1 is any size: frames are scaled to the model's.
+    """
     return {
         "name": model.name,
         "versions": [VERSION],
@@ -63,7 +78,20 @@ def metadata(model: ServedModel) -> dict[str, Any]:
 def infer(
     host: HttpHost, model: ServedModel, body: bytearray, header_length: str | None
 ) -> tuple[bytes, dict[str, str]]:
-    """A request's body to its answer's and the headers. RequestError (400) says what is wrong with it."""
+    """Answer a tensor request.
+
+    Args:
+        host: State of the host, for its limits.
+        model: The model that the request names.
+        body: Body of the request.
+        header_length: Value of the header ``Inference-Header-Content-Length``, for the binary form; None for JSON.
+
+    Returns:
+        Body and headers of the answer.
+
+    Raises:
+        RequestError: 400 if the request is wrong; otherwise see ``to_request_error``.
+    """
     request = read_request(body, header_length, _TensorLimits.of(host, model))
     clips = [_clip(model, frames, number) for number, frames in enumerate(request.frames)]
     try:
@@ -80,7 +108,7 @@ def _clip(model: ServedModel, frames: UInt8Array, number: int) -> Clip:
 
 @dataclass(frozen=True)
 class _TensorLimits:
-    """model_frame_bytes: one frame at the model's size. host.frame_limits: one as it is sent."""
+    """Limits on a tensor: on a frame as it is sent (host.frame_limits), and on all frames at the model's size."""
 
     host: HttpHost
     model_frame_bytes: int
@@ -109,7 +137,7 @@ class _TensorLimits:
 
 
 def read_request(body: bytearray, header_length: str | None, limits: _TensorLimits) -> InferRequest:
-    """A body to the frames and the outputs that it asks for. header_length: of HEADER_LENGTH, for the binary form."""
+    """Read a request from its body. header_length: value of the header HEADER_LENGTH; None for JSON."""
     view, head = memoryview(body), len(body)
     if header_length is not None:
         head = int(header_length) if header_length.isascii() and header_length.isdigit() else -1
@@ -197,7 +225,7 @@ def _from_json(data: Any, shape: Sequence[int]) -> UInt8Array:
 
 
 def _requested_outputs(outputs: Any, parameters: dict[str, Any]) -> tuple[RequestedOutput, ...]:
-    """The outputs asked for; all of them where none is named, as the protocol says."""
+    """The requested outputs; all of them if none is named, as the protocol says."""
     binary = parameters.get("binary_data_output", False)
     if not isinstance(binary, bool):
         raise RequestError(400, f"binary_data_output must be true or false, got {binary!r}")
@@ -233,7 +261,16 @@ def _whole(value: Any) -> bool:
 
 
 def write_answer(model: ServedModel, request: InferRequest, scores: Float32Array) -> tuple[bytes, dict[str, str]]:
-    """Scores float32 [N, C] as the body that was asked for, and its headers."""
+    """Write an answer.
+
+    Args:
+        model: The model that predicted.
+        request: The request, for its outputs and its identifier.
+        scores: float32 [N, C], one row per clip.
+
+    Returns:
+        Body and headers of the answer.
+    """
     outputs, parts = [], []
     for wanted in request.outputs:
         if wanted.name == SCORES and wanted.classes is None:

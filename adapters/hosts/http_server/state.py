@@ -1,4 +1,4 @@
-"""The models that an HTTP host serves, and what its requests share."""
+"""The models that an HTTP host serves, and the state that its requests share."""
 
 from __future__ import annotations
 
@@ -26,7 +26,13 @@ _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
 
 @dataclass(frozen=True)
 class ServedModel:
-    """One served model. labels: in the order of every scores array."""
+    """One served model.
+
+    Attributes:
+        name: Name of the model in requests.
+        adapter: The opened model.
+        labels: Labels in the order of each scores array.
+    """
 
     name: str
     adapter: BaseModelAdapter
@@ -34,12 +40,25 @@ class ServedModel:
 
     @property
     def streams(self) -> bool:
+        """Whether the model can follow live streams."""
         return self.adapter.streams
 
 
 @dataclass
 class HttpHost:
-    """What requests share. uploads: the folder of files under way. draining: no new work is taken."""
+    """The state that all requests share.
+
+    Attributes:
+        models: Models by name.
+        options: Limits of the host, and who may send requests.
+        uploads: Folder for files that are being received or read.
+        worker_pool: Threads that compute answers.
+        memory: Limit on the bodies of tensor requests in memory.
+        disk: Limit on the uploads on disk.
+        metrics: Counters and histograms.
+        draining: Whether new requests are refused because the server shuts down.
+        streams: Number of open WebSockets.
+    """
 
     models: Mapping[str, ServedModel]
     options: HttpOptions
@@ -70,7 +89,17 @@ class HttpHost:
         )
 
     def model(self, name: str | None) -> ServedModel:
-        """The model of a name; None is the only one. RequestError (404, 400) tells the names."""
+        """Return a model by its name.
+
+        Args:
+            name: Name in the request; None for the only model.
+
+        Returns:
+            The model.
+
+        Raises:
+            RequestError: 404 if no model has this name; 400 if none is named and there are several.
+        """
         if name is None and len(self.models) == 1:
             return next(iter(self.models.values()))
         names = ", ".join(self.models)
@@ -82,15 +111,27 @@ class HttpHost:
 
     @cached_property
     def frame_limits(self) -> MediaLimits:
-        """How large a frame of a tensor or a JPEG may be."""
+        """Limit on a frame of a tensor or a JPEG."""
         return MediaLimits(self.options.frame_pixels)
 
 
 def open_models(models: Iterable[str], overrides: Mapping[str, Any] | None = None) -> dict[str, ServedModel]:
-    """Models by the name that requests call them: NAME=SOURCE, or the source's own name without folder and suffix.
+    """Open models by the names that requests use.
 
-    A source is what ``open_model`` takes. Each predicts once, so that what is to be made or fetched is there, and what
-    is broken shows, before the first request. ConfigError for names that are not allowed or given twice.
+    Each model predicts once, so that its program is compiled, its weights are downloaded, and a damaged model is found
+    before the first request.
+
+    Args:
+        models: SOURCE or NAME=SOURCE each. A source is what ``open_model`` accepts; without a name, its file name
+            without the suffix is the model's name.
+        overrides: Runtime keys of the config, for all models.
+
+    Returns:
+        Models by name.
+
+    Raises:
+        ConfigError: No model is given, or a name is not allowed or is used twice.
+        AdapterError: A model cannot be opened; see ``open_model``.
     """
     opened: dict[str, ServedModel] = {}
     for given in models:

@@ -1,14 +1,14 @@
 """``/v1/stream``: a WebSocket for models that stream. Frames in, as JPEG or raw RGB; running predictions out.
 
-A text message says something about what follows, a binary one is a frame:
+A text message describes the frames that follow, and a binary message is a frame:
 
-    -> {"time": 0.4}            when the next frame is shown, in seconds; else frames follow one another at ``fps``
+    -> {"time": 0.4}            time of the next frame in seconds; without it, frames follow one another at ``fps``
     -> {"width": 640, "height": 360}    the next frames are raw RGB of this size; {"width": null} for JPEG again
-    -> {"reset": true}          forget everything: another video begins
-    -> {"end": true}            the last answer, please, and then the end
+    -> {"reset": true}          another video begins: the model's state is cleared
+    -> {"end": true}            send the last prediction and close the connection
     <- {"time": 0.4, "labels": [{"label": "...", "score": 0.9}, ...]}   as ``cliplab stream`` writes them
-    <- {"note": "..."}          what the source did: a gap, another frame size
-    <- {"error": "..."}         and the end, with code 1008 (what was sent) or 1011 (the server)
+    <- {"note": "..."}          what happened in the source: a gap, another frame size
+    <- {"error": "..."}         then the connection closes, with code 1008 (client's error) or 1011 (server's error)
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _log = logging.getLogger(__name__)
 
 
 async def stream(socket: WebSocket) -> None:
-    """One connection is one session; its state ends with it."""
+    """Answer a WebSocket on ``/v1/stream``. A connection is one session, whose state ends with it."""
     host: HttpHost = socket.app.state.host
     try:
         session = _StreamSession.open(host, socket.query_params)
@@ -102,7 +102,7 @@ async def _end(socket: WebSocket, code: int, message: str) -> None:
 
 @dataclass
 class _StreamSession:
-    """What one connection is at. time: when the next frame is shown; None follows from the one before."""
+    """The state of one connection. time: when the next frame is shown; None to follow the previous one at ``fps``."""
 
     host: HttpHost
     model: ServedModel
@@ -121,7 +121,7 @@ class _StreamSession:
 
     @classmethod
     def open(cls, host: HttpHost, query: QueryParams) -> _StreamSession:
-        """RequestError: 404 and 400 for a query that asks for what there is not, 429 where all streams are taken."""
+        """Begin a session. RequestError: 404 or 400 for a wrong query, 429 if no further stream may be opened."""
         check_query(query, QUERY)
         model = host.model(query.get("model"))
         if not model.streams:
@@ -142,7 +142,7 @@ class _StreamSession:
         return cls(host, model, stream, fps or stream.fps, every, max(1, int(top_k)), notes=notes)
 
     def handle_text(self, fields: dict[str, Any]) -> list[dict[str, Any]]:
-        """What a text message says. Rows to answer with."""
+        """Apply a text message; returns rows to answer with."""
         unknown = set(fields) - {"time", "width", "height", "reset", "end"}
         if unknown or not fields:
             raise RequestError(
@@ -162,7 +162,7 @@ class _StreamSession:
         return [self._row(self.last)] if self.last is not None and self.last is not self.shown else []
 
     def push_frame(self, data: bytes) -> list[dict[str, Any]]:
-        """One frame to the rows that it gives. RequestError (400) for what is no frame."""
+        """Predict on one frame; returns rows to answer with. RequestError (400) if the data is not a frame."""
         frame = self._raw(data) if self.size is not None else read_jpeg(data, self.host)
         following = 0.0 if self.last_time is None else self.last_time + 1 / self.fps
         seconds, self.time = following if self.time is None else self.time, None
@@ -202,7 +202,18 @@ class _StreamSession:
 
 
 def read_jpeg(data: bytes, host: HttpHost) -> UInt8Array:
-    """A JPEG to uint8 [H, W, 3] RGB. Its size is read from its head before anything is decoded. RequestError (400)."""
+    """Decode a JPEG. Its size is checked before it is decoded.
+
+    Args:
+        data: The file's bytes.
+        host: State of the host, for the limit on a frame's size.
+
+    Returns:
+        uint8 [H, W, 3] RGB.
+
+    Raises:
+        RequestError: 400 if it is not a complete JPEG, is too large, or cannot be decoded.
+    """
     size = jpeg_size(data)
     if size is None or data[-64:].find(b"\xff\xd9") < 0:
         raise RequestError(
@@ -216,13 +227,13 @@ def read_jpeg(data: bytes, host: HttpHost) -> UInt8Array:
 
 
 def jpeg_size(data: bytes) -> tuple[int, int] | None:
-    """(width, height) from a JPEG's frame header (ITU-T T.81, B.2.2), or None where there is none."""
+    """Return (width, height) from a JPEG's frame header (ITU-T T.81, B.2.2), or None if there is no such header."""
     if data[:2] != b"\xff\xd8":
         return None
     at = 2
     while at + 9 <= len(data) and data[at] == 0xFF:
         marker = data[at + 1]
-        if marker == 0xFF:  # filling
+        if marker == 0xFF:  # fill byte
             at += 1
             continue
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):

@@ -1,4 +1,4 @@
-"""``POST /v1/videos``: an uploaded video, or a file under the root, to the rows of ``cliplab predict --json``."""
+"""``POST /v1/videos``: predictions for an uploaded video or a file under the root, as ``cliplab predict --json``."""
 
 from __future__ import annotations
 
@@ -27,7 +27,20 @@ QUERY = ("model", "window_seconds", "stride_seconds", "top_k", "shape")
 
 
 async def videos(request: Request) -> Response:
-    """One video's rows. 422 where it cannot be read as a video, with the reason."""
+    """Answer ``POST /v1/videos`` with one video's predictions.
+
+    The body is a multipart form with the file, or JSON with a path under the server's root.
+
+    Args:
+        request: The request.
+
+    Returns:
+        The rows as JSON.
+
+    Raises:
+        RequestError: 422 if the file cannot be read as a video; 400, 403, 404, 413, 415 for a wrong request; 429, 503,
+            504 if the server is busy or the work takes too long.
+    """
     host: HttpHost = request.app.state.host
     query = _VideoQuery.parse(host, request.query_params)
     host.worker_pool.check_capacity()
@@ -46,10 +59,18 @@ async def videos(request: Request) -> Response:
 
 
 def resolve_under_root(root: Path | None, fields: dict[str, Any]) -> tuple[Path, str]:
-    """The file that a request names by a path relative to the root, and that name.
+    """Find the file that a request names by a path relative to the root.
 
-    RequestError (403) where no root is set or the path leads out of it, itself or by a link; (404) where there is no
-    such file; (400) for anything that is no relative path.
+    Args:
+        root: Folder whose files requests may name; None allows none.
+        fields: The request's JSON, ``{"path": "folder/clip.mp4"}``.
+
+    Returns:
+        The file, and the path that the request named.
+
+    Raises:
+        RequestError: 400 if the path is not a relative path; 403 if no root is set or the path leads out of it,
+            directly or by a link; 404 if the file does not exist.
     """
     name = fields.get("path")
     if set(fields) != {"path"} or not isinstance(name, str) or not name:
@@ -79,14 +100,14 @@ def resolve_under_root(root: Path | None, fields: dict[str, Any]) -> tuple[Path,
 
 
 class WindowOptions(TypedDict, total=False):
-    """What a query says of windows; what it leaves out is the config's."""
+    """Window options of a query. The config's apply where a key is missing."""
 
     window_seconds: float
     stride_seconds: float
 
 
 class _VideoQuery:
-    """A query, checked: which model, windows and shape."""
+    """A query, checked: model, windows, number of labels and shape."""
 
     def __init__(self, model: ServedModel, windows: WindowOptions, top_k: int, shape: str) -> None:
         self.model, self.windows, self.top_k, self.shape = model, windows, top_k, shape
@@ -114,13 +135,13 @@ class _VideoQuery:
         return cls(model, windows, top_k, shape)
 
     async def answer(self, host: HttpHost, request: Request, path: Path, name: str) -> Response:
-        """The model's answer for a file, which is called ``name`` in it."""
+        """Predict on a file; answers and errors call it ``name``."""
 
         def work(job: RequestJob[VideoResult]) -> VideoResult:
             limits = MediaLimits(host.options.frame_pixels, job.stop_reason)
 
             def check(*_: object) -> None:
-                """Between windows, of which a frame may have many; between frames the limits ask."""
+                """Check the time between windows, of which a frame may have many; ``limits`` check between frames."""
                 if reason := job.stop_reason():
                     raise RequestError(504, f"{name}: {reason}")
 
@@ -154,7 +175,7 @@ def _number(query: QueryParams, key: str, whole: bool = False) -> float:
 
 
 def _with_client_name(result: VideoResult, path: Path, name: str) -> VideoResult:
-    """The result under the name that the client knows: where the server keeps files is its own affair."""
+    """The result under the name that the client knows, so that no path of the server is shown."""
 
     def renamed(text: str) -> str:
         return text.replace(str(path), name)

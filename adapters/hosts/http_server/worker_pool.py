@@ -1,4 +1,7 @@
-"""A bounded pool of worker threads behind the event loop: a full queue refuses, a caller who left is not worked for."""
+"""A bounded pool of worker threads behind the event loop.
+
+A request is refused when the queue is full, and its work ends when the client disconnects or the time is up.
+"""
 
 from __future__ import annotations
 
@@ -17,14 +20,29 @@ Receive = Callable[[], Awaitable[Any]]
 
 
 class ByteBudget:
-    """So many bytes at a time for the bodies of requests, in memory or on disk."""
+    """A limit on the bytes that the bodies of all requests in progress use, in memory or on disk.
+
+    Args:
+        limit_bytes: The limit.
+        what: What messages call the bodies, for example "uploads".
+
+    Attributes:
+        used_bytes: Bytes that are reserved now.
+    """
 
     def __init__(self, limit_bytes: int, what: str) -> None:
         self.limit_bytes, self.used_bytes, self._what = limit_bytes, 0, what
 
     @contextmanager
     def reserve(self, size_bytes: int) -> Iterator[None]:
-        """RequestError (429) where it is not there now."""
+        """Reserve bytes for one body until the block ends.
+
+        Args:
+            size_bytes: Size of the body.
+
+        Raises:
+            RequestError: 429 if the limit would be exceeded.
+        """
         if self.used_bytes + size_bytes > self.limit_bytes:
             raise RequestError(
                 429,
@@ -40,15 +58,34 @@ class ByteBudget:
 
 
 class RequestJob(Generic[T]):
-    """One piece of work. ``stop`` is what long work asks now and then: a reason to end, or None."""
+    """The computation of one request, which a worker runs.
+
+    Args:
+        function: Computes the result. It receives this job, and calls ``stop_reason`` now and then if it takes long.
+        seconds: Time limit, counted from now.
+
+    Attributes:
+        started: Whether a worker has started it.
+        abandoned: Whether the result is no longer needed.
+        seconds: Time that it took; None until it is done.
+    """
 
     def __init__(self, function: Callable[[RequestJob[T]], T], seconds: float) -> None:
         self._function: Callable[[RequestJob[T]], T] | None = function
         self._end, self._limit = time.monotonic() + seconds, seconds
         self.started = self.abandoned = False
-        self.seconds: float | None = None  # what it took
+        self.seconds: float | None = None
 
     def run(self) -> T:
+        """Compute the result, in a worker.
+
+        Returns:
+            The function's result.
+
+        Raises:
+            ClientDisconnectedError: The job was abandoned before it started.
+            Exception: Whatever the function raises.
+        """
         function, self._function, self.started = self._function, None, True
         if function is None:
             raise ClientDisconnectedError
@@ -59,10 +96,11 @@ class RequestJob(Generic[T]):
             self.seconds = time.monotonic() - start
 
     def abandon(self) -> None:
-        """Nobody waits any more: long work stops, and what has not begun is forgotten with all that it holds."""
+        """Stop the work: ``stop_reason`` returns a reason from now on, and a job that has not started frees its data."""
         self.abandoned, self._function = True, None
 
     def stop_reason(self) -> str | None:
+        """Return why the work has to end now, in a sentence, or None."""
         if self.abandoned:
             return "nobody waits for the answer any more."
         if time.monotonic() > self._end:
@@ -71,20 +109,34 @@ class RequestJob(Generic[T]):
 
 
 class WorkerPool:
-    """workers threads, and at most ``queue`` jobs that wait for one."""
+    """Worker threads, and a queue of jobs in front of them.
+
+    Args:
+        workers: Number of threads.
+        queue: Number of jobs that may wait for a thread.
+        timeout_seconds: Time limit of a job, from its request until its end.
+
+    Attributes:
+        unfinished: Number of jobs that wait or run.
+    """
 
     def __init__(self, workers: int, queue: int, timeout_seconds: float) -> None:
         self.workers, self.queue, self.timeout_seconds = workers, queue, timeout_seconds
-        self.unfinished = 0  # jobs that wait or run
-        self._seconds = 0.1  # what a job takes, smoothed
+        self.unfinished = 0
+        self._seconds = 0.1  # duration of a job, smoothed
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="http")
 
     @property
     def waiting(self) -> int:
+        """Number of jobs that wait for a worker."""
         return max(0, self.unfinished - self.workers)
 
     def check_capacity(self) -> None:
-        """RequestError (429) where a job that came now would find the queue full."""
+        """Check that a new job would be accepted.
+
+        Raises:
+            RequestError: 429 if the queue is full.
+        """
         if self.unfinished >= self.workers + self.queue:
             wait = max(1, math.ceil(self.unfinished * self._seconds / self.workers))
             raise RequestError(
@@ -95,11 +147,19 @@ class WorkerPool:
             )
 
     async def run(self, function: Callable[[RequestJob[T]], T], receive: Receive | None = None) -> T:
-        """The function's result, computed in a worker.
+        """Compute a result in a worker.
 
-        receive: the request's, its body read: a disconnect that it reports ends the waiting
-        (ClientDisconnectedError). RequestError: 429 where the queue is full, 503 where no worker was free in time, 504
-        where the work took longer.
+        Args:
+            function: Computes the result; see ``RequestJob``.
+            receive: The request's ASGI ``receive``, after its body was read; a disconnect that it reports ends the job.
+
+        Returns:
+            The function's result.
+
+        Raises:
+            RequestError: 429 if the queue is full, 503 if no worker was free in time, 504 if the work took too long.
+            ClientDisconnectedError: The client disconnected.
+            Exception: Whatever the function raises.
         """
         self.check_capacity()
         job = RequestJob(function, self.timeout_seconds)
@@ -122,10 +182,20 @@ class WorkerPool:
                 future.cancel()
 
     async def run_step(self, function: Callable[[], T]) -> T:
-        """A stream's next step. It is not refused: of a stream there is at most one, and streams are limited."""
+        """Compute a stream's next step in a worker.
+
+        A step is never refused: each stream has at most one in progress, and the number of streams is limited.
+
+        Args:
+            function: Computes the step's result.
+
+        Returns:
+            The function's result.
+        """
         return await asyncio.get_running_loop().run_in_executor(self._pool, function)
 
     def close(self) -> None:
+        """Cancel the waiting jobs and end the threads, without waiting for running jobs."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _submit(self, job: RequestJob[T]) -> asyncio.Future[T]:
