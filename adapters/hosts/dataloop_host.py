@@ -19,7 +19,7 @@ try:
 except ModuleNotFoundError as error:
     if error.name != "dtlpy":
         raise
-    # In the words of MissingExtraError, which is not to be had before the checkout leads.
+    # The text of MissingExtraError, which cannot be imported before prefer_checkout.
     install = "Install it with: pip install 'cliplab[dataloop]'"
     raise ImportError(f"dtlpy is not installed and this needs it. {install}") from error
 
@@ -35,8 +35,12 @@ def _is_ours(name: str) -> bool:
 
 
 def prefer_checkout() -> None:
-    """Let our packages be found first: dtlpy's runner puts the codebase at the end of sys.path, behind every installed
-    package of the same name. ImportError where another one is imported already.
+    """Put the checkout first in ``sys.path``, so that its packages are imported.
+
+    dtlpy's runner puts the codebase at the end of ``sys.path``, behind every installed package of the same name.
+
+    Raises:
+        ImportError: Another package of the same name has been imported.
     """
     if all(map(_is_ours, OWN_PACKAGES)):
         return

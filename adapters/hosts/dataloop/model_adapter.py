@@ -45,11 +45,17 @@ def _keep_dtlpy_description(function: Callable[..., Any]) -> Callable[[F], F]:
     name="cliplab", description="Video and frame classification", init_inputs={"model_entity": dl.Model}
 )
 class ModelAdapter(dl.BaseModelAdapter):  # type: ignore[misc]
-    """What dtlpy's runner makes of a model of this app.
+    """A model of the app, on which dtlpy's runner calls the methods of its base class.
 
-    The model's configuration is read, copied and checked by our schema, and never written: what dtlpy's base class
-    would note in it while it runs goes into a copy. Only training writes to the model: its labels and
-    ``id_to_label_map``, in the order of the trained head.
+    The model's configuration is copied and checked with our schema, and never written: the settings that dtlpy's base
+    class stores in it go into a copy. Only training writes to the model: its labels and ``id_to_label_map``, in the
+    order of the trained head.
+
+    Args:
+        model_entity: The model on the platform; None to load one later with ``load_from_model``.
+
+    Attributes:
+        adapter: The adapter that the configuration names; None before a model is loaded.
     """
 
     def __init__(self, model_entity: dl.Model | None = None) -> None:
@@ -63,13 +69,17 @@ class ModelAdapter(dl.BaseModelAdapter):  # type: ignore[misc]
 
     @property
     def _top_k(self) -> int:
-        """Labels a window: the best alone for dtlpymetrics, which holds any one of them against a person's."""
+        """Labels per window: only the best for dtlpymetrics, which compares each of them with a person's label."""
         config = self.loaded_adapter.config
         return 1 if self._evaluating and config["task"] == "single_label" else int(config["top_k"])
 
     @property
     def loaded_adapter(self) -> BaseModelAdapter:
-        """The adapter; AdapterError before a model is loaded."""
+        """The adapter of the loaded model.
+
+        Raises:
+            AdapterError: No model is loaded.
+        """
         if self.adapter is None:
             raise AdapterError("no model is loaded. Call load_from_model with a model, or give one to ModelAdapter")
         return self.adapter
@@ -83,7 +93,22 @@ class ModelAdapter(dl.BaseModelAdapter):  # type: ignore[misc]
         overwrite: bool = True,
         **kwargs: Any,
     ) -> None:
-        """As dtlpy's, into a fresh folder: its own is named after the model and keeps what an earlier one left."""
+        """Download the model's artifacts and load them.
+
+        Unlike dtlpy's folder, which is named after the model and keeps files of earlier downloads, the default is a new
+        temporary folder.
+
+        Args:
+            model_entity: The model on the platform; None for the one that was given before.
+            local_path: Folder for the artifacts; None for a temporary one.
+            overwrite: Whether to download files that exist in the folder.
+            **kwargs: Passed to ``load``.
+
+        Raises:
+            AdapterError: An artifact cannot be downloaded.
+            ConfigError: The configuration is wrong; see ``load``.
+            BundleError: The artifacts are damaged; see ``load``.
+        """
         files = None
         if local_path is None:
             files = tempfile.TemporaryDirectory(prefix="dataloop_model_", ignore_cleanup_errors=True)
@@ -94,17 +119,23 @@ class ModelAdapter(dl.BaseModelAdapter):  # type: ignore[misc]
         except TypeError as error:
             if self._downloaded:
                 raise
-            # dtlpy logs a failed download, and goes on with None for the path of its file.
+            # dtlpy logs a failed download and continues with None as the path of its file.
             raise AdapterError(
                 f"an artifact of model {self.model_entity.name!r} cannot be downloaded: dtlpy's log says which and "
                 "why. Try again; if it is gone from the platform, train again or upload the bundle"
             ) from error
-        self._files = files  # the model reads its programs from there; the one before goes with its folder
+        self._files = files  # the model reads its programs from there; the previous folder is removed
 
     def load(self, local_path: str, **kwargs: Any) -> None:
-        """Open the adapter that the configuration names: with the artifacts in local_path, else with its first weights.
+        """Open the adapter that the configuration names.
 
-        ConfigError names each wrong key of the configuration, BundleError the file that is damaged or foreign.
+        Args:
+            local_path: Folder with the model's artifacts; if it is empty, the configuration's initial weights are used.
+            **kwargs: Not used.
+
+        Raises:
+            ConfigError: Keys of the configuration are wrong or contradict the artifacts.
+            BundleError: A file is damaged or not part of a model, or a trained model has no artifacts.
         """
         self._downloaded = True
         self._detach_settings()
@@ -121,16 +152,29 @@ class ModelAdapter(dl.BaseModelAdapter):  # type: ignore[misc]
         self._trained_in = None
 
     def save(self, local_path: str, **kwargs: Any) -> None:
-        """Write the bundle into local_path, unless training has just written it there."""
+        """Write the bundle into a folder, unless training has just written it there.
+
+        Args:
+            local_path: The folder.
+            **kwargs: Not used.
+        """
         if self._trained_in != Path(local_path).resolve():
             self.loaded_adapter.save(local_path)
         folder = Path(local_path)
         self._saved = {p.relative_to(folder).as_posix(): p.stat().st_size for p in folder.rglob("*") if p.is_file()}
 
     def save_to_model(self, local_path: str | None = None, cleanup: bool = False, **kwargs: Any) -> None:
-        """As dtlpy's, which also calls it after a failed training: then there is no model to save.
+        """Save the model and upload its files.
 
-        AdapterError where a file did not arrive, which dtlpy only logs.
+        dtlpy also calls it after a failed training; nothing is saved then.
+
+        Args:
+            local_path: Folder for the bundle; None for dtlpy's default.
+            cleanup: Whether to remove the folder afterwards.
+            **kwargs: Passed to dtlpy.
+
+        Raises:
+            AdapterError: A file is missing on the platform after the upload, which dtlpy only logs.
         """
         if self._training:
             logger.warning("training failed, so nothing is saved to the model")
@@ -139,8 +183,8 @@ class ModelAdapter(dl.BaseModelAdapter):  # type: ignore[misc]
         check_uploaded(self.model_entity, self._saved)
 
     def _detach_settings(self) -> None:
-        """Let dtlpy's base class note its defaults, paths and sizes in a copy. Its ``configuration.get(key, default)``
-        writes the default into the model and pushes that to the platform."""
+        """Let dtlpy's base class store its defaults, paths and sizes in a copy. Its ``configuration.get(key, default)``
+        writes the default into the model and pushes it to the platform."""
         settings = self.adapter_defaults
         if settings is not None:
             settings._backing_dict = copy.deepcopy(dict(settings._backing_dict))
@@ -149,11 +193,29 @@ class ModelAdapter(dl.BaseModelAdapter):  # type: ignore[misc]
     # Predict ----------------------------------------------------------------------------------------------------------
 
     def prepare_item_func(self, item: dl.Item) -> dl.Item:
-        """The item as it is: ``predict`` fetches it, for what is raised here would end the whole call."""
+        """Return the item unchanged: ``predict`` downloads it, since an error raised here would end the whole call.
+
+        Args:
+            item: The item.
+
+        Returns:
+            The item.
+        """
         return item
 
     def predict(self, batch: Sequence[dl.Item], **kwargs: Any) -> list[dl.AnnotationCollection]:
-        """The annotations of each item. AdapterError, after all are done, where an item has none; see predict_items."""
+        """Predict items.
+
+        Args:
+            batch: The items.
+            **kwargs: Not used.
+
+        Returns:
+            Annotations of each item, in order.
+
+        Raises:
+            AdapterError: Items failed, with the reason of each. It is raised after all items are done.
+        """
         adapter, found = self.loaded_adapter, []
         failures: dict[str, str] = {}
         for result in dataloop_items.predict_items(adapter, batch):
@@ -167,10 +229,18 @@ class ModelAdapter(dl.BaseModelAdapter):  # type: ignore[misc]
     def predict_items(
         self, items: Sequence[dl.Item], batch_size: int | None = None, **kwargs: Any
     ) -> tuple[Sequence[dl.Item], list[dl.Annotation]]:
-        """Predict items and upload their annotations, while others are fetched and others uploaded.
+        """Predict items and upload their annotations. Downloads, prediction and uploads run at the same time.
 
-        An item that fails is set aside; once the others are annotated, AdapterError names each with its reason.
-        batch_size: dtlpy's; clips are batched by the configuration's batch_size, whatever item they come from.
+        Args:
+            items: The items.
+            batch_size: Not used: clips of all items are batched by the configuration's ``batch_size``.
+            **kwargs: ``progress``, the platform's progress, which is updated after each item.
+
+        Returns:
+            The items, and all uploaded annotations.
+
+        Raises:
+            AdapterError: Items failed, with the reason of each. It is raised after the others are annotated.
         """
         results = dataloop_items.predict_items(self.loaded_adapter, items)
         uploaded, failures = upload_all(results, self._upload, len(items), kwargs.get("progress"))
@@ -182,16 +252,27 @@ class ModelAdapter(dl.BaseModelAdapter):  # type: ignore[misc]
         self._update_predictions_metadata(item, found)
         try:
             stored = self._upload_model_annotations(item, found)
-        except TypeError as error:  # dtlpy logs that a batch was refused, and takes the traceback for its annotations
+        except TypeError as error:  # dtlpy logs that a batch was refused, and treats the traceback as its annotations
             raise AdapterError("the platform refused its annotations; dtlpy's log has the answer") from error
-        if len(stored) != len(found):  # of several batches dtlpy drops the refused ones
+        if len(stored) != len(found):  # dtlpy drops refused batches if there are several
             raise AdapterError(f"the platform took {len(stored)} of its {len(found)} annotations; see dtlpy's log")
         return stored
 
     # Embed ------------------------------------------------------------------------------------------------------------
 
     def embed(self, batch: Sequence[dl.Item], failures: dict[str, str] | None = None) -> list[list[float] | None]:
-        """Each item's features as Python floats; None where one fails, with its reason in failures, or AdapterError."""
+        """Compute the features of items.
+
+        Args:
+            batch: The items.
+            failures: Receives the reason of each failed item by the item's id; None to raise an error.
+
+        Returns:
+            The features of each item, in order; None for a failed item.
+
+        Raises:
+            AdapterError: Items failed and ``failures`` is None.
+        """
         found, own = [], failures if failures is not None else {}
         for item, vector, reason in dataloop_items.embed_items(self.loaded_adapter, batch):
             found.append(None if vector is None else [float(value) for value in vector])
@@ -210,8 +291,23 @@ class ModelAdapter(dl.BaseModelAdapter):  # type: ignore[misc]
         progress: Any = None,
         **kwargs: Any,
     ) -> Any:
-        """As dtlpy's, which passes over vectors of another length than ``embeddings_size``: here it is the model's own,
-        and an item that fails is named by an AdapterError once the others are uploaded."""
+        """Compute the features of items and upload them as a feature set.
+
+        dtlpy skips vectors whose length differs from ``embeddings_size``, so it is set to the model's.
+
+        Args:
+            items: The items.
+            upload_features: Whether to upload; None for dtlpy's default.
+            batch_size: Not used: all items are one batch, so that they can be downloaded ahead.
+            progress: The platform's progress.
+            **kwargs: Passed to dtlpy.
+
+        Returns:
+            dtlpy's result.
+
+        Raises:
+            AdapterError: Items failed, with the reason of each. It is raised after the others are uploaded.
+        """
         self.configuration["embeddings_size"] = int(self.loaded_adapter.embed([]).shape[1])
         failures: dict[str, str] = {}
         result = super().embed_items(items, upload_features, max(len(items), 1), progress, failures=failures, **kwargs)
@@ -229,8 +325,21 @@ class ModelAdapter(dl.BaseModelAdapter):  # type: ignore[misc]
         overwrite: bool = True,
         **kwargs: Any,
     ) -> tuple[str, str, str]:
-        """As dtlpy's, into a fresh folder in place of tmp/<model> below the working directory, which a runner that is
-        used again would train on as it was. Paths of the configuration or the caller are kept.
+        """Download and convert the training data.
+
+        Unlike dtlpy's tmp/<model> below the working directory, whose old files a reused runner would train on, the
+        default is a new temporary folder. Paths given by the configuration or the caller are kept.
+
+        Args:
+            dataset: The dataset on the platform.
+            root_path: Folder for the data and the output; None for the configuration's or a temporary one.
+            data_path: Folder for the data; None for a folder below ``root_path``.
+            output_path: Folder for the bundle; None for a folder below ``root_path``.
+            overwrite: Whether to download files that exist.
+            **kwargs: Passed to dtlpy.
+
+        Returns:
+            ``root_path``, ``data_path`` and ``output_path``.
         """
         if root_path in (None, os.path.join("tmp", self.model_entity.id)):
             root_path = self.configuration.get("root_path")
@@ -242,7 +351,7 @@ class ModelAdapter(dl.BaseModelAdapter):  # type: ignore[misc]
         )
         return paths
 
-    # dtlpy's own is private; prepare_data finds this one by the same name.
+    # Overrides dtlpy's private method, which prepare_data calls by its mangled name.
     def _BaseModelAdapter__download_items(
         self,
         dataset: dl.Dataset,
@@ -254,17 +363,32 @@ class ModelAdapter(dl.BaseModelAdapter):  # type: ignore[misc]
         return download_items(dataset, filters, Path(local_path), annotation_filters)
 
     def convert_from_dtlpy(self, data_path: str, **kwargs: Any) -> None:
-        """Write the downloaded items/ and json/ of each subset as data_path/dataset.jsonl."""
+        """Write the downloaded items/ and json/ of each subset as ``data_path/dataset.jsonl``.
+
+        Args:
+            data_path: Folder with the download.
+            **kwargs: Not used.
+
+        Raises:
+            DatasetError: The download cannot be read, or items lost their labels; see ``convert_download``.
+        """
         convert_download(Path(data_path))
 
     def train(self, data_path: str, output_path: str, **kwargs: Any) -> None:
-        """Train on convert_from_dtlpy's dataset and write the best epoch's bundle to output_path.
+        """Train on the dataset that ``convert_from_dtlpy`` wrote, and write the best epoch's bundle.
 
-        Each epoch's loss and accuracy are published as plots, and told to ``on_epoch_end_callback(epoch, epochs)``.
+        Args:
+            data_path: Folder with ``dataset.jsonl``.
+            output_path: Folder for the bundle.
+            **kwargs: ``on_epoch_end_callback(epoch, epochs)``, called after each epoch, whose loss and accuracy are
+                published as plots.
+
+        Raises:
+            AdapterError: The training failed; see ``train_on_download``.
         """
         self._training = True
-        tell = kwargs.get("on_epoch_end_callback") or (lambda *_: None)
-        train_on_download(self.loaded_adapter, self.model_entity, Path(data_path), Path(output_path), tell)
+        on_epoch_end = kwargs.get("on_epoch_end_callback") or (lambda *_: None)
+        train_on_download(self.loaded_adapter, self.model_entity, Path(data_path), Path(output_path), on_epoch_end)
         self._trained_in = Path(output_path).resolve()
         self._training = False
 
@@ -272,7 +396,19 @@ class ModelAdapter(dl.BaseModelAdapter):  # type: ignore[misc]
     def train_model(
         self, model: dl.Model, cleanup: bool = False, progress: Any = None, context: Any = None
     ) -> dl.Model:
-        """As dtlpy's. Where it fails the model's status becomes failed, which dtlpy leaves at training."""
+        """Download the model's dataset, train, and save the model. The runner's entry point for training.
+
+        If it fails, the model's status becomes "failed"; dtlpy alone leaves it at "training".
+
+        Args:
+            model: The model on the platform, or its JSON.
+            cleanup: Whether to remove the training's folder afterwards.
+            progress: The platform's progress.
+            context: The platform's context of the execution.
+
+        Returns:
+            The trained model.
+        """
         if isinstance(model, dict):
             model = dl.models.get(model_id=model["id"])
         self._training = False
@@ -289,7 +425,17 @@ class ModelAdapter(dl.BaseModelAdapter):  # type: ignore[misc]
 
     @_keep_dtlpy_description(dl.BaseModelAdapter.evaluate_model)
     def evaluate_model(self, *args: Any, **kwargs: Any) -> Any:
-        """As dtlpy's: predict the items, then ``evaluate``. A single-label model uploads its best label alone here."""
+        """Predict the items of a dataset, then ``evaluate``. The runner's entry point for evaluation.
+
+        A single-label model uploads only its best label meanwhile.
+
+        Args:
+            *args: Passed to dtlpy.
+            **kwargs: Passed to dtlpy.
+
+        Returns:
+            dtlpy's result.
+        """
         self._evaluating = True
         try:
             return super().evaluate_model(*args, **kwargs)
@@ -297,8 +443,21 @@ class ModelAdapter(dl.BaseModelAdapter):  # type: ignore[misc]
             self._evaluating = False
 
     def evaluate(self, model: dl.Model, dataset: dl.Dataset, filters: dl.Filters | dict[str, Any] | None) -> dl.Model:
-        """Measure the model on the items' clips that people labelled, and publish the figures as plots; then the
-        platform's own scores, which dtlpymetrics makes of the uploaded annotations."""
+        """Measure the model on the clips that people labelled, and publish the metrics as plots.
+
+        Afterwards dtlpy computes the platform's own scores from the uploaded annotations with dtlpymetrics.
+
+        Args:
+            model: The model on the platform.
+            dataset: The dataset on the platform.
+            filters: Which items to use; None for all.
+
+        Returns:
+            The model.
+
+        Raises:
+            DatasetError: Labels are unknown to the model, or no clip can be read.
+        """
         chosen = dl.Filters(custom_filter=filters) if isinstance(filters, dict) else filters or dl.Filters()
         labels = dl.Filters(resource=dl.FiltersResource.ANNOTATION, use_defaults=False)
         labels.add(field="type", values=["class"], operator=dl.FiltersOperations.IN)

@@ -96,7 +96,7 @@ class RequestJob(Generic[T]):
             self.seconds = time.monotonic() - start
 
     def abandon(self) -> None:
-        """Stop the work: ``stop_reason`` returns a reason from now on, and a job that has not started frees its data."""
+        """Stop the work: ``stop_reason`` returns a reason from now on, and an unstarted job frees its data."""
         self.abandoned, self._function = True, None
 
     def stop_reason(self) -> str | None:
