@@ -1,4 +1,4 @@
-"""Dataloop items to predictions: downloads ahead of the model, bad items set aside with their reason."""
+"""Predictions for Dataloop items: downloads run ahead of the model, and a failed item has a reason in its result."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from adapters.inference import map_ahead, predict_videos
 from adapters.media import probe, read_clip
 from adapters.records import Clip, Float32Array, Prediction
 
-# Items downloaded at the same time and waiting on disk, besides those that the model has in hand.
+# Items that are being downloaded or wait on disk, in addition to those that the model processes.
 DOWNLOADS_AHEAD = 4
-# A download whose file has not grown for so long is given up. dtlpy asks again by itself after 120 s of silence.
+# A download is given up after its file did not grow for this long. dtlpy itself retries after 120 s of silence.
 STALLED_SECONDS = 150.0
 _POLL_SECONDS = 0.05
 _REASON_CHARACTERS = 500
@@ -31,7 +31,14 @@ _REASON_CHARACTERS = 500
 
 @dataclass
 class FetchedItem:
-    """One item and its file, or the reason why there is none. fps: of a video, None where not known."""
+    """One item and its file, or the reason why the file is missing.
+
+    Attributes:
+        item: The item.
+        path: Its downloaded file; None if it failed.
+        error: Why it failed; None if it did not.
+        fps: Frames per second of a video; None if unknown.
+    """
 
     item: Any
     path: Path | None = None
@@ -41,7 +48,15 @@ class FetchedItem:
 
 @dataclass(frozen=True)
 class ItemResult:
-    """What one item gave: its predictions, or the reason why there are none."""
+    """The result of one item.
+
+    Attributes:
+        item: The item.
+        predictions: One prediction per window; empty if the item failed.
+        error: Why the item failed; None if it did not.
+        fps: Frames per second of a video; None if unknown.
+        warnings: What the decoder noticed, a sentence each.
+    """
 
     item: Any
     predictions: tuple[Prediction, ...] = ()
@@ -51,16 +66,26 @@ class ItemResult:
 
 
 def is_image(item: Any) -> bool:
-    """Whether an item is a still picture. A GIF counts as a video, which it may be."""
+    """Return whether an item is a still picture. A GIF counts as a video, since it may be animated."""
     kind = str(item.mimetype or "")
     return kind.startswith("image/") and kind != "image/gif"
 
 
 def predict_items(adapter: BaseModelAdapter, items: Sequence[Any]) -> Iterator[ItemResult]:
-    """The result of each item, in order. An item that is of another kind, cannot be fetched or cannot be decoded gives
-    a result with ``error``; what the model raises is raised.
+    """Predict items.
 
-    Files lie in a temporary folder, a few at a time, and are removed as soon as their item is done.
+    Files are downloaded into a temporary folder, a few at a time, and removed as soon as their item is done.
+
+    Args:
+        adapter: The model.
+        items: The items.
+
+    Yields:
+        The result of each item, in order. It has ``error`` if the item is of an unsupported type, or cannot be
+        downloaded or decoded.
+
+    Raises:
+        Exception: Whatever the model raises.
     """
     for pictures, group in groupby(items, is_image):
         with _download_folder() as downloads:
@@ -75,7 +100,7 @@ def _predict_videos(
 
     def paths() -> Iterator[Path]:
         for fetched in fetch(adapter, items, downloads):
-            order.append(fetched)  # before the path is handed on: its result finds it here
+            order.append(fetched)  # before the path is yielded, since its result looks here
             if fetched.path is not None:
                 yield fetched.path
 
@@ -88,7 +113,7 @@ def _predict_videos(
                 error = _without_folder(result.error, fetched)
                 yield ItemResult(fetched.item, result.predictions, error, fetched.fps, result.warnings)
         finally:
-            downloads.closed.set()  # before the readers are waited for: one of them may wait for a download
+            downloads.closed.set()  # before the readers are joined: one of them may wait for a download
     yield from _failed(order)
 
 
@@ -103,7 +128,15 @@ def _predict_pictures(
 
 
 def embed_items(adapter: BaseModelAdapter, items: Sequence[Any]) -> Iterator[tuple[Any, Float32Array | None, str]]:
-    """Each item, in order, with its features float32 [D], or None and the reason. An item is one clip, whole."""
+    """Compute the features of items, each as one clip.
+
+    Args:
+        adapter: The model.
+        items: The items.
+
+    Yields:
+        Each item, in order, with its features float32 [D] and "", or with None and the reason.
+    """
     with _download_folder() as downloads:
         for fetched, clip in _clips(adapter, items, downloads):
             vector = None if clip is None else adapter.embed([clip])[0]
@@ -128,7 +161,17 @@ def _clips(
 
 
 def read_picture(path: Path) -> Clip:
-    """A picture as a clip of one frame, turned as its EXIF data says. MediaError where it is none."""
+    """Read a picture as a clip of one frame, rotated as its EXIF data says.
+
+    Args:
+        path: The picture.
+
+    Returns:
+        The clip.
+
+    Raises:
+        MediaError: The file cannot be read as a picture.
+    """
     import numpy as np
 
     from adapters.media import decode_picture
@@ -140,14 +183,14 @@ def read_picture(path: Path) -> Clip:
 
 
 def _failed(order: deque[FetchedItem]) -> Iterator[ItemResult]:
-    """The items at the front that there is no file of."""
+    """Results of the items at the front that have no file."""
     while order and order[0].path is None:
         fetched = order.popleft()
         yield ItemResult(fetched.item, error=fetched.error)
 
 
 def _without_folder(error: str | None, fetched: FetchedItem) -> str | None:
-    """A decoder's message about the item, not about the temporary file that it lay in."""
+    """A decoder's message with the item's name in place of the temporary file's."""
     if error is None or fetched.path is None:
         return error
     return error.removeprefix(f"{fetched.path}: ").replace(str(fetched.path), str(fetched.item.filename))
@@ -158,8 +201,8 @@ def _without_folder(error: str | None, fetched: FetchedItem) -> str | None:
 
 @dataclass(frozen=True)
 class _DownloadFolder:
-    """A temporary folder that downloads write into. Once left, whoever ends last removes it: a client's download cannot
-    be stopped, and nobody waits for it."""
+    """A temporary folder for downloads. A download cannot be stopped and is not waited for, so the folder is removed
+    when it is closed and again by each download that ends later."""
 
     path: Path
     closed: threading.Event = field(default_factory=threading.Event)
@@ -180,7 +223,7 @@ def _download_folder() -> Iterator[_DownloadFolder]:
 
 @dataclass(eq=False)
 class _Download:
-    """One item being fetched into a folder of its own, in a thread that nobody need wait for."""
+    """One item that is downloaded into its own folder, in a daemon thread."""
 
     item: Any
     downloads: _DownloadFolder
@@ -200,7 +243,7 @@ class _Download:
         try:
             self.folder.mkdir()
             self.path = _download(self.item, self.folder)
-        except Exception as error:  # whatever the client raises is this item's misfortune alone
+        except Exception as error:  # an error of the client concerns this item only
             reasons = parse_item_errors(str(getattr(error, "message", error)))
             reason = reasons[0][1] if reasons else f"{type(error).__name__}: {error}"
             self.error = f"cannot be downloaded: {reason}"[:_REASON_CHARACTERS]
@@ -209,7 +252,7 @@ class _Download:
             self.downloads.remove()
 
     def wait(self) -> None:
-        """Until it is done, its file has not grown for STALLED_SECONDS, or everyone has left."""
+        """Wait until it is done, its file did not grow for STALLED_SECONDS, or the folder is closed."""
         size, since = -1, time.monotonic()
         while not self.done.wait(_POLL_SECONDS):
             if self.downloads.closed.is_set():
@@ -224,7 +267,16 @@ class _Download:
 
 
 def fetch(adapter: BaseModelAdapter, items: Sequence[Any], downloads: _DownloadFolder) -> Iterator[FetchedItem]:
-    """Each item's file, in order, at most DOWNLOADS_AHEAD of them fetched before they are asked for."""
+    """Download items into a folder, at most DOWNLOADS_AHEAD of them before they are requested.
+
+    Args:
+        adapter: The model, which decides the supported types.
+        items: The items.
+        downloads: The folder.
+
+    Yields:
+        Each item and its file, in order.
+    """
 
     def get(entry: tuple[int, Any]) -> FetchedItem:
         number, item = entry
@@ -247,20 +299,20 @@ def fetch(adapter: BaseModelAdapter, items: Sequence[Any], downloads: _DownloadF
 
 
 def unsupported_reason(adapter: BaseModelAdapter, item: Any) -> str | None:
-    """Why a model does not take an item, or None where it does."""
+    """Return why a model does not support an item, or None if it does."""
     kind, images = item.mimetype, adapter.scores_frames
     if item.type != "file":
         return f"is a {item.type}, and the model takes files"
     if is_image(item) and not images:
         return f"is {kind}, and {type(adapter).__name__} takes videos; a frame model, as EfficientNet, takes images"
-    # A type that the platform does not know is left to the decoder.
+    # The decoder decides on a type that the platform does not know.
     if kind and not str(kind).startswith(("video/", "image/")) and kind != "application/octet-stream":
         return f"is {kind}, and the model takes videos{' or images' if images else ''}"
     return None
 
 
 def _download(item: Any, folder: Path) -> Path:
-    """The item's file in a folder. AdapterError where the client says that all is well and there is no whole file."""
+    """Download an item into a folder. AdapterError if the client reports success and the file is incomplete."""
     found = item.download(local_path=str(folder), overwrite=True, to_items_folder=False, raise_on_error=True)
     path = Path(found) if isinstance(found, str) else None
     if path is None or not path.is_file():
@@ -271,7 +323,14 @@ def _download(item: Any, folder: Path) -> Path:
 
 
 def parse_item_errors(message: str) -> list[tuple[str, str]]:
-    """(item id, reason) of a message of dtlpy's downloader: "Item ID: <id>, Error: <reason>", then a traceback."""
+    """Parse a message of dtlpy's downloader: "Item ID: <id>, Error: <reason>", then a traceback.
+
+    Args:
+        message: The message, which may name several items.
+
+    Returns:
+        (item id, reason) of each item.
+    """
     return [(key, reason.strip()) for key, reason in re.findall(r"Item ID: (\S+), Error: (.*)", message)]
 
 
@@ -286,12 +345,12 @@ def _folder_size(folder: Path) -> int:
 
 
 def _fps(item: Any, path: Path | None) -> float | None:
-    """Frames a second of a video: the platform's, else the file's."""
+    """Frames per second of a video: the platform's value, or the file's."""
     if path is None or is_image(item):
         return None
     if item.fps:
         return float(item.fps)
     try:
         return probe(path).fps
-    except (MediaError, OSError):  # the decoder that comes next says so
+    except (MediaError, OSError):  # the decoder reports it later
         return None

@@ -1,4 +1,4 @@
-"""Figures on a Dataloop model's page: each epoch while it trains, and the outcome of an evaluation."""
+"""Metrics on a Dataloop model's page: those of each epoch during training, and those of an evaluation."""
 
 from __future__ import annotations
 
@@ -20,7 +20,15 @@ Sample = tuple[str, str, float, float | None]
 
 
 def epoch_samples(log: EpochLog, number: int) -> list[Sample]:
-    """An epoch's points. number: counted over both phases, from 1."""
+    """Return an epoch's loss and accuracy as points of plots.
+
+    Args:
+        log: The epoch.
+        number: Number of the epoch over both phases, from 1.
+
+    Returns:
+        The points: figure, legend, x and y.
+    """
     return [
         ("loss", "train", number, log.loss),
         ("loss", "validation", number, log.val_loss),
@@ -30,9 +38,15 @@ def epoch_samples(log: EpochLog, number: int) -> list[Sample]:
 
 
 def publish_metrics(model: Any, samples: Iterable[Sample], dataset_id: str | None) -> None:
-    """Put points on the model's plots. The platform takes finite Python numbers only: other values are left out.
+    """Add points to the model's plots.
 
-    A point that cannot be published is no reason to lose a training: it is logged.
+    The platform accepts finite numbers only; other values are left out. Errors are logged and not raised, so that they
+    do not end a training.
+
+    Args:
+        model: The model on the platform.
+        samples: The points.
+        dataset_id: Id of the dataset that the points belong to; None if there is none.
     """
     finite = [s for s in samples if s[3] is not None and math.isfinite(s[3])]
     points = [dl.PlotSample(figure=f, legend=legend, x=float(x), y=float(y or 0)) for f, legend, x, y in finite]
@@ -41,12 +55,18 @@ def publish_metrics(model: Any, samples: Iterable[Sample], dataset_id: str | Non
     try:
         model.metrics.create(samples=points, dataset_id=dataset_id)
     except Exception as error:  # a client's error of any kind
-        logger.warning("the figures of x = %s are not published: %s", points[0].x, error)
+        logger.warning("the metrics of x = %s are not published: %s", points[0].x, error)
 
 
 def remove_model_annotations(sheet: Path) -> None:
-    """Take what a model annotated out of an item's JSON: the download was asked for without, and a model that is
-    measured against its own answers would be right about all of them."""
+    """Remove annotations made by models from an item's JSON.
+
+    The download's filter excludes them already. This is a second check, since a model that is measured against its own
+    annotations would always be right.
+
+    Args:
+        sheet: The item's JSON file, which is rewritten.
+    """
     content = parse_json(sheet.read_text(encoding="utf-8"))
     annotations = content.get("annotations") or []
     made = [entry for entry in annotations if (entry.get("metadata") or {}).get("system", {}).get("model")]
@@ -56,11 +76,20 @@ def remove_model_annotations(sheet: Path) -> None:
 
 
 def evaluate_download(adapter: BaseModelAdapter, folder: Path) -> dict[str, float]:
-    """Measure a model on downloaded items and the labels that people gave them: name -> figure.
+    """Measure a model on downloaded items that people labelled.
 
-    Each labelled range is one clip, and labels that differ from the model's in spelling alone are its own, as in
-    training. Items without a label are left out, and logged. DatasetError for
-    labels that the model has not, and where no clip can be read.
+    Each labelled range is one clip. Labels that differ from the model's in spelling only are matched, as in training.
+    Items without a label are left out and logged.
+
+    Args:
+        adapter: The model.
+        folder: Folder with the download.
+
+    Returns:
+        Name to value of each metric.
+
+    Raises:
+        DatasetError: Labels are unknown to the model, or no clip can be read.
     """
     from adapters.data import check, match_labels, read_dataset
     from adapters.training import evaluate_examples
@@ -73,10 +102,10 @@ def evaluate_download(adapter: BaseModelAdapter, folder: Path) -> dict[str, floa
         check(dataset, labels=adapter.labels, task=adapter.config["task"], allow_missing=True)
     report, skipped = evaluate_examples(adapter, labelled)
     _log_left_out("cannot be read", [str(result.error) for result in skipped])
-    return {name: float(value) for name, value in report.to_json().items() if _is_figure(name, value)}
+    return {name: float(value) for name, value in report.to_json().items() if _is_metric(name, value)}
 
 
-def _is_figure(name: str, value: object) -> bool:
+def _is_metric(name: str, value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and name != "threshold"
 
 

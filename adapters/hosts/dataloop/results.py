@@ -1,4 +1,4 @@
-"""What comes of many items at once: uploads while the model runs on, and a report of those that failed."""
+"""Results of many items: uploads that run while the model predicts, and errors that name the failed items."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from adapters.errors import AdapterError
 from adapters.hosts.dataloop.items import ItemResult
 
 logger = logging.getLogger("cliplab.dataloop")
-# Uploads of annotations under way at the same time.
+# Number of uploads of annotations that run at the same time.
 PARALLEL_UPLOADS = 4
 
 
@@ -22,9 +22,16 @@ def upload_all(
     count: int,
     progress: Any = None,
 ) -> tuple[list[Any], dict[str, str]]:
-    """Upload each good result as it comes -> (all annotations, item id -> what went wrong with it).
+    """Upload each successful result as soon as it is ready.
 
-    upload: sends one item's annotations, in a thread. progress: the platform's, told after each of ``count`` items.
+    Args:
+        results: Results of items.
+        upload: Sends one item's annotations and returns them; called in threads.
+        count: Number of items, for the progress.
+        progress: The platform's progress, which is updated after each item; None for no updates.
+
+    Returns:
+        All uploaded annotations, and the reason of each failed item by the item's id.
     """
     uploaded: list[Any] = []
     failures: dict[str, str] = {}
@@ -35,7 +42,7 @@ def upload_all(
             item, future = under_way.popleft()
             try:
                 uploaded.extend(future.result())
-            except Exception as error:  # a client's error of any kind is this item's alone
+            except Exception as error:  # an error of the client concerns this item only
                 reason = error if isinstance(error, AdapterError) else f"{type(error).__name__}: {error}"
                 failures[item.id] = describe_failure(item, f"cannot be annotated: {reason}")
                 logger.error("%s", failures[item.id])
@@ -57,12 +64,21 @@ def upload_all(
 
 
 def describe_failure(item: Any, reason: str) -> str:
-    """What went wrong with an item, and which it is."""
+    """Return a sentence that names an item and its error."""
     return f"{item.filename} (item {item.id}): {reason}"
 
 
 def raise_failures(failures: Mapping[str, str], count: int, what: str) -> None:
-    """AdapterError where there are failures of ``count`` items, with the reason of each."""
+    """Raise an error if items failed.
+
+    Args:
+        failures: A sentence for each failed item, by the item's id.
+        count: Number of all items.
+        what: What could not be done, for example "predicted".
+
+    Raises:
+        AdapterError: Items failed; the message has the reason of each.
+    """
     if failures:
         rest = f"the other {count - len(failures)} are. " if len(failures) < count else ""
         lines = "\n  ".join(failures.values())
