@@ -1,7 +1,7 @@
-"""Ray: items worked off by actors, any of which may be lost: with a worker or its node go the items in its hands alone.
+"""A pool of Ray actors that process items. If a worker or its node is lost, only its items in progress are affected.
 
-Plain actors and not Ray Data: that does a lost worker's items again without end, also the one that kills whoever takes
-it, and asks for all items before it begins (docs/scaling.md).
+``cliplab scan --engine ray`` uses it. It uses plain actors and not Ray Data, which retries the items of a lost worker
+without end, also an item that kills each worker, and reads all items before it begins (docs/scaling.md).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any, Protocol, TypeVar
 
 from adapters.errors import ClusterError, MissingExtraError
 
-# Ray sends usage figures unless told otherwise before it is imported.
+# Ray sends usage statistics unless this is set before it is imported.
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 try:
     import ray
@@ -29,41 +29,53 @@ except ImportError as missing:
     raise MissingExtraError("ray", "scale") from missing
 
 _log = logging.getLogger(__name__)
-# The next one is there when one is done.
+# Items of a worker at a time: the next one has arrived when one is done.
 ITEMS_PER_WORKER = 2
-# So many workers may be lost over an item: a node that goes takes it along by chance, once or twice.
+# An item is given up when this many workers were lost while they processed it. Once or twice may be by chance.
 MAX_LOST_WORKERS = 3
-# So many workers may be lost before any was ready.
+# The pool is given up when this many workers were lost in a row before they were ready.
 MAX_FAILED_STARTS = 4
 _CONNECT_SECONDS = 10.0
 _WAIT_SECONDS = 1.0
-_COUNT_SECONDS = 5.0  # how often the cluster is asked how large it is
-_PATIENCE_SECONDS = 30.0  # without a worker: then a note says so
+_COUNT_SECONDS = 5.0  # interval of requests for the cluster's size
+_PATIENCE_SECONDS = 30.0  # time without a ready worker after which a note says so
 
 Item = TypeVar("Item")
 OnNote = Callable[[str], object]
 
 
 class Worker(Protocol):
-    """What an actor runs; ``work`` after ``start``, and in several threads at once."""
+    """What an actor runs. ``work`` is called after ``start``, by several threads at once."""
 
     def start(self) -> None:
-        """Get ready; what this raises ends everything."""
+        """Prepare the worker. An error ends the pool."""
 
     def work(self, item: Any) -> Any:
-        """The result of an item; what this raises ends everything."""
+        """Return the result of an item. An error ends the pool.
+
+        Args:
+            item: The item.
+
+        Returns:
+            Its result, which is sent to the driver.
+        """
 
 
 @dataclass(frozen=True)
 class LostItem:
-    """In place of a result: so many workers were lost while they had the item in hand, the last ones it alone."""
+    """In place of the result of an item whose workers were lost.
+
+    Attributes:
+        lost_workers: Number of workers that were lost while they processed the item. All but the first processed no
+            other item at that time.
+    """
 
     lost_workers: int
 
 
 @dataclass(eq=False)
 class _PoolWorker:
-    """An actor. started: what its ``start`` gives; None once it has. alone: its item may be a deadly one."""
+    """An actor. started: reference of its ``start``; None once done. isolated: it processes a retried item only."""
 
     actor: Any
     started: Any
@@ -73,11 +85,15 @@ class _PoolWorker:
 
 @contextlib.contextmanager
 def cluster_connection(address: str | None) -> Iterator[None]:
-    """Be connected to a cluster, as before where this process is already. address: ``host:port``.
+    """Connect to a cluster until the block ends. If this process is connected, use that connection and keep it.
 
-    ``auto`` is the one that runs here. None: that in RAY_ADDRESS, else one of this machine, which ends with the block:
-    Ray itself would wait for minutes for one that ran here once.
-    Raises ClusterError where none answers, and where this process is connected already and an address is given.
+    Args:
+        address: ``host:port`` of the cluster; ``auto`` for the one that runs on this machine. None for the one in
+            RAY_ADDRESS, or for a new one on this machine that ends with the block (Ray itself would wait for minutes
+            for a cluster that ran here before).
+
+    Raises:
+        ClusterError: No cluster answers, or this process is connected to another one.
     """
     if ray.is_initialized():
         if address is not None and address != ray.get_runtime_context().gcs_address:
@@ -106,10 +122,10 @@ def cluster_connection(address: str | None) -> Iterator[None]:
 
 
 class _StdoutWithoutRay:
-    """Standard output but for what Ray prints there, pages on each lost worker, though asked for no logs.
+    """Standard output without what Ray prints: pages for each lost worker, although its logs are turned off.
 
-    It goes to the log of this module, for those who turn on debugging. Programs read our standard output. Ray prints in
-    threads of its own and, what is left, in the one that disconnects.
+    Ray's output goes to the log of this module at level DEBUG, since programs read our standard output. Ray prints in
+    its own threads and, while it disconnects, in the thread that disconnects.
     """
 
     def __init__(self, stream: Any) -> None:
@@ -126,19 +142,26 @@ class _StdoutWithoutRay:
 
 
 def _check_reachable(address: str) -> None:
-    """OSError where nothing listens at an address of host and port: Ray itself would go on trying for minutes."""
+    """OSError if nothing listens at a host and port, since Ray itself would retry for minutes."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if host and port.isdigit():
         socket.create_connection((host.strip("[]"), int(port)), _CONNECT_SECONDS).close()
 
 
 def share(value: Any) -> Any:
-    """Put a value where the workers of all nodes reach it; they get it as an argument in place of what this gives."""
+    """Put a value into the cluster's object store.
+
+    Args:
+        value: The value.
+
+    Returns:
+        A reference. A worker that is given it as an argument receives the value.
+    """
     return ray.put(value)
 
 
 def node_name() -> str:
-    """The address of the node that this worker runs on, for messages."""
+    """Return the address of the node that this worker runs on, for messages."""
     return str(ray.util.get_node_ip_address())
 
 
@@ -218,7 +241,7 @@ class _Pool:
         self._workers.clear()
 
     def _start_workers(self) -> None:
-        """As many workers as are wanted; those for which there is no room yet wait in the cluster."""
+        """Start as many workers as are wanted. Those that do not fit yet wait in the cluster."""
         now = time.monotonic()
         if self._fixed is not None:
             self._wanted = self._fixed
@@ -238,8 +261,8 @@ class _Pool:
             )
 
     def _hand_out(self, items: Iterator[Any]) -> bool:
-        """Give the workers that are ready what they can take; whether there may be more items."""
-        # Each gets one before any gets a second; none gets one where an item waits for a worker that has none.
+        """Give items to ready workers; returns whether there may be more items."""
+        # Each gets one before any gets a second. While a retried item waits, none gets a second, so that one is idle.
         for most in range(1, 2 if self._retries else self._items_per_worker + 1):
             for worker in self._workers:
                 if worker.started is not None or worker.isolated or len(worker.pending) >= most:
@@ -259,7 +282,7 @@ class _Pool:
         worker.pending[worker.actor.work.remote(item)] = item
 
     def _done(self) -> list[tuple[_PoolWorker, Any]]:
-        """Workers and the references of theirs that are there; waits a while for the first."""
+        """Workers and their references that are done; waits a short time for the first."""
         owners = {reference: worker for worker in self._workers for reference in worker.pending}
         owners |= {worker.started: worker for worker in self._workers if worker.started is not None}
         references = list(owners)
@@ -285,9 +308,9 @@ class _Pool:
         yield item, result
 
     def _lose(self, worker: _PoolWorker, error: Exception) -> Iterator[tuple[Any, Any]]:
-        """A worker is gone: what it had in hand goes to others, or is given up."""
+        """Remove a lost worker. Its items go to others or are given up."""
         self._workers.remove(worker)
-        ray.kill(worker.actor)  # one that only seems to be gone must not go on
+        ray.kill(worker.actor)  # in case it still runs
         if worker.started is not None:
             self._failed_starts += 1
             if getattr(error, "actor_init_failed", False) or self._failed_starts >= MAX_FAILED_STARTS:
@@ -307,13 +330,13 @@ class _Pool:
 
 
 def _cause(error: Any) -> BaseException:
-    """What a worker raised, as itself where it can be had."""
+    """The exception that a worker raised, or Ray's if the original is not available."""
     cause = getattr(error, "cause", None)
     return cause if isinstance(cause, BaseException) else error
 
 
 def _short_reason(error: Exception) -> str:
-    """Ray's reason in a line: the first of its many, or what stands below where that says no more than that it died."""
+    """Ray's reason in one line: the first line, or a later one if the first only says that the actor died."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
     telling = [
         line for line in lines[1:] if any(word in line for word in ("Error", "died", "killed", "failed", "dead"))

@@ -90,7 +90,7 @@ def order_labels(found: Sequence[str], known: Sequence[str] | None) -> tuple[str
         known: The model's labels in its order; None if it has none.
 
     Returns:
-        The labels of the data: first those of the model in its order, then those unknown to the model.
+        The labels of the data, first those of the model in its order, then those unknown to the model.
     """
     known = list(known or ())
     return tuple([label for label in known if label in found] + [label for label in found if label not in known])

@@ -27,7 +27,7 @@ def epoch_samples(log: EpochLog, number: int) -> list[Sample]:
         number: Number of the epoch over both phases, from 1.
 
     Returns:
-        The points: figure, legend, x and y.
+        The points, each with figure, legend, x and y.
     """
     return [
         ("loss", "train", number, log.loss),

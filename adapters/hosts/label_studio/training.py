@@ -116,8 +116,8 @@ class Trainer:
         """Return the state of the training that was started last.
 
         Returns:
-            ``status`` (none, starting, running, finished or failed), ``folder``, and more by status: the stage, epoch
-            and loss, the model's folder and labels, or the error.
+            ``status`` (none, starting, running, finished or failed), ``folder``, and further keys that depend on the
+            status, such as the stage, epoch and loss, the model's folder and labels, or the error.
         """
         if self.folder is None or self.process is None:
             return {"status": "none"}
@@ -270,7 +270,7 @@ def main(folder: Path) -> int:
         folder: The training's folder.
 
     Returns:
-        The exit code: 0, or 1 if the training failed. The state has the error.
+        The exit code, which is 1 if the training failed. The state has the error.
     """
     try:
         with _training_lock(folder.parent):
