@@ -60,7 +60,7 @@ def save_model(
         overrides: Runtime keys of the config that are saved with the MLflow model.
         root: Folder whose files rows may name; None allows any file that the process may read. The environment
             variable CLIPLAB_ROOT overrides it.
-        pip_requirements: Requirements of the MLflow model; None for this version of cliplab with the extra ``registry``.
+        pip_requirements: Requirements of the MLflow model; None for this cliplab with its ``registry`` extra.
         **options: Further arguments of ``mlflow.pyfunc.save_model``, for example ``metadata``.
 
     Raises:

@@ -7,7 +7,8 @@ from typing import Any
 
 import dtlpy as dl
 
-from adapters.hosts.dataloop.items import ItemResult, is_image
+from adapters.hosts.dataloop.downloads import is_image
+from adapters.hosts.dataloop.items import ItemResult
 from adapters.records import Prediction, Segment
 
 

@@ -15,7 +15,7 @@ from adapters.config import check_config
 from adapters.data import Dataset, read_dataset, write_dataset
 from adapters.errors import AdapterError, DatasetError
 from adapters.hosts.dataloop.config import label_order, order_labels
-from adapters.hosts.dataloop.items import parse_item_errors
+from adapters.hosts.dataloop.downloads import parse_item_errors
 from adapters.hosts.dataloop.metrics import epoch_samples, publish_metrics
 from adapters.records import EpochLog
 

@@ -26,6 +26,7 @@ from adapters.config import check_config
 from adapters.errors import AdapterError, BundleError, ConfigError, DatasetError
 from adapters.hosts.dataloop import items as dataloop_items
 from adapters.hosts.dataloop.annotations import annotate, timeline
+from adapters.hosts.dataloop.downloads import DOWNLOADS_AHEAD
 from adapters.hosts.dataloop.items import ItemResult
 from adapters.hosts.dataloop.metrics import publish_metrics, remove_model_annotations
 from adapters.hosts.dataloop.training import download_items
@@ -200,7 +201,7 @@ def test_few_files_lie_on_the_disk_at_a_time(videos: list[Path], tmp_path: Path)
     for _ in dataloop_items.predict_items(adapter.loaded_adapter, items):
         [folder] = (tmp_path / "tmp").glob("dataloop_items_*")
         most = max(most, len(list(folder.iterdir())))
-    assert 1 <= most <= dataloop_items.DOWNLOADS_AHEAD + 4
+    assert 1 <= most <= DOWNLOADS_AHEAD + 4
 
 
 def test_stopping_early_leaves_no_thread(videos: list[Path]) -> None:
