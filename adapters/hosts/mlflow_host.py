@@ -16,10 +16,11 @@ from typing import Any
 
 from adapters.base import BaseModelAdapter
 from adapters.errors import AdapterError, BundleError, ConfigError, MediaError, MissingExtraError
+from adapters.hosts.mlflow_rows import clip_of_frames, read_rows, row_name, video_column, with_row_name
 from adapters.hosts.results import SHAPES, to_pipeline
 from adapters.inference import open_model, predict_videos
 from adapters.media import MediaLimits
-from adapters.records import Clip, VideoResult
+from adapters.records import VideoResult
 
 try:
     import mlflow.pyfunc
@@ -31,8 +32,6 @@ except ImportError as missing:
     raise MissingExtraError("mlflow", "registry") from missing
 
 LOADER_MODULE = "adapters.hosts.mlflow_host"
-# A row has one of these columns: a file's path, a file's bytes, or frames uint8 [T, H, W, 3] RGB with ``fps``.
-INPUT_COLUMNS = ("path", "video", "frames")
 # Limit on a frame, in pixels, of a video that a client sends or names below the root: 8K. Without a root, paths come
 # from the model's owner and have no limit.
 FRAME_PIXELS = 7680 * 4320
@@ -247,7 +246,7 @@ class VideoModel:
         count = self.adapter.config["top_k"] if top_k is None else top_k
         if count < 1:
             raise ConfigError(f"top_k must be at least 1, got {count}")
-        results = self._results(_rows(data), window_seconds, stride_seconds)
+        results = self._results(read_rows(data), window_seconds, stride_seconds)
         if shape == "hf":
             return [to_pipeline(result, count) for result in results]
         rows = [{**result.to_json(count), "warnings": list(result.warnings)} for result in results]
@@ -263,30 +262,30 @@ class VideoModel:
         with tempfile.TemporaryDirectory(prefix="cliplab-") as folder:
             for number, row in enumerate(rows):
                 try:
-                    kind = _kind(row)
-                    if kind == "frames":
-                        clip = _clip(row["frames"], row.get("fps"), _name(row, number))
+                    column = video_column(row)
+                    if column == "frames":
+                        clip = clip_of_frames(row["frames"], row.get("fps"), row_name(row, number))
                         results[number] = VideoResult(clip.source, tuple(self.adapter.predict([clip])))
                     else:
-                        files[kind][number] = self._file(row, kind, Path(folder) / str(number))
+                        files[column][number] = self._file(row, column, Path(folder) / str(number))
                 except (AdapterError, ValueError) as error:
-                    results[number] = VideoResult(_name(row, number), error=str(error))
-            for kind, of_kind in files.items():
-                limits = None if kind == "path" and self.root is None else MediaLimits(FRAME_PIXELS)
+                    results[number] = VideoResult(row_name(row, number), error=str(error))
+            for column, paths in files.items():
+                limits = None if column == "path" and self.root is None else MediaLimits(FRAME_PIXELS)
                 found = predict_videos(
                     self.adapter,
-                    list(of_kind.values()),
+                    list(paths.values()),
                     window_seconds=window_seconds,
                     stride_seconds=stride_seconds,
                     limits=limits,
                 )
-                for number, result in zip(of_kind, found, strict=True):
-                    results[number] = _named(result, _name(rows[number], number))
+                for number, result in zip(paths, found, strict=True):
+                    results[number] = with_row_name(result, row_name(rows[number], number))
         return [results[number] for number in range(len(rows))]
 
-    def _file(self, row: Mapping[str, Any], kind: str, temporary: Path) -> Path:
+    def _file(self, row: Mapping[str, Any], column: str, temporary: Path) -> Path:
         """The file of a row: its path, which must be under the root, or its bytes written to a temporary file."""
-        if kind == "video":
+        if column == "video":
             if not isinstance(row["video"], bytes):
                 raise MediaError(f"video must be the bytes of a file, got {type(row['video']).__name__}")
             temporary.write_bytes(row["video"])
@@ -297,60 +296,3 @@ class VideoModel:
         if not path.is_relative_to(self.root):
             raise MediaError(f"{row['path']}: is outside the folder that this model may read. Name a file below it")
         return path
-
-
-def _rows(data: Any) -> list[dict[str, Any]]:
-    """The rows of MLflow's table, without empty cells. ConfigError if it lacks the columns."""
-    import pandas as pd
-
-    if not isinstance(data, pd.DataFrame) or not set(data.columns) & set(INPUT_COLUMNS):
-        got = ", ".join(map(str, data.columns)) if isinstance(data, pd.DataFrame) else type(data).__name__
-        raise ConfigError(
-            f"a table with a column {', '.join(INPUT_COLUMNS[:2])} or {INPUT_COLUMNS[2]} is needed, got "
-            f"{got or 'no column of these'}"
-        )
-    return [{str(key): value for key, value in row.items() if not _empty(value)} for row in data.to_dict("records")]
-
-
-def _empty(value: Any) -> bool:
-    import pandas as pd
-
-    return value is None or (pd.api.types.is_scalar(value) and bool(pd.isna(value)))
-
-
-def _name(row: Mapping[str, Any], number: int) -> str:
-    return str(row.get("path", f"row {number}"))
-
-
-def _kind(row: Mapping[str, Any]) -> str:
-    given = [name for name in INPUT_COLUMNS if name in row]
-    if len(given) != 1:
-        raise MediaError(f"a row needs one of {', '.join(INPUT_COLUMNS)}, got {' and '.join(given) or 'none of them'}")
-    return given[0]
-
-
-def _clip(frames: Any, fps: float | None, name: str) -> Clip:
-    """A clip that begins at 0 s, from frames uint8 [T, H, W, 3] RGB as an array or nested lists of 0..255."""
-    import numpy as np
-
-    if fps is None or not fps > 0:
-        raise MediaError(f"{name}: frames need fps, frames a second above 0, got {fps}")
-    try:
-        array = np.asarray(frames)
-    except ValueError:  # lists of several lengths
-        raise MediaError(f"{name}: frames must all be of one size, [T, H, W, 3] RGB") from None
-    if array.ndim != 4 or array.shape[3] != 3 or not array.size or array.dtype.kind not in "iu":
-        raise MediaError(
-            f"{name}: frames must be whole numbers [T, H, W, 3] RGB, got {array.dtype} {list(array.shape)}"
-        )
-    if array.min() < 0 or array.max() > 255:
-        raise MediaError(f"{name}: frames must be levels of 0..255, got {array.min()} to {array.max()}")
-    times = np.arange(len(array), dtype=np.float64) / fps
-    return Clip(array.astype(np.uint8), times, name, 0.0, len(array) / fps)
-
-
-def _named(result: VideoResult, name: str) -> VideoResult:
-    """The result with the row's name in place of the temporary file's."""
-    error = None if result.error is None else result.error.replace(result.path, name)
-    warnings = tuple(warning.replace(result.path, name) for warning in result.warnings)
-    return VideoResult(name, result.predictions, error, warnings)
