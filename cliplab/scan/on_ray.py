@@ -79,7 +79,7 @@ class ScanWorker:
 
     def start(self) -> None:
         """ConfigError where this node is not fit for the scan, else what ``open_model`` raises."""
-        from adapters.hosts.ray_pool import node_name
+        from adapters.hosts.ray_cluster import node_name
 
         if cliplab.__version__ != self._version:
             raise ConfigError(
@@ -118,7 +118,8 @@ def score_on_ray(
     bundle: of this digest. ``workers`` of the engine: how many; None is one for each CPU or GPU of the cluster.
     MissingExtraError where Ray is not installed; the engine raises ClusterError, and ConfigError where a node is unfit.
     """
-    from adapters.hosts.ray_pool import ITEMS_PER_WORKER, LostItem, cluster_connection, process_items, share
+    from adapters.hosts.ray_cluster import cluster_connection, share
+    from adapters.hosts.ray_pool import ITEMS_PER_WORKER, LostItem, process_items
 
     overrides: dict[str, Any] = {"num_threads": 1} | ({} if device is None else {"device": device})
 
