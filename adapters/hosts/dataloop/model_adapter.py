@@ -51,6 +51,9 @@ class ModelAdapter(dl.BaseModelAdapter):  # type: ignore[misc]
     class stores in it go into a copy. Only training writes to the model: its labels and ``id_to_label_map``, in the
     order of the trained head.
 
+    The methods override those of ``dl.BaseModelAdapter``. Arguments and results that are not described have dtlpy's
+    meaning.
+
     Args:
         model_entity: The model on the platform; None to load one later with ``load_from_model``.
 
@@ -95,14 +98,7 @@ class ModelAdapter(dl.BaseModelAdapter):  # type: ignore[misc]
     ) -> None:
         """Download the model's artifacts and load them.
 
-        Unlike dtlpy's folder, which is named after the model and keeps files of earlier downloads, the default is a new
-        temporary folder.
-
-        Args:
-            model_entity: The model on the platform; None for the one that was given before.
-            local_path: Folder for the artifacts; None for a temporary one.
-            overwrite: Whether to download files that exist in the folder.
-            **kwargs: Passed to ``load``.
+        The default of ``local_path`` is a new temporary folder, since dtlpy's keeps files of earlier downloads.
 
         Raises:
             AdapterError: An artifact cannot be downloaded.
@@ -131,7 +127,7 @@ class ModelAdapter(dl.BaseModelAdapter):  # type: ignore[misc]
 
         Args:
             local_path: Folder with the model's artifacts; if it is empty, the configuration's initial weights are used.
-            **kwargs: Not used.
+            **kwargs: Ignored.
 
         Raises:
             ConfigError: Keys of the configuration are wrong or contradict the artifacts.
@@ -152,12 +148,7 @@ class ModelAdapter(dl.BaseModelAdapter):  # type: ignore[misc]
         self._trained_in = None
 
     def save(self, local_path: str, **kwargs: Any) -> None:
-        """Write the bundle into a folder, unless training has just written it there.
-
-        Args:
-            local_path: The folder.
-            **kwargs: Not used.
-        """
+        """Write the bundle into a folder, unless training has just written it there."""
         if self._trained_in != Path(local_path).resolve():
             self.loaded_adapter.save(local_path)
         folder = Path(local_path)
@@ -167,11 +158,6 @@ class ModelAdapter(dl.BaseModelAdapter):  # type: ignore[misc]
         """Save the model and upload its files.
 
         dtlpy also calls it after a failed training; nothing is saved then.
-
-        Args:
-            local_path: Folder for the bundle; None for dtlpy's default.
-            cleanup: Whether to remove the folder afterwards.
-            **kwargs: Passed to dtlpy.
 
         Raises:
             AdapterError: A file is missing on the platform after the upload, which dtlpy only logs.
@@ -193,14 +179,7 @@ class ModelAdapter(dl.BaseModelAdapter):  # type: ignore[misc]
     # Predict ----------------------------------------------------------------------------------------------------------
 
     def prepare_item_func(self, item: dl.Item) -> dl.Item:
-        """Return the item unchanged: ``predict`` downloads it, since an error raised here would end the whole call.
-
-        Args:
-            item: The item.
-
-        Returns:
-            The item.
-        """
+        """Return the item unchanged: ``predict`` downloads it, since an error raised here would end the whole call."""
         return item
 
     def predict(self, batch: Sequence[dl.Item], **kwargs: Any) -> list[dl.AnnotationCollection]:
@@ -208,7 +187,7 @@ class ModelAdapter(dl.BaseModelAdapter):  # type: ignore[misc]
 
         Args:
             batch: The items.
-            **kwargs: Not used.
+            **kwargs: Ignored.
 
         Returns:
             Annotations of each item, in order.
@@ -295,16 +274,6 @@ class ModelAdapter(dl.BaseModelAdapter):  # type: ignore[misc]
 
         dtlpy skips vectors whose length differs from ``embeddings_size``, so it is set to the model's.
 
-        Args:
-            items: The items.
-            upload_features: Whether to upload; None for dtlpy's default.
-            batch_size: Not used: all items are one batch, so that they can be downloaded ahead.
-            progress: The platform's progress.
-            **kwargs: Passed to dtlpy.
-
-        Returns:
-            dtlpy's result.
-
         Raises:
             AdapterError: Items failed, with the reason of each. It is raised after the others are uploaded.
         """
@@ -329,17 +298,6 @@ class ModelAdapter(dl.BaseModelAdapter):  # type: ignore[misc]
 
         Unlike dtlpy's tmp/<model> below the working directory, whose old files a reused runner would train on, the
         default is a new temporary folder. Paths given by the configuration or the caller are kept.
-
-        Args:
-            dataset: The dataset on the platform.
-            root_path: Folder for the data and the output; None for the configuration's or a temporary one.
-            data_path: Folder for the data; None for a folder below ``root_path``.
-            output_path: Folder for the bundle; None for a folder below ``root_path``.
-            overwrite: Whether to download files that exist.
-            **kwargs: Passed to dtlpy.
-
-        Returns:
-            ``root_path``, ``data_path`` and ``output_path``.
         """
         if root_path in (None, os.path.join("tmp", self.model_entity.id)):
             root_path = self.configuration.get("root_path")
@@ -364,10 +322,6 @@ class ModelAdapter(dl.BaseModelAdapter):  # type: ignore[misc]
 
     def convert_from_dtlpy(self, data_path: str, **kwargs: Any) -> None:
         """Write the downloaded items/ and json/ of each subset as ``data_path/dataset.jsonl``.
-
-        Args:
-            data_path: Folder with the download.
-            **kwargs: Not used.
 
         Raises:
             DatasetError: The download cannot be read, or items lost their labels; see ``convert_download``.
@@ -399,15 +353,6 @@ class ModelAdapter(dl.BaseModelAdapter):  # type: ignore[misc]
         """Download the model's dataset, train, and save the model. The runner's entry point for training.
 
         If it fails, the model's status becomes "failed"; dtlpy alone leaves it at "training".
-
-        Args:
-            model: The model on the platform, or its JSON.
-            cleanup: Whether to remove the training's folder afterwards.
-            progress: The platform's progress.
-            context: The platform's context of the execution.
-
-        Returns:
-            The trained model.
         """
         if isinstance(model, dict):
             model = dl.models.get(model_id=model["id"])
@@ -428,13 +373,6 @@ class ModelAdapter(dl.BaseModelAdapter):  # type: ignore[misc]
         """Predict the items of a dataset, then ``evaluate``. The runner's entry point for evaluation.
 
         A single-label model uploads only its best label meanwhile.
-
-        Args:
-            *args: Passed to dtlpy.
-            **kwargs: Passed to dtlpy.
-
-        Returns:
-            dtlpy's result.
         """
         self._evaluating = True
         try:
@@ -446,14 +384,6 @@ class ModelAdapter(dl.BaseModelAdapter):  # type: ignore[misc]
         """Measure the model on the clips that people labelled, and publish the metrics as plots.
 
         Afterwards dtlpy computes the platform's own scores from the uploaded annotations with dtlpymetrics.
-
-        Args:
-            model: The model on the platform.
-            dataset: The dataset on the platform.
-            filters: Which items to use; None for all.
-
-        Returns:
-            The model.
 
         Raises:
             DatasetError: Labels are unknown to the model, or no clip can be read.
