@@ -17,7 +17,8 @@ from adapters.errors import AdapterError, BundleError
 from adapters.hosts.dataloop import items as dataloop_items
 from adapters.hosts.dataloop.annotations import annotate
 from adapters.hosts.dataloop.config import find_stored_model, open_configured, own_config, remove_unlisted_files
-from adapters.hosts.dataloop.metrics import evaluate_download, publish_metrics, remove_model_annotations
+from adapters.hosts.dataloop.evaluation import evaluate_dataset
+from adapters.hosts.dataloop.metrics import publish_metrics
 from adapters.hosts.dataloop.results import describe_failure, raise_failures, upload_all
 from adapters.hosts.dataloop.training import (
     check_uploaded,
@@ -388,14 +389,7 @@ class ModelAdapter(dl.BaseModelAdapter):  # type: ignore[misc]
         Raises:
             DatasetError: Labels are unknown to the model, or no clip can be read.
         """
-        chosen = dl.Filters(custom_filter=filters) if isinstance(filters, dict) else filters or dl.Filters()
-        labels = dl.Filters(resource=dl.FiltersResource.ANNOTATION, use_defaults=False)
-        labels.add(field="type", values=["class"], operator=dl.FiltersOperations.IN)
-        labels.add(field="metadata.system.model.name", values=False, operator=dl.FiltersOperations.EXISTS)
-        with tempfile.TemporaryDirectory(prefix="dataloop_evaluation_", ignore_cleanup_errors=True) as folder:
-            for sheet in download_items(dataset, chosen, Path(folder), labels):
-                remove_model_annotations(Path(sheet))
-            figures = evaluate_download(self.loaded_adapter, Path(folder))
-        publish_metrics(model, [("evaluation", name, 0, value) for name, value in figures.items()], dataset.id)
-        logger.info("evaluation of %s on %s: %s", model.name, dataset.name, figures)
+        metrics = evaluate_dataset(self.loaded_adapter, dataset, filters)
+        publish_metrics(model, [("evaluation", name, 0, value) for name, value in metrics.items()], dataset.id)
+        logger.info("evaluation of %s on %s: %s", model.name, dataset.name, metrics)
         return super().evaluate(model=model, dataset=dataset, filters=filters)

@@ -27,8 +27,9 @@ from adapters.errors import AdapterError, BundleError, ConfigError, DatasetError
 from adapters.hosts.dataloop import items as dataloop_items
 from adapters.hosts.dataloop.annotations import annotate, timeline
 from adapters.hosts.dataloop.downloads import DOWNLOADS_AHEAD
+from adapters.hosts.dataloop.evaluation import remove_model_annotations
 from adapters.hosts.dataloop.items import ItemResult
-from adapters.hosts.dataloop.metrics import publish_metrics, remove_model_annotations
+from adapters.hosts.dataloop.metrics import publish_metrics
 from adapters.hosts.dataloop.training import download_items
 from adapters.hosts.dataloop_host import ModelAdapter
 from adapters.records import Clip, Prediction, Segment
