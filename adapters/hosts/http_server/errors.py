@@ -83,7 +83,7 @@ def parse_json(data: bytes | bytearray | memoryview, what: str) -> dict[str, Any
         value = strict_json.parse_json(bytes(data))
     except RecursionError:
         raise RequestError(400, f"{what} is nested too deeply") from None
-    except ValueError as error:  # also what is no UTF-8, and numbers of thousands of digits
+    except ValueError as error:  # also for invalid UTF-8, and for numbers of thousands of digits
         raise RequestError(400, f"{what} is not JSON ({error})") from None
     if not isinstance(value, dict):
         raise RequestError(400, f"{what} must be a JSON object, got {type(value).__name__}")
