@@ -180,6 +180,7 @@ def precision(_: Path, mode: str, quantize: str) -> dict[str, float]:
     from typing import cast
 
     from adapters.litert import Program, StreamProgram, to_litert, xnnpack_partitions
+    from adapters.records import RequestedPrecision
     from movinet_adapter.lowering.quantization import computes_in_8_bits
     from movinet_adapter.network import build_movinet, freeze
     from movinet_adapter.streaming.conversion import stream_program_bytes

@@ -1,1 +1,4 @@
-"""Hosts: one file a platform, which translates between it and the contract. Only that file imports the platform."""
+"""Hosts: each platform has one file that translates between the platform and the contract.
+
+Only that file, and the files in the folder with the platform's name, import the platform.
+"""

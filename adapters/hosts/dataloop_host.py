@@ -1,27 +1,25 @@
-"""The Dataloop host: a dtlpy model adapter that hands over to the adapter which the model's configuration names.
+"""The entry point of the Dataloop app. ``dataloop.json`` names this file and its class ``ModelAdapter``.
 
-The app's entry point is this file's path in a checkout; installed, it is also ``adapters.hosts.dataloop_host``.
+Dataloop's runner checks out the codebase, loads this file by its path, and makes one ``ModelAdapter(model_entity)`` for
+each model. It then calls dtlpy's methods on it: ``predict_items``, ``train_model``, ``evaluate_model`` and
+``embed_items``. This file ensures that the packages of the checkout are the ones that are imported; the class is in
+``dataloop/model_adapter.py``. In an environment where cliplab is installed, import it from
+``adapters.hosts.dataloop_host``.
 """
 
 from __future__ import annotations
 
-import copy
 import importlib
 import importlib.util
-import logging
-import os
 import sys
-import tempfile
-from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
 
 try:
-    import dtlpy as dl
+    import dtlpy  # noqa: F401
 except ModuleNotFoundError as error:
     if error.name != "dtlpy":
         raise
-    # In the words of MissingExtraError, which is not to be had before the checkout leads.
+    # The text of MissingExtraError, which cannot be imported before prefer_checkout.
     install = "Install it with: pip install 'cliplab[dataloop]'"
     raise ImportError(f"dtlpy is not installed and this needs it. {install}") from error
 
@@ -36,9 +34,13 @@ def _is_ours(name: str) -> bool:
     return spec is not None and spec.origin is not None and Path(spec.origin).resolve() == ROOT / name / "__init__.py"
 
 
-def lead_with_checkout() -> None:
-    """Let our packages be found first: dtlpy's runner puts the codebase at the end of sys.path, behind every installed
-    package of the same name. ImportError where another one is imported already.
+def prefer_checkout() -> None:
+    """Put the checkout first in ``sys.path``, so that its packages are imported.
+
+    dtlpy's runner puts the codebase at the end of ``sys.path``, behind every installed package of the same name.
+
+    Raises:
+        ImportError: Another package of the same name has been imported.
     """
     if all(map(_is_ours, OWN_PACKAGES)):
         return
@@ -53,297 +55,8 @@ def lead_with_checkout() -> None:
             )
 
 
-lead_with_checkout()
+prefer_checkout()
 
-from adapters.base import BaseModelAdapter  # noqa: E402
-from adapters.errors import AdapterError, BundleError  # noqa: E402
-from adapters.hosts.dataloop import items as dataloop_items  # noqa: E402
-from adapters.hosts.dataloop.annotations import annotate  # noqa: E402
-from adapters.hosts.dataloop.config import drop_unlisted, open_configured, own_config, stored_model  # noqa: E402
-from adapters.hosts.dataloop.metrics import drop_model_annotations, evaluate_download, publish  # noqa: E402
-from adapters.hosts.dataloop.results import failure, raise_failures, upload_all  # noqa: E402
-from adapters.hosts.dataloop.training import check_uploaded, convert_download, download_items, set_failed, train_model  # noqa: E402
+from adapters.hosts.dataloop.model_adapter import ModelAdapter  # noqa: E402
 
-logger = logging.getLogger("cliplab.dataloop")
-F = TypeVar("F", bound=Callable[..., Any])
-
-
-def _as_in_dtlpy(function: Callable[..., Any]) -> Callable[[F], F]:
-    """Keep the description that dtlpy's decorator gave to the method that is overridden."""
-
-    def describe(method: F) -> F:
-        method.__dtlpy__ = copy.deepcopy(function.__dtlpy__)  # type: ignore[attr-defined]
-        return method
-
-    return describe
-
-
-@dl.Package.decorators.module(
-    name="cliplab", description="Video and frame classification", init_inputs={"model_entity": dl.Model}
-)
-class ModelAdapter(dl.BaseModelAdapter):  # type: ignore[misc]
-    """What dtlpy's runner makes of a model of this app.
-
-    The model's configuration is read, copied and checked by our schema, and never written: what dtlpy's base class
-    would note in it while it runs goes into a copy. Only training writes to the model: its labels and
-    ``id_to_label_map``, in the order of the trained head.
-    """
-
-    def __init__(self, model_entity: dl.Model | None = None) -> None:
-        self.adapter: BaseModelAdapter | None = None
-        self._files: tempfile.TemporaryDirectory[str] | None = None
-        self._work: tempfile.TemporaryDirectory[str] | None = None
-        self._downloaded = self._training = self._evaluating = False
-        self._trained_in: Path | None = None
-        self._saved: dict[str, int] = {}  # the last saved bundle's files and their sizes
-        super().__init__(model_entity=model_entity)
-
-    @property
-    def _top_k(self) -> int:
-        """Labels a window: the best alone for dtlpymetrics, which holds any one of them against a person's."""
-        config = self.loaded.config
-        return 1 if self._evaluating and config["task"] == "single_label" else int(config["top_k"])
-
-    @property
-    def loaded(self) -> BaseModelAdapter:
-        """The adapter; AdapterError before a model is loaded."""
-        if self.adapter is None:
-            raise AdapterError("no model is loaded. Call load_from_model with a model, or give one to ModelAdapter")
-        return self.adapter
-
-    # Load and save ----------------------------------------------------------------------------------------------------
-
-    def load_from_model(
-        self,
-        model_entity: dl.Model | None = None,
-        local_path: str | None = None,
-        overwrite: bool = True,
-        **kwargs: Any,
-    ) -> None:
-        """As dtlpy's, into a fresh folder: its own is named after the model and keeps what an earlier one left."""
-        files = None
-        if local_path is None:
-            files = tempfile.TemporaryDirectory(prefix="dataloop_model_", ignore_cleanup_errors=True)
-            local_path = files.name
-        self._downloaded = False
-        try:
-            super().load_from_model(model_entity=model_entity, local_path=local_path, overwrite=overwrite, **kwargs)
-        except TypeError as error:
-            if self._downloaded:
-                raise
-            # dtlpy logs a failed download, and goes on with None for the path of its file.
-            raise AdapterError(
-                f"an artifact of model {self.model_entity.name!r} cannot be downloaded: dtlpy's log says which and "
-                "why. Try again; if it is gone from the platform, train again or upload the bundle"
-            ) from error
-        self._files = files  # the model reads its programs from there; the one before goes with its folder
-
-    def load(self, local_path: str, **kwargs: Any) -> None:
-        """Open the adapter that the configuration names: with the artifacts in local_path, else with its first weights.
-
-        ConfigError names each wrong key of the configuration, BundleError the file that is damaged or foreign.
-        """
-        self._downloaded = True
-        self._detach_settings()
-        folder = Path(local_path)
-        name = self.model_entity.name
-        config = own_config(self.model_entity.configuration, f"configuration of model {name!r}")
-        drop_unlisted(folder)
-        self.adapter = self.model = open_configured(config, folder, f"artifacts of model {name!r}")
-        if self.model_entity.status == dl.ModelStatus.TRAINED and stored_model(folder) is None:
-            raise BundleError(
-                f"artifacts of model {name!r}: there are none, and its status is trained. It would predict with the "
-                "weights that training begins with. Train it again, upload its bundle, or set its status to pre-trained"
-            )
-        self._trained_in = None
-
-    def save(self, local_path: str, **kwargs: Any) -> None:
-        """Write the bundle into local_path, unless training has just written it there."""
-        if self._trained_in != Path(local_path).resolve():
-            self.loaded.save(local_path)
-        folder = Path(local_path)
-        self._saved = {p.relative_to(folder).as_posix(): p.stat().st_size for p in folder.rglob("*") if p.is_file()}
-
-    def save_to_model(self, local_path: str | None = None, cleanup: bool = False, **kwargs: Any) -> None:
-        """As dtlpy's, which also calls it after a failed training: then there is no model to save.
-
-        AdapterError where a file did not arrive, which dtlpy only logs.
-        """
-        if self._training:
-            logger.warning("training failed, so nothing is saved to the model")
-            return
-        super().save_to_model(local_path=local_path, cleanup=cleanup, **kwargs)
-        check_uploaded(self.model_entity, self._saved)
-
-    def _detach_settings(self) -> None:
-        """Let dtlpy's base class note its defaults, paths and sizes in a copy. Its ``configuration.get(key, default)``
-        writes the default into the model and pushes that to the platform."""
-        settings = self.adapter_defaults
-        if settings is not None:
-            settings._backing_dict = copy.deepcopy(dict(settings._backing_dict))
-            settings._base_model_adapter = None
-
-    # Predict ----------------------------------------------------------------------------------------------------------
-
-    def prepare_item_func(self, item: dl.Item) -> dl.Item:
-        """The item as it is: ``predict`` fetches it, for what is raised here would end the whole call."""
-        return item
-
-    def predict(self, batch: Sequence[dl.Item], **kwargs: Any) -> list[dl.AnnotationCollection]:
-        """The annotations of each item. AdapterError, after all are done, where an item has none; see predict_items."""
-        adapter, found = self.loaded, []
-        failures: dict[str, str] = {}
-        for result in dataloop_items.predict_items(adapter, batch):
-            if result.error is not None:
-                failures[result.item.id] = failure(result.item, result.error)
-            found.append(annotate(result, self._top_k, self.model_entity))
-        raise_failures(failures, len(batch), "predicted")
-        return found
-
-    @_as_in_dtlpy(dl.BaseModelAdapter.predict_items)
-    def predict_items(
-        self, items: Sequence[dl.Item], batch_size: int | None = None, **kwargs: Any
-    ) -> tuple[Sequence[dl.Item], list[dl.Annotation]]:
-        """Predict items and upload their annotations, while others are fetched and others uploaded.
-
-        An item that fails is set aside; once the others are annotated, AdapterError names each with its reason.
-        batch_size: dtlpy's; clips are batched by the configuration's batch_size, whatever item they come from.
-        """
-        results = dataloop_items.predict_items(self.loaded, items)
-        uploaded, failures = upload_all(results, self._upload, len(items), kwargs.get("progress"))
-        raise_failures(failures, len(items), "annotated")
-        return items, uploaded
-
-    def _upload(self, result: dataloop_items.ItemResult) -> dl.AnnotationCollection:
-        item, found = result.item, annotate(result, self._top_k, self.model_entity)
-        self._update_predictions_metadata(item, found)
-        try:
-            stored = self._upload_model_annotations(item, found)
-        except TypeError as error:  # dtlpy logs that a batch was refused, and takes the traceback for its annotations
-            raise AdapterError("the platform refused its annotations; dtlpy's log has the answer") from error
-        if len(stored) != len(found):  # of several batches dtlpy drops the refused ones
-            raise AdapterError(f"the platform took {len(stored)} of its {len(found)} annotations; see dtlpy's log")
-        return stored
-
-    # Embed ------------------------------------------------------------------------------------------------------------
-
-    def embed(self, batch: Sequence[dl.Item], failures: dict[str, str] | None = None) -> list[list[float] | None]:
-        """Each item's features as Python floats; None where one fails, with its reason in failures, or AdapterError."""
-        found, own = [], failures if failures is not None else {}
-        for item, vector, reason in dataloop_items.embed_items(self.loaded, batch):
-            found.append(None if vector is None else [float(value) for value in vector])
-            if vector is None:
-                own[item.id] = failure(item, reason)
-        if failures is None:
-            raise_failures(own, len(batch), "embedded")
-        return found
-
-    @_as_in_dtlpy(dl.BaseModelAdapter.embed_items)
-    def embed_items(
-        self,
-        items: Sequence[dl.Item],
-        upload_features: bool | None = None,
-        batch_size: int | None = None,
-        progress: Any = None,
-        **kwargs: Any,
-    ) -> Any:
-        """As dtlpy's, which passes over vectors of another length than ``embeddings_size``: here it is the model's own,
-        and an item that fails is named by an AdapterError once the others are uploaded."""
-        self.configuration["embeddings_size"] = int(self.loaded.embed([]).shape[1])
-        failures: dict[str, str] = {}
-        result = super().embed_items(items, upload_features, max(len(items), 1), progress, failures=failures, **kwargs)
-        raise_failures(failures, len(items), "embedded")
-        return result
-
-    # Train ------------------------------------------------------------------------------------------------------------
-
-    def prepare_data(
-        self,
-        dataset: dl.Dataset,
-        root_path: str | None = None,
-        data_path: str | None = None,
-        output_path: str | None = None,
-        overwrite: bool = True,
-        **kwargs: Any,
-    ) -> tuple[str, str, str]:
-        """As dtlpy's, into a fresh folder in place of tmp/<model> below the working directory, which a runner that is
-        used again would train on as it was. Paths of the configuration or the caller are kept.
-        """
-        if root_path in (None, os.path.join("tmp", self.model_entity.id)):
-            root_path = self.configuration.get("root_path")
-        if root_path is None:
-            self._work = tempfile.TemporaryDirectory(prefix="dataloop_training_", ignore_cleanup_errors=True)
-            root_path = self._work.name
-        paths: tuple[str, str, str] = super().prepare_data(
-            dataset, root_path, data_path, output_path, overwrite=overwrite, **kwargs
-        )
-        return paths
-
-    # dtlpy's own is private; prepare_data finds this one by the same name.
-    def _BaseModelAdapter__download_items(
-        self,
-        dataset: dl.Dataset,
-        filters: Any,
-        local_path: str,
-        annotation_options: Any,
-        annotation_filters: Any = None,
-    ) -> list[str]:
-        return download_items(dataset, filters, Path(local_path), annotation_filters)
-
-    def convert_from_dtlpy(self, data_path: str, **kwargs: Any) -> None:
-        """Write the downloaded items/ and json/ of each subset as data_path/dataset.jsonl."""
-        convert_download(Path(data_path))
-
-    def train(self, data_path: str, output_path: str, **kwargs: Any) -> None:
-        """Train on convert_from_dtlpy's dataset and write the best epoch's bundle to output_path.
-
-        Each epoch's loss and accuracy are published as plots, and told to ``on_epoch_end_callback(epoch, epochs)``.
-        """
-        self._training = True
-        tell = kwargs.get("on_epoch_end_callback") or (lambda *_: None)
-        train_model(self.loaded, self.model_entity, Path(data_path), Path(output_path), tell)
-        self._trained_in = Path(output_path).resolve()
-        self._training = False
-
-    @_as_in_dtlpy(dl.BaseModelAdapter.train_model)
-    def train_model(
-        self, model: dl.Model, cleanup: bool = False, progress: Any = None, context: Any = None
-    ) -> dl.Model:
-        """As dtlpy's. Where it fails the model's status becomes failed, which dtlpy leaves at training."""
-        if isinstance(model, dict):
-            model = dl.models.get(model_id=model["id"])
-        self._training = False
-        try:
-            return super().train_model(model=model, cleanup=cleanup, progress=progress, context=context)
-        except BaseException:
-            current = self._model_entity if self._model_entity is not None else model
-            set_failed(current if current.id == model.id else model)
-            raise
-        finally:
-            self._training, self._work = False, None
-
-    # Evaluate ---------------------------------------------------------------------------------------------------------
-
-    @_as_in_dtlpy(dl.BaseModelAdapter.evaluate_model)
-    def evaluate_model(self, *args: Any, **kwargs: Any) -> Any:
-        """As dtlpy's: predict the items, then ``evaluate``. A single-label model uploads its best label alone here."""
-        self._evaluating = True
-        try:
-            return super().evaluate_model(*args, **kwargs)
-        finally:
-            self._evaluating = False
-
-    def evaluate(self, model: dl.Model, dataset: dl.Dataset, filters: dl.Filters | dict[str, Any] | None) -> dl.Model:
-        """Measure the model on the items' clips that people labelled, and publish the figures as plots; then the
-        platform's own scores, which dtlpymetrics makes of the uploaded annotations."""
-        chosen = dl.Filters(custom_filter=filters) if isinstance(filters, dict) else filters or dl.Filters()
-        labels = dl.Filters(resource=dl.FiltersResource.ANNOTATION, use_defaults=False)
-        labels.add(field="type", values=["class"], operator=dl.FiltersOperations.IN)
-        labels.add(field="metadata.system.model.name", values=False, operator=dl.FiltersOperations.EXISTS)
-        with tempfile.TemporaryDirectory(prefix="dataloop_evaluation_", ignore_cleanup_errors=True) as folder:
-            for sheet in download_items(dataset, chosen, Path(folder), labels):
-                drop_model_annotations(Path(sheet))
-            figures = evaluate_download(self.loaded, Path(folder))
-        publish(model, [("evaluation", name, 0, value) for name, value in figures.items()], dataset.id)
-        logger.info("evaluation of %s on %s: %s", model.name, dataset.name, figures)
-        return super().evaluate(model=model, dataset=dataset, filters=filters)
+__all__ = ["ModelAdapter"]

@@ -1,8 +1,11 @@
-"""Models behind HTTP: tensors by the Open Inference Protocol v2, whole videos, and streams by WebSocket.
+"""The HTTP host: models behind the Open Inference Protocol v2, a video endpoint, and a WebSocket for streams.
 
-``serve`` runs it; docs/hosts/http.md tells how it is asked. What it takes is bounded everywhere: the size of bodies and
-frames, the time that they may take, requests and streams at a time. A request names a model that was configured, and
-never a class, a path outside the root or a URL.
+``cliplab host http`` calls ``open_models`` and ``serve``. A client then sends tensors to ``/v2/models/NAME/infer``,
+videos to ``/v1/videos``, or frames to the WebSocket ``/v1/stream``; docs/hosts/http.md describes the requests.
+
+Everything that a request can use is limited: the size of bodies and frames, the time that they may take, and the number
+of concurrent requests and streams. A request names a model that was configured, and never a class, a URL, or a path
+outside the root.
 """
 
 from __future__ import annotations
@@ -33,13 +36,13 @@ try:
 except ModuleNotFoundError as error:
     raise MissingExtraError(error.name or "starlette", "http") from error
 
-from adapters.hosts.http_server.errors import Refused, json_response
+from adapters.hosts.http_server.errors import RequestError, json_response
 from adapters.hosts.http_server.openapi import describe, server_version
 from adapters.hosts.http_server.options import HttpOptions
 from adapters.hosts.http_server.request_limits import RequestLimits
-from adapters.hosts.http_server.state import Host, Model, open_models
+from adapters.hosts.http_server.state import HttpHost, ServedModel, open_models
 from adapters.hosts.http_server.upload import body_size, read_body
-from adapters.hosts.http_server.work import Job
+from adapters.hosts.http_server.worker_pool import RequestJob
 from adapters.system import descriptor_lock
 
 _UPLOADS = "cliplab-http-"
@@ -48,28 +51,46 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 def serve(
-    models: Mapping[str, Model],
+    models: Mapping[str, ServedModel],
     options: HttpOptions,
     on_ready: Callable[[str], object] | None = None,
-    app: Callable[[Host], RequestLimits] | None = None,
+    app_factory: Callable[[HttpHost], RequestLimits] | None = None,
 ) -> None:
-    """Serve models until SIGTERM or Ctrl-C; then finish what was taken, with 503 for what comes now, and return.
+    """Serve models until SIGTERM or Ctrl-C.
 
-    models: as ``open_models`` gives them. on_ready(url): called when requests are taken. ConfigError where the host or
-    port cannot be listened on. A second signal ends at once. app: makes what answers; None is ``make_app``.
+    After the signal, requests in progress are finished and new ones are answered with 503; then this returns. A second
+    signal ends the process at once.
+
+    Args:
+        models: Models by name, as ``open_models`` returns them.
+        options: Where to listen, who may send requests, and the limits.
+        on_ready: Receives the server's URL as soon as requests are accepted.
+        app_factory: Makes the ASGI app for the host's state; None for ``make_app``.
+
+    Raises:
+        ConfigError: The host's address or port cannot be listened on.
     """
     with _listening(options) as listener, uploads_folder() as folder:
-        host = Host(models, options, folder)
+        host = HttpHost(models, options, folder)
         shown = f"[{options.host}]" if ":" in options.host else options.host
         url = f"http://{shown}:{listener.getsockname()[1]}"
         try:
-            _Server(host, (app or make_app)(host), lambda: on_ready and on_ready(url)).run([listener])
+            _Server(host, (app_factory or make_app)(host), lambda: on_ready and on_ready(url)).run([listener])
         finally:
-            host.work.close()
+            host.worker_pool.close()
 
 
-def make_app(host: Host) -> RequestLimits:
-    """The ASGI app: routes behind the limits on requests. For ``serve``, and for whoever brings a server of his own."""
+def make_app(host: HttpHost) -> RequestLimits:
+    """Return the ASGI app: the routes behind the checks that every request passes.
+
+    ``serve`` runs it with uvicorn; it also runs in any other ASGI server.
+
+    Args:
+        host: The models, options and limits that requests share.
+
+    Returns:
+        The ASGI app.
+    """
     handlers: list[tuple[str, Callable[[Request], Awaitable[Response]], str]] = [
         ("/v2/health/live", live, "GET"),
         ("/v2/health/ready", ready, "GET"),
@@ -93,58 +114,70 @@ def make_app(host: Host) -> RequestLimits:
 
 
 async def live(request: Request) -> Response:
+    """Answer ``GET /v2/health/live``: the process runs."""
     return json_response({"live": True})
 
 
 async def ready(request: Request) -> Response:
-    return json_response({"ready": True})  # RequestLimits answers 503 while the server shuts down
+    """Answer ``GET /v2/health/ready``: requests are accepted."""
+    return json_response({"ready": True})  # during a shutdown the request is refused before it gets here
 
 
 async def server(request: Request) -> Response:
+    """Answer ``GET /v2``: the server's name, version and protocol extensions."""
     extensions = ["binary_tensor_data", "classification"]
     return json_response({"name": "cliplab", "version": server_version(), "extensions": extensions})
 
 
 async def model_metadata(request: Request) -> Response:
+    """Answer ``GET /v2/models/MODEL``: the model's inputs, outputs and labels."""
     return json_response(http_infer.metadata(_model(request)))
 
 
 async def model_ready(request: Request) -> Response:
+    """Answer ``GET /v2/models/MODEL/ready``: the model is loaded."""
     _model(request)
     return json_response({"ready": True})
 
 
 async def infer(request: Request) -> Response:
-    """A tensor's scores, see http_infer. All but the reading of the body happens in a worker."""
-    host: Host = request.app.state.host
+    """Answer ``POST /v2/models/MODEL/infer``: the scores of the clips in the body.
+
+    A worker does everything but read the body; ``http_server/infer.py`` describes the formats.
+    """
+    host: HttpHost = request.app.state.host
     model, header_length = _model(request), request.headers.get(http_infer.HEADER_LENGTH)
-    host.work.check_room()
-    with host.memory.take(body_size(request)):
+    host.worker_pool.check_capacity()
+    with host.memory.reserve(body_size(request)):
         body = await read_body(request, host.options.tensor_bytes)
 
-        def work(job: Job[tuple[bytes, dict[str, str]]]) -> tuple[bytes, dict[str, str]]:
+        def work(job: RequestJob[tuple[bytes, dict[str, str]]]) -> tuple[bytes, dict[str, str]]:
             with host.metrics.model_seconds.labels(model.name, "infer").time():
                 return http_infer.infer(host, model, body, header_length)
 
-        answer, headers = await host.work.run(work, request.receive)
+        answer, headers = await host.worker_pool.run(work, request.receive)
     return Response(answer, headers=headers)
 
 
 async def metrics(request: Request) -> Response:
-    host: Host = request.app.state.host
+    """Answer ``GET /metrics`` in Prometheus' text format."""
+    host: HttpHost = request.app.state.host
     return Response(host.metrics.text(), media_type="text/plain; version=0.0.4")
 
 
 async def openapi(request: Request) -> Response:
+    """Answer ``GET /openapi.json``."""
     return json_response(describe(request.app.state.host))
 
 
-def _model(request: Request) -> Model:
+def _model(request: Request) -> ServedModel:
     version = request.path_params.get("version", http_infer.VERSION)
-    host: Host = request.app.state.host
+    host: HttpHost = request.app.state.host
     model = host.model(request.path_params["model"])
     if version != http_infer.VERSION:
-        raise Refused(404, f"the model {model.name} has no version {version!r}; its version is {http_infer.VERSION}")
+        raise RequestError(
+            404, f"the model {model.name} has no version {version!r}; its version is {http_infer.VERSION}"
+        )
     return model
 
 
@@ -152,9 +185,9 @@ def _model(request: Request) -> Model:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn, which at a signal first lets the app turn new requests away and finish those that it took."""
+    """A uvicorn server that, at a signal, lets the app refuse new requests and finish those in progress."""
 
-    def __init__(self, host: Host, app: RequestLimits, on_started: Callable[[], object]) -> None:
+    def __init__(self, host: HttpHost, app: RequestLimits, on_started: Callable[[], object]) -> None:
         options = host.options
         super().__init__(
             uvicorn.Config(
@@ -179,8 +212,8 @@ class _Server(uvicorn.Server):
 
     @contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
-        """In place of uvicorn's own, which end the process by the signal after all is done."""
-        if threading.current_thread() is not threading.main_thread():  # whoever runs it ends it
+        """Replace uvicorn's handlers, which end the process by the signal after the shutdown."""
+        if threading.current_thread() is not threading.main_thread():  # the code that started the thread ends it
             yield
             return
         loop, before = asyncio.get_running_loop(), {number: signal.getsignal(number) for number in _SIGNALS}
@@ -194,7 +227,7 @@ class _Server(uvicorn.Server):
                 signal.signal(number, handler)
 
     def drain(self) -> None:
-        """Take no new work; end when the work inside is done. A second signal kills, whatever the workers do."""
+        """Refuse new requests, and stop when those in progress are done. A second signal kills the process at once."""
         for number in _SIGNALS:
             asyncio.get_running_loop().remove_signal_handler(number)
             signal.signal(number, signal.SIG_DFL)
@@ -202,7 +235,7 @@ class _Server(uvicorn.Server):
         self._drained = asyncio.ensure_future(self._exit_when_done())
 
     async def _exit_when_done(self) -> None:
-        while self._host.work.inside or self._host.disk.used_bytes or self._host.memory.used_bytes:
+        while self._host.worker_pool.unfinished or self._host.disk.used_bytes or self._host.memory.used_bytes:
             await asyncio.sleep(0.02)
         await asyncio.sleep(0.1)  # the last answers are written
         self.should_exit = True
@@ -210,7 +243,7 @@ class _Server(uvicorn.Server):
 
 @contextmanager
 def _listening(options: HttpOptions) -> Iterator[socket.socket]:
-    """The bound socket: a port that is in use is an error of one line."""
+    """The bound socket. ConfigError if the address or port cannot be used."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             options.host, options.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -231,7 +264,13 @@ def _listening(options: HttpOptions) -> Iterator[socket.socket]:
 
 @contextmanager
 def uploads_folder() -> Iterator[Path]:
-    """A folder for files under way, gone when the block ends. Those of servers that were killed are removed first."""
+    """Make a temporary folder for uploads, and remove it when the block ends.
+
+    Folders that were left by killed servers are removed first.
+
+    Yields:
+        The folder.
+    """
     base = Path(tempfile.gettempdir())
     for left in base.glob(f"{_UPLOADS}*"):
         with (
@@ -239,7 +278,7 @@ def uploads_folder() -> Iterator[Path]:
             open(left / "lock", "rb") as old_lock,
             descriptor_lock(old_lock.fileno(), wait=False) as held,
         ):
-            if held:  # else by a server that lives
+            if held:  # otherwise a running server holds it
                 rmtree(left, ignore_errors=True)
     # Under another prefix until it is locked: a server that starts at this moment would take it for one left behind.
     hidden = Path(tempfile.mkdtemp(prefix=f".{_UPLOADS}"))
@@ -251,4 +290,4 @@ def uploads_folder() -> Iterator[Path]:
             rmtree(folder, ignore_errors=True)
 
 
-__all__ = ["Host", "HttpOptions", "Model", "make_app", "open_models", "serve"]
+__all__ = ["HttpHost", "HttpOptions", "ServedModel", "make_app", "open_models", "serve"]

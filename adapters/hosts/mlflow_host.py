@@ -1,4 +1,9 @@
-"""MLflow: a stored model as a ``pyfunc`` flavour, loaded by this module's name. Nothing is pickled."""
+"""The MLflow host: a saved model as an MLflow model of the ``pyfunc`` flavor. Nothing is pickled.
+
+``save_model`` and ``log_model`` copy a bundle into an MLflow model and write this module's name as its loader. MLflow
+then imports this module, calls ``_load_pyfunc`` with the copied bundle, and calls ``predict`` on the returned
+``VideoModel``. The module's name is part of saved models and must not change.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +16,11 @@ from typing import Any
 
 from adapters.base import BaseModelAdapter
 from adapters.errors import AdapterError, BundleError, ConfigError, MediaError, MissingExtraError
+from adapters.hosts.mlflow_rows import clip_of_frames, read_rows, row_name, video_column, with_row_name
 from adapters.hosts.results import SHAPES, to_pipeline
 from adapters.inference import open_model, predict_videos
 from adapters.media import MediaLimits
-from adapters.records import Clip, VideoResult
+from adapters.records import VideoResult
 
 try:
     import mlflow.pyfunc
@@ -25,13 +31,11 @@ try:
 except ImportError as missing:
     raise MissingExtraError("mlflow", "registry") from missing
 
-LOADER = "adapters.hosts.mlflow_host"
-# A row has one of these: a file's path, a file's bytes, or frames uint8 [T, H, W, 3] RGB with ``fps``.
-INPUTS = ("path", "video", "frames")
-# The largest frame, in pixels, of a video that a caller sends or names below the root: 8K. Paths without a root are
-# the owner's own, and take any.
+LOADER_MODULE = "adapters.hosts.mlflow_host"
+# Limit on a frame, in pixels, of a video that a client sends or names below the root: 8K. Without a root, paths come
+# from the model's owner and have no limit.
 FRAME_PIXELS = 7680 * 4320
-# Overrides the saved root, so that one model may be served from several machines.
+# Overrides the saved root, so that one model can be served from several machines.
 ROOT_VARIABLE = "CLIPLAB_ROOT"
 
 
@@ -47,12 +51,21 @@ def save_model(
     pip_requirements: Sequence[str] | None = None,
     **options: Any,
 ) -> None:
-    """Write a bundle or a self-describing .tflite as an MLflow model: a new folder with an MLmodel file.
+    """Write a bundle or a self-describing .tflite as an MLflow model.
 
-    overrides: runtime keys of the config that stay with the MLflow model. root: the folder that rows with a ``path``
-    may name files of; None for any file that the process may read. The environment's CLIPLAB_ROOT goes before it.
-    pip_requirements: None for this cliplab with its ``registry`` extra. options: what else ``mlflow.pyfunc.save_model``
-    takes, e.g. metadata. Raises BundleError, ConfigError, and MlflowException, e.g. for a path that is there already.
+    Args:
+        model: The bundle or .tflite.
+        path: Folder for the MLflow model. It must not exist.
+        overrides: Runtime keys of the config that are saved with the MLflow model.
+        root: Folder whose files rows may name; None allows any file that the process may read. The environment
+            variable CLIPLAB_ROOT overrides it.
+        pip_requirements: Requirements of the MLflow model; None for this cliplab with its ``registry`` extra.
+        **options: Further arguments of ``mlflow.pyfunc.save_model``, for example ``metadata``.
+
+    Raises:
+        BundleError: The model is missing or damaged.
+        ConfigError: An override is not allowed, or cliplab is not installed and ``pip_requirements`` is None.
+        mlflow.exceptions.MlflowException: MLflow cannot write the model, for example because ``path`` exists.
     """
     mlflow.pyfunc.save_model(path=str(path), **_arguments(model, overrides, root, pip_requirements), **options)
 
@@ -66,9 +79,23 @@ def log_model(
     pip_requirements: Sequence[str] | None = None,
     **options: Any,
 ) -> Any:
-    """``save_model`` into the active run of MLflow's tracking server, as ``name``. Returns MLflow's ModelInfo.
+    """Log a model to the active run of MLflow's tracking server.
 
-    options: what else ``mlflow.pyfunc.log_model`` takes, e.g. registered_model_name.
+    Args:
+        model: The bundle or .tflite.
+        name: Name of the model in the run.
+        overrides: As for ``save_model``.
+        root: As for ``save_model``.
+        pip_requirements: As for ``save_model``.
+        **options: Further arguments of ``mlflow.pyfunc.log_model``, for example ``registered_model_name``.
+
+    Returns:
+        MLflow's ModelInfo.
+
+    Raises:
+        BundleError: The model is missing or damaged.
+        ConfigError: As for ``save_model``.
+        mlflow.exceptions.MlflowException: MLflow cannot store the model.
     """
     return mlflow.pyfunc.log_model(name=name, **_arguments(model, overrides, root, pip_requirements), **options)
 
@@ -79,13 +106,13 @@ def _arguments(
     root: str | Path | None,
     pip_requirements: Sequence[str] | None,
 ) -> dict[str, Any]:
-    """What MLflow is told: where the model lies, who loads it, what goes in and out."""
+    """Arguments for MLflow: the model's path, its loader, inputs, outputs and requirements."""
     stored = Path(model)
     if not stored.exists():
         raise BundleError(f"{model}: there is no such file or folder. A bundle or a self-describing .tflite is needed")
-    open_model(stored, overrides)  # says what is damaged, or not allowed, before anything is written
+    open_model(stored, overrides)  # reports a damaged model or a wrong override before anything is written
     return {
-        "loader_module": LOADER,
+        "loader_module": LOADER_MODULE,
         "data_path": str(stored.absolute()),
         "model_config": {
             "overrides": dict(overrides or {}),
@@ -98,7 +125,7 @@ def _arguments(
 
 
 def signature() -> ModelSignature:
-    """What goes in and out, for any model of ours: a row a video."""
+    """Return the signature of any model: one row per video, with the columns and parameters of ``VideoModel``."""
     inputs = [
         ColSpec("string", "path", required=False),
         ColSpec("binary", "video", required=False),
@@ -123,7 +150,7 @@ def signature() -> ModelSignature:
 
 
 def input_example() -> Any:
-    """A table of one row: a second of video that any model of ours can read, as bytes."""
+    """Return a table with one row: the bytes of a rendered video of one second."""
     import pandas as pd
 
     return pd.DataFrame({"video": [_rendered_video()]})
@@ -162,13 +189,18 @@ def _requirement() -> str:
 
 
 def _load_pyfunc(data_path: str, model_config: Mapping[str, Any] | None = None) -> VideoModel:
-    """MLflow's way in: the model that lies in data_path. model_config: overrides and root, as saved or as given."""
+    """Load a model for MLflow. model_config: overrides and root, as saved or as given to ``load_model``."""
     settings = dict(model_config or {})
     return VideoModel(open_model(data_path, settings.get("overrides")), settings.get("root"))
 
 
 class VideoModel:
-    """What MLflow calls for predictions."""
+    """The loaded model, on which MLflow calls ``predict``.
+
+    Args:
+        adapter: The opened model.
+        root: Folder whose files rows may name; None allows any file. The environment's CLIPLAB_ROOT overrides it.
+    """
 
     def __init__(self, adapter: BaseModelAdapter, root: str | Path | None = None) -> None:
         self.adapter = adapter
@@ -176,13 +208,22 @@ class VideoModel:
         self.root = None if root is None else Path(root).resolve()
 
     def predict(self, data: Any, params: Mapping[str, Any] | None = None) -> Any:
-        """A table of videos (columns of INPUTS, and ``fps`` for frames) to one result a row, in order.
+        """Predict a table of videos.
 
-        params: ``shape`` "rows" (the default) gives a table with path, predictions, error and warnings, as the rows
-        of ``cliplab predict --json``; a video that cannot be read is a row with an error. "hf" gives, as Hugging
-        Face's pipeline, a list a video of {"score", "label"}, and raises for a video that cannot be read. top_k,
-        window_seconds and stride_seconds: None keeps the config's. Raises MlflowException (a 400 when served) for
-        what no row can say.
+        Args:
+            data: pandas DataFrame with one of the columns ``path``, ``video`` and ``frames`` per row, and with ``fps``
+                for frames.
+            params: ``shape``, ``top_k``, ``window_seconds`` and ``stride_seconds``; None keeps the default or the
+                config's value.
+
+        Returns:
+            One result per row, in order. With ``shape`` "rows" (the default), a DataFrame with path, predictions, error
+            and warnings, as the rows of ``cliplab predict --json``; a video that cannot be read has an error. With
+            "hf", a list of {"score", "label"} per video, as Hugging Face's pipeline returns it.
+
+        Raises:
+            mlflow.exceptions.MlflowException: The table or a parameter is wrong, or a video cannot be read and
+                ``shape`` is "hf". A server answers 400.
         """
         given = dict(params or {})
         try:
@@ -205,46 +246,46 @@ class VideoModel:
         count = self.adapter.config["top_k"] if top_k is None else top_k
         if count < 1:
             raise ConfigError(f"top_k must be at least 1, got {count}")
-        results = self._results(_rows(data), window_seconds, stride_seconds)
+        results = self._results(read_rows(data), window_seconds, stride_seconds)
         if shape == "hf":
             return [to_pipeline(result, count) for result in results]
         rows = [{**result.to_json(count), "warnings": list(result.warnings)} for result in results]
-        # Objects, so that no error stays None where pandas would make it NaN.
+        # dtype object, so that a missing error stays None and does not become NaN.
         return pd.DataFrame(rows, columns=["path", "predictions", "error", "warnings"], dtype=object)
 
     def _results(
         self, rows: Sequence[Mapping[str, Any]], window_seconds: float | None, stride_seconds: float | None
     ) -> list[VideoResult]:
-        """One result a row. Rows of files go through ``predict_videos`` together, so that it can decode ahead."""
+        """One result per row. Files go through ``predict_videos`` together, so that it can decode ahead."""
         results: dict[int, VideoResult] = {}
         files: dict[str, dict[int, Path]] = {"path": {}, "video": {}}
         with tempfile.TemporaryDirectory(prefix="cliplab-") as folder:
             for number, row in enumerate(rows):
                 try:
-                    kind = _kind(row)
-                    if kind == "frames":
-                        clip = _clip(row["frames"], row.get("fps"), _name(row, number))
+                    column = video_column(row)
+                    if column == "frames":
+                        clip = clip_of_frames(row["frames"], row.get("fps"), row_name(row, number))
                         results[number] = VideoResult(clip.source, tuple(self.adapter.predict([clip])))
                     else:
-                        files[kind][number] = self._file(row, kind, Path(folder) / str(number))
+                        files[column][number] = self._file(row, column, Path(folder) / str(number))
                 except (AdapterError, ValueError) as error:
-                    results[number] = VideoResult(_name(row, number), error=str(error))
-            for kind, of_kind in files.items():
-                limits = None if kind == "path" and self.root is None else MediaLimits(FRAME_PIXELS)
+                    results[number] = VideoResult(row_name(row, number), error=str(error))
+            for column, paths in files.items():
+                limits = None if column == "path" and self.root is None else MediaLimits(FRAME_PIXELS)
                 found = predict_videos(
                     self.adapter,
-                    list(of_kind.values()),
+                    list(paths.values()),
                     window_seconds=window_seconds,
                     stride_seconds=stride_seconds,
                     limits=limits,
                 )
-                for number, result in zip(of_kind, found, strict=True):
-                    results[number] = _named(result, _name(rows[number], number))
+                for number, result in zip(paths, found, strict=True):
+                    results[number] = with_row_name(result, row_name(rows[number], number))
         return [results[number] for number in range(len(rows))]
 
-    def _file(self, row: Mapping[str, Any], kind: str, temporary: Path) -> Path:
-        """The file of a row: its path, if it lies under the root, or its bytes written to a temporary file."""
-        if kind == "video":
+    def _file(self, row: Mapping[str, Any], column: str, temporary: Path) -> Path:
+        """The file of a row: its path, which must be under the root, or its bytes written to a temporary file."""
+        if column == "video":
             if not isinstance(row["video"], bytes):
                 raise MediaError(f"video must be the bytes of a file, got {type(row['video']).__name__}")
             temporary.write_bytes(row["video"])
@@ -255,59 +296,3 @@ class VideoModel:
         if not path.is_relative_to(self.root):
             raise MediaError(f"{row['path']}: is outside the folder that this model may read. Name a file below it")
         return path
-
-
-def _rows(data: Any) -> list[dict[str, Any]]:
-    """The rows of MLflow's table, without the cells that are empty. ConfigError for what is no such table."""
-    import pandas as pd
-
-    if not isinstance(data, pd.DataFrame) or not set(data.columns) & set(INPUTS):
-        got = ", ".join(map(str, data.columns)) if isinstance(data, pd.DataFrame) else type(data).__name__
-        raise ConfigError(
-            f"a table with a column {', '.join(INPUTS[:2])} or {INPUTS[2]} is needed, got {got or 'no column of these'}"
-        )
-    return [{str(key): value for key, value in row.items() if not _empty(value)} for row in data.to_dict("records")]
-
-
-def _empty(value: Any) -> bool:
-    import pandas as pd
-
-    return value is None or (pd.api.types.is_scalar(value) and bool(pd.isna(value)))
-
-
-def _name(row: Mapping[str, Any], number: int) -> str:
-    return str(row.get("path", f"row {number}"))
-
-
-def _kind(row: Mapping[str, Any]) -> str:
-    given = [name for name in INPUTS if name in row]
-    if len(given) != 1:
-        raise MediaError(f"a row needs one of {', '.join(INPUTS)}, got {' and '.join(given) or 'none of them'}")
-    return given[0]
-
-
-def _clip(frames: Any, fps: float | None, name: str) -> Clip:
-    """Frames uint8 [T, H, W, 3] RGB, as an array or nested lists of 0..255, to a clip that begins at 0 s."""
-    import numpy as np
-
-    if fps is None or not fps > 0:
-        raise MediaError(f"{name}: frames need fps, frames a second above 0, got {fps}")
-    try:
-        array = np.asarray(frames)
-    except ValueError:  # lists of several lengths
-        raise MediaError(f"{name}: frames must all be of one size, [T, H, W, 3] RGB") from None
-    if array.ndim != 4 or array.shape[3] != 3 or not array.size or array.dtype.kind not in "iu":
-        raise MediaError(
-            f"{name}: frames must be whole numbers [T, H, W, 3] RGB, got {array.dtype} {list(array.shape)}"
-        )
-    if array.min() < 0 or array.max() > 255:
-        raise MediaError(f"{name}: frames must be levels of 0..255, got {array.min()} to {array.max()}")
-    times = np.arange(len(array), dtype=np.float64) / fps
-    return Clip(array.astype(np.uint8), times, name, 0.0, len(array) / fps)
-
-
-def _named(result: VideoResult, name: str) -> VideoResult:
-    """The result under the name that the row has for it, in place of a temporary file's."""
-    error = None if result.error is None else result.error.replace(result.path, name)
-    warnings = tuple(warning.replace(result.path, name) for warning in result.warnings)
-    return VideoResult(name, result.predictions, error, warnings)

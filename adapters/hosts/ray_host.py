@@ -1,4 +1,8 @@
-"""Ray: a callable class for ``ray.data.Dataset.map_batches``. An actor loads once; a video gives a row."""
+"""The Ray host: a callable class for ``ray.data.Dataset.map_batches``.
+
+Ray creates one instance per actor, which loads the model once, and then calls it with batches of rows. Each row names
+a video and gets its predictions.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +21,7 @@ except ImportError as missing:
 
 LABEL = pa.struct([("label", pa.string()), ("score", pa.float64())])
 WINDOW = pa.struct([("start", pa.float64()), ("end", pa.float64()), ("labels", pa.list_(LABEL))])
-# What each row gets beside the columns that it came with. Types are told, as a batch may have nothing but errors.
+# Columns that are added to each row. They have explicit types, since a batch may consist of errors only.
 RESULT = pa.schema(
     [
         ("predictions", pa.list_(WINDOW)),
@@ -30,10 +34,18 @@ RESULT = pa.schema(
 class VideoPredictor:
     """Predicts batches of paths: ``dataset.map_batches(VideoPredictor, fn_constructor_kwargs={"model": ...}, ...)``.
 
-    model: what ``open_model`` takes; a path must lead to the same bundle on every node. overrides: keys of its config.
-    path_column: the column that names the videos. top_k, window_seconds, stride_seconds: None keeps the config's.
-    An actor computes on as many threads as Ray gave it CPUs, unless overrides say num_threads.
-    Raises what ``open_model`` raises, when the actor starts.
+    An actor uses as many threads as Ray gave it CPUs, unless ``overrides`` sets ``num_threads``.
+
+    Args:
+        model: What ``open_model`` accepts. A path must lead to the same bundle on every node.
+        overrides: Runtime keys of the config.
+        path_column: Column that names the videos.
+        top_k: Number of labels per window; None for the config's.
+        window_seconds: Length of a window; None for the config's.
+        stride_seconds: Distance between the starts of windows; None for the config's.
+
+    Raises:
+        AdapterError: The model cannot be opened, or an option is wrong. It is raised when the actor starts.
     """
 
     def __init__(
@@ -54,11 +66,19 @@ class VideoPredictor:
         self.window_seconds, self.stride_seconds = window_seconds, stride_seconds
 
     def __call__(self, batch: Any) -> pa.Table:
-        """A batch (a pyarrow table, or columns as arrays) to the same rows with predictions, error and warnings.
+        """Predict a batch.
 
-        predictions: the windows, each with its top_k labels, as in the rows of ``cliplab predict --json``; empty where
-        ``error`` says why the video could not be read. ConfigError for a batch without the path column, or with
-        columns of these names; what the model raises is raised.
+        Args:
+            batch: Rows with paths: a pyarrow table, or a mapping of column names to arrays.
+
+        Returns:
+            The same rows with the columns ``predictions``, ``error`` and ``warnings``. The predictions are windows with
+            their best labels, as in the rows of ``cliplab predict --json``; they are empty if ``error`` says why the
+            video could not be read.
+
+        Raises:
+            ConfigError: The batch lacks the path column, or has a column that the result needs.
+            Exception: Whatever the model raises.
         """
         table = batch if isinstance(batch, pa.Table) else pa.table({key: list(column) for key, column in batch.items()})
         self._check(table.column_names)
@@ -102,7 +122,7 @@ def _columns(rows: list[VideoResult], top_k: int) -> dict[str, list[Any]]:
 
 
 def _threads() -> dict[str, int]:
-    """As many threads as CPUs that Ray gave this actor; outside an actor, what the config says."""
+    """``num_threads`` for the CPUs that Ray gave this actor; empty outside an actor, to keep the config's."""
     if not ray.is_initialized() or ray.get_runtime_context().get_actor_id() is None:
         return {}
     cpus = int(ray.get_runtime_context().get_assigned_resources().get("CPU", 0))

@@ -1,4 +1,4 @@
-"""Shapes of results that other tools know. Hosts share them."""
+"""Shapes of results that hosts share."""
 
 from __future__ import annotations
 
@@ -10,23 +10,37 @@ import numpy as np
 from adapters.errors import MediaError
 from adapters.records import VideoResult
 
-# The rows of ``cliplab predict --json``, or those of Hugging Face's pipeline.
+# "rows": the rows of ``cliplab predict --json``. "hf": those of Hugging Face's video-classification pipeline.
 Shape = Literal["rows", "hf"]
 SHAPES: tuple[Shape, ...] = get_args(Shape)
 
 
 class PipelineRow(TypedDict):
-    """One class as Hugging Face's pipelines name it. score: 0..1."""
+    """One class, with the keys of Hugging Face's pipelines.
+
+    Attributes:
+        score: Score from 0 to 1.
+        label: Name of the class.
+    """
 
     score: float
     label: str
 
 
 def to_pipeline(result: VideoResult, top_k: int) -> list[PipelineRow]:
-    """A video's best classes in the shape of Hugging Face's video-classification pipeline, best first.
+    """Convert a video's result to the shape of Hugging Face's video-classification pipeline.
 
-    The pipeline has one list a video, so the scores of several windows become their mean. MediaError where the video
-    could not be read, as the shape has no place for an error.
+    The pipeline returns one list per video, so the scores of several windows are averaged.
+
+    Args:
+        result: Result of the video.
+        top_k: Number of classes.
+
+    Returns:
+        The best classes, best first.
+
+    Raises:
+        MediaError: The video could not be read or has no prediction, since the shape has no place for an error.
     """
     if result.error is not None:
         raise MediaError(result.error)

@@ -80,7 +80,7 @@ def host_label_studio(
     from adapters.errors import ConfigError
     from adapters.hosts.http_host import HttpOptions, open_models
     from adapters.hosts.http_server.options import read_token
-    from adapters.hosts.label_studio_host import LabelStudio, Media, Trainer, serve
+    from adapters.hosts.label_studio_host import LabelStudioClient, Trainer, VideoFetcher, serve
 
     token = read_token(token_file, os.environ.get("CLIPLAB_TOKEN"))
     folder = None if root is None else Path(root)
@@ -95,10 +95,10 @@ def host_label_studio(
         )
     if (train_config is None) != (train_output is None):
         raise ConfigError("training needs both train_config and train_output. Give both, or neither for no training")
-    studio = None if label_studio_url is None or key is None else LabelStudio(label_studio_url, key)
-    media = Media(folder, studio, options.body_bytes)
+    client = None if label_studio_url is None or key is None else LabelStudioClient(label_studio_url, key)
+    fetcher = VideoFetcher(folder, client, options.body_bytes)
     trainer = None
     if train_config is not None and train_output is not None:
-        trainer = Trainer(train_config, Path(train_output), media)
+        trainer = Trainer(train_config, Path(train_output), fetcher)
     (served,) = open_models([model], overrides).values()
-    serve(served, options, media, trainer, on_ready)
+    serve(served, options, fetcher, trainer, on_ready)

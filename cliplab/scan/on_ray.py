@@ -30,7 +30,7 @@ from cliplab.scan.scoring import Job, Scored, score_one
 from cliplab.scan.store import Scores
 
 # Videos that a worker has in hand where each read waits for the network.
-IN_HAND_REMOTE = 4
+ITEMS_PER_WORKER_REMOTE = 4
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class ScanWorker:
 
     def start(self) -> None:
         """ConfigError where this node is not fit for the scan, else what ``open_model`` raises."""
-        from adapters.hosts.ray_pool import node_name
+        from adapters.hosts.ray_cluster import node_name
 
         if cliplab.__version__ != self._version:
             raise ConfigError(
@@ -118,7 +118,8 @@ def score_on_ray(
     bundle: of this digest. ``workers`` of the engine: how many; None is one for each CPU or GPU of the cluster.
     MissingExtraError where Ray is not installed; the engine raises ClusterError, and ConfigError where a node is unfit.
     """
-    from adapters.hosts.ray_pool import IN_HAND, Lost, connected, share, work_off
+    from adapters.hosts.ray_cluster import cluster_connection, share
+    from adapters.hosts.ray_pool import ITEMS_PER_WORKER, LostItem, process_items
 
     overrides: dict[str, Any] = {"num_threads": 1} | ({} if device is None else {"device": device})
 
@@ -128,13 +129,13 @@ def score_on_ray(
         left = iter(jobs)
         if (first := next(left, None)) is None:  # no cluster is needed
             return
-        with connected(ray_address):
+        with cluster_connection(ray_address):
             model = share(pack_model(bundle, digest))
             arguments = (model, overrides, sampling, library, cliplab.__version__)
             options: dict[str, Any] = {"workers": workers, "on_note": on_note, "gpus": 1 if device == "gpu" else 0}
-            options["in_hand"] = IN_HAND_REMOTE if is_remote(library) else IN_HAND
-            for job, result in work_off(ScanWorker, arguments, chain([first], left), **options):
-                yield _given_up(job, result.workers) if isinstance(result, Lost) else result
+            options["items_per_worker"] = ITEMS_PER_WORKER_REMOTE if is_remote(library) else ITEMS_PER_WORKER
+            for job, result in process_items(ScanWorker, arguments, chain([first], left), **options):
+                yield _given_up(job, result.lost_workers) if isinstance(result, LostItem) else result
 
     return engine
 

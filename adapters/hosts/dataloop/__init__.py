@@ -1,1 +1,1 @@
-"""What the Dataloop host is made of."""
+"""Parts of the Dataloop host: the model adapter, items, annotations, training, and metrics."""

@@ -1,4 +1,4 @@
-"""Predictions to Dataloop annotations, compact whatever the length of the video."""
+"""Predictions as Dataloop annotations, compact for videos of any length."""
 
 from __future__ import annotations
 
@@ -7,15 +7,22 @@ from typing import Any
 
 import dtlpy as dl
 
-from adapters.hosts.dataloop.items import ItemResult, is_image
+from adapters.hosts.dataloop.downloads import is_image
+from adapters.hosts.dataloop.items import ItemResult
 from adapters.records import Prediction, Segment
 
 
 def timeline(predictions: Sequence[Prediction], top_k: int) -> list[Segment]:
-    """The ``top_k`` labels of each window; a label's neighbouring windows become one segment.
+    """Merge the best labels of each window into segments: a label's neighbouring windows become one.
 
-    A segment reaches from the start of its first window to the end of its last; its score is the mean of its windows'.
-    Ordered by start, then by score.
+    A segment extends from the start of its first window to the end of its last; its score is the mean of its windows'.
+
+    Args:
+        predictions: Predictions of a video's windows, in order.
+        top_k: Number of labels per window.
+
+    Returns:
+        Segments by start, then by falling score.
     """
     open_runs: dict[str, list[Prediction]] = {}
     found = []
@@ -35,10 +42,18 @@ def _segment(label: str, run: Sequence[Prediction]) -> Segment:
 
 
 def annotate(result: ItemResult, top_k: int, model: Any) -> dl.AnnotationCollection:
-    """An item's classifications: of the whole for an image, by time for a video. Made without the network.
+    """Make an item's annotations: one class for an image, segments in time for a video. Sends no request.
 
     ``AnnotationCollection.add`` would write a snapshot for each frame of a range: 1.2 MB for 10,000 frames. An
-    annotation that is given its times afterwards says the same in some 500 bytes.
+    annotation whose times are set afterwards has the same meaning and some 500 bytes.
+
+    Args:
+        result: The item and its predictions.
+        top_k: Number of labels per window.
+        model: The model on the platform, which the annotations name.
+
+    Returns:
+        The annotations.
     """
     collection = dl.AnnotationCollection(item=result.item)
     for number, segment in enumerate(timeline(result.predictions, top_k), 1):

@@ -1,4 +1,4 @@
-"""A Dataloop model's configuration, taken apart: the platform's keys and ours. Needs no dtlpy."""
+"""A Dataloop model's configuration, split into the platform's keys and ours. Does not import dtlpy."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from adapters.config import Config, check_config, merge_config
 from adapters.errors import BundleError, ConfigError
 from adapters.inference import FINETUNE_KEYS, read_stored
 
-# What dtlpy adds to a configuration that lacks it, and pushes to the platform, while it makes a model adapter or runs
-# one (AdapterDefaults and configuration.get in dtlpy/ml/base_model_adapter.py). A model that has them is left alone.
+# Keys that dtlpy adds to a configuration that lacks them, and pushes to the platform, when it creates or runs a model
+# adapter (AdapterDefaults and configuration.get in dtlpy/ml/base_model_adapter.py). It does not change existing keys.
 PLATFORM_DEFAULTS: dict[str, Any] = {
     "include_background": False,
     "upload_annotations": True,
@@ -27,7 +27,7 @@ PLATFORM_DEFAULTS: dict[str, Any] = {
     "predict_embed_subset_limit": 1000,
     "predict_embed_timeout": 24 * 3600,
 }
-# Every key that is the platform's: those, and the ones that it reads only where they are there.
+# All keys of the platform: those above, and those that it reads only if they exist.
 PLATFORM_KEYS = frozenset(PLATFORM_DEFAULTS) | {
     "include_model_annotations",
     "embeddings_size",
@@ -38,15 +38,34 @@ PLATFORM_KEYS = frozenset(PLATFORM_DEFAULTS) | {
 
 
 def own_config(configuration: Mapping[str, Any] | None, where: str) -> Config:
-    """A copy of our part of a model's configuration, checked and complete. ConfigError names each key that is wrong."""
+    """Return our part of a model's configuration, checked and with all defaults.
+
+    Args:
+        configuration: The model's configuration; it is not changed.
+        where: What messages call the configuration.
+
+    Returns:
+        The config.
+
+    Raises:
+        ConfigError: Keys are wrong; the message names each.
+    """
     own = {key: value for key, value in (configuration or {}).items() if key not in PLATFORM_KEYS}
     return check_config(copy.deepcopy(own), where)
 
 
 def label_order(configuration: Mapping[str, Any] | None, where: str) -> tuple[str, ...] | None:
-    """The labels of ``id_to_label_map`` in the order of their ids; None where there is no map.
+    """Return the labels of ``id_to_label_map`` in the order of their ids.
 
-    ConfigError where the ids are not 0, 1, 2 and so on.
+    Args:
+        configuration: The model's configuration.
+        where: What messages call the configuration.
+
+    Returns:
+        The labels, or None if there is no map.
+
+    Raises:
+        ConfigError: The ids are not 0, 1, 2 and so on, or labels repeat.
     """
     mapping = (configuration or {}).get("id_to_label_map")
     if not mapping:
@@ -63,18 +82,37 @@ def label_order(configuration: Mapping[str, Any] | None, where: str) -> tuple[st
     return tuple(str(by_id[index]) for index in range(len(by_id)))
 
 
-def order_for(found: Sequence[str], known: Sequence[str] | None) -> tuple[str, ...]:
-    """The labels that occur in the data, in the model's order; those that it has not come last, to be reported."""
+def order_labels(found: Sequence[str], known: Sequence[str] | None) -> tuple[str, ...]:
+    """Order the labels of the data as the model does.
+
+    Args:
+        found: Labels that occur in the data.
+        known: The model's labels in its order; None if it has none.
+
+    Returns:
+        The labels of the data, first those of the model in its order, then those unknown to the model.
+    """
     known = list(known or ())
     return tuple([label for label in known if label in found] + [label for label in found if label not in known])
 
 
 def open_configured(config: Config, folder: Path, where: str) -> BaseModelAdapter:
-    """The adapter that a config names: with the model in ``folder``, or where that is empty with its first weights.
-    ``where`` is what messages call the folder, which is a temporary one.
+    """Open the adapter that a config names, with the model in a folder.
 
-    Keys that govern training alone may differ from those that a stored model was trained with: its next training
-    takes them. ConfigError for others that differ, BundleError for files that are no model.
+    Keys that govern training only may differ from those that a stored model was trained with: its next training uses
+    them.
+
+    Args:
+        config: The config.
+        folder: Folder with the model's artifacts; if it is empty, the config's initial weights are used.
+        where: What messages call the folder, which is a temporary one.
+
+    Returns:
+        The adapter.
+
+    Raises:
+        ConfigError: Other keys differ from the stored model's.
+        BundleError: The files are not a model, or a model of another adapter.
     """
     try:
         return _open(config, folder)
@@ -83,13 +121,13 @@ def open_configured(config: Config, folder: Path, where: str) -> BaseModelAdapte
 
 
 def _open(config: Config, folder: Path) -> BaseModelAdapter:
-    stored = stored_model(folder)
+    stored = find_stored_model(folder)
     cls = model_class(config["adapter"])
     if stored is None:
         return cls(config)
     own = read_stored(stored)
     adapter = cls({key: value for key, value in config.items() if key not in FINETUNE_KEYS})
-    # By class: one class goes by several names.
+    # Compared by class, since several names may refer to one class.
     if model_class(str(own.config["adapter"]), str(stored)) is cls:
         adapter.load_stored(own)
         training = {key: config[key] for key in FINETUNE_KEYS if key in config}
@@ -101,8 +139,18 @@ def _open(config: Config, folder: Path) -> BaseModelAdapter:
     )
 
 
-def stored_model(folder: Path) -> Path | None:
-    """The bundle or self-describing .tflite among downloaded artifacts; None where there are no artifacts."""
+def find_stored_model(folder: Path) -> Path | None:
+    """Return the bundle or self-describing .tflite among downloaded artifacts.
+
+    Args:
+        folder: Folder with the artifacts.
+
+    Returns:
+        Path of the model, or None if there are no artifacts.
+
+    Raises:
+        BundleError: The artifacts are neither a bundle nor exactly one .tflite.
+    """
     if (folder / SEAL).is_file():
         return folder
     files = sorted(path for path in folder.rglob("*") if path.is_file()) if folder.is_dir() else []
@@ -118,8 +166,12 @@ def stored_model(folder: Path) -> Path | None:
     return None
 
 
-def drop_unlisted(folder: Path) -> None:
-    """Remove what an earlier training left among the artifacts: a bundle takes no file that its list does not name."""
+def remove_unlisted_files(folder: Path) -> None:
+    """Remove files that an earlier training left among a bundle's artifacts: a bundle may not have unlisted files.
+
+    Args:
+        folder: Folder with the artifacts.
+    """
     if not (folder / SEAL).is_file():
         return
     listed = {folder / name for name in (SEAL, *read_seal(folder)[0])}

@@ -1,47 +1,35 @@
-"""Dataloop items to predictions: downloads ahead of the model, bad items set aside with their reason."""
+"""Predictions and features of Dataloop items. A failed item becomes a result with the reason."""
 
 from __future__ import annotations
 
-import re
 import shutil
-import tempfile
-import threading
-import time
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
-from dataclasses import dataclass, field, replace
+from contextlib import closing
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from adapters.base import BaseModelAdapter
-from adapters.errors import AdapterError, MediaError
-from adapters.inference import map_ahead, predict_videos
-from adapters.media import probe, read_clip
+from adapters.errors import MediaError
+from adapters.hosts.dataloop.downloads import DownloadFolder, FetchedItem, download_folder, fetch, is_image
+from adapters.inference import predict_videos
+from adapters.media import read_clip
 from adapters.records import Clip, Float32Array, Prediction
-
-# Items downloaded at the same time and waiting on disk, besides those that the model has in hand.
-DOWNLOADS_AHEAD = 4
-# A download whose file has not grown for so long is given up. dtlpy asks again by itself after 120 s of silence.
-STALLED_SECONDS = 150.0
-_POLL_SECONDS = 0.05
-_REASON_CHARACTERS = 500
-
-
-@dataclass
-class Fetched:
-    """One item and its file, or the reason why there is none. fps: of a video, None where not known."""
-
-    item: Any
-    path: Path | None = None
-    error: str | None = None
-    fps: float | None = None
 
 
 @dataclass(frozen=True)
 class ItemResult:
-    """What one item gave: its predictions, or the reason why there are none."""
+    """The result of one item.
+
+    Attributes:
+        item: The item.
+        predictions: One prediction per window; empty if the item failed.
+        error: Why the item failed; None if it did not.
+        fps: Frames per second of a video; None if unknown.
+        warnings: What the decoder noticed, a sentence each.
+    """
 
     item: Any
     predictions: tuple[Prediction, ...] = ()
@@ -50,30 +38,34 @@ class ItemResult:
     warnings: tuple[str, ...] = ()
 
 
-def is_image(item: Any) -> bool:
-    """Whether an item is a still picture. A GIF counts as a video, which it may be."""
-    kind = str(item.mimetype or "")
-    return kind.startswith("image/") and kind != "image/gif"
-
-
 def predict_items(adapter: BaseModelAdapter, items: Sequence[Any]) -> Iterator[ItemResult]:
-    """The result of each item, in order. An item that is of another kind, cannot be fetched or cannot be decoded gives
-    a result with ``error``; what the model raises is raised.
+    """Predict items.
 
-    Files lie in a temporary folder, a few at a time, and are removed as soon as their item is done.
+    Files are downloaded into a temporary folder, a few at a time, and removed as soon as their item is done.
+
+    Args:
+        adapter: The model.
+        items: The items.
+
+    Yields:
+        The result of each item, in order. It has ``error`` if the item is of an unsupported type, or cannot be
+        downloaded or decoded.
+
+    Raises:
+        Exception: Whatever the model raises.
     """
     for pictures, group in groupby(items, is_image):
-        with _place() as place:
+        with download_folder() as downloads:
             predict = _predict_pictures if pictures else _predict_videos
-            yield from predict(adapter, list(group), place)
+            yield from predict(adapter, list(group), downloads)
 
 
-def _predict_videos(adapter: BaseModelAdapter, items: Sequence[Any], place: _Place) -> Iterator[ItemResult]:
-    order: deque[Fetched] = deque()
+def _predict_videos(adapter: BaseModelAdapter, items: Sequence[Any], downloads: DownloadFolder) -> Iterator[ItemResult]:
+    order: deque[FetchedItem] = deque()
 
     def paths() -> Iterator[Path]:
-        for fetched in fetch(adapter, items, place):
-            order.append(fetched)  # before the path is handed on: its result finds it here
+        for fetched in fetch(adapter, items, downloads):
+            order.append(fetched)  # before the path is yielded, since its result looks here
             if fetched.path is not None:
                 yield fetched.path
 
@@ -86,12 +78,14 @@ def _predict_videos(adapter: BaseModelAdapter, items: Sequence[Any], place: _Pla
                 error = _without_folder(result.error, fetched)
                 yield ItemResult(fetched.item, result.predictions, error, fetched.fps, result.warnings)
         finally:
-            place.left.set()  # before the readers are waited for: one of them may wait for a download
+            downloads.closed.set()  # before the readers are joined: one of them may wait for a download
     yield from _failed(order)
 
 
-def _predict_pictures(adapter: BaseModelAdapter, items: Sequence[Any], place: _Place) -> Iterator[ItemResult]:
-    for fetched, clip in _clips(adapter, items, place):
+def _predict_pictures(
+    adapter: BaseModelAdapter, items: Sequence[Any], downloads: DownloadFolder
+) -> Iterator[ItemResult]:
+    for fetched, clip in _clips(adapter, items, downloads):
         if clip is None:
             yield ItemResult(fetched.item, error=fetched.error)
         else:
@@ -99,17 +93,27 @@ def _predict_pictures(adapter: BaseModelAdapter, items: Sequence[Any], place: _P
 
 
 def embed_items(adapter: BaseModelAdapter, items: Sequence[Any]) -> Iterator[tuple[Any, Float32Array | None, str]]:
-    """Each item, in order, with its features float32 [D], or None and the reason. An item is one clip, whole."""
-    with _place() as place:
-        for fetched, clip in _clips(adapter, items, place):
+    """Compute the features of items, each as one clip.
+
+    Args:
+        adapter: The model.
+        items: The items.
+
+    Yields:
+        Each item, in order, with its features float32 [D] and "", or with None and the reason.
+    """
+    with download_folder() as downloads:
+        for fetched, clip in _clips(adapter, items, downloads):
             vector = None if clip is None else adapter.embed([clip])[0]
             yield fetched.item, vector, fetched.error or ""
 
 
-def _clips(adapter: BaseModelAdapter, items: Sequence[Any], place: _Place) -> Iterator[tuple[Fetched, Clip | None]]:
+def _clips(
+    adapter: BaseModelAdapter, items: Sequence[Any], downloads: DownloadFolder
+) -> Iterator[tuple[FetchedItem, Clip | None]]:
     """Each item as one clip, or None with the reason in ``error``."""
     spec = replace(adapter.input_spec, window_seconds=None, stride_seconds=None)
-    for fetched in fetch(adapter, items, place):
+    for fetched in fetch(adapter, items, downloads):
         clip = None
         if fetched.path is not None:
             try:
@@ -122,7 +126,17 @@ def _clips(adapter: BaseModelAdapter, items: Sequence[Any], place: _Place) -> It
 
 
 def read_picture(path: Path) -> Clip:
-    """A picture as a clip of one frame, turned as its EXIF data says. MediaError where it is none."""
+    """Read a picture as a clip of one frame, rotated as its EXIF data says.
+
+    Args:
+        path: The picture.
+
+    Returns:
+        The clip.
+
+    Raises:
+        MediaError: The file cannot be read as a picture.
+    """
     import numpy as np
 
     from adapters.media import decode_picture
@@ -133,159 +147,15 @@ def read_picture(path: Path) -> Clip:
     return Clip(pixels[None], np.zeros(1), str(path), 0.0, 0.0)
 
 
-def _failed(order: deque[Fetched]) -> Iterator[ItemResult]:
-    """The items at the front that there is no file of."""
+def _failed(order: deque[FetchedItem]) -> Iterator[ItemResult]:
+    """Results of the items at the front that have no file."""
     while order and order[0].path is None:
         fetched = order.popleft()
         yield ItemResult(fetched.item, error=fetched.error)
 
 
-def _without_folder(error: str | None, fetched: Fetched) -> str | None:
-    """A decoder's message about the item, not about the temporary file that it lay in."""
+def _without_folder(error: str | None, fetched: FetchedItem) -> str | None:
+    """A decoder's message with the item's name in place of the temporary file's."""
     if error is None or fetched.path is None:
         return error
     return error.removeprefix(f"{fetched.path}: ").replace(str(fetched.path), str(fetched.item.filename))
-
-
-# Downloads ----------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Place:
-    """A temporary folder that downloads write into. Once left, whoever ends last removes it: a client's download cannot
-    be stopped, and nobody waits for it."""
-
-    folder: Path
-    left: threading.Event = field(default_factory=threading.Event)
-
-    def remove(self) -> None:
-        shutil.rmtree(self.folder, ignore_errors=True)
-
-
-@contextmanager
-def _place() -> Iterator[_Place]:
-    place = _Place(Path(tempfile.mkdtemp(prefix="dataloop_items_")))
-    try:
-        yield place
-    finally:
-        place.left.set()
-        place.remove()
-
-
-@dataclass(eq=False)
-class _Download:
-    """One item being fetched into a folder of its own, in a thread that nobody need wait for."""
-
-    item: Any
-    place: _Place
-    number: int
-    path: Path | None = None
-    error: str | None = None
-    done: threading.Event = field(default_factory=threading.Event)
-
-    @property
-    def folder(self) -> Path:
-        return self.place.folder / str(self.number)
-
-    def start(self) -> None:
-        threading.Thread(target=self._run, name=f"download {self.item.id}", daemon=True).start()
-
-    def _run(self) -> None:
-        try:
-            self.folder.mkdir()
-            self.path = _download(self.item, self.folder)
-        except Exception as error:  # whatever the client raises is this item's misfortune alone
-            told = item_reasons(str(getattr(error, "message", error)))
-            reason = told[0][1] if told else f"{type(error).__name__}: {error}"
-            self.error = f"cannot be downloaded: {reason}"[:_REASON_CHARACTERS]
-        self.done.set()
-        if self.place.left.is_set():
-            self.place.remove()
-
-    def wait(self) -> None:
-        """Until it is done, its file has not grown for STALLED_SECONDS, or everyone has left."""
-        size, since = -1, time.monotonic()
-        while not self.done.wait(_POLL_SECONDS):
-            if self.place.left.is_set():
-                self.error = "was not waited for"
-                return
-            now_size = _folder_size(self.folder)
-            if now_size != size:
-                size, since = now_size, time.monotonic()
-            elif time.monotonic() - since > STALLED_SECONDS:
-                self.error = f"cannot be downloaded: nothing came for {STALLED_SECONDS:.0f} s, after {size} bytes"
-                return
-
-
-def fetch(adapter: BaseModelAdapter, items: Sequence[Any], place: _Place) -> Iterator[Fetched]:
-    """Each item's file, in order, at most DOWNLOADS_AHEAD of them fetched before they are asked for."""
-
-    def get(entry: tuple[int, Any]) -> Fetched:
-        number, item = entry
-        if (reason := why_not(adapter, item)) is not None:
-            return Fetched(item, error=reason)
-        download = _Download(item, place, number)
-        download.start()
-        download.wait()
-        path = None if download.error is not None else download.path
-        return Fetched(item, path, download.error, _fps(item, path))
-
-    ahead = map_ahead(
-        enumerate(items), get, threads=DOWNLOADS_AHEAD, ahead=DOWNLOADS_AHEAD, wait=False, name="download-wait"
-    )
-    with closing(ahead):
-        for _, fetched in ahead:
-            if place.left.is_set():
-                return
-            yield fetched
-
-
-def why_not(adapter: BaseModelAdapter, item: Any) -> str | None:
-    """Why a model does not take an item, or None where it does."""
-    kind, images = item.mimetype, adapter.scores_frames
-    if item.type != "file":
-        return f"is a {item.type}, and the model takes files"
-    if is_image(item) and not images:
-        return f"is {kind}, and {type(adapter).__name__} takes videos; a frame model, as EfficientNet, takes images"
-    # A type that the platform does not know is left to the decoder.
-    if kind and not str(kind).startswith(("video/", "image/")) and kind != "application/octet-stream":
-        return f"is {kind}, and the model takes videos{' or images' if images else ''}"
-    return None
-
-
-def _download(item: Any, folder: Path) -> Path:
-    """The item's file in a folder. AdapterError where the client says that all is well and there is no whole file."""
-    found = item.download(local_path=str(folder), overwrite=True, to_items_folder=False, raise_on_error=True)
-    path = Path(found) if isinstance(found, str) else None
-    if path is None or not path.is_file():
-        raise AdapterError(f"the download ended after {_folder_size(folder)} of {item.size} bytes")
-    if not path.resolve().is_relative_to(folder.resolve()):
-        raise AdapterError(f"its name {item.filename!r} leads out of the folder for downloads. Rename it")
-    return path
-
-
-def item_reasons(message: str) -> list[tuple[str, str]]:
-    """(item id, reason) of a message of dtlpy's downloader: "Item ID: <id>, Error: <reason>", then a traceback."""
-    return [(key, reason.strip()) for key, reason in re.findall(r"Item ID: (\S+), Error: (.*)", message)]
-
-
-def _folder_size(folder: Path) -> int:
-    size = 0
-    for path in folder.rglob("*"):
-        try:
-            size += path.stat().st_size
-        except OSError:  # renamed or removed this moment
-            continue
-    return size
-
-
-def _fps(item: Any, path: Path | None) -> float | None:
-    """Frames a second of a video: the platform's, else the file's."""
-    if path is None or is_image(item):
-        return None
-    if item.fps:
-        return float(item.fps)
-    try:
-        return probe(path).fps
-    except (MediaError, OSError):  # the decoder that comes next says so
-        return None

@@ -1,4 +1,4 @@
-"""What comes of many items at once: uploads while the model runs on, and a report of those that failed."""
+"""Results of many items: uploads that run while the model predicts, and errors that name the failed items."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from adapters.errors import AdapterError
 from adapters.hosts.dataloop.items import ItemResult
 
 logger = logging.getLogger("cliplab.dataloop")
-# Uploads of annotations under way at the same time.
-UPLOADS = 4
+# Number of uploads of annotations that run at the same time.
+PARALLEL_UPLOADS = 4
 
 
 def upload_all(
@@ -22,9 +22,16 @@ def upload_all(
     count: int,
     progress: Any = None,
 ) -> tuple[list[Any], dict[str, str]]:
-    """Upload each good result as it comes -> (all annotations, item id -> what went wrong with it).
+    """Upload each successful result as soon as it is ready.
 
-    upload: sends one item's annotations, in a thread. progress: the platform's, told after each of ``count`` items.
+    Args:
+        results: Results of items.
+        upload: Sends one item's annotations and returns them; called in threads.
+        count: Number of items, for the progress.
+        progress: The platform's progress, which is updated after each item; None for no updates.
+
+    Returns:
+        All uploaded annotations, and the reason of each failed item by the item's id.
     """
     uploaded: list[Any] = []
     failures: dict[str, str] = {}
@@ -35,34 +42,43 @@ def upload_all(
             item, future = under_way.popleft()
             try:
                 uploaded.extend(future.result())
-            except Exception as error:  # a client's error of any kind is this item's alone
+            except Exception as error:  # an error of the client concerns this item only
                 reason = error if isinstance(error, AdapterError) else f"{type(error).__name__}: {error}"
-                failures[item.id] = failure(item, f"cannot be annotated: {reason}")
+                failures[item.id] = describe_failure(item, f"cannot be annotated: {reason}")
                 logger.error("%s", failures[item.id])
 
-    with ThreadPoolExecutor(UPLOADS, thread_name_prefix="upload") as pool:
+    with ThreadPoolExecutor(PARALLEL_UPLOADS, thread_name_prefix="upload") as pool:
         for done, result in enumerate(results, 1):
             if result.error is not None:
-                failures[result.item.id] = failure(result.item, result.error)
+                failures[result.item.id] = describe_failure(result.item, result.error)
                 logger.error("%s", failures[result.item.id])
             else:
                 for warning in result.warnings:
-                    logger.warning("%s", failure(result.item, warning))
+                    logger.warning("%s", describe_failure(result.item, warning))
                 under_way.append((result.item, pool.submit(upload, result)))
-            finish(2 * UPLOADS)
+            finish(2 * PARALLEL_UPLOADS)
             if progress is not None:
                 progress.update(progress=int(100 * done / count), message=f"{done} of {count} items")
         finish(0)
     return uploaded, failures
 
 
-def failure(item: Any, reason: str) -> str:
-    """What went wrong with an item, and which it is."""
+def describe_failure(item: Any, reason: str) -> str:
+    """Return a sentence that names an item and its error."""
     return f"{item.filename} (item {item.id}): {reason}"
 
 
 def raise_failures(failures: Mapping[str, str], count: int, what: str) -> None:
-    """AdapterError where there are failures of ``count`` items, with the reason of each."""
+    """Raise an error if items failed.
+
+    Args:
+        failures: A sentence for each failed item, by the item's id.
+        count: Number of all items.
+        what: What could not be done, for example "predicted".
+
+    Raises:
+        AdapterError: Items failed; the message has the reason of each.
+    """
     if failures:
         rest = f"the other {count - len(failures)} are. " if len(failures) < count else ""
         lines = "\n  ".join(failures.values())

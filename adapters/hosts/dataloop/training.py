@@ -1,4 +1,4 @@
-"""A Dataloop download to a trained model: conversion, the order of labels, epochs told as they come."""
+"""Training on a Dataloop dataset: download, conversion, order of labels, and metrics of each epoch."""
 
 from __future__ import annotations
 
@@ -14,19 +14,28 @@ from adapters.base import BaseModelAdapter
 from adapters.config import check_config
 from adapters.data import Dataset, read_dataset, write_dataset
 from adapters.errors import AdapterError, DatasetError
-from adapters.hosts.dataloop.config import label_order, order_for
-from adapters.hosts.dataloop.items import item_reasons
-from adapters.hosts.dataloop.metrics import epoch_samples, publish
+from adapters.hosts.dataloop.config import label_order, order_labels
+from adapters.hosts.dataloop.downloads import parse_item_errors
+from adapters.hosts.dataloop.metrics import epoch_samples, publish_metrics
 from adapters.reports import EpochLog
 
 logger = logging.getLogger("cliplab.dataloop")
 
 
 def download_items(dataset: Any, filters: Any, folder: Path, annotation_filters: Any) -> list[str]:
-    """Fetch the items that a filter chooses as items/ and json/ -> the JSON files, one an item that came.
+    """Download the items that a filter selects.
 
-    Items that did not come are logged with the reason; dtlpy by itself passes over them, and fails on a single one
-    with a TypeError.
+    Items that cannot be downloaded are logged with the reason. dtlpy alone skips them, and fails with a TypeError if it
+    is a single one.
+
+    Args:
+        dataset: The dataset on the platform.
+        filters: Which items to download.
+        folder: Folder for the files (items/) and the annotations (json/).
+        annotation_filters: Which annotations to download; None for all.
+
+    Returns:
+        The JSON files, one per downloaded item.
     """
     try:
         downloader = dl.repositories.Downloader(dataset.items)
@@ -35,19 +44,26 @@ def download_items(dataset: Any, filters: Any, folder: Path, annotation_filters:
         )
     except dl.exceptions.BadRequest as error:
         message = str(error.message)
-        if not message.startswith("Errors in"):  # about all of them
+        if not message.startswith("Errors in"):  # about the whole download
             raise
-        for item_id, reason in item_reasons(message):  # of five at most
+        for item_id, reason in parse_item_errors(message):  # the message names at most five
             logger.warning("item %s is left out, it could not be downloaded: %s", item_id, reason)
         logger.warning("left out in all: %s", message.partition(".")[0])
     return [str(path) for path in folder.rglob("*.json") if path.relative_to(folder).parts[0] == "json"]
 
 
 def convert_download(data_path: Path) -> Path:
-    """Write the items/ and json/ of each subset as data_path/dataset.jsonl.
+    """Write the items/ and json/ of each subset as ``dataset.jsonl``.
 
-    DatasetError says what cannot be read, and which items lost their labels: dtlpy names an item's JSON without the
-    item's suffix, so that of a.mp4 and a.mov in one folder a single one is left.
+    Args:
+        data_path: Folder with the download.
+
+    Returns:
+        Path of ``dataset.jsonl``.
+
+    Raises:
+        DatasetError: The download cannot be read, or items lost their labels: dtlpy names an item's JSON without the
+            item's suffix, so that a.mp4 and a.mov in one folder share one file.
     """
     dataset = read_dataset(data_path, format="dataloop")
     alike = defaultdict(set)
@@ -70,18 +86,28 @@ def _own_sheets(data_path: Path, folder: Path, names: set[str]) -> bool:
     return all((sheets / f"{name}.json").is_file() for name in names)
 
 
-def train_model(
+def train_on_download(
     adapter: BaseModelAdapter,
     model: Any,
     data_path: Path,
     output_path: Path,
     on_epoch_end: Callable[[int, int], object],
 ) -> None:
-    """Train on convert_download's dataset and write the best epoch's bundle to output_path.
+    """Train on the dataset that ``convert_download`` wrote, and write the best epoch's bundle.
 
-    Each epoch's loss and accuracy are published on the model's plots and told to on_epoch_end(epoch from 0, epochs).
-    The labels' order is the config's, else that of ``id_to_label_map``, else the model's labels; the trained order is
-    set on the model, as ``labels`` and ``id_to_label_map``.
+    Each epoch's loss and accuracy are published as plots of the model. The order of the labels is the config's; without
+    one it is that of ``id_to_label_map``, or of the model's labels. The trained order is set on the model, as
+    ``labels`` and ``id_to_label_map``.
+
+    Args:
+        adapter: The adapter to train.
+        model: The model on the platform.
+        data_path: Folder with ``dataset.jsonl``.
+        output_path: Folder for the bundle.
+        on_epoch_end: Receives the number of the epoch, from 0, and the number of epochs.
+
+    Raises:
+        AdapterError: The dataset or the config is wrong, or the training fails.
     """
     dataset = read_dataset(data_path)
     if adapter.config["labels"] is None:
@@ -93,7 +119,7 @@ def train_model(
     def epoch_done(log: EpochLog) -> None:
         nonlocal done
         done += 1
-        publish(model, epoch_samples(log, done), model.dataset_id)
+        publish_metrics(model, epoch_samples(log, done), model.dataset_id)
         on_epoch_end(done - 1, max(most, done))
 
     report = adapter.train(data_path, output_path, epoch_done)
@@ -110,11 +136,19 @@ def _labels(dataset: Dataset, model: Any) -> tuple[str, ...]:
     missing = [label for label in known if label not in found]
     if missing and len(missing) < len(known):
         logger.warning("labels of the model that no clip has, left out: %s", ", ".join(missing[:20]))
-    return order_for(found, known)
+    return order_labels(found, known)
 
 
 def check_uploaded(model: Any, sizes: Mapping[str, int]) -> None:
-    """AdapterError where files of a saved model, by their sizes in bytes, are not among the model's artifacts."""
+    """Check that all files of a saved model are among its artifacts.
+
+    Args:
+        model: The model on the platform.
+        sizes: Name to size in bytes of each file.
+
+    Raises:
+        AdapterError: A file is missing or has another size.
+    """
     root = f"/artifacts/models/{model.name}/"
     there = {artifact.filename.removeprefix(root): artifact.size for artifact in model.model_artifacts}
     missing = [name for name, size in sizes.items() if there.get(name) != size]
@@ -125,8 +159,12 @@ def check_uploaded(model: Any, sizes: Mapping[str, int]) -> None:
         )
 
 
-def set_failed(model: Any) -> None:
-    """Tell the platform that training failed; a failure of that is logged: it must not hide the cause."""
+def mark_failed(model: Any) -> None:
+    """Set a model's status to "failed". Errors are logged and not raised, so that they do not hide the cause.
+
+    Args:
+        model: The model on the platform.
+    """
     try:
         model.status = "failed"
         model.update(reload_services=False)

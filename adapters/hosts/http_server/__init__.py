@@ -1,1 +1,1 @@
-"""What the HTTP host is made of."""
+"""Parts of the HTTP host: requests, limits, uploads, streams, and the description of the API."""

@@ -1,4 +1,4 @@
-"""What a request is refused with: a status and one line, ``{"error": "..."}``, as the Open Inference Protocol has."""
+"""Errors of requests: a status and one line, ``{"error": "..."}``, as in the Open Inference Protocol."""
 
 from __future__ import annotations
 
@@ -12,58 +12,96 @@ from starlette.responses import Response
 from adapters.errors import AdapterError, BundleError, StorageError, WeightsError
 from adapters.system import strict_json
 
-MAX_MESSAGE = 600  # characters; a message may quote what was sent
-# What an adapter raises because of the server's own files, not of what was asked.
-_OWN_FAULTS = (BundleError, StorageError, WeightsError)
+MAX_MESSAGE_CHARACTERS = 600  # characters; a message may quote what was sent
+# Errors that an adapter raises because of the server's own files, not because of the request.
+_SERVER_FAULTS = (BundleError, StorageError, WeightsError)
 
 
-class Refused(Exception):
-    """A request that is not answered as asked. message: what, received, allowed, what to do; one line."""
+class RequestError(Exception):
+    """A request that cannot be answered. The client receives the status and the message.
+
+    Attributes:
+        status: HTTP status, 400 or above.
+        message: What is wrong, what was received, what is allowed, and what to do.
+        headers: Further headers of the answer, for example ``Retry-After``.
+    """
 
     def __init__(self, status: int, message: str, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(message)
         self.status, self.message, self.headers = status, message, dict(headers or {})
 
 
-class ClientGone(Exception):
-    """Nobody waits for the answer any more."""
+class ClientDisconnectedError(Exception):
+    """The client closed the connection before it received an answer."""
 
 
-def refusal_of(error: AdapterError, status: int = 400) -> Refused:
-    """An adapter's error as an answer: the caller's fault unless it tells of the server's own files."""
-    return Refused(500 if isinstance(error, _OWN_FAULTS) else status, str(error))
+def to_request_error(error: AdapterError, status: int = 400) -> RequestError:
+    """Convert an adapter's error to a request's error.
+
+    Args:
+        error: The adapter's error.
+        status: Status for errors that the request caused.
+
+    Returns:
+        An error with this status, or with 500 if the error is about the server's own files.
+    """
+    return RequestError(500 if isinstance(error, _SERVER_FAULTS) else status, str(error))
 
 
 def error_response(status: int, message: str, headers: Mapping[str, str] | None = None) -> Response:
+    """Return an answer with ``{"error": message}``, in one line of limited length."""
     return json_response({"error": one_line(message)}, status, headers)
 
 
 def json_response(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """Return an answer with a value as compact JSON."""
     body = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     # What came in as a lone surrogate goes out as "?".
     return Response(body.encode("utf-8", "replace"), status, headers, media_type="application/json")
 
 
 def one_line(message: str) -> str:
+    """Return a message without line breaks, cut to ``MAX_MESSAGE_CHARACTERS``."""
     text = " ".join(message.split())
-    return text if len(text) <= MAX_MESSAGE else text[: MAX_MESSAGE - 3] + "..."
+    return text if len(text) <= MAX_MESSAGE_CHARACTERS else text[: MAX_MESSAGE_CHARACTERS - 3] + "..."
 
 
 def parse_json(data: bytes | bytearray | memoryview, what: str) -> dict[str, Any]:
-    """A JSON object. Refused (400) for anything else, also where numbers are NaN or nested without end."""
+    """Parse a JSON object.
+
+    Args:
+        data: JSON in UTF-8.
+        what: What messages call it, for example "the request".
+
+    Returns:
+        The object.
+
+    Raises:
+        RequestError: 400 if the data is not a JSON object, contains NaN, or is nested too deeply.
+    """
     try:
         value = strict_json.parse_json(bytes(data))
     except RecursionError:
-        raise Refused(400, f"{what} is nested too deeply") from None
-    except ValueError as error:  # also what is no UTF-8, and numbers of thousands of digits
-        raise Refused(400, f"{what} is not JSON ({error})") from None
+        raise RequestError(400, f"{what} is nested too deeply") from None
+    except ValueError as error:  # also for invalid UTF-8, and for numbers of thousands of digits
+        raise RequestError(400, f"{what} is not JSON ({error})") from None
     if not isinstance(value, dict):
-        raise Refused(400, f"{what} must be a JSON object, got {type(value).__name__}")
+        raise RequestError(400, f"{what} must be a JSON object, got {type(value).__name__}")
     return value
 
 
 def check_query(query: QueryParams, allowed: Iterable[str]) -> None:
-    """Refused (400) for a key that means nothing here, or is given twice."""
+    """Check the keys of a query string.
+
+    Args:
+        query: The query of the request's URL.
+        allowed: Keys that may appear, once each.
+
+    Raises:
+        RequestError: 400 if a key is unknown or appears twice.
+    """
     for key in query:
         if key not in allowed or len(query.getlist(key)) > 1:
-            raise Refused(400, f"query: {key!r} is unknown or given twice; allowed once each are {', '.join(allowed)}")
+            raise RequestError(
+                400, f"query: {key!r} is unknown or given twice; allowed once each are {', '.join(allowed)}"
+            )

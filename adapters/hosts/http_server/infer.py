@@ -1,7 +1,7 @@
-"""Tensors by the Open Inference Protocol v2, in JSON and in its binary extension: frames in, scores out.
+"""Tensor requests by the Open Inference Protocol v2, in JSON and in its binary extension: frames in, scores out.
 
-https://github.com/kserve/open-inference-protocol (REST), and for the binary form Triton's extension_binary_data.md and
-extension_classification.md.
+Sources: https://github.com/kserve/open-inference-protocol (REST); for the binary format and the best classes, Triton's
+extension_binary_data.md and extension_classification.md.
 """
 
 from __future__ import annotations
@@ -17,20 +17,23 @@ import numpy as np
 from msgspec import UNSET
 
 from adapters.errors import AdapterError
-from adapters.hosts.http_server.errors import Refused, parse_json, refusal_of
+from adapters.hosts.http_server.errors import RequestError, parse_json, to_request_error
 from adapters.hosts.http_server.messages import INPUT, LABELS, SCORES, InferRequest, RequestedOutput, read_message
-from adapters.hosts.http_server.state import Host, Model
+from adapters.hosts.http_server.state import HttpHost, ServedModel
 from adapters.records import Clip, Float32Array, UInt8Array
 
 VERSION = "1"
 _ALL_OUTPUTS = (RequestedOutput("scores"), RequestedOutput("labels"))
 HEADER_LENGTH = "Inference-Header-Content-Length"
-# JSON becomes objects of many times its size. The head of a binary request holds names and shapes alone.
+# Parsed JSON uses many times its size in memory. The head of a binary request contains names and shapes only.
 MAX_JSON_BYTES, MAX_HEAD_BYTES = 16_000_000, 100_000
 
 
-def metadata(model: Model) -> dict[str, Any]:
-    """What a model takes and gives. -1 is any size; frames are scaled to the model's."""
+def metadata(model: ServedModel) -> dict[str, Any]:
+    """Return a model's metadata: its inputs, outputs and labels.
+
+    A size of -1 is any size: frames are scaled to the model's.
+    """
     return {
         "name": model.name,
         "versions": [VERSION],
@@ -44,31 +47,46 @@ def metadata(model: Model) -> dict[str, Any]:
     }
 
 
-def infer(host: Host, model: Model, body: bytearray, header_length: str | None) -> tuple[bytes, dict[str, str]]:
-    """A request's body to its answer's and the headers. Refused (400) says what is wrong with it."""
-    request, tensor = read_request(body, header_length, _Limits.of(host, model))
+def infer(
+    host: HttpHost, model: ServedModel, body: bytearray, header_length: str | None
+) -> tuple[bytes, dict[str, str]]:
+    """Answer a tensor request.
+
+    Args:
+        host: State of the host, for its limits.
+        model: The model that the request names.
+        body: Body of the request.
+        header_length: Value of the header ``Inference-Header-Content-Length``, for the binary form; None for JSON.
+
+    Returns:
+        Body and headers of the answer.
+
+    Raises:
+        RequestError: 400 if the request is wrong; otherwise see ``to_request_error``.
+    """
+    request, tensor = read_request(body, header_length, _TensorLimits.of(host, model))
     clips = [_clip(model, frames, number) for number, frames in enumerate(tensor)]
     try:
         predictions = model.adapter.predict(clips)
     except AdapterError as error:
-        raise refusal_of(error) from None
+        raise to_request_error(error) from None
     return write_answer(model, request, np.stack([item.scores for item in predictions]))
 
 
-def _clip(model: Model, frames: UInt8Array, number: int) -> Clip:
+def _clip(model: ServedModel, frames: UInt8Array, number: int) -> Clip:
     fps = model.adapter.input_spec.fps or 25.0
     return Clip(frames, np.arange(len(frames)) / fps, f"{INPUT}[{number}]", 0.0, len(frames) / fps)
 
 
 @dataclass(frozen=True)
-class _Limits:
-    """model_frame_bytes: one frame at the model's size. host.frame_limits: one as it is sent."""
+class _TensorLimits:
+    """Limits on a tensor: on a frame as it is sent (host.frame_limits), and on all frames at the model's size."""
 
-    host: Host
+    host: HttpHost
     model_frame_bytes: int
 
     @classmethod
-    def of(cls, host: Host, model: Model) -> _Limits:
+    def of(cls, host: HttpHost, model: ServedModel) -> _TensorLimits:
         spec = model.adapter.input_spec
         return cls(host, spec.height * spec.width * 3)
 
@@ -77,10 +95,10 @@ class _Limits:
         try:
             self.host.frame_limits.check_size(INPUT, width, height)
         except AdapterError as error:
-            raise refusal_of(error) from None
+            raise to_request_error(error) from None
         size, most = clips * frames * self.model_frame_bytes, self.host.options.tensor_bytes
         if size > most:
-            raise Refused(
+            raise RequestError(
                 400,
                 f"{INPUT}: {clips} clips of {frames} frames are {size} bytes at the model's frame size and at most "
                 f"{most} are taken. Send fewer",
@@ -90,7 +108,7 @@ class _Limits:
 # Request ------------------------------------------------------------------------------------------------------------
 
 
-def read_request(body: bytearray, header_length: str | None, limits: _Limits) -> tuple[InferRequest, UInt8Array]:
+def read_request(body: bytearray, header_length: str | None, limits: _TensorLimits) -> tuple[InferRequest, UInt8Array]:
     """Read the body of a request.
 
     Args:
@@ -102,43 +120,45 @@ def read_request(body: bytearray, header_length: str | None, limits: _Limits) ->
         The request, and its frames: uint8 [N, T, H, W, 3] RGB.
 
     Raises:
-        Refused: 400, the body is not a request that this host answers.
+        RequestError: 400, the body is not a request that this host answers.
     """
     view, head = memoryview(body), len(body)
     if header_length is not None:
         head = int(header_length) if header_length.isascii() and header_length.isdigit() else -1
         if not 0 <= head <= len(body):
-            raise Refused(400, f"{HEADER_LENGTH} is {header_length!r}, and the body has {len(body)} bytes")
+            raise RequestError(400, f"{HEADER_LENGTH} is {header_length!r}, and the body has {len(body)} bytes")
     most = MAX_HEAD_BYTES if len(body) > head else MAX_JSON_BYTES
     if head > most:
-        raise Refused(400, f"the JSON has {head} bytes and at most {most} are taken. Send tensors in binary form")
+        raise RequestError(400, f"the JSON has {head} bytes and at most {most} are taken. Send tensors in binary form")
     request = read_message(parse_json(view[:head], "the request"), InferRequest, "the request")
     _check_outputs(request.outputs or [])
     tensor = request.inputs[0]
     if tensor.datatype != "UINT8":
-        raise Refused(400, f"{INPUT}: datatype must be UINT8 (RGB levels), got {tensor.datatype!r}")
+        raise RequestError(400, f"{INPUT}: datatype must be UINT8 (RGB levels), got {tensor.datatype!r}")
     limits.check(tensor.shape)
     size = tensor.parameters.binary_data_size
     if size is not None:
         return request, _from_binary(view[head:], size, tensor.shape)
     if len(body) > head:
-        raise Refused(400, f"{len(body) - head} bytes follow the JSON, and no input has binary_data_size")
+        raise RequestError(400, f"{len(body) - head} bytes follow the JSON, and no input has binary_data_size")
     return request, _from_json(tensor.data, tensor.shape)
 
 
 def _check_outputs(outputs: Sequence[RequestedOutput]) -> None:
     if len({output.name for output in outputs}) < len(outputs):
-        raise Refused(400, "outputs names one twice")
+        raise RequestError(400, "outputs names one twice")
     if any(output.parameters.classification is not None and output.name != SCORES for output in outputs):
-        raise Refused(400, f"classification is for {SCORES} alone")
+        raise RequestError(400, f"classification is for {SCORES} alone")
 
 
 def _from_binary(data: memoryview, size: int, shape: Sequence[int]) -> UInt8Array:
     expected = math.prod(shape)
     if size != expected:
-        raise Refused(400, f"{INPUT}: shape {list(shape)} of UINT8 has {expected} bytes, binary_data_size is {size!r}")
+        raise RequestError(
+            400, f"{INPUT}: shape {list(shape)} of UINT8 has {expected} bytes, binary_data_size is {size!r}"
+        )
     if len(data) != expected:
-        raise Refused(
+        raise RequestError(
             400, f"{INPUT}: {expected} bytes must follow the JSON, and {len(data)} did: was the body cut short?"
         )
     return np.frombuffer(data, np.uint8).reshape(shape)
@@ -146,23 +166,34 @@ def _from_binary(data: memoryview, size: int, shape: Sequence[int]) -> UInt8Arra
 
 def _from_json(data: Any, shape: Sequence[int]) -> UInt8Array:
     if not isinstance(data, list):
-        raise Refused(400, f"{INPUT}: needs data, a list of {math.prod(shape)} numbers, or binary_data_size")
+        raise RequestError(400, f"{INPUT}: needs data, a list of {math.prod(shape)} numbers, or binary_data_size")
     try:
         values = np.array(data)
     except (ValueError, OverflowError):  # ragged, or numbers that no integer type holds
-        raise Refused(400, f"{INPUT}: data must be whole numbers 0..255 in the shape {list(shape)}, or flat") from None
+        raise RequestError(
+            400, f"{INPUT}: data must be whole numbers 0..255 in the shape {list(shape)}, or flat"
+        ) from None
     if values.dtype.kind not in "iu" or values.size == 0 or values.min() < 0 or values.max() > 255:
-        raise Refused(400, f"{INPUT}: data must be whole numbers 0..255")
+        raise RequestError(400, f"{INPUT}: data must be whole numbers 0..255")
     if values.size != math.prod(shape) or values.shape not in ((values.size,), tuple(shape)):
-        raise Refused(400, f"{INPUT}: data has the shape {list(values.shape)}, must be {list(shape)} or flat")
+        raise RequestError(400, f"{INPUT}: data has the shape {list(values.shape)}, must be {list(shape)} or flat")
     return values.astype(np.uint8).reshape(shape)
 
 
 # Answer -------------------------------------------------------------------------------------------------------------
 
 
-def write_answer(model: Model, request: InferRequest, scores: Float32Array) -> tuple[bytes, dict[str, str]]:
-    """Scores float32 [N, C] as the body that was asked for, and its headers."""
+def write_answer(model: ServedModel, request: InferRequest, scores: Float32Array) -> tuple[bytes, dict[str, str]]:
+    """Write an answer.
+
+    Args:
+        model: The model that predicted.
+        request: The request, for its outputs and its identifier.
+        scores: float32 [N, C], one row per clip.
+
+    Returns:
+        Body and headers of the answer.
+    """
     outputs, parts = [], []
     for wanted in request.outputs or _ALL_OUTPUTS:
         own, classes = wanted.parameters.binary_data, wanted.parameters.classification
@@ -190,7 +221,7 @@ def write_answer(model: Model, request: InferRequest, scores: Float32Array) -> t
     return b"".join([head, *parts]), headers
 
 
-def _best(model: Model, scores: Float32Array, count: int) -> np.ndarray[Any, Any]:
+def _best(model: ServedModel, scores: Float32Array, count: int) -> np.ndarray[Any, Any]:
     """The best classes of each clip, [N, count], as Triton's classification extension writes them."""
     order = np.argsort(-scores, axis=1, kind="stable")[:, :count]
     rows = zip(scores, order, strict=True)

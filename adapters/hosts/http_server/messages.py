@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from adapters.hosts.http_server.errors import Refused
+from adapters.hosts.http_server.errors import RequestError
 
 INPUT, SCORES, LABELS = "frames", "scores", "labels"
 M = TypeVar("M")
@@ -33,12 +33,12 @@ def read_message(value: object, message: type[M], what: str) -> M:
         what: What the value is called in the error.
 
     Raises:
-        Refused: 400, the value does not fit; the message has the path of the first key that does not.
+        RequestError: 400, the value does not fit; the message has the path of the first key that does not.
     """
     try:
         return msgspec.convert(value, message)
     except msgspec.ValidationError as error:
-        raise Refused(400, f"{what}: {error}. GET /openapi.json describes requests") from None
+        raise RequestError(400, f"{what}: {error}. GET /openapi.json describes requests") from None
 
 
 # Requests -----------------------------------------------------------------------------------------------------------

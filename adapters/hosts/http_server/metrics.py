@@ -1,4 +1,4 @@
-"""What a monitor asks an HTTP host for, in the text form of Prometheus."""
+"""Counters and histograms of the HTTP host, in Prometheus' text format."""
 
 from __future__ import annotations
 
@@ -9,8 +9,15 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
 
-class Metrics:
-    """One registry a host, so that several may live in one process."""
+class HttpMetrics:
+    """The metrics of one host, in a registry of its own, so that a process may run several hosts.
+
+    Attributes:
+        requests: Number of requests, by operation and status.
+        request_seconds: Time from a request's head to the end of its answer, by operation.
+        model_seconds: Time that a worker spent on a request, by model and operation.
+        frames: Number of frames received by WebSocket, by model.
+    """
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
@@ -37,9 +44,14 @@ class Metrics:
         )
 
     def watch(self, gauges: Mapping[str, tuple[str, Callable[[], float]]]) -> None:
-        """Values that are asked for when they are shown: name -> (what it is, how to get it)."""
+        """Add gauges whose values are read whenever the metrics are.
+
+        Args:
+            gauges: Name to its help text and the function that returns its value.
+        """
         for name, (text, value) in gauges.items():
             Gauge(name, text, registry=self._registry).set_function(value)
 
     def text(self) -> bytes:
+        """Return all metrics in Prometheus' text format."""
         return generate_latest(self._registry)

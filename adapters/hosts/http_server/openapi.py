@@ -9,7 +9,7 @@ from msgspec.json import schema_components
 
 from adapters.hosts.http_server import messages
 from adapters.hosts.http_server.infer import HEADER_LENGTH, VERSION
-from adapters.hosts.http_server.state import Host
+from adapters.hosts.http_server.state import HttpHost
 from adapters.hosts.http_server.upload import FIELD
 from adapters.hosts.results import SHAPES
 
@@ -37,7 +37,7 @@ _MESSAGES = (
 )
 
 
-def describe(host: Host) -> Schema:
+def describe(host: HttpHost) -> Schema:
     """The description as JSON.
 
     Args:
@@ -133,7 +133,7 @@ def _infer(name: str) -> Schema:
     return found
 
 
-def _videos(host: Host) -> Schema:
+def _videos(host: HttpHost) -> Schema:
     found = _operation(
         "videos",
         "One video's predictions: an upload, or a file under the server's root.",

@@ -1,4 +1,4 @@
-"""What an HTTP host is told: where it listens, who may ask, and how much it takes."""
+"""Options of the HTTP host: where it listens, who may send requests, and its limits."""
 
 from __future__ import annotations
 
@@ -11,20 +11,26 @@ from adapters.litert import available_cores
 
 MB = 1_000_000
 MIN_TOKEN_LENGTH = 16
-# Video and tensor bodies at a time may take this often what the largest one may.
+# All bodies in progress may use this many times the size of the largest one, for videos and for tensors each.
 BODIES_AT_A_TIME = 4
 
 
 @dataclass(frozen=True)
 class HttpOptions:
-    """Settings of ``serve``; checked when made (ConfigError).
+    """Options of ``serve``. A wrong value raises ConfigError on construction.
 
-    host, port: where it listens; port 0 is one that the system chooses. token: what callers show as ``Authorization:
-    Bearer TOKEN``; None serves this machine only. root: the folder of which requests may name files; None is none.
-    max_body_mb: the largest upload, in millions of bytes; max_tensor_mb: the largest tensor request, also counted at
-    the model's frame size. queue: requests that wait for a worker; more get 429. workers: requests computed at a time;
-    None is one a core. timeout_seconds: for a request's body to arrive, and then for its answer. max_megapixels: the
-    largest frame of a video, a JPEG or a tensor. max_streams: WebSockets at a time.
+    Attributes:
+        host: Address to listen on.
+        port: Port to listen on; 0 lets the system choose one.
+        token: Secret that clients send as ``Authorization: Bearer TOKEN``; None serves this machine only.
+        root: Folder whose files requests may name; None allows none.
+        max_body_mb: Size of the largest upload, in millions of bytes.
+        max_tensor_mb: Size of the largest tensor request, in millions of bytes, also counted at the model's frame size.
+        queue: Number of requests that may wait for a worker; further requests get 429 Too Many Requests.
+        workers: Number of requests that are computed at a time; None for one per core.
+        timeout_seconds: Limit for a request's body to arrive, and then for its answer.
+        max_megapixels: Size of the largest frame of a video, a JPEG or a tensor, in millions of pixels.
+        max_streams: Number of WebSockets that may be open at a time.
     """
 
     host: str = "127.0.0.1"
@@ -64,23 +70,27 @@ class HttpOptions:
 
     @property
     def worker_count(self) -> int:
+        """``workers``, or the number of available cores."""
         return available_cores() if self.workers is None else self.workers
 
     @property
     def body_bytes(self) -> int:
+        """``max_body_mb`` in bytes."""
         return int(self.max_body_mb * MB)
 
     @property
     def tensor_bytes(self) -> int:
+        """``max_tensor_mb`` in bytes."""
         return int(self.max_tensor_mb * MB)
 
     @property
     def frame_pixels(self) -> int:
+        """``max_megapixels`` in pixels."""
         return int(self.max_megapixels * MB)
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host name or address means this machine alone."""
+    """Return whether a host name or address is reachable from this machine only."""
     if host == "localhost":
         return True
     try:
@@ -90,7 +100,18 @@ def is_loopback(host: str) -> bool:
 
 
 def read_token(file: str | Path | None, environment: str | None) -> str | None:
-    """The token of a file, else of the environment; None where there is neither. ConfigError names the file."""
+    """Read a token.
+
+    Args:
+        file: File that contains the token, in one line; None to use the environment.
+        environment: Value of the environment variable; None or "" if it is not set.
+
+    Returns:
+        The token, or None if neither is given.
+
+    Raises:
+        ConfigError: The file cannot be read or is empty.
+    """
     if file is None:
         return environment or None
     try:

@@ -1,4 +1,7 @@
-"""uvicorn's HTTP/1.1 with limits that it leaves to a proxy: on a request's head, and on a body that nobody reads."""
+"""uvicorn's HTTP/1.1 protocol with time limits that uvicorn leaves to a proxy.
+
+They limit how long a client may take to send a request's head, and the rest of a body after an early answer.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,12 @@ import json
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-# From the connection, or a head's first byte, to the head's end; and from an early answer to its request's end.
-OWED_SECONDS = 10.0
+# Limit from the connection or a head's first byte to the head's end, and from an early answer to its request's end.
+STALL_TIMEOUT_SECONDS = 10.0
 
 
 class GuardedProtocol(H11Protocol):
-    """Closes a connection whose client is slow to send what it began, where no request's own limit watches over it."""
+    """Closes a connection whose client is slow to send what it began, while no request's own time limit applies."""
 
     _deadline: asyncio.TimerHandle | None = None
 
@@ -29,17 +32,17 @@ class GuardedProtocol(H11Protocol):
         self._watch()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._disarm()
+        self._cancel_deadline()
         super().connection_lost(exc)
 
     def eof_received(self) -> None:
-        """A client that ends its sending within a body is told so; it may still listen."""
+        """Answer 400 if the client stops sending within a body: it may still read."""
         cycle = self.cycle
         if cycle is not None and cycle.more_body and not cycle.response_complete:
             self.send_400_response("the body was cut short: the connection ended before its Content-Length was sent")
 
     def send_400_response(self, msg: str) -> None:
-        """The host's form of an error, where it is not HTTP that came in."""
+        """Answer in the host's error format if the received data is not HTTP."""
         body = json.dumps({"error": msg}).encode()
         head = (
             "HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\nConnection: close\r\n"
@@ -50,23 +53,23 @@ class GuardedProtocol(H11Protocol):
         self.transport.close()
 
     def _watch(self) -> None:
-        if not self._owes():
-            self._disarm()
+        if not self._awaits_client():
+            self._cancel_deadline()
         elif self._deadline is None:
-            self._deadline = self.loop.call_later(OWED_SECONDS, self.transport.close)
+            self._deadline = self.loop.call_later(STALL_TIMEOUT_SECONDS, self.transport.close)
 
-    def _owes(self) -> bool:
-        """Whether the client has begun to send what is not there yet, and no request is being answered."""
+    def _awaits_client(self) -> bool:
+        """Whether the client has begun to send something incomplete, and no request is being answered."""
         if self.transport.is_closing() or self.transport.get_protocol() is not self:  # a WebSocket took over
             return False
         if self.cycle is None:
             return True
         if not self.cycle.response_complete:
             return False
-        # By h11's name for it: h11 is uvicorn's to import.
+        # Compared by name: h11 is a dependency of uvicorn, not of ours.
         return repr(self.conn.their_state) == "SEND_BODY" or bool(self.conn.trailing_data[0])
 
-    def _disarm(self) -> None:
+    def _cancel_deadline(self) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None

@@ -15,11 +15,11 @@ from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.routing import Router
 
-from adapters.hosts.http_server.errors import ClientGone, Refused, error_response
+from adapters.hosts.http_server.errors import ClientDisconnectedError, RequestError, error_response
 from adapters.hosts.http_server.options import is_loopback
 
 if TYPE_CHECKING:
-    from adapters.hosts.http_server.state import Host
+    from adapters.hosts.http_server.state import HttpHost
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -47,7 +47,7 @@ class RequestLimits:
         state: ``state.host`` is ``host``; handlers find it as ``request.app.state.host``.
     """
 
-    def __init__(self, app: Router, host: Host) -> None:
+    def __init__(self, app: Router, host: HttpHost) -> None:
         self._app, self._host, self.routes = app, host, app.routes
         self.state = SimpleNamespace(host=host)  # as request.app.state
 
@@ -58,7 +58,7 @@ class RequestLimits:
         elif scope["type"] == "websocket":
             try:
                 self._admit(scope)
-            except Refused as refused:
+            except RequestError as refused:
                 await _deny(scope, receive, send, refused)
                 return
             await self._app(scope, receive, send)
@@ -74,7 +74,7 @@ class RequestLimits:
                 status = message["status"]
             await send(message)
 
-        async def refuse(refused: Refused) -> None:
+        async def refuse(refused: RequestError) -> None:
             if status == 499:  # nothing is sent yet
                 await error_response(refused.status, refused.message, refused.headers)(scope, receive, sending)
 
@@ -82,15 +82,15 @@ class RequestLimits:
             self._admit(scope)
             _check_body(scope, self._host.options.body_bytes)
             await self._app(scope, _in_time(receive, self._host.options.timeout_seconds), sending)
-        except Refused as refused:
+        except RequestError as refused:
             await refuse(refused)
         except HTTPException as error:  # the router's
             await refuse(_routed(scope, error))
-        except ClientGone:
+        except ClientDisconnectedError:
             pass
         except Exception:
             _log.exception("a request failed: %s %s", scope["method"], scope["path"])
-            await refuse(Refused(500, "this is a fault of the server, whose log tells more"))
+            await refuse(RequestError(500, "this is a fault of the server, whose log tells more"))
         operation = getattr(scope.get("endpoint"), "__name__", "none")
         self._host.metrics.requests.labels(operation, str(status)).inc()
         self._host.metrics.request_seconds.labels(operation).observe(time.monotonic() - begun)
@@ -102,21 +102,21 @@ class RequestLimits:
         elif scope["path"] not in OPEN_PATHS:
             shown = _shown_token(headers.get("authorization", ""))
             if shown is None or not hmac.compare_digest(shown, token.encode()):
-                raise Refused(
+                raise RequestError(
                     401,
                     "a token is needed: send the header Authorization: Bearer TOKEN with the server's token",
                     {"WWW-Authenticate": "Bearer"},
                 )
         if self._host.draining and scope["path"] != "/v2/health/live":
-            raise Refused(
+            raise RequestError(
                 503, "the server is shutting down. Ask another, or later", {"Retry-After": "5", "Connection": "close"}
             )
 
 
-def _routed(scope: Scope, error: HTTPException) -> Refused:
+def _routed(scope: Scope, error: HTTPException) -> RequestError:
     what = {404: "there is nothing at this path", 405: f"{scope['method']} is not for this path"}
     message = what.get(error.status_code, error.detail)
-    return Refused(error.status_code, f"{message}; GET /openapi.json tells what there is", error.headers)
+    return RequestError(error.status_code, f"{message}; GET /openapi.json tells what there is", error.headers)
 
 
 def _shown_token(authorization: str) -> bytes | None:
@@ -137,13 +137,13 @@ def _check_origin(headers: Headers) -> None:
     host, origin = headers.get("host", ""), headers.get("origin")
     name = host.partition("]")[0] + "]" if host.startswith("[") else host.partition(":")[0]
     if not is_loopback(name):
-        raise Refused(
+        raise RequestError(
             403,
             f"without a token only this machine is served, and the Host header is {host!r}. Ask for 127.0.0.1 or "
             "localhost, or start the server with a token",
         )
     if origin is not None and origin.partition("://")[2] != host:
-        raise Refused(403, f"without a token no other page may ask, and the Origin header is {origin!r}")
+        raise RequestError(403, f"without a token no other page may ask, and the Origin header is {origin!r}")
 
 
 def _check_body(scope: Scope, limit_bytes: int) -> None:
@@ -151,14 +151,14 @@ def _check_body(scope: Scope, limit_bytes: int) -> None:
     headers = Headers(scope=scope)
     encoding = headers.get("content-encoding", "identity").strip().lower()
     if encoding not in ("", "identity"):
-        raise Refused(
+        raise RequestError(
             415, f"Content-Encoding is {encoding!r}; bodies are taken as they are. Send it uncompressed", _UNCOMPRESSED
         )
     if "transfer-encoding" in headers:
-        raise Refused(411, "the body's length must be known: send Content-Length in place of Transfer-Encoding")
+        raise RequestError(411, "the body's length must be known: send Content-Length in place of Transfer-Encoding")
     size = int(headers.get("content-length", "0"))  # the server has checked that it is a number
     if size > limit_bytes:
-        raise Refused(413, f"the body has {size} bytes and at most {limit_bytes} are taken. Send less")
+        raise RequestError(413, f"the body has {size} bytes and at most {limit_bytes} are taken. Send less")
 
 
 _CLOSE = {"Connection": "close"}
@@ -177,7 +177,7 @@ def _in_time(receive: Receive, seconds: float) -> Receive:
             async with asyncio.timeout_at(end):
                 message = await receive()
         except TimeoutError:
-            raise Refused(
+            raise RequestError(
                 408, f"the body was not there after {seconds:g} s. Send it faster, or have the limit raised", _CLOSE
             ) from None
         whole = not message.get("more_body", False)
@@ -186,7 +186,7 @@ def _in_time(receive: Receive, seconds: float) -> Receive:
     return receiving
 
 
-async def _deny(scope: Scope, receive: Receive, send: Send, refused: Refused) -> None:
+async def _deny(scope: Scope, receive: Receive, send: Send, refused: RequestError) -> None:
     """Refuse a WebSocket by an HTTP answer to its handshake."""
     from starlette.websockets import WebSocket
 

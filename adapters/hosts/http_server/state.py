@@ -1,4 +1,4 @@
-"""The models that an HTTP host serves, and what its requests share."""
+"""The models that an HTTP host serves, and the state that its requests share."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ import numpy as np
 
 from adapters.base import BaseModelAdapter
 from adapters.errors import ConfigError
-from adapters.hosts.http_server.errors import Refused
-from adapters.hosts.http_server.metrics import Metrics
+from adapters.hosts.http_server.errors import RequestError
+from adapters.hosts.http_server.metrics import HttpMetrics
 from adapters.hosts.http_server.options import BODIES_AT_A_TIME, HttpOptions
-from adapters.hosts.http_server.work import Budget, Work
+from adapters.hosts.http_server.worker_pool import ByteBudget, WorkerPool
 from adapters.inference import open_model
 from adapters.media import MediaLimits
 from adapters.records import Clip
@@ -25,8 +25,14 @@ _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
 
 
 @dataclass(frozen=True)
-class Model:
-    """One served model. labels: in the order of every scores array."""
+class ServedModel:
+    """One served model.
+
+    Attributes:
+        name: Name of the model in requests.
+        adapter: The opened model.
+        labels: Labels in the order of each scores array.
+    """
 
     name: str
     adapter: BaseModelAdapter
@@ -34,62 +40,100 @@ class Model:
 
     @property
     def streams(self) -> bool:
+        """Whether the model can follow live streams."""
         return self.adapter.streams
 
 
 @dataclass
-class Host:
-    """What requests share. uploads: the folder of files under way. draining: no new work is taken."""
+class HttpHost:
+    """The state that all requests share.
 
-    models: Mapping[str, Model]
+    Attributes:
+        models: Models by name.
+        options: Limits of the host, and who may send requests.
+        uploads: Folder for files that are being received or read.
+        worker_pool: Threads that compute answers.
+        memory: Limit on the bodies of tensor requests in memory.
+        disk: Limit on the uploads on disk.
+        metrics: Counters and histograms.
+        draining: Whether new requests are refused because the server shuts down.
+        streams: Number of open WebSockets.
+    """
+
+    models: Mapping[str, ServedModel]
     options: HttpOptions
     uploads: Path
-    work: Work = field(init=False)
-    memory: Budget = field(init=False)
-    disk: Budget = field(init=False)
-    metrics: Metrics = field(default_factory=Metrics)
+    worker_pool: WorkerPool = field(init=False)
+    memory: ByteBudget = field(init=False)
+    disk: ByteBudget = field(init=False)
+    metrics: HttpMetrics = field(default_factory=HttpMetrics)
     draining: bool = False
     streams: int = 0
 
     def __post_init__(self) -> None:
         options = self.options
-        self.work = Work(options.worker_count, options.queue, options.timeout_seconds)
-        self.memory = Budget(BODIES_AT_A_TIME * options.tensor_bytes, "tensor requests")
-        self.disk = Budget(BODIES_AT_A_TIME * options.body_bytes, "uploads")
+        self.worker_pool = WorkerPool(options.worker_count, options.queue, options.timeout_seconds)
+        self.memory = ByteBudget(BODIES_AT_A_TIME * options.tensor_bytes, "tensor requests")
+        self.disk = ByteBudget(BODIES_AT_A_TIME * options.body_bytes, "uploads")
         self.metrics.watch(
             {
-                "cliplab_jobs_inside": ("Requests that wait for a worker or are computed.", lambda: self.work.inside),
-                "cliplab_jobs_waiting": ("Requests that wait for a worker.", lambda: self.work.waiting),
+                "cliplab_jobs_inside": (
+                    "Requests that wait for a worker or are computed.",
+                    lambda: self.worker_pool.unfinished,
+                ),
+                "cliplab_jobs_waiting": ("Requests that wait for a worker.", lambda: self.worker_pool.waiting),
                 "cliplab_tensor_bytes": ("Bodies of tensor requests in memory.", lambda: self.memory.used_bytes),
                 "cliplab_upload_bytes": ("Uploads on disk.", lambda: self.disk.used_bytes),
                 "cliplab_streams": ("Open WebSockets.", lambda: self.streams),
             }
         )
 
-    def model(self, name: str | None) -> Model:
-        """The model of a name; None is the only one. Refused (404, 400) tells the names."""
+    def model(self, name: str | None) -> ServedModel:
+        """Return a model by its name.
+
+        Args:
+            name: Name in the request; None for the only model.
+
+        Returns:
+            The model.
+
+        Raises:
+            RequestError: 404 if no model has this name; 400 if none is named and there are several.
+        """
         if name is None and len(self.models) == 1:
             return next(iter(self.models.values()))
         names = ", ".join(self.models)
         if name is None:
-            raise Refused(400, f"several models are served: name one with ?model=NAME, of {names}")
+            raise RequestError(400, f"several models are served: name one with ?model=NAME, of {names}")
         if name not in self.models:
-            raise Refused(404, f"there is no model {name!r}; served are: {names}")
+            raise RequestError(404, f"there is no model {name!r}; served are: {names}")
         return self.models[name]
 
     @cached_property
     def frame_limits(self) -> MediaLimits:
-        """How large a frame of a tensor or a JPEG may be."""
+        """Limit on a frame of a tensor or a JPEG."""
         return MediaLimits(self.options.frame_pixels)
 
 
-def open_models(models: Iterable[str], overrides: Mapping[str, Any] | None = None) -> dict[str, Model]:
-    """Models by the name that requests call them: NAME=SOURCE, or the source's own name without folder and suffix.
+def open_models(models: Iterable[str], overrides: Mapping[str, Any] | None = None) -> dict[str, ServedModel]:
+    """Open models by the names that requests use.
 
-    A source is what ``open_model`` takes. Each predicts once, so that what is to be made or fetched is there, and what
-    is broken shows, before the first request. ConfigError for names that are not allowed or given twice.
+    Each model predicts once, so that its program is compiled, its weights are downloaded, and a damaged model is found
+    before the first request.
+
+    Args:
+        models: SOURCE or NAME=SOURCE each. A source is what ``open_model`` accepts; without a name, its file name
+            without the suffix is the model's name.
+        overrides: Runtime keys of the config, for all models.
+
+    Returns:
+        Models by name.
+
+    Raises:
+        ConfigError: No model is given, or a name is not allowed or is used twice.
+        AdapterError: A model cannot be opened; see ``open_model``.
     """
-    opened: dict[str, Model] = {}
+    opened: dict[str, ServedModel] = {}
     for given in models:
         name, source = _named(given)
         if name in opened:
@@ -98,7 +142,7 @@ def open_models(models: Iterable[str], overrides: Mapping[str, Any] | None = Non
         spec = adapter.input_spec
         frames = np.zeros((spec.n_frames, spec.height, spec.width, 3), np.uint8)
         labels = adapter.predict([Clip(frames, np.arange(spec.n_frames) / 25, "warm-up", 0.0, 1.0)])[0].labels
-        opened[name] = Model(name, adapter, labels)
+        opened[name] = ServedModel(name, adapter, labels)
     if not opened:
         raise ConfigError("no model is named. Give a bundle directory, a .tflite, a config file or a ready config")
     return opened

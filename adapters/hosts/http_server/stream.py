@@ -1,14 +1,14 @@
 """``/v1/stream``: a WebSocket for models that stream. Frames in, as JPEG or raw RGB; running predictions out.
 
-A text message says something about what follows, a binary one is a frame:
+A text message describes the frames that follow, and a binary message is a frame:
 
-    -> {"time": 0.4}            when the next frame is shown, in seconds; else frames follow one another at ``fps``
+    -> {"time": 0.4}            time of the next frame in seconds; without it, frames follow one another at ``fps``
     -> {"width": 640, "height": 360}    the next frames are raw RGB of this size; {"width": null} for JPEG again
-    -> {"reset": true}          forget everything: another video begins
-    -> {"end": true}            the last answer, please, and then the end
+    -> {"reset": true}          another video begins: the model's state is cleared
+    -> {"end": true}            send the last prediction and close the connection
     <- {"time": 0.4, "labels": [{"label": "...", "score": 0.9}, ...]}   as ``cliplab stream`` writes them
-    <- {"note": "..."}          what the source did: a gap, another frame size
-    <- {"error": "..."}         and the end, with code 1008 (what was sent) or 1011 (the server)
+    <- {"note": "..."}          what happened in the source: a gap, another frame size
+    <- {"error": "..."}         then the connection closes, with code 1008 (client's error) or 1011 (server's error)
 """
 
 from __future__ import annotations
@@ -26,58 +26,65 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from adapters.base import OpenStream
 from adapters.errors import AdapterError
-from adapters.hosts.http_server.errors import Refused, check_query, error_response, one_line, parse_json, refusal_of
-from adapters.hosts.http_server.state import Host, Model
+from adapters.hosts.http_server.errors import (
+    RequestError,
+    check_query,
+    error_response,
+    one_line,
+    parse_json,
+    to_request_error,
+)
+from adapters.hosts.http_server.state import HttpHost, ServedModel
 from adapters.media import decode_picture
 from adapters.records import Prediction, UInt8Array
 
 QUERY = ("model", "fps", "every", "top_k")
-POLICY, GOING_AWAY, FAULT = 1008, 1001, 1011
+POLICY_VIOLATION, GOING_AWAY, INTERNAL_ERROR = 1008, 1001, 1011
 # Frames are small: a JPEG of 10 million pixels has some 5 MB.
 MAX_MESSAGE_BYTES = 32_000_000
 _log = logging.getLogger(__name__)
 
 
 async def stream(socket: WebSocket) -> None:
-    """One connection is one session; its state ends with it."""
-    host: Host = socket.app.state.host
+    """Answer a WebSocket on ``/v1/stream``. A connection is one session, whose state ends with it."""
+    host: HttpHost = socket.app.state.host
     try:
-        session = _Session.open(host, socket.query_params)
-    except Refused as refused:
+        session = _StreamSession.open(host, socket.query_params)
+    except RequestError as refused:
         await socket.send_denial_response(error_response(refused.status, refused.message, refused.headers))
         return
     host.streams += 1
     try:
         await socket.accept()
-        await _follow(host, socket, session)
+        await _exchange_messages(host, socket, session)
     except WebSocketDisconnect:
         pass
-    except Refused as refused:
-        await _end(socket, POLICY if refused.status < 500 else FAULT, refused.message)
+    except RequestError as refused:
+        await _end(socket, POLICY_VIOLATION if refused.status < 500 else INTERNAL_ERROR, refused.message)
     except Exception:
         _log.exception("a stream failed")
-        await _end(socket, FAULT, "this is a fault of the server, whose log tells more")
+        await _end(socket, INTERNAL_ERROR, "this is a fault of the server, whose log tells more")
     finally:
         host.streams -= 1
 
 
-async def _follow(host: Host, socket: WebSocket, session: _Session) -> None:
+async def _exchange_messages(host: HttpHost, socket: WebSocket, session: _StreamSession) -> None:
     while True:
         try:
             async with asyncio.timeout(host.options.timeout_seconds):
                 message = await socket.receive()
         except TimeoutError:
-            raise Refused(408, f"no frame came for {host.options.timeout_seconds:g} s") from None
+            raise RequestError(408, f"no frame came for {host.options.timeout_seconds:g} s") from None
         if message["type"] == "websocket.disconnect":
             return
         if host.draining:
             await _end(socket, GOING_AWAY, "the server is shutting down; connect again")
             return
         if message.get("bytes") is not None:
-            rows = await host.work.step(lambda data=message["bytes"]: session.take(data))  # type: ignore[misc]
+            rows = await host.worker_pool.run_step(lambda data=message["bytes"]: session.push_frame(data))  # type: ignore[misc]
             host.metrics.frames.labels(session.model.name).inc()
         else:
-            rows = session.told(parse_json((message.get("text") or "").encode(), "a text message"))
+            rows = session.handle_text(parse_json((message.get("text") or "").encode(), "a text message"))
         for row in rows:
             await socket.send_text(json.dumps(row, ensure_ascii=False))
         if session.ended:
@@ -94,11 +101,11 @@ async def _end(socket: WebSocket, code: int, message: str) -> None:
 
 
 @dataclass
-class _Session:
-    """What one connection is at. time: when the next frame is shown; None follows from the one before."""
+class _StreamSession:
+    """The state of one connection. time: when the next frame is shown; None to follow the previous one at ``fps``."""
 
-    host: Host
-    model: Model
+    host: HttpHost
+    model: ServedModel
     stream: OpenStream
     fps: float
     every: float | None
@@ -113,14 +120,14 @@ class _Session:
     notes: list[str] = field(default_factory=list)
 
     @classmethod
-    def open(cls, host: Host, query: QueryParams) -> _Session:
-        """Refused: 404 and 400 for a query that asks for what there is not, 429 where all streams are taken."""
+    def open(cls, host: HttpHost, query: QueryParams) -> _StreamSession:
+        """Begin a session. RequestError: 404 or 400 for a wrong query, 429 if no further stream may be opened."""
         check_query(query, QUERY)
         model = host.model(query.get("model"))
         if not model.streams:
-            raise Refused(400, f"the model {model.name} does not stream. Send it whole videos or tensors")
+            raise RequestError(400, f"the model {model.name} does not stream. Send it whole videos or tensors")
         if host.streams >= host.options.max_streams:
-            raise Refused(
+            raise RequestError(
                 429,
                 f"{host.streams} streams are open, which is all that is taken. Ask again later",
                 {"Retry-After": "5"},
@@ -131,14 +138,16 @@ class _Session:
         try:
             stream = model.adapter.open_stream(source="stream", on_note=notes.append)
         except AdapterError as error:
-            raise refusal_of(error) from None
+            raise to_request_error(error) from None
         return cls(host, model, stream, fps or stream.fps, every, max(1, int(top_k)), notes=notes)
 
-    def told(self, fields: dict[str, Any]) -> list[dict[str, Any]]:
-        """What a text message says. Rows to answer with."""
+    def handle_text(self, fields: dict[str, Any]) -> list[dict[str, Any]]:
+        """Apply a text message; returns rows to answer with."""
         unknown = set(fields) - {"time", "width", "height", "reset", "end"}
         if unknown or not fields:
-            raise Refused(400, f"a text message has time, width and height, reset or end, got {sorted(fields)[:5]}")
+            raise RequestError(
+                400, f"a text message has time, width and height, reset or end, got {sorted(fields)[:5]}"
+            )
         if "time" in fields:
             self.time = _seconds(fields["time"])
         if "width" in fields or "height" in fields:
@@ -152,8 +161,8 @@ class _Session:
         self.ended = True
         return [self._row(self.last)] if self.last is not None and self.last is not self.shown else []
 
-    def take(self, data: bytes) -> list[dict[str, Any]]:
-        """One frame to the rows that it gives. Refused (400) for what is no frame."""
+    def push_frame(self, data: bytes) -> list[dict[str, Any]]:
+        """Predict on one frame; returns rows to answer with. RequestError (400) if the data is not a frame."""
         frame = self._raw(data) if self.size is not None else read_jpeg(data, self.host)
         following = 0.0 if self.last_time is None else self.last_time + 1 / self.fps
         seconds, self.time = following if self.time is None else self.time, None
@@ -178,7 +187,9 @@ class _Session:
         if width is None and height is None:
             return None
         if not all(isinstance(size, int) and not isinstance(size, bool) and size >= 1 for size in (width, height)):
-            raise Refused(400, f"width and height must be whole numbers of at least 1, got {width!r} and {height!r}")
+            raise RequestError(
+                400, f"width and height must be whole numbers of at least 1, got {width!r} and {height!r}"
+            )
         _check_size(self.host, width, height)
         return width, height
 
@@ -186,30 +197,43 @@ class _Session:
         assert self.size is not None
         width, height = self.size
         if len(data) != width * height * 3:
-            raise Refused(400, f"a raw frame of {width}x{height} has {width * height * 3} bytes, got {len(data)}")
+            raise RequestError(400, f"a raw frame of {width}x{height} has {width * height * 3} bytes, got {len(data)}")
         return np.frombuffer(data, np.uint8).reshape(height, width, 3)
 
 
-def read_jpeg(data: bytes, host: Host) -> UInt8Array:
-    """A JPEG to uint8 [H, W, 3] RGB. Its size is read from its head before anything is decoded. Refused (400)."""
+def read_jpeg(data: bytes, host: HttpHost) -> UInt8Array:
+    """Decode a JPEG. Its size is checked before it is decoded.
+
+    Args:
+        data: The file's bytes.
+        host: State of the host, for the limit on a frame's size.
+
+    Returns:
+        uint8 [H, W, 3] RGB.
+
+    Raises:
+        RequestError: 400 if it is not a complete JPEG, is too large, or cannot be decoded.
+    """
     size = jpeg_size(data)
     if size is None or data[-64:].find(b"\xff\xd9") < 0:
-        raise Refused(400, f"a message of {len(data)} bytes is no whole JPEG. Give width and height before raw frames")
+        raise RequestError(
+            400, f"a message of {len(data)} bytes is no whole JPEG. Give width and height before raw frames"
+        )
     _check_size(host, *size)
     picture = decode_picture(data)
     if picture is None:
-        raise Refused(400, f"a JPEG of {size[0]}x{size[1]} does not decode")
+        raise RequestError(400, f"a JPEG of {size[0]}x{size[1]} does not decode")
     return picture
 
 
 def jpeg_size(data: bytes) -> tuple[int, int] | None:
-    """(width, height) from a JPEG's frame header (ITU-T T.81, B.2.2), or None where there is none."""
+    """Return (width, height) from a JPEG's frame header (ITU-T T.81, B.2.2), or None if there is no such header."""
     if data[:2] != b"\xff\xd8":
         return None
     at = 2
     while at + 9 <= len(data) and data[at] == 0xFF:
         marker = data[at + 1]
-        if marker == 0xFF:  # filling
+        if marker == 0xFF:  # fill byte
             at += 1
             continue
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
@@ -218,17 +242,17 @@ def jpeg_size(data: bytes) -> tuple[int, int] | None:
     return None
 
 
-def _check_size(host: Host, width: int, height: int) -> None:
+def _check_size(host: HttpHost, width: int, height: int) -> None:
     try:
         host.frame_limits.check_size("a frame", width, height)
     except AdapterError as error:
-        raise refusal_of(error) from None
+        raise to_request_error(error) from None
 
 
 def _seconds(value: Any) -> float:
     good = isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < math.inf
     if not good:
-        raise Refused(400, f"time must be seconds of at least 0, got {value!r}")
+        raise RequestError(400, f"time must be seconds of at least 0, got {value!r}")
     return float(value)
 
 
@@ -240,5 +264,5 @@ def _positive(query: QueryParams, key: str) -> float | None:
     except ValueError:
         value = math.nan
     if not 0 < value < math.inf:
-        raise Refused(400, f"query: {key} must be a number above 0, got {query[key]!r}")
+        raise RequestError(400, f"query: {key} must be a number above 0, got {query[key]!r}")
     return value

@@ -20,7 +20,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import Request
 
-from adapters.hosts.http_server.errors import ClientGone, Refused
+from adapters.hosts.http_server.errors import ClientDisconnectedError, RequestError
 
 FIELD = "file"
 _SUFFIX = re.compile(r"\.[A-Za-z0-9]{1,8}")
@@ -34,13 +34,13 @@ async def chunks(request: Request) -> AsyncIterator[bytes]:
         The next bytes; they may be empty.
 
     Raises:
-        ClientGone: The connection ended before the body did.
+        ClientDisconnectedError: The connection ended before the body did.
     """
     more = True
     while more:
         message = await request.receive()
         if message["type"] == "http.disconnect":
-            raise ClientGone
+            raise ClientDisconnectedError
         more = message.get("more_body", False)
         yield message.get("body", b"")
 
@@ -54,12 +54,12 @@ async def read_body(request: Request, limit_bytes: int) -> bytearray:
     """Read the whole body into memory.
 
     Raises:
-        Refused: 413, the body has more than ``limit_bytes``.
-        ClientGone: The connection ended before the body did.
+        RequestError: 413, the body has more than ``limit_bytes``.
+        ClientDisconnectedError: The connection ended before the body did.
     """
     size = body_size(request)
     if size > limit_bytes:
-        raise Refused(413, f"the body has {size} bytes and at most {limit_bytes} are taken here. Send less")
+        raise RequestError(413, f"the body has {size} bytes and at most {limit_bytes} are taken here. Send less")
     body = bytearray()
     async for chunk in chunks(request):
         body += chunk
@@ -78,9 +78,9 @@ async def uploaded(request: Request, folder: Path) -> AsyncIterator[tuple[Path, 
         The file, and the name that the client gave it, without folders.
 
     Raises:
-        Refused: 400, the form does not have exactly one field, "file"; 507, the disk is full; 500, another error in
-            writing.
-        ClientGone: The connection ended before the body did.
+        RequestError: 400, the form does not have exactly one field, "file"; 507, the disk is full; 500, another error
+            in writing.
+        ClientDisconnectedError: The connection ended before the body did.
     """
     descriptor, name = tempfile.mkstemp(dir=folder, prefix="upload-")
     path = Path(name)
@@ -91,7 +91,7 @@ async def uploaded(request: Request, folder: Path) -> AsyncIterator[tuple[Path, 
                 await form.read(request)
         except OSError as error:
             full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-            raise Refused(507 if full else 500, f"the upload could not be written ({error.strerror})") from None
+            raise RequestError(507 if full else 500, f"the upload could not be written ({error.strerror})") from None
         # FFmpeg looks at the suffix too, where contents alone leave it in doubt.
         suffix = Path(form.filename).suffix
         if _SUFFIX.fullmatch(suffix):
@@ -115,18 +115,18 @@ class _Form:
         _, options = parse_options_header(request.headers.get("content-type", ""))
         boundary = options.get(b"boundary")
         if not boundary:
-            raise Refused(400, "the form's Content-Type has no boundary. Send it as curl -F file=@clip.mp4 does")
+            raise RequestError(400, "the form's Content-Type has no boundary. Send it as curl -F file=@clip.mp4 does")
         parser = MultipartParser(boundary, self._callbacks())  # type: ignore[arg-type] # a dictionary of functions
         try:
             async for chunk in chunks(request):
                 parser.write(chunk)
             parser.finalize()
         except FormParserError as error:
-            raise Refused(400, f"the form is not multipart/form-data as its boundary says ({error})") from None
+            raise RequestError(400, f"the form is not multipart/form-data as its boundary says ({error})") from None
         if not self.ended:
-            raise Refused(400, "the form ends before its last boundary: was the body cut short?")
+            raise RequestError(400, "the form ends before its last boundary: was the body cut short?")
         if not self.found:
-            raise Refused(400, f'the form has no field "{FIELD}". Send one video: curl -F {FIELD}=@clip.mp4')
+            raise RequestError(400, f'the form has no field "{FIELD}". Send one video: curl -F {FIELD}=@clip.mp4')
 
     def _callbacks(self) -> dict[str, object]:
         headers: dict[bytes, bytes] = {}
@@ -135,7 +135,7 @@ class _Form:
         def append(to: bytearray, data: bytes, start: int, end: int) -> None:
             to += data[start:end]
             if len(to) > _MAX_HEADER_BYTES:
-                raise Refused(400, f"a header of a form's part is longer than {_MAX_HEADER_BYTES} bytes")
+                raise RequestError(400, f"a header of a form's part is longer than {_MAX_HEADER_BYTES} bytes")
 
         def header_ends() -> None:
             headers[bytes(field).lower()] = bytes(value)
@@ -157,7 +157,7 @@ class _Form:
         name = options.get(b"name", b"").decode("utf-8", "replace")
         if name != FIELD or self.found:
             given = f"{name!r}" if name != FIELD else f"{FIELD} twice"
-            raise Refused(400, f'the form must have one field, "{FIELD}", with one video, got {given}')
+            raise RequestError(400, f'the form must have one field, "{FIELD}", with one video, got {given}')
         self.found = True
         given_name = options.get(b"filename", b"").decode("utf-8", "replace")
         self.filename = re.split(r"[/\\]", given_name)[-1] or "upload"

@@ -1,4 +1,4 @@
-"""``POST /v1/videos``: an uploaded video, or a file under the root, to the rows of ``cliplab predict --json``."""
+"""``POST /v1/videos``: predictions for an uploaded video or a file under the root, as ``cliplab predict --json``."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from starlette.responses import Response
 
 from adapters.config import override_config
 from adapters.errors import AdapterError, ConfigError
-from adapters.hosts.http_server.errors import Refused, check_query, json_response, parse_json, refusal_of
+from adapters.hosts.http_server.errors import RequestError, check_query, json_response, parse_json, to_request_error
 from adapters.hosts.http_server.messages import VideoFile, read_message
-from adapters.hosts.http_server.state import Host, Model
+from adapters.hosts.http_server.state import HttpHost, ServedModel
 from adapters.hosts.http_server.upload import body_size, read_body, uploaded
-from adapters.hosts.http_server.work import Job
+from adapters.hosts.http_server.worker_pool import RequestJob
 from adapters.hosts.results import SHAPES, to_pipeline
 from adapters.inference import input_spec, predict_videos
 from adapters.media import MediaLimits
@@ -28,74 +28,101 @@ QUERY = ("model", "window_seconds", "stride_seconds", "top_k", "shape")
 
 
 async def videos(request: Request) -> Response:
-    """One video's rows. 422 where it cannot be read as a video, with the reason."""
-    host: Host = request.app.state.host
-    asked = _Asked.of(host, request.query_params)
-    host.work.check_room()
+    """Answer ``POST /v1/videos`` with one video's predictions.
+
+    The body is a multipart form with the file, or JSON with a path under the server's root.
+
+    Args:
+        request: The request.
+
+    Returns:
+        The rows as JSON.
+
+    Raises:
+        RequestError: 422 if the file cannot be read as a video; 400, 403, 404, 413, 415 for a wrong request; 429, 503,
+            504 if the server is busy or the work takes too long.
+    """
+    host: HttpHost = request.app.state.host
+    query = _VideoQuery.parse(host, request.query_params)
+    host.worker_pool.check_capacity()
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "multipart/form-data":
-        with host.disk.take(body_size(request)):
+        with host.disk.reserve(body_size(request)):
             async with uploaded(request, host.uploads) as (path, name):
-                return await asked.answer(host, request, path, name)
+                return await query.answer(host, request, path, name)
     if kind == "application/json":
         fields = parse_json(await read_body(request, MAX_JSON_BYTES), "the request")
-        path, name = file_under(host.options.root, fields)
-        return await asked.answer(host, request, path, name)
-    raise Refused(
+        path, name = resolve_under_root(host.options.root, fields)
+        return await query.answer(host, request, path, name)
+    raise RequestError(
         415, f"Content-Type is {kind!r}; send a form (curl -F file=@clip.mp4) or JSON, " + '{"path": "clip.mp4"}'
     )
 
 
-def file_under(root: Path | None, fields: dict[str, Any]) -> tuple[Path, str]:
-    """The file that a request names by a path relative to the root, and that name.
+def resolve_under_root(root: Path | None, fields: dict[str, Any]) -> tuple[Path, str]:
+    """Find the file that a request names by a path relative to the root.
 
-    Refused (403) where no root is set or the path leads out of it, itself or by a link; (404) where there is no such
-    file; (400) for anything that is no relative path.
+    Args:
+        root: Folder whose files requests may name; None allows none.
+        fields: The request's JSON, ``{"path": "folder/clip.mp4"}``.
+
+    Returns:
+        The file, and the path that the request named.
+
+    Raises:
+        RequestError: 400 if the path is not a relative path; 403 if no root is set or the path leads out of it,
+            directly or by a link; 404 if the file does not exist.
     """
     name = read_message(fields, VideoFile, 'the request, {"path": "folder/clip.mp4"}').path
     if root is None:
-        raise Refused(403, "this server reads no files of its own: it was started without --root. Upload the video")
+        raise RequestError(
+            403, "this server reads no files of its own: it was started without --root. Upload the video"
+        )
     if "://" in name or name.lower().startswith(("file:", "http:", "https:")):
-        raise Refused(400, f"{name!r} is a URL; a path relative to the server's root is needed, or upload the video")
+        raise RequestError(
+            400, f"{name!r} is a URL; a path relative to the server's root is needed, or upload the video"
+        )
     if "\\" in name or "\0" in name or Path(name).is_absolute() or ".." in Path(name).parts:
-        raise Refused(403, f"{name!r} leads out of the server's root, or may. Give a path relative to it, without ..")
+        raise RequestError(
+            403, f"{name!r} leads out of the server's root, or may. Give a path relative to it, without .."
+        )
     base = root.resolve()
     try:
         path = (base / name).resolve(strict=True)
     except (OSError, RuntimeError, ValueError):  # missing, no permission, a name too long, links in a circle
-        raise Refused(404, f"{name!r}: there is no such file under the server's root") from None
+        raise RequestError(404, f"{name!r}: there is no such file under the server's root") from None
     if not path.is_relative_to(base):
-        raise Refused(403, f"{name!r} is a link that leads out of the server's root")
+        raise RequestError(403, f"{name!r} is a link that leads out of the server's root")
     if not path.is_file():
-        raise Refused(404, f"{name!r}: is no file, of those under the server's root")
+        raise RequestError(404, f"{name!r}: is no file, of those under the server's root")
     return path, name
 
 
-class Windows(TypedDict, total=False):
-    """What a query says of windows; what it leaves out is the config's."""
+class WindowOptions(TypedDict, total=False):
+    """Window options of a query. The config's apply where a key is missing."""
 
     window_seconds: float
     stride_seconds: float
 
 
-class _Asked:
-    """A query, checked: which model, windows and shape."""
+class _VideoQuery:
+    """A query, checked: model, windows, number of labels and shape."""
 
-    def __init__(self, model: Model, windows: Windows, top_k: int, shape: str) -> None:
+    def __init__(self, model: ServedModel, windows: WindowOptions, top_k: int, shape: str) -> None:
         self.model, self.windows, self.top_k, self.shape = model, windows, top_k, shape
 
     @classmethod
-    def of(cls, host: Host, query: QueryParams) -> _Asked:
+    def parse(cls, host: HttpHost, query: QueryParams) -> _VideoQuery:
         check_query(query, QUERY)
         model = host.model(query.get("model"))
-        windows = Windows()
+        windows = WindowOptions()
         if "window_seconds" in query:
             windows["window_seconds"] = _number(query, "window_seconds")
         if "stride_seconds" in query:
             windows["stride_seconds"] = _number(query, "stride_seconds")
         shape = query.get("shape", SHAPES[0])
         if shape not in SHAPES:
-            raise Refused(400, f"query: shape must be one of {', '.join(SHAPES)}, got {shape!r}")
+            raise RequestError(400, f"query: shape must be one of {', '.join(SHAPES)}, got {shape!r}")
         top_k = model.adapter.config["top_k"]
         try:
             input_spec(model.adapter, **windows)
@@ -103,19 +130,19 @@ class _Asked:
                 top_k = int(_number(query, "top_k", whole=True))
                 override_config(model.adapter.config, {"top_k": top_k}, "query")
         except ConfigError as error:
-            raise Refused(400, str(error)) from None
+            raise RequestError(400, str(error)) from None
         return cls(model, windows, top_k, shape)
 
-    async def answer(self, host: Host, request: Request, path: Path, name: str) -> Response:
-        """The model's answer for a file, which is called ``name`` in it."""
+    async def answer(self, host: HttpHost, request: Request, path: Path, name: str) -> Response:
+        """Predict on a file; answers and errors call it ``name``."""
 
-        def work(job: Job[VideoResult]) -> VideoResult:
-            limits = MediaLimits(host.options.frame_pixels, job.stop)
+        def work(job: RequestJob[VideoResult]) -> VideoResult:
+            limits = MediaLimits(host.options.frame_pixels, job.stop_reason)
 
             def check(*_: object) -> None:
-                """Between windows, of which a frame may have many; between frames the limits ask."""
-                if reason := job.stop():
-                    raise Refused(504, f"{name}: {reason}")
+                """Check the time between windows, of which a frame may have many; ``limits`` check between frames."""
+                if reason := job.stop_reason():
+                    raise RequestError(504, f"{name}: {reason}")
 
             with (
                 host.metrics.model_seconds.labels(self.model.name, "videos").time(),
@@ -129,12 +156,12 @@ class _Asked:
             return result
 
         try:
-            result = _called(await host.work.run(work, request.receive), path, name)
+            result = _with_client_name(await host.worker_pool.run(work, request.receive), path, name)
             if result.error is not None:
-                raise Refused(422, result.error)
+                raise RequestError(422, result.error)
             rows = to_pipeline(result, self.top_k) if self.shape == "hf" else [result.to_json(self.top_k)]
         except AdapterError as error:
-            raise refusal_of(error) from None
+            raise to_request_error(error) from None
         return json_response(rows)
 
 
@@ -143,11 +170,11 @@ def _number(query: QueryParams, key: str, whole: bool = False) -> float:
         return int(query[key]) if whole else float(query[key])
     except ValueError:
         kind = "a whole number" if whole else "a number"
-        raise Refused(400, f"query: {key} must be {kind}, got {query[key]!r}") from None
+        raise RequestError(400, f"query: {key} must be {kind}, got {query[key]!r}") from None
 
 
-def _called(result: VideoResult, path: Path, name: str) -> VideoResult:
-    """The result under the name that the client knows: where the server keeps files is its own affair."""
+def _with_client_name(result: VideoResult, path: Path, name: str) -> VideoResult:
+    """The result under the name that the client knows, so that no path of the server is shown."""
 
     def renamed(text: str) -> str:
         return text.replace(str(path), name)

@@ -1,1 +1,1 @@
-"""What the Label Studio host is made of."""
+"""Parts of the Label Studio host: labelling configs, videos of tasks, and training."""

@@ -1,6 +1,6 @@
-"""Training on what was labelled in Label Studio: one at a time, in a process of its own, its state in a file.
+"""Training on labels from Label Studio: one at a time, in a separate process whose state is in a file.
 
-``Trainer`` starts it and tells how it goes; run as a module, this is the process.
+``Trainer`` starts the process and reads its state. The process runs this module with ``python -m``.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 from adapters.data import Dataset, Example, write_dataset
 from adapters.errors import AdapterError, ConfigError, DatasetError, MediaError, StorageError
 from adapters.hosts.label_studio.labels import Control, parse_label_config, to_seconds
-from adapters.hosts.label_studio.media import LabelStudio, Media
+from adapters.hosts.label_studio.videos import LabelStudioClient, VideoFetcher
 from adapters.inference import open_model, read_config
 from adapters.reports import EpochLog
 from adapters.system import file_lock, write_json_atomic
@@ -29,8 +29,8 @@ _STATE, _JOB, _LOG, _LOCK = "state.json", "job.json", "log.txt", "training.lock"
 _ENDED = ("finished", "failed")
 
 
-class Busy(ConfigError):
-    """A training runs, and one runs at a time."""
+class TrainingInProgressError(ConfigError):
+    """A training is in progress, and only one may run at a time."""
 
 
 # In the host --------------------------------------------------------------------------------------------------------
@@ -38,19 +38,28 @@ class Busy(ConfigError):
 
 @dataclass
 class Trainer:
-    """Starts trainings, each into a folder of its own below ``output``.
+    """Starts trainings, each in a new folder below ``output``.
 
-    config: a config's file or a ready config's name; without labels of its own it gets those of the project.
+    Attributes:
+        config: A config file or the name of a ready config. If it has no labels, it gets the project's.
+        output: Folder for trainings.
+        fetcher: Finds or downloads the videos of tasks; it needs a Label Studio client.
+        process: The process that was started last; None if there is none.
+        folder: The folder of the training that was started last; None if there is none.
+
+    Raises:
+        ConfigError: The config is wrong, or the fetcher has no Label Studio client.
+        StorageError: The folder for trainings cannot be created.
     """
 
     config: str
     output: Path
-    media: Media
+    fetcher: VideoFetcher
     process: subprocess.Popen[bytes] | None = None
     folder: Path | None = None
 
     def __post_init__(self) -> None:
-        if self.media.studio is None:
+        if self.fetcher.client is None:
             raise ConfigError("training needs Label Studio's annotations: give its URL and an access token")
         read_config(self.config)
         try:
@@ -59,43 +68,60 @@ class Trainer:
             raise StorageError(f"{self.output}: cannot be made a folder for trainings ({error})") from None
 
     def start(self, project: int, label_config: object) -> dict[str, Any]:
-        """Begin to train on a project's annotations; returns the state. Busy where a training runs already."""
+        """Start to train on a project's annotations.
+
+        Args:
+            project: Id of the Label Studio project.
+            label_config: The project's labelling config (XML).
+
+        Returns:
+            The state, as ``state`` returns it.
+
+        Raises:
+            TrainingInProgressError: A training is in progress below ``output``.
+            ConfigError: The labelling config does not label videos.
+        """
         control = parse_label_config(label_config)[0]
         if self.process is not None and self.process.poll() is None and self.state()["status"] not in _ENDED:
-            raise Busy(f"a training runs already, in {self.folder}, and one runs at a time")
-        with _alone(self.output):
-            pass  # else one goes on that another host began
+            raise TrainingInProgressError(f"a training runs already, in {self.folder}, and one runs at a time")
+        with _training_lock(self.output):
+            pass  # otherwise a training that another host started is in progress
         folder = self.output.resolve() / f"project{project}-{time.strftime('%Y%m%d-%H%M%S')}-{os.urandom(2).hex()}"
         folder.mkdir()
-        studio, root = self.media.studio, self.media.root
-        assert studio is not None
+        client, root = self.fetcher.client, self.fetcher.root
+        assert client is not None
         job = {
             "config": str(Path(self.config).absolute()) if Path(self.config).exists() else self.config,
             "project": project,
             "label_config": label_config,
-            "url": studio.url,
+            "url": client.url,
             "root": None if root is None else str(root.resolve()),
-            "max_bytes": self.media.max_bytes,
+            "max_bytes": self.fetcher.max_bytes,
         }
         write_json_atomic(folder / _JOB, job)
-        _tell(folder, status="starting", labels=list(control.values))
+        _write_state(folder, status="starting", labels=list(control.values))
         with (folder / _LOG).open("wb") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", __name__, str(folder)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env={**os.environ, _TOKEN: studio.token},
-                start_new_session=True,  # Ctrl-C ends the host; a training goes on
+                env={**os.environ, _TOKEN: client.token},
+                start_new_session=True,  # Ctrl-C ends the host, not the training
             )
         self.folder = folder
         return self.state()
 
     def state(self) -> dict[str, Any]:
-        """How the training goes that this host started last. status: none, starting, running, finished or failed."""
+        """Return the state of the training that was started last.
+
+        Returns:
+            ``status`` (none, starting, running, finished or failed), ``folder``, and further keys that depend on the
+            status, such as the stage, epoch and loss, the model's folder and labels, or the error.
+        """
         if self.folder is None or self.process is None:
             return {"status": "none"}
-        code = self.process.poll()  # asked first: what the process wrote before its end is then there
+        code = self.process.poll()  # before the state is read, so that the state of an ended process is its last one
         state: dict[str, Any] = json.loads((self.folder / _STATE).read_text(encoding="utf-8"))
         if code is not None and state["status"] not in _ENDED:
             error = f"the training process ended with code {code}; {self.folder / _LOG} tells more"
@@ -103,18 +129,18 @@ class Trainer:
         return {"folder": str(self.folder), **state}
 
 
-def _alone(output: Path) -> AbstractContextManager[bool]:
-    """No other training below output while the block runs. Busy where there is one."""
+def _training_lock(output: Path) -> AbstractContextManager[bool]:
+    """Lock out other trainings below output while the block runs. TrainingInProgressError if one is in progress."""
 
-    def busy(holder: str) -> Busy:
-        return Busy(
+    def busy(holder: str) -> TrainingInProgressError:
+        return TrainingInProgressError(
             f"a training runs already below {output}, started by another host ({holder}), and one runs at a time"
         )
 
     return file_lock(output / _LOCK, busy=busy)
 
 
-def _tell(folder: Path, **state: Any) -> None:
+def _write_state(folder: Path, **state: Any) -> None:
     write_json_atomic(folder / _STATE, state)
 
 
@@ -122,26 +148,37 @@ def _tell(folder: Path, **state: Any) -> None:
 
 
 def train(folder: Path, token: str) -> dict[str, Any]:
-    """Fetch the annotations and videos of a job, train, and leave the model in ``folder/model``. Returns the state."""
+    """Fetch the annotations and videos of a project, train, and write the model to ``folder/model``.
+
+    Args:
+        folder: The training's folder, with its ``job.json``.
+        token: Access token of Label Studio.
+
+    Returns:
+        The final state, as ``Trainer.state`` returns it.
+
+    Raises:
+        AdapterError: Label Studio cannot be reached, no task is labelled, or the training fails.
+    """
     job = json.loads((folder / _JOB).read_text(encoding="utf-8"))
     control = parse_label_config(job["label_config"])[0]
     labels = list(control.values)
-    _tell(folder, status="running", stage="fetching annotations", labels=labels)
+    _write_state(folder, status="running", stage="fetching annotations", labels=labels)
     config = read_config(job["config"])
     adapter = open_model({**config, "labels": config.get("labels") or labels})
-    studio = LabelStudio(job["url"], token)
-    media = Media(None if job["root"] is None else Path(job["root"]), studio, job["max_bytes"])
-    tasks = studio.get_json(f"/api/projects/{job['project']}/export?exportType=JSON")
+    client = LabelStudioClient(job["url"], token)
+    fetcher = VideoFetcher(None if job["root"] is None else Path(job["root"]), client, job["max_bytes"])
+    tasks = client.get_json(f"/api/projects/{job['project']}/export?exportType=JSON")
     videos = folder / "videos"
     videos.mkdir()
-    examples, skipped = read_tasks(tasks, control, media, videos)
+    examples, skipped = read_tasks(tasks, control, fetcher, videos)
     if not examples:
         reasons = f"; left out: {'; '.join(skipped[:3])}" if skipped else ""
         raise DatasetError(f"project {job['project']} has no task that is labelled with {control.name!r}{reasons}")
     write_dataset(Dataset(tuple(examples), tuple(adapter.labels), folder), folder)
 
     def epoch_done(log: EpochLog) -> None:
-        _tell(
+        _write_state(
             folder,
             status="running",
             stage=log.phase,
@@ -163,10 +200,23 @@ def train(folder: Path, token: str) -> dict[str, Any]:
     }
 
 
-def read_tasks(tasks: Any, control: Control, media: Media, folder: Path) -> tuple[list[Example], list[str]]:
-    """The labelled clips of exported tasks, and a sentence for each task that is left out.
+def read_tasks(tasks: Any, control: Control, fetcher: VideoFetcher, folder: Path) -> tuple[list[Example], list[str]]:
+    """Read the labelled clips of exported tasks.
 
-    Of a task's annotations the ground truth counts, else the one that was changed last; skipped ones do not.
+    If a task has several annotations, the ground truth is used, or the one that was changed last. Cancelled annotations
+    are not used.
+
+    Args:
+        tasks: Label Studio's export in its JSON format.
+        control: The control whose labels are read.
+        fetcher: Finds or downloads the videos.
+        folder: Folder for downloaded videos.
+
+    Returns:
+        The clips, and a sentence for each task that is left out.
+
+    Raises:
+        DatasetError: The export is not a list of tasks.
     """
     if not isinstance(tasks, list):
         raise DatasetError(f"Label Studio's export must be a list of tasks, got {type(tasks).__name__}")
@@ -177,7 +227,7 @@ def read_tasks(tasks: Any, control: Control, media: Media, folder: Path) -> tupl
         try:
             found = _labelled(task, control)
             if found:
-                path = media.fetch(task.get("data", {}).get(control.video_key), folder, str(task.get("id")))
+                path = fetcher.fetch(task.get("data", {}).get(control.video_key), folder, str(task.get("id")))
                 source = f"label-studio-{task.get('id')}"
                 examples += [Example(path.resolve(), *what, source=source, group=source) for what in found]
         except (AdapterError, OSError) as error:
@@ -188,7 +238,7 @@ def read_tasks(tasks: Any, control: Control, media: Media, folder: Path) -> tupl
 
 
 def _labelled(task: Mapping[str, Any], control: Control) -> list[tuple[tuple[str, ...], float | None, float | None]]:
-    """Labels, start and end of each clip that a task's annotation names: (labels, None, None) is the whole video."""
+    """Labels, start and end in seconds of each clip of a task's annotation. (labels, None, None) is the whole video."""
     given = [item for item in task.get("annotations") or [] if not item.get("was_cancelled")]
     if not given:
         return []
@@ -214,17 +264,24 @@ def _label(control: Control, value: str) -> str:
 
 
 def main(folder: Path) -> int:
-    """The process's exit code; what went wrong stands in the state. The end is told when another may begin."""
+    """Run a training in this process. The final state is written after the lock is released.
+
+    Args:
+        folder: The training's folder.
+
+    Returns:
+        The exit code, which is 1 if the training failed. The state has the error.
+    """
     try:
-        with _alone(folder.parent):
+        with _training_lock(folder.parent):
             state = train(folder, os.environ[_TOKEN])
     except AdapterError as error:
-        _tell(folder, status="failed", error=str(error))
+        _write_state(folder, status="failed", error=str(error))
         return 1
     except Exception as error:
-        _tell(folder, status="failed", error=f"unexpected {type(error).__name__}: {error}")
+        _write_state(folder, status="failed", error=f"unexpected {type(error).__name__}: {error}")
         raise
-    _tell(folder, **state)
+    _write_state(folder, **state)
     return 0
 
 

@@ -155,9 +155,9 @@ def test_a_download_that_is_cut_short_once_is_taken_up_again(world: World) -> No
 
 
 def test_a_download_that_stalls_is_given_up(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    from adapters.hosts.dataloop import items as dataloop_items
+    from adapters.hosts.dataloop import downloads
 
-    monkeypatch.setattr(dataloop_items, "STALLED_SECONDS", 2.0)
+    monkeypatch.setattr(downloads, "STALLED_SECONDS", 2.0)
     add_video(world, "/slow.mp4", b"x" * 100)
     world.gateway.faults.stall("GET", f"{world.items['/slow.mp4']}/stream", 6)
     assert "nothing came for" in failing(world, "/slow.mp4")

@@ -26,8 +26,10 @@ from adapters.config import check_config
 from adapters.errors import AdapterError, BundleError, ConfigError, DatasetError
 from adapters.hosts.dataloop import items as dataloop_items
 from adapters.hosts.dataloop.annotations import annotate, timeline
+from adapters.hosts.dataloop.downloads import DOWNLOADS_AHEAD
+from adapters.hosts.dataloop.evaluation import remove_model_annotations
 from adapters.hosts.dataloop.items import ItemResult
-from adapters.hosts.dataloop.metrics import drop_model_annotations, publish
+from adapters.hosts.dataloop.metrics import publish_metrics
 from adapters.hosts.dataloop.training import download_items
 from adapters.hosts.dataloop_host import ModelAdapter
 from adapters.records import Clip, Prediction, Segment
@@ -164,7 +166,7 @@ def test_bad_items_are_named_and_the_others_are_predicted(videos: list[Path], tm
         item(videos[1], "application/octet-stream"),
     ]
     adapter, failures = ModelAdapter(model(top_k=1, batch_size=4)), {}
-    results = list(dataloop_items.predict_items(adapter.loaded, batch))
+    results = list(dataloop_items.predict_items(adapter.loaded_adapter, batch))
     assert [result.item for result in results] == batch
     failures = {result.item.id: result.error for result in results if result.error}
     assert set(failures) == {"torn", "missing", "a text", "a picture", "notes"}
@@ -197,14 +199,14 @@ def test_few_files_lie_on_the_disk_at_a_time(videos: list[Path], tmp_path: Path)
     adapter = ModelAdapter(model(top_k=1, batch_size=1))
     items = [item(videos[number % 2], item_id=str(number)) for number in range(20)]
     most = 0
-    for _ in dataloop_items.predict_items(adapter.loaded, items):
+    for _ in dataloop_items.predict_items(adapter.loaded_adapter, items):
         [folder] = (tmp_path / "tmp").glob("dataloop_items_*")
         most = max(most, len(list(folder.iterdir())))
-    assert 1 <= most <= dataloop_items.DOWNLOADS_AHEAD + 4
+    assert 1 <= most <= DOWNLOADS_AHEAD + 4
 
 
 def test_stopping_early_leaves_no_thread(videos: list[Path]) -> None:
-    results = dataloop_items.predict_items(ModelAdapter(model()).loaded, [item(path) for path in videos * 3])
+    results = dataloop_items.predict_items(ModelAdapter(model()).loaded_adapter, [item(path) for path in videos * 3])
     next(results)
     results.close()  # type: ignore[attr-defined]
     wait_for_threads("decode ", "sources", "download ")
@@ -228,7 +230,7 @@ def test_a_download_that_ends_after_everyone_has_left_removes_its_file(videos: l
         return str(fetch(**options))
 
     slow.download = download
-    results = dataloop_items.predict_items(ModelAdapter(model(batch_size=1)).loaded, [item(videos[0]), slow])
+    results = dataloop_items.predict_items(ModelAdapter(model(batch_size=1)).loaded_adapter, [item(videos[0]), slow])
     next(results)
     assert started.wait(120)
     results.close()  # type: ignore[attr-defined]
@@ -246,7 +248,7 @@ def test_a_frame_model_takes_images(tmp_path: Path, own_cache: Path) -> None:
     adapter = ModelAdapter(model(**lite0, n_frames=2, top_k=3))
     clip = render_video(tmp_path / "clip.mp4", "warm", 0)
     batch = [item(picture, "image/png"), item(clip), item(torn, "image/jpeg"), item(clip)]
-    results = list(dataloop_items.predict_items(adapter.loaded, batch))
+    results = list(dataloop_items.predict_items(adapter.loaded_adapter, batch))
     assert [result.item for result in results] == batch
     assert "is no picture that can be read" in str(results[2].error)
     found = [annotate(result, 3, model()) for result in results]
@@ -257,7 +259,7 @@ def test_a_frame_model_takes_images(tmp_path: Path, own_cache: Path) -> None:
     [vector] = adapter.embed([item(picture, "image/png")])
     assert len(vector) == 1280
     rgb = Clip(pixels[None, :, :, ::-1], np.zeros(1), "", 0, 0)
-    expected = adapter.loaded.predict([rgb])[0].scores
+    expected = adapter.loaded_adapter.predict([rgb])[0].scores
     np.testing.assert_allclose(results[0].predictions[0].scores, expected, atol=1e-6)
 
 
@@ -307,7 +309,7 @@ def test_the_configuration_is_never_written(videos: list[Path]) -> None:
 
 def saved(folder: Path, **configuration: Any) -> Path:
     adapter = ModelAdapter(model(**configuration))
-    adapter.loaded.threshold[0] = 0.25  # type: ignore[attr-defined]
+    adapter.loaded_adapter.threshold[0] = 0.25  # type: ignore[attr-defined]
     adapter.save(str(folder))
     return folder
 
@@ -315,7 +317,7 @@ def saved(folder: Path, **configuration: Any) -> Path:
 def test_a_saved_model_is_loaded_again(tmp_path: Path) -> None:
     again = ModelAdapter(model())
     again.load(str(saved(tmp_path / "bundle")))
-    assert again.loaded.threshold[0] == 0.25  # type: ignore[attr-defined]
+    assert again.loaded_adapter.threshold[0] == 0.25  # type: ignore[attr-defined]
 
 
 def test_what_an_earlier_training_left_among_the_artifacts_is_passed_over(tmp_path: Path) -> None:
@@ -358,7 +360,7 @@ def test_a_trained_model_takes_runtime_and_training_keys_and_no_others(tmp_path:
     folder = saved(tmp_path / "bundle")
     adapter = ModelAdapter(model(top_k=7, num_epochs=99, learning_rate=0.5))
     adapter.load(str(folder))
-    config = adapter.loaded.config
+    config = adapter.loaded_adapter.config
     assert (config["top_k"], config["num_epochs"], config["learning_rate"]) == (7, 99, 0.5)
     with pytest.raises(ConfigError, match="artifacts of model 'a model': \"imgz\" belongs to the model's weights"):
         ModelAdapter(model(imgz=64)).load(str(folder))
@@ -463,7 +465,7 @@ def test_a_model_is_not_measured_against_its_own_answers(tmp_path: Path) -> None
     sheet = tmp_path / "a.json"
     for entries in ([own, person, own], [person], []):
         sheet.write_text(json.dumps({"filename": "/a.mp4", "annotations": entries}))
-        drop_model_annotations(sheet)
+        remove_model_annotations(sheet)
         assert json.loads(sheet.read_text())["annotations"] == [entry for entry in entries if entry is person]
 
 
@@ -473,7 +475,9 @@ def test_figures_are_finite_python_numbers(tmp_path: Path) -> None:
         state = served.state
         key = state.add_model(state.add_project()["id"], "a model", {})["id"]
         values: list[Any] = [np.float32(0.5), float("nan"), None, float("inf"), np.float64(0.25), 1]
-        publish(dl.models.get(model_id=key), [("loss", "train", np.int64(i), v) for i, v in enumerate(values)], None)
+        publish_metrics(
+            dl.models.get(model_id=key), [("loss", "train", np.int64(i), v) for i, v in enumerate(values)], None
+        )
         assert [sample["data"] for sample in state.metrics] == [
             {"x": 0, "y": 0.5},
             {"x": 4, "y": 0.25},

@@ -18,7 +18,7 @@ from places import ROOT
 from adapters.base import model_class
 from adapters.config import check_config
 from adapters.errors import ConfigError
-from adapters.hosts.dataloop.config import PLATFORM_DEFAULTS, PLATFORM_KEYS, label_order, order_for, own_config
+from adapters.hosts.dataloop.config import PLATFORM_DEFAULTS, PLATFORM_KEYS, label_order, order_labels, own_config
 from adapters.inference import read_config, ready_configs
 from cliplab.api import dataloop_manifest
 from cliplab.models.dataloop_manifest import SCHEMA, check_manifest, make_manifest
@@ -237,9 +237,9 @@ def test_labels_keep_the_order_of_their_ids(labels: list[str], random: Any) -> N
     random.shuffle(pairs)
     assert label_order({"id_to_label_map": dict(pairs)}, "x") == tuple(labels)
     shuffled = random.sample(labels, len(labels))
-    assert order_for(shuffled, labels) == tuple(labels)
-    assert order_for(shuffled, None) == tuple(shuffled)
-    assert set(order_for(shuffled, labels[: len(labels) // 2])) == set(labels)
+    assert order_labels(shuffled, labels) == tuple(labels)
+    assert order_labels(shuffled, None) == tuple(shuffled)
+    assert set(order_labels(shuffled, labels[: len(labels) // 2])) == set(labels)
 
 
 @pytest.mark.parametrize("mapping", [{"1": "a"}, {"0": "a", "2": "b"}, {"0": "a", "1": "a"}, {"x": "a"}, ["a"]])

@@ -25,9 +25,9 @@ from hypothesis import strategies as st
 from tiny_videos import render_video
 from waiting import until
 
-from adapters.hosts.http_server.errors import Refused
+from adapters.hosts.http_server.errors import RequestError
 from adapters.hosts.http_server.options import HttpOptions
-from adapters.hosts.http_server.videos import file_under
+from adapters.hosts.http_server.videos import resolve_under_root
 from adapters.inference import open_model
 
 SECRET = "a line that nobody outside may see"
@@ -143,8 +143,8 @@ def test_no_path_leads_out_of_the_root(http: httpx.Client, path: str, status: in
 )
 def test_what_is_found_is_always_a_file_under_the_root(folder: Path, parts: list[str]) -> None:
     root = folder / "root"
-    with suppress(Refused):
-        found, _ = file_under(root, {"path": "/".join(parts)})
+    with suppress(RequestError):
+        found, _ = resolve_under_root(root, {"path": "/".join(parts)})
         assert found == root / "good.mp4"
 
 
@@ -156,8 +156,8 @@ def test_a_request_that_is_no_path(http: httpx.Client, body: bytes) -> None:
 
 
 def test_without_a_root_no_file_is_read(folder: Path) -> None:
-    with pytest.raises(Refused, match="started without --root") as caught:
-        file_under(None, {"path": "good.mp4"})
+    with pytest.raises(RequestError, match="started without --root") as caught:
+        resolve_under_root(None, {"path": "good.mp4"})
     assert caught.value.status == 403
 
 

@@ -15,7 +15,7 @@ from tiny_videos import render_video
 from adapters.hosts.http_host import make_app
 from adapters.hosts.http_server.openapi import describe
 from adapters.hosts.http_server.options import HttpOptions
-from adapters.hosts.http_server.state import Host, open_models
+from adapters.hosts.http_server.state import HttpHost, open_models
 from adapters.inference import open_model
 
 pytest.importorskip("schemathesis", reason="pip install 'cliplab[dev]'")
@@ -44,14 +44,14 @@ def test_schemathesis_finds_nothing(bundle: Path, tmp_path: Path) -> None:
 
 
 def test_every_route_is_described(bundle: Path, tmp_path: Path) -> None:
-    host = Host(open_models([str(bundle)]), HttpOptions(), tmp_path)
+    host = HttpHost(open_models([str(bundle)]), HttpOptions(), tmp_path)
     routes = {route.path for route in make_app(host).routes}
     assert routes - {"/v1/stream"} == set(describe(host)["paths"])
 
 
 def test_the_description_names_the_models_and_the_token_where_there_is_one(bundle: Path, tmp_path: Path) -> None:
     models = open_models([f"a={bundle}", f"b={bundle}"])
-    free, guarded = Host(models, HttpOptions(), tmp_path), Host(models, HttpOptions(token=TOKEN), tmp_path)
+    free, guarded = HttpHost(models, HttpOptions(), tmp_path), HttpHost(models, HttpOptions(token=TOKEN), tmp_path)
     (model, *_) = describe(free)["paths"]["/v1/videos"]["post"]["parameters"]
     assert model == {"name": "model", "in": "query", "required": True, "schema": {"enum": ["a", "b"]}}
     assert describe(free)["security"] == []

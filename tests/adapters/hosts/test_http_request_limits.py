@@ -16,9 +16,15 @@ pytest.importorskip("starlette", reason="pip install 'cliplab[http]'")
 
 from adapters.errors import BundleError, ConfigError
 from adapters.hosts.http_host import make_app, open_models
-from adapters.hosts.http_server.errors import MAX_MESSAGE, Refused, error_response, one_line, refusal_of
+from adapters.hosts.http_server.errors import (
+    MAX_MESSAGE_CHARACTERS,
+    RequestError,
+    error_response,
+    one_line,
+    to_request_error,
+)
 from adapters.hosts.http_server.options import HttpOptions, is_loopback
-from adapters.hosts.http_server.state import Host
+from adapters.hosts.http_server.state import HttpHost
 
 TOKEN = "0123456789abcdef"
 LOCAL = {"Host": "localhost:8000"}
@@ -34,17 +40,17 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def make_host(config: Path, tmp_path: Path) -> Iterator[Callable[..., Host]]:
-    hosts: list[Host] = []
+def make_host(config: Path, tmp_path: Path) -> Iterator[Callable[..., HttpHost]]:
+    hosts: list[HttpHost] = []
 
-    def make(*names: str, **options: Any) -> Host:
+    def make(*names: str, **options: Any) -> HttpHost:
         models = open_models([f"{name}={config}" for name in names or ("tiny",)])
-        hosts.append(Host(models, HttpOptions(workers=1, **options), tmp_path))
+        hosts.append(HttpHost(models, HttpOptions(workers=1, **options), tmp_path))
         return hosts[-1]
 
     yield make
     for host in hosts:
-        host.work.close()
+        host.worker_pool.close()
 
 
 class Answer:
@@ -61,7 +67,7 @@ class Answer:
 
 
 def ask(
-    host: Host,
+    host: HttpHost,
     path: str = "/v2",
     method: str = "GET",
     headers: dict[str, str] | None = None,
@@ -299,7 +305,7 @@ def test_which_model_is_meant(make_host: Any) -> None:
     several = make_host("one", "two")
     assert several.model("two").name == "two"
     for name, status in ((None, 400), ("three", 404)):
-        with pytest.raises(Refused, match="one, two") as caught:
+        with pytest.raises(RequestError, match="one, two") as caught:
             several.model(name)
         assert caught.value.status == status
 
@@ -331,14 +337,14 @@ def test_a_fault_of_the_server_tells_nothing_of_it(make_host: Any, caplog: pytes
 
 @pytest.mark.parametrize("error, status", [(BundleError("damaged"), 500), (ConfigError("no such key"), 400)])
 def test_whose_fault_it_is(error: Any, status: int) -> None:
-    assert refusal_of(error).status == status
-    assert refusal_of(error, 422).status == (500 if status == 500 else 422)
+    assert to_request_error(error).status == status
+    assert to_request_error(error, 422).status == (500 if status == 500 else 422)
 
 
 def test_an_error_is_one_line_of_bounded_length() -> None:
     assert one_line(" a\n b\tc ") == "a b c"
-    assert one_line("x" * MAX_MESSAGE) == "x" * MAX_MESSAGE
-    assert one_line("x" * (MAX_MESSAGE + 1)) == "x" * (MAX_MESSAGE - 3) + "..."
+    assert one_line("x" * MAX_MESSAGE_CHARACTERS) == "x" * MAX_MESSAGE_CHARACTERS
+    assert one_line("x" * (MAX_MESSAGE_CHARACTERS + 1)) == "x" * (MAX_MESSAGE_CHARACTERS - 3) + "..."
     answer = error_response(418, "gr\ud800ße", {"Retry-After": "3"})
     assert (answer.status_code, answer.headers["retry-after"]) == (418, "3")
     assert json.loads(bytes(answer.body)) == {"error": "gr?ße"}

@@ -19,7 +19,7 @@ from tiny_adapter import TinyAdapter
 from adapters.errors import ConfigError
 from adapters.hosts.http_host import make_app
 from adapters.hosts.http_server.options import HttpOptions
-from adapters.hosts.http_server.state import Host, Model
+from adapters.hosts.http_server.state import HttpHost, ServedModel
 from adapters.hosts.http_server.stream import jpeg_size
 from adapters.records import Prediction
 
@@ -29,6 +29,8 @@ DROPPED = 0  # the level of frames between two ticks
 
 class Session:
     """Consumes every frame whose level is not DROPPED. The best label's score is the level."""
+
+    fps = 5.0
 
     def __init__(self, on_note: Callable[[str], object]) -> None:
         self.pushed: list[tuple[float, int, tuple[int, ...]]] = []
@@ -54,7 +56,9 @@ class Session:
 class Follower(TinyAdapter):
     """Streams at 5 frames a second."""
 
-    fps = 5.0
+    @property
+    def streams(self) -> bool:
+        return True
 
     def open_stream(self, fps: float | None = None, *, source: str = "", on_note: Any = None) -> Session:
         if self.config["name"] == "broken":
@@ -64,13 +68,13 @@ class Follower(TinyAdapter):
 
 
 @pytest.fixture
-def host(tmp_path: Path) -> Iterator[Host]:
+def host(tmp_path: Path) -> Iterator[HttpHost]:
     still = TinyAdapter({"adapter": "tiny_adapter:TinyAdapter"})
-    models = {name: Model(name, Follower({"top_k": 2, "name": name}), LABELS) for name in ("moves", "broken")}
-    models["still"] = Model("still", still, still.labels)
-    found = Host(models, HttpOptions(workers=1, max_streams=1, timeout_seconds=30, max_megapixels=0.01), tmp_path)
+    models = {name: ServedModel(name, Follower({"top_k": 2, "name": name}), LABELS) for name in ("moves", "broken")}
+    models["still"] = ServedModel("still", still, still.labels)
+    found = HttpHost(models, HttpOptions(workers=1, max_streams=1, timeout_seconds=30, max_megapixels=0.01), tmp_path)
     yield found
-    found.work.close()
+    found.worker_pool.close()
 
 
 def frame(level: int, width: int = 4, height: int = 2) -> bytes:
@@ -80,7 +84,9 @@ def frame(level: int, width: int = 4, height: int = 2) -> bytes:
 SIZE = {"width": 4, "height": 2}
 
 
-def talk(host: Host, *messages: Any, query: str = "model=moves", headers: Any = (), before: Any = None) -> list[Any]:
+def talk(
+    host: HttpHost, *messages: Any, query: str = "model=moves", headers: Any = (), before: Any = None
+) -> list[Any]:
     """A connection on which all of these are sent, dicts as JSON, and then nothing: what the app said, to its end.
 
     Rows as they are, then {"code": of the end} or {"refused": status}. before(number): called before each message.
@@ -133,14 +139,14 @@ def times(rows: list[Any]) -> list[float]:
     return [row["time"] for row in rows if "time" in row]
 
 
-def session(host: Host) -> Session:
+def session(host: HttpHost) -> Session:
     return host.models["moves"].adapter.session  # type: ignore[attr-defined,no-any-return]
 
 
 # Frames and times -----------------------------------------------------------------------------------------------------
 
 
-def test_frames_follow_one_another_at_the_models_rate_and_give_the_best_labels(host: Host) -> None:
+def test_frames_follow_one_another_at_the_models_rate_and_give_the_best_labels(host: HttpHost) -> None:
     rows = talk(host, SIZE, frame(10), frame(200), frame(30))
     assert session(host).pushed == [(0, 10, (2, 4, 3)), (0.2, 200, (2, 4, 3)), (0.4, 30, (2, 4, 3))]
     assert [[item["label"] for item in row["labels"]] for row in rows] == [["c", "a"], ["b", "c"], ["c", "a"]]
@@ -148,24 +154,24 @@ def test_frames_follow_one_another_at_the_models_rate_and_give_the_best_labels(h
     assert times(rows) == [0, 0.2, 0.4]
 
 
-def test_the_query_chooses_rate_and_number_of_labels(host: Host) -> None:
+def test_the_query_chooses_rate_and_number_of_labels(host: HttpHost) -> None:
     rows = talk(host, SIZE, frame(10), frame(20), query="model=moves&fps=4&top_k=3")
     assert times(rows) == [0, 0.25]
     assert [len(row["labels"]) for row in rows] == [3, 3]
 
 
-def test_a_time_is_the_next_frames_and_later_ones_follow_it(host: Host) -> None:
+def test_a_time_is_the_next_frames_and_later_ones_follow_it(host: HttpHost) -> None:
     rows = talk(host, SIZE, {"time": 7}, frame(10), frame(20), {"time": 9.5}, frame(30), frame(40))
     assert times(rows) == [7, 7.2, 9.5, 9.7]
 
 
-def test_a_frame_that_is_not_consumed_gives_no_row(host: Host) -> None:
+def test_a_frame_that_is_not_consumed_gives_no_row(host: HttpHost) -> None:
     rows = talk(host, SIZE, frame(10), frame(DROPPED), frame(20), frame(DROPPED), {"end": True})
     assert times(rows) == [0, 0.4]
     assert rows[-1] == {"code": 1000}
 
 
-def test_every_gives_a_row_for_each_stretch_and_the_last_at_the_end(host: Host) -> None:
+def test_every_gives_a_row_for_each_stretch_and_the_last_at_the_end(host: HttpHost) -> None:
     messages = [SIZE, *(frame(10 + number) for number in range(9)), {"end": True}]
     rows = talk(host, *messages, query="model=moves&every=0.6")
     assert times(rows) == [0, 0.6, 1.2, 1.6]
@@ -174,14 +180,14 @@ def test_every_gives_a_row_for_each_stretch_and_the_last_at_the_end(host: Host) 
     assert times(rows) == [0, 0.4, 0.8, 1.2, 1.6]
 
 
-def test_where_time_goes_back_rows_go_on(host: Host) -> None:
+def test_where_time_goes_back_rows_go_on(host: HttpHost) -> None:
     """From the moment that it went back to."""
     moments = (10, 2, 1.8, 2.0, 2.2, 2.3)
     sent = [message for number, at in enumerate(moments) for message in ({"time": at}, frame(number + 1))]
     assert times(talk(host, SIZE, *sent, query="model=moves&every=0.5")) == [10, 2, 1.8, 2.3]
 
 
-def test_a_reset_begins_at_0_again(host: Host) -> None:
+def test_a_reset_begins_at_0_again(host: HttpHost) -> None:
     rows = talk(host, SIZE, {"time": 5}, frame(10), {"reset": True}, frame(20), {"reset": True}, {"end": True})
     assert times(rows) == [5, 0]
     assert session(host).resets == 2
@@ -192,13 +198,13 @@ def test_a_reset_begins_at_0_again(host: Host) -> None:
     assert times(rows) == [5]
 
 
-def test_notes_come_before_the_row_and_once(host: Host) -> None:
+def test_notes_come_before_the_row_and_once(host: HttpHost) -> None:
     rows = talk(host, SIZE, frame(77), frame(20))
     assert rows[0] == {"note": "something about the source"}
     assert [sorted(row) for row in rows] == [["note"], ["labels", "time"], ["labels", "time"]]
 
 
-def test_times_are_told_to_the_millisecond(host: Host) -> None:
+def test_times_are_told_to_the_millisecond(host: HttpHost) -> None:
     assert times(talk(host, SIZE, {"time": 1.23456}, frame(1))) == [1.235]
 
 
@@ -212,7 +218,7 @@ def colored(progressive: bool) -> bytes:
 
 
 @pytest.mark.parametrize("progressive", [False, True])
-def test_a_jpeg_of_either_kind_is_read_as_rgb(host: Host, progressive: bool) -> None:
+def test_a_jpeg_of_either_kind_is_read_as_rgb(host: HttpHost, progressive: bool) -> None:
     rows = talk(host, colored(progressive), SIZE, frame(30), {"width": None}, colored(progressive))
     assert len(rows) == 3
     pushed = session(host).pushed
@@ -255,7 +261,7 @@ def ended(rows: list[Any], code: int, *words: str) -> None:
         assert word in rows[-2]["error"]
 
 
-def test_what_was_wrong_with_what_was_sent_is_1008(host: Host) -> None:
+def test_what_was_wrong_with_what_was_sent_is_1008(host: HttpHost) -> None:
     ended(talk(host, SIZE, frame(1)[:-1]), 1008, "24 bytes, got 23")
     ended(talk(host, {"width": 4, "height": 0}), 1008, "at least 1")
     ended(talk(host, {"width": True, "height": 4}), 1008, "at least 1")
@@ -268,7 +274,7 @@ def test_what_was_wrong_with_what_was_sent_is_1008(host: Host) -> None:
     assert host.streams == 0
 
 
-def test_a_fault_of_the_server_is_1011(host: Host, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_fault_of_the_server_is_1011(host: HttpHost, caplog: pytest.LogCaptureFixture) -> None:
     rows = talk(host, SIZE, frame(10), frame(255))
     ended(rows, 1011)
     assert "model" not in rows[-2]["error"]
@@ -276,7 +282,7 @@ def test_a_fault_of_the_server_is_1011(host: Host, caplog: pytest.LogCaptureFixt
     assert host.streams == 0
 
 
-def test_a_server_that_shuts_down_is_1001(host: Host) -> None:
+def test_a_server_that_shuts_down_is_1001(host: HttpHost) -> None:
     def drain(number: int) -> None:
         host.draining = number > 2
 
@@ -285,7 +291,7 @@ def test_a_server_that_shuts_down_is_1001(host: Host) -> None:
     assert session(host).pushed == [(0, 10, (2, 4, 3))]
 
 
-def test_silence_is_ended(host: Host) -> None:
+def test_silence_is_ended(host: HttpHost) -> None:
     host.options = HttpOptions(workers=1, timeout_seconds=0.05)
     sent: list[Any] = []
 
@@ -328,23 +334,23 @@ def test_silence_is_ended(host: Host) -> None:
         ("model=broken", 400),
     ],
 )
-def test_a_query_that_asks_for_what_there_is_not(host: Host, query: str, status: int) -> None:
+def test_a_query_that_asks_for_what_there_is_not(host: HttpHost, query: str, status: int) -> None:
     assert talk(host, query=query) == [{"refused": status}]
     assert host.streams == 0
 
 
-def test_no_more_streams_than_allowed(host: Host) -> None:
+def test_no_more_streams_than_allowed(host: HttpHost) -> None:
     host.streams = 1
     assert talk(host) == [{"refused": 429}]
     host.streams = 0
     assert talk(host) == []
 
 
-def test_pages_of_others_are_refused(host: Host) -> None:
+def test_pages_of_others_are_refused(host: HttpHost) -> None:
     assert talk(host, headers=[(b"origin", b"http://page.example")]) == [{"refused": 403}]
     assert talk(host, headers=[(b"origin", b"http://localhost")]) == []
 
 
-def test_frames_are_counted(host: Host) -> None:
+def test_frames_are_counted(host: HttpHost) -> None:
     talk(host, SIZE, frame(1), frame(DROPPED), {"time": 3}, frame(2))
     assert 'cliplab_stream_frames_total{model="moves"} 3.0' in host.metrics.text().decode()

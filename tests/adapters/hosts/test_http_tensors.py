@@ -17,9 +17,9 @@ from tiny_adapter import TinyAdapter
 
 from adapters.errors import BundleError, ConfigError
 from adapters.hosts.http_server import infer as http_infer
-from adapters.hosts.http_server.errors import Refused
+from adapters.hosts.http_server.errors import RequestError
 from adapters.hosts.http_server.options import HttpOptions
-from adapters.hosts.http_server.state import Host, Model
+from adapters.hosts.http_server.state import HttpHost, ServedModel
 from adapters.records import Clip, Prediction
 
 LABELS = ("a", "bé", "c")
@@ -39,15 +39,15 @@ class Known(TinyAdapter):
 
 
 @pytest.fixture
-def host(tmp_path: Path) -> Iterator[Host]:
-    model = Model("known", Known({"imgz": 32, "fps": 4.0}), LABELS)
+def host(tmp_path: Path) -> Iterator[HttpHost]:
+    model = ServedModel("known", Known({"imgz": 32, "fps": 4.0}), LABELS)
     options = HttpOptions(workers=1, max_megapixels=0.001, max_tensor_mb=0.012288)
-    found = Host({"known": model}, options, tmp_path)
+    found = HttpHost({"known": model}, options, tmp_path)
     yield found
-    found.work.close()
+    found.worker_pool.close()
 
 
-def ask(host: Host, tensor: dict[str, Any] | None = None, tail: bytes | None = None, **more: Any) -> Any:
+def ask(host: HttpHost, tensor: dict[str, Any] | None = None, tail: bytes | None = None, **more: Any) -> Any:
     """The answer: its JSON, and the bytes behind it."""
     given = {"data": FRAMES.ravel().tolist()} if tail is None else {"parameters": {"binary_data_size": len(tail)}}
     head = json.dumps({"inputs": [TENSOR | given if tensor is None else tensor], **more}).encode()
@@ -63,7 +63,7 @@ EXPECTED = [[0, 0, 1], [48 / 255, 48 / 255, 207 / 255]]
 
 
 @pytest.mark.parametrize("form", ["flat", "nested", "binary"])
-def test_frames_reach_the_model_in_each_form(host: Host, form: str) -> None:
+def test_frames_reach_the_model_in_each_form(host: HttpHost, form: str) -> None:
     nested = {**TENSOR, "data": FRAMES.tolist()} if form == "nested" else None
     answer, rest = ask(host, nested, FRAMES.tobytes() if form == "binary" else None)
     clips = host.models["known"].adapter.clips  # type: ignore[attr-defined]
@@ -78,7 +78,7 @@ def test_frames_reach_the_model_in_each_form(host: Host, form: str) -> None:
     assert "id" not in answer
 
 
-def test_outputs_in_binary_form_follow_the_json_in_order(host: Host) -> None:
+def test_outputs_in_binary_form_follow_the_json_in_order(host: HttpHost) -> None:
     answer, rest = ask(host, parameters={"binary_data_output": True}, id="7")
     sizes = [item["parameters"]["binary_data_size"] for item in answer["outputs"]]
     assert sizes == [24, sum(4 + len(label.encode()) for label in LABELS)]
@@ -88,7 +88,7 @@ def test_outputs_in_binary_form_follow_the_json_in_order(host: Host) -> None:
     assert answer["id"] == "7"
 
 
-def test_an_outputs_own_form_goes_before_the_requests(host: Host) -> None:
+def test_an_outputs_own_form_goes_before_the_requests(host: HttpHost) -> None:
     outputs = [{"name": "labels", "parameters": {"binary_data": True}}, {"name": "scores"}]
     answer, rest = ask(host, outputs=outputs)
     assert [item["name"] for item in answer["outputs"]] == ["labels", "scores"]
@@ -100,7 +100,7 @@ def test_an_outputs_own_form_goes_before_the_requests(host: Host) -> None:
 
 
 @pytest.mark.parametrize("count, shown", [(1, 1), (2, 2), (9, 3)])
-def test_the_best_classes_are_written_as_triton_writes_them(host: Host, count: int, shown: int) -> None:
+def test_the_best_classes_are_written_as_triton_writes_them(host: HttpHost, count: int, shown: int) -> None:
     answer, _ = ask(host, outputs=[{"name": "scores", "parameters": {"classification": count}}])
     [output] = answer["outputs"]
     assert (output["datatype"], output["shape"]) == ("BYTES", [2, shown])
@@ -109,7 +109,7 @@ def test_the_best_classes_are_written_as_triton_writes_them(host: Host, count: i
     assert output["data"] == first + second
 
 
-def test_as_much_as_the_limits_and_no_more(host: Host) -> None:
+def test_as_much_as_the_limits_and_no_more(host: HttpHost) -> None:
     """At most 4 frames at the model's 32 x 32, and 1000 pixels as they are sent."""
 
     def sent(clips: int, frames: int, height: int, width: int) -> Any:
@@ -119,23 +119,23 @@ def test_as_much_as_the_limits_and_no_more(host: Host) -> None:
 
     sent(2, 2, 25, 40)
     for shape, words in (((5, 1, 2, 2), "15360"), ((1, 5, 2, 2), "12288"), ((1, 1, 11, 91), "91x11")):
-        with pytest.raises(Refused, match=words) as caught:
+        with pytest.raises(RequestError, match=words) as caught:
             sent(*shape)
         assert caught.value.status == 400
 
 
 @pytest.mark.parametrize("error, status", [(ConfigError("a key"), 400), (BundleError("a file"), 500)])
-def test_what_the_model_refuses_is_told(host: Host, error: Any, status: int) -> None:
+def test_what_the_model_refuses_is_told(host: HttpHost, error: Any, status: int) -> None:
     def refuse(batch: Any) -> Any:
         raise error
 
     host.models["known"].adapter.predict = refuse  # type: ignore[method-assign]
-    with pytest.raises(Refused, match=str(error)) as caught:
+    with pytest.raises(RequestError, match=str(error)) as caught:
         ask(host)
     assert caught.value.status == status
 
 
-def test_what_a_model_is_described_as(host: Host) -> None:
+def test_what_a_model_is_described_as(host: HttpHost) -> None:
     found = http_infer.metadata(host.models["known"])
     assert found["inputs"] == [{"name": "frames", "datatype": "UINT8", "shape": [-1, -1, -1, -1, 3]}]
     assert [item["shape"] for item in found["outputs"]] == [[-1, 3], [3]]

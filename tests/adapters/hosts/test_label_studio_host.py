@@ -22,8 +22,8 @@ from waiting import until
 
 from adapters.errors import ConfigError, MediaError
 from adapters.hosts.label_studio.labels import for_labels, parse_label_config, to_frames, to_seconds
-from adapters.hosts.label_studio.media import LabelStudio, Media
 from adapters.hosts.label_studio.training import Trainer
+from adapters.hosts.label_studio.videos import LabelStudioClient, VideoFetcher
 from adapters.inference import open_model, predict_videos
 from cliplab.models import host_label_studio
 
@@ -310,22 +310,24 @@ def test_settings_that_do_not_fit(folder: Path, monkeypatch: pytest.MonkeyPatch)
         host_label_studio(model, host="0.0.0.0")
     for wrong in ("ftp://x", "127.0.0.1:8080", "http://user@x", "http://x?y"):
         with pytest.raises(ConfigError, match="Label Studio's URL must be"):
-            LabelStudio(wrong, LEGACY)
+            LabelStudioClient(wrong, LEGACY)
 
 
 def test_both_kinds_of_tokens_and_a_limit_on_downloads(studio: LabelStudioServer, tmp_path: Path) -> None:
     path = "/data/upload/3/8a2e-warm.mp4"
     for token in (LEGACY, PERSONAL):
-        media = Media(None, LabelStudio(studio.url, token), 10_000_000)
-        assert media.fetch(path, tmp_path, "video").read_bytes() == studio.files[path]
+        fetcher = VideoFetcher(None, LabelStudioClient(studio.url, token), 10_000_000)
+        assert fetcher.fetch(path, tmp_path, "video").read_bytes() == studio.files[path]
     with pytest.raises(MediaError, match="answered 401"):
-        Media(None, LabelStudio(studio.url, "wrong"), 10_000_000).fetch(path, tmp_path, "video")
+        VideoFetcher(None, LabelStudioClient(studio.url, "wrong"), 10_000_000).fetch(path, tmp_path, "video")
     with pytest.raises(MediaError, match="more than 0 MB"):
-        Media(None, LabelStudio(studio.url, LEGACY), 1000).fetch(path, tmp_path, "video")
+        VideoFetcher(None, LabelStudioClient(studio.url, LEGACY), 1000).fetch(path, tmp_path, "video")
     with pytest.raises(MediaError, match="nobody waits"):
-        Media(None, LabelStudio(studio.url, LEGACY), 10_000_000).fetch(path, tmp_path, "video", lambda: "nobody waits")
+        VideoFetcher(None, LabelStudioClient(studio.url, LEGACY), 10_000_000).fetch(
+            path, tmp_path, "video", lambda: "nobody waits"
+        )
     with pytest.raises(MediaError, match="cannot be reached"):
-        Media(None, LabelStudio("http://127.0.0.1:9", LEGACY), 1000).fetch(path, tmp_path, "video")
+        VideoFetcher(None, LabelStudioClient("http://127.0.0.1:9", LEGACY), 1000).fetch(path, tmp_path, "video")
 
 
 def test_labelling_configs() -> None:
@@ -362,8 +364,8 @@ def test_a_training_that_is_killed_has_failed_and_another_may_begin(
     folder: Path, studio: LabelStudioServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", str(SUPPORT))
-    media = Media(folder / "root", LabelStudio(studio.url, LEGACY), 10_000_000)
-    trainer = Trainer(str(folder / "train.json"), tmp_path / "trained", media)
+    fetcher = VideoFetcher(folder / "root", LabelStudioClient(studio.url, LEGACY), 10_000_000)
+    trainer = Trainer(str(folder / "train.json"), tmp_path / "trained", fetcher)
     assert trainer.state() == {"status": "none"}
     with (tmp_path / "trained" / "training.lock").open("wb") as lock:  # as another host's training holds it
         fcntl.flock(lock, fcntl.LOCK_EX)

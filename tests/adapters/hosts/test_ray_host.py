@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from places import SUPPORT
+from environment import PYTHONPATH
 from tiny_adapter import TinyAdapter
 from tiny_videos import render_video
 from waiting import until
@@ -42,7 +42,8 @@ def cluster() -> Iterator[None]:
         include_dashboard=False,
         log_to_driver=False,
         logging_level="ERROR",
-        runtime_env={"env_vars": {"PYTHONPATH": str(SUPPORT)}},
+        # This file's folder too: the workers import the class below by the name of this module.
+        runtime_env={"env_vars": {"PYTHONPATH": f"{PYTHONPATH}{os.pathsep}{Path(__file__).parent}"}},
     )
     ray.data.DataContext.get_current().enable_progress_bars = False
     yield

@@ -1,4 +1,4 @@
-"""The video that a Label Studio task names: a file under a root, or one that Label Studio serves. Nothing else."""
+"""Videos of Label Studio tasks: files under a root, and uploads that Label Studio serves. Nothing else is read."""
 
 from __future__ import annotations
 
@@ -24,10 +24,15 @@ _SUFFIX = re.compile(r"\.[A-Za-z0-9]{1,8}")
 
 
 @dataclass(frozen=True)
-class LabelStudio:
-    """Where Label Studio is, and the access token of one of its users. Both are set by whoever starts the host.
+class LabelStudioClient:
+    """A client of Label Studio's API. Its URL and token come from the host's options, never from a request.
 
-    url: http or https, e.g. http://127.0.0.1:8080. token: a legacy token, or a personal one (a JWT refresh token).
+    Attributes:
+        url: Label Studio's URL, for example http://127.0.0.1:8080.
+        token: Access token of a user: a legacy token, or a personal one (a JWT refresh token).
+
+    Raises:
+        ConfigError: The URL or the token is malformed.
     """
 
     url: str
@@ -42,7 +47,17 @@ class LabelStudio:
         object.__setattr__(self, "url", self.url.rstrip("/"))
 
     def get_json(self, path: str) -> Any:
-        """A JSON answer of its API. MediaError says what it answered instead."""
+        """Request JSON from the API.
+
+        Args:
+            path: Path of the URL, with its query.
+
+        Returns:
+            The parsed JSON.
+
+        Raises:
+            MediaError: Label Studio cannot be reached, or its answer is an error or not JSON.
+        """
         with self.open(path) as answer:
             try:
                 return json.load(answer)
@@ -50,14 +65,24 @@ class LabelStudio:
                 raise MediaError(f"{self.url}{path}: the answer is not JSON ({error})") from None
 
     def open(self, path: str) -> HTTPResponse:
-        """A GET with the token; redirects are not followed, since they may lead anywhere, with the token."""
+        """Send a GET request with the token. Redirects are not followed: they would send the token to any address.
+
+        Args:
+            path: Path of the URL, with its query.
+
+        Returns:
+            The response, to be closed by the caller.
+
+        Raises:
+            MediaError: Label Studio cannot be reached, or its answer is an error.
+        """
         return self._ask(urllib.request.Request(self.url + path, headers={"Authorization": self._authorization()}))
 
     def _authorization(self) -> str:
         token = self.token.strip()
         if token.count(".") != 2:
             return f"Token {token}"
-        # A personal access token is changed for one of some minutes: docs.humansignal.com/guide/access_tokens.
+        # A personal access token is exchanged for one of a few minutes: docs.humansignal.com/guide/access_tokens.
         request = urllib.request.Request(
             f"{self.url}/api/token/refresh",
             json.dumps({"refresh": token}).encode(),
@@ -91,18 +116,33 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 
 
 @dataclass(frozen=True)
-class Media:
-    """Which videos may be read. root: the folder of local files. studio: for uploads. max_bytes: of one download."""
+class VideoFetcher:
+    """Finds or downloads the videos that tasks name, within the host's options.
+
+    Attributes:
+        root: Folder of local files; None allows none.
+        client: Label Studio, for uploads; None allows none.
+        max_bytes: Size of the largest download.
+    """
 
     root: Path | None
-    studio: LabelStudio | None
+    client: LabelStudioClient | None
     max_bytes: int
 
     def fetch(self, value: object, folder: Path, name: str, stop: Stop = lambda: None) -> Path:
-        """The file that a task's data names; a download goes to folder as ``name`` and the video's suffix.
+        """Return the video that a task names, and download it if Label Studio serves it.
 
-        stop: asked as a download goes on; a reason, in a sentence, ends it. MediaError says what is not allowed or
-        missing.
+        Args:
+            value: Path or URL of the video in the task's data.
+            folder: Folder for a download.
+            name: Name of a downloaded file, without the suffix, which is the video's.
+            stop: Called during a download; a reason, in a sentence, ends it.
+
+        Returns:
+            The file.
+
+        Raises:
+            MediaError: The video is missing, is not allowed, or cannot be downloaded.
         """
         if not isinstance(value, str) or not value.strip():
             raise MediaError(f"the task's video must be a path or URL, got {value!r}")
@@ -121,8 +161,8 @@ class Media:
 
     def _path_at_studio(self, value: str) -> str:
         """The path of a URL that leads to the configured Label Studio; any other value as it is."""
-        if self.studio is not None and value.startswith(f"{self.studio.url}/"):
-            return value[len(self.studio.url) :]
+        if self.client is not None and value.startswith(f"{self.client.url}/"):
+            return value[len(self.client.url) :]
         return value
 
     def _under_root(self, relative: str, value: str) -> Path:
@@ -142,7 +182,7 @@ class Media:
         return path
 
     def _download(self, path: str, target: Path, value: str, stop: Stop) -> Path:
-        if self.studio is None:
+        if self.client is None:
             raise MediaError(
                 f"{value}: is kept by Label Studio, and the host was started without --label-studio-url and its token"
             )
@@ -152,8 +192,8 @@ class Media:
         suffix = Path(urlsplit(path).path).suffix
         target = target.with_name(f"{target.name}{suffix if _SUFFIX.fullmatch(suffix) else ''}")
         size = 0
-        with self.studio.open(path) as answer, target.open("wb") as file:
-            while chunk := answer.read1(_CHUNK):  # as it comes: a slow sender is to be noticed
+        with self.client.open(path) as answer, target.open("wb") as file:
+            while chunk := answer.read1(_CHUNK):  # whatever has arrived, so that a slow sender is noticed
                 size += len(chunk)
                 if (reason := stop()) is not None:
                     raise MediaError(f"{value}: {reason}")

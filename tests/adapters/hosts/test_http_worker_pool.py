@@ -10,44 +10,44 @@ import pytest
 
 pytest.importorskip("starlette", reason="pip install 'cliplab[http]'")
 
-from adapters.hosts.http_server.errors import ClientGone, Refused
-from adapters.hosts.http_server.work import Budget, Work
+from adapters.hosts.http_server.errors import ClientDisconnectedError, RequestError
+from adapters.hosts.http_server.worker_pool import ByteBudget, WorkerPool
 
 
 def test_a_budget_is_given_back() -> None:
-    budget = Budget(10_000_000, "uploads")
-    with budget.take(4_000_000), budget.take(6_000_000):
+    budget = ByteBudget(10_000_000, "uploads")
+    with budget.reserve(4_000_000), budget.reserve(6_000_000):
         assert budget.used_bytes == 10_000_000
-        with pytest.raises(Refused, match="uploads of 10 MB") as caught, budget.take(1):
+        with pytest.raises(RequestError, match="uploads of 10 MB") as caught, budget.reserve(1):
             pass
         assert (caught.value.status, caught.value.headers) == (429, {"Retry-After": "1"})
     assert budget.used_bytes == 0
-    with pytest.raises(ZeroDivisionError), budget.take(5):
+    with pytest.raises(ZeroDivisionError), budget.reserve(5):
         raise ZeroDivisionError
     assert budget.used_bytes == 0
 
 
 def test_a_full_queue_refuses_and_work_that_is_waited_for_in_vain_is_dropped() -> None:
     async def run() -> None:
-        work, held, ran = Work(1, 1, 0.3), threading.Event(), []
+        work, held, ran = WorkerPool(1, 1, 0.3), threading.Event(), []
         first = asyncio.ensure_future(work.run(lambda job: held.wait(60)))
         await asyncio.sleep(0)
         second = asyncio.ensure_future(work.run(lambda job: ran.append(1)))
         await asyncio.sleep(0)
-        assert (work.inside, work.waiting) == (2, 1)
-        with pytest.raises(Refused) as full:
-            work.check_room()
+        assert (work.unfinished, work.waiting) == (2, 1)
+        with pytest.raises(RequestError) as full:
+            work.check_capacity()
         assert full.value.status == 429
         assert int(full.value.headers["Retry-After"]) >= 1
         for waiting, status, words in ((first, 504, "took longer than 0.3 s"), (second, 503, "no worker was free")):
-            with pytest.raises(Refused, match=words) as caught:
+            with pytest.raises(RequestError, match=words) as caught:
                 await waiting
             assert caught.value.status == status
         held.set()
-        while work.inside:
+        while work.unfinished:
             await asyncio.sleep(0.01)
         assert ran == []
-        assert await work.run(lambda job: job.stop()) is None
+        assert await work.run(lambda job: job.stop_reason()) is None
         work.close()
 
     asyncio.run(run())
@@ -55,7 +55,7 @@ def test_a_full_queue_refuses_and_work_that_is_waited_for_in_vain_is_dropped() -
 
 def test_a_disconnect_ends_the_waiting() -> None:
     async def run() -> None:
-        work, held, stopped = Work(1, 0, 60), threading.Event(), []
+        work, held, stopped = WorkerPool(1, 0, 60), threading.Event(), []
 
         async def gone() -> Any:
             await asyncio.sleep(0.01)
@@ -63,12 +63,12 @@ def test_a_disconnect_ends_the_waiting() -> None:
 
         def long(job: Any) -> None:
             held.wait(60)
-            stopped.append(job.stop())
+            stopped.append(job.stop_reason())
 
-        with pytest.raises(ClientGone):
+        with pytest.raises(ClientDisconnectedError):
             await work.run(long, gone)
         held.set()
-        while work.inside:
+        while work.unfinished:
             await asyncio.sleep(0.01)
         assert "nobody waits" in stopped[0]
         work.close()
