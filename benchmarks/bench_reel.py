@@ -107,7 +107,7 @@ def late_ms(report: Any) -> float:
 
 
 def measure(name: str, folder: Path) -> dict[str, object]:
-    from cliplab.reel.reel import reel
+    from cliplab.reel import reel
 
     begun: dict[str, float] = {}
     wall, processor = time.perf_counter(), time.process_time()

@@ -61,9 +61,8 @@ def timed(function: Callable[[], object]) -> tuple[float, float]:
 def measure(library: Path, bundle: Path, store: Path, options: dict[str, Any]) -> dict[str, object]:
     from adapters.inference import open_model
     from adapters.media import Found
-    from cliplab.library.walk import walk
-    from cliplab.scan import FRAMES_A_BATCH, Job, choose_sampling, decode_files
-    from cliplab.scan.scan import scan
+    from cliplab.library import walk
+    from cliplab.scan import FRAMES_A_BATCH, Job, choose_sampling, decode_files, scan
 
     adapter = open_model(bundle)
     sampling = choose_sampling(adapter, None, options.get("keyframes", False), None)

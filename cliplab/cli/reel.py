@@ -40,10 +40,10 @@ def reel(
 
     Exits with 1 where sources were missing, changed or damaged; the next best take their place.
     """
-    from cliplab.reel import reel as reels
+    from cliplab.reel import reel as make_reel
 
     with bar() as progress:
-        report = reels.reel(
+        report = make_reel(
             highlights,
             output,
             top=top,

@@ -72,7 +72,7 @@ def scan(
 
     Exits with 1 where videos or folders could not be read; the others are scored.
     """
-    from cliplab.scan import scan as library_scan
+    from cliplab.scan import scan as scan_library
 
     def told(report: ScanReport) -> None:
         write_json(report.to_json()) if as_json else show(*_summary(report))
@@ -80,7 +80,7 @@ def scan(
 
     with bar() as progress:
         tell = _Teller(progress)
-        report = library_scan.scan(
+        report = scan_library(
             library,
             bundle,
             output=output,
@@ -121,9 +121,9 @@ def score(
 ) -> None:
     """Score one video as scan does, and say what the score means."""
     from cliplab.library import printable
-    from cliplab.scan import one_video as scan_one
+    from cliplab.scan import score as score_video
 
-    result = scan_one.score(
+    result = score_video(
         video,
         bundle,
         label=label,

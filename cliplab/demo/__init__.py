@@ -8,10 +8,12 @@ from adapters.system.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from cliplab.demo.report import DemoReport as DemoReport
+    from cliplab.demo.run import demo as demo
 
 __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
         "report": ("DemoReport",),
+        "run": ("demo",),
     },
 )

@@ -8,6 +8,9 @@ from adapters.system.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from cliplab.library.arguments import find_videos as find_videos
+    from cliplab.library.files import fingerprint as fingerprint
+    from cliplab.library.files import printable as printable
+    from cliplab.library.files import walk as walk
     from cliplab.library.highlights import HIGHLIGHTS_FORMAT as HIGHLIGHTS_FORMAT
     from cliplab.library.highlights import HIGHLIGHTS_VERSION as HIGHLIGHTS_VERSION
     from cliplab.library.highlights import read_highlights as read_highlights
@@ -17,17 +20,15 @@ if TYPE_CHECKING:
     from cliplab.library.storage import openable as openable
     from cliplab.library.storage import written_at as written_at
     from cliplab.library.storage_cache import BlockCache as BlockCache
-    from cliplab.library.walk import fingerprint as fingerprint
-    from cliplab.library.walk import printable as printable
 
 __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
         "arguments": ("find_videos",),
+        "files": ("fingerprint", "printable", "walk"),
         "highlights": ("HIGHLIGHTS_FORMAT", "HIGHLIGHTS_VERSION", "read_highlights"),
         "settle": ("Settling",),
         "storage": ("StoredVideo", "is_remote", "openable", "written_at"),
         "storage_cache": ("BlockCache",),
-        "walk": ("fingerprint", "printable"),
     },
 )

@@ -12,12 +12,12 @@ from adapters.errors import ConfigError
 from adapters.inference import open_model
 from adapters.records import Clip, ConversionReport, Quantize
 from adapters.system import atomic_path
-from cliplab.models.models import Source, some
+from cliplab.models.source import ModelSource, name_list
 from cliplab.outputs import require_new
 
 
 def convert(
-    model: Source,
+    model: ModelSource,
     output: str | Path,
     *,
     quantize: Quantize = "float32",
@@ -59,8 +59,8 @@ def convert(
 
 
 def verify(
-    source: Source,
-    converted: Source,
+    source: ModelSource,
+    converted: ModelSource,
     *,
     data: str | Path | None = None,
     min_agreement: float | None = None,
@@ -78,7 +78,7 @@ def verify(
     one, other = open_model(source, {"num_threads": 1}), open_model(converted, {"num_threads": 1})
     if one.labels != other.labels:
         raise ConfigError(
-            f"the labels differ: {some(one.labels)} against {some(other.labels)}. Compare models of one task"
+            f"the labels differ: {name_list(one.labels)} against {name_list(other.labels)}. Compare models of one task"
         )
     if data is None:
         clips, origin = rendered_clips(one), "rendered clips"
@@ -92,7 +92,7 @@ def _compare(
     source: BaseModelAdapter,
     converted: BaseModelAdapter,
     clips: Sequence[Clip],
-    names: tuple[str, Source],
+    names: tuple[str, ModelSource],
     min_agreement: float,
 ) -> ConversionReport:
     from cliplab.models.measure import compare_models

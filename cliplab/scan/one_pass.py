@@ -12,8 +12,7 @@ from typing import Any, NoReturn
 from adapters.base import BaseModelAdapter
 from adapters.errors import MediaError
 from adapters.media import Found, Unreadable
-from cliplab.library import Settling, fingerprint, is_remote, printable
-from cliplab.library.walk import walk
+from cliplab.library import Settling, fingerprint, is_remote, printable, walk
 from cliplab.scan.report import Ranking, all_failures, write_highlights
 from cliplab.scan.sampling import Sampling
 from cliplab.scan.scoring import Job, Scored, what_changed

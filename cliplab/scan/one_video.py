@@ -11,8 +11,8 @@ from adapters.errors import ConfigError, MediaError
 from adapters.inference import open_model
 from adapters.media import Found
 from adapters.records import Aggregation
+from cliplab.scan.run import make_ranking
 from cliplab.scan.sampling import choose_sampling
-from cliplab.scan.scan import make_ranking
 from cliplab.scan.scoring import Job, score_files
 
 # From which score on a band begins, and what it means for the label and the other one (or "not LABEL").

@@ -21,8 +21,8 @@ from adapters.errors import ConfigError
 from adapters.media import Found, open_video
 from cliplab.library import BlockCache, StoredVideo, is_remote, storage, storage_cache
 from cliplab.library.storage_cache import BLOCK_BYTES
-from cliplab.reel.reel import reel
-from cliplab.scan.scan import scan
+from cliplab.reel import reel
+from cliplab.scan import scan
 
 pytest.importorskip("s3fs")
 LIBRARY = "s3://library/videos"

@@ -14,7 +14,7 @@ import pytest
 from reel_helpers import COLOURS, RATE, colour_of, highlights, onsets, pictures, sound_of, source
 
 from adapters.media import open_video
-from cliplab.reel.reel import reel
+from cliplab.reel import reel
 
 
 @pytest.fixture(scope="module")

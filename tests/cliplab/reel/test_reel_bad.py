@@ -18,7 +18,7 @@ from tiny_videos import render_video
 from waiting import until
 
 from adapters.errors import ConfigError, DatasetError, MediaError, StorageError
-from cliplab.reel.reel import reel
+from cliplab.reel import reel
 
 
 @pytest.fixture(scope="module")

@@ -16,8 +16,7 @@ from command_line import cli
 from reel_helpers import highlights, source
 
 from adapters.errors import ConfigError, StorageError
-from cliplab.reel import ReelReport
-from cliplab.reel.reel import reel
+from cliplab.reel import ReelReport, reel
 
 otio = pytest.importorskip("opentimelineio", reason="the reel extra is not installed: pip install 'cliplab[reel]'")
 

@@ -22,8 +22,7 @@ from adapters.errors import BundleError, ConfigError, MediaError
 from adapters.inference import open_model
 from adapters.media import Found, open_video
 from cliplab.cli.app import app
-from cliplab.scan import Job, ScanReport, score_files
-from cliplab.scan.scan import scan
+from cliplab.scan import Job, ScanReport, scan, score_files
 
 SCHEMA = json.loads((Path(cliplab.__file__).parent / "library" / "highlights.schema.json").read_text(encoding="utf-8"))
 

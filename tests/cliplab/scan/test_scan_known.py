@@ -12,10 +12,9 @@ import pytest
 
 from adapters.errors import StorageError
 from adapters.media import Found, Unreadable
-from cliplab.library import Settling, fingerprint, printable
+from cliplab.library import Settling, fingerprint, printable, walk
 from cliplab.library import settle as scan_settle
 from cliplab.library.storage_cache import BLOCK_BYTES
-from cliplab.library.walk import walk
 from cliplab.scan.store import Scores, Store, open_store
 
 # Settling

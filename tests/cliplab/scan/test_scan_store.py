@@ -19,9 +19,9 @@ from adapters.errors import StorageError
 from adapters.media import Found
 from adapters.system.digest import BLOCK_BYTES
 from cliplab.library import fingerprint, printable
+from cliplab.scan import scan
 from cliplab.scan import store as scan_store
 from cliplab.scan.sampling import best_windows
-from cliplab.scan.scan import scan
 from cliplab.scan.store import Scores, open_store
 
 
@@ -152,7 +152,7 @@ def test_a_full_disk_costs_nothing_that_was_kept(library: Path, model: Path, tmp
         with open(shutil.copy(big / "day0" / "000.mp4", big / f"{number}.mp4"), "ab") as file:
             file.write(bytes([number]) * 8)
     code = (
-        "import resource, sys; from cliplab.scan.scan import scan; from cliplab.scan.store import open_store\n"
+        "import resource, sys; from cliplab.scan import scan; from cliplab.scan.store import open_store\n"
         "with open_store(sys.argv[3] + '/scan.db'): pass\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (120_000, 120_000))\n"
         "scan(sys.argv[1], sys.argv[2], output=sys.argv[3] + '/h.json', min_score=0)"

@@ -24,7 +24,7 @@ from adapters.media import Found
 from cliplab.library import Settling
 from cliplab.library import settle as scan_settle
 from cliplab.scan import one_pass as scan_pass
-from cliplab.scan.scan import scan
+from cliplab.scan import scan
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{SUPPORT}"}
 COMMAND = [sys.executable, "-m", "cliplab", "scan"]
@@ -199,7 +199,7 @@ def test_what_has_settled() -> None:
 
 
 MEASURED = (
-    "import json, resource, sys, time; from cliplab.scan.scan import scan\n"
+    "import json, resource, sys, time; from cliplab.scan import scan\n"
     "began = time.perf_counter()\n"
     "report = scan(sys.argv[1], sys.argv[2], output=sys.argv[3], min_score=0.0)\n"
     "peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"

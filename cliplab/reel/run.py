@@ -85,7 +85,7 @@ def reel(
 ) -> ReelReport:
     """Join the best window of each of the best videos of a scan into one MP4 (H.264, AAC) that a browser plays.
 
-    highlights: highlights.json of :func:`cliplab.scan.scan.scan`. top: at most so many clips, of videos scored at least
+    highlights: highlights.json of :func:`cliplab.scan.scan`. top: at most so many clips, of videos scored at least
     min_score (0..1); duration: at most so many seconds. transitions: crossfades of half a second. per_clip_seconds:
     longer windows are cut to this, around their middle. order: "score", best first, or "time", as recorded. audio:
     "keep", "none", or a file to lay under the pictures. export: "otio", "edl" or "fcpxml", a cut list for an editor

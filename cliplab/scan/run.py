@@ -18,7 +18,7 @@ from adapters.errors import BundleError, ConfigError
 from adapters.inference import open_model
 from adapters.records import Aggregation
 from cliplab.library import HIGHLIGHTS_FORMAT, HIGHLIGHTS_VERSION, is_remote, storage
-from cliplab.models import some
+from cliplab.models import name_list
 from cliplab.outputs import require_new
 from cliplab.scan.one_pass import Engine, OnNote, OnProgress, OnReport, Plan, ScanReport, scan_once
 from cliplab.scan.one_pass import watch as watching
@@ -158,9 +158,9 @@ def make_ranking(
 ) -> Ranking:
     labels, chosen = adapter.labels, label if label is not None else adapter.config.get("positive_label")
     if chosen is None:
-        raise ConfigError(f"{bundle}: has no positive_label, so label is needed, one of: {some(labels)}")
+        raise ConfigError(f"{bundle}: has no positive_label, so label is needed, one of: {name_list(labels)}")
     if chosen not in labels:
-        raise ConfigError(f"label is {chosen!r}, which is not a label of this model; its labels: {some(labels)}")
+        raise ConfigError(f"label is {chosen!r}, which is not a label of this model; its labels: {name_list(labels)}")
     how = aggregation or adapter.config.get("aggregation", "mean")
     if how not in ("mean", "max", "top_mean"):
         raise ConfigError(f"aggregation is {how!r} and must be mean, max or top_mean")
