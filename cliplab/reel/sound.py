@@ -11,7 +11,7 @@ from adapters.errors import MediaError
 from adapters.media import open_container, reason_of
 from adapters.records import Float32Array
 from cliplab.library import openable
-from cliplab.reel.plan import Format, Place
+from cliplab.reel.plan import PlacedClip, ReelFormat
 
 SAMPLE_RATE = 48_000
 # A hard cut in sound clicks; this much at both sides of it is faded.
@@ -23,9 +23,9 @@ _JUMP_SAMPLES = SAMPLE_RATE // 50
 _EARLIER_SECONDS = 0.5
 
 
-def sample_of(frame: int, form: Format) -> int:
+def sample_of(frame: int, reel_format: ReelFormat) -> int:
     """The first sample that is heard with a frame of the reel."""
-    return round(frame * SAMPLE_RATE / form.fps)
+    return round(frame * SAMPLE_RATE / reel_format.fps)
 
 
 def require_sound(path: str) -> None:
@@ -42,20 +42,20 @@ def require_sound(path: str) -> None:
             raise MediaError(f"{path}: its sound is empty. Give a file with sound, or --audio none.")
 
 
-def sound_of_clips(places: Sequence[Place], form: Format, notes: list[str]) -> Iterator[Float32Array]:
+def sound_of_clips(timeline: Sequence[PlacedClip], reel_format: ReelFormat, notes: list[str]) -> Iterator[Float32Array]:
     """The clips' own sound in pieces, float32 [2, N] in -1..1, a clip's at a time; silence where a clip has none.
 
     Crossfades have equal power, as the sounds of two clips have nothing to do with each other.
     """
     click = round(_CLICK_SECONDS * SAMPLE_RATE)
     tail = np.zeros((2, 0), np.float32)
-    for index, place in enumerate(places):
-        begin, end = sample_of(place.first, form), sample_of(place.first + place.frames, form)
-        shared = end - sample_of(places[index + 1].first, form) if index + 1 < len(places) else 0
+    for index, placed in enumerate(timeline):
+        begin, end = sample_of(placed.first, reel_format), sample_of(placed.first + placed.frames, reel_format)
+        shared = end - sample_of(timeline[index + 1].first, reel_format) if index + 1 < len(timeline) else 0
         sound = np.zeros((2, end - begin), np.float32)
-        if place.cut.has_audio:
+        if placed.clip.has_audio:
             done = 0
-            for piece in read_sound(place.cut.path, place.cut.origin + place.cut.start, end - begin, notes):
+            for piece in read_sound(placed.clip.path, placed.clip.origin + placed.clip.start, end - begin, notes):
                 sound[:, done : done + piece.shape[1]] = piece
                 done += piece.shape[1]
             _fade(sound, min(tail.shape[1] or click, end - begin))

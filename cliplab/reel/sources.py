@@ -27,20 +27,20 @@ _FIRST_YEAR = 1971
 
 
 @dataclass(frozen=True)
-class Look:
+class PerceptualHash:
     """What a window looks like: bits bool [3, 64] of a difference hash, colours float32 [3, 8, 8, 3] in 0..255."""
 
     bits: npt.NDArray[np.bool_]
     colours: Float32Array
 
-    def same_as(self, other: Look) -> bool:
+    def matches(self, other: PerceptualHash) -> bool:
         """Whether both are the same footage, also scaled, or encoded anew."""
         bits = float(np.mean(np.sum(self.bits != other.bits, axis=1)))
         return bits <= _HASH_BITS and float(np.mean(np.abs(self.colours - other.colours))) <= _COLOUR_LEVELS
 
 
 @dataclass(frozen=True)
-class Cut:
+class SourceClip:
     """A stretch of a source: start and end in seconds since its first frame; start is when a frame begins.
 
     width, height: as shown. fps: average. duration: of the source. origin: source time of its first frame. shot_at:
@@ -58,7 +58,7 @@ class Cut:
     duration: float
     origin: float
     shot_at: float
-    look: Look = field(repr=False, compare=False)
+    perceptual_hash: PerceptualHash = field(repr=False, compare=False)
 
     @property
     def seconds(self) -> float:
@@ -91,7 +91,7 @@ def best_window(row: dict[str, Any], per_clip_seconds: float | None) -> tuple[fl
     return start, end
 
 
-def inspect(row: dict[str, Any], per_clip_seconds: float | None, scanned_at: float) -> Cut:
+def inspect_source(row: dict[str, Any], per_clip_seconds: float | None, scanned_at: float) -> SourceClip:
     """Look at a source now. MediaError where it is missing, cannot be decoded, or was changed since scanned_at."""
     path = str(row["path"])
     with open_video(openable(path)) as video:
@@ -112,22 +112,22 @@ def inspect(row: dict[str, Any], per_clip_seconds: float | None, scanned_at: flo
     early = start - float(seen.times[0])
     if 0 < early < 1.5 / rate:  # else it is a still, and starts where it was asked to
         start, end = start - early, end - early
-    return Cut(
+    return SourceClip(
         path, start, end, float(row["score"]), info.width, info.height, rate, info.has_audio, duration,
-        info.start_seconds, _shot_at(info), _look(seen.frames),
+        info.start_seconds, _shot_at(info), _perceptual_hash(seen.frames),
     )  # fmt: skip
 
 
-def require_whole(cut: Cut) -> None:
+def require_whole(clip: SourceClip) -> None:
     """Decode a cut from end to end. MediaError where it is damaged."""
-    with open_video(openable(cut.path)) as video:
-        frames = video.frames(height=16, width=16, aspect="stretch", start_seconds=cut.start, end_seconds=cut.end)
+    with open_video(openable(clip.path)) as video:
+        frames = video.frames(height=16, width=16, aspect="stretch", start_seconds=clip.start, end_seconds=clip.end)
         next(frames, None)
         before = video.warnings
         for _ in frames:
             pass
         if video.warnings != before:
-            raise MediaError(f"{cut.path}: is damaged in its best window: {video.warnings[0]}")
+            raise MediaError(f"{clip.path}: is damaged in its best window: {video.warnings[0]}")
 
 
 def _require_unchanged(path: str, duration: float, then: float, scanned_at: float) -> None:
@@ -154,7 +154,7 @@ def _shot_at(info: VideoInfo) -> float:
     return written_at(info.path)
 
 
-def _look(pictures: npt.NDArray[np.uint8]) -> Look:
+def _perceptual_hash(pictures: npt.NDArray[np.uint8]) -> PerceptualHash:
     """Of uint8 [3, 64, 64, 3] RGB. The difference hash compares each pixel of a 9x8 picture with its left neighbour."""
     import cv2
 
@@ -164,4 +164,4 @@ def _look(pictures: npt.NDArray[np.uint8]) -> Look:
         # More than one level: what noise makes of a plain surface is no edge.
         bits.append((np.diff(gray.astype(np.int16), axis=1) > 1).reshape(-1))
         colours.append(cv2.resize(picture, (8, 8), interpolation=cv2.INTER_AREA).astype(np.float32))
-    return Look(np.stack(bits), np.stack(colours))
+    return PerceptualHash(np.stack(bits), np.stack(colours))

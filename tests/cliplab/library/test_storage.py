@@ -86,12 +86,12 @@ def test_a_reel_of_what_lies_in_a_storage(bucket: Bucket, model: Path, videos: P
         scan(library, model, output=highlights, store=tmp_path / f"{name}.db", min_score=0)
         report = reel(highlights, tmp_path / f"{name}.mp4", min_score=0, top=3, audio="none")
         assert [source.reason for source in report.skipped if source.failed] == []
-        assert len(report.places) == 3
-        assert all(place.cut.path.startswith(library) for place in report.places)
+        assert len(report.timeline) == 3
+        assert all(placed.clip.path.startswith(library) for placed in report.timeline)
         with open_video(tmp_path / f"{name}.mp4") as video:
             pictures[name] = np.stack([picture for _, picture in video.frames(height=32, width=32)])
     np.testing.assert_array_equal(pictures["remote"], pictures["local"])
-    (bucket.folder / "videos" / Path(report.places[0].cut.path).relative_to(videos)).unlink()
+    (bucket.folder / "videos" / Path(report.timeline[0].clip.path).relative_to(videos)).unlink()
     scanned = read(highlights)
     for row in scanned["highlights"]:
         row["path"] = row["path"].replace(str(videos), LIBRARY)
@@ -236,18 +236,18 @@ def in_memory() -> Iterator[Found]:
     fs.rm("/storage-test", recursive=True)
 
 
-places = st.integers(0, len(CONTENT) + 10)
+timeline = st.integers(0, len(CONTENT) + 10)
 
 
-@given(reads=st.lists(st.tuples(places, st.integers(0, 2 * BLOCK_BYTES)), max_size=8))
+@given(reads=st.lists(st.tuples(timeline, st.integers(0, 2 * BLOCK_BYTES)), max_size=8))
 def test_reads_in_any_order_give_the_bytes(
     in_memory: Found, tmp_path_factory: pytest.TempPathFactory, reads: list[tuple[int, int]]
 ) -> None:
     cache = BlockCache(tmp_path_factory.getbasetemp() / "any-order", 10**9)
     with StoredVideo(in_memory, cache).open_binary() as file:
-        for place, count in reads:
-            assert file.seek(place) == place
-            assert file.read(count) == CONTENT[place : place + count]
+        for placed, count in reads:
+            assert file.seek(placed) == placed
+            assert file.read(count) == CONTENT[placed : placed + count]
         file.seek(-7, os.SEEK_END)
         assert file.read() == CONTENT[-7:]
 
