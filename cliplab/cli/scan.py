@@ -74,12 +74,12 @@ def scan(
     """
     from cliplab.scan import scan as scan_library
 
-    def told(report: ScanReport) -> None:
+    def show_report(report: ScanReport) -> None:
         write_json(report.to_json()) if as_json else show(*_summary(report))
         sys.stdout.flush()
 
     with bar() as progress:
-        tell = _Teller(progress)
+        reporter = _ProgressReporter(progress)
         report = scan_library(
             library,
             bundle,
@@ -99,11 +99,11 @@ def scan(
             retry_failed=retry_failed,
             watch=watch,
             settle_seconds=settle_seconds,
-            on_progress=tell.progress,
-            on_note=tell.note,
-            on_report=told,
+            on_progress=reporter.progress,
+            on_note=reporter.note,
+            on_report=show_report,
         )
-    told(report)
+    show_report(report)
     return FAILED if report.failed else None
 
 
@@ -145,7 +145,7 @@ def score(
     )
 
 
-class _Teller:
+class _ProgressReporter:
     """Live progress on a terminal; elsewhere, as in a log, a line each 100 videos."""
 
     def __init__(self, bar: Bar) -> None:
@@ -179,10 +179,10 @@ class _Teller:
 
 def _line(now: ScanProgress) -> str:
     left = "" if now.seconds_left is None else f", {_duration(now.seconds_left)} left"
-    aside = f", {now.failed:,} set aside" if now.failed else ""
+    skipped = f", {now.failed:,} set aside" if now.failed else ""
     return (
         f"Processed {now.done:,} of {now.to_score:,} videos: {now.videos_per_second:.1f} videos/s, "
-        f"{now.video_seconds / 3600:.2f} h of video{left}{aside}"
+        f"{now.video_seconds / 3600:.2f} h of video{left}{skipped}"
     )
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from cliplab.library.highlights import HIGHLIGHTS_FORMAT as HIGHLIGHTS_FORMAT
     from cliplab.library.highlights import HIGHLIGHTS_VERSION as HIGHLIGHTS_VERSION
     from cliplab.library.highlights import read_highlights as read_highlights
-    from cliplab.library.settle import Settling as Settling
+    from cliplab.library.settle import SettleFilter as SettleFilter
     from cliplab.library.storage import StoredVideo as StoredVideo
     from cliplab.library.storage import is_remote as is_remote
     from cliplab.library.storage import openable as openable
@@ -27,7 +27,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "arguments": ("find_videos",),
         "files": ("fingerprint", "printable", "walk"),
         "highlights": ("HIGHLIGHTS_FORMAT", "HIGHLIGHTS_VERSION", "read_highlights"),
-        "settle": ("Settling",),
+        "settle": ("SettleFilter",),
         "storage": ("StoredVideo", "is_remote", "openable", "written_at"),
         "storage_cache": ("BlockCache",),
     },

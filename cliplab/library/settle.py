@@ -7,7 +7,7 @@ import time
 from adapters.media import Found
 
 
-class Settling:
+class SettleFilter:
     """Knows which files have not changed for some seconds.
 
     A file whose time is that long ago is settled at once. Another, also one whose time lies in the future since the

@@ -51,7 +51,7 @@ def stream(
 
 
 def _rows(session: OpenStream, frames: Iterator[tuple[float, Any]], every: float | None, top_k: int) -> Iterator[Row]:
-    due, last, told = 0.0, None, None
+    due, last, written = 0.0, None, None
     with closing(frames):  # type: ignore[type-var] # both are generators
         for seconds, picture in frames:
             prediction = session.push(picture, seconds)
@@ -59,9 +59,9 @@ def _rows(session: OpenStream, frames: Iterator[tuple[float, Any]], every: float
                 continue
             last = prediction
             if every is None or seconds >= due - 1e-6 or seconds < due - every:
-                told, due = last, seconds + (every or 0.0)
+                written, due = last, seconds + (every or 0.0)
                 yield _row(last, top_k)
-    if last is not None and last is not told:
+    if last is not None and last is not written:
         yield _row(last, top_k)
 
 

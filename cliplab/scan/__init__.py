@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from cliplab.scan.run import scan as scan
     from cliplab.scan.sampling import choose_sampling as choose_sampling
     from cliplab.scan.sampling import read_rows as read_rows
-    from cliplab.scan.scoring import FRAMES_A_BATCH as FRAMES_A_BATCH
-    from cliplab.scan.scoring import Job as Job
+    from cliplab.scan.scoring import FRAMES_PER_BATCH as FRAMES_PER_BATCH
+    from cliplab.scan.scoring import ScoringJob as ScoringJob
     from cliplab.scan.scoring import decode_files as decode_files
     from cliplab.scan.scoring import score_files as score_files
 
@@ -26,6 +26,6 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "one_video": ("VideoScore", "score"),
         "run": ("scan",),
         "sampling": ("choose_sampling", "read_rows"),
-        "scoring": ("FRAMES_A_BATCH", "Job", "decode_files", "score_files"),
+        "scoring": ("FRAMES_PER_BATCH", "ScoringJob", "decode_files", "score_files"),
     },
 )

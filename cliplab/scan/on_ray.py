@@ -26,7 +26,7 @@ from adapters.system import cache_dir
 from cliplab.library import is_remote, storage
 from cliplab.scan.one_pass import Engine, OnNote
 from cliplab.scan.sampling import Sampling
-from cliplab.scan.scoring import Job, Scored, score_one
+from cliplab.scan.scoring import ScoredVideo, ScoringJob, score_one
 from cliplab.scan.store import Scores
 
 # Videos that a worker has in hand where each read waits for the network.
@@ -101,7 +101,7 @@ class ScanWorker:
             raise ClusterError(f"{path} on node {node_name()} is damaged. Remove it there and start the scan again.")
         self._adapter = open_model(path, self._overrides)
 
-    def work(self, job: Job) -> Scored:
+    def work(self, job: ScoringJob) -> ScoredVideo:
         """A video's scores, decoded and predicted on one core, as the node has a worker for each.
 
         One at a time, but that remote ones wait for their storage most of the time.
@@ -123,8 +123,8 @@ def score_on_ray(
     overrides: dict[str, Any] = {"num_threads": 1} | ({} if device is None else {"device": device})
 
     def engine(
-        adapter: BaseModelAdapter, jobs: Iterable[Job], sampling: Sampling, workers: int | None = None
-    ) -> Iterator[Scored]:
+        adapter: BaseModelAdapter, jobs: Iterable[ScoringJob], sampling: Sampling, workers: int | None = None
+    ) -> Iterator[ScoredVideo]:
         left = iter(jobs)
         if (first := next(left, None)) is None:  # no cluster is needed
             return
@@ -139,9 +139,9 @@ def score_on_ray(
     return engine
 
 
-def _given_up(job: Job, workers: int) -> Scored:
+def _given_up(job: ScoringJob, workers: int) -> ScoredVideo:
     error = (
         f"{workers} workers were lost while they scored it, so it is not given to another one. Look at it with "
         "cliplab score, or try it again with --retry-failed."
     )
-    return Scored(job, Scores(None, None, None, error))
+    return ScoredVideo(job, Scores(None, None, None, error))

@@ -12,13 +12,13 @@ from typing import Any, NoReturn
 from adapters.base import BaseModelAdapter
 from adapters.errors import MediaError
 from adapters.media import Found, Unreadable
-from cliplab.library import Settling, fingerprint, is_remote, printable, walk
-from cliplab.scan.report import Ranking, all_failures, write_highlights
+from cliplab.library import SettleFilter, fingerprint, is_remote, printable, walk
+from cliplab.scan.report import HighlightCriteria, all_failures, write_highlights
 from cliplab.scan.sampling import Sampling
-from cliplab.scan.scoring import Job, Scored, what_changed
+from cliplab.scan.scoring import ScoredVideo, ScoringJob, what_changed
 from cliplab.scan.store import Store
 
-Engine = Callable[[BaseModelAdapter, Iterable[Job], Sampling, int | None], Iterator[Scored]]
+Engine = Callable[[BaseModelAdapter, Iterable[ScoringJob], Sampling, int | None], Iterator[ScoredVideo]]
 # Failures that a report holds itself; highlights.json lists all.
 LISTED_FAILURES = 20
 _WALK_CHUNK = 500
@@ -89,7 +89,7 @@ OnReport = Callable[[ScanReport], object]
 
 
 @dataclass(frozen=True, eq=False)
-class Plan:
+class ScanPlan:
     """What every pass of a scan shares."""
 
     library: str
@@ -97,7 +97,7 @@ class Plan:
     engine: Engine
     workers: int | None
     sampling: Sampling
-    ranking: Ranking
+    criteria: HighlightCriteria
     run: int
     retry_failed: bool
     output: Path
@@ -111,7 +111,7 @@ class NoVideosError(MediaError):
 
 
 def scan_once(
-    plan: Plan, store: Store, ready: Callable[[Found], bool], before: tuple[int, int] | None
+    plan: ScanPlan, store: Store, ready: Callable[[Found], bool], before: tuple[int, int] | None
 ) -> tuple[ScanReport | None, tuple[int, int]]:
     """Walk, score what is not known, write highlights.json. ready: which files to take.
 
@@ -119,7 +119,7 @@ def scan_once(
     there is no report. None: there was no such pass. Returns these of this pass too. NoVideosError where there is none.
     """
     progress = ScanProgress()
-    _look(plan, store, ready, progress)
+    _record_files(plan, store, ready, progress)
     if not progress.videos:
         raise NoVideosError(
             f"{plan.library}: no video was found below this folder, so nothing was written. Check the path, and that "
@@ -130,18 +130,18 @@ def scan_once(
     progress.began = time.monotonic()
     plan.on_progress(progress)
     for scored in plan.engine(plan.adapter, _jobs(plan, store, progress), plan.sampling, plan.workers):
-        _keep(plan, store, scored, progress)
+        _store_result(plan, store, scored, progress)
     store.commit()
     seconds, rate = progress.seconds, progress.videos_per_second
     now = progress.videos, hash(tuple(store.problems()))
-    if before == now and not pending and not store.gone():
+    if before == now and not pending and not store.count_vanished():
         return None, now
-    counts = write_highlights(plan.output, store, plan.run, plan.ranking, plan.head, progress.videos)
+    counts = write_highlights(plan.output, store, plan.run, plan.criteria, plan.head, progress.videos)
     report = ScanReport(
         output=str(plan.output),
         store=store.path,
-        label=plan.ranking.label,
-        min_score=plan.ranking.min_score,
+        label=plan.criteria.label,
+        min_score=plan.criteria.min_score,
         videos=counts.videos,
         highlights=counts.highlights,
         failed=counts.failed,
@@ -154,23 +154,23 @@ def scan_once(
     return report, now
 
 
-def _look(plan: Plan, store: Store, ready: Callable[[Found], bool], progress: ScanProgress) -> None:
+def _record_files(plan: ScanPlan, store: Store, ready: Callable[[Found], bool], progress: ScanProgress) -> None:
     """Tell the store what the library holds."""
     store.begin_scan()
     # Whether a file is ready is asked as soon as it is found: on a slow disk many others take a while.
     found = (item for item in walk(plan.library) if isinstance(item, Unreadable) or ready(item))
     while chunk := list(islice(found, _WALK_CHUNK)):
         files = [item for item in chunk if isinstance(item, Found)]
-        store.saw(files)
+        store.record_files(files)
         for item in chunk:
             if isinstance(item, Unreadable):
-                store.set_aside(item.path, item.error)
+                store.add_problem(item.path, item.error)
         store.commit()
         progress.videos += len(files)
         plan.on_progress(progress)
 
 
-def _jobs(plan: Plan, store: Store, progress: ScanProgress) -> Iterator[Job]:
+def _jobs(plan: ScanPlan, store: Store, progress: ScanProgress) -> Iterator[ScoringJob]:
     """What is to be decoded: videos whose content the run has not scored, under this name or another."""
     for file, content in store.pending(plan.run, plan.retry_failed):
         if content is None:
@@ -181,7 +181,7 @@ def _jobs(plan: Plan, store: Store, progress: ScanProgress) -> Iterator[Job]:
             except OSError as error:
                 changed = what_changed(file) or f"cannot be read ({error.strerror}). Check its permissions."
             if content is None or changed is not None:
-                store.set_aside(file.path, str(changed))
+                store.add_problem(file.path, str(changed))
                 store.commit()
                 progress.failed += 1
                 continue
@@ -190,15 +190,15 @@ def _jobs(plan: Plan, store: Store, progress: ScanProgress) -> Iterator[Job]:
             progress.to_score = (progress.to_score or 1) - 1
             progress.size_bytes -= file.size_bytes
             continue
-        yield Job(file, content)
+        yield ScoringJob(file, content)
 
 
-def _keep(plan: Plan, store: Store, scored: Scored, progress: ScanProgress) -> None:
+def _store_result(plan: ScanPlan, store: Store, scored: ScoredVideo, progress: ScanProgress) -> None:
     """One video's outcome into the store, at once and for good."""
     file = scored.job.file
     if scored.changed is not None:
         store.identify(file.path, None)
-        store.set_aside(file.path, scored.changed)
+        store.add_problem(file.path, scored.changed)
     else:
         store.keep(scored.job.content, plan.run, scored.scores)
     store.commit()
@@ -212,20 +212,20 @@ def _keep(plan: Plan, store: Store, scored: Scored, progress: ScanProgress) -> N
     plan.on_progress(progress)
 
 
-def watch(plan: Plan, store: Store, settle_seconds: float, on_report: OnReport) -> NoReturn:
+def watch(plan: ScanPlan, store: Store, settle_seconds: float, on_report: OnReport) -> NoReturn:
     """Passes until interrupted; what could not be decoded is tried again in the first alone."""
-    settling = Settling(settle_seconds)
+    settle_filter = SettleFilter(settle_seconds)
     before: tuple[int, int] | None = None
-    told = ""
+    last_note = ""
     while True:
         try:
-            report, before = scan_once(plan, store, settling.ready, before)
-            told = ""
+            report, before = scan_once(plan, store, settle_filter.ready, before)
+            last_note = ""
             if report is not None:
                 on_report(report)
         except NoVideosError as error:  # a new folder, or a disk that is away: what was written stays
-            if told != str(error):
-                told = str(error)
-                plan.on_note(told)
+            if last_note != str(error):
+                last_note = str(error)
+                plan.on_note(last_note)
         plan = replace(plan, retry_failed=False)
         time.sleep(settle_seconds)

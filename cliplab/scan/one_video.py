@@ -11,9 +11,9 @@ from adapters.errors import ConfigError, MediaError
 from adapters.inference import open_model
 from adapters.media import Found
 from adapters.records import Aggregation
-from cliplab.scan.run import make_ranking
+from cliplab.scan.run import make_criteria
 from cliplab.scan.sampling import choose_sampling
-from cliplab.scan.scoring import Job, score_files
+from cliplab.scan.scoring import ScoringJob, score_files
 
 # From which score on a band begins, and what it means for the label and the other one (or "not LABEL").
 BANDS = (
@@ -61,24 +61,24 @@ def score(
         raise ConfigError(f"window_seconds is {window_seconds!r} and must be seconds above 0")
     adapter = open_model(bundle, {} if device is None else {"device": device})
     sampling = choose_sampling(adapter, sample_fps, keyframes, frames)
-    ranking = make_ranking(adapter, bundle, label, aggregation, 0.0, window_seconds)
+    criteria = make_criteria(adapter, bundle, label, aggregation, 0.0, window_seconds)
     try:
         status = os.stat(video)
     except OSError as error:
         raise MediaError(f"{video}: cannot be read ({error.strerror}). Check the path.") from None
     file = Found(str(video), status.st_size, status.st_mtime_ns)
-    [scored] = score_files(adapter, [Job(file, b"")], sampling, 1)
+    [scored] = score_files(adapter, [ScoringJob(file, b"")], sampling, 1)
     result = scored.scores
     if scored.changed is not None or result.scores is None:
         raise MediaError(f"{video}: {scored.changed or result.error}")
-    value = ranking.score(result.scores)
+    value = criteria.score(result.scores)
     return VideoScore(
         path=str(video),
-        label=ranking.label,
+        label=criteria.label,
         score=value,
-        band=band(value, ranking.label, adapter.labels),
+        band=band(value, criteria.label, adapter.labels),
         duration=round(result.duration or 0.0, 3),
-        windows=tuple(ranking.windows(result)),
+        windows=tuple(criteria.windows(result)),
         warnings=result.warnings,
     )
 

@@ -21,7 +21,7 @@ from cliplab.scan.store import Scores, Store
 
 
 @dataclass(frozen=True)
-class Ranking:
+class HighlightCriteria:
     """How stored scores become a video's score and its windows.
 
     column: the label's place among the classes. top_fraction: of "top_mean".
@@ -48,7 +48,7 @@ class Ranking:
 
 
 @dataclass(frozen=True)
-class Counts:
+class ScanCounts:
     """videos: found. highlights: at or above min_score. failed: not scored, and folders that could not be read."""
 
     videos: int
@@ -56,7 +56,9 @@ class Counts:
     failed: int
 
 
-def write_highlights(path: Path, store: Store, run: int, ranking: Ranking, head: dict[str, Any], total: int) -> Counts:
+def write_highlights(
+    path: Path, store: Store, run: int, criteria: HighlightCriteria, head: dict[str, Any], total: int
+) -> ScanCounts:
     """Write highlights.json in one step, replacing the one that is there. head: its first keys. StorageError.
 
     Only the scores and names of highlights are held in memory, not their rows.
@@ -66,12 +68,12 @@ def write_highlights(path: Path, store: Store, run: int, ranking: Ranking, head:
     for name, result in store.results(run):
         if result.scores is None:
             failed += 1
-        elif (score := ranking.score(result.scores)) >= ranking.min_score:
+        elif (score := criteria.score(result.scores)) >= criteria.min_score:
             ranked.append((-score, name))
     ranked.sort(key=lambda entry: (entry[0], os.fsencode(entry[1])))
     failed += sum(1 for _ in store.problems())
-    counts = Counts(total, len(ranked), failed)
-    rows = (_row(name, result, ranking) for name, result in store.results(run, (name for _, name in ranked)))
+    counts = ScanCounts(total, len(ranked), failed)
+    rows = (_row(name, result, criteria) for name, result in store.results(run, (name for _, name in ranked)))
     failures = ({"path": name, "error": error} for name, error in all_failures(store, run))
     with atomic_file(path, text=True) as file:
         _write(
@@ -95,14 +97,14 @@ def all_failures(store: Store, run: int) -> Iterator[tuple[str, str]]:
             yield name, result.error
 
 
-def _row(name: str, result: Scores, ranking: Ranking) -> dict[str, Any]:
+def _row(name: str, result: Scores, criteria: HighlightCriteria) -> dict[str, Any]:
     assert result.scores is not None
     assert result.duration is not None
     row = {
         "path": name,
-        "score": ranking.score(result.scores),
+        "score": criteria.score(result.scores),
         "duration": round(result.duration, 3),
-        "windows": ranking.windows(result),
+        "windows": criteria.windows(result),
     }
     return row | ({"warnings": list(result.warnings)} if result.warnings else {})
 

@@ -20,9 +20,9 @@ from adapters.records import Aggregation
 from cliplab.library import HIGHLIGHTS_FORMAT, HIGHLIGHTS_VERSION, is_remote, storage
 from cliplab.models import name_list
 from cliplab.outputs import require_new
-from cliplab.scan.one_pass import Engine, OnNote, OnProgress, OnReport, Plan, ScanReport, scan_once
+from cliplab.scan.one_pass import Engine, OnNote, OnProgress, OnReport, ScanPlan, ScanReport, scan_once
 from cliplab.scan.one_pass import watch as watching
-from cliplab.scan.report import Ranking, require_replaceable
+from cliplab.scan.report import HighlightCriteria, require_replaceable
 from cliplab.scan.sampling import Sampling, choose_sampling
 from cliplab.scan.scoring import score_files
 from cliplab.scan.store import open_store
@@ -105,23 +105,23 @@ def scan(
     if model_digest(bundle) != digest:
         raise BundleError(f"{bundle}: was replaced while it was read. Start the scan again.")
     sampling = choose_sampling(adapter, sample_fps, keyframes, frames)
-    ranking = make_ranking(adapter, bundle, label, aggregation, min_score, window_seconds)
+    criteria = make_criteria(adapter, bundle, label, aggregation, min_score, window_seconds)
     place = Path(store) if store is not None else output.absolute().parent / STORE_NAME
     with open_store(place) as kept:
         run, is_other = kept.run({"model": digest, "sampling": sampling.to_json()})
         if is_other:
             note(f"{place}: has scores of another model or sampling; these stay, and every video is scored anew")
-        plan = Plan(
+        plan = ScanPlan(
             library=library,
             adapter=adapter,
             engine=scores,
             workers=workers,
             sampling=sampling,
-            ranking=ranking,
+            criteria=criteria,
             run=run,
             retry_failed=retry_failed,
             output=output,
-            head=_head(library, adapter, digest, sampling, ranking),
+            head=_head(library, adapter, digest, sampling, criteria),
             on_progress=on_progress or (lambda progress: None),
             on_note=note,
         )
@@ -148,14 +148,14 @@ def _check(
         raise ConfigError(f"workers is {workers!r} and must be a whole number of at least 1")
 
 
-def make_ranking(
+def make_criteria(
     adapter: BaseModelAdapter,
     bundle: str | Path,
     label: str | None,
     aggregation: Aggregation | None,
     min_score: float,
     window_seconds: float,
-) -> Ranking:
+) -> HighlightCriteria:
     labels, chosen = adapter.labels, label if label is not None else adapter.config.get("positive_label")
     if chosen is None:
         raise ConfigError(f"{bundle}: has no positive_label, so label is needed, one of: {name_list(labels)}")
@@ -165,18 +165,20 @@ def make_ranking(
     if how not in ("mean", "max", "top_mean"):
         raise ConfigError(f"aggregation is {how!r} and must be mean, max or top_mean")
     fraction = float(adapter.config.get("top_fraction", 0.25))
-    return Ranking(chosen, labels.index(chosen), how, fraction, min_score, window_seconds)
+    return HighlightCriteria(chosen, labels.index(chosen), how, fraction, min_score, window_seconds)
 
 
-def _head(library: str, adapter: BaseModelAdapter, digest: str, sampling: Sampling, ranking: Ranking) -> dict[str, Any]:
+def _head(
+    library: str, adapter: BaseModelAdapter, digest: str, sampling: Sampling, criteria: HighlightCriteria
+) -> dict[str, Any]:
     return {
         "format": HIGHLIGHTS_FORMAT,
         "version": HIGHLIGHTS_VERSION,
         "library": library,
         "model": {"name": adapter.config.get("name", ""), "adapter": adapter.config["adapter"], "digest": digest},
         "sampling": sampling.to_json(),
-        "label": ranking.label,
-        "aggregation": ranking.aggregation,
-        "min_score": ranking.min_score,
-        "window_seconds": ranking.window_seconds,
+        "label": criteria.label,
+        "aggregation": criteria.aggregation,
+        "min_score": criteria.min_score,
+        "window_seconds": criteria.window_seconds,
     }

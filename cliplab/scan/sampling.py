@@ -60,10 +60,10 @@ def choose_sampling(
             "sample_fps, keyframes and frames choose single frames, and this model sees clips of "
             f"{adapter.input_spec.n_frames} frames. Leave them out: its config says which frames a clip has"
         )
-    return _windows(adapter)
+    return _clip_sampling(adapter)
 
 
-def _windows(adapter: BaseModelAdapter) -> Sampling:
+def _clip_sampling(adapter: BaseModelAdapter) -> Sampling:
     """The config's windows, else such as the model's n_frames last at its rate, one after the other."""
     spec = adapter.input_spec
     window, stride = spec.window_seconds, spec.stride_seconds

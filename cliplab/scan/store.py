@@ -77,7 +77,7 @@ def open_store(path: str | Path) -> Iterator[Store]:
     where it cannot be written.
     """
     target = os.path.abspath(path)
-    with file_lock(f"{target}.lock", busy=lambda holder: _in_use(target, holder)), _told(target):
+    with file_lock(f"{target}.lock", busy=lambda holder: _in_use(target, holder)), _storage_errors(target):
         connection = sqlite3.connect(target, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
         try:
             _prepare(connection, target)
@@ -106,7 +106,7 @@ class Store:
 
     def commit(self) -> None:
         """Make everything so far durable."""
-        with self._lock, _told(self.path):
+        with self._lock, _storage_errors(self.path):
             if self._connection.in_transaction:
                 self._connection.execute("COMMIT")
 
@@ -127,7 +127,7 @@ class Store:
         [(number,)] = self._read("SELECT id FROM runs WHERE key = ?", (text,))
         return int(number), others > 0
 
-    def saw(self, files: Iterable[Found]) -> None:
+    def record_files(self, files: Iterable[Found]) -> None:
         """Files that are there. One of another size or time than it had is one whose content is not known."""
         self._write_many(
             "INSERT INTO files (path, size, mtime_ns, scan) VALUES (?, ?, ?, ?) ON CONFLICT (path) DO UPDATE SET "
@@ -136,7 +136,7 @@ class Store:
             [(os.fsencode(item.path), item.size_bytes, item.mtime_ns, self._scan) for item in files],
         )
 
-    def set_aside(self, path: str, error: str) -> None:
+    def add_problem(self, path: str, error: str) -> None:
         """A file or folder that this scan could not take, for a reason that may be another next time."""
         self._write("INSERT OR REPLACE INTO problems VALUES (?, ?, ?)", (self._scan, os.fsencode(path), error))
 
@@ -167,7 +167,7 @@ class Store:
         [(pending, size)] = self._read(f"SELECT count(*), coalesce(sum(size), 0) {_PENDING}", values)
         return files, pending, size
 
-    def gone(self) -> int:
+    def count_vanished(self) -> int:
         """How many files the scan before this one saw and this one has not."""
         [(files,)] = self._read("SELECT count(*) FROM files WHERE scan = ?", (self._scan - 1,))
         return int(files)
@@ -204,14 +204,14 @@ class Store:
             last = rows[-1][0]
 
     def _read(self, query: str, values: Any = ()) -> list[Any]:
-        with self._lock, _told(self.path):
+        with self._lock, _storage_errors(self.path):
             return self._connection.execute(query, values).fetchall()
 
     def _write(self, query: str, values: Any = ()) -> None:
         self._write_many(query, [values])
 
     def _write_many(self, query: str, rows: list[Any]) -> None:
-        with self._lock, _told(self.path):
+        with self._lock, _storage_errors(self.path):
             if not self._connection.in_transaction:
                 self._connection.execute("BEGIN IMMEDIATE")
             self._connection.executemany(query, rows)
@@ -256,7 +256,7 @@ def _prepare(connection: sqlite3.Connection, path: str) -> None:
 
 
 @contextmanager
-def _told(path: str) -> Iterator[None]:
+def _storage_errors(path: str) -> Iterator[None]:
     """SQLite's errors as one clear line."""
     try:
         yield

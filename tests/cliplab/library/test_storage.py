@@ -236,18 +236,18 @@ def in_memory() -> Iterator[Found]:
     fs.rm("/storage-test", recursive=True)
 
 
-timeline = st.integers(0, len(CONTENT) + 10)
+places = st.integers(0, len(CONTENT) + 10)
 
 
-@given(reads=st.lists(st.tuples(timeline, st.integers(0, 2 * BLOCK_BYTES)), max_size=8))
+@given(reads=st.lists(st.tuples(places, st.integers(0, 2 * BLOCK_BYTES)), max_size=8))
 def test_reads_in_any_order_give_the_bytes(
     in_memory: Found, tmp_path_factory: pytest.TempPathFactory, reads: list[tuple[int, int]]
 ) -> None:
     cache = BlockCache(tmp_path_factory.getbasetemp() / "any-order", 10**9)
     with StoredVideo(in_memory, cache).open_binary() as file:
-        for placed, count in reads:
-            assert file.seek(placed) == placed
-            assert file.read(count) == CONTENT[placed : placed + count]
+        for place, count in reads:
+            assert file.seek(place) == place
+            assert file.read(count) == CONTENT[place : place + count]
         file.seek(-7, os.SEEK_END)
         assert file.read() == CONTENT[-7:]
 

@@ -47,13 +47,13 @@ def test_scores_come_back_as_they_were(tmp_path: Path, classes: int, tolerance: 
         store.begin_scan()
         run, other = store.run({"model": "m"})
         assert not other
-        store.saw([file])
+        store.record_files([file])
         store.identify(file.path, b"content")
         store.keep(b"content", run, Scores(7.5, spans, scores, None, ("damaged",)))
     with open_store(tmp_path / "scan.db") as store:
         assert store.run({"model": "n"})[1]
         store.begin_scan()
-        store.saw([file])
+        store.record_files([file])
         assert list(store.pending(run, False)) == []
         [(path, found)] = store.results(run)
     assert (path, found.duration, found.warnings, found.error) == (file.path, 7.5, ("damaged",), None)
@@ -67,7 +67,7 @@ def test_pending_goes_through_many_pages_in_order(tmp_path: Path) -> None:
     with open_store(tmp_path / "scan.db") as store:
         run, _ = store.run({})
         store.begin_scan()
-        store.saw(reversed(files))
+        store.record_files(reversed(files))
         seen = []
         for file, content in store.pending(run, False):
             assert content is None

@@ -21,7 +21,7 @@ from scan_helpers import render_library, save_model
 from tiny_videos import render_video
 
 from adapters.media import Found
-from cliplab.library import Settling
+from cliplab.library import SettleFilter
 from cliplab.library import settle as scan_settle
 from cliplab.scan import one_pass as scan_pass
 from cliplab.scan import scan
@@ -189,13 +189,13 @@ def test_what_has_settled() -> None:
     """By its time where that is long ago; else, as where the camera's clock is wrong, by having been seen unchanged."""
     now = time.time()
     old, new, future = (Found(str(at), 5, int((now + at) * 1e9)) for at in (-9000, 0, 9000))
-    assert [Settling(3600).ready(file) for file in (old, new, future)] == [True, False, False]
-    settling = Settling(0.3)
+    assert [SettleFilter(3600).ready(file) for file in (old, new, future)] == [True, False, False]
+    settle_filter = SettleFilter(0.3)
     grown = Found(future.path, 6, future.mtime_ns)
-    assert [settling.ready(file) for file in (old, future, grown)] == [True, False, False]
+    assert [settle_filter.ready(file) for file in (old, future, grown)] == [True, False, False]
     time.sleep(0.4)
-    assert settling.ready(grown)
-    assert not settling.ready(future), "another size than when it was last seen"
+    assert settle_filter.ready(grown)
+    assert not settle_filter.ready(future), "another size than when it was last seen"
 
 
 MEASURED = (
