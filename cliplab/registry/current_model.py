@@ -16,7 +16,7 @@ from adapters.base import BaseModelAdapter
 from adapters.bundle import render_clip
 from adapters.errors import BundleError
 from adapters.inference import open_model
-from cliplab.registry.manifest_file import MANIFEST, check_model, read_manifest
+from cliplab.registry.manifest_file import MANIFEST_NAME, check_model, read_manifest
 
 # Within this time of a file's last change its timestamps alone do not tell whether it changed again: file systems count
 # time in steps, the coarsest in use in steps of two seconds (FAT).
@@ -32,7 +32,7 @@ OnWarning = Callable[[str], object]
 
 
 @dataclass(frozen=True)
-class _Loaded:
+class _LoadedModel:
     """The model in use, and the file that it was loaded from."""
 
     name: str
@@ -41,7 +41,7 @@ class _Loaded:
 
 
 @dataclass(frozen=True)
-class _Seen:
+class _SeenFiles:
     """Both files as they were when last looked at: while they stay so, and until that time, there is nothing to do."""
 
     manifest: Stamp
@@ -70,8 +70,8 @@ class CurrentModel:
         self._overrides = dict(overrides or {})
         self._on_warning = on_warning or logging.getLogger(__name__).warning
         self._switching = threading.Lock()
-        self._loaded: _Loaded | None = None
-        self._seen: _Seen | None = None
+        self._loaded: _LoadedModel | None = None
+        self._seen: _SeenFiles | None = None
         self._warned: str | None = None
         self._failed = ("", 0.0)
 
@@ -90,7 +90,7 @@ class CurrentModel:
         loaded = self._follow()
         return loaded.name, loaded.adapter
 
-    def _follow(self) -> _Loaded:
+    def _follow(self) -> _LoadedModel:
         loaded = self._loaded
         if loaded is not None and (self._unchanged() or not self._switching.acquire(blocking=False)):
             return loaded
@@ -98,7 +98,7 @@ class CurrentModel:
             self._switching.acquire()
         try:
             loaded = self._loaded
-            return loaded if loaded is not None and self._unchanged() else self._look(loaded)
+            return loaded if loaded is not None and self._unchanged() else self._reload(loaded)
         finally:
             self._switching.release()
 
@@ -106,14 +106,14 @@ class CurrentModel:
         seen = self._seen
         return (
             seen is not None
-            and seen.manifest == _stamp(self._folder / MANIFEST)
+            and seen.manifest == _stamp(self._folder / MANIFEST_NAME)
             and seen.model == _stamp(seen.model_path)
             and time.monotonic() < seen.until
         )
 
-    def _look(self, loaded: _Loaded | None) -> _Loaded:
+    def _reload(self, loaded: _LoadedModel | None) -> _LoadedModel:
         """Read the manifest and follow it. The stamps are taken first: what changes after them is seen by the next."""
-        manifest_stamp, until = _stamp(self._folder / MANIFEST), math.inf
+        manifest_stamp, until = _stamp(self._folder / MANIFEST_NAME), math.inf
         path: Path | None = None
         model_stamp: Stamp = None
         try:
@@ -122,16 +122,16 @@ class CurrentModel:
             if loaded is None or (loaded.name, loaded.stamp) != (path.name, model_stamp):
                 if loaded is not None and self._failed[0] == path.name and time.monotonic() < self._failed[1]:
                     return loaded
-                loaded = _Loaded(path.name, model_stamp, self._open(path))
+                loaded = _LoadedModel(path.name, model_stamp, self._open(path))
             self._loaded, self._warned, self._failed = loaded, None, ("", 0.0)
         except Exception as error:
             # Whatever is wrong with the new one, also a fault of its adapter, must not stop a worker that has a model.
             if loaded is None:
                 raise
             until = time.monotonic() + RETRY_SECONDS
-            self._warn(error, path or self._folder / MANIFEST, loaded.name)
+            self._warn(error, path or self._folder / MANIFEST_NAME, loaded.name)
         settled = _is_settled(manifest_stamp) and _is_settled(model_stamp)
-        self._seen = _Seen(manifest_stamp, path, model_stamp, until) if settled else None
+        self._seen = _SeenFiles(manifest_stamp, path, model_stamp, until) if settled else None
         return loaded
 
     def _read_current(self) -> str:

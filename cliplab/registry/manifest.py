@@ -16,9 +16,7 @@ from typing import Any, Literal
 from adapters.errors import BundleError, ConfigError
 from adapters.litert import read_description
 from adapters.system import write_bytes_atomic
-from cliplab.registry.current_model import CurrentModel
 from cliplab.registry.manifest_file import (
-    MANIFEST,
     Manifest,
     check_model,
     locked,
@@ -27,26 +25,15 @@ from cliplab.registry.manifest_file import (
     utc,
     write_manifest,
 )
-from cliplab.registry.manifest_metrics import best_model, described_metrics, is_figure, lower_is_better, read_metrics
+from cliplab.registry.manifest_metrics import best_model, described_metrics, is_figure, read_metrics
 
-__all__ = [
-    "MANIFEST",
-    "CurrentModel",
-    "Manifest",
-    "ManifestReport",
-    "ModelState",
-    "lower_is_better",
-    "next_version",
-    "read_manifest",
-    "registry_manifest",
-]
 _VERSION = re.compile(r"(?P<prefix>.+)_v(?P<number>[0-9]{1,9})", re.IGNORECASE | re.DOTALL)
 # A manifest with new models, the file to copy for it (None: it is in its place), what is wrong with other files.
 _Entered = tuple[Manifest, tuple[Path, bytes] | None, list[str]]
 
 
 @dataclass(frozen=True)
-class ModelState:
+class ListedModel:
     """One listed model. state: whether its file is whole (good), not there (missing) or not what was written."""
 
     name: str
@@ -67,7 +54,7 @@ class ManifestReport:
     path: str
     current: str | None
     previous: str | None
-    models: tuple[ModelState, ...]
+    models: tuple[ListedModel, ...]
     added: tuple[str, ...]
     written: bool
     problems: tuple[str, ...]
@@ -221,7 +208,7 @@ def _enter_folder(manifest: Manifest) -> _Entered:
     return manifest, None, problems
 
 
-def _states(manifest: Manifest, pending: Path | None = None) -> tuple[tuple[ModelState, ...], list[str]]:
+def _states(manifest: Manifest, pending: Path | None = None) -> tuple[tuple[ListedModel, ...], list[str]]:
     """Every listed model with the state of its file, and what is wrong with those that are damaged.
 
     A missing one that is not current is no problem: old versions are deleted. pending: one that is about to be written.
@@ -237,11 +224,11 @@ def _states(manifest: Manifest, pending: Path | None = None) -> tuple[tuple[Mode
             state = "damaged" if path.exists() else "missing"
             if state == "damaged":
                 problems.append(str(error))
-        states.append(ModelState(name, entry.get("created"), manifest.metrics(name), state))
+        states.append(ListedModel(name, entry.get("created"), manifest.metrics(name), state))
     return tuple(states), problems
 
 
-def _with_best(after: Manifest, states: Iterable[ModelState], metric: str, added: str | None) -> Manifest:
+def _with_best(after: Manifest, states: Iterable[ListedModel], metric: str, added: str | None) -> Manifest:
     """The manifest with the best whole model as its current one. A model that was just added must have the metric."""
     if added is not None:
         best_model({added: after.metrics(added)}, metric, None)
@@ -278,7 +265,7 @@ def _with_current(before: Manifest, after: Manifest, wanted: str | None, pending
 def _report(
     before: Manifest,
     after: Manifest,
-    states: tuple[ModelState, ...],
+    states: tuple[ListedModel, ...],
     problems: list[str],
     *,
     written: bool = False,

@@ -20,8 +20,8 @@ from adapters.errors import BundleError, StorageError
 from adapters.litert import read_description
 from adapters.system import file_lock, parse_json, write_json_atomic
 
-MANIFEST = "model_manifest.json"
-LOCK = ".model_manifest.lock"
+MANIFEST_NAME = "model_manifest.json"
+LOCK_NAME = ".model_manifest.lock"
 LOCK_SECONDS = 60.0
 # A temporary file that an atomic write left when it was killed; the age makes sure that nobody is still writing it.
 _STRAY = re.compile(r"\..+\.[0-9a-f]{12}\.tmp")
@@ -77,7 +77,7 @@ def read_manifest(folder: str | Path) -> Manifest:
     Raises BundleError naming the file, and what is wrong in it, where it is no JSON (or half of it), or not of the form
     above. ``created`` and ``metrics`` may be absent, as people write it by hand; what is there must be right.
     """
-    path = Path(folder) / MANIFEST
+    path = Path(folder) / MANIFEST_NAME
     try:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
@@ -132,7 +132,7 @@ def locked(folder: Path) -> Iterator[None]:
 
     Waits up to ``LOCK_SECONDS`` for another, then raises StorageError. File systems that have no locks go without.
     """
-    path = folder / LOCK
+    path = folder / LOCK_NAME
     if not path.exists() and not os.access(folder, os.W_OK):
         yield  # nothing can be written there; looking at what is there is still good
         return
