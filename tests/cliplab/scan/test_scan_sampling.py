@@ -21,9 +21,8 @@ from cliplab.scan.store import Scores, open_store
 
 
 def model(scores_frames: bool = True, own_fps: float | None = None, **spec: Any) -> Any:
-    return SimpleNamespace(
-        scores_frames=scores_frames, fps=own_fps, input_spec=InputSpec(64, 96, **{"n_frames": 8, **spec})
-    )
+    made = InputSpec(64, 96, **{"n_frames": 8, **spec})
+    return SimpleNamespace(scores_frames=scores_frames, fps=own_fps or made.fps, input_spec=made)
 
 
 # Options
