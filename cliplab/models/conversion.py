@@ -26,12 +26,26 @@ def convert(
     force: bool = False,
     on_progress: Callable[[str, int, int], object] | None = None,
 ) -> ConversionReport:
-    """Write the model as one self-describing .tflite and measure it against the model's own program.
+    """Write a model as one self-describing .tflite and compare it with the model's own program.
 
-    quantize: float32, float16, dynamic or int8. data: labelled clips: int8 is calibrated on its train split (at most
-    ``calibration_clips``), and the report measures on all windows of the other splits, up to a bound
-    (``held_out_windows``), and says on how many. Without data it measures on rendered clips.
-    Raises ConversionError where fewer than ``min_agreement`` of the windows keep their label.
+    Args:
+        model: A bundle directory, a .tflite, a config file, a ready config's name, or the config itself.
+        output: The file to write; its name ends in .tflite.
+        quantize: "float32", "float16", "dynamic" or "int8".
+        data: Labelled clips. int8 is calibrated on the train split (at most ``calibration_clips``), and the report
+            compares on windows of the other splits (``held_out_windows``). None compares on rendered clips.
+        overrides: Config keys to change.
+        force: Replace output if it exists.
+        on_progress: Called with the stage's name, the clips done and the clips in all.
+
+    Returns:
+        Sizes, speeds, score differences and the share of windows whose top label is the same.
+
+    Raises:
+        ConfigError: A key is wrong, or output does not end in .tflite.
+        ConversionError: Fewer than ``min_agreement`` of the windows keep their label.
+        DatasetError: The clips are not usable.
+        StorageError: The output exists, or cannot be written.
     """
     from cliplab.models.held_out import held_out_windows
     from cliplab.models.measure import read_clips
@@ -66,11 +80,24 @@ def verify(
     min_agreement: float | None = None,
     on_progress: Callable[[str, int, int], object] | None = None,
 ) -> ConversionReport:
-    """Measure any two models of the same labels against each other: score differences, agreement, size and speed.
+    """Compare any two models of the same labels: score differences, agreement, size and speed.
 
-    data: labelled clips to compare on (the windows of its validation and test splits); without it, rendered clips.
-    min_agreement: None is the source's config's. Raises ConversionError where agreement is lower, ConfigError where
-    the labels differ.
+    Args:
+        source: The reference: a bundle directory or a .tflite.
+        converted: The model to compare with it.
+        data: Labelled clips, of which the windows of the validation and test splits are compared; None compares on
+            rendered clips.
+        min_agreement: The least share, 0..1, of windows whose top label must be the same; None is that of the source's
+            config.
+        on_progress: Called with the stage's name, the clips done and the clips in all.
+
+    Returns:
+        Sizes, speeds, score differences and agreement.
+
+    Raises:
+        ConfigError: The labels differ.
+        ConversionError: The agreement is lower than min_agreement.
+        DatasetError: The clips are not usable.
     """
     from cliplab.models.held_out import held_out_windows
     from cliplab.models.measure import rendered_clips

@@ -18,7 +18,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The metrics, the gates that they missed (a sentence each), and the clips that could not be read."""
+    """A model's metrics on one split.
+
+    Attributes:
+        report: The metrics, with latency and size.
+        split: The split that was measured, or "all".
+        failures: One sentence for each gate of the config that was missed.
+        skipped: The clips that could not be read.
+        output: The folder of evaluation.json and the plots; None where nothing was written.
+    """
 
     report: EvaluationReport
     split: str
@@ -41,11 +49,28 @@ def evaluate(
     force: bool = False,
     on_progress: OnVideoProgress | None = None,
 ) -> Evaluation:
-    """Measure a model on the labelled clips of one split, and hold the figures against the config's gates.
+    """Measure a model on the labelled clips of one split, and compare the metrics with the config's gates.
 
-    split: train, validation, test or all. output: a folder for evaluation.json and plots. Clips without a split get
-    the one that training gives them. Clips that cannot be read are set aside and listed.
-    Raises ConfigError, DatasetError, StorageError.
+    Clips that cannot be read are left out of the metrics and listed in the result.
+
+    Args:
+        model: A bundle directory, a .tflite, a config file, a ready config's name, or the config itself.
+        data: A dataset in any format that ``adapters.data.read_dataset`` reads. Clips without a split are assigned the
+            one that training assigns them.
+        split: "train", "validation", "test" or "all".
+        output: A folder for evaluation.json and plots; None writes nothing.
+        overrides: Config keys to change.
+        force: Replace output if it exists.
+        on_progress: Called with the clip's path, its seconds done, its length in seconds (None if unknown), clips done,
+            and clips in all.
+
+    Returns:
+        The metrics, the gates that were missed, and the clips that could not be read.
+
+    Raises:
+        ConfigError: A key or the split is wrong.
+        DatasetError: The split is empty, or the labels are unknown to the model.
+        StorageError: The output exists, or cannot be written.
     """
     from adapters.evaluation import check_gates, write_report
     from adapters.training import evaluate_examples

@@ -19,7 +19,14 @@ from cliplab.outputs import require_new
 
 @dataclass(frozen=True)
 class PredictReport:
-    """What every video gave. segments: one tuple a result, where they were asked for. shape: that of ``to_json``."""
+    """The predictions of every video, in the order of the arguments.
+
+    Attributes:
+        results: One per video, also for a video that could not be read.
+        top_k: How many labels ``to_json`` writes for each window.
+        segments: The segments of the label that was asked for, one tuple per result; None where none was asked for.
+        shape: The form of ``to_json``: "rows", or "hf" for that of Hugging Face's video-classification pipeline.
+    """
 
     results: tuple[VideoResult, ...]
     top_k: int
@@ -32,7 +39,7 @@ class PredictReport:
         return sum(result.error is not None for result in self.results)
 
     def to_json(self) -> list[Any]:
-        """A row a video; in the shape "hf" a list of {"score", "label"} each, and None for one that failed."""
+        """One row per video; in the shape "hf" a list of {"score", "label"} per video, None for one that failed."""
         if self.shape == "hf":
             return [None if result.error else to_pipeline(result, self.top_k) for result in self.results]
         rows = [result.to_json(self.top_k) for result in self.results]
@@ -57,11 +64,31 @@ def predict(
 ) -> PredictReport:
     """Predict videos with a bundle, a self-describing .tflite, a config or a ready config's name.
 
-    videos: files, folders (every video below them) and patterns. A video that cannot be read is a result with an error.
-    window_seconds, stride_seconds, top_k: short for these keys of overrides. segments: a label; its scores become
-    segments by the config's threshold, smoothing_seconds, min_segment_seconds and merge_gap_seconds.
-    shape: of the report's JSON, "rows" or, as Hugging Face's video-classification pipeline gives it, "hf".
-    output: a JSON file to write the rows to. Raises ConfigError, BundleError, WeightsError, StorageError.
+    A video that cannot be read is a result with an error; the others are predicted.
+
+    Args:
+        model: A bundle directory, a .tflite, a config file, a ready config's name, or the config itself.
+        videos: Files, folders (every video below them) and glob patterns.
+        overrides: Config keys to change.
+        window_seconds: Short for this key of overrides: the length of each window.
+        stride_seconds: Short for this key of overrides: seconds from one window's start to the next.
+        top_k: Short for this key of overrides: how many labels are written for each window.
+        segments: A label whose scores become segments, by the config's ``threshold``, ``smoothing_seconds``,
+            ``min_segment_seconds`` and ``merge_gap_seconds``; None for no segments.
+        shape: The form of the report's JSON: "rows", or "hf" for that of Hugging Face's video-classification pipeline.
+        output: A JSON file to write the report to; None writes nothing.
+        force: Replace output if it exists.
+        on_progress: Called with the video's path, its seconds done, its length in seconds (None if unknown), videos
+            done, and videos in all.
+
+    Returns:
+        The predictions of every video.
+
+    Raises:
+        ConfigError: A key, label or shape is wrong.
+        BundleError: The model is missing or damaged.
+        WeightsError: Pretrained weights could not be downloaded.
+        StorageError: The output exists, or cannot be written.
     """
     require_new(output, force)
     if shape not in SHAPES:
@@ -85,7 +112,17 @@ def predict(
 
 
 def find_segments(adapter: BaseModelAdapter, result: VideoResult, label: str) -> list[Segment]:
-    """The segments of one label in one video's predictions, by the adapter's config."""
+    """The segments of one label in one video's predictions, by the adapter's config.
+
+    Args:
+        adapter: The model that predicted; its config's ``threshold``, ``smoothing_seconds``,
+            ``min_segment_seconds`` and ``merge_gap_seconds`` apply.
+        result: The video's predictions.
+        label: One of the model's labels.
+
+    Returns:
+        Segments in order of time, in seconds; none for a video without predictions.
+    """
     from adapters.inference import scores_to_segments
 
     if not result.predictions:

@@ -29,17 +29,32 @@ def train(
     on_progress: OnProgress | None = None,
     on_line: OnLine | None = None,
 ) -> TrainReport:
-    """Train a model from its config and pretrained weights on labelled clips, and write its bundle to output.
+    """Train a model from its config and pretrained weights on labelled clips, and write its bundle.
 
-    output: a bundle directory, or X.tflite for one self-describing file of the config's precision; its bundle is then
-    kept beside it as X, and the report says how far the file's scores are from the float32 network's.
-    devices: how many GPUs share each batch, or "all".
+    If interrupted, call it again with the same arguments to resume.
 
-    config: a config file, a ready config's name or the object. data: a dataset in any form. Interrupted training goes
-    on where it stopped when called again with the same arguments. on_epoch_end(log) may return False to stop.
-    on_line is told the device with its memory, how many clips there are, then each epoch's losses and accuracies, a
-    line of text each.
-    Raises ConfigError, DatasetError, TrainingError, StorageError.
+    Args:
+        config: A config file, a ready config's name, or the config itself.
+        data: A dataset in any format that ``adapters.data.read_dataset`` reads.
+        output: A bundle directory; or X.tflite for one self-describing file of the config's precision, whose bundle is
+            kept beside it as X.
+        overrides: Config keys to change.
+        devices: How many GPUs share each batch, or "all".
+        force: Replace output if it exists.
+        on_epoch_end: Called with each epoch's ``EpochLog``; returning False stops the training.
+        on_progress: Called with the stage's name, the steps done and the steps in all.
+        on_line: Called with a line of text for the device and its memory, the number of clips, and each epoch's losses
+            and accuracies.
+
+    Returns:
+        Every epoch, the best one, why training ended, and the clips that could not be read. For a single file, also how
+        far its scores are from those of the float32 network.
+
+    Raises:
+        ConfigError: A key is wrong, or config is a model that is already trained.
+        DatasetError: The clips are not usable.
+        TrainingError: Training failed.
+        StorageError: The output exists, or cannot be written.
     """
     from cliplab.models.single_file import require_places
 
@@ -63,11 +78,30 @@ def finetune(
     on_progress: OnProgress | None = None,
     on_line: OnLine | None = None,
 ) -> TrainReport:
-    """Train a stored model further, from its weights, on other labelled clips of the same labels.
+    """Train a saved model further, from its weights, on other labelled clips of the same labels.
 
-    model: a bundle with weights. overrides: runtime keys and those of training (FINETUNE_KEYS), e.g.
-    {"fine_tune_layers": 20}. The bundle itself is not altered: output is a new one, or X.tflite. output, devices and
-    what is raised as for ``train``.
+    The model itself is not changed. If interrupted, call it again with the same arguments to resume.
+
+    Args:
+        model: A bundle with weights.
+        data: A dataset in any format that ``adapters.data.read_dataset`` reads.
+        output: A new bundle directory, or X.tflite, as for ``train``.
+        overrides: Runtime keys and those of training (``FINETUNE_KEYS``), for example {"fine_tune_layers": 20}.
+        devices: How many GPUs share each batch, or "all".
+        force: Replace output if it exists.
+        on_epoch_end: Called with each epoch's ``EpochLog``; returning False stops the training.
+        on_progress: Called with the stage's name, the steps done and the steps in all.
+        on_line: Called with a line of text for the device, the clips, and each epoch, as for ``train``.
+
+    Returns:
+        The same report as ``train``.
+
+    Raises:
+        ConfigError: A key shapes the network, or model is not a trained model.
+        BundleError: The model is damaged.
+        DatasetError: The clips are not usable.
+        TrainingError: Training failed.
+        StorageError: The output exists, or cannot be written.
     """
     from cliplab.models.single_file import require_places
 
@@ -95,7 +129,7 @@ def _train(
     on_progress: OnProgress | None,
     on_line: OnLine | None,
 ) -> TrainReport:
-    """Train, with each epoch told to on_progress as a stage as well, and to on_line as a line."""
+    """Train, and report each epoch to on_progress as a stage and to on_line as a line."""
     from adapters.training import describe_devices
     from cliplab.models.single_file import bundle_path, is_single_file, write_single_file
 
