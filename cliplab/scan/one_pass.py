@@ -26,11 +26,18 @@ _WALK_CHUNK = 500
 
 @dataclass
 class ScanProgress:
-    """How far a scan has come.
+    """The progress of a scan, updated in place.
 
-    videos: found so far; to_score: those that are new or changed, None while the library is looked through; one that
-    turns out to be known under another name is taken out. done, failed: of to_score. video_seconds: length of those
-    done. seconds: since scoring began. size_bytes, done_bytes: of to_score, for the time left.
+    Attributes:
+        videos: Videos found until now.
+        to_score: Videos that are new or changed, without those whose content is known under another name; None while
+            the library is being listed.
+        done: Videos of to_score that the engine has returned.
+        failed: Videos of to_score that could not be read.
+        video_seconds: Length of the videos that are done.
+        size_bytes: Size of the videos of to_score.
+        done_bytes: Size of the videos that are done.
+        began: When scoring began, by ``time.monotonic``.
     """
 
     videos: int = 0
@@ -44,6 +51,7 @@ class ScanProgress:
 
     @property
     def seconds(self) -> float:
+        """Seconds since scoring began."""
         return time.monotonic() - self.began
 
     @property
@@ -52,7 +60,7 @@ class ScanProgress:
 
     @property
     def seconds_left(self) -> float | None:
-        """By videos and by bytes, half each, since long videos take longer; None before the first."""
+        """Estimate from the videos and the bytes, half each, as long videos need longer; None before the first."""
         if not self.done or not self.to_score:
             return None
         part = (self.done / self.to_score + self.done_bytes / max(self.size_bytes, 1)) / 2
@@ -61,9 +69,21 @@ class ScanProgress:
 
 @dataclass(frozen=True)
 class ScanReport:
-    """What a scan did. scored: videos decoded now; the others were known. failures: the first ones, path and reason.
+    """The result of a scan.
 
-    seconds: scoring alone. video_hours: length of the videos scored now.
+    Attributes:
+        output: The highlights.json.
+        store: The file that keeps all scores.
+        label: The label whose score counts.
+        min_score: Least score, 0..1, of a highlight.
+        videos: Videos in the library.
+        highlights: Videos with at least min_score.
+        failed: Videos and folders that could not be read.
+        scored: Videos decoded by this scan; the scores of the others were known.
+        seconds: Time for scoring.
+        videos_per_second: Rate of scoring.
+        video_hours: Length of the videos that were decoded.
+        failures: Path and reason of the first failures; highlights.json lists all.
     """
 
     output: str
@@ -90,7 +110,22 @@ OnReport = Callable[[ScanReport], object]
 
 @dataclass(frozen=True, eq=False)
 class ScanPlan:
-    """What every pass of a scan shares."""
+    """What every pass of a scan shares.
+
+    Attributes:
+        library: The library's absolute path or address.
+        adapter: The model.
+        engine: What scores the videos.
+        workers: Videos decoded at the same time; None is one per core.
+        sampling: Which moments of each video are scored.
+        criteria: How scores become highlights.
+        run: Number of the run (model and sampling) in the store.
+        retry_failed: Whether videos that could not be decoded are scored again.
+        output: The highlights.json.
+        head: The first keys of highlights.json.
+        on_progress: Called with the progress for each video.
+        on_note: Called with a sentence for each unusual event.
+    """
 
     library: str
     adapter: BaseModelAdapter
@@ -107,16 +142,26 @@ class ScanPlan:
 
 
 class NoVideosError(MediaError):
-    """A library without any video."""
+    """The library contains no video."""
 
 
 def scan_once(
     plan: ScanPlan, store: Store, ready: Callable[[Found], bool], before: tuple[int, int] | None
 ) -> tuple[ScanReport | None, tuple[int, int]]:
-    """Walk, score what is not known, write highlights.json. ready: which files to take.
+    """Make one pass: list the library, score what is new, write highlights.json.
 
-    before: how many videos the pass before had, and a hash of its problems: where nothing is new its file stays, and
-    there is no report. None: there was no such pass. Returns these of this pass too. NoVideosError where there is none.
+    Args:
+        plan: What every pass shares.
+        store: The open store.
+        ready: Whether a file may be scored now.
+        before: What the pass before returned; None for the first pass.
+
+    Returns:
+        The report, or None where nothing changed since the pass before and highlights.json stays as it is; and how many
+        videos there are with a hash of the problems, for the next pass.
+
+    Raises:
+        NoVideosError: The library contains no video.
     """
     progress = ScanProgress()
     _record_files(plan, store, ready, progress)
@@ -155,7 +200,7 @@ def scan_once(
 
 
 def _record_files(plan: ScanPlan, store: Store, ready: Callable[[Found], bool], progress: ScanProgress) -> None:
-    """Tell the store what the library holds."""
+    """List the library into the store."""
     store.begin_scan()
     # Whether a file is ready is asked as soon as it is found: on a slow disk many others take a while.
     found = (item for item in walk(plan.library) if isinstance(item, Unreadable) or ready(item))
@@ -171,7 +216,7 @@ def _record_files(plan: ScanPlan, store: Store, ready: Callable[[Found], bool], 
 
 
 def _jobs(plan: ScanPlan, store: Store, progress: ScanProgress) -> Iterator[ScoringJob]:
-    """What is to be decoded: videos whose content the run has not scored, under this name or another."""
+    """The videos to decode: those whose content the run has not scored under any name."""
     for file, content in store.pending(plan.run, plan.retry_failed):
         if content is None:
             try:
@@ -194,7 +239,7 @@ def _jobs(plan: ScanPlan, store: Store, progress: ScanProgress) -> Iterator[Scor
 
 
 def _store_result(plan: ScanPlan, store: Store, scored: ScoredVideo, progress: ScanProgress) -> None:
-    """One video's outcome into the store, at once and for good."""
+    """Store one video's result at once."""
     file = scored.job.file
     if scored.changed is not None:
         store.identify(file.path, None)
@@ -213,7 +258,14 @@ def _store_result(plan: ScanPlan, store: Store, scored: ScoredVideo, progress: S
 
 
 def watch(plan: ScanPlan, store: Store, settle_seconds: float, on_report: OnReport) -> NoReturn:
-    """Passes until interrupted; what could not be decoded is tried again in the first alone."""
+    """Repeat passes until interrupted; only the first pass scores again what could not be decoded.
+
+    Args:
+        plan: What every pass shares.
+        store: The open store.
+        settle_seconds: How long a file must stay unchanged before it is scored, and the time between passes.
+        on_report: Called with the report of each pass that found something new.
+    """
     settle_filter = SettleFilter(settle_seconds)
     before: tuple[int, int] | None = None
     last_note = ""

@@ -22,9 +22,15 @@ from cliplab.scan.store import Scores, Store
 
 @dataclass(frozen=True)
 class HighlightCriteria:
-    """How stored scores become a video's score and its windows.
+    """How stored scores become a video's score and its best windows.
 
-    column: the label's place among the classes. top_fraction: of "top_mean".
+    Attributes:
+        label: The label whose score counts.
+        column: The label's index among the classes.
+        aggregation: How the scores of a video become one.
+        top_fraction: For "top_mean": the share, 0..1, of the highest scores that counts.
+        min_score: Least score, 0..1, of a highlight.
+        window_seconds: Length of the best windows.
     """
 
     label: str
@@ -35,12 +41,20 @@ class HighlightCriteria:
     window_seconds: float
 
     def score(self, scores: Float32Array) -> float:
-        """The score of one label of a video from its rows float32 [N, C], in 0..1, to 6 places."""
+        """A video's score, 0..1, rounded to 6 places.
+
+        Args:
+            scores: float32 [N, C] in 0..1, one row per window or frame.
+        """
         column = scores[:, self.column : self.column + 1]
         return round(float(aggregate(column, self.aggregation, self.top_fraction)[0]), 6)
 
     def windows(self, result: Scores) -> list[dict[str, float]]:
-        """The best windows of a video, best first, as highlights.json lists them."""
+        """The best windows of a video, best first, as highlights.json lists them: start and end in seconds, score.
+
+        Args:
+            result: The video's scores; not those of a video that failed.
+        """
         assert result.spans is not None
         assert result.scores is not None
         found = best_windows(result.spans, result.scores[:, self.column], self.window_seconds)
@@ -49,7 +63,13 @@ class HighlightCriteria:
 
 @dataclass(frozen=True)
 class ScanCounts:
-    """videos: found. highlights: at or above min_score. failed: not scored, and folders that could not be read."""
+    """Counts of a scan.
+
+    Attributes:
+        videos: Videos found.
+        highlights: Videos at or above min_score.
+        failed: Videos that were not scored, and folders that could not be read.
+    """
 
     videos: int
     highlights: int
@@ -59,9 +79,21 @@ class ScanCounts:
 def write_highlights(
     path: Path, store: Store, run: int, criteria: HighlightCriteria, head: dict[str, Any], total: int
 ) -> ScanCounts:
-    """Write highlights.json in one step, replacing the one that is there. head: its first keys. StorageError.
+    """Write highlights.json atomically, replacing an older one. Only the names and scores of highlights are in memory.
 
-    Only the scores and names of highlights are held in memory, not their rows.
+    Args:
+        path: The file to write.
+        store: The open store.
+        run: Number of the run whose scores count.
+        criteria: How scores become highlights.
+        head: The first keys of the file.
+        total: How many videos were found.
+
+    Returns:
+        How many videos were found, are highlights, and failed.
+
+    Raises:
+        StorageError: The file cannot be written.
     """
     ranked: list[tuple[float, str]] = []
     failed = 0
@@ -90,7 +122,15 @@ def write_highlights(
 
 
 def all_failures(store: Store, run: int) -> Iterator[tuple[str, str]]:
-    """Path and reason of what this scan could not score: first what it set aside, then what cannot be decoded."""
+    """Path and reason of what this scan could not score: first what could not be read, then what cannot be decoded.
+
+    Args:
+        store: The open store.
+        run: Number of the run.
+
+    Yields:
+        (path, reason).
+    """
     yield from store.problems()
     for name, result in store.results(run):
         if result.error is not None:
@@ -124,7 +164,11 @@ def _write(file: IO[str], head: dict[str, Any], lists: dict[str, Iterable[dict[s
 
 
 def require_replaceable(path: Path) -> None:
-    """StorageError where path holds something else than a scan wrote: a mistyped name must not cost a labels.json."""
+    """Check that a path is free or holds a scan's highlights.json: a mistyped name must not cost another file.
+
+    Raises:
+        StorageError: The path is a folder, a device, another kind of file, or unreadable.
+    """
     if path.exists() and not path.is_file():
         raise StorageError(f"{path}: is a folder or a device, not a file. Name a file with --output.")
     try:

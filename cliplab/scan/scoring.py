@@ -34,7 +34,12 @@ _PATIENCE_SECONDS = 0.25
 
 @dataclass(frozen=True)
 class ScoringJob:
-    """A video to score, and the fingerprint of its content."""
+    """A video to score.
+
+    Attributes:
+        file: The file as it was found.
+        content: Fingerprint of its content.
+    """
 
     file: Found
     content: bytes
@@ -42,7 +47,13 @@ class ScoringJob:
 
 @dataclass(frozen=True)
 class ScoredVideo:
-    """What came of a job. changed: why these are not scores of the job's content (it grew, it has gone), or None."""
+    """The result of a job.
+
+    Attributes:
+        job: The job.
+        scores: The video's scores, or why it has none.
+        changed: Why these are not scores of the job's content (the file grew or vanished); None if they are.
+    """
 
     job: ScoringJob
     scores: Scores
@@ -73,10 +84,19 @@ class _Reading:
 def score_files(
     adapter: BaseModelAdapter, jobs: Iterable[ScoringJob], sampling: Sampling, workers: int | None = None
 ) -> Iterator[ScoredVideo]:
-    """Each job's scores, as they are done. workers: videos decoded at the same time; None is one a core.
+    """Score the videos of jobs, in the order in which they are done.
 
-    What is wrong with a file becomes its error; what the model or ``jobs`` raises is raised. Closing the iterator stops
-    the decoders. ``jobs`` is pulled by the decoders' threads, one at a time.
+    A fault of a file becomes its result's error; what the model or jobs raises is raised. Closing the iterator stops
+    the decoders.
+
+    Args:
+        adapter: The model.
+        jobs: Pulled by the decoders' threads, one at a time.
+        sampling: Which moments of each video are scored.
+        workers: Videos decoded at the same time; None is one per core.
+
+    Yields:
+        One result per job.
     """
     size, decoded = _decoded(adapter, jobs, sampling, workers)
     batch = list[tuple[_Reading, Clip]]()
@@ -104,7 +124,13 @@ def score_files(
 
 
 def score_one(adapter: BaseModelAdapter, job: ScoringJob, sampling: Sampling) -> ScoredVideo:
-    """The same of one job in this thread alone, decoding and inference by turns: for a worker that has one core."""
+    """Score one video in this thread, decoding and predicting in turns: for a worker that has one core.
+
+    Args:
+        adapter: The model.
+        job: The video.
+        sampling: Which moments are scored.
+    """
     size = _batch_size(adapter)
     file, batch = _Reading(job), list[tuple[_Reading, Clip]]()
     for clip in _clips(file, adapter.input_spec, sampling, 1):
@@ -120,7 +146,17 @@ def score_one(adapter: BaseModelAdapter, job: ScoringJob, sampling: Sampling) ->
 def decode_files(
     adapter: BaseModelAdapter, jobs: Iterable[ScoringJob], sampling: Sampling, workers: int | None = None
 ) -> Iterator[Clip]:
-    """The clips that ``score_files`` would score, without scoring them: what decoding alone costs."""
+    """The clips that ``score_files`` would score, without scoring them, to measure the cost of decoding.
+
+    Args:
+        adapter: The model.
+        jobs: The videos.
+        sampling: Which moments of each video are decoded.
+        workers: Videos decoded at the same time; None is one per core.
+
+    Yields:
+        Clips of all videos, in the order in which they are decoded.
+    """
     _, decoded = _decoded(adapter, jobs, sampling, workers)
     with closing(decoded):
         for message in decoded:

@@ -56,10 +56,15 @@ _PENDING = (
 
 @dataclass(frozen=True)
 class Scores:
-    """What a model said of one video, or why it could not.
+    """A model's scores of one video, or why there are none.
 
-    duration: seconds. spans: float64 [N, 2], the start and end in seconds of what each row stands for, in order of
-    time. scores: float32 [N, C] in 0..1. Both are None where error says why. warnings: damage that was passed over.
+    Attributes:
+        duration: Length of the video in seconds; None if unknown.
+        spans: float64 [N, 2], start and end in seconds of what each row of scores covers, in order of time; None with
+            an error.
+        scores: float32 [N, C] in 0..1; None with an error.
+        error: Why the video could not be scored; None if it was.
+        warnings: Damage that decoding passed over.
     """
 
     duration: float | None
@@ -71,10 +76,17 @@ class Scores:
 
 @contextmanager
 def open_store(path: str | Path) -> Iterator[Store]:
-    """A store for one scan, made where there is none; what was kept is committed at the end, also after an error.
+    """Open a store for one scan, creating it if needed; everything is committed at the end, also after an error.
 
-    Raises StorageError where another scan has it, where it is damaged, of a newer version or no store at all, and
-    where it cannot be written.
+    Args:
+        path: The SQLite file.
+
+    Yields:
+        The open store.
+
+    Raises:
+        StorageError: Another scan uses the store, it is damaged, of a newer version or not a store, or it cannot be
+            written.
     """
     target = os.path.abspath(path)
     with file_lock(f"{target}.lock", busy=lambda holder: _in_use(target, holder)), _storage_errors(target):
@@ -111,13 +123,17 @@ class Store:
                 self._connection.execute("COMMIT")
 
     def begin_scan(self) -> None:
-        """From here on a new scan: what earlier ones saw is not there until it is seen again."""
+        """Start a new scan: files that earlier scans recorded are unknown until they are recorded again."""
         self._write("UPDATE counters SET value = value + 1 WHERE name = 'scan'")
         [(self._scan,)] = self._read("SELECT value FROM counters WHERE name = 'scan'")
         self._write("DELETE FROM problems WHERE scan < ?", (self._scan,))
 
     def run(self, key: dict[str, Any]) -> tuple[int, bool]:
-        """The number of the run with this key, and whether it is new beside others."""
+        """The number of the run with this key, and whether it was added to a store that has other runs.
+
+        Args:
+            key: A JSON object that names model and sampling.
+        """
         text = json.dumps(key, sort_keys=True, ensure_ascii=False)
         found = self._read("SELECT id FROM runs WHERE key = ?", (text,))
         if found:
@@ -128,7 +144,11 @@ class Store:
         return int(number), others > 0
 
     def record_files(self, files: Iterable[Found]) -> None:
-        """Files that are there. One of another size or time than it had is one whose content is not known."""
+        """Record files that exist. A file whose size or time changed has an unknown content.
+
+        Args:
+            files: Files that this scan found.
+        """
         self._write_many(
             "INSERT INTO files (path, size, mtime_ns, scan) VALUES (?, ?, ?, ?) ON CONFLICT (path) DO UPDATE SET "
             "fingerprint = CASE WHEN size = excluded.size AND mtime_ns = excluded.mtime_ns THEN fingerprint END, "
@@ -137,20 +157,25 @@ class Store:
         )
 
     def add_problem(self, path: str, error: str) -> None:
-        """A file or folder that this scan could not take, for a reason that may be another next time."""
+        """Record why this scan could not read a file or folder; the next scan tries it again.
+
+        Args:
+            path: The file or folder.
+            error: The reason.
+        """
         self._write("INSERT OR REPLACE INTO problems VALUES (?, ?, ?)", (self._scan, os.fsencode(path), error))
 
     def identify(self, path: str, content: bytes | None) -> None:
-        """The fingerprint of a file of this scan; None: its content is not known."""
+        """Set the fingerprint of a file of this scan; None for an unknown content."""
         self._write("UPDATE files SET fingerprint = ? WHERE path = ?", (content, os.fsencode(path)))
 
     def knows(self, content: bytes, run: int, retry_failed: bool = False) -> bool:
-        """Whether this content was scored in this run; retry_failed: without error."""
+        """Whether this content was scored in this run; with retry_failed, without an error."""
         found = self._read("SELECT error FROM scores WHERE fingerprint = ? AND run = ?", (content, run))
         return bool(found) and not (retry_failed and found[0][0] is not None)
 
     def keep(self, content: bytes, run: int, result: Scores) -> None:
-        """What the run's model said of a content."""
+        """Store the scores of a content in a run."""
         spans = None if result.spans is None else np.ascontiguousarray(result.spans, "<f8").tobytes()
         scores = None if result.scores is None else _pack(result.scores)
         classes = None if result.scores is None else result.scores.shape[1]
@@ -161,19 +186,35 @@ class Store:
         )
 
     def count(self, run: int, retry_failed: bool) -> tuple[int, int, int]:
-        """Files of this scan, those of them still to be scored, and the bytes of the latter."""
+        """Count files.
+
+        Args:
+            run: Number of the run.
+            retry_failed: Whether contents with an error count as not scored.
+
+        Returns:
+            Files of this scan, those still to be scored, and the bytes of the latter.
+        """
         values = {"run": run, "scan": self._scan, "retry": retry_failed}
         [(files,)] = self._read("SELECT count(*) FROM files WHERE scan = ?", (self._scan,))
         [(pending, size)] = self._read(f"SELECT count(*), coalesce(sum(size), 0) {_PENDING}", values)
         return files, pending, size
 
     def count_vanished(self) -> int:
-        """How many files the scan before this one saw and this one has not."""
+        """How many files the scan before this one recorded and this one did not."""
         [(files,)] = self._read("SELECT count(*) FROM files WHERE scan = ?", (self._scan - 1,))
         return int(files)
 
     def pending(self, run: int, retry_failed: bool) -> Iterator[tuple[Found, bytes | None]]:
-        """Files of this scan that the run has no scores of, in the order of their paths, and their fingerprints."""
+        """Files of this scan without scores in the run, and their fingerprints, in the order of their paths.
+
+        Args:
+            run: Number of the run.
+            retry_failed: Whether contents with an error count as not scored.
+
+        Yields:
+            The file, and the fingerprint of its content or None if unknown.
+        """
         values = {"run": run, "scan": self._scan, "retry": retry_failed, "last": b"", "page": _PAGE}
         query = f"SELECT path, size, mtime_ns, files.fingerprint {_PENDING} AND path > :last ORDER BY path LIMIT :page"
         while rows := self._read(query, values):
@@ -182,7 +223,15 @@ class Store:
             values["last"] = rows[-1][0]
 
     def results(self, run: int, paths: Iterable[str] | None = None) -> Iterator[tuple[str, Scores]]:
-        """What the run has of the files of this scan, in the order of their paths, or of some paths in theirs."""
+        """The run's scores of the files of this scan.
+
+        Args:
+            run: Number of the run.
+            paths: Only these files, in this order; None is all, in the order of their paths.
+
+        Yields:
+            (path, scores).
+        """
         columns = "SELECT path, duration, classes, spans, scores.scores, error, warnings FROM files JOIN scores "
         columns += "ON scores.fingerprint = files.fingerprint AND scores.run = :run WHERE files.scan = :scan AND path "
         values: dict[str, Any] = {"run": run, "scan": self._scan, "path": b""}
@@ -196,7 +245,11 @@ class Store:
             values["path"] = rows[-1][0]
 
     def problems(self) -> Iterator[tuple[str, str]]:
-        """What this scan set aside: path and reason, in the order of paths."""
+        """What this scan could not read, in the order of paths.
+
+        Yields:
+            (path, reason).
+        """
         last = b""
         query = f"SELECT path, error FROM problems WHERE scan = ? AND path > ? ORDER BY path LIMIT {_PAGE}"
         while rows := self._read(query, (self._scan, last)):
@@ -257,7 +310,7 @@ def _prepare(connection: sqlite3.Connection, path: str) -> None:
 
 @contextmanager
 def _storage_errors(path: str) -> Iterator[None]:
-    """SQLite's errors as one clear line."""
+    """SQLite's errors as StorageError, in one clear line."""
     try:
         yield
     except sqlite3.Error as error:
