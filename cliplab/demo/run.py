@@ -34,9 +34,18 @@ def demo(
 ) -> DemoReport:
     """Train the ad-break model on the samples, measure and convert it, and find the break in samples/broadcast.mp4.
 
-    output: a folder for the bundle, two .tflite files, the evaluation, timeline.png and demo.json. samples: the folder
-    with dataset.jsonl and broadcast.mp4; None is the checkout's. on_progress(stage, done, total) follows each step.
-    Raises DatasetError where there are no samples, StorageError where output is filled already.
+    Args:
+        output: A folder for the bundle, two .tflite files, the evaluation, timeline.png and demo.json.
+        samples: The folder with dataset.jsonl and broadcast.mp4; None is that of the source checkout.
+        force: Replace output if it exists.
+        on_progress: Called with the stage's name, the steps done and the steps in all.
+
+    Returns:
+        The figures of the model and of a baseline, and where the files are.
+
+    Raises:
+        DatasetError: The samples are missing.
+        StorageError: The output exists, or cannot be written.
     """
     folder = _samples_folder(samples)
     output = Path(output)

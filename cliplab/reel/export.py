@@ -26,7 +26,15 @@ _EDIT_RATES = tuple(Fraction(*rate) for rate in ((24000, 1001), (24, 1), (25, 1)
 
 
 def check_export(export: str | None) -> None:
-    """ConfigError for another format, MissingExtraError where its package is not installed."""
+    """Check that a cut list can be written.
+
+    Args:
+        export: "otio", "edl" or "fcpxml"; None for no cut list.
+
+    Raises:
+        ConfigError: The format is unknown.
+        MissingExtraError: The format's package is not installed.
+    """
     if export is None:
         return
     if export not in FORMATS:
@@ -41,17 +49,27 @@ def check_export(export: str | None) -> None:
 
 
 def export_path(output: Path, export: str | None) -> Path | None:
-    """Beside the reel, with the format's ending."""
+    """The cut list's path: beside the reel, with the format's ending; None without an export."""
     return None if export is None else output.with_suffix(FORMATS[export][1])
 
 
 def cut_list(
     timeline: Sequence[PlacedClip], reel_format: ReelFormat, name: str, export: str, with_sound: bool, notes: list[str]
 ) -> bytes:
-    """The cuts as a file of a format: a track of pictures, crossfades as dissolves over the cuts.
+    """The reel as a cut list for an editor: a track of pictures, crossfades as dissolves.
 
-    Ranges are source time since the first frame, in frames of one rate, the reel's or a multiple of it. with_sound:
-    also a track of the clips' own sound, which the format otio alone takes. notes: what the format cannot say.
+    Ranges are seconds since each source's first frame, in frames of one rate: the reel's or a multiple of it.
+
+    Args:
+        timeline: The clips in the order of the reel.
+        reel_format: Size and rate of the reel.
+        name: The list's title.
+        export: "otio", "edl" or "fcpxml".
+        with_sound: Also a track of the clips' own sound; only "otio" supports it.
+        notes: A sentence is appended for what the format cannot express.
+
+    Returns:
+        The file's content.
     """
     import opentimelineio as otio
 

@@ -23,7 +23,7 @@ _BLACK = 16, 128  # luma and chroma of black in limited range: ITU-R BT.709-6, 4
 
 
 class SourceFailed(Exception):
-    """A cut that could not be rendered, and why; the reel is made again without it."""
+    """A clip that could not be rendered, and why; the reel is made again without it."""
 
     def __init__(self, clip: SourceClip, reason: str) -> None:
         super().__init__(reason)
@@ -31,10 +31,19 @@ class SourceFailed(Exception):
 
 
 def reel_pictures(timeline: Sequence[PlacedClip], reel_format: ReelFormat) -> Generator[UInt8Array, None, None]:
-    """All pictures of the reel, uint8 [H * 3 / 2, W]: luma, then Cb and Cr at half the size, BT.709 in limited range.
+    """All pictures of the reel, decoded as they are pulled.
 
-    Of a crossfade only the outgoing pictures are held. It is the same as one in RGB, which follows by a matrix.
-    Raises SourceFailed for a cut that is missing or damaged.
+    A crossfade in YUV equals one in RGB, as the two differ by a matrix. Only its outgoing pictures are held in memory.
+
+    Args:
+        timeline: The clips in the order of the reel.
+        reel_format: Size and rate of the reel.
+
+    Yields:
+        uint8 [H * 3 / 2, W]: luma, then Cb and Cr at half the size, BT.709 in limited range.
+
+    Raises:
+        SourceFailed: A source is missing or damaged.
     """
     import cv2
 
@@ -54,10 +63,10 @@ def reel_pictures(timeline: Sequence[PlacedClip], reel_format: ReelFormat) -> Ge
 
 
 def _pictures(placed: PlacedClip, reel_format: ReelFormat) -> Iterator[UInt8Array]:
-    """Exactly so many pictures of a cut at the reel's rate, letterboxed.
+    """The placed number of pictures of a clip at the reel's rate, letterboxed.
 
-    Of each of the reel's intervals the picture is shown that the source shows in its middle: so no picture is more than
-    half an interval early or late, and at the source's own rate rounded timestamps make none come twice.
+    For each interval of the reel, it is the picture that the source shows in the interval's middle. So no picture is
+    more than half an interval early or late, and at the source's own rate rounded timestamps repeat none.
     """
     clip, count = placed.clip, 0
     last: UInt8Array | None = None
@@ -94,7 +103,7 @@ def _pictures(placed: PlacedClip, reel_format: ReelFormat) -> Iterator[UInt8Arra
 
 
 def _fitted(clip: SourceClip, reel_format: ReelFormat) -> tuple[int, int]:
-    """Width and height, both even, of a cut that fits in the reel's frame."""
+    """Width and height, both even, of a clip that fits in the reel's frame."""
     scale = min(reel_format.width / clip.width, reel_format.height / clip.height)
     width, height = (max(2, 2 * round(side * scale / 2)) for side in (clip.width, clip.height))
     return min(width, reel_format.width), min(height, reel_format.height)
@@ -118,7 +127,15 @@ def _boxed(picture: UInt8Array, reel_format: ReelFormat) -> UInt8Array:
 
 
 def decode_ahead(timeline: Sequence[PlacedClip], reel_format: ReelFormat) -> Generator[UInt8Array, None, None]:
-    """The pictures of the reel, decoded in another thread, a few ahead of the caller; close it to end that thread."""
+    """The pictures of the reel, decoded in another thread, a few ahead of the caller; close it to end that thread.
+
+    Args:
+        timeline: The clips in the order of the reel.
+        reel_format: Size and rate of the reel.
+
+    Yields:
+        Pictures as those of ``reel_pictures``.
+    """
     decoded = read_ahead(
         [timeline], lambda timeline: reel_pictures(timeline, reel_format), threads=1, limit=_AHEAD, name="reel-decode"
     )

@@ -26,7 +26,13 @@ _LONG_SIDE, _SHORT_SIDE = 1920, 1080
 
 @dataclass(frozen=True)
 class ReelLimits:
-    """top: at most so many clips. duration: at most so many seconds, None is no limit. overlap: of two clips."""
+    """Limits of a reel.
+
+    Attributes:
+        top: The most clips.
+        duration: The most seconds; None is no limit.
+        overlap: Length of a crossfade in seconds; 0 for hard cuts.
+    """
 
     top: int
     duration: float | None
@@ -35,7 +41,13 @@ class ReelLimits:
 
 @dataclass(frozen=True)
 class ReelFormat:
-    """Of the whole reel: even width and height in square pixels, frames a second."""
+    """Size and rate of a reel.
+
+    Attributes:
+        width: Even, in square pixels.
+        height: Even, in square pixels.
+        fps: Frames per second.
+    """
 
     width: int
     height: int
@@ -47,7 +59,14 @@ class ReelFormat:
 
 @dataclass(frozen=True)
 class PlacedClip:
-    """Where a cut stands in the reel, in frames: from first, frames long, of which overlap are shared with the last."""
+    """A clip and its position in the reel, in frames of the reel.
+
+    Attributes:
+        clip: The stretch of a source.
+        first: Its first frame.
+        frames: How many frames it has.
+        overlap: How many of them it shares with the clip before.
+    """
 
     clip: SourceClip
     first: int
@@ -58,9 +77,12 @@ class PlacedClip:
 def choose_clips(
     candidates: Iterable[SourceClip | SkippedSource], limits: ReelLimits, skipped: list[SkippedSource]
 ) -> list[SourceClip]:
-    """The best cuts that look different, best first; those passed over go to skipped. The last is cut to the duration.
+    """The best clips that look different, best first; the last one is shortened to the duration.
 
-    candidates are taken one by one, as many as are needed and no more.
+    Args:
+        candidates: Best first; only as many are pulled as are needed.
+        limits: How many clips and seconds.
+        skipped: The sources that were passed over are appended to it.
     """
     chosen: list[SourceClip] = []
     total = 0.0
@@ -88,7 +110,11 @@ def choose_clips(
 
 
 def common_format(clips: Sequence[SourceClip]) -> ReelFormat:
-    """The size and rate that most cuts have (the first of equals), up to 1920x1080 or 1080x1920, and 60 a second."""
+    """The size and rate that most clips have (the first of equals), at most 1920x1080 or 1080x1920, 60 per second.
+
+    Args:
+        clips: At least one clip.
+    """
     width, height = Counter((clip.width, clip.height) for clip in clips).most_common(1)[0][0]
     box = (_LONG_SIDE, _SHORT_SIDE) if width >= height else (_SHORT_SIDE, _LONG_SIDE)
     scale = min(1.0, box[0] / width, box[1] / height)
@@ -98,7 +124,13 @@ def common_format(clips: Sequence[SourceClip]) -> ReelFormat:
 
 
 def place_clips(clips: Sequence[SourceClip], reel_format: ReelFormat, limits: ReelLimits) -> list[PlacedClip]:
-    """Places in whole frames, so that pictures and sound are counted on one ruler and can't drift apart."""
+    """Positions in whole frames, so that pictures and sound are counted on one scale and cannot drift apart.
+
+    Args:
+        clips: In the order of the reel, at least one.
+        reel_format: Size and rate of the reel.
+        limits: Its overlap and duration.
+    """
     timeline: list[PlacedClip] = []
     for clip in clips:
         frames = max(1, round(clip.seconds * reel_format.fps))
@@ -118,7 +150,18 @@ def place_clips(clips: Sequence[SourceClip], reel_format: ReelFormat, limits: Re
 
 
 def check_options(top: int, min_score: float, duration: float | None, per_clip: float | None, order: str) -> None:
-    """ConfigError for a number or word that is not allowed."""
+    """Check the options of ``reel``.
+
+    Args:
+        top: The most clips.
+        min_score: Least score.
+        duration: The most seconds.
+        per_clip: The most seconds of one clip.
+        order: "score" or "time".
+
+    Raises:
+        ConfigError: A number or word is not allowed.
+    """
     if top < 1:
         raise ConfigError(f"--top must be at least 1, got {top}")
     if not 0 <= min_score <= 1:

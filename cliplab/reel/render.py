@@ -34,10 +34,21 @@ def render(
     audio: str,
     on_progress: OnRendered | None = None,
 ) -> list[str]:
-    """Write the reel to output in one step. Returns notes on sounds that could not be had.
+    """Write the reel atomically.
 
-    audio: keep, none, or the path of a file to lay under it all. on_progress: gets seconds done and in all.
-    Raises SourceFailed for a cut that can't be read to its end, StorageError for a disk that can't take the reel.
+    Args:
+        timeline: The clips in the order of the reel.
+        reel_format: Size and rate of the reel.
+        output: The MP4.
+        audio: "keep", "none", or the path of a file whose sound is laid under the pictures.
+        on_progress: Called with the seconds done and the seconds in all.
+
+    Returns:
+        Notes on sound that could not be decoded.
+
+    Raises:
+        SourceFailed: A clip cannot be read to its end.
+        StorageError: The output cannot be written.
     """
     try:
         with atomic_path(output) as temporary:

@@ -34,9 +34,16 @@ OnReelProgress = Callable[[str, float, float], None]
 
 @dataclass(frozen=True)
 class ReelReport:
-    """What a reel is made of. written: False for a dry run. skipped: passed over on the way to the clips in it.
+    """The content of a reel.
 
-    notes: sound that could not be had, scores that the scan did not write. cut_list: the exported file.
+    Attributes:
+        output: The MP4.
+        written: False for a dry run.
+        format: Size and rate of the reel.
+        timeline: The clips in the order of the reel.
+        skipped: Sources that were passed over on the way to these clips.
+        notes: Sound that could not be decoded, scores that the scan did not write, what the cut list cannot express.
+        cut_list: The exported file; None where none was written.
     """
 
     output: str
@@ -49,6 +56,7 @@ class ReelReport:
 
     @property
     def seconds(self) -> float:
+        """Length of the reel in seconds."""
         return float((self.timeline[-1].first + self.timeline[-1].frames) / self.format.fps)
 
     @property
@@ -57,7 +65,7 @@ class ReelReport:
         return sum(source.failed for source in self.skipped)
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON object; times in seconds, ``at`` of the reel, ``start`` and ``end`` of the source."""
+        """A JSON object. Times are in seconds: "at" of the reel, "start" and "end" of the source."""
         fps = self.format.fps
         clips = [
             {"at": round(float(placed.first / fps), 3), "crossfade": round(float(placed.overlap / fps), 3)}
@@ -94,15 +102,33 @@ def reel(
 ) -> ReelReport:
     """Join the best window of each of the best videos of a scan into one MP4 (H.264, AAC) that a browser plays.
 
-    highlights: highlights.json of :func:`cliplab.scan.scan`. top: at most so many clips, of videos scored at least
-    min_score (0..1); duration: at most so many seconds. transitions: crossfades of half a second. per_clip_seconds:
-    longer windows are cut to this, around their middle. order: "score", best first, or "time", as recorded. audio:
-    "keep", "none", or a file to lay under the pictures. export: "otio", "edl" or "fcpxml", a cut list for an editor
-    beside the output.
+    A source that is missing, changed since the scan, or damaged in its window is skipped, and the next best takes its
+    place.
 
-    A source that is missing, changed since the scan, or damaged in its window is set aside, and the next best takes its
-    place. Raises ConfigError for options, DatasetError for highlights of which no reel can be made, MediaError for an
-    audio file without sound, StorageError for the output, MissingExtraError for an export whose package is not there.
+    Args:
+        highlights: The highlights.json of :func:`cliplab.scan.scan`.
+        output: The MP4 to write.
+        top: The most clips.
+        min_score: Least score, 0..1, of a video.
+        duration: The most seconds; None is no limit.
+        transitions: Crossfade clips for half a second.
+        per_clip_seconds: Longer windows are cut to this length, around their middle.
+        order: "score" for best first, or "time" as recorded.
+        audio: "keep" for the clips' own sound, "none", or a file whose sound is laid under the pictures.
+        export: "otio", "edl" or "fcpxml": also write a cut list for an editor, beside the output.
+        dry_run: Choose the clips and write nothing.
+        force: Replace output if it exists.
+        on_progress: Called with the stage's name, how much of it is done, and how much there is.
+
+    Returns:
+        The clips, the skipped sources, and notes.
+
+    Raises:
+        ConfigError: An option is wrong.
+        DatasetError: The highlights are not those of a scan, or none of them can be shown.
+        MediaError: The audio file has no sound that can be decoded.
+        StorageError: The output exists, or cannot be written.
+        MissingExtraError: The package for the export is not installed.
     """
     source, target = Path(highlights), Path(output)
     check_options(top, min_score, duration, per_clip_seconds, order)
@@ -142,7 +168,7 @@ def reel(
 
 
 class _Candidates:
-    """The videos of a scan, best first, each looked at once."""
+    """The videos of a scan, best first, each inspected once."""
 
     def __init__(
         self,
@@ -158,7 +184,7 @@ class _Candidates:
         self._whole: set[str] | None = None  # what was decoded from end to end; None: nothing needs to be
 
     def best_first(self) -> Iterator[SourceClip | SkippedSource]:
-        """As many as are asked for and no more."""
+        """The clip of each video, or why it is skipped; inspected only when asked for."""
         for number, row in enumerate(self._rows):
             path = str(row["path"])
             if path not in self._known:
@@ -172,7 +198,7 @@ class _Candidates:
             yield found
 
     def mark_failed(self, failure: SourceFailed) -> None:
-        """One that failed while it was rendered. Each such costs a rendering, so the others are decoded first now."""
+        """Skip a source whose rendering failed. As each such failure costs a rendering, others are decoded first."""
         self._known[failure.clip.path] = SkippedSource(failure.clip.path, failure.reason, True)
         self._whole = self._whole or set()
 

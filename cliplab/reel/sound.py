@@ -24,12 +24,21 @@ _EARLIER_SECONDS = 0.5
 
 
 def sample_of(frame: int, reel_format: ReelFormat) -> int:
-    """The first sample that is heard with a frame of the reel."""
+    """The first sample, at 48 kHz, that is heard with a frame of the reel.
+
+    Args:
+        frame: Number of the frame.
+        reel_format: Size and rate of the reel.
+    """
     return round(frame * SAMPLE_RATE / reel_format.fps)
 
 
 def require_sound(path: str) -> None:
-    """MediaError where a file has no sound that can be decoded."""
+    """Check that a file has sound.
+
+    Raises:
+        MediaError: It has none that can be decoded.
+    """
     with open_container(path) as container:
         stream = container.streams.best("audio")
         if stream is None:
@@ -43,9 +52,17 @@ def require_sound(path: str) -> None:
 
 
 def sound_of_clips(timeline: Sequence[PlacedClip], reel_format: ReelFormat, notes: list[str]) -> Iterator[Float32Array]:
-    """The clips' own sound in pieces, float32 [2, N] in -1..1, a clip's at a time; silence where a clip has none.
+    """The clips' own sound, one piece per clip; silence where a clip has none.
 
-    Crossfades have equal power, as the sounds of two clips have nothing to do with each other.
+    Crossfades have equal power, as the sounds of two clips are uncorrelated.
+
+    Args:
+        timeline: The clips in the order of the reel.
+        reel_format: Size and rate of the reel.
+        notes: A sentence is appended for each sound that cannot be decoded.
+
+    Yields:
+        float32 [2, N] in -1..1 at 48 kHz.
     """
     click = round(_CLICK_SECONDS * SAMPLE_RATE)
     tail = np.zeros((2, 0), np.float32)
@@ -66,7 +83,16 @@ def sound_of_clips(timeline: Sequence[PlacedClip], reel_format: ReelFormat, note
 
 
 def sound_of_file(path: str, length: int, notes: list[str]) -> Iterator[Float32Array]:
-    """A file's sound from its beginning in pieces, float32 [2, N], in all length samples, faded out at their end."""
+    """A file's sound from its beginning, faded out at the end.
+
+    Args:
+        path: The file.
+        length: Samples in all.
+        notes: A sentence is appended for sound that is too short or cannot be decoded.
+
+    Yields:
+        float32 [2, N] in -1..1 at 48 kHz.
+    """
     done, fade = 0, min(round(_LAST_FADE_SECONDS * SAMPLE_RATE), length)
     ramp = np.sqrt(np.linspace(1, 0, fade, dtype=np.float32))
     for piece in read_sound(path, None, length, notes):
@@ -79,10 +105,16 @@ def sound_of_file(path: str, length: int, notes: list[str]) -> Iterator[Float32A
 
 
 def read_sound(path: str, start: float | None, length: int, notes: list[str]) -> Iterator[Float32Array]:
-    """float32 [2, N] at 48 kHz in -1..1 in pieces, in all exactly length samples.
+    """A file's sound, each sample at the time of its timestamp; silence where there is none or it cannot be decoded.
 
-    start: seconds of source time; None is where the sound begins. Each sample stands where its timestamp says; there is
-    silence where the file has no sound, and from where it cannot be decoded, which goes to notes.
+    Args:
+        path: The file.
+        start: Seconds of the source's time; None is where its sound begins.
+        length: Samples in all.
+        notes: A sentence is appended for sound that is too short or cannot be decoded.
+
+    Yields:
+        float32 [2, N] in -1..1 at 48 kHz, exactly length samples in all.
     """
     done = 0
     try:

@@ -28,23 +28,39 @@ _FIRST_YEAR = 1971
 
 @dataclass(frozen=True)
 class PerceptualHash:
-    """What a window looks like: bits bool [3, 64] of a difference hash, colours float32 [3, 8, 8, 3] in 0..255."""
+    """The look of a window at three moments, to recognise the same footage.
+
+    Attributes:
+        bits: bool [3, 64], a difference hash of each moment.
+        colours: float32 [3, 8, 8, 3], RGB in 0..255 of a grid of 8x8.
+    """
 
     bits: npt.NDArray[np.bool_]
     colours: Float32Array
 
     def matches(self, other: PerceptualHash) -> bool:
-        """Whether both are the same footage, also scaled, or encoded anew."""
+        """Whether both are the same footage, also scaled or encoded again."""
         bits = float(np.mean(np.sum(self.bits != other.bits, axis=1)))
         return bits <= _HASH_BITS and float(np.mean(np.abs(self.colours - other.colours))) <= _COLOUR_LEVELS
 
 
 @dataclass(frozen=True)
 class SourceClip:
-    """A stretch of a source: start and end in seconds since its first frame; start is when a frame begins.
+    """A stretch of a source; it starts with a frame.
 
-    width, height: as shown. fps: average. duration: of the source. origin: source time of its first frame. shot_at:
-    when it was recorded, seconds of the epoch; where the file does not say, when it was last written.
+    Attributes:
+        path: The source.
+        start: Seconds since the source's first frame.
+        end: Seconds since the source's first frame.
+        score: 0..1.
+        width: In pixels, as shown.
+        height: In pixels, as shown.
+        fps: The source's average rate.
+        has_audio: Whether the source has sound.
+        duration: Length of the source in seconds.
+        origin: The source's time of its first frame, in seconds.
+        shot_at: When it was recorded, in seconds since 1970; when it was last written, where the file does not say.
+        perceptual_hash: Its look.
     """
 
     path: str
@@ -71,7 +87,13 @@ class SourceClip:
 
 @dataclass(frozen=True)
 class SkippedSource:
-    """A source that is not in the reel, and why. failed: missing, changed or damaged; else it is a near-duplicate."""
+    """A source that is not in the reel.
+
+    Attributes:
+        path: The source.
+        reason: Why it is not.
+        failed: True if it is missing, changed or damaged; False for a near-duplicate.
+    """
 
     path: str
     reason: str
@@ -82,7 +104,15 @@ class SkippedSource:
 
 
 def best_window(row: dict[str, Any], per_clip_seconds: float | None) -> tuple[float, float]:
-    """Start and end of a video's best window, cut around its middle where it is longer than per_clip_seconds."""
+    """A video's best window, cut around its middle where it is longer than per_clip_seconds.
+
+    Args:
+        row: The video in highlights.json.
+        per_clip_seconds: The most seconds; None is no limit.
+
+    Returns:
+        Start and end in seconds.
+    """
     best = max(row["windows"], key=lambda window: float(window["score"]))
     start, end = float(best["start"]), float(best["end"])
     if per_clip_seconds is not None and end - start > per_clip_seconds:
@@ -92,7 +122,16 @@ def best_window(row: dict[str, Any], per_clip_seconds: float | None) -> tuple[fl
 
 
 def inspect_source(row: dict[str, Any], per_clip_seconds: float | None, scanned_at: float) -> SourceClip:
-    """Look at a source now. MediaError where it is missing, cannot be decoded, or was changed since scanned_at."""
+    """The best window of a source as it is now.
+
+    Args:
+        row: The video in highlights.json.
+        per_clip_seconds: The most seconds of the clip; None is no limit.
+        scanned_at: When highlights.json was written, in seconds since 1970.
+
+    Raises:
+        MediaError: The source is missing, cannot be decoded, or was changed since the scan.
+    """
     path = str(row["path"])
     with open_video(openable(path)) as video:
         info = video.info
@@ -119,7 +158,11 @@ def inspect_source(row: dict[str, Any], per_clip_seconds: float | None, scanned_
 
 
 def require_whole(clip: SourceClip) -> None:
-    """Decode a cut from end to end. MediaError where it is damaged."""
+    """Decode a clip from start to end.
+
+    Raises:
+        MediaError: It is damaged.
+    """
     with open_video(openable(clip.path)) as video:
         frames = video.frames(height=16, width=16, aspect="stretch", start_seconds=clip.start, end_seconds=clip.end)
         next(frames, None)

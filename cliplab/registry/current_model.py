@@ -51,11 +51,13 @@ class _SeenFiles:
 
 
 class CurrentModel:
-    """Follows ``current`` of DIR/model_manifest.json: ``get`` gives the adapter to predict with, from any thread.
+    """Follows ``current`` of a folder's manifest: ``get`` returns the adapter to predict with, in any thread.
 
-    folder: DIR. overrides: runtime keys of the config, for every model that will be current.
-    on_warning(message): told when a new current model (or the manifest) is damaged, half-written or missing, once for
-    each such state; the message names the file and the model that stays in use. Without it the message is logged.
+    Args:
+        folder: The folder of the models.
+        overrides: Runtime keys of the config, for every model that becomes current.
+        on_warning: Called with a message, once per state, when a new current model or the manifest is damaged,
+            half-written or missing; the message names the file and the model that stays in use. None logs the message.
     """
 
     def __init__(
@@ -78,15 +80,18 @@ class CurrentModel:
     def get(self) -> BaseModelAdapter:
         """The adapter of the current model, loaded and tried on a rendered clip.
 
-        Two ``stat`` calls where nothing changed. On a change, the thread that sees it first loads the new model and
-        returns it, while others go on with the old one; adapters that were handed out before stay usable. A new model
-        or manifest that is not whole leaves the old one in use and warns. Raises BundleError, ConfigError only where
-        there is no old one.
+        Without a change, this costs two ``stat`` calls. On a change, the thread that sees it first loads the new model
+        and returns it, while others continue with the old one; adapters returned before stay usable. Where a new model
+        or manifest is not whole, the old model stays in use and a warning is given.
+
+        Raises:
+            BundleError: The first model cannot be loaded.
+            ConfigError: The overrides are not valid for the first model.
         """
         return self._follow().adapter
 
     def get_named(self) -> tuple[str, BaseModelAdapter]:
-        """The same with the model's file name, to be kept with the predictions."""
+        """The file name of the current model, to store with its predictions, and its adapter; as ``get``."""
         loaded = self._follow()
         return loaded.name, loaded.adapter
 

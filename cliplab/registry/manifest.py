@@ -34,7 +34,14 @@ _Entered = tuple[Manifest, tuple[Path, bytes] | None, list[str]]
 
 @dataclass(frozen=True)
 class ListedModel:
-    """One listed model. state: whether its file is whole (good), not there (missing) or not what was written."""
+    """A model that a manifest lists.
+
+    Attributes:
+        name: Its file name.
+        created: When the file was written, in UTC; None where the manifest does not say.
+        metrics: Its metrics by name.
+        state: "good" for a whole file, "missing" for none, "damaged" for one that is not what was written.
+    """
 
     name: str
     created: str | None
@@ -44,11 +51,17 @@ class ListedModel:
 
 @dataclass(frozen=True)
 class ManifestReport:
-    """A manifest after (with dry_run: as it would be after) an update.
+    """A manifest after an update (with dry_run, as it would be).
 
-    path: the manifest. previous: the current model before. added: models that were not listed before. written: whether
-    the file was changed. problems: files of the folder that are damaged or half-written, a sentence each; none of them
-    is or becomes current. next_name: the version name that was asked for.
+    Attributes:
+        path: The manifest.
+        current: The model that workers use; None without models.
+        previous: The current model before the update.
+        models: Every listed model.
+        added: Names that were not listed before.
+        written: Whether the file was changed.
+        problems: A sentence for each damaged or half-written file of the folder; none of them becomes current.
+        next_name: The version name that was asked for.
     """
 
     path: str
@@ -74,22 +87,32 @@ def registry_manifest(
     next_name: str | None = None,
     dry_run: bool = False,
 ) -> ManifestReport:
-    """Write or update folder/model_manifest.json. Alone, it enters every whole .tflite there that is not listed.
+    """Write or update folder/model_manifest.json, the list of models that workers follow with ``CurrentModel``.
 
-    add: a .tflite to enter, and to copy into the folder where it is not in it. A name that is taken by another file is
-    refused. metrics: a JSON file of its figures, see ``read_metrics``; for a listed model they replace the old ones.
-    Without it a new model's are the validation figures that its file carries.
-    keep_best: a metric; the whole model with the best figure becomes current (see ``lower_is_better``).
-    current: a name; that model becomes current. With neither, the current model stays; the first one ever entered, of
-    several the newest, becomes current.
-    next_name: a prefix, or the name of any version; the next free version name. With add, the model is entered under
-    it; alone, it is only told and nothing is written. dry_run: tell, and write nothing.
+    With the folder alone, every whole .tflite in it that is not listed is entered. Where neither keep_best nor current
+    is given, the current model stays; of the first models entered, the newest becomes current. Keys of other programs
+    are kept. Writers wait for each other; readers see the old or the new manifest, and a model's file is in place
+    before the manifest names it.
 
-    ``created`` is when the .tflite was written, in UTC. Keys of others are kept. Writers wait for each other; a reader
-    sees the old or the new manifest; a model's file is in place before the manifest names it.
-    Raises BundleError where the manifest is damaged (it is left as it is), where a model to enter or the one that would
-    be current is missing, half-written or not self-describing; ConfigError for arguments that are wrong together, a
-    metric or name that is not there; StorageError.
+    Args:
+        folder: The folder of the models.
+        add: A .tflite to enter; it is copied into the folder if it is not there. The name of another file is refused.
+        metrics: A JSON file with the metrics of add, see ``read_metrics``; they replace those of a listed model. None
+            uses the validation metrics that the .tflite carries.
+        keep_best: A metric; the whole model with the best value becomes current (see ``lower_is_better``).
+        current: The name of the model that becomes current.
+        next_name: A prefix, or the name of any version. With add, the model is entered under the next free version
+            name; alone, that name is reported and nothing is written.
+        dry_run: Report what would change, and write nothing.
+
+    Returns:
+        The manifest after the update.
+
+    Raises:
+        BundleError: The manifest is damaged (it is left as it is), or a model to enter, or the one that would be
+            current, is missing, half-written or not self-describing.
+        ConfigError: Arguments exclude each other, or a metric or name does not exist.
+        StorageError: The folder cannot be written, or another writer does not finish.
     """
     place = Path(folder)
     _check_usage(place, add, metrics, keep_best, current, next_name)
@@ -117,8 +140,14 @@ def registry_manifest(
 def next_version(name: str, taken: Iterable[str] = ()) -> str:
     """The next free version name: tricks_v001.tflite -> tricks_v002.tflite, tricks -> tricks_v001.tflite.
 
-    name: a prefix or any version's name. taken: names that are there; upper and lower case are one, as on some disks.
-    At least three digits, and as many as the longest number taken. Raises ConfigError for what is no file name.
+    The number has at least three digits, and as many as the longest one taken.
+
+    Args:
+        name: A prefix, or the name of any version.
+        taken: Names that exist; upper and lower case are the same, as on some disks.
+
+    Raises:
+        ConfigError: The name cannot be that of a file.
     """
     own = _VERSION.fullmatch(_stem(name))
     prefix = own["prefix"] if own else _stem(name)
