@@ -38,6 +38,7 @@ class DatasetReport:
     problems: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
+        """A JSON object: output, the counts, and problems."""
         return {"output": self.output, **self.stats, "problems": list(self.problems)}
 
 

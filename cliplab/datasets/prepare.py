@@ -44,6 +44,7 @@ class PrepareReport:
     skipped: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
+        """The attributes as a JSON object."""
         return {**vars(self), "skipped": list(self.skipped)}
 
 

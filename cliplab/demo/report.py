@@ -31,6 +31,7 @@ class Contender:
     predictions: tuple[Prediction, ...] = field(repr=False, default=())
 
     def to_json(self) -> dict[str, Any]:
+        """The attributes as a JSON object, without the predictions."""
         row = {name: value for name, value in vars(self).items() if name != "predictions"}
         return {**row, "found": [asdict(item) for item in self.found]}
 
@@ -63,6 +64,7 @@ class DemoReport:
         return self.model.within_tolerance
 
     def to_json(self) -> dict[str, Any]:
+        """The attributes and found_break as a JSON object."""
         return {
             "found_break": self.found_break,
             "model": self.model.to_json(),

@@ -1,4 +1,4 @@
-"""Which videos a library holds, on disks and in storages, and what tells their contents apart."""
+"""Which videos a library holds, on disks and in storages, and fingerprints of their contents."""
 
 from __future__ import annotations
 

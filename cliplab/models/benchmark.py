@@ -40,6 +40,7 @@ class BenchReport:
     clips: int
 
     def to_json(self) -> dict[str, Any]:
+        """The attributes as a JSON object."""
         return asdict(self)
 
 

@@ -1,4 +1,4 @@
-"""`cliplab convert` and `cliplab verify`: one self-describing .tflite, measured against what it stands in for."""
+"""`cliplab convert` and `cliplab verify`: one self-describing .tflite, compared with the model that it came from."""
 
 from __future__ import annotations
 

@@ -83,6 +83,7 @@ class DataloopManifestReport:
     difference: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
+        """The attributes as a JSON object."""
         return asdict(self)
 
 

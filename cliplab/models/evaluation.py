@@ -35,6 +35,7 @@ class Evaluation:
     output: str | None = None
 
     def to_json(self) -> dict[str, Any]:
+        """A JSON object: the split, the metrics, gate_failures and skipped."""
         skipped = [{"path": item.path, "error": item.error} for item in self.skipped]
         return {"split": self.split, **self.report.to_json(), "gate_failures": list(self.failures), "skipped": skipped}
 

@@ -154,7 +154,12 @@ def _train(
 
 
 def epoch_line(log: EpochLog, epochs: int) -> str:
-    """One epoch in a line: losses and accuracies in train and validation, and whether it is the best until then."""
+    """One epoch as a line of text: losses and accuracies in train and validation, and whether it is the best so far.
+
+    Args:
+        log: The epoch.
+        epochs: How many epochs its phase has at most.
+    """
     name = "fine-tuning epoch" if log.phase == "fine_tune" else "epoch"
     line = f"{name} {log.epoch + 1}/{epochs}: train loss {log.loss:.4f}, accuracy {log.accuracy:.2%}"
     if log.val_loss is not None and log.val_accuracy is not None:

@@ -1,4 +1,4 @@
-"""The pictures of a reel in order: each cut at the reel's size and rate, letterboxed, crossfaded where two overlap."""
+"""The pictures of a reel in order: each clip at the reel's size and rate, letterboxed, crossfaded where two overlap."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from cliplab.library import openable
 from cliplab.reel.plan import PlacedClip, ReelFormat
 from cliplab.reel.sources import SourceClip
 
-# A source may end this much before its window does, as containers round; its last picture stands in.
+# A source may end this much before its window does, as containers round; its last picture is repeated.
 _SHORT_SECONDS = 0.25
 _AHEAD = 8
 _BLACK = 16, 128  # luma and chroma of black in limited range: ITU-R BT.709-6, 4.6
@@ -116,7 +116,7 @@ def _boxed(picture: UInt8Array, reel_format: ReelFormat) -> UInt8Array:
         return picture
     canvas = np.full((reel_format.height * 3 // 2, reel_format.width), _BLACK[1], np.uint8)
     canvas[: reel_format.height] = _BLACK[0]
-    # Chroma stands at every second pixel, so a picture begins at an even one.
+    # Chroma is sampled at every second pixel, so a picture begins at an even one.
     top, left = (reel_format.height - height) // 4 * 2, (reel_format.width - width) // 4 * 2
     canvas[top : top + height, left : left + width] = picture[:height]
     chroma = canvas[reel_format.height :].reshape(2, reel_format.height // 2, reel_format.width // 2)

@@ -1,4 +1,4 @@
-"""Which cuts make a reel, and where each stands in it: drop what looks the same, keep to limits, lay out in frames."""
+"""The clips of a reel and their positions: drop near-duplicates, keep to the limits, count in frames."""
 
 from __future__ import annotations
 
@@ -54,6 +54,7 @@ class ReelFormat:
     fps: Fraction
 
     def to_json(self) -> dict[str, Any]:
+        """Width, height, and the rate rounded to 3 places."""
         return {"width": self.width, "height": self.height, "fps": round(float(self.fps), 3)}
 
 

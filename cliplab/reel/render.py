@@ -1,4 +1,4 @@
-"""Places to one MP4: pictures and sound encoded in one pass, in memory that does not grow with the reel."""
+"""A timeline to one MP4: pictures and sound encoded in one pass, in memory that does not grow with the reel."""
 
 from __future__ import annotations
 

@@ -36,6 +36,9 @@ def sample_of(frame: int, reel_format: ReelFormat) -> int:
 def require_sound(path: str) -> None:
     """Check that a file has sound.
 
+    Args:
+        path: The file.
+
     Raises:
         MediaError: It has none that can be decoded.
     """

@@ -1,4 +1,4 @@
-"""What a reel is made of: a look at the source of each highlight as it is now."""
+"""The sources of a reel: each highlight's video inspected as it is now."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from cliplab.library import openable, written_at
 # A source whose length differs from the scan's by more than this is another video by now. How a length is rounded, or
 # guessed where a file does not say it, stays below.
 _CHANGED_SECONDS = 0.25
-# Two windows are the same footage where, on average over three moments, at most so many of the 64 bits of the
+# Two windows are the same footage where, on average over three moments, at most this many of the 64 bits of the
 # difference hash differ (of unrelated pictures half of them do) and the colours of an 8x8 grid are this near.
 _HASH_BITS, _COLOUR_LEVELS = 8.0, 10.0
 SHORTEST_SECONDS = 0.1
@@ -78,6 +78,7 @@ class SourceClip:
 
     @property
     def seconds(self) -> float:
+        """Length in seconds."""
         return self.end - self.start
 
     def to_json(self) -> dict[str, Any]:
@@ -100,6 +101,7 @@ class SkippedSource:
     failed: bool
 
     def to_json(self) -> dict[str, Any]:
+        """The attributes as a JSON object."""
         return asdict(self)
 
 
@@ -159,6 +161,9 @@ def inspect_source(row: dict[str, Any], per_clip_seconds: float | None, scanned_
 
 def require_whole(clip: SourceClip) -> None:
     """Decode a clip from start to end.
+
+    Args:
+        clip: The clip to check.
 
     Raises:
         MediaError: It is damaged.

@@ -74,6 +74,7 @@ class ManifestReport:
     next_name: str | None = None
 
     def to_json(self) -> dict[str, Any]:
+        """The attributes as a JSON object."""
         return asdict(self)
 
 
@@ -270,7 +271,7 @@ def _with_best(after: Manifest, states: Iterable[ListedModel], metric: str, adde
 
 
 def _with_current(before: Manifest, after: Manifest, wanted: str | None, pending: Path | None) -> Manifest:
-    """The manifest with its current model: the wanted one, else the one that it has, else the newest that is new."""
+    """The manifest with its current model: the wanted one, otherwise its own, otherwise the newest of the new ones."""
     if wanted is not None and wanted not in after.names:
         raise ConfigError(f"current: {wanted!r} is not listed. Listed are: {', '.join(after.names) or 'none'}")
     new = [name for name in after.names if name not in before.names]

@@ -60,7 +60,13 @@ class Manifest:
         return dict(self.entry(name).get("metrics", {}))
 
     def with_model(self, name: str, created: str, metrics: Mapping[str, Any] | None) -> Manifest:
-        """The manifest with one more model; of one that it lists, only metrics that are given are replaced."""
+        """A copy with one more model; for a listed model, only its metrics are replaced, if they are given.
+
+        Args:
+            name: The model's file name.
+            created: When the file was written, as ``utc`` writes it.
+            metrics: The model's metrics; None keeps those of a listed model.
+        """
         models = list(self.document["models"])
         if name not in self.names:
             models.append({"name": name, "created": created, "metrics": dict(metrics or {})})
@@ -69,7 +75,7 @@ class Manifest:
         return Manifest(self.path, {**self.document, "models": models})
 
     def with_current(self, name: str) -> Manifest:
-        """The manifest with another current model."""
+        """A copy with another current model."""
         return Manifest(self.path, {**self.document, "current": name})
 
 
@@ -115,6 +121,9 @@ def write_manifest(manifest: Manifest) -> None:
 
 def name_problem(name: object) -> str | None:
     """Why a model's name is not allowed: it must be one visible file of the folder, ending in .tflite.
+
+    Args:
+        name: The name to check.
 
     Returns:
         The reason; None for a valid name.

@@ -56,6 +56,7 @@ class ScanProgress:
 
     @property
     def videos_per_second(self) -> float:
+        """Rate since scoring began."""
         return self.done / max(self.seconds, 1e-9)
 
     @property
@@ -100,6 +101,7 @@ class ScanReport:
     failures: tuple[tuple[str, str], ...]
 
     def to_json(self) -> dict[str, Any]:
+        """The attributes as a JSON object, each failure as "path" and "error"."""
         return asdict(self) | {"failures": [{"path": path, "error": error} for path, error in self.failures]}
 
 
@@ -221,7 +223,7 @@ def _jobs(plan: ScanPlan, store: Store, progress: ScanProgress) -> Iterator[Scor
         if content is None:
             try:
                 content = fingerprint(file.path, file.size_bytes)
-                # Of a remote one that is asked once it is scored: a request a video is much for one machine.
+                # A remote file is checked once it is scored: one request per video here would be too slow.
                 changed = None if is_remote(file.path) else what_changed(file)
             except OSError as error:
                 changed = what_changed(file) or f"cannot be read ({error.strerror}). Check its permissions."

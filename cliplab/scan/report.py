@@ -166,6 +166,9 @@ def _write(file: IO[str], head: dict[str, Any], lists: dict[str, Iterable[dict[s
 def require_replaceable(path: Path) -> None:
     """Check that a path is free or holds a scan's highlights.json: a mistyped name must not cost another file.
 
+    Args:
+        path: The file to write.
+
     Raises:
         StorageError: The path is a folder, a device, another kind of file, or unreadable.
     """

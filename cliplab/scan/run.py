@@ -1,7 +1,7 @@
 """A library of videos to their scores, and the best of them: ``cliplab scan``.
 
 A scan walks the library, scores what its store does not know, and writes highlights.json from the store. Each video is
-kept as soon as it is scored, so that a scan that was killed goes on where it was.
+stored as soon as it is scored, so that a scan that was killed resumes there when it is run again.
 """
 
 from __future__ import annotations

@@ -41,6 +41,7 @@ class Sampling:
     stride_seconds: float | None = None
 
     def to_json(self) -> dict[str, Any]:
+        """The attributes that are set, as a JSON object."""
         return {key: value for key, value in asdict(self).items() if value is not None}
 
 

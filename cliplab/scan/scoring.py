@@ -235,7 +235,11 @@ def _clips(file: _Reading, spec: InputSpec, sampling: Sampling, threads: int) ->
 
 
 def what_changed(file: Found) -> str | None:
-    """Why a file is no longer the one that was found, or None where it still is."""
+    """Why a file is not the one that was found any more; None if it is.
+
+    Args:
+        file: The file as it was found.
+    """
     if is_remote(file.path):
         return storage.what_changed(file)
     try:

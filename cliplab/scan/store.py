@@ -2,7 +2,7 @@
 
 files: what the last walk saw, path -> size, time, fingerprint of the content. scores: what a model said of a content,
 under the run (model, sampling) that it was scored in, so that a moved file is known, a changed one is not, and another
-threshold or aggregation needs no decoding. problems: what could not be read in a scan and is tried anew in the next.
+threshold or aggregation needs no decoding. problems: what could not be read in a scan and is tried again in the next.
 """
 
 from __future__ import annotations
@@ -170,12 +170,24 @@ class Store:
         self._write("UPDATE files SET fingerprint = ? WHERE path = ?", (content, os.fsencode(path)))
 
     def knows(self, content: bytes, run: int, retry_failed: bool = False) -> bool:
-        """Whether this content was scored in this run; with retry_failed, without an error."""
+        """Whether a content was scored in a run.
+
+        Args:
+            content: Fingerprint of the content.
+            run: Number of the run.
+            retry_failed: Whether a score with an error counts as not scored.
+        """
         found = self._read("SELECT error FROM scores WHERE fingerprint = ? AND run = ?", (content, run))
         return bool(found) and not (retry_failed and found[0][0] is not None)
 
     def keep(self, content: bytes, run: int, result: Scores) -> None:
-        """Store the scores of a content in a run."""
+        """Store the scores of a content in a run.
+
+        Args:
+            content: Fingerprint of the content.
+            run: Number of the run.
+            result: The scores, or why there are none.
+        """
         spans = None if result.spans is None else np.ascontiguousarray(result.spans, "<f8").tobytes()
         scores = None if result.scores is None else _pack(result.scores)
         classes = None if result.scores is None else result.scores.shape[1]
