@@ -23,31 +23,13 @@ from adapters.errors import StorageError
 from adapters.media import Found
 from adapters.records import Float32Array, Float64Array
 from adapters.system import file_lock
+from cliplab.scan.store_schema import prepare_database
 
 # How long a write waits for another program that has the database locked.
 BUSY_SECONDS = 10.0
 # More classes than this are kept as float16, of 11 bits: a Kinetics model gives 600 scores for every window.
 FLOAT32_CLASSES = 16
 _PAGE = 256
-_APPLICATION_ID = 0x636C7363  # "clsc": tells our file from any other SQLite file
-# Each step brings a store from the version of its place to the next; new ones are added at the end.
-_MIGRATIONS = (
-    """
-    CREATE TABLE runs (id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE);
-    CREATE TABLE files (
-        path BLOB PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, fingerprint BLOB, scan INTEGER NOT NULL
-    ) WITHOUT ROWID;
-    CREATE TABLE scores (
-        fingerprint BLOB NOT NULL, run INTEGER NOT NULL REFERENCES runs, duration REAL, classes INTEGER, spans BLOB,
-        scores BLOB, error TEXT, warnings TEXT NOT NULL DEFAULT '[]', PRIMARY KEY (fingerprint, run)
-    ) WITHOUT ROWID;
-    CREATE TABLE problems (
-        scan INTEGER NOT NULL, path BLOB NOT NULL, error TEXT NOT NULL, PRIMARY KEY (scan, path)
-    ) WITHOUT ROWID;
-    CREATE TABLE counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL);
-    INSERT INTO counters VALUES ('scan', 0);
-    """,
-)
 _PENDING = (
     "FROM files LEFT JOIN scores ON scores.fingerprint = files.fingerprint AND scores.run = :run "
     "WHERE files.scan = :scan AND (scores.run IS NULL OR (:retry AND scores.error IS NOT NULL)) "
@@ -92,7 +74,7 @@ def open_store(path: str | Path) -> Iterator[Store]:
     with file_lock(f"{target}.lock", busy=lambda holder: _in_use(target, holder)), _storage_errors(target):
         connection = sqlite3.connect(target, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
         try:
-            _prepare(connection, target)
+            prepare_database(connection, target)
             store = Store(connection, target)
             try:
                 yield store
@@ -295,29 +277,6 @@ def _unpack(row: Any) -> tuple[str, Scores]:
     kind = f"<f{len(scores) // (len(times) * classes)}"
     values = np.frombuffer(scores, kind).reshape(-1, classes).astype(np.float32)
     return os.fsdecode(path), Scores(duration, times, values, error, notes)
-
-
-def _prepare(connection: sqlite3.Connection, path: str) -> None:
-    """Settings, and the tables of this version. StorageError for another program's file or a newer version."""
-    [(kind,)] = connection.execute("PRAGMA application_id").fetchall()
-    [(version,)] = connection.execute("PRAGMA user_version").fetchall()
-    [(tables,)] = connection.execute("SELECT count(*) FROM sqlite_master").fetchall()
-    if kind != _APPLICATION_ID and (tables or version):
-        raise StorageError(f"{path}: is a database of another program, not a scan's. Name another path with --store.")
-    if version > len(_MIGRATIONS):
-        raise StorageError(
-            f"{path}: was written by a newer cliplab (its version is {version}, this one reads up to "
-            f"{len(_MIGRATIONS)}). Install the newer cliplab, or name another path with --store."
-        )
-    connection.execute("PRAGMA journal_mode = WAL")
-    # A commit for each video, without waiting for the disk: a kill loses none, a power cut the last few and no more.
-    connection.execute("PRAGMA synchronous = NORMAL")
-    if version < len(_MIGRATIONS):
-        steps = "".join(_MIGRATIONS[version:])
-        connection.executescript(
-            f"BEGIN IMMEDIATE; {steps} PRAGMA application_id = {_APPLICATION_ID}; "
-            f"PRAGMA user_version = {len(_MIGRATIONS)}; COMMIT;"
-        )
 
 
 @contextmanager
