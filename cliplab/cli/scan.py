@@ -16,8 +16,8 @@ from cliplab.cli.options import AsJson, arg, opt
 if TYPE_CHECKING:
     from cliplab.scan import ScanProgress, ScanReport
 
-# Where stderr is no terminal: a line each so many videos.
-LINE_EACH = 100
+# Where stderr is not a terminal: one line after this many videos.
+VIDEOS_PER_LINE = 100
 Bundle = Annotated[str, arg("BUNDLE", "A bundle directory or a self-describing .tflite.")]
 Label = Annotated[str | None, opt("LABEL", "Whose score counts; else the model's positive label.")]
 SampleFps = Annotated[float | None, opt("F", "Frames a second that a model of frames sees; else 1.")]
@@ -169,8 +169,8 @@ class _ProgressReporter:
             self._announced, self._lines = True, 0
             if now.to_score:
                 self._say(f"Found {now.videos:,} videos, {now.to_score:,} of them new or changed")
-        if now.done // LINE_EACH > self._lines:
-            self._lines = now.done // LINE_EACH
+        if now.done // VIDEOS_PER_LINE > self._lines:
+            self._lines = now.done // VIDEOS_PER_LINE
             self._say(_line(now))
 
     def _say(self, text: str) -> None:
