@@ -25,15 +25,15 @@ if TYPE_CHECKING:
     from adapters.records import Prediction as Prediction
     from adapters.records import Segment as Segment
     from adapters.records import VideoResult as VideoResult
-
-__getattr__, __dir__, __all__ = lazy_exports(
-    __name__,
-    {
-        "base": ("BaseModelAdapter", "TrainOptions"),
-        "config": ("check_config", "parse_assignments"),
-        "errors": ("AdapterError",),
-        "inference": ("open_model", "predict_videos"),
-        "media": ("open_video", "probe"),
-        "records": ("Clip", "InputSpec", "Prediction", "Segment", "VideoResult"),
-    },
-)
+else:  # hidden from type checkers, so that a name that is not exported is an error
+    __getattr__, __dir__, __all__ = lazy_exports(
+        __name__,
+        {
+            "base": ("BaseModelAdapter", "TrainOptions"),
+            "config": ("check_config", "parse_assignments"),
+            "errors": ("AdapterError",),
+            "inference": ("open_model", "predict_videos"),
+            "media": ("open_video", "probe"),
+            "records": ("Clip", "InputSpec", "Prediction", "Segment", "VideoResult"),
+        },
+    )

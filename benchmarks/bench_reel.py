@@ -101,13 +101,13 @@ def late_ms(report: Any) -> float:
     begin = float(frames[0].time or 0.0)
     heard = np.flatnonzero(sound > 0.3) / RATE + begin
     onsets = heard[np.diff(heard, prepend=-9.0) > 0.5]
-    due = [float(place.first / report.form.fps) + BEEP_AT - place.cut.start for place in report.places]
+    due = [float(placed.first / report.format.fps) + BEEP_AT - placed.clip.start for placed in report.timeline]
     assert len(onsets) == len(due), (len(onsets), len(due))
     return float(np.abs(onsets - due).max() * 1e3)
 
 
 def measure(name: str, folder: Path) -> dict[str, object]:
-    from cliplab.reel.reel import reel
+    from cliplab.reel import reel
 
     begun: dict[str, float] = {}
     wall, processor = time.perf_counter(), time.process_time()
@@ -124,8 +124,8 @@ def measure(name: str, folder: Path) -> dict[str, object]:
     assert not report.skipped, report.skipped
     return {
         "sources": name,
-        "clips": len(report.places),
-        "reel": f"{report.form.width}x{report.form.height} at {float(report.form.fps):g}",
+        "clips": len(report.timeline),
+        "reel": f"{report.format.width}x{report.format.height} at {float(report.format.fps):g}",
         "reel_seconds": round(report.seconds, 1),
         "times_real_time": round(report.seconds / wall, 2),
         "processor_times": round(report.seconds / (processor / 2), 2),

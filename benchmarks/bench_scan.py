@@ -61,15 +61,14 @@ def timed(function: Callable[[], object]) -> tuple[float, float]:
 def measure(library: Path, bundle: Path, store: Path, options: dict[str, Any]) -> dict[str, object]:
     from adapters.inference import open_model
     from adapters.media import VideoFile
-    from cliplab.library.walk import walk
-    from cliplab.scan import FRAMES_A_BATCH, Job, choose_sampling, decode_files
-    from cliplab.scan.scan import scan
+    from cliplab.library import walk
+    from cliplab.scan import FRAMES_PER_BATCH, ScoringJob, choose_sampling, decode_files, scan
 
     adapter = open_model(bundle)
     sampling = choose_sampling(adapter, None, options.get("keyframes", False), None)
-    jobs = [Job(file, b"") for file in walk(library) if isinstance(file, VideoFile)]
+    jobs = [ScoringJob(file, b"") for file in walk(library) if isinstance(file, VideoFile)]
     clips = list(decode_files(adapter, jobs, sampling))
-    batches = [clips[start : start + FRAMES_A_BATCH] for start in range(0, len(clips), FRAMES_A_BATCH)]
+    batches = [clips[start : start + FRAMES_PER_BATCH] for start in range(0, len(clips), FRAMES_PER_BATCH)]
     adapter.predict(batches[0])
     runs: dict[str, Callable[[], object]] = {
         "decode": lambda: sum(1 for _ in decode_files(adapter, jobs, sampling)),

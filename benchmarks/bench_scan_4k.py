@@ -94,11 +94,11 @@ def from_storage(adapter: Any, file: Any, sampling: Any) -> tuple[int, int]:
 
 def measure(adapter: Any, path: Path, options: dict[str, Any]) -> dict[str, object]:
     from adapters.media import VideoFile
-    from cliplab.scan import Job, choose_sampling, score_files
+    from cliplab.scan import ScoringJob, choose_sampling, score_files
 
     sampling = choose_sampling(adapter, None, options.get("keyframes", False), None)
     status = path.stat()
-    job = Job(VideoFile(str(path), status.st_size, status.st_mtime_ns), b"")
+    job = ScoringJob(VideoFile(str(path), status.st_size, status.st_mtime_ns), b"")
     wall, processor, read, rows = float("inf"), float("inf"), 0, 0
     for _ in range(ROUNDS):
         before, began, used = bytes_read(), time.perf_counter(), time.process_time()

@@ -1,27 +1,26 @@
 """Everything that the command line does, as Python: each function is one command of the same name and arguments."""
 
 from cliplab.datasets import dataset_export, dataset_import, dataset_prepare, dataset_split, dataset_stats
-from cliplab.demo.demo import demo
+from cliplab.demo import demo
 from cliplab.models import (
+    bench,
     config_check,
     config_schema,
     config_show,
     convert,
+    dataloop_manifest,
     evaluate,
     finetune,
     host_http,
     host_label_studio,
     predict,
+    stream,
     train,
     verify,
 )
-from cliplab.models.bench import bench
-from cliplab.models.dataloop_manifest import dataloop_manifest
-from cliplab.models.stream import stream
-from cliplab.reel.reel import reel
+from cliplab.reel import reel
 from cliplab.registry import registry_manifest
-from cliplab.scan import score
-from cliplab.scan.scan import scan
+from cliplab.scan import scan, score
 
 __all__ = [
     "bench",

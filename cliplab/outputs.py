@@ -9,9 +9,14 @@ from adapters.errors import StorageError
 
 
 def require_new(path: str | Path | None, force: bool) -> None:
-    """StorageError where path already holds something and force is False, or cannot be written; None is no output.
+    """Check, before long work begins, that a result can be written.
 
-    Asked before long work, so that nobody trains for an hour to learn that the result has no place.
+    Args:
+        path: The file or folder to write; None for no output.
+        force: Allow replacing what exists.
+
+    Raises:
+        StorageError: It exists without force, or cannot be written.
     """
     if path is None:
         return

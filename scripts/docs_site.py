@@ -1,4 +1,4 @@
-"""Hooks of the documentation site: pages that stand outside docs/ become part of it.
+"""Hooks of the documentation site: pages outside docs/ become part of it.
 
 mkdocs calls these functions by name (``hooks`` in mkdocs.yml). README.md is the first page, and benchmarks/results.md a
 page of its own; a link to another file of the project becomes a copy of that file in the site.

@@ -54,6 +54,7 @@ MODULES = {
     "cliplab/registry/manifest.py": ("cliplab/registry/test_manifest.py",),
     "cliplab/registry/manifest_file.py": ("cliplab/registry/test_manifest.py",),
     "cliplab/scan/store.py": ("cliplab/scan/test_scan_store.py",),
+    "cliplab/scan/store_schema.py": ("cliplab/scan/test_scan_store.py",),
     "adapters/hosts/http_server/request_limits.py": HTTP_TESTS,
 }
 # Replacing one arithmetic operator by each other finds nothing that one replacement does not; bit operators are mostly

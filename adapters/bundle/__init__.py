@@ -25,16 +25,16 @@ if TYPE_CHECKING:
     from adapters.bundle.sealed_folder import read_seal as read_seal
     from adapters.bundle.sealed_writer import require_own as require_own
     from adapters.bundle.sealed_writer import write_sealed as write_sealed
-
-__getattr__, __dir__, __all__ = lazy_exports(
-    __name__,
-    {
-        "bundle": ("Bundle", "is_bundle", "read_bundle", "read_bundle_config", "write_bundle"),
-        "card": ("render_card",),
-        "digest": ("model_digest",),
-        "golden": ("Golden", "check_golden", "golden_to_bytes", "make_golden", "measure_tolerance"),
-        "rendered_clip": ("VARIANTS", "render_clip"),
-        "sealed_folder": ("SEAL", "read_seal"),
-        "sealed_writer": ("require_own", "write_sealed"),
-    },
-)
+else:  # hidden from type checkers, so that a name that is not exported is an error
+    __getattr__, __dir__, __all__ = lazy_exports(
+        __name__,
+        {
+            "bundle": ("Bundle", "is_bundle", "read_bundle", "read_bundle_config", "write_bundle"),
+            "card": ("render_card",),
+            "digest": ("model_digest",),
+            "golden": ("Golden", "check_golden", "golden_to_bytes", "make_golden", "measure_tolerance"),
+            "rendered_clip": ("VARIANTS", "render_clip"),
+            "sealed_folder": ("SEAL", "read_seal"),
+            "sealed_writer": ("require_own", "write_sealed"),
+        },
+    )

@@ -21,21 +21,21 @@ if TYPE_CHECKING:
     from adapters.config.schemas import fill_defaults as fill_defaults
     from adapters.config.schemas import key_effect as key_effect
     from adapters.config.schemas import key_schemas as key_schemas
-
-__getattr__, __dir__, __all__ = lazy_exports(
-    __name__,
-    {
-        "checking": ("check_config", "merge_config", "override_config", "parse_assignments"),
-        "files": ("Config", "read_config_file"),
-        "migration": ("migrate_config",),
-        "schemas": (
-            "AdapterClass",
-            "COMMON_SCHEMA",
-            "adapter_class",
-            "key_effect",
-            "fill_defaults",
-            "key_schemas",
-            "adapter_schema",
-        ),
-    },
-)
+else:  # hidden from type checkers, so that a name that is not exported is an error
+    __getattr__, __dir__, __all__ = lazy_exports(
+        __name__,
+        {
+            "checking": ("check_config", "merge_config", "override_config", "parse_assignments"),
+            "files": ("Config", "read_config_file"),
+            "migration": ("migrate_config",),
+            "schemas": (
+                "AdapterClass",
+                "COMMON_SCHEMA",
+                "adapter_class",
+                "key_effect",
+                "fill_defaults",
+                "key_schemas",
+                "adapter_schema",
+            ),
+        },
+    )

@@ -24,15 +24,15 @@ if TYPE_CHECKING:
     from adapters.data.prepared_frames import prefer_video as prefer_video
     from adapters.data.prepared_frames import read_prepared_clip as read_prepared_clip
     from adapters.data.splits import split_dataset as split_dataset
-
-__getattr__, __dir__, __all__ = lazy_exports(
-    __name__,
-    {
-        "checks": ("check_dataset", "dataset_problems", "summarize_dataset"),
-        "dataset": ("detect_format", "export_dataset", "read_dataset", "write_dataset"),
-        "examples": ("Dataset", "Example", "Split", "match_labels", "without_missing"),
-        "formats": ("FORMATS", "find_format"),
-        "prepared_frames": ("prefer_video", "read_prepared_clip"),
-        "splits": ("split_dataset",),
-    },
-)
+else:  # hidden from type checkers, so that a name that is not exported is an error
+    __getattr__, __dir__, __all__ = lazy_exports(
+        __name__,
+        {
+            "checks": ("check_dataset", "dataset_problems", "summarize_dataset"),
+            "dataset": ("detect_format", "export_dataset", "read_dataset", "write_dataset"),
+            "examples": ("Dataset", "Example", "Split", "match_labels", "without_missing"),
+            "formats": ("FORMATS", "find_format"),
+            "prepared_frames": ("prefer_video", "read_prepared_clip"),
+            "splits": ("split_dataset",),
+        },
+    )

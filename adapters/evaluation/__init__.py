@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from adapters.evaluation.metrics import write_report as write_report
     from adapters.evaluation.plots import plot_learning_curves as plot_learning_curves
     from adapters.evaluation.report import GATES as GATES
-
-__getattr__, __dir__, __all__ = lazy_exports(
-    __name__,
-    {
-        "metrics": ("EvaluationReport", "check_gates", "evaluate", "write_report"),
-        "plots": ("plot_learning_curves",),
-        "report": ("GATES",),
-    },
-)
+else:  # hidden from type checkers, so that a name that is not exported is an error
+    __getattr__, __dir__, __all__ = lazy_exports(
+        __name__,
+        {
+            "metrics": ("EvaluationReport", "check_gates", "evaluate", "write_report"),
+            "plots": ("plot_learning_curves",),
+            "report": ("GATES",),
+        },
+    )

@@ -26,22 +26,22 @@ if TYPE_CHECKING:
     from adapters.inference.segments import scores_to_segments as scores_to_segments
     from adapters.inference.segments import timeline as timeline
     from adapters.inference.whole_video import merge_frames as merge_frames
-
-__getattr__, __dir__, __all__ = lazy_exports(
-    __name__,
-    {
-        "loading": (
-            "FINETUNE_KEYS",
-            "open_model",
-            "read_config",
-            "read_stored",
-            "ready_configs",
-            "require_class",
-            "stored_config",
-        ),
-        "pipeline": ("map_ahead", "read_ahead", "read_as_ready"),
-        "predict": ("FILE_ERRORS", "OnVideoProgress", "input_spec", "predict_examples", "predict_videos"),
-        "segments": ("match_segments", "scores_to_segments", "timeline"),
-        "whole_video": ("merge_frames",),
-    },
-)
+else:  # hidden from type checkers, so that a name that is not exported is an error
+    __getattr__, __dir__, __all__ = lazy_exports(
+        __name__,
+        {
+            "loading": (
+                "FINETUNE_KEYS",
+                "open_model",
+                "read_config",
+                "read_stored",
+                "ready_configs",
+                "require_class",
+                "stored_config",
+            ),
+            "pipeline": ("map_ahead", "read_ahead", "read_as_ready"),
+            "predict": ("FILE_ERRORS", "OnVideoProgress", "input_spec", "predict_examples", "predict_videos"),
+            "segments": ("match_segments", "scores_to_segments", "timeline"),
+            "whole_video": ("merge_frames",),
+        },
+    )

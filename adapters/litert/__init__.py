@@ -26,18 +26,18 @@ if TYPE_CHECKING:
     from adapters.litert.tflite_file import read_described as read_described
     from adapters.litert.tflite_file import read_description as read_description
     from adapters.litert.tflite_file import with_description as with_description
-
-__getattr__, __dir__, __all__ = lazy_exports(
-    __name__,
-    {
-        "conversion": ("compare", "converter_reason", "to_litert"),
-        "dynamic_weights": ("with_8_bit_weights",),
-        "edit": ("counts_first",),
-        "graph": ("builtin_code", "operator_name"),
-        "int8": ("Observer", "with_8_bit_layers"),
-        "runtime": ("Program", "available_cores", "open_interpreter", "xnnpack_partitions"),
-        "stream_program": ("StreamProgram",),
-        "stream_signature": ("IMAGE", "INIT"),
-        "tflite_file": ("with_description", "read_described", "read_description"),
-    },
-)
+else:  # hidden from type checkers, so that a name that is not exported is an error
+    __getattr__, __dir__, __all__ = lazy_exports(
+        __name__,
+        {
+            "conversion": ("compare", "converter_reason", "to_litert"),
+            "dynamic_weights": ("with_8_bit_weights",),
+            "edit": ("counts_first",),
+            "graph": ("builtin_code", "operator_name"),
+            "int8": ("Observer", "with_8_bit_layers"),
+            "runtime": ("Program", "available_cores", "open_interpreter", "xnnpack_partitions"),
+            "stream_program": ("StreamProgram",),
+            "stream_signature": ("IMAGE", "INIT"),
+            "tflite_file": ("with_description", "read_described", "read_description"),
+        },
+    )

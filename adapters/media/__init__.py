@@ -35,23 +35,23 @@ if TYPE_CHECKING:
     from adapters.media.video import open_video as open_video
     from adapters.media.video import probe as probe
     from adapters.media.video import read_clip as read_clip
-
-__getattr__, __dir__, __all__ = lazy_exports(
-    __name__,
-    {
-        "files": ("VIDEO_SUFFIXES", "VideoFile", "UnreadablePath", "is_hidden", "is_video_name", "videos_below"),
-        "live": ("LiveVideo", "is_live"),
-        "opening": ("MediaLimits", "open_container", "ffmpeg_reason"),
-        "preprocess": ("PerChannel", "decode_picture", "decode_size", "resize", "to_model_input"),
-        "sampling": (
-            "EPSILON_SECONDS",
-            "Window",
-            "fill_clip",
-            "one_clip_spec",
-            "plan_clip",
-            "sample_times",
-            "window_seconds",
-        ),
-        "video": ("Video", "VideoInfo", "open_video", "probe", "read_clip"),
-    },
-)
+else:  # hidden from type checkers, so that a name that is not exported is an error
+    __getattr__, __dir__, __all__ = lazy_exports(
+        __name__,
+        {
+            "files": ("VIDEO_SUFFIXES", "VideoFile", "UnreadablePath", "is_hidden", "is_video_name", "videos_below"),
+            "live": ("LiveVideo", "is_live"),
+            "opening": ("MediaLimits", "open_container", "ffmpeg_reason"),
+            "preprocess": ("PerChannel", "decode_picture", "decode_size", "resize", "to_model_input"),
+            "sampling": (
+                "EPSILON_SECONDS",
+                "Window",
+                "fill_clip",
+                "one_clip_spec",
+                "plan_clip",
+                "sample_times",
+                "window_seconds",
+            ),
+            "video": ("Video", "VideoInfo", "open_video", "probe", "read_clip"),
+        },
+    )

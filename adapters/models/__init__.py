@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from adapters.models.network import Pretrained as Pretrained
     from adapters.models.network import Variables as Variables
     from adapters.models.state import AnyProgram as AnyProgram
-
-__getattr__, __dir__, __all__ = lazy_exports(
-    __name__,
-    {
-        "frame_adapter": ("FrameModelAdapter",),
-        "model_adapter": ("ModelAdapter",),
-        "network": ("Backbone", "Network", "Pretrained", "Variables"),
-        "state": ("AnyProgram",),
-    },
-)
+else:  # hidden from type checkers, so that a name that is not exported is an error
+    __getattr__, __dir__, __all__ = lazy_exports(
+        __name__,
+        {
+            "frame_adapter": ("FrameModelAdapter",),
+            "model_adapter": ("ModelAdapter",),
+            "network": ("Backbone", "Network", "Pretrained", "Variables"),
+            "state": ("AnyProgram",),
+        },
+    )

@@ -31,24 +31,24 @@ if TYPE_CHECKING:
     from adapters.system.nearest import nearest_hint as nearest_hint
     from adapters.system.strict_json import parse_json as parse_json
     from adapters.system.strict_json import unique_pairs as unique_pairs
-
-__getattr__, __dir__, __all__ = lazy_exports(
-    __name__,
-    {
-        "atomic": (
-            "atomic_file",
-            "atomic_path",
-            "json_text",
-            "storage_error",
-            "write_bytes_atomic",
-            "write_json_atomic",
-            "write_text_atomic",
-        ),
-        "cache_folder": ("cache_dir",),
-        "digest": ("blocks_fingerprint", "file_digest", "file_fingerprint", "sha256_file", "value_digest"),
-        "locks": ("descriptor_lock", "file_lock"),
-        "native_log": ("CapturedLog", "captured_stderr", "import_keras", "import_tensorflow", "warnings_only"),
-        "nearest": ("did_you_mean", "nearest_hint"),
-        "strict_json": ("parse_json", "unique_pairs"),
-    },
-)
+else:  # hidden from type checkers, so that a name that is not exported is an error
+    __getattr__, __dir__, __all__ = lazy_exports(
+        __name__,
+        {
+            "atomic": (
+                "atomic_file",
+                "atomic_path",
+                "json_text",
+                "storage_error",
+                "write_bytes_atomic",
+                "write_json_atomic",
+                "write_text_atomic",
+            ),
+            "cache_folder": ("cache_dir",),
+            "digest": ("blocks_fingerprint", "file_digest", "file_fingerprint", "sha256_file", "value_digest"),
+            "locks": ("descriptor_lock", "file_lock"),
+            "native_log": ("CapturedLog", "captured_stderr", "import_keras", "import_tensorflow", "warnings_only"),
+            "nearest": ("did_you_mean", "nearest_hint"),
+            "strict_json": ("parse_json", "unique_pairs"),
+        },
+    )

@@ -19,16 +19,16 @@ if TYPE_CHECKING:
     from adapters.training.training_data import label_matrix as label_matrix
     from adapters.training.variables import assign as assign
     from adapters.training.variables import random_variables as random_variables
-
-__getattr__, __dir__, __all__ = lazy_exports(
-    __name__,
-    {
-        "devices": ("describe_devices",),
-        "head": ("VARIABLE_PREFIX", "build_head", "class_scores", "output_activation", "output_units"),
-        "labelled": ("evaluate_examples",),
-        "run": ("train_model",),
-        "trainable": ("TunableBackbone",),
-        "training_data": ("label_matrix",),
-        "variables": ("assign", "random_variables"),
-    },
-)
+else:  # hidden from type checkers, so that a name that is not exported is an error
+    __getattr__, __dir__, __all__ = lazy_exports(
+        __name__,
+        {
+            "devices": ("describe_devices",),
+            "head": ("VARIABLE_PREFIX", "build_head", "class_scores", "output_activation", "output_units"),
+            "labelled": ("evaluate_examples",),
+            "run": ("train_model",),
+            "trainable": ("TunableBackbone",),
+            "training_data": ("label_matrix",),
+            "variables": ("assign", "random_variables"),
+        },
+    )

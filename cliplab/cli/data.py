@@ -36,10 +36,10 @@ def register(app: typer.Typer) -> None:
 
 def config_show(config: Model, overrides: Overrides = None, as_json: AsJson = False) -> None:
     """Show the complete config: migrated, checked, with every default."""
+    from cliplab import models
     from cliplab.cli import tables as render
-    from cliplab.models import configs as config_tools
 
-    complete = config_tools.config_show(config, overrides=parsed(overrides))
+    complete = models.config_show(config, overrides=parsed(overrides))
     write_json(complete) if as_json else show(*render.config(complete))
 
 
@@ -50,11 +50,11 @@ def config_check(
     """Check configs. Exits with 2 where one is wrong, and says what is."""
     from dataclasses import asdict
 
+    from cliplab import models
     from cliplab.cli import tables as render
     from cliplab.cli.console import USAGE
-    from cliplab.models import configs as config_tools
 
-    checks = config_tools.config_check(configs)
+    checks = models.config_check(configs)
     write_json([asdict(item) for item in checks]) if as_json else show(*render.config_checks(checks))
     return USAGE if any(item.error for item in checks) else None
 
@@ -64,10 +64,10 @@ def config_schema(
     as_json: AsJson = False,
 ) -> None:
     """List an adapter's keys; with --json, its whole JSON Schema."""
+    from cliplab import models
     from cliplab.cli import tables as render
-    from cliplab.models import configs as config_tools
 
-    found = config_tools.config_schema(config)
+    found = models.config_schema(config)
     write_json(found) if as_json else show(*render.schema(found))
 
 
@@ -84,10 +84,10 @@ def dataset_import(
     as_json: AsJson = False,
 ) -> None:
     """Read labelled clips in any form and write dataset.jsonl."""
+    from cliplab import datasets
     from cliplab.cli import tables as render
-    from cliplab.datasets import manage as dataset_tools
 
-    report = dataset_tools.dataset_import(source, output, format=format, labels=labels, force=force, dry_run=dry_run)
+    report = datasets.dataset_import(source, output, format=format, labels=labels, force=force, dry_run=dry_run)
     write_json(report.to_json()) if as_json else show(*render.dataset(report))
 
 
@@ -109,10 +109,10 @@ def dataset_split(
     as_json: AsJson = False,
 ) -> None:
     """Deal clips into train, validation and test: by class, and whole groups together."""
+    from cliplab import datasets
     from cliplab.cli import tables as render
-    from cliplab.datasets import manage as dataset_tools
 
-    report = dataset_tools.dataset_split(
+    report = datasets.dataset_split(
         data, output, fractions=fractions, seed=seed, reassign=reassign, force=force, dry_run=dry_run
     )
     write_json(report.to_json()) if as_json else show(*render.dataset(report))
@@ -128,10 +128,10 @@ def dataset_export(
     as_json: AsJson = False,
 ) -> None:
     """Write a dataset in another form."""
+    from cliplab import datasets
     from cliplab.cli import tables as render
-    from cliplab.datasets import manage as dataset_tools
 
-    report = dataset_tools.dataset_export(data, output, format=format, media=media, force=force, dry_run=dry_run)
+    report = datasets.dataset_export(data, output, format=format, media=media, force=force, dry_run=dry_run)
     write_json(report.to_json()) if as_json else show(*render.dataset(report))
 
 
@@ -148,11 +148,11 @@ def dataset_prepare(
 
     Interrupted, it goes on where it stopped when run again. Exits with 1 where some clips could not be read.
     """
+    from cliplab import datasets
     from cliplab.cli import tables as render
-    from cliplab.datasets import prepare as preparation
 
     with bar() as progress:
-        report = preparation.dataset_prepare(
+        report = datasets.dataset_prepare(
             data, output, fps=fps, merge=merge, seed=seed, force=force, on_progress=progress.stage
         )
     write_json(report.to_json()) if as_json else show(*render.prepared(report))
@@ -161,10 +161,10 @@ def dataset_prepare(
 
 def dataset_stats(data: Data, as_json: AsJson = False) -> int | None:
     """Count clips, groups and seconds, and say what a model would refuse. Exits with 1 where there is such a thing."""
+    from cliplab import datasets
     from cliplab.cli import tables as render
-    from cliplab.datasets import manage as dataset_tools
 
-    report = dataset_tools.dataset_stats(data)
+    report = datasets.dataset_stats(data)
     write_json(report.to_json()) if as_json else show(*render.dataset(report))
     return FAILED if report.problems else None
 
@@ -177,9 +177,9 @@ def demo(
 ) -> int | None:
     """Train on the sample clips, evaluate, convert, and find the ad break in a broadcast."""
     from cliplab.cli import tables as render
-    from cliplab.demo import demo as demonstration
+    from cliplab.demo import demo as run_demo
 
     with bar() as progress:
-        report = demonstration.demo(output, samples=samples, force=force, on_progress=progress.stage)
+        report = run_demo(output, samples=samples, force=force, on_progress=progress.stage)
     write_json(report.to_json()) if as_json else show(*render.demo(report))
     return None if report.found_break else FAILED

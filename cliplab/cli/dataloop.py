@@ -31,9 +31,9 @@ def dataloop_manifest(
     as_json: AsJson = False,
 ) -> int | None:
     """Write dataloop.json from the ready configs and their schemas."""
-    from cliplab.models import dataloop_manifest as manifest
+    from cliplab import models
 
-    report = manifest.dataloop_manifest(output, check=check, git_url=git_url)
+    report = models.dataloop_manifest(output, check=check, git_url=git_url)
     if as_json:
         write_json(report.to_json())
     elif report.current:

@@ -61,7 +61,7 @@ def predict(
 ) -> int | None:
     """Predict videos. Exits with 1 where some of them could not be read; the others are predicted."""
     from adapters.errors import ConfigError
-    from cliplab.models import models
+    from cliplab import models
 
     if shape != "rows" and not as_json and output is None:
         raise ConfigError("--shape is of the JSON. Add --json, or --output FILE")
@@ -111,7 +111,7 @@ def train(
     With X.tflite as output it writes one self-describing file of the config's precision, and keeps the bundle as X.
     Device, memory and a line for each epoch are told on stderr.
     """
-    from cliplab.models import models
+    from cliplab import models
 
     with bar() as progress:
         report = models.train(
@@ -142,7 +142,7 @@ def finetune(
     as_json: AsJson = False,
 ) -> int | None:
     """Train a bundle's model further on other clips of the same labels, e.g. with --set fine_tune_layers=20."""
-    from cliplab.models import models
+    from cliplab import models
 
     with bar() as progress:
         report = models.finetune(
@@ -175,8 +175,8 @@ def evaluate(
     as_json: AsJson = False,
 ) -> int | None:
     """Measure a model on labelled clips. Exits with 1 where it misses a gate of its config, and says which."""
+    from cliplab import models
     from cliplab.cli import tables as render
-    from cliplab.models import models
 
     with bar() as progress:
         evaluation = models.evaluate(
@@ -205,11 +205,11 @@ def convert(
     as_json: AsJson = False,
 ) -> None:
     """Write a model as one self-describing .tflite, measured against the model it came from."""
+    from cliplab import models
     from cliplab.cli import tables as render
-    from cliplab.models import conversion as conversion_tools
 
     with bar() as progress:
-        report = conversion_tools.convert(
+        report = models.convert(
             model,
             output,
             quantize=quantize,
@@ -229,13 +229,11 @@ def verify(
     as_json: AsJson = False,
 ) -> None:
     """Compare any two models of the same labels. Exits with 1 where too few clips get the same label."""
+    from cliplab import models
     from cliplab.cli import tables as render
-    from cliplab.models import conversion as conversion_tools
 
     with bar() as progress:
-        report = conversion_tools.verify(
-            source, converted, data=data, min_agreement=min_agreement, on_progress=progress.stage
-        )
+        report = models.verify(source, converted, data=data, min_agreement=min_agreement, on_progress=progress.stage)
     write_json(report.to_json()) if as_json else show(*render.conversion(report))
 
 
@@ -248,8 +246,8 @@ def bench(
     as_json: AsJson = False,
 ) -> None:
     """Time a model's predictions on this machine, decoding not included."""
+    from cliplab import models
     from cliplab.cli import tables as render
-    from cliplab.models import bench as benchmark
 
-    report = benchmark.bench(model, overrides=parsed(overrides), threads=threads, clips=clips, video=video)
+    report = models.bench(model, overrides=parsed(overrides), threads=threads, clips=clips, video=video)
     write_json(report.to_json()) if as_json else show(*render.benchmark(report))

@@ -40,10 +40,10 @@ def reel(
 
     Exits with 1 where sources were missing, changed or damaged; the next best take their place.
     """
-    from cliplab.reel import reel as reels
+    from cliplab.reel import reel as make_reel
 
     with bar() as progress:
-        report = reels.reel(
+        report = make_reel(
             highlights,
             output,
             top=top,
@@ -65,20 +65,20 @@ def reel(
 def _summary(report: ReelReport) -> list[str]:
     from cliplab.library import printable
 
-    form, lines = report.form, []
-    for place in report.places:
-        cut, at = place.cut, float(place.first / form.fps)
-        lines.append(f"{at:8.2f} s  {cut.score:.3f}  {cut.start:.2f}-{cut.end:.2f} s  {printable(cut.path)}")
+    shown, lines = report.format, []
+    for placed in report.timeline:
+        clip, at = placed.clip, float(placed.first / shown.fps)
+        lines.append(f"{at:8.2f} s  {clip.score:.3f}  {clip.start:.2f}-{clip.end:.2f} s  {printable(clip.path)}")
     for source in report.skipped:
         what = "set aside" if source.failed else "left out"
         # Reasons of failures begin with the path.
         reason = source.reason.removeprefix(f"{source.path}: ")
         lines.append(f"{what}: {printable(source.path)}: {printable(reason)}")
     lines += [f"note: {printable(text)}" for text in report.notes]
-    clips = "1 clip" if len(report.places) == 1 else f"{len(report.places)} clips"
+    clips = "1 clip" if len(report.timeline) == 1 else f"{len(report.timeline)} clips"
     made = "Reel" if report.written else "Would write"
     lines.append(
-        f"{made}: {printable(report.output)}: {clips}, {report.seconds:.2f} s, {form.width}x{form.height} at "
-        f"{float(form.fps):.4g} frames a second"
+        f"{made}: {printable(report.output)}: {clips}, {report.seconds:.2f} s, {shown.width}x{shown.height} at "
+        f"{float(shown.fps):.4g} frames a second"
     )
     return lines + ([f"Cut list: {printable(report.cut_list)}"] if report.cut_list else [])

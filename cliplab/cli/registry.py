@@ -44,9 +44,9 @@ def registry_manifest(
     as_json: AsJson = False,
 ) -> int | None:
     """Write and update DIR/model_manifest.json. Exits with 1 where a file of DIR is damaged or half-written."""
-    from cliplab.registry import manifest
+    from cliplab import registry
 
-    report = manifest.registry_manifest(
+    report = registry.registry_manifest(
         folder,
         add=add,
         metrics=metrics,

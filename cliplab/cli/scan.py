@@ -16,8 +16,8 @@ from cliplab.cli.options import AsJson, arg, opt
 if TYPE_CHECKING:
     from cliplab.scan import ScanProgress, ScanReport
 
-# Where stderr is no terminal: a line each so many videos.
-LINE_EACH = 100
+# Where stderr is not a terminal: one line after this many videos.
+VIDEOS_PER_LINE = 100
 Bundle = Annotated[str, arg("BUNDLE", "A bundle directory or a self-describing .tflite.")]
 Label = Annotated[str | None, opt("LABEL", "Whose score counts; else the model's positive label.")]
 SampleFps = Annotated[float | None, opt("F", "Frames a second that a model of frames sees; else 1.")]
@@ -72,15 +72,15 @@ def scan(
 
     Exits with 1 where videos or folders could not be read; the others are scored.
     """
-    from cliplab.scan import scan as library_scan
+    from cliplab.scan import scan as scan_library
 
-    def told(report: ScanReport) -> None:
+    def show_report(report: ScanReport) -> None:
         write_json(report.to_json()) if as_json else show(*_summary(report))
         sys.stdout.flush()
 
     with bar() as progress:
-        tell = _Teller(progress)
-        report = library_scan.scan(
+        reporter = _ProgressReporter(progress)
+        report = scan_library(
             library,
             bundle,
             output=output,
@@ -99,11 +99,11 @@ def scan(
             retry_failed=retry_failed,
             watch=watch,
             settle_seconds=settle_seconds,
-            on_progress=tell.progress,
-            on_note=tell.note,
-            on_report=told,
+            on_progress=reporter.progress,
+            on_note=reporter.note,
+            on_report=show_report,
         )
-    told(report)
+    show_report(report)
     return FAILED if report.failed else None
 
 
@@ -121,9 +121,9 @@ def score(
 ) -> None:
     """Score one video as scan does, and say what the score means."""
     from cliplab.library import printable
-    from cliplab.scan import one_video as scan_one
+    from cliplab.scan import score as score_video
 
-    result = scan_one.score(
+    result = score_video(
         video,
         bundle,
         label=label,
@@ -145,7 +145,7 @@ def score(
     )
 
 
-class _Teller:
+class _ProgressReporter:
     """Live progress on a terminal; elsewhere, as in a log, a line each 100 videos."""
 
     def __init__(self, bar: Bar) -> None:
@@ -169,8 +169,8 @@ class _Teller:
             self._announced, self._lines = True, 0
             if now.to_score:
                 self._say(f"Found {now.videos:,} videos, {now.to_score:,} of them new or changed")
-        if now.done // LINE_EACH > self._lines:
-            self._lines = now.done // LINE_EACH
+        if now.done // VIDEOS_PER_LINE > self._lines:
+            self._lines = now.done // VIDEOS_PER_LINE
             self._say(_line(now))
 
     def _say(self, text: str) -> None:
@@ -179,10 +179,10 @@ class _Teller:
 
 def _line(now: ScanProgress) -> str:
     left = "" if now.seconds_left is None else f", {_duration(now.seconds_left)} left"
-    aside = f", {now.failed:,} set aside" if now.failed else ""
+    skipped = f", {now.failed:,} set aside" if now.failed else ""
     return (
         f"Processed {now.done:,} of {now.to_score:,} videos: {now.videos_per_second:.1f} videos/s, "
-        f"{now.video_seconds / 3600:.2f} h of video{left}{aside}"
+        f"{now.video_seconds / 3600:.2f} h of video{left}{skipped}"
     )
 
 

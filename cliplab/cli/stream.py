@@ -32,9 +32,9 @@ def stream(
     as_json: AsJson = False,
 ) -> None:
     """Follow a source and write a JSON line for each running prediction, as it comes (with or without --json)."""
-    from cliplab.models.stream import stream as follow
+    from cliplab import models
 
-    rows = follow(
+    rows = models.stream(
         model,
         source,
         overrides=parsed(overrides),

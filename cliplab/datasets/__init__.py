@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from cliplab.datasets.manage import dataset_stats as dataset_stats
     from cliplab.datasets.prepare import PrepareReport as PrepareReport
     from cliplab.datasets.prepare import dataset_prepare as dataset_prepare
-
-__getattr__, __dir__, __all__ = lazy_exports(
-    __name__,
-    {
-        "manage": ("DatasetReport", "dataset_export", "dataset_import", "dataset_split", "dataset_stats"),
-        "prepare": ("PrepareReport", "dataset_prepare"),
-    },
-)
+else:  # hidden from type checkers, so that a name that is not exported is an error
+    __getattr__, __dir__, __all__ = lazy_exports(
+        __name__,
+        {
+            "manage": ("DatasetReport", "dataset_export", "dataset_import", "dataset_split", "dataset_stats"),
+            "prepare": ("PrepareReport", "dataset_prepare"),
+        },
+    )

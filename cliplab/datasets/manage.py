@@ -25,13 +25,20 @@ from cliplab.outputs import require_new
 
 @dataclass(frozen=True)
 class DatasetReport:
-    """What a dataset holds, where it was written, and what a model would refuse it for."""
+    """The content of a dataset.
+
+    Attributes:
+        output: The file or folder that was written; None where nothing was written.
+        stats: Clips, groups, videos and seconds by class and split.
+        problems: A sentence for each fault that makes the dataset unusable for training.
+    """
 
     output: str | None
     stats: dict[str, Any]
     problems: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
+        """A JSON object: output, the counts, and problems."""
         return {"output": self.output, **self.stats, "problems": list(self.problems)}
 
 
@@ -46,9 +53,20 @@ def dataset_import(
 ) -> DatasetReport:
     """Read labelled clips in any format and write them as dataset.jsonl.
 
-    source: a folder for each class, labels.json, a CSV, COCO-style JSON, a Dataloop export, or a dataset.jsonl.
-    output: a .jsonl file, or a folder for dataset.jsonl. format: one of ``adapters.data.FORMATS``; None looks.
-    labels: the classes in order; None keeps the source's. Raises DatasetError, StorageError.
+    Args:
+        source: A folder per class, labels.json, a CSV, COCO-style JSON, a Dataloop export, or a dataset.jsonl.
+        output: A .jsonl file, or a folder for dataset.jsonl.
+        format: One of ``adapters.data.FORMATS``; None detects the format.
+        labels: The classes in order; None keeps those of the source.
+        force: Replace output if it exists.
+        dry_run: Write nothing.
+
+    Returns:
+        The content of the dataset, and its faults.
+
+    Raises:
+        DatasetError: The source cannot be read.
+        StorageError: The output exists, or cannot be written.
     """
     dataset = read_dataset(source, labels or None, format)
     return _write(dataset, output, force, dry_run)
@@ -64,9 +82,23 @@ def dataset_split(
     force: bool = False,
     dry_run: bool = False,
 ) -> DatasetReport:
-    """Give every clip one of train, validation and test: stratified by class, whole groups, the same for a seed.
+    """Assign every clip to train, validation or test: stratified by class, groups kept together, the same for a seed.
 
-    fractions: of train, validation and test, adding up to 1. Rows that have a split keep it, unless reassign.
+    Args:
+        data: A dataset in any format.
+        output: A .jsonl file, or a folder for dataset.jsonl.
+        fractions: Shares of train, validation and test; they sum to 1.
+        seed: Seed of the random order.
+        reassign: Assign also clips that have a split; otherwise they keep it.
+        force: Replace output if it exists.
+        dry_run: Write nothing.
+
+    Returns:
+        The content of the dataset, and its faults.
+
+    Raises:
+        DatasetError: The data cannot be read, or has too few groups.
+        StorageError: The output exists, or cannot be written.
     """
     dataset = split_dataset(read_dataset(data), fractions, seed, reassign)
     return _write(dataset, output, force, dry_run)
@@ -83,7 +115,20 @@ def dataset_export(
 ) -> DatasetReport:
     """Write a dataset in one of ``adapters.data.FORMATS``.
 
-    media: ``copy`` or ``link``, for the forms that hold the videos themselves (folders, dataloop).
+    Args:
+        data: A dataset in any format.
+        output: The file or folder to write.
+        form: The format to write.
+        media: "copy" or "link", for the formats that hold the videos themselves; None is the format's default.
+        force: Replace output if it exists.
+        dry_run: Write nothing.
+
+    Returns:
+        The content of the dataset, and its faults.
+
+    Raises:
+        DatasetError: The data cannot be read, the format is unknown, or media does not apply to it.
+        StorageError: The output exists, or cannot be written.
     """
     options: dict[str, Any] = {} if media is None else {"media": media}
     if options and not find_format(format).holds_videos:
@@ -97,9 +142,18 @@ def dataset_export(
 
 
 def dataset_stats(data: str | Path) -> DatasetReport:
-    """Clips, groups, videos and seconds by class and split, and everything that a model would refuse it for.
+    """Count clips, groups, videos and seconds by class and split, and list every fault.
 
     Videos are opened for their length where a clip has no end.
+
+    Args:
+        data: A dataset in any format.
+
+    Returns:
+        The content of the dataset, and its faults.
+
+    Raises:
+        DatasetError: The data cannot be read.
     """
     return _report(read_dataset(data), None)
 

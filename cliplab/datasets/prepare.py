@@ -25,10 +25,15 @@ JPEG_QUALITY = 95
 
 @dataclass(frozen=True)
 class PrepareReport:
-    """What a prepared dataset holds.
+    """The content of a prepared dataset.
 
-    frames, clips: how many by label. splits: clips by split. decoded: clips decoded by this call; the others' frames
-    were there. skipped: a sentence for each clip that could not be read, which dataset.json leaves out.
+    Attributes:
+        output: Its dataset.json.
+        frames: Frames by label.
+        clips: Clips by label.
+        splits: Clips by split.
+        decoded: Clips that this call decoded; the frames of the others existed.
+        skipped: A sentence for each clip that could not be read and is not in dataset.json.
     """
 
     output: str
@@ -39,6 +44,7 @@ class PrepareReport:
     skipped: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
+        """The attributes as a JSON object."""
         return {**vars(self), "skipped": list(self.skipped)}
 
 
@@ -54,16 +60,29 @@ def dataset_prepare(
 ) -> PrepareReport:
     """Write the frames of labelled clips as ``<output>/<label>/<clip>/000001.jpg`` and describe them in dataset.json.
 
-    data: labels.json or any other format. fps: frames a second of video, each as large as the video shows it;
-    None is that of the dataset to merge with, else 1.
-    merge: add to the dataset that is in output already; its clips keep their split, and one that data names too takes
-    data's label. force: replace it; frames of clips that are no longer in it are deleted.
-    dataset.json is COCO-style JSON, so that training takes it, or the folder, as a dataset: it then reads the videos,
-    and where these have gone models of single frames are trained on the frames. Clips without a split are dealt 80/20
-    into train and validation by video.
+    dataset.json is COCO-style JSON, so that it, or the folder, can be trained on: training reads the videos, and where
+    they are gone, models of single frames are trained on the frames. Clips without a split are assigned 80/20 to train
+    and validation, by video. A clip's frames appear all at once, and existing ones are not decoded again: if
+    interrupted, call it again to resume.
 
-    A clip's frames appear all at once, and those that are there are not decoded again: an interrupted call goes on
-    where it stopped. Raises ConfigError, DatasetError, StorageError.
+    Args:
+        data: labels.json, or a dataset in any other format.
+        output: The folder of the class folders and dataset.json.
+        fps: Frames per second of video, each as large as the video shows it; None is the rate of the dataset to merge
+            with, and 1 without one.
+        merge: Add to the dataset in output. Its clips keep their split; a clip that data contains too gets data's
+            label.
+        seed: Seed of the random order of the split.
+        force: Replace the dataset in output; frames of clips that it does not contain any more are deleted.
+        on_progress: Called with the stage's name, the clips done and the clips in all.
+
+    Returns:
+        Counts by label and split, and the clips that could not be read.
+
+    Raises:
+        ConfigError: Options exclude each other, or the rate is wrong.
+        DatasetError: The data cannot be read, or none of its clips can.
+        StorageError: The output exists, or cannot be written.
     """
     if merge and force:
         raise ConfigError("merge keeps the dataset that is there and force replaces it. Give one of them")

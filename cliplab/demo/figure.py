@@ -15,7 +15,16 @@ MODEL, BASELINE, TRUE = "#1f6fb2", "#e08214", "#2a9d5c"
 
 
 def draw_timeline(report: DemoReport, video: Path, path: Path) -> None:
-    """Write the picture as a PNG of about 1300 x 560 pixels; MediaError where the video cannot be read."""
+    """Write the demo's figure as a PNG of about 1300 x 560 pixels.
+
+    Args:
+        report: The demo's result.
+        video: The broadcast.
+        path: The PNG.
+
+    Raises:
+        MediaError: The video cannot be read.
+    """
     from matplotlib.figure import Figure
 
     from adapters.inference import timeline

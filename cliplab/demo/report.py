@@ -11,10 +11,16 @@ from adapters.reports import ConversionReport
 
 @dataclass(frozen=True)
 class Contender:
-    """What the model or the baseline reached. boundary_error: seconds, the larger of both; None where nothing fits.
+    """The figures of the model or of the baseline.
 
-    predictions: windows of the broadcast, for the figure. window_ap: average precision of their scores, a window being
-    true where its middle lies in the break.
+    Attributes:
+        f1: On the test clips; None where undefined.
+        average_precision: On the test clips; None where undefined.
+        window_ap: Average precision of the broadcast's windows, a window being true where its middle lies in the break.
+        found: The ad breaks that it found.
+        boundary_error: Seconds, the larger of both boundaries; None where no found break matches the true one.
+        within_tolerance: Whether it found the break and nothing else, each boundary within TOLERANCE_SECONDS.
+        predictions: Windows of the broadcast, for the figure.
     """
 
     f1: float | None
@@ -26,13 +32,24 @@ class Contender:
     predictions: tuple[Prediction, ...] = field(repr=False, default=())
 
     def to_json(self) -> dict[str, Any]:
+        """The attributes as a JSON object, without the predictions."""
         row = {name: value for name, value in vars(self).items() if name != "predictions"}
         return {**row, "found": [asdict(item) for item in self.found]}
 
 
 @dataclass(frozen=True)
 class DemoReport:
-    """The demo's figures; files: where the bundle, the programs, the evaluation and the timeline are."""
+    """The result of the demo.
+
+    Attributes:
+        model: Figures of the trained model.
+        baseline: Figures of the baseline.
+        truth: The true ad break.
+        programs: Conversion report by precision.
+        gate_failures: A sentence for each gate of the config that the model missed.
+        files: Paths of the "bundle", the "evaluation" and the "timeline".
+        seconds: Duration of each step.
+    """
 
     model: Contender
     baseline: Contender
@@ -44,10 +61,11 @@ class DemoReport:
 
     @property
     def found_break(self) -> bool:
-        """True where the model found the break and nothing else, each boundary within TOLERANCE_SECONDS."""
+        """Whether the model found the break and nothing else, each boundary within TOLERANCE_SECONDS."""
         return self.model.within_tolerance
 
     def to_json(self) -> dict[str, Any]:
+        """The attributes and found_break as a JSON object."""
         return {
             "found_break": self.found_break,
             "model": self.model.to_json(),

@@ -11,11 +11,17 @@ from adapters.media import videos_below
 
 
 def find_videos(arguments: Iterable[str | Path]) -> list[str]:
-    """Paths for files, folders and patterns: a folder means every video below it, a pattern every file it matches.
+    """The videos that the arguments of a command name.
 
-    The order is that of the arguments, and within one that of ``videos_below`` or of the names. What a folder has that
-    cannot be read is in the result too, and so is an argument that finds nothing: whoever opens them reports them. A
-    file is taken whatever its name is.
+    A folder stands for every video below it, and a pattern for every file that it matches; a file is used whatever its
+    name is. What a folder contains that cannot be read is in the result too, and so is an argument that finds nothing:
+    opening them reports the error.
+
+    Args:
+        arguments: Files, folders and glob patterns.
+
+    Returns:
+        Paths in the order of the arguments; within one, in that of ``videos_below`` or of the names.
     """
     found: list[str] = []
     for argument in map(str, arguments):

@@ -14,7 +14,17 @@ HIGHLIGHTS_FORMAT, HIGHLIGHTS_VERSION = "cliplab-highlights", 1
 
 
 def read_highlights(path: Path) -> dict[str, Any]:
-    """What a scan wrote, its highlights best first. DatasetError for what cannot be read or is no such file."""
+    """Read what a scan wrote.
+
+    Args:
+        path: A highlights.json.
+
+    Returns:
+        The JSON object, its highlights best first.
+
+    Raises:
+        DatasetError: The file cannot be read, or is not a highlights.json of this version.
+    """
     try:
         text = path.read_bytes()
     except FileNotFoundError:

@@ -36,7 +36,7 @@ T = TypeVar("T")
 
 
 def is_remote(path: object) -> bool:
-    """Whether a path is an address that fsspec opens; ``file://`` is one of this machine (:func:`local`)."""
+    """Whether a path is an address that fsspec opens; ``file://`` is a path of this computer (:func:`local`)."""
     return isinstance(path, str) and "://" in path and not path.startswith("file://")
 
 
@@ -46,9 +46,14 @@ def local(path: str) -> str:
 
 
 def require_folder(library: str) -> None:
-    """ConfigError where there is no such folder, here or in the storage, or it cannot be reached.
+    """Check that the library exists and can be listed.
 
-    MissingExtraError where fsspec is needed and not installed.
+    Args:
+        library: A folder or an address.
+
+    Raises:
+        ConfigError: It is not a folder, or cannot be reached.
+        MissingExtraError: fsspec is needed and not installed.
     """
     if not is_remote(library):
         if not os.path.isdir(library):
@@ -117,7 +122,14 @@ def fingerprint(url: str, size_bytes: int) -> bytes:
 
 
 def find(url: str) -> VideoFile:
-    """What is at an address now. MediaError where there is nothing, or the storage does not answer."""
+    """The file at an address as it is now.
+
+    Args:
+        url: An address.
+
+    Raises:
+        MediaError: It does not exist, or the storage does not answer.
+    """
     fs, path = _open(url, fresh=True)
     try:
         info = _tried(lambda: fs.info(path))
@@ -127,17 +139,36 @@ def find(url: str) -> VideoFile:
 
 
 def openable(path: str) -> str | StoredVideo:
-    """What ``adapters.media.open_video`` takes for a path or an address that a scan has found. As ``find`` raises."""
+    """What ``adapters.media.open_video`` accepts for a path or an address that a scan has found.
+
+    Args:
+        path: A path or an address.
+
+    Raises:
+        MediaError: A remote file does not exist, or the storage does not answer.
+    """
     return StoredVideo(find(path)) if is_remote(path) else path
 
 
 def written_at(path: str) -> float:
-    """When a file or object was written, in seconds since 1970. OSError, and as ``find`` raises."""
+    """When a file or object was written, in seconds since 1970.
+
+    Args:
+        path: A path or an address.
+
+    Raises:
+        OSError: A local file cannot be read.
+        MediaError: A remote file does not exist, or the storage does not answer.
+    """
     return find(path).mtime_ns / 1e9 if is_remote(path) else os.stat(path).st_mtime
 
 
 def what_changed(file: VideoFile) -> str | None:
-    """Why an object is no longer the one that was found, or None where it still is."""
+    """Why an object is not the one that was found any more; None if it is.
+
+    Args:
+        file: The object as it was found.
+    """
     fs, path = _open(file.path, fresh=True)
     try:
         info = _tried(lambda: fs.info(path))

@@ -15,10 +15,17 @@ from adapters.inference import read_config, ready_configs, stored_config
 def config_show(
     config: str | Path | Mapping[str, Any], *, overrides: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    """The complete config: migrated, checked, every default filled in.
+    """The complete config: migrated to the present schema version, checked, with every default filled in.
 
-    config: a config file, a ready config's name, a bundle, a self-describing .tflite, or the object itself.
-    Raises ConfigError naming each key that is wrong.
+    Args:
+        config: A config file, a ready config's name, a bundle, a self-describing .tflite, or the config itself.
+        overrides: Config keys to change.
+
+    Returns:
+        The config as a JSON object.
+
+    Raises:
+        ConfigError: Keys are wrong; the message names each of them.
     """
     where = "config" if isinstance(config, Mapping) else str(config)
     return check_config(merge_config(_read(config), overrides or {}), where)
@@ -32,14 +39,26 @@ def _read(config: str | Path | Mapping[str, Any]) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class ConfigCheck:
-    """What is wrong with one config; error is None where nothing is."""
+    """The result of checking one config.
+
+    Attributes:
+        config: The config as it was named.
+        error: What is wrong with it; None if it is valid.
+    """
 
     config: str
     error: str | None
 
 
 def config_check(configs: Sequence[str | Path]) -> list[ConfigCheck]:
-    """Check each config as ``config_show`` reads it; none stops the others."""
+    """Check each config as ``config_show`` reads it; a wrong one does not stop the others.
+
+    Args:
+        configs: Config files, ready configs' names, bundles or .tflite files.
+
+    Returns:
+        One result per config, in the same order.
+    """
     checks = []
     for config in configs:
         try:
@@ -53,7 +72,14 @@ def config_check(configs: Sequence[str | Path]) -> list[ConfigCheck]:
 def config_schema(config: str | Path) -> dict[str, Any]:
     """The JSON Schema (draft 2020-12) of an adapter's configs.
 
-    config: an adapter ("module:Class"), or anything that ``config_show`` reads and that names one.
+    Args:
+        config: An adapter as "module:Class", or anything that ``config_show`` reads and that names one.
+
+    Returns:
+        The schema as a JSON object.
+
+    Raises:
+        ConfigError: The config names no adapter, or the adapter cannot be imported.
     """
     name = str(config)
     if ":" not in name or Path(name).exists():

@@ -1,4 +1,4 @@
-"""`cliplab convert` and `cliplab verify`: one self-describing .tflite, measured against what it stands in for."""
+"""`cliplab convert` and `cliplab verify`: one self-describing .tflite, compared with the model that it came from."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from adapters.inference import open_model
 from adapters.records import Clip, RequestedPrecision
 from adapters.reports import ConversionReport
 from adapters.system import atomic_path
-from cliplab.models.models import Source, some
+from cliplab.models.source import ModelSource, name_list
 from cliplab.outputs import require_new
 
 
 def convert(
-    model: Source,
+    model: ModelSource,
     output: str | Path,
     *,
     quantize: RequestedPrecision = "float32",
@@ -27,12 +27,26 @@ def convert(
     force: bool = False,
     on_progress: Callable[[str, int, int], object] | None = None,
 ) -> ConversionReport:
-    """Write the model as one self-describing .tflite and measure it against the model's own program.
+    """Write a model as one self-describing .tflite and compare it with the model's own program.
 
-    quantize: float32, float16, dynamic or int8. data: labelled clips: int8 is calibrated on its train split (at most
-    ``calibration_clips``), and the report measures on all windows of the other splits, up to a bound
-    (``held_out_windows``), and says on how many. Without data it measures on rendered clips.
-    Raises ConversionError where fewer than ``min_agreement`` of the windows keep their label.
+    Args:
+        model: A bundle directory, a .tflite, a config file, a ready config's name, or the config itself.
+        output: The file to write; its name ends in .tflite.
+        quantize: "float32", "float16", "dynamic" or "int8".
+        data: Labelled clips. int8 is calibrated on the train split (at most ``calibration_clips``), and the report
+            compares on windows of the other splits (``held_out_windows``). None compares on rendered clips.
+        overrides: Config keys to change.
+        force: Replace output if it exists.
+        on_progress: Called with the stage's name, the clips done and the clips in all.
+
+    Returns:
+        Sizes, speeds, score differences and the share of windows whose top label is the same.
+
+    Raises:
+        ConfigError: A key is wrong, or output does not end in .tflite.
+        ConversionError: Fewer than ``min_agreement`` of the windows keep their label.
+        DatasetError: The clips are not usable.
+        StorageError: The output exists, or cannot be written.
     """
     from cliplab.models.held_out import held_out_windows
     from cliplab.models.measure import read_clips
@@ -60,18 +74,31 @@ def convert(
 
 
 def verify(
-    source: Source,
-    converted: Source,
+    source: ModelSource,
+    converted: ModelSource,
     *,
     data: str | Path | None = None,
     min_agreement: float | None = None,
     on_progress: Callable[[str, int, int], object] | None = None,
 ) -> ConversionReport:
-    """Measure any two models of the same labels against each other: score differences, agreement, size and speed.
+    """Compare any two models of the same labels: score differences, agreement, size and speed.
 
-    data: labelled clips to compare on (the windows of its validation and test splits); without it, rendered clips.
-    min_agreement: None is the source's config's. Raises ConversionError where agreement is lower, ConfigError where
-    the labels differ.
+    Args:
+        source: The reference: a bundle directory or a .tflite.
+        converted: The model to compare with it.
+        data: Labelled clips, of which the windows of the validation and test splits are compared; None compares on
+            rendered clips.
+        min_agreement: The least share, 0..1, of windows whose top label must be the same; None is that of the source's
+            config.
+        on_progress: Called with the stage's name, the clips done and the clips in all.
+
+    Returns:
+        Sizes, speeds, score differences and agreement.
+
+    Raises:
+        ConfigError: The labels differ.
+        ConversionError: The agreement is lower than min_agreement.
+        DatasetError: The clips are not usable.
     """
     from cliplab.models.held_out import held_out_windows
     from cliplab.models.measure import rendered_clips
@@ -79,7 +106,7 @@ def verify(
     one, other = open_model(source, {"num_threads": 1}), open_model(converted, {"num_threads": 1})
     if one.labels != other.labels:
         raise ConfigError(
-            f"the labels differ: {some(one.labels)} against {some(other.labels)}. Compare models of one task"
+            f"the labels differ: {name_list(one.labels)} against {name_list(other.labels)}. Compare models of one task"
         )
     if data is None:
         clips, origin = rendered_clips(one), "rendered clips"
@@ -93,7 +120,7 @@ def _compare(
     source: BaseModelAdapter,
     converted: BaseModelAdapter,
     clips: Sequence[Clip],
-    names: tuple[str, Source],
+    names: tuple[str, ModelSource],
     min_agreement: float,
 ) -> ConversionReport:
     from cliplab.models.measure import compare_models

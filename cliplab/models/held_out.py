@@ -21,12 +21,24 @@ def held_out_windows(
     *,
     most_windows: int = MOST_WINDOWS,
 ) -> tuple[list[Clip], str]:
-    """(the windows of the validation and test clips, in the dataset's order; which they are, for a report).
+    """The windows of the validation and test clips, in the dataset's order.
 
-    Windows are cut as ``predict`` cuts them: one a labelled clip, or several where the config has windows or a rate.
-    All of them, up to most_windows and MOST_BYTES of frames; beyond, every second, every fourth and so on, so that they
-    stay evenly over the dataset. Clips that cannot be read are left out, and told with their number and first reason.
-    DatasetError where no clip is in these splits, or none can be read.
+    Windows are cut as ``predict`` cuts them: one per labelled clip, or several where the config has windows or a rate.
+    Beyond most_windows, or MOST_BYTES of frames, every second window is used, then every fourth and so on, so that the
+    windows stay evenly spread over the dataset. Clips that cannot be read are left out.
+
+    Args:
+        adapter: The model whose windows are cut.
+        data: A dataset in any format that ``adapters.data.read_dataset`` reads.
+        on_progress: Called with the stage's name, the clips done and the clips in all.
+        most_windows: The most windows to return.
+
+    Returns:
+        The windows, and a text for a report that says which windows they are, how many clips could not be read, and the
+        first reason.
+
+    Raises:
+        DatasetError: No clip is in these splits, or none can be read.
     """
     from adapters.media import open_video
 

@@ -29,8 +29,20 @@ def labelled_clips(
 ) -> tuple[Example, ...]:
     """The clips of some splits of a dataset, checked against the adapter's labels.
 
-    Clips without a split get the one that training gives them (the config's split_fractions and seed), unless every
-    split is asked for. Files that are missing stay in, to be reported one by one. Raises ConfigError, DatasetError.
+    Clips without a split are assigned the one that training assigns them (the config's ``split_fractions`` and
+    ``seed``), unless every split is asked for. Missing files stay in, to be reported one by one.
+
+    Args:
+        adapter: The model that the clips are for.
+        data: A dataset in any format that ``adapters.data.read_dataset`` reads.
+        splits: Some of "train", "validation" and "test".
+
+    Returns:
+        The clips, split by split.
+
+    Raises:
+        ConfigError: The name of a split is wrong.
+        DatasetError: The splits are empty, or the labels are unknown to the model.
     """
     from adapters.data import check_dataset, match_labels, read_dataset, split_dataset
 
@@ -52,7 +64,7 @@ def labelled_clips(
 
 
 def with_cost(report: EvaluationReport, adapter: BaseModelAdapter) -> EvaluationReport:
-    """The report with the time that a prediction takes, and the size of what ships."""
+    """The report with the median milliseconds per clip, and the size of the LiteRT program in bytes."""
     latency = float(np.median(time_predict(adapter, rendered_clips(adapter))))
     return replace(report, latency_ms=latency, size_bytes=size_bytes(adapter))
 
@@ -64,9 +76,20 @@ def read_clips(
     limit: int,
     on_progress: Callable[[str, int, int], object] | None = None,
 ) -> list[Clip]:
-    """Decoded clips of some splits, at most limit, evenly over the dataset; those that cannot be read are left out.
+    """Decoded clips of some splits, evenly over the dataset; those that cannot be read are left out.
 
-    DatasetError where none can be read.
+    Args:
+        adapter: The model whose input size and frames the clips have.
+        data: A dataset in any format that ``adapters.data.read_dataset`` reads.
+        splits: Some of "train", "validation" and "test".
+        limit: The most clips to read.
+        on_progress: Called with the stage's name, the clips done and the clips in all.
+
+    Returns:
+        One clip per labelled clip that was chosen and can be read.
+
+    Raises:
+        DatasetError: None of the clips can be read.
     """
     from adapters.media import read_clip
 
@@ -89,14 +112,22 @@ def read_clips(
 
 
 def rendered_clips(adapter: BaseModelAdapter) -> list[Clip]:
-    """Test pictures of the adapter's input size, for when there is no footage."""
+    """Rendered test clips of the adapter's input size, to measure without footage."""
     from adapters.bundle import VARIANTS, render_clip
 
     return [render_clip(adapter.input_spec, variant) for variant in range(VARIANTS)]
 
 
 def time_predict(adapter: BaseModelAdapter, clips: Sequence[Clip]) -> list[float]:
-    """Milliseconds that ``predict`` takes for each clip alone, decoding not included, after a warm-up."""
+    """Milliseconds per clip that ``predict`` needs for each clip alone, after a warm-up. Decoding is not included.
+
+    Args:
+        adapter: The model to time.
+        clips: At least one clip.
+
+    Returns:
+        Milliseconds, one per clip.
+    """
     for _ in range(WARM_UP_RUNS):
         adapter.predict([clips[0]])
     times = []
@@ -108,7 +139,7 @@ def time_predict(adapter: BaseModelAdapter, clips: Sequence[Clip]) -> list[float
 
 
 def size_bytes(adapter: BaseModelAdapter) -> int | None:
-    """Size of the LiteRT program that predicts; None for an adapter that has none."""
+    """Size of the LiteRT program that predicts, in bytes; None for an adapter without one."""
     program = adapter.program()
     return None if program is None else program.size_bytes
 
@@ -116,7 +147,20 @@ def size_bytes(adapter: BaseModelAdapter) -> int | None:
 def compare_models(
     source: BaseModelAdapter, converted: BaseModelAdapter, clips: Sequence[Clip], **options: Any
 ) -> ConversionReport:
-    """Scores, time and size of one model against another on the same clips; options as ``conversion.compare``."""
+    """Compare scores, time and size of two models on the same clips.
+
+    Args:
+        source: The reference.
+        converted: The model to compare with it.
+        clips: Clips of the models' input size.
+        **options: Passed to ``adapters.litert.compare``.
+
+    Returns:
+        Sizes, speeds, score differences and agreement.
+
+    Raises:
+        ConfigError: One of the models has no LiteRT program.
+    """
     from adapters.litert import compare
 
     one, other = _program(source), _program(converted)

@@ -27,10 +27,28 @@ def host_http(
 ) -> None:
     """Serve models over HTTP until SIGTERM or Ctrl-C; see docs/hosts/http.md.
 
-    models: SOURCE or NAME=SOURCE, a bundle, a self-describing .tflite or a config each. overrides: keys of the config
-    of all. root: the folder of which requests may name files. token_file: holds what callers show; else CLIPLAB_TOKEN.
-    The others are those of ``http_server.options.HttpOptions``. on_ready(url, names): called when requests are
-    taken. Raises ConfigError, BundleError, WeightsError, MissingExtraError.
+    Args:
+        models: SOURCE or NAME=SOURCE each: a bundle, a self-describing .tflite or a config.
+        overrides: Config keys to change in every model.
+        host: Address to listen on.
+        port: Port to listen on; 0 lets the system choose.
+        root: Folder of the files that requests may name; None allows none.
+        token_file: File with the token that callers must send; None reads it from CLIPLAB_TOKEN. Without either,
+            only this machine is served.
+        max_body_mb: Largest upload in millions of bytes.
+        max_tensor_mb: Largest tensor request in millions of bytes.
+        queue: Requests that may wait for a worker; further requests get 429 Too Many Requests.
+        workers: Requests computed at a time; None is one per core.
+        timeout_seconds: Time for a request's body to arrive, and then for its answer.
+        max_megapixels: Largest frame of a video, a JPEG or a tensor.
+        max_streams: WebSockets at a time.
+        on_ready: Called with the URL and the models' names once requests are accepted.
+
+    Raises:
+        ConfigError: An option or a key is wrong.
+        BundleError: A model is missing or damaged.
+        WeightsError: Pretrained weights could not be downloaded.
+        MissingExtraError: The packages of the HTTP host are not installed.
     """
     from adapters.hosts.http_host import HttpOptions, open_models, serve
     from adapters.hosts.http_server.options import read_token
@@ -70,12 +88,27 @@ def host_label_studio(
 ) -> None:
     """Serve a model as Label Studio's ML backend until SIGTERM or Ctrl-C; see docs/hosts/label_studio.md.
 
-    model: SOURCE or NAME=SOURCE, as for ``host_http``. root: the folder of local storage. label_studio_url: where
-    Label Studio is, for uploads and annotations; its access token is in label_studio_token_file, else in the
-    environment's LABEL_STUDIO_API_KEY. train_config, train_output: what trainings start from and where they go; without
-    them they are refused. token_file: holds the password that Label Studio shows; else CLIPLAB_TOKEN. max_video_mb: of
-    one upload. timeout_seconds: for a request, of which Label Studio itself waits for 100. on_ready(url): called when
-    requests are taken. Raises ConfigError, BundleError, WeightsError, StorageError, MissingExtraError.
+    Args:
+        model: SOURCE or NAME=SOURCE, as for ``host_http``.
+        overrides: Config keys to change.
+        host: Address to listen on.
+        port: Port to listen on; 0 lets the system choose.
+        root: Folder of Label Studio's local storage; None allows no local files.
+        label_studio_url: Where Label Studio is, for uploads and annotations.
+        label_studio_token_file: File with Label Studio's access token; None reads it from LABEL_STUDIO_API_KEY.
+        train_config: The config or model that trainings start from; None refuses trainings.
+        train_output: Folder of the trained models; given together with train_config.
+        token_file: File with the password that Label Studio must send; None reads it from CLIPLAB_TOKEN.
+        max_video_mb: Largest video in millions of bytes.
+        timeout_seconds: Time for one request; Label Studio itself waits for 100 s.
+        on_ready: Called with the URL once requests are accepted.
+
+    Raises:
+        ConfigError: An option or a key is wrong.
+        BundleError: The model is missing or damaged.
+        WeightsError: Pretrained weights could not be downloaded.
+        StorageError: The folder of trained models cannot be written.
+        MissingExtraError: The packages of the host are not installed.
     """
     from adapters.errors import ConfigError
     from adapters.hosts.http_host import HttpOptions, open_models

@@ -24,7 +24,15 @@ def bundle_path(output: str | Path) -> Path:
 
 
 def require_places(output: str | Path, force: bool) -> None:
-    """StorageError, before training, where the output or the bundle beside it has no place; see ``require_new``."""
+    """Check, before training, that the output and the bundle beside it can be written.
+
+    Args:
+        output: A bundle directory, or X.tflite whose bundle is X.
+        force: Allow replacing what exists.
+
+    Raises:
+        StorageError: One of them exists without force, is not a bundle, or cannot be written.
+    """
     for path in {bundle_path(output), Path(output)}:
         require_new(path, force)
     bundle = bundle_path(output)
@@ -43,10 +51,21 @@ def write_single_file(
     output: str | Path,
     on_progress: Callable[[str, int, int], object] | None = None,
 ) -> ConversionReport:
-    """The trained adapter as one .tflite of its config's precision, measured on clips that it was not trained on.
+    """Write the trained adapter as one .tflite of its config's precision, compared on clips that it was not trained on.
 
-    Where the dataset has no validation or test clips it is measured on those of training, and the report says so.
-    ConversionError where fewer than ``min_agreement`` of the clips keep their label; the bundle is there all the same.
+    Where the dataset has no validation or test clips, it is compared on those of training, and the report says so.
+
+    Args:
+        adapter: The trained model.
+        data: The dataset that it was trained on.
+        output: The .tflite to write.
+        on_progress: Called with the stage's name, the clips done and the clips in all.
+
+    Returns:
+        Sizes, speeds, score differences and agreement.
+
+    Raises:
+        ConversionError: Fewer than ``min_agreement`` of the windows keep their label; the bundle is kept.
     """
     from cliplab.models.held_out import held_out_windows
     from cliplab.models.measure import read_clips

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from adapters.errors import ConfigError, MissingExtraError
 from cliplab.library import is_remote, printable
-from cliplab.reel.plan import Format, Place
+from cliplab.reel.plan import PlacedClip, ReelFormat
 
 # Our word: the adapter's name in OpenTimelineIO, the ending of its files, the package that brings it.
 FORMATS = {
@@ -26,7 +26,15 @@ _EDIT_RATES = tuple(Fraction(*rate) for rate in ((24000, 1001), (24, 1), (25, 1)
 
 
 def check_export(export: str | None) -> None:
-    """ConfigError for another format, MissingExtraError where its package is not installed."""
+    """Check that a cut list can be written.
+
+    Args:
+        export: "otio", "edl" or "fcpxml"; None for no cut list.
+
+    Raises:
+        ConfigError: The format is unknown.
+        MissingExtraError: The format's package is not installed.
+    """
     if export is None:
         return
     if export not in FORMATS:
@@ -41,68 +49,80 @@ def check_export(export: str | None) -> None:
 
 
 def export_path(output: Path, export: str | None) -> Path | None:
-    """Beside the reel, with the format's ending."""
+    """The cut list's path: beside the reel, with the format's ending; None without an export."""
     return None if export is None else output.with_suffix(FORMATS[export][1])
 
 
 def cut_list(
-    places: Sequence[Place], form: Format, name: str, export: str, with_sound: bool, notes: list[str]
+    timeline: Sequence[PlacedClip], reel_format: ReelFormat, name: str, export: str, with_sound: bool, notes: list[str]
 ) -> bytes:
-    """The cuts as a file of a format: a track of pictures, crossfades as dissolves over the cuts.
+    """The reel as a cut list for an editor: a track of pictures, crossfades as dissolves.
 
-    Ranges are source time since the first frame, in frames of one rate, the reel's or a multiple of it. with_sound:
-    also a track of the clips' own sound, which the format otio alone takes. notes: what the format cannot say.
+    Ranges are seconds since each source's first frame, in frames of one rate: the reel's or a multiple of it.
+
+    Args:
+        timeline: The clips in the order of the reel.
+        reel_format: Size and rate of the reel.
+        name: The list's title.
+        export: "otio", "edl" or "fcpxml".
+        with_sound: Also a track of the clips' own sound; only "otio" supports it.
+        notes: A sentence is appended for what the format cannot express.
+
+    Returns:
+        The file's content.
     """
     import opentimelineio as otio
 
-    timeline = otio.schema.Timeline(printable(name))
-    timeline.tracks.append(_track(places, form, "Video", export))
+    document = otio.schema.Timeline(printable(name))
+    document.tracks.append(_track(timeline, reel_format, "Video", export))
     if with_sound and export == "otio":
-        timeline.tracks.append(_track(places, form, "Audio", export))
-    if export == "fcpxml" and any(place.overlap for place in places):
+        document.tracks.append(_track(timeline, reel_format, "Audio", export))
+    if export == "fcpxml" and any(placed.overlap for placed in timeline):
         notes.append("fcpxml: the crossfades are hard cuts in the cut list, as its adapter does not write them")
-    text = str(otio.adapters.write_to_string(timeline, adapter_name=FORMATS[export][0]))
-    return (_in_whole_frames(text, form) if export == "fcpxml" else text).encode("utf-8")
+    text = str(otio.adapters.write_to_string(document, adapter_name=FORMATS[export][0]))
+    return (_in_whole_frames(text, reel_format) if export == "fcpxml" else text).encode("utf-8")
 
 
-def _track(places: Sequence[Place], form: Format, kind: str, export: str) -> Any:
+def _track(timeline: Sequence[PlacedClip], reel_format: ReelFormat, kind: str, export: str) -> Any:
     import opentimelineio as otio
 
-    multiple, rate = _edit_rate(form.fps)
+    multiple, rate = _edit_rate(reel_format.fps)
     fps = _spoken(rate) if export == "fcpxml" else float(rate)
 
     def time(frames: int) -> Any:
         return otio.opentime.RationalTime(frames * multiple, fps)
 
     track = otio.schema.Track(name="reel", kind=kind)
-    for index, place in enumerate(places):
-        cut = place.cut
-        url = cut.path if is_remote(cut.path) else "file://" + quote(os.path.abspath(os.fsencode(cut.path)))
-        following = places[index + 1].overlap if index + 1 < len(places) else 0
+    for index, placed in enumerate(timeline):
+        clip = placed.clip
+        url = clip.path if is_remote(clip.path) else "file://" + quote(os.path.abspath(os.fsencode(clip.path)))
+        following = timeline[index + 1].overlap if index + 1 < len(timeline) else 0
         # A dissolve lies over the cut between two clips; its frames are their handles and not in their ranges.
-        before, after = place.overlap // 2, following - following // 2
-        if place.overlap:
+        before, after = placed.overlap // 2, following - following // 2
+        if placed.overlap:
             track.append(
                 otio.schema.Transition(
                     name="crossfade",
                     transition_type=otio.schema.TransitionTypes.SMPTE_Dissolve,
                     in_offset=time(before),
-                    out_offset=time(place.overlap - before),
+                    out_offset=time(placed.overlap - before),
                 )
             )
-        span = otio.opentime.TimeRange(time(round(cut.start * form.fps) + before), time(place.frames - before - after))
-        if kind == "Audio" and not cut.has_audio:
+        span = otio.opentime.TimeRange(
+            time(round(clip.start * reel_format.fps) + before), time(placed.frames - before - after)
+        )
+        if kind == "Audio" and not clip.has_audio:
             track.append(otio.schema.Gap(source_range=span))
             continue
-        whole = otio.opentime.TimeRange(time(0), time(max(1, round(cut.duration * form.fps))))
-        name = printable(os.path.basename(cut.path))
+        whole = otio.opentime.TimeRange(time(0), time(max(1, round(clip.duration * reel_format.fps))))
+        name = printable(os.path.basename(clip.path))
         if export == "fcpxml":
             name = name.replace("'", "\u2019")  # in a query that the adapter makes of it
-        clip = otio.schema.Clip(name, otio.schema.ExternalReference(url, whole), span)
+        item = otio.schema.Clip(name, otio.schema.ExternalReference(url, whole), span)
         # AX is a source without a reel of its own: an editor goes by the clip's name. Else reels would be named by the
         # first letters of files, the same for many.
-        clip.metadata["cmx_3600"] = {"reel": "AX"}
-        track.append(clip)
+        item.metadata["cmx_3600"] = {"reel": "AX"}
+        track.append(item)
     return track
 
 
@@ -111,9 +131,9 @@ def _spoken(rate: Fraction) -> float:
     return round(float(rate), 2)
 
 
-def _in_whole_frames(text: str, form: Format) -> str:
+def _in_whole_frames(text: str, reel_format: ReelFormat) -> str:
     """FCPXML with its times, which the adapter counts in 1 / 29.97 s and the like, as multiples of the true frame."""
-    _, rate = _edit_rate(form.fps)
+    _, rate = _edit_rate(reel_format.fps)
 
     def exact(found: re.Match[str]) -> str:
         seconds = round(Fraction(found[2]) * Fraction(_spoken(rate))) / rate

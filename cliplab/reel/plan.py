@@ -1,4 +1,4 @@
-"""Which cuts make a reel, and where each stands in it: drop what looks the same, keep to limits, lay out in frames."""
+"""The clips of a reel and their positions: drop near-duplicates, keep to the limits, count in frames."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from fractions import Fraction
 from typing import Any
 
 from adapters.errors import ConfigError
-from cliplab.reel.sources import SHORTEST_SECONDS, Cut, SkippedSource
+from cliplab.reel.sources import SHORTEST_SECONDS, SkippedSource, SourceClip
 
 TRANSITION_SECONDS = 0.5
 # The usual rates; a reel has the one nearest to what most of its clips have.
@@ -25,8 +25,14 @@ _LONG_SIDE, _SHORT_SIDE = 1920, 1080
 
 
 @dataclass(frozen=True)
-class Limits:
-    """top: at most so many clips. duration: at most so many seconds, None is no limit. overlap: of two clips."""
+class ReelLimits:
+    """Limits of a reel.
+
+    Attributes:
+        top: The most clips.
+        duration: The most seconds; None is no limit.
+        overlap: Length of a crossfade in seconds; 0 for hard cuts.
+    """
 
     top: int
     duration: float | None
@@ -34,89 +40,129 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class Format:
-    """Of the whole reel: even width and height in square pixels, frames a second."""
+class ReelFormat:
+    """Size and rate of a reel.
+
+    Attributes:
+        width: Even, in square pixels.
+        height: Even, in square pixels.
+        fps: Frames per second.
+    """
 
     width: int
     height: int
     fps: Fraction
 
     def to_json(self) -> dict[str, Any]:
+        """Width, height, and the rate rounded to 3 places."""
         return {"width": self.width, "height": self.height, "fps": round(float(self.fps), 3)}
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where a cut stands in the reel, in frames: from first, frames long, of which overlap are shared with the last."""
+class PlacedClip:
+    """A clip and its position in the reel, in frames of the reel.
 
-    cut: Cut
+    Attributes:
+        clip: The stretch of a source.
+        first: Its first frame.
+        frames: How many frames it has.
+        overlap: How many of them it shares with the clip before.
+    """
+
+    clip: SourceClip
     first: int
     frames: int
     overlap: int
 
 
-def choose(candidates: Iterable[Cut | SkippedSource], limits: Limits, skipped: list[SkippedSource]) -> list[Cut]:
-    """The best cuts that look different, best first; those passed over go to skipped. The last is cut to the duration.
+def choose_clips(
+    candidates: Iterable[SourceClip | SkippedSource], limits: ReelLimits, skipped: list[SkippedSource]
+) -> list[SourceClip]:
+    """The best clips that look different, best first; the last one is shortened to the duration.
 
-    candidates are taken one by one, as many as are needed and no more.
+    Args:
+        candidates: Best first; only as many are pulled as are needed.
+        limits: How many clips and seconds.
+        skipped: The sources that were passed over are appended to it.
     """
-    chosen: list[Cut] = []
+    chosen: list[SourceClip] = []
     total = 0.0
-    for cut in candidates:
-        if isinstance(cut, SkippedSource):
-            skipped.append(cut)
+    for clip in candidates:
+        if isinstance(clip, SkippedSource):
+            skipped.append(clip)
             continue
-        twin = next((other for other in chosen if cut.look.same_as(other.look)), None)
+        twin = next((other for other in chosen if clip.perceptual_hash.matches(other.perceptual_hash)), None)
         if twin is not None:
-            skipped.append(SkippedSource(cut.path, f"looks the same as {twin.path}", False))
+            skipped.append(SkippedSource(clip.path, f"looks the same as {twin.path}", False))
             continue
-        shared = min(limits.overlap, cut.seconds / 2, chosen[-1].seconds / 2) if chosen else 0.0
+        shared = min(limits.overlap, clip.seconds / 2, chosen[-1].seconds / 2) if chosen else 0.0
         if limits.duration is not None:
             left = limits.duration - total + shared
-            if left < min(1.0, cut.seconds, limits.duration):
+            if left < min(1.0, clip.seconds, limits.duration):
                 break  # too little of it would be seen
-            if cut.seconds > left:
-                middle = (cut.start + cut.end) / 2
-                cut = replace(cut, start=middle - left / 2, end=middle + left / 2)
-        total += cut.seconds - shared
-        chosen.append(cut)
+            if clip.seconds > left:
+                middle = (clip.start + clip.end) / 2
+                clip = replace(clip, start=middle - left / 2, end=middle + left / 2)
+        total += clip.seconds - shared
+        chosen.append(clip)
         if len(chosen) == limits.top or (limits.duration is not None and total >= limits.duration - 1e-6):
             break
     return chosen
 
 
-def common_format(cuts: Sequence[Cut]) -> Format:
-    """The size and rate that most cuts have (the first of equals), up to 1920x1080 or 1080x1920, and 60 a second."""
-    width, height = Counter((cut.width, cut.height) for cut in cuts).most_common(1)[0][0]
+def common_format(clips: Sequence[SourceClip]) -> ReelFormat:
+    """The size and rate that most clips have (the first of equals), at most 1920x1080 or 1080x1920, 60 per second.
+
+    Args:
+        clips: At least one clip.
+    """
+    width, height = Counter((clip.width, clip.height) for clip in clips).most_common(1)[0][0]
     box = (_LONG_SIDE, _SHORT_SIDE) if width >= height else (_SHORT_SIDE, _LONG_SIDE)
     scale = min(1.0, box[0] / width, box[1] / height)
     even = [max(16, round(side * scale / 2) * 2) for side in (width, height)]
-    fps = Counter(min(RATES, key=lambda rate: abs(float(rate) - cut.fps)) for cut in cuts).most_common(1)[0][0]
-    return Format(even[0], even[1], fps)
+    fps = Counter(min(RATES, key=lambda rate: abs(float(rate) - clip.fps)) for clip in clips).most_common(1)[0][0]
+    return ReelFormat(even[0], even[1], fps)
 
 
-def lay_out(cuts: Sequence[Cut], form: Format, limits: Limits) -> list[Place]:
-    """Places in whole frames, so that pictures and sound are counted on one ruler and can't drift apart."""
-    places: list[Place] = []
-    for cut in cuts:
-        frames = max(1, round(cut.seconds * form.fps))
+def place_clips(clips: Sequence[SourceClip], reel_format: ReelFormat, limits: ReelLimits) -> list[PlacedClip]:
+    """Positions in whole frames, so that pictures and sound are counted on one scale and cannot drift apart.
+
+    Args:
+        clips: In the order of the reel, at least one.
+        reel_format: Size and rate of the reel.
+        limits: Its overlap and duration.
+    """
+    timeline: list[PlacedClip] = []
+    for clip in clips:
+        frames = max(1, round(clip.seconds * reel_format.fps))
         overlap = 0
-        if limits.overlap and places:
+        if limits.overlap and timeline:
             # No more than half of either clip: a clip in the middle has two of them.
-            overlap = min(round(limits.overlap * form.fps), frames // 2, places[-1].frames // 2)
-        first = places[-1].first + places[-1].frames - overlap if places else 0
-        places.append(Place(cut, first, frames, overlap))
+            overlap = min(round(limits.overlap * reel_format.fps), frames // 2, timeline[-1].frames // 2)
+        first = timeline[-1].first + timeline[-1].frames - overlap if timeline else 0
+        timeline.append(PlacedClip(clip, first, frames, overlap))
     if limits.duration is not None:
         # Rounded to frames, many clips may come out a little longer than asked; the last gives that up.
-        last = places[-1]
-        over = last.first + last.frames - math.floor(limits.duration * form.fps + 1e-6)
+        last = timeline[-1]
+        over = last.first + last.frames - math.floor(limits.duration * reel_format.fps + 1e-6)
         if over > 0:
-            places[-1] = replace(last, frames=max(last.frames - over, last.overlap + 1))
-    return places
+            timeline[-1] = replace(last, frames=max(last.frames - over, last.overlap + 1))
+    return timeline
 
 
 def check_options(top: int, min_score: float, duration: float | None, per_clip: float | None, order: str) -> None:
-    """ConfigError for a number or word that is not allowed."""
+    """Check the options of ``reel``.
+
+    Args:
+        top: The most clips.
+        min_score: Least score.
+        duration: The most seconds.
+        per_clip: The most seconds of one clip.
+        order: "score" or "time".
+
+    Raises:
+        ConfigError: A number or word is not allowed.
+    """
     if top < 1:
         raise ConfigError(f"--top must be at least 1, got {top}")
     if not 0 <= min_score <= 1:

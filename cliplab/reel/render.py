@@ -1,4 +1,4 @@
-"""Places to one MP4: pictures and sound encoded in one pass, in memory that does not grow with the reel."""
+"""A timeline to one MP4: pictures and sound encoded in one pass, in memory that does not grow with the reel."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ import numpy as np
 
 from adapters.records import Float32Array
 from adapters.system import atomic_path, storage_error
-from cliplab.reel.pictures import ahead
-from cliplab.reel.plan import Format, Place
+from cliplab.reel.pictures import decode_ahead
+from cliplab.reel.plan import PlacedClip, ReelFormat
 from cliplab.reel.sound import SAMPLE_RATE, sample_of, sound_of_clips, sound_of_file
 
 _BT709, _LIMITED = 1, 1  # code points of ITU-T H.273, and AVCOL_RANGE_*
@@ -28,59 +28,78 @@ OnRendered = Callable[[float, float], None]
 
 
 def render(
-    places: Sequence[Place], form: Format, output: Path, audio: str, on_progress: OnRendered | None = None
+    timeline: Sequence[PlacedClip],
+    reel_format: ReelFormat,
+    output: Path,
+    audio: str,
+    on_progress: OnRendered | None = None,
 ) -> list[str]:
-    """Write the reel to output in one step. Returns notes on sounds that could not be had.
+    """Write the reel atomically.
 
-    audio: keep, none, or the path of a file to lay under it all. on_progress: gets seconds done and in all.
-    Raises SourceFailed for a cut that can't be read to its end, StorageError for a disk that can't take the reel.
+    Args:
+        timeline: The clips in the order of the reel.
+        reel_format: Size and rate of the reel.
+        output: The MP4.
+        audio: "keep", "none", or the path of a file whose sound is laid under the pictures.
+        on_progress: Called with the seconds done and the seconds in all.
+
+    Returns:
+        Notes on sound that could not be decoded.
+
+    Raises:
+        SourceFailed: A clip cannot be read to its end.
+        StorageError: The output cannot be written.
     """
     try:
         with atomic_path(output) as temporary:
-            return _encode(places, form, temporary, audio, on_progress or (lambda done, total: None))
+            return _encode(timeline, reel_format, temporary, audio, on_progress or (lambda done, total: None))
     except av.FFmpegError as error:  # PyAV's carry the system's number too
         raise storage_error(output, OSError(error.errno, error.strerror)) from error
 
 
-def _encode(places: Sequence[Place], form: Format, path: Path, audio: str, on_progress: OnRendered) -> list[str]:
+def _encode(
+    timeline: Sequence[PlacedClip], reel_format: ReelFormat, path: Path, audio: str, on_progress: OnRendered
+) -> list[str]:
     notes: list[str] = []
-    total = places[-1].first + places[-1].frames
+    total = timeline[-1].first + timeline[-1].frames
     name = os.fsdecode(b"file:" + os.fsencode(path))
     with av.open(name, "w", format="mp4", options={"movflags": "+faststart"}) as container:
-        video = _video_stream(container, form)
-        sound = _Sound(container, _pieces(places, form, audio, total, notes)) if audio != "none" else None
-        with contextlib.closing(ahead(places, form)) as pictures:
+        video = _video_stream(container, reel_format)
+        sound = _Sound(container, _pieces(timeline, reel_format, audio, total, notes)) if audio != "none" else None
+        with contextlib.closing(decode_ahead(timeline, reel_format)) as pictures:
             for number, picture in enumerate(pictures):
                 # Sound goes ahead of the picture, a piece each time, so that both lie near each other in the file.
                 if sound is not None:
-                    sound.encode_until(sample_of(number + 1, form))
+                    sound.encode_until(sample_of(number + 1, reel_format))
                 frame = av.VideoFrame.from_ndarray(picture, format="yuv420p")
-                frame.pts, frame.time_base = number, 1 / form.fps
+                frame.pts, frame.time_base = number, 1 / reel_format.fps
                 container.mux(video.encode(frame))
                 if number % 10 == 9 or number == total - 1:
-                    on_progress(float((number + 1) / form.fps), float(total / form.fps))
+                    on_progress(float((number + 1) / reel_format.fps), float(total / reel_format.fps))
         container.mux(video.encode())
         if sound is not None:
             sound.finish()
     return notes
 
 
-def _video_stream(container: Any, form: Format) -> Any:
+def _video_stream(container: Any, reel_format: ReelFormat) -> Any:
     stream = container.add_stream(
-        "libx264", rate=form.fps, options={**_VIDEO_OPTIONS, "g": str(round(_KEY_SECONDS * form.fps))}
+        "libx264", rate=reel_format.fps, options={**_VIDEO_OPTIONS, "g": str(round(_KEY_SECONDS * reel_format.fps))}
     )
-    stream.width, stream.height, stream.pix_fmt = form.width, form.height, "yuv420p"
+    stream.width, stream.height, stream.pix_fmt = reel_format.width, reel_format.height, "yuv420p"
     context = stream.codec_context
-    stream.time_base = context.time_base = 1 / form.fps
+    stream.time_base = context.time_base = 1 / reel_format.fps
     context.colorspace = context.color_primaries = context.color_trc = _BT709
     context.color_range = _LIMITED
     return stream
 
 
-def _pieces(places: Sequence[Place], form: Format, audio: str, frames: int, notes: list[str]) -> Iterator[Float32Array]:
+def _pieces(
+    timeline: Sequence[PlacedClip], reel_format: ReelFormat, audio: str, frames: int, notes: list[str]
+) -> Iterator[Float32Array]:
     if audio == "keep":
-        return sound_of_clips(places, form, notes)
-    return sound_of_file(audio, sample_of(frames, form), notes)
+        return sound_of_clips(timeline, reel_format, notes)
+    return sound_of_file(audio, sample_of(frames, reel_format), notes)
 
 
 class _Sound:

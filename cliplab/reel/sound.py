@@ -11,7 +11,7 @@ from adapters.errors import MediaError
 from adapters.media import ffmpeg_reason, open_container
 from adapters.records import Float32Array
 from cliplab.library import openable
-from cliplab.reel.plan import Format, Place
+from cliplab.reel.plan import PlacedClip, ReelFormat
 
 SAMPLE_RATE = 48_000
 # A hard cut in sound clicks; this much at both sides of it is faded.
@@ -23,13 +23,25 @@ _JUMP_SAMPLES = SAMPLE_RATE // 50
 _EARLIER_SECONDS = 0.5
 
 
-def sample_of(frame: int, form: Format) -> int:
-    """The first sample that is heard with a frame of the reel."""
-    return round(frame * SAMPLE_RATE / form.fps)
+def sample_of(frame: int, reel_format: ReelFormat) -> int:
+    """The first sample, at 48 kHz, that is heard with a frame of the reel.
+
+    Args:
+        frame: Number of the frame.
+        reel_format: Size and rate of the reel.
+    """
+    return round(frame * SAMPLE_RATE / reel_format.fps)
 
 
 def require_sound(path: str) -> None:
-    """MediaError where a file has no sound that can be decoded."""
+    """Check that a file has sound.
+
+    Args:
+        path: The file.
+
+    Raises:
+        MediaError: It has none that can be decoded.
+    """
     with open_container(path) as container:
         stream = container.streams.best("audio")
         if stream is None:
@@ -44,20 +56,28 @@ def require_sound(path: str) -> None:
             raise MediaError(f"{path}: its sound is empty. Give a file with sound, or --audio none.")
 
 
-def sound_of_clips(places: Sequence[Place], form: Format, notes: list[str]) -> Iterator[Float32Array]:
-    """The clips' own sound in pieces, float32 [2, N] in -1..1, a clip's at a time; silence where a clip has none.
+def sound_of_clips(timeline: Sequence[PlacedClip], reel_format: ReelFormat, notes: list[str]) -> Iterator[Float32Array]:
+    """The clips' own sound, one piece per clip; silence where a clip has none.
 
-    Crossfades have equal power, as the sounds of two clips have nothing to do with each other.
+    Crossfades have equal power, as the sounds of two clips are uncorrelated.
+
+    Args:
+        timeline: The clips in the order of the reel.
+        reel_format: Size and rate of the reel.
+        notes: A sentence is appended for each sound that cannot be decoded.
+
+    Yields:
+        float32 [2, N] in -1..1 at 48 kHz.
     """
     click = round(_CLICK_SECONDS * SAMPLE_RATE)
     tail = np.zeros((2, 0), np.float32)
-    for index, place in enumerate(places):
-        begin, end = sample_of(place.first, form), sample_of(place.first + place.frames, form)
-        shared = end - sample_of(places[index + 1].first, form) if index + 1 < len(places) else 0
+    for index, placed in enumerate(timeline):
+        begin, end = sample_of(placed.first, reel_format), sample_of(placed.first + placed.frames, reel_format)
+        shared = end - sample_of(timeline[index + 1].first, reel_format) if index + 1 < len(timeline) else 0
         sound = np.zeros((2, end - begin), np.float32)
-        if place.cut.has_audio:
+        if placed.clip.has_audio:
             done = 0
-            for piece in read_sound(place.cut.path, place.cut.origin + place.cut.start, end - begin, notes):
+            for piece in read_sound(placed.clip.path, placed.clip.origin + placed.clip.start, end - begin, notes):
                 sound[:, done : done + piece.shape[1]] = piece
                 done += piece.shape[1]
             _fade(sound, min(tail.shape[1] or click, end - begin))
@@ -68,7 +88,16 @@ def sound_of_clips(places: Sequence[Place], form: Format, notes: list[str]) -> I
 
 
 def sound_of_file(path: str, length: int, notes: list[str]) -> Iterator[Float32Array]:
-    """A file's sound from its beginning in pieces, float32 [2, N], in all length samples, faded out at their end."""
+    """A file's sound from its beginning, faded out at the end.
+
+    Args:
+        path: The file.
+        length: Samples in all.
+        notes: A sentence is appended for sound that is too short or cannot be decoded.
+
+    Yields:
+        float32 [2, N] in -1..1 at 48 kHz.
+    """
     done, fade = 0, min(round(_LAST_FADE_SECONDS * SAMPLE_RATE), length)
     ramp = np.sqrt(np.linspace(1, 0, fade, dtype=np.float32))
     for piece in read_sound(path, None, length, notes):
@@ -81,10 +110,16 @@ def sound_of_file(path: str, length: int, notes: list[str]) -> Iterator[Float32A
 
 
 def read_sound(path: str, start: float | None, length: int, notes: list[str]) -> Iterator[Float32Array]:
-    """float32 [2, N] at 48 kHz in -1..1 in pieces, in all exactly length samples.
+    """A file's sound, each sample at the time of its timestamp; silence where there is none or it cannot be decoded.
 
-    start: seconds of source time; None is where the sound begins. Each sample stands where its timestamp says; there is
-    silence where the file has no sound, and from where it cannot be decoded, which goes to notes.
+    Args:
+        path: The file.
+        start: Seconds of the source's time; None is where its sound begins.
+        length: Samples in all.
+        notes: A sentence is appended for sound that is too short or cannot be decoded.
+
+    Yields:
+        float32 [2, N] in -1..1 at 48 kHz, exactly length samples in all.
     """
     done = 0
     try:

@@ -1,4 +1,4 @@
-"""What a reel is made of: a look at the source of each highlight as it is now."""
+"""The sources of a reel: each highlight's video inspected as it is now."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from cliplab.library import openable, written_at
 # A source whose length differs from the scan's by more than this is another video by now. How a length is rounded, or
 # guessed where a file does not say it, stays below.
 _CHANGED_SECONDS = 0.25
-# Two windows are the same footage where, on average over three moments, at most so many of the 64 bits of the
+# Two windows are the same footage where, on average over three moments, at most this many of the 64 bits of the
 # difference hash differ (of unrelated pictures half of them do) and the colours of an 8x8 grid are this near.
 _HASH_BITS, _COLOUR_LEVELS = 8.0, 10.0
 SHORTEST_SECONDS = 0.1
@@ -27,24 +27,40 @@ _FIRST_YEAR = 1971
 
 
 @dataclass(frozen=True)
-class Look:
-    """What a window looks like: bits bool [3, 64] of a difference hash, colours float32 [3, 8, 8, 3] in 0..255."""
+class PerceptualHash:
+    """The look of a window at three moments, to recognise the same footage.
+
+    Attributes:
+        bits: bool [3, 64], a difference hash of each moment.
+        colours: float32 [3, 8, 8, 3], RGB in 0..255 of a grid of 8x8.
+    """
 
     bits: npt.NDArray[np.bool_]
     colours: Float32Array
 
-    def same_as(self, other: Look) -> bool:
-        """Whether both are the same footage, also scaled, or encoded anew."""
+    def matches(self, other: PerceptualHash) -> bool:
+        """Whether both are the same footage, also scaled or encoded again."""
         bits = float(np.mean(np.sum(self.bits != other.bits, axis=1)))
         return bits <= _HASH_BITS and float(np.mean(np.abs(self.colours - other.colours))) <= _COLOUR_LEVELS
 
 
 @dataclass(frozen=True)
-class Cut:
-    """A stretch of a source: start and end in seconds since its first frame; start is when a frame begins.
+class SourceClip:
+    """A stretch of a source; it starts with a frame.
 
-    width, height: as shown. fps: average. duration: of the source. origin: source time of its first frame. shot_at:
-    when it was recorded, seconds of the epoch; where the file does not say, when it was last written.
+    Attributes:
+        path: The source.
+        start: Seconds since the source's first frame.
+        end: Seconds since the source's first frame.
+        score: 0..1.
+        width: In pixels, as shown.
+        height: In pixels, as shown.
+        fps: The source's average rate.
+        has_audio: Whether the source has sound.
+        duration: Length of the source in seconds.
+        origin: The source's time of its first frame, in seconds.
+        shot_at: When it was recorded, in seconds since 1970; when it was last written, where the file does not say.
+        perceptual_hash: Its look.
     """
 
     path: str
@@ -58,10 +74,11 @@ class Cut:
     duration: float
     origin: float
     shot_at: float
-    look: Look = field(repr=False, compare=False)
+    perceptual_hash: PerceptualHash = field(repr=False, compare=False)
 
     @property
     def seconds(self) -> float:
+        """Length in seconds."""
         return self.end - self.start
 
     def to_json(self) -> dict[str, Any]:
@@ -71,18 +88,33 @@ class Cut:
 
 @dataclass(frozen=True)
 class SkippedSource:
-    """A source that is not in the reel, and why. failed: missing, changed or damaged; else it is a near-duplicate."""
+    """A source that is not in the reel.
+
+    Attributes:
+        path: The source.
+        reason: Why it is not.
+        failed: True if it is missing, changed or damaged; False for a near-duplicate.
+    """
 
     path: str
     reason: str
     failed: bool
 
     def to_json(self) -> dict[str, Any]:
+        """The attributes as a JSON object."""
         return asdict(self)
 
 
 def best_window(row: dict[str, Any], per_clip_seconds: float | None) -> tuple[float, float]:
-    """Start and end of a video's best window, cut around its middle where it is longer than per_clip_seconds."""
+    """A video's best window, cut around its middle where it is longer than per_clip_seconds.
+
+    Args:
+        row: The video in highlights.json.
+        per_clip_seconds: The most seconds; None is no limit.
+
+    Returns:
+        Start and end in seconds.
+    """
     best = max(row["windows"], key=lambda window: float(window["score"]))
     start, end = float(best["start"]), float(best["end"])
     if per_clip_seconds is not None and end - start > per_clip_seconds:
@@ -91,8 +123,17 @@ def best_window(row: dict[str, Any], per_clip_seconds: float | None) -> tuple[fl
     return start, end
 
 
-def inspect(row: dict[str, Any], per_clip_seconds: float | None, scanned_at: float) -> Cut:
-    """Look at a source now. MediaError where it is missing, cannot be decoded, or was changed since scanned_at."""
+def inspect_source(row: dict[str, Any], per_clip_seconds: float | None, scanned_at: float) -> SourceClip:
+    """The best window of a source as it is now.
+
+    Args:
+        row: The video in highlights.json.
+        per_clip_seconds: The most seconds of the clip; None is no limit.
+        scanned_at: When highlights.json was written, in seconds since 1970.
+
+    Raises:
+        MediaError: The source is missing, cannot be decoded, or was changed since the scan.
+    """
     path = str(row["path"])
     with open_video(openable(path)) as video:
         info = video.info
@@ -112,22 +153,29 @@ def inspect(row: dict[str, Any], per_clip_seconds: float | None, scanned_at: flo
     early = start - float(seen.times[0])
     if 0 < early < 1.5 / rate:  # else it is a still, and starts where it was asked to
         start, end = start - early, end - early
-    return Cut(
+    return SourceClip(
         path, start, end, float(row["score"]), info.width, info.height, rate, info.has_audio, duration,
-        info.start_seconds, _shot_at(info), _look(seen.frames),
+        info.start_seconds, _shot_at(info), _perceptual_hash(seen.frames),
     )  # fmt: skip
 
 
-def require_whole(cut: Cut) -> None:
-    """Decode a cut from end to end. MediaError where it is damaged."""
-    with open_video(openable(cut.path)) as video:
-        frames = video.frames(height=16, width=16, aspect="stretch", start_seconds=cut.start, end_seconds=cut.end)
+def require_whole(clip: SourceClip) -> None:
+    """Decode a clip from start to end.
+
+    Args:
+        clip: The clip to check.
+
+    Raises:
+        MediaError: It is damaged.
+    """
+    with open_video(openable(clip.path)) as video:
+        frames = video.frames(height=16, width=16, aspect="stretch", start_seconds=clip.start, end_seconds=clip.end)
         next(frames, None)
         before = video.warnings
         for _ in frames:
             pass
         if video.warnings != before:
-            raise MediaError(f"{cut.path}: is damaged in its best window: {video.warnings[0]}")
+            raise MediaError(f"{clip.path}: is damaged in its best window: {video.warnings[0]}")
 
 
 def _require_unchanged(path: str, duration: float, then: float, scanned_at: float) -> None:
@@ -154,7 +202,7 @@ def _shot_at(info: VideoInfo) -> float:
     return written_at(info.path)
 
 
-def _look(pictures: npt.NDArray[np.uint8]) -> Look:
+def _perceptual_hash(pictures: npt.NDArray[np.uint8]) -> PerceptualHash:
     """Of uint8 [3, 64, 64, 3] RGB. The difference hash compares each pixel of a 9x8 picture with its left neighbour."""
     import cv2
 
@@ -164,4 +212,4 @@ def _look(pictures: npt.NDArray[np.uint8]) -> Look:
         # More than one level: what noise makes of a plain surface is no edge.
         bits.append((np.diff(gray.astype(np.int16), axis=1) > 1).reshape(-1))
         colours.append(cv2.resize(picture, (8, 8), interpolation=cv2.INTER_AREA).astype(np.float32))
-    return Look(np.stack(bits), np.stack(colours))
+    return PerceptualHash(np.stack(bits), np.stack(colours))

@@ -16,7 +16,7 @@ from adapters.base import BaseModelAdapter
 from adapters.bundle import render_clip
 from adapters.errors import BundleError
 from adapters.inference import open_model
-from cliplab.registry.manifest_file import MANIFEST, check_model, read_manifest
+from cliplab.registry.manifest_file import MANIFEST_NAME, check_model, read_manifest
 
 # Within this time of a file's last change its timestamps alone do not tell whether it changed again: file systems count
 # time in steps, the coarsest in use in steps of two seconds (FAT).
@@ -32,7 +32,7 @@ OnWarning = Callable[[str], object]
 
 
 @dataclass(frozen=True)
-class _Loaded:
+class _LoadedModel:
     """The model in use, and the file that it was loaded from."""
 
     name: str
@@ -41,7 +41,7 @@ class _Loaded:
 
 
 @dataclass(frozen=True)
-class _Seen:
+class _SeenFiles:
     """Both files as they were when last looked at: while they stay so, and until that time, there is nothing to do."""
 
     manifest: Stamp
@@ -51,11 +51,13 @@ class _Seen:
 
 
 class CurrentModel:
-    """Follows ``current`` of DIR/model_manifest.json: ``get`` gives the adapter to predict with, from any thread.
+    """Follows ``current`` of a folder's manifest: ``get`` returns the adapter to predict with, in any thread.
 
-    folder: DIR. overrides: runtime keys of the config, for every model that will be current.
-    on_warning(message): told when a new current model (or the manifest) is damaged, half-written or missing, once for
-    each such state; the message names the file and the model that stays in use. Without it the message is logged.
+    Args:
+        folder: The folder of the models.
+        overrides: Runtime keys of the config, for every model that becomes current.
+        on_warning: Called with a message, once per state, when a new current model or the manifest is damaged,
+            half-written or missing; the message names the file and the model that stays in use. None logs the message.
     """
 
     def __init__(
@@ -70,27 +72,30 @@ class CurrentModel:
         self._overrides = dict(overrides or {})
         self._on_warning = on_warning or logging.getLogger(__name__).warning
         self._switching = threading.Lock()
-        self._loaded: _Loaded | None = None
-        self._seen: _Seen | None = None
+        self._loaded: _LoadedModel | None = None
+        self._seen: _SeenFiles | None = None
         self._warned: str | None = None
         self._failed = ("", 0.0)
 
     def get(self) -> BaseModelAdapter:
         """The adapter of the current model, loaded and tried on a rendered clip.
 
-        Two ``stat`` calls where nothing changed. On a change, the thread that sees it first loads the new model and
-        returns it, while others go on with the old one; adapters that were handed out before stay usable. A new model
-        or manifest that is not whole leaves the old one in use and warns. Raises BundleError, ConfigError only where
-        there is no old one.
+        Without a change, this costs two ``stat`` calls. On a change, the thread that sees it first loads the new model
+        and returns it, while others continue with the old one; adapters returned before stay usable. Where a new model
+        or manifest is not whole, the old model stays in use and a warning is given.
+
+        Raises:
+            BundleError: The first model cannot be loaded.
+            ConfigError: The overrides are not valid for the first model.
         """
         return self._follow().adapter
 
     def get_named(self) -> tuple[str, BaseModelAdapter]:
-        """The same with the model's file name, to be kept with the predictions."""
+        """The file name of the current model, to store with its predictions, and its adapter; as ``get``."""
         loaded = self._follow()
         return loaded.name, loaded.adapter
 
-    def _follow(self) -> _Loaded:
+    def _follow(self) -> _LoadedModel:
         loaded = self._loaded
         if loaded is not None and (self._unchanged() or not self._switching.acquire(blocking=False)):
             return loaded
@@ -98,7 +103,7 @@ class CurrentModel:
             self._switching.acquire()
         try:
             loaded = self._loaded
-            return loaded if loaded is not None and self._unchanged() else self._look(loaded)
+            return loaded if loaded is not None and self._unchanged() else self._reload(loaded)
         finally:
             self._switching.release()
 
@@ -106,14 +111,14 @@ class CurrentModel:
         seen = self._seen
         return (
             seen is not None
-            and seen.manifest == _stamp(self._folder / MANIFEST)
+            and seen.manifest == _stamp(self._folder / MANIFEST_NAME)
             and seen.model == _stamp(seen.model_path)
             and time.monotonic() < seen.until
         )
 
-    def _look(self, loaded: _Loaded | None) -> _Loaded:
+    def _reload(self, loaded: _LoadedModel | None) -> _LoadedModel:
         """Read the manifest and follow it. The stamps are taken first: what changes after them is seen by the next."""
-        manifest_stamp, until = _stamp(self._folder / MANIFEST), math.inf
+        manifest_stamp, until = _stamp(self._folder / MANIFEST_NAME), math.inf
         path: Path | None = None
         model_stamp: Stamp = None
         try:
@@ -122,16 +127,16 @@ class CurrentModel:
             if loaded is None or (loaded.name, loaded.stamp) != (path.name, model_stamp):
                 if loaded is not None and self._failed[0] == path.name and time.monotonic() < self._failed[1]:
                     return loaded
-                loaded = _Loaded(path.name, model_stamp, self._open(path))
+                loaded = _LoadedModel(path.name, model_stamp, self._open(path))
             self._loaded, self._warned, self._failed = loaded, None, ("", 0.0)
         except Exception as error:
             # Whatever is wrong with the new one, also a fault of its adapter, must not stop a worker that has a model.
             if loaded is None:
                 raise
             until = time.monotonic() + RETRY_SECONDS
-            self._warn(error, path or self._folder / MANIFEST, loaded.name)
+            self._warn(error, path or self._folder / MANIFEST_NAME, loaded.name)
         settled = _is_settled(manifest_stamp) and _is_settled(model_stamp)
-        self._seen = _Seen(manifest_stamp, path, model_stamp, until) if settled else None
+        self._seen = _SeenFiles(manifest_stamp, path, model_stamp, until) if settled else None
         return loaded
 
     def _read_current(self) -> str:

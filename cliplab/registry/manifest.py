@@ -16,9 +16,7 @@ from typing import Any, Literal
 from adapters.errors import BundleError, ConfigError
 from adapters.litert import read_description
 from adapters.system import write_bytes_atomic
-from cliplab.registry.current_model import CurrentModel
 from cliplab.registry.manifest_file import (
-    MANIFEST,
     Manifest,
     check_model,
     locked,
@@ -27,27 +25,23 @@ from cliplab.registry.manifest_file import (
     utc,
     write_manifest,
 )
-from cliplab.registry.manifest_metrics import best_model, described_metrics, is_figure, lower_is_better, read_metrics
+from cliplab.registry.manifest_metrics import best_model, described_metrics, is_figure, read_metrics
 
-__all__ = [
-    "MANIFEST",
-    "CurrentModel",
-    "Manifest",
-    "ManifestReport",
-    "ModelState",
-    "lower_is_better",
-    "next_version",
-    "read_manifest",
-    "registry_manifest",
-]
 _VERSION = re.compile(r"(?P<prefix>.+)_v(?P<number>[0-9]{1,9})", re.IGNORECASE | re.DOTALL)
 # A manifest with new models, the file to copy for it (None: it is in its place), what is wrong with other files.
 _Entered = tuple[Manifest, tuple[Path, bytes] | None, list[str]]
 
 
 @dataclass(frozen=True)
-class ModelState:
-    """One listed model. state: whether its file is whole (good), not there (missing) or not what was written."""
+class ListedModel:
+    """A model that a manifest lists.
+
+    Attributes:
+        name: Its file name.
+        created: When the file was written, in UTC; None where the manifest does not say.
+        metrics: Its metrics by name.
+        state: "good" for a whole file, "missing" for none, "damaged" for one that is not what was written.
+    """
 
     name: str
     created: str | None
@@ -57,23 +51,30 @@ class ModelState:
 
 @dataclass(frozen=True)
 class ManifestReport:
-    """A manifest after (with dry_run: as it would be after) an update.
+    """A manifest after an update (with dry_run, as it would be).
 
-    path: the manifest. previous: the current model before. added: models that were not listed before. written: whether
-    the file was changed. problems: files of the folder that are damaged or half-written, a sentence each; none of them
-    is or becomes current. next_name: the version name that was asked for.
+    Attributes:
+        path: The manifest.
+        current: The model that workers use; None without models.
+        previous: The current model before the update.
+        models: Every listed model.
+        added: Names that were not listed before.
+        written: Whether the file was changed.
+        problems: A sentence for each damaged or half-written file of the folder; none of them becomes current.
+        next_name: The version name that was asked for.
     """
 
     path: str
     current: str | None
     previous: str | None
-    models: tuple[ModelState, ...]
+    models: tuple[ListedModel, ...]
     added: tuple[str, ...]
     written: bool
     problems: tuple[str, ...]
     next_name: str | None = None
 
     def to_json(self) -> dict[str, Any]:
+        """The attributes as a JSON object."""
         return asdict(self)
 
 
@@ -87,22 +88,32 @@ def registry_manifest(
     next_name: str | None = None,
     dry_run: bool = False,
 ) -> ManifestReport:
-    """Write or update folder/model_manifest.json. Alone, it enters every whole .tflite there that is not listed.
+    """Write or update folder/model_manifest.json, the list of models that workers follow with ``CurrentModel``.
 
-    add: a .tflite to enter, and to copy into the folder where it is not in it. A name that is taken by another file is
-    refused. metrics: a JSON file of its figures, see ``read_metrics``; for a listed model they replace the old ones.
-    Without it a new model's are the validation figures that its file carries.
-    keep_best: a metric; the whole model with the best figure becomes current (see ``lower_is_better``).
-    current: a name; that model becomes current. With neither, the current model stays; the first one ever entered, of
-    several the newest, becomes current.
-    next_name: a prefix, or the name of any version; the next free version name. With add, the model is entered under
-    it; alone, it is only told and nothing is written. dry_run: tell, and write nothing.
+    With the folder alone, every whole .tflite in it that is not listed is entered. Where neither keep_best nor current
+    is given, the current model stays; of the first models entered, the newest becomes current. Keys of other programs
+    are kept. Writers wait for each other; readers see the old or the new manifest, and a model's file is in place
+    before the manifest names it.
 
-    ``created`` is when the .tflite was written, in UTC. Keys of others are kept. Writers wait for each other; a reader
-    sees the old or the new manifest; a model's file is in place before the manifest names it.
-    Raises BundleError where the manifest is damaged (it is left as it is), where a model to enter or the one that would
-    be current is missing, half-written or not self-describing; ConfigError for arguments that are wrong together, a
-    metric or name that is not there; StorageError.
+    Args:
+        folder: The folder of the models.
+        add: A .tflite to enter; it is copied into the folder if it is not there. The name of another file is refused.
+        metrics: A JSON file with the metrics of add, see ``read_metrics``; they replace those of a listed model. None
+            uses the validation metrics that the .tflite carries.
+        keep_best: A metric; the whole model with the best value becomes current (see ``lower_is_better``).
+        current: The name of the model that becomes current.
+        next_name: A prefix, or the name of any version. With add, the model is entered under the next free version
+            name; alone, that name is reported and nothing is written.
+        dry_run: Report what would change, and write nothing.
+
+    Returns:
+        The manifest after the update.
+
+    Raises:
+        BundleError: The manifest is damaged (it is left as it is), or a model to enter, or the one that would be
+            current, is missing, half-written or not self-describing.
+        ConfigError: Arguments exclude each other, or a metric or name does not exist.
+        StorageError: The folder cannot be written, or another writer does not finish.
     """
     place = Path(folder)
     _check_usage(place, add, metrics, keep_best, current, next_name)
@@ -130,8 +141,14 @@ def registry_manifest(
 def next_version(name: str, taken: Iterable[str] = ()) -> str:
     """The next free version name: tricks_v001.tflite -> tricks_v002.tflite, tricks -> tricks_v001.tflite.
 
-    name: a prefix or any version's name. taken: names that are there; upper and lower case are one, as on some disks.
-    At least three digits, and as many as the longest number taken. Raises ConfigError for what is no file name.
+    The number has at least three digits, and as many as the longest one taken.
+
+    Args:
+        name: A prefix, or the name of any version.
+        taken: Names that exist; upper and lower case are the same, as on some disks.
+
+    Raises:
+        ConfigError: The name cannot be that of a file.
     """
     own = _VERSION.fullmatch(_stem(name))
     prefix = own["prefix"] if own else _stem(name)
@@ -221,7 +238,7 @@ def _enter_folder(manifest: Manifest) -> _Entered:
     return manifest, None, problems
 
 
-def _states(manifest: Manifest, pending: Path | None = None) -> tuple[tuple[ModelState, ...], list[str]]:
+def _states(manifest: Manifest, pending: Path | None = None) -> tuple[tuple[ListedModel, ...], list[str]]:
     """Every listed model with the state of its file, and what is wrong with those that are damaged.
 
     A missing one that is not current is no problem: old versions are deleted. pending: one that is about to be written.
@@ -237,11 +254,11 @@ def _states(manifest: Manifest, pending: Path | None = None) -> tuple[tuple[Mode
             state = "damaged" if path.exists() else "missing"
             if state == "damaged":
                 problems.append(str(error))
-        states.append(ModelState(name, entry.get("created"), manifest.metrics(name), state))
+        states.append(ListedModel(name, entry.get("created"), manifest.metrics(name), state))
     return tuple(states), problems
 
 
-def _with_best(after: Manifest, states: Iterable[ModelState], metric: str, added: str | None) -> Manifest:
+def _with_best(after: Manifest, states: Iterable[ListedModel], metric: str, added: str | None) -> Manifest:
     """The manifest with the best whole model as its current one. A model that was just added must have the metric."""
     if added is not None:
         best_model({added: after.metrics(added)}, metric, None)
@@ -254,7 +271,7 @@ def _with_best(after: Manifest, states: Iterable[ModelState], metric: str, added
 
 
 def _with_current(before: Manifest, after: Manifest, wanted: str | None, pending: Path | None) -> Manifest:
-    """The manifest with its current model: the wanted one, else the one that it has, else the newest that is new."""
+    """The manifest with its current model: the wanted one, otherwise its own, otherwise the newest of the new ones."""
     if wanted is not None and wanted not in after.names:
         raise ConfigError(f"current: {wanted!r} is not listed. Listed are: {', '.join(after.names) or 'none'}")
     new = [name for name in after.names if name not in before.names]
@@ -278,7 +295,7 @@ def _with_current(before: Manifest, after: Manifest, wanted: str | None, pending
 def _report(
     before: Manifest,
     after: Manifest,
-    states: tuple[ModelState, ...],
+    states: tuple[ListedModel, ...],
     problems: list[str],
     *,
     written: bool = False,

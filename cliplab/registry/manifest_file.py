@@ -20,8 +20,8 @@ from adapters.errors import BundleError, StorageError
 from adapters.litert import read_description
 from adapters.system import file_lock, parse_json, write_json_atomic
 
-MANIFEST = "model_manifest.json"
-LOCK = ".model_manifest.lock"
+MANIFEST_NAME = "model_manifest.json"
+LOCK_NAME = ".model_manifest.lock"
 LOCK_SECONDS = 60.0
 # A temporary file that an atomic write left when it was killed; the age makes sure that nobody is still writing it.
 _STRAY = re.compile(r"\..+\.[0-9a-f]{12}\.tmp")
@@ -31,9 +31,11 @@ _NAME = re.compile(r"[^./\\\x00-\x1f][^/\\\x00-\x1f]*\.tflite", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Manifest:
-    """A manifest whose form was checked; the files that it names were not.
+    """A manifest of valid form; the files that it names are not checked.
 
-    path: where it stands or will stand. document: its whole JSON, keys of others included; never altered in place.
+    Attributes:
+        path: Where it is, or will be written.
+        document: The whole JSON object, with keys of other programs; never changed in place.
     """
 
     path: Path
@@ -50,7 +52,7 @@ class Manifest:
         return tuple(entry["name"] for entry in self.document["models"])
 
     def entry(self, name: str) -> dict[str, Any]:
-        """What the manifest says of a listed model: name, created, metrics and keys of others."""
+        """The entry of a listed model: name, created, metrics and keys of other programs."""
         return next(entry for entry in self.document["models"] if entry["name"] == name)
 
     def metrics(self, name: str) -> dict[str, Any]:
@@ -58,7 +60,13 @@ class Manifest:
         return dict(self.entry(name).get("metrics", {}))
 
     def with_model(self, name: str, created: str, metrics: Mapping[str, Any] | None) -> Manifest:
-        """The manifest with one more model; of one that it lists, only metrics that are given are replaced."""
+        """A copy with one more model; for a listed model, only its metrics are replaced, if they are given.
+
+        Args:
+            name: The model's file name.
+            created: When the file was written, as ``utc`` writes it.
+            metrics: The model's metrics; None keeps those of a listed model.
+        """
         models = list(self.document["models"])
         if name not in self.names:
             models.append({"name": name, "created": created, "metrics": dict(metrics or {})})
@@ -67,17 +75,22 @@ class Manifest:
         return Manifest(self.path, {**self.document, "models": models})
 
     def with_current(self, name: str) -> Manifest:
-        """The manifest with another current model."""
+        """A copy with another current model."""
         return Manifest(self.path, {**self.document, "current": name})
 
 
 def read_manifest(folder: str | Path) -> Manifest:
-    """The manifest of a folder; one without models where there is no file yet.
+    """Read a folder's manifest; one without models where there is no file yet.
 
-    Raises BundleError naming the file, and what is wrong in it, where it is no JSON (or half of it), or not of the form
-    above. ``created`` and ``metrics`` may be absent, as people write it by hand; what is there must be right.
+    ``created`` and ``metrics`` may be absent, as people write it by hand; what is present must be valid.
+
+    Args:
+        folder: The folder of the models.
+
+    Raises:
+        BundleError: It cannot be read, is not JSON, or is not of the form above; the message names the fault.
     """
-    path = Path(folder) / MANIFEST
+    path = Path(folder) / MANIFEST_NAME
     try:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
@@ -95,21 +108,42 @@ def read_manifest(folder: str | Path) -> Manifest:
 
 
 def write_manifest(manifest: Manifest) -> None:
-    """Put the manifest in its place in one step; StorageError leaves the old one. The caller holds ``locked``."""
+    """Write the manifest atomically. The caller holds ``locked``.
+
+    Args:
+        manifest: The manifest.
+
+    Raises:
+        StorageError: It cannot be written; the old one stays.
+    """
     write_json_atomic(manifest.path, manifest.document)
 
 
 def name_problem(name: object) -> str | None:
-    """Why a model's name is not allowed: it must be one visible file of the folder, ending in .tflite."""
+    """Why a model's name is not allowed: it must be one visible file of the folder, ending in .tflite.
+
+    Args:
+        name: The name to check.
+
+    Returns:
+        The reason; None for a valid name.
+    """
     if isinstance(name, str) and _NAME.fullmatch(name):
         return None
     return f"{name!r:.200} is no model's name: it must be a single file name that ends in .tflite, without a folder"
 
 
 def check_model(path: Path) -> dict[str, Any]:
-    """The description of a model that workers can open: every byte of the file was verified.
+    """Check that a .tflite is whole and self-describing, so that workers can open it. Every byte is verified.
 
-    Raises BundleError naming the file where it is missing, half-written, damaged, or does not describe itself.
+    Args:
+        path: The .tflite.
+
+    Returns:
+        Its description.
+
+    Raises:
+        BundleError: It is missing, half-written, damaged, or does not describe itself.
     """
     description = read_description(path)
     config, labels = description.get("config"), description.get("labels")
@@ -122,17 +156,27 @@ def check_model(path: Path) -> dict[str, Any]:
 
 
 def utc(seconds: float) -> str:
-    """Seconds since 1970 as the manifest writes times: 2025-01-08T10:00:00Z."""
+    """A time as the manifest writes it: 2025-01-08T10:00:00Z.
+
+    Args:
+        seconds: Seconds since 1970.
+    """
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """One writer of this folder's manifest at a time, over threads and processes; the lock ends with the process.
+    """Be the only writer of this folder's manifest, over threads and processes; the lock ends with the process.
 
-    Waits up to ``LOCK_SECONDS`` for another, then raises StorageError. File systems that have no locks go without.
+    File systems without locks are used without one.
+
+    Args:
+        folder: The folder of the models.
+
+    Raises:
+        StorageError: Another writer did not finish within ``LOCK_SECONDS``.
     """
-    path = folder / LOCK
+    path = folder / LOCK_NAME
     if not path.exists() and not os.access(folder, os.W_OK):
         yield  # nothing can be written there; looking at what is there is still good
         return

@@ -16,10 +16,17 @@ LOWER_WORDS = frozenset({"loss", "losses", "error", "errors", "latency", "size",
 
 
 def read_metrics(path: str | Path) -> dict[str, float]:
-    """The figures of a metrics file, name -> finite number; an undefined one (null) is left out.
+    """Read the metrics of a file; an undefined metric (null) is left out.
 
-    path: an ``evaluation.json``; a bundle's ``metrics.json``, whose validation figures count; or any JSON object of
-    names and numbers. Raises ConfigError naming the file, and the key that is no number.
+    Args:
+        path: An ``evaluation.json``; a bundle's ``metrics.json``, of which the validation metrics are read; or any JSON
+            object of names and numbers.
+
+    Returns:
+        Finite numbers by name.
+
+    Raises:
+        ConfigError: The file cannot be read, or a value is not a number.
     """
     try:
         found = parse_json(Path(path).read_text(encoding="utf-8-sig"))
@@ -47,7 +54,14 @@ def read_metrics(path: str | Path) -> dict[str, float]:
 
 
 def described_metrics(path: str | Path) -> dict[str, float]:
-    """The validation figures that a self-describing .tflite carries; empty without any. BundleError if damaged."""
+    """The validation metrics that a self-describing .tflite carries; empty without any.
+
+    Args:
+        path: The .tflite.
+
+    Raises:
+        BundleError: The file is damaged.
+    """
     from adapters.litert import read_description
 
     found = read_description(path).get("metrics")
@@ -60,10 +74,15 @@ def lower_is_better(metric: str) -> bool:
 
 
 def best_model(metrics: Mapping[str, Mapping[str, Any]], metric: str, current: str | None) -> str:
-    """The model with the best figure; of equals the current one, else the first.
+    """The model with the best value of a metric; of equal ones the current one, otherwise the first.
 
-    metrics: name of a model -> its metrics; models without this figure do not take part.
-    Raises ConfigError where none has it, with the metrics that there are.
+    Args:
+        metrics: Metrics by model; models without this metric do not take part.
+        metric: Name of the metric.
+        current: The current model; None if there is none.
+
+    Raises:
+        ConfigError: No model has the metric; the message lists those that exist.
     """
     figures = {name: values[metric] for name, values in metrics.items() if is_figure(values.get(metric))}
     if not figures:

@@ -26,7 +26,7 @@ from adapters.system import cache_dir
 from cliplab.library import is_remote, storage
 from cliplab.scan.one_pass import Engine, OnNote
 from cliplab.scan.sampling import Sampling
-from cliplab.scan.scoring import Job, Scored, score_one
+from cliplab.scan.scoring import ScoredVideo, ScoringJob, score_one
 from cliplab.scan.store import Scores
 
 # Videos that a worker has in hand where each read waits for the network.
@@ -35,7 +35,13 @@ ITEMS_PER_WORKER_REMOTE = 4
 
 @dataclass(frozen=True)
 class PackedModel:
-    """A stored model as bytes. files: by their names below its folder; a .tflite is one file of the name ""."""
+    """A saved model as bytes.
+
+    Attributes:
+        name: Name of the bundle directory or file.
+        digest: The model's digest.
+        files: Contents by path below the bundle directory; a .tflite is one file of the name "".
+    """
 
     name: str
     digest: str
@@ -43,7 +49,12 @@ class PackedModel:
 
 
 def pack_model(path: str | Path, digest: str) -> PackedModel:
-    """The files of a bundle or .tflite of this digest."""
+    """Read the files of a saved model.
+
+    Args:
+        path: A bundle directory or a .tflite.
+        digest: Its digest.
+    """
     path = Path(path)
     if path.is_file():
         return PackedModel(path.name, digest, {"": path.read_bytes()})
@@ -52,7 +63,17 @@ def pack_model(path: str | Path, digest: str) -> PackedModel:
 
 
 def unpack_model(model: PackedModel) -> Path:
-    """The model on this machine, kept in the cache for other workers and scans. OSError where it cannot be written."""
+    """Write the model into this computer's cache, for other workers and scans too.
+
+    Args:
+        model: The packed model.
+
+    Returns:
+        The model's path.
+
+    Raises:
+        OSError: The cache cannot be written.
+    """
     folder = cache_dir() / "models" / model.digest[:32]
     if not folder.is_dir():
         begun = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}")
@@ -78,7 +99,12 @@ class ScanWorker:
         self._scoring = threading.Lock()
 
     def start(self) -> None:
-        """ConfigError where this node is not fit for the scan, else what ``open_model`` raises."""
+        """Open the model.
+
+        Raises:
+            ConfigError: The node has another version of cliplab, or cannot reach the library.
+            ClusterError: The model cannot be written to the node's cache, or is damaged there.
+        """
         from adapters.hosts.ray_cluster import node_name
 
         if cliplab.__version__ != self._version:
@@ -101,10 +127,10 @@ class ScanWorker:
             raise ClusterError(f"{path} on node {node_name()} is damaged. Remove it there and start the scan again.")
         self._adapter = open_model(path, self._overrides)
 
-    def work(self, job: Job) -> Scored:
-        """A video's scores, decoded and predicted on one core, as the node has a worker for each.
+    def work(self, job: ScoringJob) -> ScoredVideo:
+        """Score one video, decoded and predicted on one core, as the node has one worker per core.
 
-        One at a time, but that remote ones wait for their storage most of the time.
+        Local videos are scored one at a time; remote ones overlap, as they mostly wait for their storage.
         """
         with contextlib.nullcontext() if is_remote(self._library) else self._scoring:
             return score_one(self._adapter, job, self._sampling)
@@ -113,10 +139,22 @@ class ScanWorker:
 def score_on_ray(
     bundle: str | Path, digest: str, library: str, device: str | None, ray_address: str | None, on_note: OnNote
 ) -> Engine:
-    """A scan's engine: workers of one CPU (and one GPU, where device is gpu) each, on the cluster at ray_address.
+    """The engine of a scan on a Ray cluster: workers of one CPU each, and one GPU each where device is "gpu".
 
-    bundle: of this digest. ``workers`` of the engine: how many; None is one for each CPU or GPU of the cluster.
-    MissingExtraError where Ray is not installed; the engine raises ClusterError, and ConfigError where a node is unfit.
+    Args:
+        bundle: The model.
+        digest: The model's digest.
+        library: The library's absolute path or address.
+        device: "cpu" or "gpu"; None is the model's.
+        ray_address: HOST:PORT of the cluster; None is that in RAY_ADDRESS, and this computer without it.
+        on_note: Called with a sentence for each unusual event.
+
+    Returns:
+        A function as ``score_files``; workers None is one per CPU or GPU of the cluster. It raises ClusterError, and
+        ConfigError where a node is unfit.
+
+    Raises:
+        MissingExtraError: Ray is not installed.
     """
     from adapters.hosts.ray_cluster import cluster_connection, share
     from adapters.hosts.ray_pool import ITEMS_PER_WORKER, LostItem, process_items
@@ -124,8 +162,8 @@ def score_on_ray(
     overrides: dict[str, Any] = {"num_threads": 1} | ({} if device is None else {"device": device})
 
     def engine(
-        adapter: BaseModelAdapter, jobs: Iterable[Job], sampling: Sampling, workers: int | None = None
-    ) -> Iterator[Scored]:
+        adapter: BaseModelAdapter, jobs: Iterable[ScoringJob], sampling: Sampling, workers: int | None = None
+    ) -> Iterator[ScoredVideo]:
         left = iter(jobs)
         if (first := next(left, None)) is None:  # no cluster is needed
             return
@@ -140,9 +178,9 @@ def score_on_ray(
     return engine
 
 
-def _given_up(job: Job, workers: int) -> Scored:
+def _given_up(job: ScoringJob, workers: int) -> ScoredVideo:
     error = (
         f"{workers} workers were lost while they scored it, so it is not given to another one. Look at it with "
         "cliplab score, or try it again with --retry-failed."
     )
-    return Scored(job, Scores(None, None, None, error))
+    return ScoredVideo(job, Scores(None, None, None, error))

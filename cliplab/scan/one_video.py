@@ -11,9 +11,9 @@ from adapters.errors import ConfigError, MediaError
 from adapters.inference import open_model
 from adapters.media import VideoFile
 from adapters.records import Aggregation
+from cliplab.scan.run import make_criteria
 from cliplab.scan.sampling import choose_sampling
-from cliplab.scan.scan import make_ranking
-from cliplab.scan.scoring import Job, score_files
+from cliplab.scan.scoring import ScoringJob, score_files
 
 # From which score on a band begins, and what it means for the label and the other one (or "not LABEL").
 BANDS = (
@@ -27,7 +27,17 @@ BANDS = (
 
 @dataclass(frozen=True)
 class VideoScore:
-    """One video's score of a label in 0..1, what that means, and its best windows (start, end, score; seconds)."""
+    """One video's score and what it means.
+
+    Attributes:
+        path: The video.
+        label: The label whose score it is.
+        score: 0..1.
+        band: What the score means, in words.
+        duration: Length of the video in seconds.
+        windows: The best windows, best first: "start" and "end" in seconds, "score" in 0..1.
+        warnings: Damage that decoding passed over.
+    """
 
     path: str
     label: str
@@ -38,6 +48,7 @@ class VideoScore:
     warnings: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
+        """The attributes as a JSON object."""
         return asdict(self)
 
 
@@ -53,38 +64,61 @@ def score(
     window_seconds: float = 5.0,
     device: str | None = None,
 ) -> VideoScore:
-    """Score one video as ``scan`` does; nothing is stored. The arguments are those of ``scan``.
+    """Score one video as ``scan`` does; nothing is stored.
 
-    Raises ConfigError, BundleError, and MediaError where the video cannot be read.
+    Args:
+        video: A video file.
+        bundle: A bundle directory or a self-describing .tflite.
+        label: The label whose score counts; None is the model's positive label.
+        sample_fps: For a model of frames: frames per second to score; None is 1.
+        keyframes: For a model of frames: score key frames only (fastest), at most sample_fps per second.
+        frames: For a model of frames: score this many frames, evenly over the video.
+        aggregation: "mean", "max" or "top_mean" of the scores; None is the model's.
+        window_seconds: Length of the best windows.
+        device: "cpu" or "gpu"; None is the model's.
+
+    Returns:
+        The score, what it means, and the best windows.
+
+    Raises:
+        ConfigError: An option is wrong.
+        BundleError: The model is missing or damaged.
+        MediaError: The video cannot be read.
     """
     if not 0 < window_seconds < float("inf"):
         raise ConfigError(f"window_seconds is {window_seconds!r} and must be seconds above 0")
     adapter = open_model(bundle, {} if device is None else {"device": device})
     sampling = choose_sampling(adapter, sample_fps, keyframes, frames)
-    ranking = make_ranking(adapter, bundle, label, aggregation, 0.0, window_seconds)
+    criteria = make_criteria(adapter, bundle, label, aggregation, 0.0, window_seconds)
     try:
         status = os.stat(video)
     except OSError as error:
         raise MediaError(f"{video}: cannot be read ({error.strerror}). Check the path.") from None
     file = VideoFile(str(video), status.st_size, status.st_mtime_ns)
-    [scored] = score_files(adapter, [Job(file, b"")], sampling, 1)
+    [scored] = score_files(adapter, [ScoringJob(file, b"")], sampling, 1)
     result = scored.scores
     if scored.changed is not None or result.scores is None:
         raise MediaError(f"{video}: {scored.changed or result.error}")
-    value = ranking.score(result.scores)
+    value = criteria.score(result.scores)
     return VideoScore(
         path=str(video),
-        label=ranking.label,
+        label=criteria.label,
         score=value,
-        band=band(value, ranking.label, adapter.labels),
+        band=band(value, criteria.label, adapter.labels),
         duration=round(result.duration or 0.0, 3),
-        windows=tuple(ranking.windows(result)),
+        windows=tuple(criteria.windows(result)),
         warnings=result.warnings,
     )
 
 
 def band(value: float, label: str, labels: tuple[str, ...]) -> str:
-    """What a score in 0..1 means, in words."""
+    """What a score means, in words.
+
+    Args:
+        value: The score, 0..1.
+        label: The label whose score it is.
+        labels: All labels of the model.
+    """
     others = [name for name in labels if name != label]
     other = others[0] if len(others) == 1 else f"not {label}"
     return next(text for least, text in BANDS if value >= least).format(label=label, other=other)

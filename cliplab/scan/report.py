@@ -21,10 +21,16 @@ from cliplab.scan.store import Scores, Store
 
 
 @dataclass(frozen=True)
-class Ranking:
-    """How stored scores become a video's score and its windows.
+class HighlightCriteria:
+    """How stored scores become a video's score and its best windows.
 
-    column: the label's place among the classes. top_fraction: of "top_mean".
+    Attributes:
+        label: The label whose score counts.
+        column: The label's index among the classes.
+        aggregation: How the scores of a video become one.
+        top_fraction: For "top_mean": the share, 0..1, of the highest scores that counts.
+        min_score: Least score, 0..1, of a highlight.
+        window_seconds: Length of the best windows.
     """
 
     label: str
@@ -35,12 +41,20 @@ class Ranking:
     window_seconds: float
 
     def score(self, scores: Float32Array) -> float:
-        """The score of one label of a video from its rows float32 [N, C], in 0..1, to 6 places."""
+        """A video's score, 0..1, rounded to 6 places.
+
+        Args:
+            scores: float32 [N, C] in 0..1, one row per window or frame.
+        """
         column = scores[:, self.column : self.column + 1]
         return round(float(aggregate(column, self.aggregation, self.top_fraction)[0]), 6)
 
     def windows(self, result: Scores) -> list[dict[str, float]]:
-        """The best windows of a video, best first, as highlights.json lists them."""
+        """The best windows of a video, best first, as highlights.json lists them: start and end in seconds, score.
+
+        Args:
+            result: The video's scores; not those of a video that failed.
+        """
         assert result.spans is not None
         assert result.scores is not None
         found = best_windows(result.spans, result.scores[:, self.column], self.window_seconds)
@@ -48,30 +62,50 @@ class Ranking:
 
 
 @dataclass(frozen=True)
-class Counts:
-    """videos: found. highlights: at or above min_score. failed: not scored, and folders that could not be read."""
+class ScanCounts:
+    """Counts of a scan.
+
+    Attributes:
+        videos: Videos found.
+        highlights: Videos at or above min_score.
+        failed: Videos that were not scored, and folders that could not be read.
+    """
 
     videos: int
     highlights: int
     failed: int
 
 
-def write_highlights(path: Path, store: Store, run: int, ranking: Ranking, head: dict[str, Any], total: int) -> Counts:
-    """Write highlights.json in one step, replacing the one that is there. head: its first keys. StorageError.
+def write_highlights(
+    path: Path, store: Store, run: int, criteria: HighlightCriteria, head: dict[str, Any], total: int
+) -> ScanCounts:
+    """Write highlights.json atomically, replacing an older one. Only the names and scores of highlights are in memory.
 
-    Only the scores and names of highlights are held in memory, not their rows.
+    Args:
+        path: The file to write.
+        store: The open store.
+        run: Number of the run whose scores count.
+        criteria: How scores become highlights.
+        head: The first keys of the file.
+        total: How many videos were found.
+
+    Returns:
+        How many videos were found, are highlights, and failed.
+
+    Raises:
+        StorageError: The file cannot be written.
     """
     ranked: list[tuple[float, str]] = []
     failed = 0
     for name, result in store.results(run):
         if result.scores is None:
             failed += 1
-        elif (score := ranking.score(result.scores)) >= ranking.min_score:
+        elif (score := criteria.score(result.scores)) >= criteria.min_score:
             ranked.append((-score, name))
     ranked.sort(key=lambda entry: (entry[0], os.fsencode(entry[1])))
     failed += sum(1 for _ in store.problems())
-    counts = Counts(total, len(ranked), failed)
-    rows = (_row(name, result, ranking) for name, result in store.results(run, (name for _, name in ranked)))
+    counts = ScanCounts(total, len(ranked), failed)
+    rows = (_row(name, result, criteria) for name, result in store.results(run, (name for _, name in ranked)))
     failures = ({"path": name, "error": error} for name, error in all_failures(store, run))
     with atomic_file(path, text=True) as file:
         _write(
@@ -88,21 +122,29 @@ def write_highlights(path: Path, store: Store, run: int, ranking: Ranking, head:
 
 
 def all_failures(store: Store, run: int) -> Iterator[tuple[str, str]]:
-    """Path and reason of what this scan could not score: first what it set aside, then what cannot be decoded."""
+    """Path and reason of what this scan could not score: first what could not be read, then what cannot be decoded.
+
+    Args:
+        store: The open store.
+        run: Number of the run.
+
+    Yields:
+        (path, reason).
+    """
     yield from store.problems()
     for name, result in store.results(run):
         if result.error is not None:
             yield name, result.error
 
 
-def _row(name: str, result: Scores, ranking: Ranking) -> dict[str, Any]:
+def _row(name: str, result: Scores, criteria: HighlightCriteria) -> dict[str, Any]:
     assert result.scores is not None
     assert result.duration is not None
     row = {
         "path": name,
-        "score": ranking.score(result.scores),
+        "score": criteria.score(result.scores),
         "duration": round(result.duration, 3),
-        "windows": ranking.windows(result),
+        "windows": criteria.windows(result),
     }
     return row | ({"warnings": list(result.warnings)} if result.warnings else {})
 
@@ -122,7 +164,14 @@ def _write(file: IO[str], head: dict[str, Any], lists: dict[str, Iterable[dict[s
 
 
 def require_replaceable(path: Path) -> None:
-    """StorageError where path holds something else than a scan wrote: a mistyped name must not cost a labels.json."""
+    """Check that a path is free or holds a scan's highlights.json: a mistyped name must not cost another file.
+
+    Args:
+        path: The file to write.
+
+    Raises:
+        StorageError: The path is a folder, a device, another kind of file, or unreadable.
+    """
     if path.exists() and not path.is_file():
         raise StorageError(f"{path}: is a folder or a device, not a file. Name a file with --output.")
     try:

@@ -23,11 +23,15 @@ BEST_WINDOWS = 3
 
 @dataclass(frozen=True)
 class Sampling:
-    """What of a video is scored.
+    """Which moments of a video are scored.
 
-    fps: the frame that is shown each 1 / fps seconds. keyframes: key frames alone, at most fps a second. frames: so
-    many frames, evenly over the video. clips: the windows of a model that sees clips, window_seconds long and
-    stride_seconds apart; None for both is one clip of the whole video.
+    Attributes:
+        mode: "fps" for the frame shown every 1 / fps seconds, "keyframes" for key frames only, "frames" for a number of
+            frames evenly over the video, "clips" for the windows of a model of clips.
+        fps: Frames per second; with "keyframes", at most this many.
+        frames: With "frames": how many.
+        window_seconds: With "clips": length of a window; None for both is one clip of the whole video.
+        stride_seconds: With "clips": seconds from one window's start to the next.
     """
 
     mode: Literal["fps", "keyframes", "frames", "clips"]
@@ -37,13 +41,24 @@ class Sampling:
     stride_seconds: float | None = None
 
     def to_json(self) -> dict[str, Any]:
+        """The attributes that are set, as a JSON object."""
         return {key: value for key, value in asdict(self).items() if value is not None}
 
 
 def choose_sampling(
     adapter: BaseModelAdapter, sample_fps: float | None, keyframes: bool, frames: int | None
 ) -> Sampling:
-    """What the options ask for. ConfigError where they contradict each other or the model."""
+    """The sampling that the options ask for.
+
+    Args:
+        adapter: The model.
+        sample_fps: For a model of frames: frames per second; None is 1.
+        keyframes: For a model of frames: key frames only.
+        frames: For a model of frames: how many frames of each video.
+
+    Raises:
+        ConfigError: The options contradict each other or the model.
+    """
     if sample_fps is not None and not 0 < sample_fps < math.inf:
         raise ConfigError(f"sample_fps is {sample_fps!r} and must be frames a second, above 0")
     if frames is not None and not (isinstance(frames, int) and frames >= 1):
@@ -60,11 +75,11 @@ def choose_sampling(
             "sample_fps, keyframes and frames choose single frames, and this model sees clips of "
             f"{adapter.input_spec.n_frames} frames. Leave them out: its config says which frames a clip has"
         )
-    return _windows(adapter)
+    return _clip_sampling(adapter)
 
 
-def _windows(adapter: BaseModelAdapter) -> Sampling:
-    """The config's windows, else such as the model's n_frames last at its rate, one after the other."""
+def _clip_sampling(adapter: BaseModelAdapter) -> Sampling:
+    """The config's windows, or windows as long as the model's n_frames at its rate, one after the other."""
     spec = adapter.input_spec
     window, stride = spec.window_seconds, spec.stride_seconds
     fps = adapter.fps
@@ -75,7 +90,19 @@ def _windows(adapter: BaseModelAdapter) -> Sampling:
 
 
 def read_rows(video: Video, spec: InputSpec, sampling: Sampling) -> Iterator[Clip]:
-    """What is to be scored of a video, in order of time: a clip for each row of scores."""
+    """What is to be scored of a video.
+
+    Args:
+        video: The open video.
+        spec: The model's input.
+        sampling: Which moments are scored.
+
+    Returns:
+        An iterator over clips in order of time, one per row of scores.
+
+    Raises:
+        MediaError: The sampling needs the video's duration, which is unknown.
+    """
     one = replace(spec, n_frames=1, window_seconds=None, stride_seconds=None, parts=())
     if sampling.mode == "clips":
         return video.clips(spec.with_windows(sampling.window_seconds, sampling.stride_seconds))
@@ -94,12 +121,20 @@ def read_rows(video: Video, spec: InputSpec, sampling: Sampling) -> Iterator[Cli
 def best_windows(
     spans: Float64Array, scores: Float32Array, window_seconds: float, most: int = BEST_WINDOWS
 ) -> list[tuple[float, float, float]]:
-    """The stretches of a video with the highest mean score: (start, end, score), best first, none overlapping.
+    """The stretches of a video with the highest mean score, best first, without overlap.
 
-    spans: float64 [N, 2] seconds, in order of time; scores: float32 [N]. Each moment has the score of the row whose
-    middle is nearest. A window is window_seconds long, or the whole video where that is shorter. The mean over a window
-    that slides has its maxima where one end of it is at a border between rows, so only these places are compared; of
-    equal ones the earliest is taken.
+    Each moment has the score of the row whose middle is nearest. The mean over a sliding window has its maxima where
+    one end of the window is at a border between rows, so only these positions are compared; of equal ones the earliest
+    is taken.
+
+    Args:
+        spans: float64 [N, 2], start and end of each row in seconds, in order of time.
+        scores: float32 [N] in 0..1.
+        window_seconds: Length of a window; a shorter video is one window.
+        most: The most windows to return.
+
+    Returns:
+        (start, end, score) of each window, in seconds and 0..1.
     """
     middles = spans.mean(axis=1)
     edges = np.concatenate([[spans[0, 0]], (middles[1:] + middles[:-1]) / 2, [spans[:, 1].max()]])

@@ -25,7 +25,7 @@ from cliplab.scan.sampling import Sampling, read_rows
 from cliplab.scan.store import Scores
 
 # Frames a batch where the model sees frames: enough that all cores work, few enough that a batch takes well under 1 s.
-FRAMES_A_BATCH = 32
+FRAMES_PER_BATCH = 32
 # What may wait between decoders and model.
 WAITING_BYTES = 64 << 20
 # Slow videos do not wait for a batch to fill: what is scored is safe.
@@ -33,18 +33,29 @@ _PATIENCE_SECONDS = 0.25
 
 
 @dataclass(frozen=True)
-class Job:
-    """A video to score, and the fingerprint of its content."""
+class ScoringJob:
+    """A video to score.
+
+    Attributes:
+        file: The file as it was found.
+        content: Fingerprint of its content.
+    """
 
     file: VideoFile
     content: bytes
 
 
 @dataclass(frozen=True)
-class Scored:
-    """What came of a job. changed: why these are not scores of the job's content (it grew, it has gone), or None."""
+class ScoredVideo:
+    """The result of a job.
 
-    job: Job
+    Attributes:
+        job: The job.
+        scores: The video's scores, or why it has none.
+        changed: Why these are not scores of the job's content (the file grew or vanished); None if they are.
+    """
+
+    job: ScoringJob
     scores: Scores
     changed: str | None = None
 
@@ -53,7 +64,7 @@ class Scored:
 class _Reading:
     """A video on its way."""
 
-    job: Job
+    job: ScoringJob
     duration: float | None = None
     warnings: tuple[str, ...] = ()
     error: str | None = None
@@ -62,21 +73,30 @@ class _Reading:
     rows: list[Float32Array] = field(default_factory=list)
     open_rows: int = 0
 
-    def result(self) -> Scored:
+    def result(self) -> ScoredVideo:
         if self.error is not None or self.changed is not None:
-            return Scored(self.job, Scores(self.duration, None, None, self.error, self.warnings), self.changed)
+            return ScoredVideo(self.job, Scores(self.duration, None, None, self.error, self.warnings), self.changed)
         spans, rows = np.array(self.spans, np.float64), np.stack(self.rows)
         duration = float(spans[:, 1].max()) if self.duration is None else self.duration
-        return Scored(self.job, Scores(duration, spans, rows, None, self.warnings))
+        return ScoredVideo(self.job, Scores(duration, spans, rows, None, self.warnings))
 
 
 def score_files(
-    adapter: BaseModelAdapter, jobs: Iterable[Job], sampling: Sampling, workers: int | None = None
-) -> Iterator[Scored]:
-    """Each job's scores, as they are done. workers: videos decoded at the same time; None is one a core.
+    adapter: BaseModelAdapter, jobs: Iterable[ScoringJob], sampling: Sampling, workers: int | None = None
+) -> Iterator[ScoredVideo]:
+    """Score the videos of jobs, in the order in which they are done.
 
-    What is wrong with a file becomes its error; what the model or ``jobs`` raises is raised. Closing the iterator stops
-    the decoders. ``jobs`` is pulled by the decoders' threads, one at a time.
+    A fault of a file becomes its result's error; what the model or jobs raises is raised. Closing the iterator stops
+    the decoders.
+
+    Args:
+        adapter: The model.
+        jobs: Pulled by the decoders' threads, one at a time.
+        sampling: Which moments of each video are scored.
+        workers: Videos decoded at the same time; None is one per core.
+
+    Yields:
+        One result per job.
     """
     size, decoded = _decoded(adapter, jobs, sampling, workers)
     batch = list[tuple[_Reading, Clip]]()
@@ -103,8 +123,14 @@ def score_files(
         yield from (done.result() for done in _done(reading))
 
 
-def score_one(adapter: BaseModelAdapter, job: Job, sampling: Sampling) -> Scored:
-    """The same of one job in this thread alone, decoding and inference by turns: for a worker that has one core."""
+def score_one(adapter: BaseModelAdapter, job: ScoringJob, sampling: Sampling) -> ScoredVideo:
+    """Score one video in this thread, decoding and predicting in turns: for a worker that has one core.
+
+    Args:
+        adapter: The model.
+        job: The video.
+        sampling: Which moments are scored.
+    """
     size = _batch_size(adapter)
     file, batch = _Reading(job), list[tuple[_Reading, Clip]]()
     for clip in _clips(file, adapter.input_spec, sampling, 1):
@@ -118,9 +144,19 @@ def score_one(adapter: BaseModelAdapter, job: Job, sampling: Sampling) -> Scored
 
 
 def decode_files(
-    adapter: BaseModelAdapter, jobs: Iterable[Job], sampling: Sampling, workers: int | None = None
+    adapter: BaseModelAdapter, jobs: Iterable[ScoringJob], sampling: Sampling, workers: int | None = None
 ) -> Iterator[Clip]:
-    """The clips that ``score_files`` would score, without scoring them: what decoding alone costs."""
+    """The clips that ``score_files`` would score, without scoring them, to measure the cost of decoding.
+
+    Args:
+        adapter: The model.
+        jobs: The videos.
+        sampling: Which moments of each video are decoded.
+        workers: Videos decoded at the same time; None is one per core.
+
+    Yields:
+        Clips of all videos, in the order in which they are decoded.
+    """
     _, decoded = _decoded(adapter, jobs, sampling, workers)
     with closing(decoded):
         for message in decoded:
@@ -129,7 +165,7 @@ def decode_files(
 
 
 def _decoded(
-    adapter: BaseModelAdapter, jobs: Iterable[Job], sampling: Sampling, workers: int | None
+    adapter: BaseModelAdapter, jobs: Iterable[ScoringJob], sampling: Sampling, workers: int | None
 ) -> tuple[int, Generator[tuple[_Reading, Clip | None] | None, None, None]]:
     """Clips in a batch, and the clips of all jobs as they are decoded, with None for a clip where a video ends.
 
@@ -159,7 +195,7 @@ def _done(reading: list[_Reading]) -> list[_Reading]:
 
 
 def _batch_size(adapter: BaseModelAdapter) -> int:
-    return FRAMES_A_BATCH if adapter.scores_frames else int(adapter.config.get("batch_size", 1))
+    return FRAMES_PER_BATCH if adapter.scores_frames else int(adapter.config.get("batch_size", 1))
 
 
 def _predict(adapter: BaseModelAdapter, batch: list[tuple[_Reading, Clip]]) -> None:
@@ -199,7 +235,11 @@ def _clips(file: _Reading, spec: InputSpec, sampling: Sampling, threads: int) ->
 
 
 def what_changed(file: VideoFile) -> str | None:
-    """Why a file is no longer the one that was found, or None where it still is."""
+    """Why a file is not the one that was found any more; None if it is.
+
+    Args:
+        file: The file as it was found.
+    """
     if is_remote(file.path):
         return storage.what_changed(file)
     try:

@@ -2,7 +2,7 @@
 
 files: what the last walk saw, path -> size, time, fingerprint of the content. scores: what a model said of a content,
 under the run (model, sampling) that it was scored in, so that a moved file is known, a changed one is not, and another
-threshold or aggregation needs no decoding. problems: what could not be read in a scan and is tried anew in the next.
+threshold or aggregation needs no decoding. problems: what could not be read in a scan and is tried again in the next.
 """
 
 from __future__ import annotations
@@ -23,31 +23,13 @@ from adapters.errors import StorageError
 from adapters.media import VideoFile
 from adapters.records import Float32Array, Float64Array
 from adapters.system import file_lock
+from cliplab.scan.store_schema import prepare_database
 
 # How long a write waits for another program that has the database locked.
 BUSY_SECONDS = 10.0
 # More classes than this are kept as float16, of 11 bits: a Kinetics model gives 600 scores for every window.
 FLOAT32_CLASSES = 16
 _PAGE = 256
-_APPLICATION_ID = 0x636C7363  # "clsc": tells our file from any other SQLite file
-# Each step brings a store from the version of its place to the next; new ones are added at the end.
-_MIGRATIONS = (
-    """
-    CREATE TABLE runs (id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE);
-    CREATE TABLE files (
-        path BLOB PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, fingerprint BLOB, scan INTEGER NOT NULL
-    ) WITHOUT ROWID;
-    CREATE TABLE scores (
-        fingerprint BLOB NOT NULL, run INTEGER NOT NULL REFERENCES runs, duration REAL, classes INTEGER, spans BLOB,
-        scores BLOB, error TEXT, warnings TEXT NOT NULL DEFAULT '[]', PRIMARY KEY (fingerprint, run)
-    ) WITHOUT ROWID;
-    CREATE TABLE problems (
-        scan INTEGER NOT NULL, path BLOB NOT NULL, error TEXT NOT NULL, PRIMARY KEY (scan, path)
-    ) WITHOUT ROWID;
-    CREATE TABLE counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL);
-    INSERT INTO counters VALUES ('scan', 0);
-    """,
-)
 _PENDING = (
     "FROM files LEFT JOIN scores ON scores.fingerprint = files.fingerprint AND scores.run = :run "
     "WHERE files.scan = :scan AND (scores.run IS NULL OR (:retry AND scores.error IS NOT NULL)) "
@@ -56,10 +38,15 @@ _PENDING = (
 
 @dataclass(frozen=True)
 class Scores:
-    """What a model said of one video, or why it could not.
+    """A model's scores of one video, or why there are none.
 
-    duration: seconds. spans: float64 [N, 2], the start and end in seconds of what each row stands for, in order of
-    time. scores: float32 [N, C] in 0..1. Both are None where error says why. warnings: damage that was passed over.
+    Attributes:
+        duration: Length of the video in seconds; None if unknown.
+        spans: float64 [N, 2], start and end in seconds of what each row of scores covers, in order of time; None with
+            an error.
+        scores: float32 [N, C] in 0..1; None with an error.
+        error: Why the video could not be scored; None if it was.
+        warnings: Damage that decoding passed over.
     """
 
     duration: float | None
@@ -71,16 +58,23 @@ class Scores:
 
 @contextmanager
 def open_store(path: str | Path) -> Iterator[Store]:
-    """A store for one scan, made where there is none; what was kept is committed at the end, also after an error.
+    """Open a store for one scan, creating it if needed; everything is committed at the end, also after an error.
 
-    Raises StorageError where another scan has it, where it is damaged, of a newer version or no store at all, and
-    where it cannot be written.
+    Args:
+        path: The SQLite file.
+
+    Yields:
+        The open store.
+
+    Raises:
+        StorageError: Another scan uses the store, it is damaged, of a newer version or not a store, or it cannot be
+            written.
     """
     target = os.path.abspath(path)
-    with file_lock(f"{target}.lock", busy=lambda holder: _in_use(target, holder)), _told(target):
+    with file_lock(f"{target}.lock", busy=lambda holder: _in_use(target, holder)), _storage_errors(target):
         connection = sqlite3.connect(target, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
         try:
-            _prepare(connection, target)
+            prepare_database(connection, target)
             store = Store(connection, target)
             try:
                 yield store
@@ -106,18 +100,22 @@ class Store:
 
     def commit(self) -> None:
         """Make everything so far durable."""
-        with self._lock, _told(self.path):
+        with self._lock, _storage_errors(self.path):
             if self._connection.in_transaction:
                 self._connection.execute("COMMIT")
 
     def begin_scan(self) -> None:
-        """From here on a new scan: what earlier ones saw is not there until it is seen again."""
+        """Start a new scan: files that earlier scans recorded are unknown until they are recorded again."""
         self._write("UPDATE counters SET value = value + 1 WHERE name = 'scan'")
         [(self._scan,)] = self._read("SELECT value FROM counters WHERE name = 'scan'")
         self._write("DELETE FROM problems WHERE scan < ?", (self._scan,))
 
     def run(self, key: dict[str, Any]) -> tuple[int, bool]:
-        """The number of the run with this key, and whether it is new beside others."""
+        """The number of the run with this key, and whether it was added to a store that has other runs.
+
+        Args:
+            key: A JSON object that names model and sampling.
+        """
         text = json.dumps(key, sort_keys=True, ensure_ascii=False)
         found = self._read("SELECT id FROM runs WHERE key = ?", (text,))
         if found:
@@ -127,8 +125,12 @@ class Store:
         [(number,)] = self._read("SELECT id FROM runs WHERE key = ?", (text,))
         return int(number), others > 0
 
-    def saw(self, files: Iterable[VideoFile]) -> None:
-        """Files that are there. One of another size or time than it had is one whose content is not known."""
+    def record_files(self, files: Iterable[VideoFile]) -> None:
+        """Record files that exist. A file whose size or time changed has an unknown content.
+
+        Args:
+            files: Files that this scan found.
+        """
         self._write_many(
             "INSERT INTO files (path, size, mtime_ns, scan) VALUES (?, ?, ?, ?) ON CONFLICT (path) DO UPDATE SET "
             "fingerprint = CASE WHEN size = excluded.size AND mtime_ns = excluded.mtime_ns THEN fingerprint END, "
@@ -136,21 +138,38 @@ class Store:
             [(os.fsencode(item.path), item.size_bytes, item.mtime_ns, self._scan) for item in files],
         )
 
-    def set_aside(self, path: str, error: str) -> None:
-        """A file or folder that this scan could not take, for a reason that may be another next time."""
+    def add_problem(self, path: str, error: str) -> None:
+        """Record why this scan could not read a file or folder; the next scan tries it again.
+
+        Args:
+            path: The file or folder.
+            error: The reason.
+        """
         self._write("INSERT OR REPLACE INTO problems VALUES (?, ?, ?)", (self._scan, os.fsencode(path), error))
 
     def identify(self, path: str, content: bytes | None) -> None:
-        """The fingerprint of a file of this scan; None: its content is not known."""
+        """Set the fingerprint of a file of this scan; None for an unknown content."""
         self._write("UPDATE files SET fingerprint = ? WHERE path = ?", (content, os.fsencode(path)))
 
     def knows(self, content: bytes, run: int, retry_failed: bool = False) -> bool:
-        """Whether this content was scored in this run; retry_failed: without error."""
+        """Whether a content was scored in a run.
+
+        Args:
+            content: Fingerprint of the content.
+            run: Number of the run.
+            retry_failed: Whether a score with an error counts as not scored.
+        """
         found = self._read("SELECT error FROM scores WHERE fingerprint = ? AND run = ?", (content, run))
         return bool(found) and not (retry_failed and found[0][0] is not None)
 
     def keep(self, content: bytes, run: int, result: Scores) -> None:
-        """What the run's model said of a content."""
+        """Store the scores of a content in a run.
+
+        Args:
+            content: Fingerprint of the content.
+            run: Number of the run.
+            result: The scores, or why there are none.
+        """
         spans = None if result.spans is None else np.ascontiguousarray(result.spans, "<f8").tobytes()
         scores = None if result.scores is None else _pack(result.scores)
         classes = None if result.scores is None else result.scores.shape[1]
@@ -161,19 +180,35 @@ class Store:
         )
 
     def count(self, run: int, retry_failed: bool) -> tuple[int, int, int]:
-        """Files of this scan, those of them still to be scored, and the bytes of the latter."""
+        """Count files.
+
+        Args:
+            run: Number of the run.
+            retry_failed: Whether contents with an error count as not scored.
+
+        Returns:
+            Files of this scan, those still to be scored, and the bytes of the latter.
+        """
         values = {"run": run, "scan": self._scan, "retry": retry_failed}
         [(files,)] = self._read("SELECT count(*) FROM files WHERE scan = ?", (self._scan,))
         [(pending, size)] = self._read(f"SELECT count(*), coalesce(sum(size), 0) {_PENDING}", values)
         return files, pending, size
 
-    def gone(self) -> int:
-        """How many files the scan before this one saw and this one has not."""
+    def count_vanished(self) -> int:
+        """How many files the scan before this one recorded and this one did not."""
         [(files,)] = self._read("SELECT count(*) FROM files WHERE scan = ?", (self._scan - 1,))
         return int(files)
 
     def pending(self, run: int, retry_failed: bool) -> Iterator[tuple[VideoFile, bytes | None]]:
-        """Files of this scan that the run has no scores of, in the order of their paths, and their fingerprints."""
+        """Files of this scan without scores in the run, and their fingerprints, in the order of their paths.
+
+        Args:
+            run: Number of the run.
+            retry_failed: Whether contents with an error count as not scored.
+
+        Yields:
+            The file, and the fingerprint of its content or None if unknown.
+        """
         values = {"run": run, "scan": self._scan, "retry": retry_failed, "last": b"", "page": _PAGE}
         query = f"SELECT path, size, mtime_ns, files.fingerprint {_PENDING} AND path > :last ORDER BY path LIMIT :page"
         while rows := self._read(query, values):
@@ -182,7 +217,15 @@ class Store:
             values["last"] = rows[-1][0]
 
     def results(self, run: int, paths: Iterable[str] | None = None) -> Iterator[tuple[str, Scores]]:
-        """What the run has of the files of this scan, in the order of their paths, or of some paths in theirs."""
+        """The run's scores of the files of this scan.
+
+        Args:
+            run: Number of the run.
+            paths: Only these files, in this order; None is all, in the order of their paths.
+
+        Yields:
+            (path, scores).
+        """
         columns = "SELECT path, duration, classes, spans, scores.scores, error, warnings FROM files JOIN scores "
         columns += "ON scores.fingerprint = files.fingerprint AND scores.run = :run WHERE files.scan = :scan AND path "
         values: dict[str, Any] = {"run": run, "scan": self._scan, "path": b""}
@@ -196,7 +239,11 @@ class Store:
             values["path"] = rows[-1][0]
 
     def problems(self) -> Iterator[tuple[str, str]]:
-        """What this scan set aside: path and reason, in the order of paths."""
+        """What this scan could not read, in the order of paths.
+
+        Yields:
+            (path, reason).
+        """
         last = b""
         query = f"SELECT path, error FROM problems WHERE scan = ? AND path > ? ORDER BY path LIMIT {_PAGE}"
         while rows := self._read(query, (self._scan, last)):
@@ -204,14 +251,14 @@ class Store:
             last = rows[-1][0]
 
     def _read(self, query: str, values: Any = ()) -> list[Any]:
-        with self._lock, _told(self.path):
+        with self._lock, _storage_errors(self.path):
             return self._connection.execute(query, values).fetchall()
 
     def _write(self, query: str, values: Any = ()) -> None:
         self._write_many(query, [values])
 
     def _write_many(self, query: str, rows: list[Any]) -> None:
-        with self._lock, _told(self.path):
+        with self._lock, _storage_errors(self.path):
             if not self._connection.in_transaction:
                 self._connection.execute("BEGIN IMMEDIATE")
             self._connection.executemany(query, rows)
@@ -232,32 +279,9 @@ def _unpack(row: Any) -> tuple[str, Scores]:
     return os.fsdecode(path), Scores(duration, times, values, error, notes)
 
 
-def _prepare(connection: sqlite3.Connection, path: str) -> None:
-    """Settings, and the tables of this version. StorageError for another program's file or a newer version."""
-    [(kind,)] = connection.execute("PRAGMA application_id").fetchall()
-    [(version,)] = connection.execute("PRAGMA user_version").fetchall()
-    [(tables,)] = connection.execute("SELECT count(*) FROM sqlite_master").fetchall()
-    if kind != _APPLICATION_ID and (tables or version):
-        raise StorageError(f"{path}: is a database of another program, not a scan's. Name another path with --store.")
-    if version > len(_MIGRATIONS):
-        raise StorageError(
-            f"{path}: was written by a newer cliplab (its version is {version}, this one reads up to "
-            f"{len(_MIGRATIONS)}). Install the newer cliplab, or name another path with --store."
-        )
-    connection.execute("PRAGMA journal_mode = WAL")
-    # A commit for each video, without waiting for the disk: a kill loses none, a power cut the last few and no more.
-    connection.execute("PRAGMA synchronous = NORMAL")
-    if version < len(_MIGRATIONS):
-        steps = "".join(_MIGRATIONS[version:])
-        connection.executescript(
-            f"BEGIN IMMEDIATE; {steps} PRAGMA application_id = {_APPLICATION_ID}; "
-            f"PRAGMA user_version = {len(_MIGRATIONS)}; COMMIT;"
-        )
-
-
 @contextmanager
-def _told(path: str) -> Iterator[None]:
-    """SQLite's errors as one clear line."""
+def _storage_errors(path: str) -> Iterator[None]:
+    """SQLite's errors as StorageError, in one clear line."""
     try:
         yield
     except sqlite3.Error as error:

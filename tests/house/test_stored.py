@@ -22,7 +22,7 @@ from adapters.config import check_config
 from adapters.hosts.dataloop.config import open_configured, own_config
 from adapters.inference import open_model
 from cliplab.registry import registry_manifest
-from cliplab.scan.scan import scan
+from cliplab.scan import scan
 
 STORED = ROOT / "tests" / "stored" / "schema_version_1"
 EXPECTED: dict[str, Any] = json.loads((STORED / "expected.json").read_text(encoding="utf-8"))

@@ -19,7 +19,7 @@ from adapters.inference import open_model
 from adapters.media import read_clip
 from adapters.models import ModelAdapter
 from adapters.training import assign
-from cliplab.models import models
+from cliplab import models
 from movinet_adapter.architecture import architecture
 from movinet_adapter.network import random_values
 

@@ -24,8 +24,8 @@ from typing import Any
 import cv2  # noqa: F401 # loaded once, so that the children spend their time on the scan
 
 from adapters.inference import open_model
+from cliplab.scan import scan
 from cliplab.scan import store as scan_store
-from cliplab.scan.scan import scan
 
 
 def main() -> None:

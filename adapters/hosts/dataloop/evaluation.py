@@ -74,7 +74,7 @@ def evaluate_download(adapter: BaseModelAdapter, folder: Path) -> dict[str, floa
     Raises:
         DatasetError: Labels are unknown to the model, or no clip can be read.
     """
-    from adapters.data import check, match_labels, read_dataset
+    from adapters.data import check_dataset, match_labels, read_dataset
     from adapters.training import evaluate_examples
 
     dataset = match_labels(read_dataset(folder, labels=None), adapter.labels)
@@ -82,7 +82,7 @@ def evaluate_download(adapter: BaseModelAdapter, folder: Path) -> dict[str, floa
     _log_left_out("have no label of a person", [str(e.path) for e in dataset.examples if not e.labels])
     foreign = sorted({label for example in labelled for label in example.labels} - set(adapter.labels))
     if foreign or not labelled:
-        check(dataset, labels=adapter.labels, task=adapter.config["task"], allow_missing=True)
+        check_dataset(dataset, labels=adapter.labels, task=adapter.config["task"], allow_missing=True)
     report, skipped = evaluate_examples(adapter, labelled)
     _log_left_out("cannot be read", [str(result.error) for result in skipped])
     return {name: float(value) for name, value in report.to_json().items() if _is_metric(name, value)}

@@ -21,7 +21,7 @@ from adapters.errors import ConfigError
 from adapters.hosts.dataloop.config import PLATFORM_DEFAULTS, PLATFORM_KEYS, label_order, order_labels, own_config
 from adapters.inference import read_config, ready_configs
 from cliplab.api import dataloop_manifest
-from cliplab.models.dataloop_manifest import SCHEMA, check_manifest, make_manifest
+from cliplab.models.dataloop_app import SCHEMA, check_manifest, make_manifest
 
 CONFIG = {"schema_version": 2, "adapter": "adapters.models.efficientnet_lite:EfficientNetLiteAdapter"}
 

@@ -21,8 +21,8 @@ from adapters.errors import ConfigError
 from adapters.media import VideoFile, open_video
 from cliplab.library import BlockCache, StoredVideo, is_remote, storage, storage_cache
 from cliplab.library.storage_cache import BLOCK_BYTES
-from cliplab.reel.reel import reel
-from cliplab.scan.scan import scan
+from cliplab.reel import reel
+from cliplab.scan import scan
 
 pytest.importorskip("s3fs")
 LIBRARY = "s3://library/videos"
@@ -86,12 +86,12 @@ def test_a_reel_of_what_lies_in_a_storage(bucket: Bucket, model: Path, videos: P
         scan(library, model, output=highlights, store=tmp_path / f"{name}.db", min_score=0)
         report = reel(highlights, tmp_path / f"{name}.mp4", min_score=0, top=3, audio="none")
         assert [source.reason for source in report.skipped if source.failed] == []
-        assert len(report.places) == 3
-        assert all(place.cut.path.startswith(library) for place in report.places)
+        assert len(report.timeline) == 3
+        assert all(placed.clip.path.startswith(library) for placed in report.timeline)
         with open_video(tmp_path / f"{name}.mp4") as video:
             pictures[name] = np.stack([picture for _, picture in video.frames(height=32, width=32)])
     np.testing.assert_array_equal(pictures["remote"], pictures["local"])
-    (bucket.folder / "videos" / Path(report.places[0].cut.path).relative_to(videos)).unlink()
+    (bucket.folder / "videos" / Path(report.timeline[0].clip.path).relative_to(videos)).unlink()
     scanned = read(highlights)
     for row in scanned["highlights"]:
         row["path"] = row["path"].replace(str(videos), LIBRARY)

@@ -26,7 +26,7 @@ from adapters.errors import ConfigError, MediaError
 from adapters.inference import open_model
 from adapters.media import LiveVideo, open_video
 from adapters.records import InputSpec
-from cliplab.models.stream import stream
+from cliplab.models import stream
 
 pytest.importorskip("tensorflow", reason="pip install 'cliplab[train]'")
 

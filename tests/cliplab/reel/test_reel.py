@@ -14,7 +14,7 @@ import pytest
 from reel_helpers import COLOURS, RATE, colour_of, highlights, onsets, pictures, sound_of, source
 
 from adapters.media import open_video
-from cliplab.reel.reel import reel
+from cliplab.reel import reel
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +76,7 @@ def test_crossfades_in_picture_and_sound(library: dict[str, Path], tmp_path: Pat
     marked = highlights(tmp_path / "h.json", (library["red"], 0, 2), (library["white"], 0, 2))
     report = reel(marked, tmp_path / "reel.mp4", transitions=True)
     shown = pictures(tmp_path / "reel.mp4")
-    first, overlap = report.places[1].first, report.places[1].overlap
+    first, overlap = report.timeline[1].first, report.timeline[1].overlap
     assert (first, overlap, len(shown)) == (38, 12, 88)
     green = [int(shown[index][1][32, 48, 1]) for index in range(first - 1, first + overlap + 1)]
     assert np.abs(np.array(green) - np.linspace(30, 230, overlap + 2)).max() < 12
@@ -94,16 +94,16 @@ def test_rotation_and_shape_of_real_files(shared: Path, tmp_path: Path) -> None:
     clips = [odd / name for name in ("tc_nasa_13013_rotated.mp4", "ae_SAR-2by3.mp4", "tc_testsrc2_hdr.mp4")]
     marked = highlights(tmp_path / "h.json", *((clip, 0, 0.4) for clip in clips))
     report = reel(marked, tmp_path / "reel.mp4")
-    assert len(report.places) == 3
+    assert len(report.timeline) == 3
     shown = pictures(tmp_path / "reel.mp4")
     height, width = shown[0][1].shape[:2]
-    for place in report.places:
-        scale = min(width / place.cut.width, height / place.cut.height)
-        wide, tall = round(place.cut.width * scale), round(place.cut.height * scale)
+    for placed in report.timeline:
+        scale = min(width / placed.clip.width, height / placed.clip.height)
+        wide, tall = round(placed.clip.width * scale), round(placed.clip.height * scale)
         left, top = (width - wide) // 2, (height - tall) // 2
-        picture = shown[place.first + place.frames // 2][1].astype(int)
-        with open_video(place.cut.path) as video:
-            middle = place.cut.start + (place.frames // 2 + 0.5) / float(report.form.fps)
+        picture = shown[placed.first + placed.frames // 2][1].astype(int)
+        with open_video(placed.clip.path) as video:
+            middle = placed.clip.start + (placed.frames // 2 + 0.5) / float(report.format.fps)
             _, expected = next(video.frames(start_seconds=middle))
         inside = picture[top : top + tall, left : left + wide]
         assert np.abs(inside - cv2.resize(expected, (wide, tall), interpolation=cv2.INTER_AREA)).mean() < 6
@@ -130,7 +130,7 @@ def test_sound_stays_in_step_to_the_end(
     """Flashes and beeps are apart by less than 40 ms, and at the end by no more than at the start."""
     marked = highlights(tmp_path / "h.json", *flashing, score=0.999)
     report = reel(marked, tmp_path / "reel.mp4", transitions=transitions)
-    assert len(report.places) == 50
+    assert len(report.timeline) == 50
     flashes = onsets(np.array([t for t, picture in pictures(tmp_path / "reel.mp4") if picture[16, 24].min() > 200]))
     beeps = onsets(np.flatnonzero(np.abs(sound_of(tmp_path / "reel.mp4")) > 0.25) / RATE)
     assert len(flashes) == len(beeps) == 50
@@ -177,9 +177,9 @@ def test_order_by_time(library: dict[str, Path], tmp_path: Path) -> None:
         os.utime(clip, (when, when))
     marked = highlights(tmp_path / "h.json", *((Path(clip), 0, 1) for clip in clips))
     by_time = reel(marked, tmp_path / "reel.mp4", order="time", dry_run=True)
-    assert [Path(place.cut.path).stem for place in by_time.places] == ["white", "green", "red"]
+    assert [Path(placed.clip.path).stem for placed in by_time.timeline] == ["white", "green", "red"]
     by_score = reel(marked, tmp_path / "reel.mp4", dry_run=True)
-    assert [Path(place.cut.path).stem for place in by_score.places] == ["red", "white", "green"]
+    assert [Path(placed.clip.path).stem for placed in by_score.timeline] == ["red", "white", "green"]
 
 
 def test_the_date_in_a_file_goes_before_that_of_the_file(library: dict[str, Path], tmp_path: Path) -> None:
@@ -196,7 +196,7 @@ def test_the_date_in_a_file_goes_before_that_of_the_file(library: dict[str, Path
         os.utime(clip, (1e8, 1e8))  # 1973
     marked = highlights(tmp_path / "h.json", *((clip, 0, 1) for clip in clips))
     by_time = reel(marked, tmp_path / "reel.mp4", order="time", dry_run=True)
-    assert [Path(place.cut.path).stem for place in by_time.places] == ["white", "green", "red"]
+    assert [Path(placed.clip.path).stem for placed in by_time.timeline] == ["white", "green", "red"]
 
 
 def test_duration_top_and_per_clip_seconds(library: dict[str, Path], tmp_path: Path) -> None:
@@ -207,5 +207,7 @@ def test_duration_top_and_per_clip_seconds(library: dict[str, Path], tmp_path: P
             report = reel(marked, tmp_path / "a.mp4", duration=seconds, transitions=transitions, dry_run=True)
             assert seconds - 1.05 <= report.seconds <= seconds
     report = reel(marked, tmp_path / "a.mp4", per_clip_seconds=1.0, dry_run=True)
-    assert [(round(place.cut.start, 1), round(place.cut.seconds, 6)) for place in report.places] == [(0.5, 1.0)] * 4
+    assert [(round(placed.clip.start, 1), round(placed.clip.seconds, 6)) for placed in report.timeline] == [
+        (0.5, 1.0)
+    ] * 4
     assert not (tmp_path / "a.mp4").exists()

@@ -18,7 +18,7 @@ from tiny_videos import render_video
 from waiting import until
 
 from adapters.errors import ConfigError, DatasetError, MediaError, StorageError
-from cliplab.reel.reel import reel
+from cliplab.reel import reel
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,7 @@ def test_the_next_best_takes_the_place_of_what_cannot_be_shown(library: dict[str
         *((path, 0, 1) for path in (missing, library["red"], cut, folder, library["blue"], library["green"])),
     )
     report = reel(marked, tmp_path / "reel.mp4", top=2)
-    assert [place.cut.path for place in report.places] == [str(library["red"]), str(library["blue"])]
+    assert [placed.clip.path for placed in report.timeline] == [str(library["red"]), str(library["blue"])]
     assert [source.path for source in report.skipped] == [str(missing), str(cut), str(folder)]
     assert report.failed == 3
     assert all(source.reason.startswith(f"{source.path}: ") for source in report.skipped)
@@ -70,7 +70,7 @@ def test_damage_in_the_window_and_elsewhere(library: dict[str, Path], tmp_path: 
     report = reel(marked, tmp_path / "reel.mp4", on_progress=lambda stage, done, total: seen.append(stage))
     assert [Path(source.path).name for source in report.skipped if source.failed] == ["0.mp4", "1.mp4"]
     assert "damaged" in report.skipped[0].reason
-    assert [Path(place.cut.path).name for place in report.places] == ["2.mp4", "3.mp4", "red.mp4"]
+    assert [Path(placed.clip.path).name for placed in report.timeline] == ["2.mp4", "3.mp4", "red.mp4"]
     changes = [stage for before, stage in zip(["", *seen], seen, strict=False) if stage != before]
     assert "checking sources" in changes
     assert changes.count("rendering") <= 2  # the second is found without rendering
@@ -88,7 +88,7 @@ def test_a_source_that_changed_since_the_scan_is_set_aside(library: dict[str, Pa
     report = reel(marked, tmp_path / "reel.mp4", dry_run=True)
     assert "2.00 s long now, 1.00 s then" in report.skipped[0].reason
     assert "written to at" in report.skipped[1].reason
-    assert [Path(place.cut.path).name for place in report.places] == ["c.mp4", "red.mp4"]
+    assert [Path(placed.clip.path).name for placed in report.timeline] == ["c.mp4", "red.mp4"]
 
 
 def test_sound_that_cannot_be_decoded_is_said(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ import pytest
 from loopback import serving
 from reel_helpers import COLOURS, highlights, source
 
-from cliplab.reel.reel import reel
+from cliplab.reel import reel
 
 PAGE = """<!doctype html><video id="v" muted></video><script>
 const once = (target, name) => new Promise(done => target.addEventListener(name, done, {once: true}));

@@ -16,8 +16,7 @@ from command_line import cli
 from reel_helpers import highlights, source
 
 from adapters.errors import ConfigError, StorageError
-from cliplab.reel import ReelReport
-from cliplab.reel.reel import reel
+from cliplab.reel import ReelReport, reel
 
 otio = pytest.importorskip("opentimelineio", reason="the reel extra is not installed: pip install 'cliplab[reel]'")
 
@@ -36,7 +35,7 @@ def marked(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def timeline(report: ReelReport) -> Any:
     assert report.cut_list is not None
-    rate = round(float(report.form.fps), 2)
+    rate = round(float(report.format.fps), 2)
     options = {"rate": rate} if report.cut_list.endswith(".edl") else {}
     return otio.adapters.read_from_file(report.cut_list, **options)
 
@@ -49,25 +48,25 @@ def test_the_cut_list_says_what_the_reel_shows(marked: Path, tmp_path: Path, exp
     read = timeline(report)
     track = next(track for track in read.find_children(descended_from_type=otio.schema.Track) if track.kind == "Video")
     clips = list(track.find_clips())
-    assert len(clips) == len(report.places) == 3
-    fps = float(report.form.fps)
-    for clip, place in zip(clips, report.places, strict=True):
+    assert len(clips) == len(report.timeline) == 3
+    fps = float(report.format.fps)
+    for clip, placed in zip(clips, report.timeline, strict=True):
         shown = clip.transformed_time_range(clip.trimmed_range(), track)
         start = clip.trimmed_range().start_time.to_seconds() - shown.start_time.to_seconds()
         # Where in the source the reel stands at its own time 0: a cut may lie anywhere within a crossfade.
-        assert start == pytest.approx(place.cut.start - place.first / fps, abs=0.6 / fps)
+        assert start == pytest.approx(placed.clip.start - placed.first / fps, abs=0.6 / fps)
     assert track.duration().to_seconds() == pytest.approx(report.seconds, abs=1e-3)
     dissolves = [child for child in track if isinstance(child, otio.schema.Transition)]
     expected = 2 if transitions and export != "fcpxml" else 0
     assert len(dissolves) == expected
-    for dissolve, place in zip(dissolves, report.places[1:], strict=False):
-        assert dissolve.duration().to_seconds() == pytest.approx(place.overlap / fps, abs=1e-3)
+    for dissolve, placed in zip(dissolves, report.timeline[1:], strict=False):
+        assert dissolve.duration().to_seconds() == pytest.approx(placed.overlap / fps, abs=1e-3)
     assert bool(report.notes) == (transitions and export == "fcpxml")
 
 
 def test_names_and_places_of_the_files(marked: Path, tmp_path: Path) -> None:
     report = reel(marked, tmp_path / "reel.mp4", export="otio")
-    paths = [os.fsencode(place.cut.path) for place in report.places]
+    paths = [os.fsencode(placed.clip.path) for placed in report.timeline]
     read = timeline(report)
     urls = [clip.media_reference.target_url for clip in read.video_tracks()[0].find_clips()]
     assert [unquote_to_bytes(urlparse(url).path) for url in urls] == paths
@@ -90,7 +89,7 @@ def test_every_rate_of_a_reel_is_one_that_editors_know(tmp_path: Path, fps: Frac
     marked = highlights(tmp_path / "h.json", (clip, 28.5, 29.5))
     for export in FORMATS:
         report = reel(marked, tmp_path / "reel.mp4", export=export, force=True)
-        assert report.form.fps == fps
+        assert report.format.fps == fps
         text = Path(str(report.cut_list)).read_text()
         if export == "fcpxml":
             root = ElementTree.fromstring(text)
@@ -100,11 +99,11 @@ def test_every_rate_of_a_reel_is_one_that_editors_know(tmp_path: Path, fps: Frac
             assert (1 / frame / fps).denominator == 1  # the reel's rate or a multiple
             clip_element = root.find(".//spine/clip")
             assert clip_element is not None
-            cut = report.places[0]
-            assert Fraction(clip_element.get("duration", "").removesuffix("s")) == cut.frames / report.form.fps
+            cut = report.timeline[0]
+            assert Fraction(clip_element.get("duration", "").removesuffix("s")) == cut.frames / report.format.fps
             start = Fraction(clip_element.get("start", "").removesuffix("s"))
             assert (start / frame).denominator == 1
-            assert float(start) == pytest.approx(cut.cut.start, abs=0.6 * float(1 / report.form.fps))
+            assert float(start) == pytest.approx(cut.clip.start, abs=0.6 * float(1 / report.format.fps))
         if export == "otio":
             assert json.loads(text)["name"] == "reel"
 

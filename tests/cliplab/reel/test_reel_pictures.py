@@ -10,18 +10,18 @@ import pytest
 from media_patterns import number_of, write_numbered, write_video
 
 from cliplab.reel.pictures import SourceFailed, reel_pictures
-from cliplab.reel.plan import Format, Place
-from cliplab.reel.sources import Cut, Look
+from cliplab.reel.plan import PlacedClip, ReelFormat
+from cliplab.reel.sources import PerceptualHash, SourceClip
 
-LOOK = Look(np.zeros((3, 64), bool), np.zeros((3, 8, 8, 3), np.float32))
-WIDE = Format(96, 64, Fraction(25))
+LOOK = PerceptualHash(np.zeros((3, 64), bool), np.zeros((3, 8, 8, 3), np.float32))
+WIDE = ReelFormat(96, 64, Fraction(25))
 FAST = {"preset": "ultrafast", "qp": "0"}
 
 
-def place_of(path: Path, frames: int, start: float = 0.0, fps: float = 25.0, **more: int) -> Place:
+def place_of(path: Path, frames: int, start: float = 0.0, fps: float = 25.0, **more: int) -> PlacedClip:
     size = more.pop("width", 96), more.pop("height", 64)
-    cut = Cut(str(path), start, start + frames / 25, 0.9, *size, fps, False, 9.0, 0.0, 0.0, LOOK)
-    return Place(cut, more.get("first", 0), frames, more.get("overlap", 0))
+    cut = SourceClip(str(path), start, start + frames / 25, 0.9, *size, fps, False, 9.0, 0.0, 0.0, LOOK)
+    return PlacedClip(cut, more.get("first", 0), frames, more.get("overlap", 0))
 
 
 def plain(path: Path, level: int, count: int = 30, size: tuple[int, int] = (96, 64)) -> Path:
@@ -38,8 +38,8 @@ def test_each_interval_shows_what_the_source_shows_in_its_middle(tmp_path: Path,
 
 def test_a_crossfade_goes_in_equal_steps_from_one_clip_to_the_other(tmp_path: Path) -> None:
     dark, light = plain(tmp_path / "dark.mp4", 30), plain(tmp_path / "light.mp4", 230)
-    places = [place_of(dark, 10), place_of(light, 12, first=6, overlap=4), place_of(dark, 8, first=15, overlap=3)]
-    pictures = list(reel_pictures(places, WIDE))
+    timeline = [place_of(dark, 10), place_of(light, 12, first=6, overlap=4), place_of(dark, 8, first=15, overlap=3)]
+    pictures = list(reel_pictures(timeline, WIDE))
     assert len(pictures) == 23
     luma = np.array([picture[:64].mean() for picture in pictures])
     low, high = luma[0], luma[12]
@@ -99,5 +99,5 @@ def test_a_source_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     for name in ("text.mp4", "absent.mp4"):
         with pytest.raises(SourceFailed) as caught:
             list(reel_pictures([place_of(good, 3), place_of(tmp_path / name, 3, first=3)], WIDE))
-        assert caught.value.cut.path == str(tmp_path / name)
+        assert caught.value.clip.path == str(tmp_path / name)
         assert name in caught.value.reason

@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 
 from adapters.errors import MediaError
-from cliplab.reel.plan import Format, Limits, Place, lay_out
+from cliplab.reel.plan import PlacedClip, ReelFormat, ReelLimits, place_clips
 from cliplab.reel.sound import read_sound, require_sound, sample_of, sound_of_clips, sound_of_file
-from cliplab.reel.sources import Cut, Look
+from cliplab.reel.sources import PerceptualHash, SourceClip
 
 RATE = 48_000
-FORM = Format(64, 36, Fraction(25))
-LOOK = Look(np.zeros((3, 64), bool), np.zeros((3, 8, 8, 3), np.float32))
+FORM = ReelFormat(64, 36, Fraction(25))
+LOOK = PerceptualHash(np.zeros((3, 64), bool), np.zeros((3, 8, 8, 3), np.float32))
 
 
 def write_wave(path: Path, *pieces: tuple[float, np.ndarray], form: str = "matroska") -> Path:
@@ -40,8 +40,10 @@ def level(seconds: float, value: float = 0.5) -> np.ndarray:
     return np.full(round(seconds * RATE), value)
 
 
-def cut_of(path: Path, start: float = 0.0, seconds: float = 2.0, has_audio: bool = True, origin: float = 0.0) -> Cut:
-    return Cut(str(path), start, start + seconds, 0.9, 64, 36, 25.0, has_audio, 9.0, origin, 0.0, LOOK)
+def cut_of(
+    path: Path, start: float = 0.0, seconds: float = 2.0, has_audio: bool = True, origin: float = 0.0
+) -> SourceClip:
+    return SourceClip(str(path), start, start + seconds, 0.9, 64, 36, 25.0, has_audio, 9.0, origin, 0.0, LOOK)
 
 
 def whole(pieces: Any) -> np.ndarray:
@@ -53,9 +55,9 @@ def test_the_gains_of_a_crossfade_have_equal_power(tmp_path: Path) -> None:
     loud, silent = write_wave(tmp_path / "a", (0, level(3))), write_wave(tmp_path / "b", (0, level(3, 0)))
     gains = []
     for one, other in ((loud, silent), (silent, loud)):
-        places = lay_out([cut_of(one), cut_of(other)], FORM, Limits(9, None, 0.5))
-        assert places[1].overlap == 12
-        sound = whole(sound_of_clips(places, FORM, []))
+        timeline = place_clips([cut_of(one), cut_of(other)], FORM, ReelLimits(9, None, 0.5))
+        assert timeline[1].overlap == 12
+        sound = whole(sound_of_clips(timeline, FORM, []))
         assert sound.shape == (2, sample_of(88, FORM))
         np.testing.assert_allclose(sound[1], sound[0] / 2, atol=1e-4)
         first, last = sample_of(38, FORM), sample_of(50, FORM)
@@ -68,8 +70,8 @@ def test_the_gains_of_a_crossfade_have_equal_power(tmp_path: Path) -> None:
 
 def test_a_hard_cut_is_faded_for_five_milliseconds_at_both_sides(tmp_path: Path) -> None:
     loud = write_wave(tmp_path / "a", (0, level(3)))
-    places = lay_out([cut_of(loud), cut_of(loud)], FORM, Limits(9, None, 0.0))
-    first, second = (piece[0] for piece in sound_of_clips(places, FORM, []))
+    timeline = place_clips([cut_of(loud), cut_of(loud)], FORM, ReelLimits(9, None, 0.0))
+    first, second = (piece[0] for piece in sound_of_clips(timeline, FORM, []))
     for sound in (first, second):
         assert len(sound) == 2 * RATE
         ramp = 0.5 * np.sqrt(np.linspace(0, 1, 240))
@@ -81,8 +83,8 @@ def test_a_hard_cut_is_faded_for_five_milliseconds_at_both_sides(tmp_path: Path)
 def test_a_clip_without_sound_is_silent_and_loud_ones_are_not_over_one(tmp_path: Path) -> None:
     loud = write_wave(tmp_path / "a", (0, level(3, 0.99)))
     silent = cut_of(tmp_path / "nothing", has_audio=False)
-    places = lay_out([silent, cut_of(loud), cut_of(loud)], FORM, Limits(9, None, 0.5))
-    sound = whole(sound_of_clips(places, FORM, []))[0]
+    timeline = place_clips([silent, cut_of(loud), cut_of(loud)], FORM, ReelLimits(9, None, 0.5))
+    sound = whole(sound_of_clips(timeline, FORM, []))[0]
     assert not sound[: sample_of(38, FORM)].any()
     assert sound.max() == 1.0
     assert sound.min() == 0.0
@@ -104,8 +106,8 @@ def test_a_window_begins_at_its_sample(tmp_path: Path, start: float, form: str) 
 
 def test_a_window_is_of_source_time_and_a_cut_of_its_first_frame(tmp_path: Path) -> None:
     path = write_wave(tmp_path / "a", (0, RAMP))
-    (place,) = lay_out([cut_of(path, start=0.5, seconds=1.0, origin=0.25)], FORM, Limits(9, None, 0.0))
-    sound = whole(sound_of_clips([place], FORM, []))[0]
+    (placed,) = place_clips([cut_of(path, start=0.5, seconds=1.0, origin=0.25)], FORM, ReelLimits(9, None, 0.0))
+    sound = whole(sound_of_clips([placed], FORM, []))[0]
     assert sound[RATE // 2] == pytest.approx(RAMP[round(1.25 * RATE)], abs=2e-4)
 
 
@@ -166,5 +168,5 @@ def test_the_sample_of_a_frame() -> None:
 def test_sound_follows_the_places_and_not_the_seconds(tmp_path: Path) -> None:
     """1.03 s are 26 frames: the sound is as long as these."""
     path = write_wave(tmp_path / "a", (0, level(3)))
-    place = Place(cut_of(path, seconds=1.03), 0, 26, 0)
-    assert whole(sound_of_clips([place], FORM, [])).shape[1] == 26 * 1920
+    placed = PlacedClip(cut_of(path, seconds=1.03), 0, 26, 0)
+    assert whole(sound_of_clips([placed], FORM, [])).shape[1] == 26 * 1920

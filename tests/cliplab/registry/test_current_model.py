@@ -23,8 +23,7 @@ from adapters.errors import BundleError, ConfigError
 from adapters.inference import open_model
 from adapters.litert import read_description, with_description
 from adapters.litert.tflite_file import without_description
-from cliplab.registry import registry_manifest
-from cliplab.registry.manifest import MANIFEST, CurrentModel
+from cliplab.registry import MANIFEST_NAME, CurrentModel, registry_manifest
 
 
 @pytest.fixture
@@ -84,7 +83,7 @@ def test_overrides_hold_for_every_model(folder: Path) -> None:
 
 
 def test_the_first_get_says_what_is_missing_and_works_when_it_is_there(folder: Path) -> None:
-    manifest = folder / MANIFEST
+    manifest = folder / MANIFEST_NAME
     text = manifest.read_text()
     manifest.unlink()
     model = CurrentModel(folder)
@@ -106,10 +105,10 @@ def test_the_first_get_says_what_is_missing_and_works_when_it_is_there(folder: P
 
 def test_edits_within_one_step_of_the_clock_are_all_seen(folder: Path) -> None:
     """Two edits in place may leave the same size, inode and times: a file system counts time in steps of some ms."""
-    text = (folder / MANIFEST).read_bytes()
+    text = (folder / MANIFEST_NAME).read_bytes()
     at = text.index(b'"current": "') + len(b'"current": "')
     model = CurrentModel(folder)
-    with (folder / MANIFEST).open("r+b", buffering=0) as file:
+    with (folder / MANIFEST_NAME).open("r+b", buffering=0) as file:
         for expected in b"ab" * 25:
             os.pwrite(file.fileno(), bytes([expected]), at)
             assert model.get_named()[0][0] == chr(expected)
@@ -120,7 +119,7 @@ def test_edits_within_one_step_of_the_clock_are_all_seen(folder: Path) -> None:
 
 def test_a_manifest_seen_half_way_keeps_the_old_model(folder: Path, warnings: list[str]) -> None:
     """`cat > model_manifest.json << EOF` truncates the file first and writes it in any number of pieces."""
-    manifest = folder / MANIFEST
+    manifest = folder / MANIFEST_NAME
     text = manifest.read_text().replace('"current": "a', '"current": "b')
     model = CurrentModel(folder, on_warning=warnings.append)
     first = model.get()
@@ -217,13 +216,13 @@ def test_the_way_back_is_at_once(folder: Path, warnings: list[str]) -> None:
 def test_without_a_callback_the_warning_is_logged(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     model = CurrentModel(folder)
     first = model.get()
-    (folder / MANIFEST).unlink()
+    (folder / MANIFEST_NAME).unlink()
     with caplog.at_level(logging.WARNING, "cliplab"):
         assert model.get() is first
         assert model.get() is first
     [record] = caplog.records
     assert record.levelno == logging.WARNING
-    assert f"{folder / MANIFEST}: is not there" in record.getMessage()
+    assert f"{folder / MANIFEST_NAME}: is not there" in record.getMessage()
 
 
 # Many threads, and processes that die -------------------------------------------------------------------------------
@@ -231,7 +230,7 @@ def test_without_a_callback_the_warning_is_logged(folder: Path, caplog: pytest.L
 
 def test_many_threads_while_a_process_switches_and_is_killed(folder: Path, warnings: list[str]) -> None:
     code = (
-        "import sys; from cliplab.registry.manifest import registry_manifest\n"
+        "import sys; from cliplab.registry import registry_manifest\n"
         "for n in range(10**6):\n"
         "    registry_manifest(sys.argv[1], current='ba'[n % 2] + '.tflite')\n"
         "    print(n, flush=True)\n"
@@ -313,7 +312,7 @@ import sys, threading, time
 from pathlib import Path
 from adapters.bundle.rendered_clip import render_clip
 from cliplab.registry.current_model import CurrentModel
-from cliplab.registry.manifest import registry_manifest
+from cliplab.registry import registry_manifest
 folder = Path(sys.argv[1])
 model = CurrentModel(folder)
 first = model.get()

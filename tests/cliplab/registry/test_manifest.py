@@ -20,8 +20,7 @@ from tflite_adapter import make_tflite
 
 from adapters.errors import AdapterError, BundleError, ConfigError, StorageError
 from adapters.litert import read_description
-from cliplab.registry import registry_manifest
-from cliplab.registry.manifest import MANIFEST, next_version, read_manifest
+from cliplab.registry import MANIFEST_NAME, next_version, read_manifest, registry_manifest
 from cliplab.registry.manifest_metrics import best_model, lower_is_better
 
 FIRST, SECOND = "highlight_movinet_a0_v001.tflite", "highlight_movinet_a0_v002.tflite"
@@ -60,7 +59,7 @@ def folder(tmp_path: Path) -> Path:
 def deployed(folder: Path) -> Path:
     """A folder whose manifest somebody wrote by hand."""
     make_tflite(folder / FIRST, "v001")
-    (folder / MANIFEST).write_text(BY_HAND)
+    (folder / MANIFEST_NAME).write_text(BY_HAND)
     return folder
 
 
@@ -71,7 +70,7 @@ def metrics_file(folder: Path, **figures: Any) -> Path:
 
 
 def stored(folder: Path) -> Any:
-    return json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    return json.loads((folder / MANIFEST_NAME).read_text(encoding="utf-8"))
 
 
 def content(folder: Path) -> dict[str, bytes]:
@@ -95,7 +94,7 @@ def test_the_file_has_the_documented_form(folder: Path) -> None:
     os.utime(model, (1736330400.7, 1736330400.7))
     figures = {"precision": 0.85, "recall": 0.78, "accuracy": 0.82}
     report = registry_manifest(folder, add=model, metrics=metrics_file(folder, **figures))
-    assert (folder / MANIFEST).read_text() == BY_HAND
+    assert (folder / MANIFEST_NAME).read_text() == BY_HAND
     assert (report.current, report.previous, report.added, report.written) == (FIRST, None, (FIRST,), True)
 
 
@@ -203,8 +202,8 @@ def test_keys_of_others_and_permissions_are_kept(deployed: Path, new: Path) -> N
     document = json.loads(BY_HAND)
     document = {"owner": {"team": "búsqueda"}, **document, "note": [1, None]}
     document["models"][0]["trained_by"] = "somebody"
-    (deployed / MANIFEST).write_text(json.dumps(document))
-    (deployed / MANIFEST).chmod(0o640)
+    (deployed / MANIFEST_NAME).write_text(json.dumps(document))
+    (deployed / MANIFEST_NAME).chmod(0o640)
     registry_manifest(deployed, add=new, current="out.tflite")
     after = stored(deployed)
     assert list(after) == ["owner", "current", "models", "note"]
@@ -213,7 +212,7 @@ def test_keys_of_others_and_permissions_are_kept(deployed: Path, new: Path) -> N
         document["note"],
         document["models"][0],
     )
-    assert (deployed / MANIFEST).stat().st_mode & 0o777 == 0o640
+    assert (deployed / MANIFEST_NAME).stat().st_mode & 0o777 == 0o640
 
 
 def test_a_dry_run_writes_nothing(deployed: Path, new: Path) -> None:
@@ -247,7 +246,7 @@ DAMAGED = {
 
 @pytest.mark.parametrize("text, message", DAMAGED.values(), ids=DAMAGED)
 def test_a_damaged_manifest_is_refused_by_name_and_left(text: str, message: str, deployed: Path, new: Path) -> None:
-    (deployed / MANIFEST).write_text(text)
+    (deployed / MANIFEST_NAME).write_text(text)
     before = content(deployed)
     for arguments in ({}, {"add": new, "next_name": "x"}, {"keep_best": "precision"}, {"current": FIRST}):
         with pytest.raises(BundleError, match=rf"model_manifest\.json: .*{re.escape(message)}"):
@@ -259,7 +258,7 @@ def test_a_damaged_manifest_is_refused_by_name_and_left(text: str, message: str,
 @given(length=st.integers(0, len(BY_HAND.rstrip()) - 1))
 def test_any_half_of_a_manifest_is_refused(length: int, tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.getbasetemp()
-    (folder / MANIFEST).write_text(BY_HAND[:length])
+    (folder / MANIFEST_NAME).write_text(BY_HAND[:length])
     with pytest.raises(BundleError, match=r"model_manifest\.json"):
         read_manifest(folder)
 
@@ -420,7 +419,7 @@ def check_whole(folder: Path) -> Any:
 
 def test_two_processes_add_at_once_and_none_is_lost(deployed: Path, new: Path) -> None:
     code = (
-        "import os, time; from cliplab.registry.manifest import registry_manifest\n"
+        "import os, time; from cliplab.registry import registry_manifest\n"
         "print('ready', flush=True)\n"
         "while not os.path.exists(sys.argv[3]): time.sleep(0.001)\n"
         "for _ in range(8): registry_manifest(sys.argv[1], add=sys.argv[2], next_name='highlight_movinet_a0')\n"
@@ -440,7 +439,7 @@ def test_a_writer_waits_for_another_and_goes_on_when_it_is_killed(deployed: Path
         "with locked(Path(sys.argv[1])):\n    print('ready', flush=True)\n    time.sleep(600)\n"
     )
     holder = ready(code, deployed)
-    add = "from cliplab.registry.manifest import registry_manifest\nprint('ready', flush=True)\n"
+    add = "from cliplab.registry import registry_manifest\nprint('ready', flush=True)\n"
     waiting = ready(add + "registry_manifest(sys.argv[1], add=sys.argv[2])", deployed, new)
     with pytest.raises(subprocess.TimeoutExpired):
         waiting.wait(timeout=0.5)
@@ -456,7 +455,7 @@ def test_a_killed_writer_leaves_a_whole_manifest_and_whole_models(folder: Path, 
     source = make_tflite(tmp_path / "big.tflite", size_bytes=2_000_000)
     figures = tmp_path / "m.json"
     code = (
-        "import json, time; from pathlib import Path; from cliplab.registry.manifest import registry_manifest\n"
+        "import json, time; from pathlib import Path; from cliplab.registry import registry_manifest\n"
         "folder, source, figures = sys.argv[1:]\nprint('ready', flush=True)\n"
         "while True:\n"
         "    Path(figures).write_text(json.dumps({'f1': time.time()}))\n"
@@ -494,7 +493,7 @@ def test_a_full_disk_changes_nothing(deployed: Path, tmp_path: Path) -> None:
     big = make_tflite(tmp_path / "big.tflite", size_bytes=2_000_000)
     before = content(deployed)
     code = (
-        "import resource; from cliplab.registry.manifest import registry_manifest\nprint('ready', flush=True)\n"
+        "import resource; from cliplab.registry import registry_manifest\nprint('ready', flush=True)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, 500_000))\n"
         "try: registry_manifest(sys.argv[1], add=sys.argv[2], current='big.tflite')\n"
         "except Exception as error: print(type(error).__name__, error)\n"
@@ -535,7 +534,7 @@ def test_the_errors_are_all_of_the_library(deployed: Path) -> None:
     (deployed / "dir.tflite").mkdir()
     with pytest.raises(AdapterError, match="is a folder"):
         registry_manifest(deployed, add=deployed / "dir.tflite")
-    (deployed / MANIFEST).unlink()
-    (deployed / MANIFEST).mkdir()
+    (deployed / MANIFEST_NAME).unlink()
+    (deployed / MANIFEST_NAME).mkdir()
     with pytest.raises(AdapterError, match=r"model_manifest\.json: cannot be read"):
         registry_manifest(deployed)

@@ -22,8 +22,7 @@ from adapters.errors import BundleError, ConfigError, MediaError
 from adapters.inference import open_model
 from adapters.media import VideoFile, open_video
 from cliplab.cli.app import app
-from cliplab.scan import Job, ScanReport, score_files
-from cliplab.scan.scan import scan
+from cliplab.scan import ScanReport, ScoringJob, scan, score_files
 
 SCHEMA = json.loads((Path(cliplab.__file__).parent / "library" / "highlights.schema.json").read_text(encoding="utf-8"))
 
@@ -111,7 +110,7 @@ def test_batches_mix_videos_and_keep_their_rows_apart(videos: Path, model: Path)
 
     def scores(workers: int) -> dict[str, list[float]]:
         files = [VideoFile(str(p), p.stat().st_size, p.stat().st_mtime_ns) for p in sorted(videos.rglob("*.mp4"))]
-        jobs = (Job(file, b"") for file in files * 5)
+        jobs = (ScoringJob(file, b"") for file in files * 5)
         found: dict[str, list[float]] = {}
         for scored in score_files(adapter, jobs, Sampling("fps", fps=5.0), workers):
             assert scored.scores.scores is not None
@@ -223,7 +222,7 @@ def test_a_file_written_to_while_it_is_decoded_has_no_scores(library: Path, mode
 
     path = library / "day0" / "000.mp4"
     stale = VideoFile(str(path), path.stat().st_size, path.stat().st_mtime_ns - 1)
-    [scored] = score_files(open_model(model), [Job(stale, b"")], Sampling("fps", fps=1.0))
+    [scored] = score_files(open_model(model), [ScoringJob(stale, b"")], Sampling("fps", fps=1.0))
     assert scored.changed is not None
     assert scored.scores.scores is None
 
@@ -283,10 +282,10 @@ def test_closing_ends_the_decoders(videos: Path, model: Path) -> None:
     files = [VideoFile(str(p), p.stat().st_size, p.stat().st_mtime_ns) for p in sorted(videos.rglob("*.mp4"))]
     pulled: list[VideoFile] = []
 
-    def jobs() -> Iterator[Job]:
+    def jobs() -> Iterator[ScoringJob]:
         for file in files * 100:
             pulled.append(file)
-            yield Job(file, b"")
+            yield ScoringJob(file, b"")
 
     scored = score_files(open_model(model), jobs(), Sampling("fps", fps=8.0), 3)
     next(scored)

@@ -15,8 +15,7 @@ from scan_helpers import render_library, save_model
 from adapters.errors import TrainingError
 from adapters.inference import open_model
 from adapters.models.ensemble.voting import vote
-from cliplab.scan import score
-from cliplab.scan.scan import scan
+from cliplab.scan import scan, score
 
 ENSEMBLE = "adapters.models.ensemble:EnsembleAdapter"
 SECONDS = 3

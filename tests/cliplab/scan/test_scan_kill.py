@@ -13,7 +13,7 @@ from command_line import python
 from places import SUPPORT
 from scan_helpers import render_library, save_model
 
-from cliplab.scan.scan import scan
+from cliplab.scan import scan
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork and SIGKILL")
 VIDEOS = 60

@@ -12,10 +12,9 @@ import pytest
 
 from adapters.errors import StorageError
 from adapters.media import UnreadablePath, VideoFile
-from cliplab.library import Settling, fingerprint, printable
+from cliplab.library import SettleFilter, fingerprint, printable, walk
 from cliplab.library import settle as scan_settle
 from cliplab.library.storage_cache import BLOCK_BYTES
-from cliplab.library.walk import walk
 from cliplab.scan.store import Scores, Store, open_store
 
 # Settling
@@ -39,33 +38,33 @@ def file(size: int = 5, at: float = 1000.0, path: str = "a.mp4") -> VideoFile:
 
 
 def test_a_file_is_settled_once_it_has_been_unchanged_for_long_enough(clock: Callable[[float], None]) -> None:
-    settling = Settling(10)
-    assert not settling.ready(file())
+    settle_filter = SettleFilter(10)
+    assert not settle_filter.ready(file())
     clock(9.9)
-    assert not settling.ready(file())
+    assert not settle_filter.ready(file())
     clock(0.1)
-    assert settling.ready(file())
-    assert settling.ready(file())
+    assert settle_filter.ready(file())
+    assert settle_filter.ready(file())
 
 
 @pytest.mark.parametrize("change", [{"size": 6}, {"at": 1001.0}, {"size": 4, "at": 999.5}])
 def test_another_size_or_another_time_begins_anew(clock: Callable[[float], None], change: dict[str, float]) -> None:
-    settling = Settling(10)
-    assert not settling.ready(file())
+    settle_filter = SettleFilter(10)
+    assert not settle_filter.ready(file())
     clock(9)
     changed = file(**change)  # type: ignore[arg-type]
-    assert not settling.ready(changed)
+    assert not settle_filter.ready(changed)
     clock(9)
-    assert not settling.ready(changed), "it is seen so for nine seconds, not for eighteen"
+    assert not settle_filter.ready(changed), "it is seen so for nine seconds, not for eighteen"
     clock(1)
-    assert settling.ready(changed)
+    assert settle_filter.ready(changed)
 
 
 def test_a_file_that_was_written_long_ago_is_settled_at_once(clock: Callable[[float], None]) -> None:
-    assert Settling(10).ready(file(at=990.0))
-    assert not Settling(10).ready(file(at=990.1))
-    assert Settling(0).ready(file())
-    future = Settling(10)
+    assert SettleFilter(10).ready(file(at=990.0))
+    assert not SettleFilter(10).ready(file(at=990.1))
+    assert SettleFilter(0).ready(file())
+    future = SettleFilter(10)
     assert not future.ready(file(at=5000.0))
     clock(10)
     assert future.ready(file(at=5000.0)), "a camera's clock that is wrong"
@@ -73,21 +72,21 @@ def test_a_file_that_was_written_long_ago_is_settled_at_once(clock: Callable[[fl
 
 def test_a_file_that_was_seen_to_change_must_settle_though_its_time_is_old(clock: Callable[[float], None]) -> None:
     """A copy keeps the time of what it copies."""
-    settling = Settling(10)
-    assert not settling.ready(file(at=1000.0))
-    assert not settling.ready(file(size=9, at=100.0))
+    settle_filter = SettleFilter(10)
+    assert not settle_filter.ready(file(at=1000.0))
+    assert not settle_filter.ready(file(size=9, at=100.0))
     clock(10)
-    assert settling.ready(file(size=9, at=100.0))
+    assert settle_filter.ready(file(size=9, at=100.0))
 
 
 def test_files_settle_apart(clock: Callable[[float], None]) -> None:
-    settling = Settling(10)
-    settling.ready(file(path="a.mp4"))
+    settle_filter = SettleFilter(10)
+    settle_filter.ready(file(path="a.mp4"))
     clock(6)
-    settling.ready(file(path="b.mp4"))
+    settle_filter.ready(file(path="b.mp4"))
     clock(6)
-    assert settling.ready(file(path="a.mp4"))
-    assert not settling.ready(file(path="b.mp4"))
+    assert settle_filter.ready(file(path="a.mp4"))
+    assert not settle_filter.ready(file(path="b.mp4"))
 
 
 # Fingerprints
@@ -184,7 +183,7 @@ def known(store: Store, *files: VideoFile, content: bytes | None = b"c", error: 
     """The files are seen, identified and scored."""
     run, _ = store.run({"model": "m"})
     store.begin_scan()
-    store.saw(files)
+    store.record_files(files)
     for item in files:
         store.identify(item.path, content)
     if content is not None:
@@ -199,7 +198,7 @@ def test_a_file_of_another_size_or_time_is_unknown_again(tmp_path: Path) -> None
         for other, content in ((file(), b"c"), (file(size=6), None), (file(at=999.0), None)):
             known(store, file())
             store.begin_scan()
-            store.saw([other])
+            store.record_files([other])
             assert store.count(run, False)[1] == (content is None)
             assert [seen for _, seen in store.pending(run, False)] == ([] if content else [None])
         known(store, file())
@@ -238,19 +237,19 @@ def test_a_scan_sees_what_it_saw_and_no_more(tmp_path: Path) -> None:
     one, other = file(path="a.mp4"), file(path="b.mp4")
     with open_store(tmp_path / "s.db") as store:
         run = known(store, one, other)
-        store.set_aside("c", "closed")
-        store.set_aside("c", "locked")
-        assert (list(store.problems()), store.gone()) == ([("c", "locked")], 0)
+        store.add_problem("c", "closed")
+        store.add_problem("c", "locked")
+        assert (list(store.problems()), store.count_vanished()) == ([("c", "locked")], 0)
         assert [path for path, _ in store.results(run)] == ["a.mp4", "b.mp4"]
         assert [path for path, _ in store.results(run, ["b.mp4", "x", "a.mp4"])] == ["b.mp4", "a.mp4"]
         store.begin_scan()
-        assert (list(store.problems()), store.gone()) == ([], 2)
-        store.saw([other])
-        assert (store.gone(), store.count(run, False)) == (1, (1, 0, 0))
+        assert (list(store.problems()), store.count_vanished()) == ([], 2)
+        store.record_files([other])
+        assert (store.count_vanished(), store.count(run, False)) == (1, (1, 0, 0))
         assert [path for path, _ in store.results(run)] == ["b.mp4"]
         store.begin_scan()
-        store.saw([one, other])
-        assert store.gone() == 0
+        store.record_files([one, other])
+        assert store.count_vanished() == 0
         assert [path for path, _ in store.results(run)] == ["a.mp4", "b.mp4"], "what came back is known"
 
 
@@ -259,7 +258,7 @@ def test_many_problems_and_results_come_page_by_page(tmp_path: Path) -> None:
     with open_store(tmp_path / "s.db") as store:
         run = known(store, *(file(path=name) for name in names))
         for name in reversed(names):
-            store.set_aside(name, "closed")
+            store.add_problem(name, "closed")
         assert [path for path, _ in store.problems()] == names
         assert [path for path, _ in store.results(run)] == names
         assert store.count(run, False) == (600, 0, 0)

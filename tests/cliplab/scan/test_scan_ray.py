@@ -20,9 +20,9 @@ from scan_helpers import render_library, save_model
 from adapters.bundle import model_digest
 from adapters.errors import BundleError, ClusterError, ConfigError
 from adapters.inference import open_model
+from cliplab.scan import scan
 from cliplab.scan.on_ray import ScanWorker, pack_model, unpack_model
 from cliplab.scan.sampling import Sampling
-from cliplab.scan.scan import scan
 
 pytest.importorskip("adapters.hosts.ray_pool")
 pytest.importorskip("s3fs")

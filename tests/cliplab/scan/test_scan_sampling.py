@@ -15,15 +15,14 @@ from adapters.errors import ConfigError, MediaError, StorageError
 from adapters.media import VideoFile, open_video
 from adapters.records import InputSpec
 from cliplab.scan import choose_sampling, read_rows
-from cliplab.scan.report import Ranking, all_failures, require_replaceable, write_highlights
+from cliplab.scan.report import HighlightCriteria, all_failures, require_replaceable, write_highlights
 from cliplab.scan.sampling import Sampling, best_windows
 from cliplab.scan.store import Scores, open_store
 
 
 def model(scores_frames: bool = True, own_fps: float | None = None, **spec: Any) -> Any:
-    return SimpleNamespace(
-        scores_frames=scores_frames, fps=own_fps, input_spec=InputSpec(64, 96, **{"n_frames": 8, **spec})
-    )
+    made = InputSpec(64, 96, **{"n_frames": 8, **spec})
+    return SimpleNamespace(scores_frames=scores_frames, fps=own_fps or made.fps, input_spec=made)
 
 
 # Options
@@ -156,9 +155,9 @@ def test_a_row_counts_for_what_is_nearest_to_its_middle() -> None:
 # highlights.json
 
 
-def ranking(**more: Any) -> Ranking:
-    return Ranking(**{"label": "y", "column": 1, "aggregation": "mean", "top_fraction": 0.25, "min_score": 0.5,
-                      "window_seconds": 2.0, **more})  # fmt: skip
+def criteria(**more: Any) -> HighlightCriteria:
+    values = {"label": "y", "column": 1, "aggregation": "mean", "top_fraction": 0.25, "min_score": 0.5}
+    return HighlightCriteria(**{**values, "window_seconds": 2.0, **more})
 
 
 def scored(*column: float, duration: float = 4.0, warnings: tuple[str, ...] = ()) -> Scores:
@@ -169,10 +168,10 @@ def scored(*column: float, duration: float = 4.0, warnings: tuple[str, ...] = ()
 def test_a_score_is_of_the_label_to_six_places() -> None:
     scores = scored(0.1, 0.2, 0.9, 0.123456789).scores
     assert scores is not None
-    assert ranking().score(scores) == 0.330864
-    assert ranking(column=0).score(scores) == 0.669136
-    assert ranking(aggregation="max").score(scores) == 0.9
-    assert ranking(aggregation="top_mean", top_fraction=0.5).score(scores) == 0.55
+    assert criteria().score(scores) == 0.330864
+    assert criteria(column=0).score(scores) == 0.669136
+    assert criteria(aggregation="max").score(scores) == 0.9
+    assert criteria(aggregation="top_mean", top_fraction=0.5).score(scores) == 0.55
 
 
 LISTED = """{
@@ -210,19 +209,19 @@ def test_highlights_line_by_line(tmp_path: Path) -> None:
     with open_store(tmp_path / "scan.db") as store:
         run, _ = store.run({})
         store.begin_scan()
-        store.saw(VideoFile(path, 1, 1) for path in videos)
+        store.record_files(VideoFile(path, 1, 1) for path in videos)
         for path, result in videos.items():
             store.identify(path, path.encode())
             store.keep(path.encode(), run, result)
-        store.set_aside("/v/zz", "pipe")
-        store.set_aside("/v/aside", "closed")
+        store.add_problem("/v/zz", "pipe")
+        store.add_problem("/v/aside", "closed")
         target = tmp_path / "out" / "h.json"
-        counts = write_highlights(target, store, run, ranking(), {"format": "f", "version": 1}, 9)
+        counts = write_highlights(target, store, run, criteria(), {"format": "f", "version": 1}, 9)
         assert (counts.videos, counts.highlights, counts.failed) == (9, 4, 3)
         assert target.read_text(encoding="utf-8") == LISTED
         assert [path for path, _ in all_failures(store, run)] == ["/v/aside", "/v/zz", "/v/bad.mp4"]
         os.chmod(target, 0o640)
-        none = write_highlights(target, store, run, ranking(min_score=1.0), {"format": "f"}, 9)
+        none = write_highlights(target, store, run, criteria(min_score=1.0), {"format": "f"}, 9)
         assert none.highlights == 0
         assert '"highlights": [],\n' in target.read_text()
         assert target.stat().st_mode & 0o777 == 0o640, "the rights of the file that was there stay"

@@ -19,9 +19,9 @@ from adapters.errors import StorageError
 from adapters.media import VideoFile
 from adapters.system.digest import BLOCK_BYTES
 from cliplab.library import fingerprint, printable
+from cliplab.scan import scan
 from cliplab.scan import store as scan_store
 from cliplab.scan.sampling import best_windows
-from cliplab.scan.scan import scan
 from cliplab.scan.store import Scores, open_store
 
 
@@ -47,13 +47,13 @@ def test_scores_come_back_as_they_were(tmp_path: Path, classes: int, tolerance: 
         store.begin_scan()
         run, other = store.run({"model": "m"})
         assert not other
-        store.saw([file])
+        store.record_files([file])
         store.identify(file.path, b"content")
         store.keep(b"content", run, Scores(7.5, spans, scores, None, ("damaged",)))
     with open_store(tmp_path / "scan.db") as store:
         assert store.run({"model": "n"})[1]
         store.begin_scan()
-        store.saw([file])
+        store.record_files([file])
         assert list(store.pending(run, False)) == []
         [(path, found)] = store.results(run)
     assert (path, found.duration, found.warnings, found.error) == (file.path, 7.5, ("damaged",), None)
@@ -67,7 +67,7 @@ def test_pending_goes_through_many_pages_in_order(tmp_path: Path) -> None:
     with open_store(tmp_path / "scan.db") as store:
         run, _ = store.run({})
         store.begin_scan()
-        store.saw(reversed(files))
+        store.record_files(reversed(files))
         seen = []
         for file, content in store.pending(run, False):
             assert content is None
@@ -152,7 +152,7 @@ def test_a_full_disk_costs_nothing_that_was_kept(library: Path, model: Path, tmp
         with open(shutil.copy(big / "day0" / "000.mp4", big / f"{number}.mp4"), "ab") as file:
             file.write(bytes([number]) * 8)
     code = (
-        "import resource, sys; from cliplab.scan.scan import scan; from cliplab.scan.store import open_store\n"
+        "import resource, sys; from cliplab.scan import scan; from cliplab.scan.store import open_store\n"
         "with open_store(sys.argv[3] + '/scan.db'): pass\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (120_000, 120_000))\n"
         "scan(sys.argv[1], sys.argv[2], output=sys.argv[3] + '/h.json', min_score=0)"

@@ -21,10 +21,10 @@ from scan_helpers import render_library, save_model
 from tiny_videos import render_video
 
 from adapters.media import VideoFile
-from cliplab.library import Settling
+from cliplab.library import SettleFilter
 from cliplab.library import settle as scan_settle
 from cliplab.scan import one_pass as scan_pass
-from cliplab.scan.scan import scan
+from cliplab.scan import scan
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{SUPPORT}"}
 COMMAND = [sys.executable, "-m", "cliplab", "scan"]
@@ -189,17 +189,17 @@ def test_what_has_settled() -> None:
     """By its time where that is long ago; else, as where the camera's clock is wrong, by having been seen unchanged."""
     now = time.time()
     old, new, future = (VideoFile(str(at), 5, int((now + at) * 1e9)) for at in (-9000, 0, 9000))
-    assert [Settling(3600).ready(file) for file in (old, new, future)] == [True, False, False]
-    settling = Settling(0.3)
+    assert [SettleFilter(3600).ready(file) for file in (old, new, future)] == [True, False, False]
+    settle_filter = SettleFilter(0.3)
     grown = VideoFile(future.path, 6, future.mtime_ns)
-    assert [settling.ready(file) for file in (old, future, grown)] == [True, False, False]
+    assert [settle_filter.ready(file) for file in (old, future, grown)] == [True, False, False]
     time.sleep(0.4)
-    assert settling.ready(grown)
-    assert not settling.ready(future), "another size than when it was last seen"
+    assert settle_filter.ready(grown)
+    assert not settle_filter.ready(future), "another size than when it was last seen"
 
 
 MEASURED = (
-    "import json, resource, sys, time; from cliplab.scan.scan import scan\n"
+    "import json, resource, sys, time; from cliplab.scan import scan\n"
     "began = time.perf_counter()\n"
     "report = scan(sys.argv[1], sys.argv[2], output=sys.argv[3], min_score=0.0)\n"
     "peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"

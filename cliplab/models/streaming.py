@@ -31,15 +31,28 @@ def stream(
     top_k: int | None = None,
     on_note: OnNote | None = None,
 ) -> Iterator[Row]:
-    """The running prediction along a source: rows ``{"time": seconds, "labels": [{"label":..., "score":...}, ...]}``.
+    """Follow a source with a model that streams, and return its running prediction row by row.
 
-    model: a bundle, self-describing .tflite or config of a model that streams. source: a video file, a device such as
-    /dev/video0, a URL that FFmpeg opens, or ``-`` for stdin. fps: what the model consumes; None for its config's.
-    memory_seconds, top_k: short for these keys of overrides. every: seconds from one row to the next; None for a row
-    each consumed frame. The last row is the answer for all that was seen. on_note: told of stalls, damage, changes of
-    size and resets; none of them ends the stream.
+    Stalls, damage, changes of size and resets do not end the stream.
 
-    Raises ConfigError, BundleError and MediaError when called, and MediaError while iterated where there is no video.
+    Args:
+        model: A bundle, a self-describing .tflite or a config of a model that streams.
+        source: A video file, a device such as /dev/video0, a URL that FFmpeg opens, or ``-`` for stdin.
+        overrides: Config keys to change.
+        fps: Frames per second that the model consumes; None is its config's rate.
+        memory_seconds: Short for this key of overrides: how much of the past counts.
+        every: Seconds from one row to the next; None is one row per consumed frame.
+        top_k: Short for this key of overrides: how many labels a row has.
+        on_note: Called with a sentence for each stall, damage, change of size and reset.
+
+    Returns:
+        An iterator over rows ``{"time": seconds, "labels": [{"label": ..., "score": ...}, ...]}``. The last row is the
+        prediction after the whole source.
+
+    Raises:
+        ConfigError: A key is wrong, or the model does not stream.
+        BundleError: The model is missing or damaged.
+        MediaError: The source cannot be opened, or, while iterating, contains no video.
     """
     if every is not None and not every > 0:
         raise ConfigError(f"every is {every!r} and must be seconds above 0, or left out for a row a frame")
@@ -51,7 +64,7 @@ def stream(
 
 
 def _rows(session: OpenStream, frames: Iterator[tuple[float, Any]], every: float | None, top_k: int) -> Iterator[Row]:
-    due, last, told = 0.0, None, None
+    due, last, written = 0.0, None, None
     with closing(frames):  # type: ignore[type-var] # both are generators
         for seconds, picture in frames:
             prediction = session.push(picture, seconds)
@@ -59,9 +72,9 @@ def _rows(session: OpenStream, frames: Iterator[tuple[float, Any]], every: float
                 continue
             last = prediction
             if every is None or seconds >= due - 1e-6 or seconds < due - every:
-                told, due = last, seconds + (every or 0.0)
+                written, due = last, seconds + (every or 0.0)
                 yield _row(last, top_k)
-    if last is not None and last is not told:
+    if last is not None and last is not written:
         yield _row(last, top_k)
 
 

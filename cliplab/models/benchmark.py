@@ -21,10 +21,15 @@ from cliplab.models.measure import rendered_clips, size_bytes, time_predict
 
 @dataclass(frozen=True)
 class BenchReport:
-    """latency_ms: min, median and p95 of one clip alone; clips_per_second: in batches of the config's batch_size.
+    """Speed and size of a model on this machine. Decoding is not included.
 
-    Decoding is not included. size_bytes: the LiteRT program (None for a model without one). peak_memory_bytes: the most
-    that this process held so far, the interpreter and its libraries included. threads: cores that prediction may use.
+    Attributes:
+        latency_ms: Milliseconds per clip, predicted alone: "min", "median" and "p95".
+        clips_per_second: Rate in batches of the config's ``batch_size``.
+        size_bytes: Size of the LiteRT program; None for a model without one.
+        peak_memory_bytes: The most memory that this process used, including the interpreter and its libraries.
+        threads: Cores that prediction may use.
+        clips: How many clips were timed.
     """
 
     latency_ms: dict[str, float]
@@ -35,6 +40,7 @@ class BenchReport:
     clips: int
 
     def to_json(self) -> dict[str, Any]:
+        """The attributes as a JSON object."""
         return asdict(self)
 
 
@@ -48,9 +54,20 @@ def bench(
 ) -> BenchReport:
     """Time a model's predictions.
 
-    threads: short for num_threads in overrides; None is the config's. clips: how many are timed. video: its windows, or
-    the whole of it as one clip, are what is predicted; None is rendered clips.
-    Raises ConfigError, BundleError, MediaError.
+    Args:
+        model: A bundle directory, a .tflite, a config file, a ready config's name, or the config itself.
+        overrides: Config keys to change.
+        threads: Short for the key ``num_threads``; None keeps the config's.
+        clips: How many clips to time.
+        video: A video whose windows are predicted, or the whole of it as one clip; None predicts rendered clips.
+
+    Returns:
+        Latency, rate, size and memory.
+
+    Raises:
+        ConfigError: A key is wrong, or clips is below 1.
+        BundleError: The model is missing or damaged.
+        MediaError: The video cannot be read.
     """
     if clips < 1:
         raise ConfigError(f"clips must be a whole number of at least 1, got {clips}")
@@ -87,7 +104,7 @@ def _clips_of(spec: Any, video: str | Path, limit: int) -> list[Clip]:
 
 
 def peak_memory_bytes() -> int:
-    """The most memory that this process has held; 0 where the system does not tell (Windows)."""
+    """The most memory in bytes that this process used; 0 where the system does not report it (Windows)."""
     try:
         import resource
     except ImportError:

@@ -14,10 +14,19 @@ from cliplab.library import read_highlights
 from cliplab.outputs import require_new
 from cliplab.reel.export import check_export, cut_list, export_path
 from cliplab.reel.pictures import SourceFailed
-from cliplab.reel.plan import TRANSITION_SECONDS, Format, Limits, Place, check_options, choose, common_format, lay_out
+from cliplab.reel.plan import (
+    TRANSITION_SECONDS,
+    PlacedClip,
+    ReelFormat,
+    ReelLimits,
+    check_options,
+    choose_clips,
+    common_format,
+    place_clips,
+)
 from cliplab.reel.render import render
 from cliplab.reel.sound import require_sound
-from cliplab.reel.sources import Cut, SkippedSource, inspect, require_whole
+from cliplab.reel.sources import SkippedSource, SourceClip, inspect_source, require_whole
 
 # What is done at present, how much of it, and of how much.
 OnReelProgress = Callable[[str, float, float], None]
@@ -25,22 +34,30 @@ OnReelProgress = Callable[[str, float, float], None]
 
 @dataclass(frozen=True)
 class ReelReport:
-    """What a reel is made of. written: False for a dry run. skipped: passed over on the way to the clips in it.
+    """The content of a reel.
 
-    notes: sound that could not be had, scores that the scan did not write. cut_list: the exported file.
+    Attributes:
+        output: The MP4.
+        written: False for a dry run.
+        format: Size and rate of the reel.
+        timeline: The clips in the order of the reel.
+        skipped: Sources that were passed over on the way to these clips.
+        notes: Sound that could not be decoded, scores that the scan did not write, what the cut list cannot express.
+        cut_list: The exported file; None where none was written.
     """
 
     output: str
     written: bool
-    form: Format
-    places: tuple[Place, ...]
+    format: ReelFormat
+    timeline: tuple[PlacedClip, ...]
     skipped: tuple[SkippedSource, ...]
     notes: tuple[str, ...]
     cut_list: str | None
 
     @property
     def seconds(self) -> float:
-        return float((self.places[-1].first + self.places[-1].frames) / self.form.fps)
+        """Length of the reel in seconds."""
+        return float((self.timeline[-1].first + self.timeline[-1].frames) / self.format.fps)
 
     @property
     def failed(self) -> int:
@@ -48,17 +65,17 @@ class ReelReport:
         return sum(source.failed for source in self.skipped)
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON object; times in seconds, ``at`` of the reel, ``start`` and ``end`` of the source."""
-        fps = self.form.fps
+        """A JSON object. Times are in seconds: "at" of the reel, "start" and "end" of the source."""
+        fps = self.format.fps
         clips = [
-            {"at": round(float(place.first / fps), 3), "crossfade": round(float(place.overlap / fps), 3)}
-            | place.cut.to_json()
-            for place in self.places
+            {"at": round(float(placed.first / fps), 3), "crossfade": round(float(placed.overlap / fps), 3)}
+            | placed.clip.to_json()
+            for placed in self.timeline
         ]
         return {
             "output": self.output,
             "written": self.written,
-            **self.form.to_json(),
+            **self.format.to_json(),
             "seconds": round(self.seconds, 3),
             "clips": clips,
             "set_aside": [source.to_json() for source in self.skipped],
@@ -85,15 +102,33 @@ def reel(
 ) -> ReelReport:
     """Join the best window of each of the best videos of a scan into one MP4 (H.264, AAC) that a browser plays.
 
-    highlights: highlights.json of :func:`cliplab.scan.scan.scan`. top: at most so many clips, of videos scored at least
-    min_score (0..1); duration: at most so many seconds. transitions: crossfades of half a second. per_clip_seconds:
-    longer windows are cut to this, around their middle. order: "score", best first, or "time", as recorded. audio:
-    "keep", "none", or a file to lay under the pictures. export: "otio", "edl" or "fcpxml", a cut list for an editor
-    beside the output.
+    A source that is missing, changed since the scan, or damaged in its window is skipped, and the next best takes its
+    place.
 
-    A source that is missing, changed since the scan, or damaged in its window is set aside, and the next best takes its
-    place. Raises ConfigError for options, DatasetError for highlights of which no reel can be made, MediaError for an
-    audio file without sound, StorageError for the output, MissingExtraError for an export whose package is not there.
+    Args:
+        highlights: The highlights.json of :func:`cliplab.scan.scan`.
+        output: The MP4 to write.
+        top: The most clips.
+        min_score: Least score, 0..1, of a video.
+        duration: The most seconds; None is no limit.
+        transitions: Crossfade clips for half a second.
+        per_clip_seconds: Longer windows are cut to this length, around their middle.
+        order: "score" for best first, or "time" as recorded.
+        audio: "keep" for the clips' own sound, "none", or a file whose sound is laid under the pictures.
+        export: "otio", "edl" or "fcpxml": also write a cut list for an editor, beside the output.
+        dry_run: Choose the clips and write nothing.
+        force: Replace output if it exists.
+        on_progress: Called with the stage's name, how much of it is done, and how much there is.
+
+    Returns:
+        The clips, the skipped sources, and notes.
+
+    Raises:
+        ConfigError: An option is wrong.
+        DatasetError: The highlights are not those of a scan, or none of them can be shown.
+        MediaError: The audio file has no sound that can be decoded.
+        StorageError: The output exists, or cannot be written.
+        MissingExtraError: The package for the export is not installed.
     """
     source, target = Path(highlights), Path(output)
     check_options(top, min_score, duration, per_clip_seconds, order)
@@ -103,35 +138,37 @@ def reel(
     list_path = export_path(target, export)
     require_new(list_path, force or dry_run)
     _check_audio(audio)
-    rows = _good_enough(source, scan, min_score)
-    tell = on_progress or (lambda stage, done, total: None)
-    limits = Limits(top, duration, TRANSITION_SECONDS if transitions else 0.0)
-    look = _Sources(rows, per_clip_seconds, os.stat(source).st_mtime, min(top, len(rows)), tell)
+    rows = _rows_above(source, scan, min_score)
+    report_progress = on_progress or (lambda stage, done, total: None)
+    limits = ReelLimits(top, duration, TRANSITION_SECONDS if transitions else 0.0)
+    candidates = _Candidates(rows, per_clip_seconds, os.stat(source).st_mtime, min(top, len(rows)), report_progress)
     while True:
         skipped: list[SkippedSource] = []
-        chosen = choose(look.candidates(), limits, skipped)
+        chosen = choose_clips(candidates.best_first(), limits, skipped)
         if not chosen:
             raise DatasetError(f"{source}: none of its {len(rows)} videos can be shown. {skipped[0].reason}")
-        form = common_format(chosen)
-        ordered = sorted(chosen, key=lambda cut: cut.shot_at) if order == "time" else chosen
-        places = lay_out(ordered, form, limits)
+        reel_format = common_format(chosen)
+        ordered = sorted(chosen, key=lambda clip: clip.shot_at) if order == "time" else chosen
+        timeline = place_clips(ordered, reel_format, limits)
         notes = _scan_notes(scan, min_score)
-        cuts = cut_list(places, form, target.stem, export, audio == "keep", notes) if export else b""
+        edit_list = cut_list(timeline, reel_format, target.stem, export, audio == "keep", notes) if export else b""
         if not dry_run:
             try:
-                notes += render(places, form, target, audio, lambda done, total: tell("rendering", done, total))
+                notes += render(
+                    timeline, reel_format, target, audio, lambda done, total: report_progress("rendering", done, total)
+                )
             except SourceFailed as failure:
                 # Only known now: once more, with the next best in its place.
-                look.set_aside(failure)
+                candidates.mark_failed(failure)
                 continue
             if list_path is not None:
-                write_bytes_atomic(list_path, cuts)
+                write_bytes_atomic(list_path, edit_list)
         written = None if dry_run or list_path is None else str(list_path)
-        return ReelReport(str(target), not dry_run, form, tuple(places), tuple(skipped), tuple(notes), written)
+        return ReelReport(str(target), not dry_run, reel_format, tuple(timeline), tuple(skipped), tuple(notes), written)
 
 
-class _Sources:
-    """The videos of a scan, best first, each looked at once."""
+class _Candidates:
+    """The videos of a scan, best first, each inspected once."""
 
     def __init__(
         self,
@@ -139,47 +176,47 @@ class _Sources:
         per_clip_seconds: float | None,
         scanned_at: float,
         expected: int,
-        tell: OnReelProgress,
+        on_progress: OnReelProgress,
     ) -> None:
         self._rows, self._per_clip, self._scanned_at = rows, per_clip_seconds, scanned_at
-        self._expected, self._tell = expected, tell
-        self._known: dict[str, Cut | SkippedSource] = {}
+        self._expected, self._on_progress = expected, on_progress
+        self._known: dict[str, SourceClip | SkippedSource] = {}
         self._whole: set[str] | None = None  # what was decoded from end to end; None: nothing needs to be
 
-    def candidates(self) -> Iterator[Cut | SkippedSource]:
-        """As many as are asked for and no more."""
+    def best_first(self) -> Iterator[SourceClip | SkippedSource]:
+        """The clip of each video, or why it is skipped; inspected only when asked for."""
         for number, row in enumerate(self._rows):
             path = str(row["path"])
             if path not in self._known:
-                self._tell("looking at sources", number, max(self._expected, number))
-                self._known[path] = self._look(row)
+                self._on_progress("looking at sources", number, max(self._expected, number))
+                self._known[path] = self._inspect(row)
             found = self._known[path]
-            if self._whole is not None and path not in self._whole and isinstance(found, Cut):
-                self._tell("checking sources", number, max(self._expected, number))
+            if self._whole is not None and path not in self._whole and isinstance(found, SourceClip):
+                self._on_progress("checking sources", number, max(self._expected, number))
                 self._known[path] = found = self._checked(found)
                 self._whole.add(path)
             yield found
 
-    def set_aside(self, failure: SourceFailed) -> None:
-        """One that failed while it was rendered. Each such costs a rendering, so the others are decoded first now."""
-        self._known[failure.cut.path] = SkippedSource(failure.cut.path, failure.reason, True)
+    def mark_failed(self, failure: SourceFailed) -> None:
+        """Skip a source whose rendering failed. As each such failure costs a rendering, others are decoded first."""
+        self._known[failure.clip.path] = SkippedSource(failure.clip.path, failure.reason, True)
         self._whole = self._whole or set()
 
-    def _look(self, row: dict[str, Any]) -> Cut | SkippedSource:
+    def _inspect(self, row: dict[str, Any]) -> SourceClip | SkippedSource:
         try:
-            return inspect(row, self._per_clip, self._scanned_at)
+            return inspect_source(row, self._per_clip, self._scanned_at)
         except (MediaError, OSError) as error:
             return SkippedSource(str(row["path"]), str(error), True)
 
-    def _checked(self, cut: Cut) -> Cut | SkippedSource:
+    def _checked(self, clip: SourceClip) -> SourceClip | SkippedSource:
         try:
-            require_whole(cut)
+            require_whole(clip)
         except (MediaError, OSError) as error:
-            return SkippedSource(cut.path, str(error), True)
-        return cut
+            return SkippedSource(clip.path, str(error), True)
+        return clip
 
 
-def _good_enough(source: Path, scan: dict[str, Any], min_score: float) -> list[dict[str, Any]]:
+def _rows_above(source: Path, scan: dict[str, Any], min_score: float) -> list[dict[str, Any]]:
     rows = scan["highlights"]
     if not rows:
         raise DatasetError(f"{source}: holds no highlight. Scan with a lower --min-score than {scan['min_score']:g}.")

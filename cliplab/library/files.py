@@ -1,4 +1,4 @@
-"""Which videos a library holds, on disks and in storages, and what tells their contents apart."""
+"""Which videos a library holds, on disks and in storages, and fingerprints of their contents."""
 
 from __future__ import annotations
 
@@ -13,14 +13,29 @@ from cliplab.library.storage import is_remote
 
 
 def walk(library: str | Path) -> Iterator[VideoFile | UnreadablePath]:
-    """The videos below a folder or an address (``s3://``), and what cannot be read, as ``videos_below`` gives them."""
+    """The videos below a folder or an address, and what cannot be read.
+
+    Args:
+        library: A folder, or an address that fsspec opens, such as s3://bucket/folder.
+
+    Yields:
+        Videos and unreadable entries in the order of their paths, as ``adapters.media.videos_below`` yields them.
+    """
     return storage.walk(str(library)) if is_remote(library) else videos_below(library)
 
 
 def fingerprint(path: str, size_bytes: int) -> bytes:
-    """What tells a video's content from another's: a digest of its size and of three blocks.
+    """A digest that identifies a video's content: of its size and of three blocks, or a remote storage's own digest.
 
-    A remote file's is another one (``cliplab.library.storage``). OSError where it cannot be read.
+    Args:
+        path: A path or an address.
+        size_bytes: Size of the file.
+
+    Returns:
+        20 bytes.
+
+    Raises:
+        OSError: The file cannot be read.
     """
     if is_remote(path):
         return storage.fingerprint(path, size_bytes)
@@ -43,6 +58,6 @@ def _read(handle: int, count: int) -> bytes:
 
 
 def printable(path: str) -> str:
-    """A path as one line of text: line ends and bytes that are not UTF-8 as escapes."""
+    """A path as one line of text: line ends, and bytes that are not UTF-8, as escapes."""
     text = path.encode("utf-8", "backslashreplace").decode("utf-8")
     return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

@@ -68,9 +68,13 @@ ON_BIG_PODS = ("train_model", "evaluate_model")
 
 @dataclass(frozen=True)
 class DataloopManifestReport:
-    """path: the manifest. models: the names in it. current: whether the file holds what the configs ask for now.
+    """The state of a Dataloop app's manifest.
 
-    difference: with check, the first lines that differ.
+    Attributes:
+        path: The manifest.
+        models: Names of the models in it.
+        current: Whether the file contains what the configs require now.
+        difference: With check, the first lines that differ.
     """
 
     path: str
@@ -79,16 +83,27 @@ class DataloopManifestReport:
     difference: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
+        """The attributes as a JSON object."""
         return asdict(self)
 
 
 def dataloop_manifest(
     output: str | Path = "dataloop.json", *, check: bool = False, git_url: str | None = None
 ) -> DataloopManifestReport:
-    """Write the manifest to output, or with check compare the file with it and write nothing.
+    """Write the Dataloop app's manifest from the ready configs, or compare an existing one with them.
 
-    git_url: where the platform finds the code, at the tag of this version; without it, publishing packs the folder that
-    the manifest lies in. Raises ConfigError for a file that cannot be read, StorageError.
+    Args:
+        output: The manifest.
+        check: Compare output with the configs and write nothing.
+        git_url: Where the platform finds the code, at the tag of this version; None lets publishing pack the folder of
+            the manifest.
+
+    Returns:
+        The models in the manifest, and whether the file is up to date.
+
+    Raises:
+        ConfigError: The file cannot be read.
+        StorageError: The file cannot be written.
     """
     path = Path(output)
     manifest = make_manifest(git_url)
@@ -106,7 +121,11 @@ def dataloop_manifest(
 
 
 def make_manifest(git_url: str | None = None) -> dict[str, Any]:
-    """The manifest as JSON, checked against its schema."""
+    """The manifest as a JSON object, checked against its schema.
+
+    Args:
+        git_url: As for ``dataloop_manifest``.
+    """
     manifest: dict[str, Any] = {
         "name": "cliplab-video-models",
         "displayName": "Video models: MoViNet and frame classifiers",
@@ -134,7 +153,15 @@ def make_manifest(git_url: str | None = None) -> dict[str, Any]:
 
 
 def check_manifest(manifest: Mapping[str, Any], where: str = "dataloop.json") -> None:
-    """Hold a manifest against our schema, and its names against each other. ConfigError lists all that is wrong."""
+    """Check a manifest against the schema, and its names against each other.
+
+    Args:
+        manifest: The manifest as a JSON object.
+        where: The file's name in the error message.
+
+    Raises:
+        ConfigError: The manifest is wrong; the message lists every fault.
+    """
     from jsonschema import Draft202012Validator
 
     schema = json.loads(SCHEMA.read_text(encoding="utf-8"))

@@ -14,7 +14,7 @@ from adapters.base import OnProgress
 from adapters.errors import DatasetError
 from adapters.records import Prediction, Segment
 from cliplab.demo.report import Contender, DemoReport
-from cliplab.models import convert, models
+from cliplab.models import PredictReport, convert, evaluate, find_segments, predict, train
 from cliplab.outputs import require_new
 
 LABEL = "ad"
@@ -34,9 +34,18 @@ def demo(
 ) -> DemoReport:
     """Train the ad-break model on the samples, measure and convert it, and find the break in samples/broadcast.mp4.
 
-    output: a folder for the bundle, two .tflite files, the evaluation, timeline.png and demo.json. samples: the folder
-    with dataset.jsonl and broadcast.mp4; None is the checkout's. on_progress(stage, done, total) follows each step.
-    Raises DatasetError where there are no samples, StorageError where output is filled already.
+    Args:
+        output: A folder for the bundle, two .tflite files, the evaluation, timeline.png and demo.json.
+        samples: The folder with dataset.jsonl and broadcast.mp4; None is that of the source checkout.
+        force: Replace output if it exists.
+        on_progress: Called with the stage's name, the steps done and the steps in all.
+
+    Returns:
+        The figures of the model and of a baseline, and where the files are.
+
+    Raises:
+        DatasetError: The samples are missing.
+        StorageError: The output exists, or cannot be written.
     """
     folder = _samples_folder(samples)
     output = Path(output)
@@ -46,9 +55,9 @@ def demo(
     data, broadcast = folder / "dataset.jsonl", folder / "broadcast.mp4"
     bundle = output / "bundle"
     with _timed(seconds, "train"):
-        models.train(CONFIG, data, bundle, force=True, on_progress=report)
+        train(CONFIG, data, bundle, force=True, on_progress=report)
     with _timed(seconds, "evaluate"):
-        evaluation = models.evaluate(bundle, data, output=output / "evaluation", force=True, on_progress=_files(report))
+        evaluation = evaluate(bundle, data, output=output / "evaluation", force=True, on_progress=_files(report))
     programs = {}
     for quantize in ("float16", "int8"):
         with _timed(seconds, f"convert to {quantize}"):
@@ -62,7 +71,7 @@ def demo(
                 on_progress=report,
             )
     with _timed(seconds, "predict the broadcast"):
-        found = models.predict(bundle, [broadcast], segments=LABEL, on_progress=_files(report))
+        found = predict(bundle, [broadcast], segments=LABEL, on_progress=_files(report))
     truth = _truth(folder / "broadcast.json")
     predictions = _good(found)
     model = _contender(
@@ -111,7 +120,7 @@ def _files(report: OnProgress) -> Callable[[str, float, float | None, int, int],
     return on_video
 
 
-def _good(report: models.PredictReport) -> tuple[Prediction, ...]:
+def _good(report: PredictReport) -> tuple[Prediction, ...]:
     result = report.results[0]
     if result.error is not None:
         raise DatasetError(result.error)
@@ -150,7 +159,7 @@ def _baseline(folder: Path, bundle: Path, windows: tuple[Prediction, ...], truth
     """Colour-and-sharpness histograms and logistic regression: the same clips, windows, threshold and smoothing."""
     import numpy as np
 
-    from adapters.evaluation import evaluate
+    from adapters.evaluation import evaluate as evaluate_scores
     from adapters.inference import open_model
     from adapters.records import VideoResult
 
@@ -165,7 +174,7 @@ def _baseline(folder: Path, bundle: Path, windows: tuple[Prediction, ...], truth
         return np.array([probability if label == LABEL else 1 - probability for label in labels], np.float32)
 
     clip_scores = np.stack([scores_of(float(p)) for p in baseline.score_clips(fitted, test, folder)])
-    report = evaluate(
+    report = evaluate_scores(
         clip_scores,
         [labels.index(row["label"]) for row in test],
         labels,
@@ -175,7 +184,7 @@ def _baseline(folder: Path, bundle: Path, windows: tuple[Prediction, ...], truth
     config, video = adapter.config, folder / "broadcast.mp4"
     scored = baseline.score_windows(fitted, video, config["window_seconds"], config["stride_seconds"])
     predictions = tuple(Prediction(scores_of(p), labels, start, end, str(video)) for start, end, p in scored)
-    found = models.find_segments(adapter, VideoResult(str(video), predictions), LABEL)
+    found = find_segments(adapter, VideoResult(str(video), predictions), LABEL)
     return _contender(report.f1, report.average_precision, predictions, tuple(found), truth)
 
 

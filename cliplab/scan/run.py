@@ -1,7 +1,7 @@
 """A library of videos to their scores, and the best of them: ``cliplab scan``.
 
 A scan walks the library, scores what its store does not know, and writes highlights.json from the store. Each video is
-kept as soon as it is scored, so that a scan that was killed goes on where it was.
+stored as soon as it is scored, so that a scan that was killed resumes there when it is run again.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from adapters.errors import BundleError, ConfigError
 from adapters.inference import open_model
 from adapters.records import Aggregation
 from cliplab.library import HIGHLIGHTS_FORMAT, HIGHLIGHTS_VERSION, is_remote, storage
-from cliplab.models import some
+from cliplab.models import name_list
 from cliplab.outputs import require_new
-from cliplab.scan.one_pass import Engine, OnNote, OnProgress, OnReport, Plan, ScanReport, scan_once
+from cliplab.scan.one_pass import Engine, OnNote, OnProgress, OnReport, ScanPlan, ScanReport, scan_once
 from cliplab.scan.one_pass import watch as watching
-from cliplab.scan.report import Ranking, require_replaceable
+from cliplab.scan.report import HighlightCriteria, require_replaceable
 from cliplab.scan.sampling import Sampling, choose_sampling
 from cliplab.scan.scoring import score_files
 from cliplab.scan.store import open_store
@@ -30,7 +30,16 @@ from cliplab.scan.store import open_store
 
 @dataclass(frozen=True)
 class EngineOptions:
-    """What an engine that works elsewhere needs to know. digest: the bundle's. library: as it was found."""
+    """What an engine that works on other computers needs to know.
+
+    Attributes:
+        bundle: The model.
+        digest: The model's digest.
+        library: The library's absolute path or address.
+        device: "cpu" or "gpu"; None is the model's.
+        ray_address: HOST:PORT of the Ray cluster; None is that in RAY_ADDRESS.
+        on_note: Called with a sentence for each unusual event.
+    """
 
     bundle: str | Path
     digest: str
@@ -75,20 +84,45 @@ def scan(
     on_note: OnNote | None = None,
     on_report: OnReport | None = None,
 ) -> ScanReport:
-    """Score every video below a folder and write those at or above min_score, best first, to output.
+    """Score every video below a folder and write those at or above min_score, best first, to highlights.json.
 
-    library: a folder, or an address that fsspec opens, as s3://bucket/folder. bundle: a bundle or self-describing
-    .tflite. label: whose score counts; None is the model's positive label.
-    sample_fps, keyframes, frames: which frames a model of frames sees: so many a second (1 by default); key frames
-    alone, at most sample_fps of them a second; or so many over the video. aggregation: mean, max or top_mean of the
-    scores; None is the model's. window_seconds: length of the best windows that are listed. store: where scores are
-    kept; None is scan.db beside output. engine: local, or ray for a cluster. ray_address: host:port of the cluster;
-    None is that in RAY_ADDRESS, else this machine alone. workers: videos decoded at the same time, None for one a core.
-    device: cpu or gpu. retry_failed: try again what could not be decoded. watch: go on looking for new videos until
-    interrupted; one is taken once it has not changed for settle_seconds, which is also the time between looks.
+    Each video's scores are stored as soon as they are known. If interrupted, call it again to resume.
 
-    on_progress: told of each video; on_note: of what is odd, in a sentence; on_report: of each pass of a watch.
-    Raises ConfigError, BundleError, StorageError, ClusterError, and MediaError where there is no video at all.
+    Args:
+        library: A folder, or an address that fsspec opens, such as s3://bucket/folder.
+        bundle: A bundle directory or a self-describing .tflite.
+        output: The highlights.json to write; an older one of a scan is replaced.
+        min_score: Least score, 0..1, of a highlight.
+        label: The label whose score counts; None is the model's positive label.
+        sample_fps: For a model of frames: frames per second to score; None is 1. With keyframes, at most this many key
+            frames per second.
+        keyframes: For a model of frames: score key frames only (fastest).
+        frames: For a model of frames: score this many frames, evenly over each video.
+        aggregation: "mean", "max" or "top_mean" of a video's scores; None is the model's.
+        window_seconds: Length of the best windows that are listed of each video.
+        store: The file that keeps all scores; None is scan.db beside output.
+        engine: "local" for this computer, or "ray" for a cluster.
+        ray_address: HOST:PORT of the Ray cluster, or "auto"; None is that in RAY_ADDRESS, and this computer without it.
+        workers: Videos decoded at the same time; None is one per core.
+        device: "cpu" or "gpu"; None is the model's.
+        retry_failed: Score again the videos that could not be decoded.
+        watch: Continue to look for new videos until interrupted.
+        settle_seconds: With watch: how long a file must stay unchanged before it is scored, and the time between
+            passes.
+        on_progress: Called with a ``ScanProgress`` for each video; the object is updated in place.
+        on_note: Called with a sentence for each unusual event, such as a video that could not be read.
+        on_report: With watch: called with the ``ScanReport`` of each pass that found something new.
+
+    Returns:
+        Counts, speed, and the first failures.
+
+    Raises:
+        ConfigError: An option is wrong, or the library does not exist.
+        BundleError: The model is missing, damaged, or was replaced while it was read.
+        MediaError: The library contains no video.
+        StorageError: The output or the store cannot be written, or another scan uses the store.
+        ClusterError: The Ray cluster cannot be reached or used.
+        MissingExtraError: A package for the engine or the storage is not installed.
     """
     output, library = Path(output), os.fspath(library)
     library = library if is_remote(library) else os.path.abspath(storage.local(library))
@@ -105,23 +139,23 @@ def scan(
     if model_digest(bundle) != digest:
         raise BundleError(f"{bundle}: was replaced while it was read. Start the scan again.")
     sampling = choose_sampling(adapter, sample_fps, keyframes, frames)
-    ranking = make_ranking(adapter, bundle, label, aggregation, min_score, window_seconds)
+    criteria = make_criteria(adapter, bundle, label, aggregation, min_score, window_seconds)
     place = Path(store) if store is not None else output.absolute().parent / STORE_NAME
     with open_store(place) as kept:
         run, is_other = kept.run({"model": digest, "sampling": sampling.to_json()})
         if is_other:
             note(f"{place}: has scores of another model or sampling; these stay, and every video is scored anew")
-        plan = Plan(
+        plan = ScanPlan(
             library=library,
             adapter=adapter,
             engine=scores,
             workers=workers,
             sampling=sampling,
-            ranking=ranking,
+            criteria=criteria,
             run=run,
             retry_failed=retry_failed,
             output=output,
-            head=_head(library, adapter, digest, sampling, ranking),
+            head=_head(library, adapter, digest, sampling, criteria),
             on_progress=on_progress or (lambda progress: None),
             on_note=note,
         )
@@ -148,35 +182,50 @@ def _check(
         raise ConfigError(f"workers is {workers!r} and must be a whole number of at least 1")
 
 
-def make_ranking(
+def make_criteria(
     adapter: BaseModelAdapter,
     bundle: str | Path,
     label: str | None,
     aggregation: Aggregation | None,
     min_score: float,
     window_seconds: float,
-) -> Ranking:
+) -> HighlightCriteria:
+    """The criteria that the options ask for.
+
+    Args:
+        adapter: The model.
+        bundle: The model's path, for messages.
+        label: The label whose score counts; None is the model's positive label.
+        aggregation: None is the model's.
+        min_score: Least score, 0..1, of a highlight.
+        window_seconds: Length of the best windows.
+
+    Raises:
+        ConfigError: The label is unknown to the model, or none is given and the model has no positive label.
+    """
     labels, chosen = adapter.labels, label if label is not None else adapter.config.get("positive_label")
     if chosen is None:
-        raise ConfigError(f"{bundle}: has no positive_label, so label is needed, one of: {some(labels)}")
+        raise ConfigError(f"{bundle}: has no positive_label, so label is needed, one of: {name_list(labels)}")
     if chosen not in labels:
-        raise ConfigError(f"label is {chosen!r}, which is not a label of this model; its labels: {some(labels)}")
+        raise ConfigError(f"label is {chosen!r}, which is not a label of this model; its labels: {name_list(labels)}")
     how = aggregation or adapter.config.get("aggregation", "mean")
     if how not in ("mean", "max", "top_mean"):
         raise ConfigError(f"aggregation is {how!r} and must be mean, max or top_mean")
     fraction = float(adapter.config.get("top_fraction", 0.25))
-    return Ranking(chosen, labels.index(chosen), how, fraction, min_score, window_seconds)
+    return HighlightCriteria(chosen, labels.index(chosen), how, fraction, min_score, window_seconds)
 
 
-def _head(library: str, adapter: BaseModelAdapter, digest: str, sampling: Sampling, ranking: Ranking) -> dict[str, Any]:
+def _head(
+    library: str, adapter: BaseModelAdapter, digest: str, sampling: Sampling, criteria: HighlightCriteria
+) -> dict[str, Any]:
     return {
         "format": HIGHLIGHTS_FORMAT,
         "version": HIGHLIGHTS_VERSION,
         "library": library,
         "model": {"name": adapter.config.get("name", ""), "adapter": adapter.config["adapter"], "digest": digest},
         "sampling": sampling.to_json(),
-        "label": ranking.label,
-        "aggregation": ranking.aggregation,
-        "min_score": ranking.min_score,
-        "window_seconds": ranking.window_seconds,
+        "label": criteria.label,
+        "aggregation": criteria.aggregation,
+        "min_score": criteria.min_score,
+        "window_seconds": criteria.window_seconds,
     }

@@ -1,0 +1,168 @@
+"""`cliplab train` and `cliplab finetune`: a bundle, or one self-describing .tflite, from labelled clips."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from adapters.base import BaseModelAdapter, OnEpochEnd, OnProgress, TrainOptions
+from adapters.config import check_config, key_effect, merge_config
+from adapters.errors import ConfigError
+from adapters.inference import FINETUNE_KEYS, open_model
+from adapters.records import Devices
+from adapters.reports import EpochLog, TrainReport
+from cliplab.models.source import ModelSource, is_stored
+
+OnLine = Callable[[str], object]
+
+
+def train(
+    config: ModelSource,
+    data: str | Path,
+    output: str | Path,
+    *,
+    overrides: Mapping[str, Any] | None = None,
+    devices: Devices = 1,
+    force: bool = False,
+    on_epoch_end: OnEpochEnd | None = None,
+    on_progress: OnProgress | None = None,
+    on_line: OnLine | None = None,
+) -> TrainReport:
+    """Train a model from its config and pretrained weights on labelled clips, and write its bundle.
+
+    If interrupted, call it again with the same arguments to resume.
+
+    Args:
+        config: A config file, a ready config's name, or the config itself.
+        data: A dataset in any format that ``adapters.data.read_dataset`` reads.
+        output: A bundle directory; or X.tflite for one self-describing file of the config's precision, whose bundle is
+            kept beside it as X.
+        overrides: Config keys to change.
+        devices: How many GPUs share each batch, or "all".
+        force: Replace output if it exists.
+        on_epoch_end: Called with each epoch's ``EpochLog``; returning False stops the training.
+        on_progress: Called with the stage's name, the steps done and the steps in all.
+        on_line: Called with a line of text for the device and its memory, the number of clips, and each epoch's losses
+            and accuracies.
+
+    Returns:
+        Every epoch, the best one, why training ended, and the clips that could not be read. For a single file, also how
+        far its scores are from those of the float32 network.
+
+    Raises:
+        ConfigError: A key is wrong, or config is a model that is already trained.
+        DatasetError: The clips are not usable.
+        TrainingError: Training failed.
+        StorageError: The output exists, or cannot be written.
+    """
+    from cliplab.models.single_file import require_places
+
+    require_places(output, force)
+    if not isinstance(config, Mapping) and is_stored(config):
+        raise ConfigError(
+            f"{config}: is a trained model. Go on from its weights with finetune, or name a config to train"
+        )
+    return _train(open_model(config, overrides), data, output, devices, on_epoch_end, on_progress, on_line)
+
+
+def finetune(
+    model: str | Path,
+    data: str | Path,
+    output: str | Path,
+    *,
+    overrides: Mapping[str, Any] | None = None,
+    devices: Devices = 1,
+    force: bool = False,
+    on_epoch_end: OnEpochEnd | None = None,
+    on_progress: OnProgress | None = None,
+    on_line: OnLine | None = None,
+) -> TrainReport:
+    """Train a saved model further, from its weights, on other labelled clips of the same labels.
+
+    The model itself is not changed. If interrupted, call it again with the same arguments to resume.
+
+    Args:
+        model: A bundle with weights.
+        data: A dataset in any format that ``adapters.data.read_dataset`` reads.
+        output: A new bundle directory, or X.tflite, as for ``train``.
+        overrides: Runtime keys and those of training (``FINETUNE_KEYS``), for example {"fine_tune_layers": 20}.
+        devices: How many GPUs share each batch, or "all".
+        force: Replace output if it exists.
+        on_epoch_end: Called with each epoch's ``EpochLog``; returning False stops the training.
+        on_progress: Called with the stage's name, the steps done and the steps in all.
+        on_line: Called with a line of text for the device, the clips, and each epoch, as for ``train``.
+
+    Returns:
+        The same report as ``train``.
+
+    Raises:
+        ConfigError: A key shapes the network, or model is not a trained model.
+        BundleError: The model is damaged.
+        DatasetError: The clips are not usable.
+        TrainingError: Training failed.
+        StorageError: The output exists, or cannot be written.
+    """
+    from cliplab.models.single_file import require_places
+
+    require_places(output, force)
+    if not is_stored(model):
+        raise ConfigError(f"{model}: is no trained model to go on from. Name a bundle directory, or use train")
+    adapter = open_model(model)
+    given = dict(overrides or {})
+    for key in given:
+        if key in adapter.config and key not in FINETUNE_KEYS and key_effect(type(adapter), key) != "runtime":
+            raise ConfigError(
+                f'{model}: "{key}" shapes the network, and fine-tuning keeps it: it is {adapter.config[key]!r}, got '
+                f"{given[key]!r}. Leave it out, or train a model with it"
+            )
+    adapter.config = check_config(merge_config(adapter.config, given), str(model))
+    return _train(adapter, data, output, devices, on_epoch_end, on_progress, on_line)
+
+
+def _train(
+    adapter: BaseModelAdapter,
+    data: str | Path,
+    output: str | Path,
+    devices: Devices,
+    on_epoch_end: OnEpochEnd | None,
+    on_progress: OnProgress | None,
+    on_line: OnLine | None,
+) -> TrainReport:
+    """Train, and report each epoch to on_progress as a stage and to on_line as a line."""
+    from adapters.training import describe_devices
+    from cliplab.models.single_file import bundle_path, is_single_file, write_single_file
+
+    if on_line is not None:
+        on_line(f"device: {describe_devices(devices)}")
+    most = {"head": adapter.config["num_epochs"], "fine_tune": adapter.config["fine_tune_epochs"]}
+
+    def epoch_done(log: EpochLog) -> object:
+        if on_line is not None:
+            on_line(epoch_line(log, most[log.phase]))
+        if on_progress is not None:
+            validation = "" if log.val_loss is None else f", validation {log.val_loss:.3f}"
+            name = "fine-tuning" if log.phase == "fine_tune" else "training"
+            on_progress(f"{name}, loss {log.loss:.3f}{validation}", log.epoch + 1, most[log.phase])
+        return None if on_epoch_end is None else on_epoch_end(log)
+
+    report = adapter.train(data, bundle_path(output), epoch_done, TrainOptions(on_progress, on_line, devices))
+    if not is_single_file(output):
+        return report
+    conversion = write_single_file(adapter, data, output, on_progress)
+    return replace(report, output_path=str(output), conversion=conversion)
+
+
+def epoch_line(log: EpochLog, epochs: int) -> str:
+    """One epoch as a line of text: losses and accuracies in train and validation, and whether it is the best so far.
+
+    Args:
+        log: The epoch.
+        epochs: How many epochs its phase has at most.
+    """
+    name = "fine-tuning epoch" if log.phase == "fine_tune" else "epoch"
+    line = f"{name} {log.epoch + 1}/{epochs}: train loss {log.loss:.4f}, accuracy {log.accuracy:.2%}"
+    if log.val_loss is not None and log.val_accuracy is not None:
+        line += f"; validation loss {log.val_loss:.4f}, accuracy {log.val_accuracy:.2%}"
+    return line + (" (best)" if log.best else "")
