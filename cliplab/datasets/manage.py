@@ -118,7 +118,7 @@ def dataset_export(
     Args:
         data: A dataset in any format.
         output: The file or folder to write.
-        form: The format to write.
+        format: The format to write.
         media: "copy" or "link", for the formats that hold the videos themselves; None is the format's default.
         force: Replace output if it exists.
         dry_run: Write nothing.
