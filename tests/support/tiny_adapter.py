@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from adapters.base import BaseModelAdapter, OnEpochEnd, TrainOptions
-from adapters.bundle import read_bundle, render_card, write_bundle
-from adapters.config import check_config, override_config
+from adapters.bundle import render_card, write_bundle
+from adapters.config import override_config
 from adapters.data import check_dataset, read_dataset
 from adapters.errors import ConversionError
-from adapters.inference import predict_examples
+from adapters.inference import predict_examples, read_stored, require_class
 from adapters.records import Clip, Float32Array, InputSpec, Prediction, RequestedPrecision
 from adapters.reports import ConversionReport, EpochLog, TrainReport
 
@@ -36,10 +36,10 @@ class TinyAdapter(BaseModelAdapter):
         return InputSpec(height=size, width=size, **{key: self.config[key] for key in keys})
 
     def load(self, local_path: str | Path) -> None:
-        bundle = read_bundle(local_path)
-        stored = check_config(bundle.config, str(local_path))
-        self.config, _ = override_config(stored, self.given, str(local_path), explicit=self.explicit)
-        self.threshold = bundle.weights()["threshold"]
+        stored = read_stored(local_path)
+        require_class(self, stored)
+        self.config, _ = override_config(stored.config, self.given, str(local_path), explicit=self.explicit)
+        self.threshold = stored.weights()["threshold"]
 
     def save(self, local_path: str | Path) -> None:
         write_bundle(

@@ -26,6 +26,8 @@ def piece(start: float, *rows: tuple[float, float]) -> Prediction:
 
 
 class Merging(TinyAdapter):
+    merges_pieces = True
+
     def merge(self, pieces: Any) -> Prediction:
         return merge_frames(pieces, lambda frames: frames.max(axis=0))
 

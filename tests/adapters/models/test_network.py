@@ -159,7 +159,7 @@ def test_unfit_weights_are_named_and_change_nothing(small: Any) -> None:
     short = {name: value for name, value in good.items() if name != "head_conv/kernel"}
     with pytest.raises(WeightsError, match=r"no 'head_conv/kernel' \(1 is missing of 245\)"):
         assign(small, short)
-    with pytest.raises(WeightsError, match=r"'head_conv/kernle' .*nearest name is 'head_conv/kernel'"):
+    with pytest.raises(WeightsError, match=r"'head_conv/kernle' .*nearest is 'head_conv/kernel'"):
         assign(small, {**good, "head_conv/kernle": good["head_conv/kernel"]})
     with pytest.raises(WeightsError, match=r"'stem_bn/beta' is \[32\] and the weights have \[31\]"):
         assign(small, {**good, "stem_bn/beta": np.zeros(31, np.float32)})

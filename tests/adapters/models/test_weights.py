@@ -18,6 +18,7 @@ from hypothesis.extra import numpy as hnp
 from adapters.errors import WeightsError
 from adapters.models.weights import files as weights
 from adapters.models.weights.torch_pickle import read_state_dict
+from adapters.system import cache_dir
 
 STORAGES = {
     "<f4": "FloatStorage",
@@ -270,13 +271,13 @@ def test_a_package_file_of_other_content_or_none_is_refused(monkeypatch: pytest.
 def test_the_cache_folder_follows_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("CLIPLAB_CACHE", str(tmp_path / "own"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-    assert weights.cache_dir() == tmp_path / "own"
+    assert cache_dir() == tmp_path / "own"
     monkeypatch.setenv("CLIPLAB_CACHE", "")
-    assert weights.cache_dir() == tmp_path / "xdg" / "cliplab"
+    assert cache_dir() == tmp_path / "xdg" / "cliplab"
     monkeypatch.setenv("HOME", str(tmp_path))
     for unusable in ("", "relative/path"):
         monkeypatch.setenv("XDG_CACHE_HOME", unusable)
-        assert weights.cache_dir() == tmp_path / ".cache" / "cliplab"
+        assert cache_dir() == tmp_path / ".cache" / "cliplab"
 
 
 # Safetensors ----------------------------------------------------------------------------------------------------------
