@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from adapters.litert.tflite_file import read_described as read_described
     from adapters.litert.tflite_file import read_description as read_description
     from adapters.litert.tflite_file import with_description as with_description
+    from adapters.litert.tflite_file import without_description as without_description
 else:  # hidden from type checkers, so that a name that is not exported is an error
     __getattr__, __dir__, __all__ = lazy_exports(
         __name__,
@@ -38,6 +39,6 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
             "runtime": ("Program", "available_cores", "open_interpreter", "xnnpack_partitions"),
             "stream_program": ("StreamProgram",),
             "stream_signature": ("IMAGE", "INIT"),
-            "tflite_file": ("with_description", "read_described", "read_description"),
+            "tflite_file": ("read_described", "read_description", "with_description", "without_description"),
         },
     )

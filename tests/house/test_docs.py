@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import re
 import shlex
@@ -90,6 +91,17 @@ def test_commands_in_the_documents_exist(line: str) -> None:
     assert name != "cliplab" or not rest or rest[0].startswith("--"), f"no command {rest[0]}"
     for word in rest:
         assert not word.startswith("--") or word in options, f"{name} has no option {word}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_what_the_documents_import_is_there(page: Path) -> None:
+    """From the folders, which export what is taught. A new file's own imports, on the page of dataset formats, excepted."""
+    for block in re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.S):
+        for module, names in re.findall(r"^from ((?:adapters|cliplab)[\w.]*) import ([\w, ]+)$", block, re.M):
+            if module == "adapters.hosts.lines_host":  # which the page of hosts writes
+                continue
+            for name in names.split(","):
+                assert hasattr(importlib.import_module(module), name.strip()), f"{module} has no {name}"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -161,7 +161,7 @@ def test_a_shape_that_is_not_fixed_is_refused(shape: Any) -> None:
 
 
 def test_unknown_quantisation_and_other_input_shapes_are_refused() -> None:
-    with pytest.raises(ConversionError, match="precision.*int4"):
+    with pytest.raises(ConversionError, match=r"precision.*int4"):
         to_litert(tiny_model(), (1, *TINY), "int4")  # type: ignore[arg-type]
     with pytest.raises(ConversionError, match=r"could not be converted to LiteRT \[1, 12, 10, 4\] 'float32'"):
         to_litert(tiny_model(), (1, 12, 10, 4))
