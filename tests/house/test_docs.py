@@ -95,7 +95,7 @@ def test_commands_in_the_documents_exist(line: str) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_what_the_documents_import_is_there(page: Path) -> None:
-    """From the folders, which export what is taught. A new file's own imports, on the page of dataset formats, excepted."""
+    """From the folders, which export what is taught, except in the file that the page of hosts writes."""
     for block in re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.S):
         for module, names in re.findall(r"^from ((?:adapters|cliplab)[\w.]*) import ([\w, ]+)$", block, re.M):
             if module == "adapters.hosts.lines_host":  # which the page of hosts writes
