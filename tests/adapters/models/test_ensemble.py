@@ -216,7 +216,7 @@ def test_a_short_video_is_one_files_error(video: Path, tmp_path: Path) -> None:
     together = ensemble(strict, tiny(tmp_path, "mild", n_frames=4))
     short = render_video(tmp_path / "short.mp4", "cold", 0, seconds=0.5)
     results = list(predict_videos(together, [short, video]))
-    assert "8 are asked for" in str(results[0].error)
+    assert "8 are required" in str(results[0].error)
     assert results[1].error is None
     with pytest.raises(MediaError), open_video(short) as opened:
         opened.clip(together.input_spec)
