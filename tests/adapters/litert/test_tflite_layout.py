@@ -84,16 +84,18 @@ def test_entries_of_other_tools_stay_and_an_old_one_of_ours_goes() -> None:
     assert names == [b"min_runtime_version", b"cliplab"]
 
 
-@pytest.mark.parametrize(
-    "fields, word",
-    [
-        ({"buffers": []}, "weights"),
-        ({"externalBufferGroups": [schema.ExternalBufferGroupT()]}, "other files"),
-    ],
+def test_a_program_without_weights_is_refused() -> None:
+    with pytest.raises(BundleError, match="weights"):
+        with_description(packed(buffers=[]), {})
+
+
+@pytest.mark.skipif(
+    not hasattr(schema, "ExternalBufferGroupT"),
+    reason="the schema of LiteRT before 2.1 cannot write a program whose weights lie in other files",
 )
-def test_weights_that_are_elsewhere_are_refused(fields: dict[str, Any], word: str) -> None:
-    with pytest.raises(BundleError, match=word):
-        with_description(packed(**fields), {})
+def test_a_program_whose_weights_lie_in_other_files_is_refused() -> None:
+    with pytest.raises(BundleError, match="other files"):
+        with_description(packed(externalBufferGroups=[schema.ExternalBufferGroupT()]), {})
 
 
 @pytest.mark.parametrize("offset, stands_alone", [(0, True), (1, True), (2, False), (4096, False)])
