@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from test_bundle import CONFIG, reseal, save, visible
 
-from adapters.bundle import read_bundle, read_bundle_config, require_own
+from adapters.bundle import read_bundle, read_bundle_config, render_card, require_own
 from adapters.errors import BundleError
 
 
@@ -137,3 +137,9 @@ def test_values_that_json_does_not_have_are_refused(tmp_path: Path, value: objec
         with pytest.raises(BundleError, match=rf"{key}\.json: cannot be written as JSON"):
             save(tmp_path / "new", **{key: {"value": value}})
     assert not (tmp_path / "new").exists()
+
+
+def test_a_setting_of_zero_or_false_is_on_the_card() -> None:
+    card = render_card({"adapter": "a:B", "task": "multi_label", "threshold": 0, "mean": 0.0}, ["ad"], {})
+    assert "| threshold | 0 |" in card
+    assert "| mean | 0" in card

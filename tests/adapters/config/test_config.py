@@ -315,3 +315,10 @@ def test_ready_names_and_what_is_none(tmp_path: Path) -> None:
     (tmp_path / "empty.json").write_text("{}")
     with pytest.raises(ConfigError, match='"adapter" is required'):
         open_model(tmp_path / "empty.json")
+
+
+def test_a_long_value_is_shown_in_part() -> None:
+    with pytest.raises(ConfigError, match="aspect") as caught:
+        check_config(lite(aspect="x" * 10_000))
+    assert "xxx..." in str(caught.value)
+    assert len(str(caught.value)) < 500

@@ -49,3 +49,19 @@ def test_every_default_is_decided_without_jsonschema() -> None:
 def test_a_keyword_that_it_does_not_know_is_left_to_jsonschema() -> None:
     with pytest.raises(UnknownKeywordError, match="multipleOf"):
         satisfies({"type": "integer", "multipleOf": 2}, 4)
+
+
+@pytest.mark.parametrize(
+    ("rule", "value", "kept"),
+    [
+        ({"enum": [0, 1]}, True, False),
+        ({"enum": [True, "balanced"]}, 1, False),
+        ({"enum": [0, 1]}, 1.0, True),
+        ({"const": False}, 0, False),
+        ({"type": "integer"}, 4.0, True),
+        ({"type": "integer"}, 4.5, False),
+        ({"type": "integer"}, True, False),
+    ],
+)
+def test_true_and_false_are_no_numbers(rule: dict[str, Any], value: object, kept: bool) -> None:
+    assert satisfies(rule, value) is kept is Draft202012Validator(rule).is_valid(value)

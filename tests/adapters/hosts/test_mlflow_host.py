@@ -60,6 +60,19 @@ def expected(folder: Path, name: str, **windows: float) -> list[dict[str, Any]]:
     return found
 
 
+def test_frames_are_limited_in_size_where_callers_are_not_trusted_with_paths(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mlflow_host, "FRAME_PIXELS", 100)
+    adapter, path = open_model(folder / "bundle"), folder / "warm.mp4"
+    table = pd.DataFrame([{"path": str(path)}, {"video": path.read_bytes()}])
+    [own, sent] = mlflow_host.VideoModel(adapter).predict(table)["error"]
+    assert own is None, "without a root the caller has the files of this machine anyway"
+    assert "pixels" in sent
+    [below_root, _] = mlflow_host.VideoModel(adapter, folder).predict(table)["error"]
+    assert "pixels" in below_root
+
+
 def test_a_table_of_paths_gives_a_row_a_video_and_errors_are_rows(folder: Path, loaded: Any) -> None:
     names = ["warm.mp4", "damaged.mp4", "missing.mp4", "cold.mp4"]
     table = loaded.predict(pd.DataFrame({"path": names}))

@@ -164,6 +164,31 @@ def test_damage_is_a_warning(shared: Path) -> None:
     assert any("decode" in warning for warning in result.warnings)
 
 
+def test_progress_counts_what_is_predicted_up_to_its_end(videos: list[Path]) -> None:
+    seen: list[float] = []
+    [result] = predict_videos(
+        tiny(batch_size=1), videos[:1], window_seconds=0.5, on_progress=lambda path, done, *_: seen.append(done)
+    )
+    ends = [item.end for item in result.predictions]
+    assert len(ends) > 1
+    assert seen[: len(ends)] == ends
+
+
+class Streaming(TinyAdapter):
+    streams, fps = True, 5.0
+
+    def predict_stream(self, frames: Any, source: str, duration: float | None) -> Prediction:
+        pictures = [picture for _, picture in frames]
+        scores = np.zeros(len(self.labels), np.float32)
+        return Prediction(scores, self.labels, 0.0, len(pictures) / self.fps, source)
+
+
+def test_damage_of_a_streamed_file_is_a_warning(shared: Path) -> None:
+    [result] = predict_videos(Streaming({}), [shared / "media" / "odd" / "decord_corrupted.mp4"])
+    assert result.error is None
+    assert any("decode" in warning for warning in result.warnings)
+
+
 def test_a_file_that_fails_keeps_what_was_said_of_it_before(shared: Path) -> None:
     """Damage that is passed over, until too few frames are left."""
     path = shared / "media" / "odd" / "decord_corrupted.mp4"

@@ -384,3 +384,10 @@ def test_shared_seconds_are_of_each_label_and_count_once() -> None:
     assert match.iou == pytest.approx(6 / 7)
     (pair,) = match_segments([Segment("ad", 0, 0.25, 1)], [Segment("ad", 0, 0.5, 1)], 1).pairs
     assert pair.iou == 0.5
+
+
+def test_segments_without_length_match_nothing() -> None:
+    point = [Segment("ad", 1.0, 1.0, 0.9)]
+    match = match_segments(point, point, 0.5)
+    assert (match.pairs, match.iou) == ((), None)
+    assert match.missed == match.spurious == tuple(point)

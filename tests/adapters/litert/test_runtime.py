@@ -236,6 +236,21 @@ def test_an_output_without_a_row_for_each_item_is_refused() -> None:
         Program(model, 1)
 
 
+def test_scores_of_a_part_of_a_batch_do_not_depend_on_what_was_run_before() -> None:
+    import tensorflow as tf
+
+    class Relative:
+        variables = ()
+
+        def __call__(self, x: tf.Tensor) -> tf.Tensor:
+            return x / (1 + tf.reduce_sum(tf.abs(x)))
+
+    program, one = Program(to_litert(Relative(), (2, 3)), 1), np.ones((1, 3), np.float32)
+    first = program.run(one)["scores"]
+    program.run(np.full((2, 3), 9, np.float32))
+    np.testing.assert_array_equal(program.run(one)["scores"], first)
+
+
 # The process around it ------------------------------------------------------------------------------------------------
 
 

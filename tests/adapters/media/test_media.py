@@ -196,6 +196,16 @@ def test_damage_is_passed_over_and_counted(video_path: Path, tmp_path: Path) -> 
         assert any(text.startswith("1 of 200 ") for text in video.warnings)
 
 
+def test_damage_is_located_from_the_first_frame_of_a_file_whose_clock_starts_late(tmp_path: Path) -> None:
+    path = write_numbered(tmp_path / "late.mkv", 20, codec="mpeg4", gop=1, ticks=range(250, 270))
+    with av.open(str(path)) as container:
+        packet = bytes(list(container.demux(video=0))[10])
+    path.write_bytes(path.read_bytes().replace(packet, bytes(len(packet))))
+    with open_video(path) as video:
+        assert [round(seconds, 2) for seconds, _ in video.frames()][:2] == [0.0, 0.04]
+        assert any("did not decode (invalid data at 0.40 s)" in text for text in video.warnings)
+
+
 @pytest.mark.parametrize("gap_seconds", [0, 3600])
 def test_joined_recordings_are_one_video(tmp_path: Path, gap_seconds: int) -> None:
     first = write_numbered(tmp_path / "1.ts", 50, options=FAST, gop=25)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -18,6 +19,7 @@ from adapters.system import (
     atomic_file,
     atomic_path,
     json_text,
+    storage_error,
     write_bytes_atomic,
     write_json_atomic,
     write_text_atomic,
@@ -229,3 +231,23 @@ def test_a_device_and_a_folder_are_not_replaced(tmp_path: Path) -> None:
     assert stat.S_ISCHR(os.stat(os.devnull).st_mode)
     with pytest.raises(StorageError, match="folder"), atomic_file(tmp_path):
         pass
+
+
+@pytest.mark.parametrize(
+    ("number", "step"),
+    [
+        (errno.ENOSPC, "Free some space"),
+        (errno.EDQUOT, "Free some of your quota"),
+        (errno.EFBIG, "on another disk"),
+        (errno.EROFS, "is read-only"),
+        (errno.EACCES, "permissions"),
+        (errno.EPERM, "permissions"),
+        (errno.ENOTDIR, "is a file, not a folder"),
+        (errno.EISDIR, "is a folder"),
+        (errno.EIO, "Check the path and the disk"),
+    ],
+)
+def test_the_next_step_fits_what_went_wrong(number: int, step: str) -> None:
+    text = str(storage_error("out.json", OSError(number, os.strerror(number))))
+    assert text.startswith("out.json: ")
+    assert step in text

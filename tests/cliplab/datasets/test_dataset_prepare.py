@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,14 @@ def test_labels_of_two_spellings_are_not_joined(labels: Path) -> None:
     change(labels, Highlight=["flight 0.mp4"], normal=["flight 2.mp4", "flight 4.mp4"])
     with pytest.raises(DatasetError, match="unknown to the model: 'highlights'"):
         training_data(labels, open_model("drone_resnet18").config, ["highlight", "normal"])
+
+
+def test_a_video_that_was_written_anew_is_decoded_again_though_it_is_as_long(labels: Path, tmp_path: Path) -> None:
+    out, video = tmp_path / "out", tmp_path / "flight 0.mp4"
+    dataset_prepare(labels, out)
+    assert dataset_prepare(labels, out, merge=True).decoded == 0
+    os.utime(video, (1e9, 1e9))
+    assert dataset_prepare(labels, out, merge=True).decoded == 1
 
 
 def test_merging_decodes_only_what_is_new(labels: Path, tmp_path: Path) -> None:

@@ -133,6 +133,7 @@ def test_what_the_storage_does_not_give_is_tried_again_by_the_next_scan(
 
 def test_an_object_that_changes_or_vanishes_during_the_scan(bucket: Bucket, model: Path, tmp_path: Path) -> None:
     folder = bucket.folder / "videos" / "day2"
+    before = storage.find(f"{LIBRARY}/day2/005.mp4")
 
     def meanwhile(progress: Any) -> None:
         if progress.to_score and not progress.done:
@@ -143,6 +144,9 @@ def test_an_object_that_changes_or_vanishes_during_the_scan(bucket: Bucket, mode
     failures = {Path(path).name: error for path, error in report.failures}
     assert failures["002.mp4"].startswith("vanished during the scan")
     assert failures["005.mp4"].startswith("was written to during the scan")
+    stored = StoredVideo(before)
+    stored.fetch(0, 1)
+    assert stored.requests == 1, "of what was read meanwhile nothing is kept"
     assert not [path for path, error in scan(LIBRARY, model, output=tmp_path / "h.json").failures if "005" in path]
 
 

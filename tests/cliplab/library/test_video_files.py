@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from adapters.data import read_dataset
 from cliplab.cli.app import app
-from cliplab.library import find_videos
+from cliplab.library import find_videos, fingerprint
 
 VIDEOS = ["warm/1.mp4", "warm/day/2.MOV", "warm/z.mkv"]
 FAULTY = ["warm/dangling.mp4"]
@@ -105,3 +105,15 @@ def test_patterns_and_arguments_that_find_nothing(
     assert find_videos(["warm/*.m[pk]*"]) == ["warm/1.mp4", "warm/same.mp4", "warm/z.mkv"]
     gone = ["gone.mp4", "gone/*.mp4", str(tmp_path / "empty")]
     assert find_videos(gone) == gone
+
+
+def test_a_system_that_reads_in_short_pieces_finds_the_same_content(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, read = tmp_path / "v.mp4", os.read
+    path.write_bytes(os.urandom(300_000))
+    whole = fingerprint(str(path), 300_000)
+    monkeypatch.setattr(os, "read", lambda handle, count: read(handle, min(count, 70_000)))
+    assert fingerprint(str(path), 300_000) == whole
+    path.write_bytes(path.read_bytes()[:-1] + b"!")
+    assert fingerprint(str(path), 300_000) != whole
