@@ -42,6 +42,8 @@ def layout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("CLIPLAB_CACHE", str(tmp_path / "cache"))
+    # Older releases of MLflow otherwise leave mlruns/ in the working folder.
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", (tmp_path / "tracking").as_uri())
     return tmp_path / "cache"
 
 
