@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from adapters.data.examples import Dataset
 from adapters.data.formats import FORMATS, find_format
+from adapters.data.video_paths import in_own_form, is_url
 from adapters.errors import DatasetError
+from adapters.system import check_regular_file
 
 
 def read_dataset(path: str | Path, labels: Sequence[str] | None = None, format: str | None = None) -> Dataset:
@@ -75,11 +78,17 @@ def detect_format(path: str | Path) -> tuple[str, Path]:
         DatasetError: The path does not exist, or is not a dataset.
     """
     path = Path(path)
+    if is_url(str(path)):
+        raise DatasetError(f"{path}: is a URL, and datasets are read from local files. Download it first.")
+    if not path.exists():
+        path = Path(in_own_form(os.path.abspath(path)))
     formats = {name: find_format(name) for name in FORMATS}
     if path.is_dir():
         for known in formats.values():
-            if known.file_name is not None and (path / known.file_name).is_file():
-                return detect_format(path / known.file_name)
+            if known.file_name is None or not (file := path / known.file_name).exists() or file.is_dir():
+                continue
+            check_regular_file(file, DatasetError)
+            return detect_format(file)
     for name, known in reversed(formats.items()):
         if known.detects(path):
             return name, path

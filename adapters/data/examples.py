@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, get_args
 
+from adapters.data.label_spellings import spelling_key
 from adapters.errors import DatasetError
 
 Split = Literal["train", "validation", "test"]
@@ -106,11 +107,13 @@ class Dataset:
         examples: The clips in the order of the file.
         labels: Every class in an explicit order, also classes without an example.
         root: The folder to which paths in the file are relative.
+        notes: Sentences about what was read otherwise than it is written, such as spellings of one label.
     """
 
     examples: tuple[Example, ...]
     labels: tuple[str, ...]
     root: Path
+    notes: tuple[str, ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
         if len(set(self.labels)) != len(self.labels):
@@ -192,7 +195,7 @@ def match_labels(dataset: Dataset, labels: Sequence[str]) -> Dataset:
 
 
 def _spelling(label: str) -> str:
-    return label.casefold().removesuffix("s")
+    return spelling_key(label).removesuffix("s")
 
 
 def clips_with_video(dataset: Dataset) -> Iterator[tuple[Path, list[Example]]]:

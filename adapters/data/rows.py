@@ -2,78 +2,168 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
-from adapters.data.examples import SPLITS, Dataset, Example, Split, first_seen
-from adapters.errors import DatasetError
+from adapters.data.examples import Dataset, Example, PreparedFrames, Split
+from adapters.data.footage import footage_of
+from adapters.data.frame_times import FrameTimes
+from adapters.data.label_spellings import clean_label, one_spelling
+from adapters.data.row_keys import RowValues, read_row
+from adapters.data.split_names import all_splits, normal_split
+from adapters.data.time_values import TimeRange
+from adapters.data.video_paths import VideoFinder, cut_from
+from adapters.errors import DatasetError, MediaError
 
-_SPLIT_ALIASES: dict[str, Split] = {"val": "validation", "valid": "validation", "training": "train", "testing": "test"}
-_ROW_KEYS = ("path", "start_seconds", "end_seconds", "label", "split", "group", "source")
+_log = logging.getLogger(__name__)
 
 
-def make_dataset(rows: Iterable[tuple[str, Mapping[str, Any]]], root: Path, labels: Sequence[str] | None) -> Dataset:
+def make_dataset(
+    rows: Iterable[tuple[str, Mapping[str, Any]]],
+    root: Path,
+    labels: Sequence[str] | None,
+    *,
+    listed: Sequence[str] | None = None,
+    text: bool = False,
+    extra_keys: bool = False,
+    frames: Sequence[PreparedFrames | None] | None = None,
+) -> Dataset:
     """A dataset from the rows of a file. Groups are filled in where a row has none (see ``video_groups``).
 
     Args:
         rows: The place of each row in its file, for messages, and the row: an object with the keys that
             docs/dataset.md lists.
         root: The folder to which the paths are relative.
-        labels: The order of the classes; None: as the rows first name them.
+        labels: The order of the classes that the caller gives; None: that of the file.
+        listed: The order of the classes that the file gives; None: as the rows first name them.
+        text: Whether numbers are text, as in a CSV.
+        extra_keys: Whether keys that are not understood, and cannot be a mistake, are passed over.
+        frames: The prepared frames of each row.
 
     Raises:
         DatasetError: A key or value of a row is not allowed, or a label is not among ``labels``.
     """
-    root = Path(os.path.abspath(root))
-    placed = list(rows)
-    examples = [_example(row, where, root) for where, row in placed]
-    explicit = [bool(row.get("group")) for _, row in placed]
+    reader = _RowReader(Path(os.path.abspath(root)))
+    examples: list[Example] = []
+    explicit: list[bool] = []
+    for number, (where, row) in enumerate(rows):
+        values = read_row(row, where, text=text, extra_keys=extra_keys)
+        for item in reader.examples(values, where):
+            examples.append(item if frames is None else replace(item, frames=frames[number]))
+            explicit.append(bool(values.values.get("group")))
+    reader.check_all_read(examples)
+    used = [label for item in examples for label in item.labels]
+    kept, warnings = one_spelling(used, labels, listed or ())
+    order = list(labels) if labels is not None else _in_order(listed, used, kept)
+    if labels is None and all_splits(order):
+        raise DatasetError(
+            f"{reader.root}: its labels are names of splits: {', '.join(map(repr, order))}. Give each clip's class "
+            "as its label and the split as its split. Where these are the classes, name them (--label, labels=)."
+        )
+    examples = [replace(item, labels=tuple(dict.fromkeys(kept[name] for name in item.labels))) for item in examples]
     grouped = tuple(
         replace(item, group=group) for item, group in zip(examples, video_groups(examples, explicit), strict=True)
     )
-    return Dataset(grouped, tuple(labels) if labels is not None else first_seen(grouped), root)
+    notes = tuple(f"{reader.root}: {sentence}" for sentence in warnings) + tuple(reader.left_out)
+    for note in notes:
+        _log.warning("%s", note)
+    return Dataset(grouped, tuple(order), reader.root, notes)
 
 
-def _example(row: Mapping[str, Any], where: str, root: Path) -> Example:
-    unknown = [key for key in row if key not in _ROW_KEYS]
-    if unknown:
-        raise DatasetError(f"{where}: {unknown[0]!r} is not a key of a row; allowed: {', '.join(_ROW_KEYS)}")
-    path = row.get("path")
-    if not isinstance(path, str) or not path or "\0" in path:
-        raise DatasetError(f"{where}: a row needs a path, a non-empty string; got {path!r}")
-    for name in ("split", "group", "source"):
-        if not isinstance(row.get(name), (str, type(None))):
-            raise DatasetError(f"{where}: {name} must be a string or absent, got {row[name]!r}")
-    split = row.get("split")
-    try:
-        return Example(
-            path=Path(os.path.abspath(root / path)),
-            labels=_labels(row.get("label"), where),
-            start_seconds=row.get("start_seconds"),
-            end_seconds=row.get("end_seconds"),
-            split=cast(Split, normal_split(split)) if split else None,
-            group=row.get("group") or "",
-            source=row.get("source") or path,
-        )
-    except DatasetError as error:
-        raise DatasetError(f"{where}: {error}") from None
+def _in_order(listed: Sequence[str] | None, used: Sequence[str], kept: Mapping[str, str]) -> list[str]:
+    """The labels in the file's order, or as the clips first name them. A list that has one twice stays an error."""
+    if listed is not None and len(set(listed)) < len(listed):
+        return list(listed)
+    return list(dict.fromkeys(kept[label] for label in (used if listed is None else listed)))
+
+
+class _RowReader:
+    """Makes the examples of one file's rows.
+
+    Attributes:
+        root: The folder to which paths are relative.
+        left_out: A sentence for each row that needs a video that cannot be opened.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.left_out: list[str] = []
+        self._finder = VideoFinder(root)
+        self._frames = FrameTimes()
+        self._bare = ""
+        self._other_unit = ""
+
+    def examples(self, row: RowValues, where: str) -> Iterator[Example]:
+        """An example for each range of a row."""
+        path = row.values.get("path")
+        if not isinstance(path, str) or not path or "\0" in path:
+            raise DatasetError(f"{where}: a row needs a path, a non-empty string; got {path!r}")
+        for name in ("split", "group", "source"):
+            if not isinstance(row.values.get(name), (str, type(None))):
+                raise DatasetError(f"{where}: {name} must be a string or absent, got {row.values[name]!r}")
+        labels, split = _labels(row.values.get("label"), where), row.values.get("split")
+        hints = (*labels, *((split,) if split else ()))
+        for span in row.ranges:
+            self._check_units(span, where)
+            seconds = (span.start, span.end)
+            file = self._finder.find(path, where, seconds, hints)
+            try:
+                start, end = self._frames.resolve(span, file, row.rate, where)
+            except MediaError as error:
+                self.left_out.append(f"{where}: left out, since its frames need the rate of a video: {error}")
+                continue
+            if (cut := cut_from(file.stem)) is not None and (start, end) == cut[1:]:
+                start, end = None, None  # the file is the range
+            try:
+                yield Example(
+                    path=file,
+                    labels=labels,
+                    start_seconds=start,
+                    end_seconds=end,
+                    split=cast(Split, normal_split(split)) if split else None,
+                    group=row.values.get("group") or "",
+                    source=row.values.get("source") or path,
+                )
+            except DatasetError as error:
+                raise DatasetError(f"{where}: {error}") from None
+
+    def _check_units(self, span: TimeRange, where: str) -> None:
+        """Refuse a file in which a name without a unit may be seconds or what other rows count in."""
+        if span.units <= {"seconds", "bare"} and "bare" in span.units:
+            self._bare = self._bare or where
+        elif span.units - {"seconds", "bare"}:
+            self._other_unit = self._other_unit or where
+        if self._bare and self._other_unit:
+            raise DatasetError(
+                f"{self._bare}: has times without a unit, and {self._other_unit} has frames or milliseconds, so that "
+                "their unit is not sure. Name all times of a file alike, such as start_seconds and end_seconds."
+            )
+
+    def check_all_read(self, examples: Sequence[Example]) -> None:
+        """Refuse a file of which no row could be read."""
+        if self.left_out and not examples:
+            raise DatasetError(self.left_out[0].replace("left out, since its", "its"))
 
 
 def _labels(value: object, where: str) -> tuple[str, ...]:
     labels = [value] if isinstance(value, str) else value
-    if not isinstance(labels, list) or not all(isinstance(item, str) and item for item in labels):
-        raise DatasetError(f"{where}: label must be a non-empty string, or a list of them; got {value!r}")
+    if not isinstance(labels, list) or not all(isinstance(item, str) and item.strip() for item in labels):
+        raise DatasetError(f"{where}: label must be a non-empty string, or a list of them; got {value!r:.200}")
+    if len({clean_label(item) for item in labels}) < len(labels):
+        raise DatasetError(f"{where}: a label is given twice in {value!r:.200}")
     return tuple(labels)
 
 
 def video_groups(examples: Sequence[Example], explicit: Sequence[bool] | None = None) -> list[str]:
     """The group of each example: its own where the file has one, otherwise that of its video.
 
-    Examples without a group of their own that share a path or a source are one group, so that two ranges of a video
-    are never in two splits. Its name is that of a written group of the same video, or of the first source.
+    Examples without a group of their own that share a path or a source, or whose names say that they were cut from
+    the same footage (see ``footage_of``), are one group, so that two ranges of a video are never in two splits. Its
+    name is that of a written group of the same video, or of the footage, or of the first source.
 
     Args:
         examples: The clips.
@@ -89,13 +179,16 @@ def video_groups(examples: Sequence[Example], explicit: Sequence[bool] | None = 
         return node
 
     nodes = [(f"path:{item.path}", f"source:{item.source}") for item in examples]
-    for by_path, by_source in nodes:
+    footage = [footage_of(item.path.stem) for item in examples]
+    for (by_path, by_source), shot in zip(nodes, footage, strict=True):
         parent[find(by_source)] = find(by_path)
+        if shot is not None:
+            parent[find(f"footage:{shot}")] = find(by_path)
     names: dict[str, str] = {}
     for written in (True, False):
-        for item, own, (by_path, _) in zip(examples, explicit, nodes, strict=True):
+        for item, own, shot, (by_path, _) in zip(examples, explicit, footage, nodes, strict=True):
             if own == written:
-                names.setdefault(find(by_path), item.group if own else item.source)
+                names.setdefault(find(by_path), item.group if own else shot or item.source)
     return [
         item.group if own else names[find(by_path)]
         for item, own, (by_path, _) in zip(examples, explicit, nodes, strict=True)
@@ -140,8 +233,3 @@ def relative_path(path: Path, folder: Path) -> str:
     """A path as it is written in a file of this folder: relative with ``/`` below the folder, otherwise absolute."""
     folder = Path(os.path.abspath(folder))
     return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else str(path)
-
-
-def normal_split(name: str) -> str:
-    """``train``, ``validation`` or ``test`` for common spellings of them; another name unchanged."""
-    return _SPLIT_ALIASES.get(name.lower(), name.lower() if name.lower() in SPLITS else name)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from adapters.data.aliases import is_rate, key_names, normal_name, time_name
 from adapters.data.examples import Dataset, PreparedFrames
 from adapters.data.formats.format import Format
 from adapters.data.formats.text import label_list, not_empty, parse_json, read_text, type_and_value
@@ -16,6 +17,7 @@ from adapters.errors import DatasetError
 from adapters.system import write_json_atomic
 
 _KEYS = ("videos", "categories", "annotations")
+_ANNOTATION_KEYS = frozenset({"id", "video_id", "category_id", "image_id", "bbox", "area", "segmentation", "iscrowd"})
 
 
 def import_coco(path: str | Path, labels: Sequence[str] | None = None) -> Dataset:
@@ -36,20 +38,16 @@ def import_coco(path: str | Path, labels: Sequence[str] | None = None) -> Datase
         raise DatasetError(
             f"{path}: must be an object with the lists {', '.join(_KEYS)}, got {type_and_value(content)}"
         )
-    try:
-        videos = {video["id"]: video["file_name"] for video in content["videos"]}
-        names = {category["id"]: category["name"] for category in content["categories"]}
-    except (TypeError, KeyError) as error:
-        raise DatasetError(f"{path}: a video needs id and file_name, a category id and name ({error!r})") from None
-    rows = []
+    videos = _videos(content["videos"], path)
+    names = _by_id(content["categories"], ("name",), path)
+    rows, framed = [], []
     for index, annotation in enumerate(content["annotations"]):
         where = f"{path}, annotation {index + 1}"
         rows.append((where, _row(annotation, videos, names, where)))
-    order = labels if labels is not None else label_list(list(names.values()), str(path))
-    dataset = make_dataset(rows, path.parent, order)
-    examples = zip(dataset.examples, content["annotations"], strict=True)
-    framed = tuple(replace(item, frames=_frames(entry, content, dataset.root)) for item, entry in examples)
-    return not_empty(merge_labels(replace(dataset, examples=framed)), path)
+        framed.append(_frames(annotation, content, Path(os.path.abspath(path.parent))))
+    listed = label_list(list(names.values()), str(path))
+    dataset = make_dataset(rows, path.parent, labels, listed=listed, extra_keys=True, frames=framed)
+    return not_empty(merge_labels(dataset), path)
 
 
 def export_coco(dataset: Dataset, path: str | Path) -> Path:
@@ -91,16 +89,60 @@ def export_coco(dataset: Dataset, path: str | Path) -> Path:
     return path
 
 
-def _row(annotation: object, videos: dict[Any, Any], names: dict[Any, Any], where: str) -> dict[str, Any]:
+def _videos(entries: list[Any], path: Path) -> dict[Any, tuple[Any, Any]]:
+    """The path and the rate of each video, by its id."""
+    names = _by_id(entries, key_names("path"), path)
+    rates: dict[Any, Any] = {}
+    for number, entry in enumerate(entries, 1):
+        for name in entry:
+            known = time_name(name)
+            if known is not None and (known.part in ("start", "end") or name == "segment"):
+                raise DatasetError(
+                    f"{path}, video {number}: {name!r} looks like a time of a range, and ranges are read from the "
+                    f"annotations. Move it there; to leave it out on purpose, call it {'_' + name!r}."
+                )
+        rates[entry["id"]] = next((entry[name] for name in entry if is_rate(name)), None)
+    return {key: (name, rates[key]) for key, name in names.items()}
+
+
+def _by_id(entries: list[Any], keys: Sequence[str], path: Path) -> dict[Any, Any]:
+    """A value of each object by its id: that of the first of the keys that it has."""
+    try:
+        found = {}
+        for entry in entries:
+            given = {normal_name(name): value for name, value in entry.items()}
+            found[entry["id"]] = next(given[key] for key in keys if key in given)
+        return found
+    except (TypeError, KeyError, AttributeError, StopIteration) as error:
+        raise DatasetError(
+            f"{path}: a video needs id and file_name, a category id and name ({type(error).__name__} {error})"
+        ) from None
+
+
+def _row(annotation: object, videos: dict[Any, tuple[Any, Any]], names: dict[Any, Any], where: str) -> dict[str, Any]:
     if not isinstance(annotation, dict):
         raise DatasetError(f"{where}: must be an object, got {type_and_value(annotation)}")
     video, category = annotation.get("video_id"), annotation.get("category_id")
-    if video not in videos:
-        raise DatasetError(f"{where}: video_id {video!r} is not among the videos")
-    if category is not None and category not in names:
-        raise DatasetError(f"{where}: category_id {category!r} is not among the categories")
-    row = {key: annotation.get(key) for key in ("start_seconds", "end_seconds", "split", "group", "source")}
-    return {**row, "path": videos[video], "label": [] if category is None else names[category]}
+    if not _is_id(video) or video not in videos:
+        raise DatasetError(f"{where}: video_id {video!r:.60} is not among the videos")
+    if category is not None and (not _is_id(category) or category not in names):
+        raise DatasetError(f"{where}: category_id {category!r:.60} is not among the categories")
+    row = {key: value for key, value in annotation.items() if not _is_of_coco(key, value)}
+    file, rate = videos[video]
+    if rate is not None and not any(is_rate(key) for key in row):
+        row["fps"] = rate
+    return {**row, "path": file, "label": [] if category is None else names[category]}
+
+
+def _is_id(value: object) -> bool:
+    return isinstance(value, (str, int, float))
+
+
+def _is_of_coco(key: str, value: object) -> bool:
+    """Whether a key of an annotation is one of COCO, or says again which video and category it is of."""
+    pair = isinstance(value, list) and len(value) == 2 and all(isinstance(number, (int, float)) for number in value)
+    pictures = key == "frames" and not pair  # a prepared dataset's; two numbers are a range
+    return pictures or key in _ANNOTATION_KEYS or any(normal_name(key) in key_names(name) for name in ("path", "label"))
 
 
 def _frames(annotation: Mapping[str, Any], content: Mapping[str, Any], root: Path) -> PreparedFrames | None:

@@ -8,30 +8,23 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from adapters.data.aliases import is_left_out, key_names, normal_name
 from adapters.data.examples import Dataset
 from adapters.data.formats.format import Format
 from adapters.data.formats.text import not_empty, parse_json, read_text
+from adapters.data.row_keys import check_names
 from adapters.data.rows import make_dataset, to_row
 from adapters.errors import DatasetError
-from adapters.system import did_you_mean, json_text, write_text_atomic
+from adapters.system import json_text, write_text_atomic
 
 _COLUMNS = ("path", "label", "start_seconds", "end_seconds", "split", "group", "source")
-_ALIASES = {
-    "file": "path",
-    "filename": "path",
-    "video": "path",
-    "class": "label",
-    "labels": "label",
-    "start": "start_seconds",
-    "end": "end_seconds",
-}
 
 
 def import_csv(path: str | Path, labels: Sequence[str] | None = None) -> Dataset:
     """Read a CSV with a header that names at least path and label; separated by commas, tabs or semicolons.
 
-    Several labels share a cell as a JSON list. Other columns are ignored, but a name that is similar to one of ours is
-    an error, so that a misspelt ``start_second`` is not lost.
+    Several labels share a cell as a JSON list. Other columns are ignored, but a name that is similar to one of ours, or
+    looks like a time, is an error, so that a misspelt ``start_second`` is not lost.
 
     Args:
         path: The CSV file.
@@ -48,10 +41,11 @@ def import_csv(path: str | Path, labels: Sequence[str] | None = None) -> Dataset
         lines = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True))
     except csv.Error as error:
         raise DatasetError(f"{path}: is not CSV ({error})") from None
-    names = [_ALIASES.get(name.strip().lower(), name.strip().lower()) for name in (lines[0] if lines else [])]
+    names = [name.strip() for name in (lines[0] if lines else [])]
     _check_columns(names, path)
-    rows = [(f"{path}, row {n}", _row(names, cells, f"{path}, row {n}")) for n, cells in enumerate(lines[1:], 2)]
-    return not_empty(make_dataset([(where, row) for where, row in rows if row], path.parent, labels), path)
+    placed = [(f"{path}, row {n}", _row(names, cells, f"{path}, row {n}")) for n, cells in enumerate(lines[1:], 2)]
+    rows = [(where, row) for where, row in placed if row]
+    return not_empty(make_dataset(rows, path.parent, labels, text=True, extra_keys=True), path)
 
 
 def export_csv(dataset: Dataset, path: str | Path) -> Path:
@@ -81,15 +75,13 @@ def export_csv(dataset: Dataset, path: str | Path) -> Path:
 
 
 def _check_columns(names: list[str], path: Path) -> None:
-    ours = [name for name in names if name in _COLUMNS]
-    if not {"path", "label"} <= set(ours) or len(set(ours)) != len(ours):
+    given = [name.lower() for name in names if not is_left_out(name)]
+    known = check_names(tuple(names), str(path))
+    if not {"path", "label"} <= set(known) or len(set(given)) != len(given):
         raise DatasetError(
             f"{path}: the first line must name the columns, each once, path and label among them; "
-            f"got {', '.join(names) or 'nothing'}; known: {', '.join(_COLUMNS)}"
+            f"got {', '.join(names) or 'nothing'}; known: {', '.join(_COLUMNS)}, and the names in docs/dataset.md"
         )
-    for name in set(names) - set(ours):
-        if near := did_you_mean(name, _COLUMNS, cutoff=0.75):
-            raise DatasetError(f'{path}: column "{name}" is not known.{near}')
 
 
 def _row(names: list[str], cells: list[str], where: str) -> dict[str, Any]:
@@ -97,15 +89,11 @@ def _row(names: list[str], cells: list[str], where: str) -> dict[str, Any]:
         return {}
     if len(cells) != len(names):
         raise DatasetError(f"{where}: has {len(cells)} cells where the header names {len(names)}")
-    row: dict[str, Any] = {name: cell for name, cell in zip(names, cells, strict=True) if cell and name in _COLUMNS}
-    for name in ("start_seconds", "end_seconds"):
-        if name in row:
-            try:
-                row[name] = float(row[name])
-            except ValueError:
-                raise DatasetError(f"{where}: {name} must be seconds, a number; got {row[name]!r}") from None
-    label = str(row.get("label", "")).strip()
-    row["label"] = parse_json(label, f"{where}, label") if label.startswith("[") else label
+    row: dict[str, Any] = dict(zip(names, cells, strict=True))
+    for name in names:
+        if normal_name(name) in key_names("label"):
+            label = row[name].strip()
+            row[name] = parse_json(label, f"{where}, label") if label.startswith("[") else label
     return row
 
 

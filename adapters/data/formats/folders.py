@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 from collections.abc import Mapping, Sequence
@@ -10,43 +11,121 @@ from typing import Any, Literal
 
 from adapters.data.examples import SPLITS, Dataset, Example, describe
 from adapters.data.formats.format import Format
-from adapters.data.rows import make_dataset, normal_split, relative_path
+from adapters.data.rows import make_dataset, relative_path
+from adapters.data.split_names import is_split_name, normal_split
 from adapters.errors import DatasetError
 from adapters.media import UnreadablePath, is_hidden, is_video_name, videos_below
 from adapters.system import storage_error
 
 Placement = Literal["copy", "link"]
+_log = logging.getLogger(__name__)
+# Of macOS archives, Synology, Windows and ext4.
+_LEFT_BEHIND = frozenset({"__macosx", "@eadir", "#recycle", "$recycle.bin", "system volume information", "lost+found"})
 
 
 def import_folders(path: str | Path, labels: Sequence[str] | None = None) -> Dataset:
     """Read a folder for each class: ``<class>/clip.mp4``, or ``train/<class>/clip.mp4`` and so on for each split.
 
-    A folder within a class is a group: ``ad/film_a/1.mp4`` and ``content/film_a/2.mp4`` are both of group film_a.
-    Hidden files and files without a video's suffix are skipped.
+    A folder within a class is a group: ``ad/film_a/1.mp4`` and ``content/film_a/2.mp4`` are both of group film_a; one
+    that is named like a split is the split: ``ad/train/1.mp4``. Folders named like splits are never classes. Hidden
+    files and files without a video's suffix are skipped.
 
     Args:
         path: The folder of the classes or splits.
         labels: The order of the classes; None: that of the folders' names.
 
     Raises:
-        DatasetError: There are no class folders with videos, or a folder cannot be read.
+        DatasetError: There are no class folders with videos, a folder cannot be read, or one that is named like a split
+            cannot be used as one.
     """
     root = Path(path)
     rows: list[tuple[str, Mapping[str, Any]]] = []
     classes: dict[str, None] = {}
-    for split, top in split_folders(root):
+    for split, top in _split_tops(root, frozenset(labels or ())):
         for folder in _folders(top):
+            found = videos_in(folder)
+            if not found and any(folder.rglob("*.*")):
+                _log.warning("%s: holds no videos, so it is not read as a class", folder)
+                continue
             classes[folder.name] = None
-            for file in videos_in(folder):
-                group = file.relative_to(folder).parent.as_posix()
-                row = {"path": str(file.relative_to(root)), "label": folder.name, "split": split}
-                rows.append((str(file), row if group == "." else {**row, "group": group}))
+            rows += [(str(file), _row(file, folder, root, split)) for file in found]
     if not rows:
         raise DatasetError(
             f"{root}: no class folder with videos in it, nor dataset.jsonl, labels.json, dataset.csv, or items/ with "
             "json/. Put the videos of each class into a folder of that name."
         )
-    return make_dataset(rows, root, labels if labels is not None else sorted(classes))
+    return make_dataset(rows, root, labels, listed=sorted(classes))
+
+
+def _row(file: Path, folder: Path, root: Path, split: str | None) -> dict[str, Any]:
+    """The row of a video in a class folder. Folders within it are the group, or the split where they are named so."""
+    within = list(file.relative_to(folder).parent.parts)
+    named = [part for part in within if is_split_name(part)]
+    if named and split is None and normal_split(within[0]) in SPLITS and len(named) == 1:
+        split = normal_split(within.pop(0))
+    elif named:
+        raise DatasetError(
+            f"{folder / Path(*within)}: {named[-1]!r} is the name of a split, in the folder of class {folder.name!r}"
+            f"{f' of split {split!r}' if split else ''}. Put splits above or directly below the classes, or rename it."
+        )
+    row = {"path": str(file.relative_to(root)), "label": folder.name, "split": split}
+    return {**row, "group": "/".join(within)} if within else row
+
+
+_WAY_OUT = (
+    "Give each split a folder for each class, name labels and splits in a CSV or dataset.jsonl, or move away what is "
+    "not meant. If it is a class, rename the folder or name it as a label (--label, labels=)."
+)
+
+
+def _split_tops(root: Path, classes: frozenset[str]) -> list[tuple[str | None, Path]]:
+    """The folders of the splits, or the root itself without a split.
+
+    Args:
+        root: The folder of a dataset.
+        classes: Names that the caller says are classes, also where they are those of a split.
+
+    Raises:
+        DatasetError: Folders that are named like splits cannot be used as such; names them and what is beside them.
+    """
+    if not root.is_dir():
+        raise DatasetError(f"{root}: no such folder")
+    folders = _folders(root)
+    splits = [folder for folder in folders if is_split_name(folder.name) and folder.name not in classes]
+    if not splits:
+        return [(None, root)]
+    for folder in splits:
+        _check_split(folder)
+    beside = [folder for folder in folders if folder not in splits]
+    for folder in beside:
+        if videos_in(folder):
+            raise DatasetError(
+                f"{folder}: holds videos and is beside folders that are named like splits, "
+                f"{', '.join(split.name for split in splits)}. {_WAY_OUT}"
+            )
+        _log.warning("%s: holds no videos, so it is passed over beside the splits", folder)
+    by_split: dict[str, Path] = {}
+    for folder in splits:
+        other = by_split.setdefault(normal_split(folder.name), folder)
+        if other != folder:
+            raise DatasetError(
+                f"{root}: {other.name} and {folder.name} are both {normal_split(folder.name)}. Keep one of them here."
+            )
+    return list(by_split.items())
+
+
+def _check_split(folder: Path) -> None:
+    """Refuse a folder that is named like a split and holds no class folders, or videos outside of them."""
+    if normal_split(folder.name) not in SPLITS:
+        raise DatasetError(f"{folder}: is named like several splits, and is no class. {_WAY_OUT}")
+    loose = sorted(entry.name for entry in folder.iterdir() if is_video_name(entry.name) and not entry.is_dir())
+    if loose:
+        raise DatasetError(
+            f"{folder}: is named like a split and holds videos outside of class folders, such as {loose[0]}, whose "
+            f"labels are not known. {_WAY_OUT}"
+        )
+    if not _folders(folder):
+        raise DatasetError(f"{folder}: is named like a split and has no class folders. {_WAY_OUT}")
 
 
 def export_folders(dataset: Dataset, path: str | Path, media: Placement = "copy") -> Path:
@@ -92,13 +171,12 @@ def export_folders(dataset: Dataset, path: str | Path, media: Placement = "copy"
     return root
 
 
-def split_folders(root: Path, marker: str | None = None) -> list[tuple[str | None, Path]]:
-    """The folders of the splits, or the root itself without a split.
+def split_folders(root: Path, marker: str) -> list[tuple[str | None, Path]]:
+    """The folders that hold a folder of a name, the root among them, each with the split that it is named after.
 
     Args:
         root: The folder of a dataset.
-        marker: Only folders that hold a folder of this name count, the root among them. None: folders count if all of
-            them are named after a split and hold folders themselves.
+        marker: The name of the folder that each must hold.
 
     Returns:
         Each split, or None, and its folder.
@@ -108,13 +186,8 @@ def split_folders(root: Path, marker: str | None = None) -> list[tuple[str | Non
     """
     if not root.is_dir():
         raise DatasetError(f"{root}: no such folder")
-    if marker is not None:
-        tops = [root, *_folders(root)]
-        return [(None if top == root else _split_name(top.name), top) for top in tops if (top / marker).is_dir()]
-    folders = _folders(root)
-    if folders and all(normal_split(folder.name) in SPLITS and _folders(folder) for folder in folders):
-        return [(normal_split(folder.name), folder) for folder in folders]
-    return [(None, root)]
+    tops = [root, *_folders(root)]
+    return [(None if top == root else _split_name(top.name), top) for top in tops if (top / marker).is_dir()]
 
 
 def _split_name(name: str) -> str | None:
@@ -122,7 +195,9 @@ def _split_name(name: str) -> str | None:
 
 
 def _folders(root: Path) -> list[Path]:
-    return sorted(entry for entry in root.iterdir() if entry.is_dir() and not is_hidden(entry.name))
+    """The folders in a folder, without hidden ones and those that systems leave behind."""
+    entries = (entry for entry in root.iterdir() if entry.is_dir())
+    return sorted(entry for entry in entries if not is_hidden(entry.name) and entry.name.lower() not in _LEFT_BEHIND)
 
 
 def videos_in(folder: Path) -> list[Path]:

@@ -28,6 +28,7 @@ def import_jsonl(path: str | Path, labels: Sequence[str] | None = None) -> Datas
     """
     path = Path(path)
     rows: list[tuple[str, Mapping[str, Any]]] = []
+    listed: list[str] | None = None
     for number, line in enumerate(read_text(path).split("\n"), 1):
         if not line.strip():
             continue
@@ -35,11 +36,13 @@ def import_jsonl(path: str | Path, labels: Sequence[str] | None = None) -> Datas
         row = parse_json(line, where)
         if not isinstance(row, dict):
             raise DatasetError(f'{where}: a line must be a JSON object such as {{"path": "a.mp4", "label": "ad"}}')
-        if not rows and set(row) == {"labels"}:
-            labels = labels if labels is not None else label_list(row["labels"], where)
+        if set(row) == {"labels"}:
+            if rows:
+                raise DatasetError(f"{where}: 'labels' is not a key of a row: the label order is for the first line")
+            listed = label_list(row["labels"], where)
         else:
             rows.append((where, row))
-    return not_empty(make_dataset(rows, path.parent, labels), path)
+    return not_empty(make_dataset(rows, path.parent, labels, listed=listed), path)
 
 
 def export_jsonl(dataset: Dataset, path: str | Path) -> Path:

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from adapters.data.aliases import STRONG, normal_name
 from adapters.data.examples import Dataset, describe
+from adapters.data.formats.activitynet import activitynet_rows, is_activitynet
 from adapters.data.formats.format import Format
 from adapters.data.formats.text import label_list, not_empty, parse_json, read_text, type_and_value
 from adapters.data.rows import make_dataset, merge_labels, to_row, video_groups
@@ -17,7 +19,8 @@ from adapters.system import write_json_atomic
 def import_labels_json(path: str | Path, labels: Sequence[str] | None = None) -> Dataset:
     """Read {"class": [entry, ...], ...}; an entry is a path, or an object with the keys of a row except ``label``.
 
-    Entries that differ only in the class become one clip with several labels.
+    JSON in the style of ActivityNet is read too. Entries that differ only in the class become one clip with several
+    labels.
 
     Args:
         path: The JSON file.
@@ -28,6 +31,10 @@ def import_labels_json(path: str | Path, labels: Sequence[str] | None = None) ->
     """
     path = Path(path)
     content = parse_json(read_text(path), str(path))
+    if is_activitynet(content):
+        return not_empty(
+            merge_labels(make_dataset(activitynet_rows(content, path), path.parent, labels, extra_keys=True)), path
+        )
     if not isinstance(content, dict) or not content or not all(isinstance(v, list) for v in content.values()):
         raise DatasetError(
             f'{path}: must be an object of lists such as {{"highlights": ["a.mp4"], "normal": ["b.mp4"]}}, '
@@ -38,11 +45,11 @@ def import_labels_json(path: str | Path, labels: Sequence[str] | None = None) ->
         for index, entry in enumerate(entries):
             where = f"{path}, {label!r}, entry {index + 1}"
             row = {"path": entry} if isinstance(entry, str) else entry
-            if not isinstance(row, dict) or "label" in row:
+            if not isinstance(row, dict) or any(normal_name(name) in STRONG["label"] for name in row):
                 raise DatasetError(f"{where}: must be a path, or an object with path, start_seconds and end_seconds")
             rows.append((where, {**row, "label": label}))
-    order = labels if labels is not None else label_list(list(content), str(path))
-    return not_empty(merge_labels(make_dataset(rows, path.parent, order)), path)
+    listed = label_list(list(content), str(path))
+    return not_empty(merge_labels(make_dataset(rows, path.parent, labels, listed=listed)), path)
 
 
 def export_labels_json(dataset: Dataset, path: str | Path) -> Path:

@@ -7,22 +7,29 @@ from typing import Any
 
 from adapters.data.examples import Dataset
 from adapters.errors import DatasetError
-from adapters.system import strict_json
+from adapters.system import read_regular_bytes, strict_json
+
+# The largest label files of public datasets have some 100 MB; parsed, a file takes several times its size.
+LIMIT_BYTES = 256 * 2**20
 
 
 def read_text(path: Path) -> str:
     """The text of a file in UTF-8, with or without a byte order mark.
 
     Raises:
-        DatasetError: The file cannot be read, or is not UTF-8.
+        DatasetError: The file cannot be read, is not a regular file, has more than LIMIT_BYTES, is not UTF-8, or has
+            NUL bytes.
     """
     try:
-        return path.read_bytes().decode("utf-8-sig")
+        text = read_regular_bytes(path, LIMIT_BYTES, DatasetError).decode("utf-8-sig")
     except FileNotFoundError:
         raise DatasetError(f"{path}: no such file. Name a dataset.jsonl, labels.json, CSV or folder.") from None
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text. Save it as UTF-8"
         raise DatasetError(f"{path}: could not be read ({reason})") from None
+    if "\0" in text:
+        raise DatasetError(f"{path}: has NUL bytes, so it is no text in UTF-8. Save it as UTF-8, or name another file.")
+    return text
 
 
 def parse_json(text: str, where: str) -> Any:
@@ -37,7 +44,9 @@ def parse_json(text: str, where: str) -> Any:
     """
     try:
         return strict_json.parse_json(text)
-    except (ValueError, RecursionError) as error:
+    except RecursionError:
+        raise DatasetError(f"{where}: is nested too deeply to be read. A dataset needs a few levels.") from None
+    except ValueError as error:
         raise DatasetError(f"{where}: is not valid JSON ({error})") from None
 
 
@@ -51,7 +60,7 @@ def label_list(value: object, where: str) -> list[str]:
     Raises:
         DatasetError: It is not a list of non-empty strings.
     """
-    if not isinstance(value, list) or not all(isinstance(item, str) and item for item in value):
+    if not isinstance(value, list) or not all(isinstance(item, str) and item.strip() for item in value):
         raise DatasetError(f"{where}: labels must be a list of non-empty strings, got {value!r:.80}")
     return value
 
@@ -69,4 +78,7 @@ def not_empty(dataset: Dataset, path: Path) -> Dataset:
 
 def type_and_value(value: object) -> str:
     """A value with its Python type, shortened, for a message."""
-    return f"{type(value).__name__} {value!r:.60}"
+    try:
+        return f"{type(value).__name__} {value!r:.60}"
+    except RecursionError:  # nested nearly as deeply as can be parsed
+        return type(value).__name__

@@ -95,7 +95,7 @@ def test_a_given_label_order_is_written_and_read_again(tmp_path: Path) -> None:
         ('{"path": "a", "label": "ad", "start_seconds": -1}', "line 2: .*seconds >= 0, got -1"),
         ('{"path": "a", "label": "ad", "end_seconds": "3"}', "line 2: .*seconds >= 0, got '3'"),
         ('{"path": "a", "label": "ad", "end_seconds": true}', "line 2: .*got True"),
-        ('{"path": "a", "label": "ad", "split": "dev"}', "line 2: .*train, validation, test.*got 'dev'"),
+        ('{"path": "a", "label": "ad", "split": "fold 1"}', "line 2: .*train, validation, test.*got 'fold 1'"),
         ('{"path": "a", "label": "ad", "group": 3}', "line 2: group must be a string"),
     ],
 )
@@ -123,7 +123,7 @@ def test_labels_json_of_any_classes_with_paths_and_ranges(tmp_path: Path) -> Non
         ({"a": "x.mp4"}, "must be an object of lists"),
         ({"a": [3]}, "'a', entry 1: must be a path"),
         ({"a": [], "b": []}, "holds no clips"),
-        ({"a": [{"path": "x", "start": 3}]}, "'a', entry 1: 'start' is not a key"),
+        ({"a": [{"path": "x", "starts": 3}]}, "'a', entry 1: 'starts' is not a key"),
     ],
 )
 def test_bad_labels_json(tmp_path: Path, content: Any, message: str) -> None:
@@ -185,9 +185,11 @@ def test_class_folders_under_splits(tmp_path: Path) -> None:
     assert splits == {"1.mp4": "train", "2.mp4": "validation", "3.mp4": "test"}
 
 
-def test_classes_that_are_named_like_splits(tmp_path: Path) -> None:
+def test_classes_that_are_named_like_splits_are_classes_only_where_the_caller_says_so(tmp_path: Path) -> None:
     touch(tmp_path, "train/1.mp4", "test/2.mp4")
-    assert read_dataset(tmp_path).labels == ("test", "train")
+    with pytest.raises(DatasetError, match="named like a split"):
+        read_dataset(tmp_path)
+    assert read_dataset(tmp_path, labels=["train", "test"]).labels == ("train", "test")
 
 
 def test_what_is_no_dataset_is_said(tmp_path: Path) -> None:

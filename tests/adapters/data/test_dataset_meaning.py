@@ -132,10 +132,12 @@ def test_which_files_of_a_folder_are_the_dataset(tmp_path: Path) -> None:
     assert detect_format(tmp_path) == ("jsonl", tmp_path / "dataset.jsonl")
 
 
-def test_class_folders_beside_a_folder_that_is_no_split_are_classes(tmp_path: Path) -> None:
+def test_a_folder_of_videos_beside_splits_is_refused_by_name(tmp_path: Path) -> None:
     touch(tmp_path, "train/x/a.mp4", "other/x/b.mp4", "test/x/c.mp4")
-    dataset = import_folders(tmp_path)
-    assert dataset.labels == ("other", "test", "train")
+    with pytest.raises(DatasetError, match=r"other: .*test, train"):
+        import_folders(tmp_path)
+    dataset = import_folders(tmp_path, ["train", "test", "other"])
+    assert dataset.labels == ("train", "test", "other")
     assert {item.split for item in dataset} == {None}
     assert {item.group for item in dataset} == {"x"}
 

@@ -1,0 +1,58 @@
+"""Labels in one spelling: without spaces around, in one normal form of their letters, and in one use of capitals."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+
+def clean_label(label: str) -> str:
+    """A label without spaces around it, in the normal form NFC."""
+    return unicodedata.normalize("NFC", label.strip())
+
+
+def spelling_key(label: str) -> str:
+    """What spellings of one label have in common: they differ in capitals, spaces around and normal form only."""
+    return unicodedata.normalize("NFC", clean_label(label).casefold())
+
+
+def one_spelling(
+    used: Iterable[str], wanted: Sequence[str] | None, listed: Sequence[str] = ()
+) -> tuple[dict[str, str], list[str]]:
+    """The spelling of each label that is kept, and a warning for each label of several spellings.
+
+    Kept is a spelling that is wanted, otherwise the cleaned form of the one that is used most, the first of equals.
+
+    Args:
+        used: The label of each clip, as written, in the order of the file.
+        wanted: The order of classes that the caller gives; spellings of which it has several are kept apart.
+        listed: Labels that the file lists apart from its clips.
+
+    Returns:
+        Spelling as written to the one that is kept, and the warnings.
+    """
+    counts = Counter(used)
+    by_key: dict[str, list[str]] = {}
+    for label in dict.fromkeys((*counts, *listed)):
+        by_key.setdefault(spelling_key(label), []).append(label)
+    for label in wanted or ():
+        by_key.setdefault(spelling_key(label), [])
+    kept: dict[str, str] = {}
+    warnings = []
+    for key, spellings in by_key.items():
+        asked = [label for label in wanted or () if spelling_key(label) == key]
+        merged = Counter[str]()
+        for label in spellings:
+            merged[clean_label(label)] += counts[label]
+        best = asked[0] if len(asked) == 1 else max(merged, key=merged.__getitem__, default=key)
+        kept |= {label: best if len(asked) < 2 else _of_several(label, asked) for label in spellings}
+        differing = [label for label in spellings if counts[label]]
+        if len(differing) > 1 and len({kept[label] for label in differing}) == 1:
+            shown = ", ".join(f"{label!a} ({counts[label]} clips)" for label in differing)
+            warnings.append(f"one class is spelled in several ways: {shown}. It is read as {best!r}.")
+    return kept, warnings
+
+
+def _of_several(label: str, asked: Sequence[str]) -> str:
+    return next((name for name in asked if clean_label(name) == clean_label(label)), clean_label(label))

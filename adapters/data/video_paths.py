@@ -1,0 +1,123 @@
+"""Which file a row of a dataset means: its path, in another normal form too, or the id of a video in a folder."""
+
+from __future__ import annotations
+
+import os
+import re
+import unicodedata
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+
+from adapters.errors import DatasetError
+from adapters.media import VIDEO_SUFFIXES, VideoFile, videos_below
+
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
+# Kinetics and others name a clip that was cut from a video by its seconds there: ID_000012_000022.mp4.
+_CUT = re.compile(r"(.+)_(\d{6})_(\d{6})")
+_MAX_FILES = 1_000_000
+
+
+def is_url(text: str) -> bool:
+    """Whether a text is a URL, also where a path was made of it, which leaves one slash."""
+    return _URL.match(text) is not None and not os.path.exists(text)
+
+
+def cut_from(stem: str) -> tuple[str, int, int] | None:
+    """The id of the video that a clip was cut from, and its seconds there, if the clip's name says so.
+
+    Args:
+        stem: The name of the clip's file without its suffix.
+    """
+    found = _CUT.fullmatch(stem)
+    return (found[1], int(found[2]), int(found[3])) if found else None
+
+
+def in_own_form(path: str) -> str:
+    """The path as it is on disk where it differs only by the normal form of its letters; otherwise the path.
+
+    An ``é`` may be one character or an e with an accent. Where two entries of a folder fit, the path stays as it is.
+
+    Args:
+        path: An absolute path.
+    """
+    if path.isascii() or os.path.lexists(path):
+        return path
+    found = os.sep
+    for part in path.split(os.sep)[1:]:
+        step = os.path.join(found, part)
+        if not part.isascii() and not os.path.lexists(step):
+            try:
+                names = os.listdir(found)
+            except OSError:
+                return path
+            wanted = unicodedata.normalize("NFC", part)
+            fitting = [name for name in names if unicodedata.normalize("NFC", name) == wanted]
+            if len(fitting) != 1:
+                return path
+            step = os.path.join(found, fitting[0])
+        found = step
+    return found
+
+
+@dataclass
+class VideoFinder:
+    """Finds the videos of the rows of one file.
+
+    Attributes:
+        root: The folder to which paths are relative, absolute.
+    """
+
+    root: Path
+    _by_stem: dict[str, list[Path]] | None = field(default=None, repr=False)
+
+    def find(self, given: str, where: str, seconds: tuple[object, object], hints: tuple[str, ...] = ()) -> Path:
+        """The file that a row means; where there is none, the path as it is written.
+
+        A name without the suffix of a video that is no file is an id: the video of that name anywhere below the root,
+        or a clip ``ID_000012_000022.mp4`` that was cut at the row's seconds.
+
+        Args:
+            given: The path or id in the row.
+            where: The row, for messages.
+            seconds: The start and end in the row.
+            hints: Folders, such as the label and split, that decide between files of the same name.
+
+        Raises:
+            DatasetError: It is a URL, or several files have that name.
+        """
+        if "://" in given and _URL.match(given):
+            raise DatasetError(
+                f"{where}: {given!r} is a URL, and a dataset names local files. Download the video and name its file."
+            )
+        path = os.path.abspath(self.root / given)
+        if os.path.splitext(given)[1].lower() in VIDEO_SUFFIXES or os.path.lexists(path):
+            return Path(in_own_form(path))
+        path = in_own_form(path)
+        if os.path.lexists(path) or os.path.isabs(given):
+            return Path(path)
+        return self._by_id(given, where, seconds, hints) or Path(path)
+
+    def _by_id(self, given: str, where: str, seconds: tuple[object, object], hints: tuple[str, ...]) -> Path | None:
+        stems, name = self._stems(), os.path.basename(given)
+        start, end = seconds
+        candidates = list(stems.get(name, stems.get(f"v_{name}", [])))  # ActivityNet's own files have a v_ in front
+        if isinstance(start, (int, float)) and isinstance(end, (int, float)):
+            candidates = stems.get(f"{name}_{int(start):06d}_{int(end):06d}", []) or candidates
+        if len(candidates) > 1:
+            closer = [path for path in candidates if set(hints) & set(path.relative_to(self.root).parts[:-1])]
+            candidates = closer if len(closer) == 1 else candidates
+        if len(candidates) > 1:
+            raise DatasetError(
+                f"{where}: {given!r} may be {candidates[0]} or {candidates[1]}. Give the path of the file."
+            )
+        return candidates[0] if candidates else None
+
+    def _stems(self) -> dict[str, list[Path]]:
+        if self._by_stem is None:
+            self._by_stem = {}
+            for item in islice(videos_below(self.root), _MAX_FILES):
+                if isinstance(item, VideoFile):
+                    path = Path(item.path)
+                    self._by_stem.setdefault(path.stem, []).append(path)
+        return self._by_stem
