@@ -8,8 +8,12 @@ from adapters.system.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from adapters.data.checks import check_dataset as check_dataset
+    from adapters.data.checks import classes_without_clips as classes_without_clips
     from adapters.data.checks import dataset_problems as dataset_problems
     from adapters.data.checks import summarize_dataset as summarize_dataset
+    from adapters.data.copies import CopyReport as CopyReport
+    from adapters.data.copies import check_copies as check_copies
+    from adapters.data.copies import join_copies as join_copies
     from adapters.data.dataset import detect_format as detect_format
     from adapters.data.dataset import export_dataset as export_dataset
     from adapters.data.dataset import read_dataset as read_dataset
@@ -28,7 +32,8 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
     __getattr__, __dir__, __all__ = lazy_exports(
         __name__,
         {
-            "checks": ("check_dataset", "dataset_problems", "summarize_dataset"),
+            "checks": ("check_dataset", "classes_without_clips", "dataset_problems", "summarize_dataset"),
+            "copies": ("CopyReport", "check_copies", "join_copies"),
             "dataset": ("detect_format", "export_dataset", "read_dataset", "write_dataset"),
             "examples": ("Dataset", "Example", "Split", "match_labels", "without_missing"),
             "formats": ("FORMATS", "find_format"),

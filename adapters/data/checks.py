@@ -112,6 +112,21 @@ def dataset_problems(dataset: Dataset, labels: Sequence[str] | None = None, task
     return found
 
 
+def classes_without_clips(dataset: Dataset) -> list[str]:
+    """A sentence for each split with clips that has none of some classes, so that no measure of it is of those.
+
+    Args:
+        dataset: The clips, with the classes of the model as its labels.
+    """
+    found = []
+    for name in SPLITS:
+        part = dataset.of_split(name)
+        absent = [repr(label) for label, count in part.counts().items() if not count]
+        if part.examples and absent:
+            found.append(f"the {name} split has no clip of {_listed(absent, 10)}.")
+    return found
+
+
 def _too_few_classes(dataset: Dataset) -> list[str]:
     counts = {label: count for label, count in dataset.counts().items() if count}
     if len(counts) >= 2:

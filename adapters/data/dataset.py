@@ -80,8 +80,8 @@ def detect_format(path: str | Path) -> tuple[str, Path]:
     path = Path(path)
     if is_url(str(path)):
         raise DatasetError(f"{path}: is a URL, and datasets are read from local files. Download it first.")
-    if not path.exists():
-        path = Path(in_own_form(os.path.abspath(path)))
+    if not path.exists() and os.path.exists(own := in_own_form(os.path.abspath(path))):
+        path = Path(own)
     formats = {name: find_format(name) for name in FORMATS}
     if path.is_dir():
         for known in formats.values():

@@ -21,6 +21,9 @@ from adapters.data.aliases import (
 from adapters.data.time_values import TimeRange, not_understood, read_ranges
 from adapters.errors import DatasetError
 
+_MAX_NAME = 200
+_MAX_NAMES = 2000
+
 
 @dataclass(frozen=True)
 class RowValues:
@@ -90,6 +93,12 @@ def read_row(row: Mapping[str, Any], where: str, *, text: bool, extra_keys: bool
 
 
 def _understand(names: tuple[str, ...], where: str, extra_keys: bool) -> _Names:
+    longest = max(names, key=len, default="")
+    if len(longest) > _MAX_NAME or len(names) > _MAX_NAMES:
+        raise DatasetError(
+            f"{where}: has {len(names)} names of up to {len(longest)} characters, such as {longest[:40]!r}; at most "
+            f"{_MAX_NAMES} of {_MAX_NAME} characters are read. Check that it is a label file."
+        )
     try:
         return _cached(names, extra_keys)
     except DatasetError as error:

@@ -52,9 +52,9 @@ def evaluate(
     Decisions: with positive_label (two classes), that class where its score is at or above threshold; otherwise the
     best class, the first of equals; for multi_label every class at or above threshold.
 
-    With positive_label the measures are those of that class. Otherwise they are macro averages: precision over the
-    classes that occur or were predicted (0 for one that occurs and never was), recall over those that occur, F1 over
-    those of either, average precision and ROC AUC over those that some clips have and others do not.
+    With positive_label the measures are those of that class. Otherwise they are macro averages over all classes. One
+    that no clip has, or that never was predicted, counts 0, since nothing shows that the model knows it; average
+    precision and ROC AUC leave out a class that every clip has. They are None where no class defines them.
 
     accuracy is the share of clips decided right; for multi_label with every class right. log_loss is the mean of
     -ln(score of the true class), scores summing to 1 and clipped at float32's epsilon; for multi_label the mean over
@@ -115,6 +115,7 @@ def evaluate(
         mistakes=tuple(wrong[: max(worst, 0)]),
         mistake_count=len(wrong),
         curves=curves(values, onehot, names, positive, multi),
+        labels_without_clips=tuple(item.label for item in per_class if not item.support),
     )
 
 
@@ -233,16 +234,22 @@ def _macro(per_class: Sequence[ClassMetrics]) -> ClassMetrics:
         known = [figure for figure in figures if figure is not None]
         return float(np.mean(known)) if known else None
 
-    seen = [item for item in per_class if item.support or item.predicted]
+    def counted(figures: Sequence[float | None]) -> float | None:
+        """The mean with 0 for each class without clips; None where no class has the figure."""
+        if all(figure is None for figure in figures):
+            return None
+        pairs = zip(figures, per_class, strict=True)
+        return mean([0.0 if not item.support else figure for figure, item in pairs])
+
     return ClassMetrics(
         label="macro",
         support=sum(item.support for item in per_class),
         predicted=sum(item.predicted for item in per_class),
-        precision=mean([item.precision or 0.0 for item in seen]),
-        recall=mean([item.recall for item in per_class]),
-        f1=mean([item.f1 for item in seen]),
-        average_precision=mean([item.average_precision for item in per_class]),
-        roc_auc=mean([item.roc_auc for item in per_class]),
+        precision=mean([item.precision or 0.0 for item in per_class]),
+        recall=mean([item.recall or 0.0 for item in per_class]),
+        f1=mean([item.f1 or 0.0 for item in per_class]),
+        average_precision=counted([item.average_precision for item in per_class]),
+        roc_auc=counted([item.roc_auc for item in per_class]),
     )
 
 

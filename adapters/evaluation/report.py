@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -84,7 +84,7 @@ class EvaluationReport:
         labels: The labels in the model's order.
         positive_label: The class whose measures count; None for macro averages.
         average: ``positive``: precision, recall, f1, average_precision and roc_auc are those of positive_label;
-            ``macro``: their plain mean over the classes that define them (see ``evaluate``).
+            ``macro``: their plain mean over the classes, in which one without clips counts 0 (see ``evaluate``).
         clips: How many clips.
         threshold: The score at which was decided; None where the best class wins.
         precision: The share of decisions that are right.
@@ -103,6 +103,7 @@ class EvaluationReport:
         mistakes: The surest mistakes.
         mistake_count: How many mistakes there are.
         curves: Points of the precision-recall and ROC curves and of the reliability diagram, for plots.
+        labels_without_clips: The classes of which no clip was measured, so that the figures say nothing about them.
     """
 
     task: Literal["single_label", "multi_label"]
@@ -126,6 +127,7 @@ class EvaluationReport:
     mistakes: tuple[Mistake, ...] = ()
     mistake_count: int = 0
     curves: dict[str, Any] = field(default_factory=dict)
+    labels_without_clips: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The content of evaluation.json: every field, plain JSON."""
@@ -138,7 +140,7 @@ def check_gates(report: EvaluationReport, gates: Mapping[str, float]) -> list[st
     Args:
         report: The evaluation.
         gates: Limits by name, any of GATES. A figure equal to its gate passes; one that is undefined or was not
-            measured fails.
+            measured fails, and so does every one of scores where a class has no clips.
 
     Returns:
         One sentence per failed gate, with the figure and the gate; empty if all pass.
@@ -155,9 +157,20 @@ def check_gates(report: EvaluationReport, gates: Mapping[str, float]) -> list[st
             raise ConfigError(f"gates: {name} must be a number, got {gate!r}")
         measure, sign = GATES[name]
         figure = getattr(report, measure)
+        of_scores = measure not in ("latency_ms", "size_bytes")
         if figure is None:
-            why = "was not measured" if measure in ("latency_ms", "size_bytes") else "is undefined on these clips"
+            why = "is undefined on these clips" if of_scores else "was not measured"
             failures.append(f"{measure} {why}, and {name} asks for {gate:.6g}.")
+        elif of_scores and report.labels_without_clips:
+            failures.append(
+                f"{measure} {figure:.6g} says nothing about {_listed(report.labels_without_clips)}, of which there "
+                f"is no clip, so {name} {gate:.6g} is not passed. Add clips of every class to the split."
+            )
         elif sign * (figure - gate) < 0:
             failures.append(f"{measure} {figure:.6g} is {'under' if sign > 0 else 'over'} {name} {gate:.6g}.")
     return failures
+
+
+def _listed(labels: Sequence[str]) -> str:
+    shown = ", ".join(repr(label) for label in labels[:5])
+    return f"{shown} and {len(labels) - 5} more" if len(labels) > 5 else shown

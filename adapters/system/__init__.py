@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from adapters.system.atomic import write_json_atomic as write_json_atomic
     from adapters.system.atomic import write_text_atomic as write_text_atomic
     from adapters.system.cache_folder import cache_dir as cache_dir
+    from adapters.system.digest import BLOCK_BYTES as BLOCK_BYTES
     from adapters.system.digest import blocks_fingerprint as blocks_fingerprint
     from adapters.system.digest import file_digest as file_digest
     from adapters.system.digest import file_fingerprint as file_fingerprint
@@ -49,7 +50,14 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
                 "write_text_atomic",
             ),
             "cache_folder": ("cache_dir",),
-            "digest": ("blocks_fingerprint", "file_digest", "file_fingerprint", "sha256_file", "value_digest"),
+            "digest": (
+                "BLOCK_BYTES",
+                "blocks_fingerprint",
+                "file_digest",
+                "file_fingerprint",
+                "sha256_file",
+                "value_digest",
+            ),
             "locks": ("descriptor_lock", "file_lock"),
             "native_log": ("CapturedLog", "captured_stderr", "import_keras", "import_tensorflow", "warnings_only"),
             "nearest": ("did_you_mean", "nearest_hint"),

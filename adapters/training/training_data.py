@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,10 +11,22 @@ import numpy as np
 import numpy.typing as npt
 
 from adapters.config import Config
-from adapters.data import Dataset, Example, check_dataset, match_labels, prefer_video, read_dataset, split_dataset
+from adapters.data import (
+    Dataset,
+    Example,
+    check_dataset,
+    classes_without_clips,
+    join_copies,
+    match_labels,
+    prefer_video,
+    read_dataset,
+    split_dataset,
+)
 from adapters.errors import DatasetError
 from adapters.records import Float32Array
 from adapters.training.head import targets
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -50,6 +63,7 @@ def training_data(path: Path, config: Config, wanted: Sequence[str] | None) -> T
     # A missing file is set aside later with its reason, as a damaged one is.
     check_dataset(dataset, labels=labels, task=config["task"], allow_missing=True)
     dataset = replace(dataset, labels=labels)
+    dataset = join_copies(dataset, config["task"] == "single_label")
     if any(example.split is None for example in dataset.examples):
         dataset = split_dataset(dataset, tuple(config["split_fractions"]), seed=config["seed"])
     train, validation = dataset.of_split("train").examples, dataset.of_split("validation").examples
@@ -59,6 +73,8 @@ def training_data(path: Path, config: Config, wanted: Sequence[str] | None) -> T
                 f"{path}: no clip of {label!r} is in the train split ({len(train)} clips). Label some, or leave the "
                 "class out"
             )
+    for sentence in classes_without_clips(dataset):
+        _log.warning("%s: %s Its figures say nothing about it, and no gate of theirs is passed.", path, sentence)
     counts = {name: len(dataset.of_split(name).examples) for name in ("train", "validation", "test")}
     return TrainingData(labels, train, validation, counts)
 

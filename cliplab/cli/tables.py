@@ -130,11 +130,19 @@ def evaluation(item: Evaluation) -> Shown:
         "",
         table(("class", ">clips", ">precision", ">recall", ">f1"), classes),
     ]
+    if report.labels_without_clips:
+        shown.append(problem(f"no clip of the {item.split} split has the label {_names(report.labels_without_clips)}"))
     shown += [problem(f"left out: {_after(clip.path, clip.error or '')}") for clip in item.skipped]
     shown += [problem(f"gate: {failure}") for failure in item.failures]
     if item.output:
         shown.append(f"written: {item.output}")
     return shown
+
+
+def _names(labels: Sequence[str]) -> str:
+    return ", ".join(repr(label) for label in labels[:10]) + (
+        f" and {len(labels) - 10} more" if len(labels) > 10 else ""
+    )
 
 
 def conversion(report: ConversionReport) -> Shown:
@@ -217,7 +225,7 @@ def dataset(report: DatasetReport) -> Shown:
         ]
         rows.append((label, entry["clips"], entry["groups"], number(entry["seconds"], 1), *in_splits))
     shown: Shown = [table(("class", ">clips", ">groups", ">seconds", *(f">{name}" for name in splits)), rows)]
-    shown += [problem(text) for text in report.problems]
+    shown += [*(f"note: {text}" for text in report.notes), *(problem(text) for text in report.problems)]
     shown.append(f"written: {report.output}" if report.output else "")
     return [item for item in shown if item != ""]
 

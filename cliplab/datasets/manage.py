@@ -10,9 +10,12 @@ from typing import Any
 from adapters.data import (
     FORMATS,
     Dataset,
+    check_copies,
+    classes_without_clips,
     dataset_problems,
     export_dataset,
     find_format,
+    join_copies,
     read_dataset,
     split_dataset,
     summarize_dataset,
@@ -30,16 +33,18 @@ class DatasetReport:
     Attributes:
         output: The file or folder that was written; None where nothing was written.
         stats: Clips, groups, videos and seconds by class and split.
-        problems: A sentence for each fault that makes the dataset unusable for training.
+        problems: A sentence for each fault that makes the dataset unusable for training, or misleads it.
+        notes: A sentence for each thing that was read otherwise than written, and for copies that do no harm.
     """
 
     output: str | None
     stats: dict[str, Any]
     problems: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON object: output, the counts, and problems."""
-        return {"output": self.output, **self.stats, "problems": list(self.problems)}
+        """A JSON object: output, the counts, problems and notes."""
+        return {"output": self.output, **self.stats, "problems": list(self.problems), "notes": list(self.notes)}
 
 
 def dataset_import(
@@ -100,7 +105,7 @@ def dataset_split(
         DatasetError: The data cannot be read, or has too few groups.
         StorageError: The output exists, or cannot be written.
     """
-    dataset = split_dataset(read_dataset(data), fractions, seed, reassign)
+    dataset = split_dataset(join_copies(read_dataset(data)), fractions, seed, reassign)
     return _write(dataset, output, force, dry_run)
 
 
@@ -168,8 +173,11 @@ def _write(dataset: Dataset, output: str | Path, force: bool, dry_run: bool) -> 
 
 def _report(dataset: Dataset, output: str | Path | None) -> DatasetReport:
     _, missing = without_missing(dataset)
-    found = [*dataset_problems(dataset), *(f"{path}: no such file" for path in missing)]
-    return DatasetReport(None if output is None else str(output), summarize_dataset(dataset, _seconds), tuple(found))
+    copies = check_copies(dataset)
+    found = [*dataset_problems(dataset), *copies.problems, *(f"{path}: no such file" for path in missing)]
+    stats = summarize_dataset(dataset, _seconds)
+    notes = (*dataset.notes, *copies.notes, *classes_without_clips(dataset))
+    return DatasetReport(None if output is None else str(output), stats, tuple(found), notes)
 
 
 def _seconds(path: Path) -> float:

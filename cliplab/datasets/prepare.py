@@ -12,15 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from adapters.base import OnProgress
-from adapters.data import Dataset, Example, check_dataset, read_dataset, split_dataset
+from adapters.data import Dataset, Example, check_dataset, join_copies, read_dataset, split_dataset
 from adapters.errors import ConfigError, DatasetError, MediaError, StorageError
 from adapters.media import open_video
-from adapters.system import storage_error, value_digest, write_json_atomic
+from adapters.system import read_regular_text, storage_error, value_digest, write_json_atomic
 from cliplab.outputs import require_new
 
 FILE_NAME = "dataset.json"
 FRACTIONS = (0.8, 0.2, 0.0)
 JPEG_QUALITY = 95
+MAX_LISTING_BYTES = 256 * 2**20
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,7 @@ def dataset_prepare(
         dataset = _merged(read_dataset(listing, format="coco"), dataset)
     fps = _rate(fps, known.fps if merge else None, listing)
     check_dataset(dataset, allow_missing=True)
+    dataset = join_copies(dataset)
     split_dataset(dataset, FRACTIONS, seed)  # before any work: says which class has too few videos
     frames, decoded, skipped = _extract(dataset, root, fps, on_progress)
     good = tuple(item for item in dataset.examples if item.key() in frames)
@@ -271,10 +273,10 @@ class _Known:
 def _known(listing: Path) -> _Known:
     """Of a file that was not written here, nothing is known; reading it as a dataset says what is wrong with it."""
     try:
-        content = json.loads(listing.read_text("utf-8"))
+        content = json.loads(read_regular_text(listing, MAX_LISTING_BYTES, DatasetError))
         fps = content["info"]["fps"]
         folders = {os.path.dirname(name) for entry in content["annotations"] for name in entry["frames"][:1]}
-    except (OSError, ValueError, LookupError, TypeError):
+    except (DatasetError, OSError, ValueError, RecursionError, LookupError, TypeError):
         return _Known(None, set())
     # They are deleted when no longer used: none may lie elsewhere.
     return _Known(fps, {name for name in folders if len(Path(name).parts) == 2 and ".." not in Path(name).parts})

@@ -44,7 +44,7 @@ def labelled_clips(
         ConfigError: The name of a split is wrong.
         DatasetError: The splits are empty, or the labels are unknown to the model.
     """
-    from adapters.data import check_dataset, match_labels, read_dataset, split_dataset
+    from adapters.data import check_dataset, join_copies, match_labels, read_dataset, split_dataset
 
     unknown = [name for name in splits if name not in ALL_SPLITS]
     if unknown:
@@ -52,6 +52,7 @@ def labelled_clips(
     dataset = match_labels(read_dataset(data), adapter.labels)
     check_dataset(dataset, labels=adapter.labels, task=adapter.config["task"], allow_missing=True)
     dataset = replace(dataset, labels=adapter.labels)
+    dataset = join_copies(dataset, adapter.config["task"] == "single_label")
     if len(splits) == len(ALL_SPLITS):
         return dataset.examples
     if any(example.split is None for example in dataset.examples):

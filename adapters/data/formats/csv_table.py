@@ -80,7 +80,7 @@ def _check_columns(names: list[str], path: Path) -> None:
     if not {"path", "label"} <= set(known) or len(set(given)) != len(given):
         raise DatasetError(
             f"{path}: the first line must name the columns, each once, path and label among them; "
-            f"got {', '.join(names) or 'nothing'}; known: {', '.join(_COLUMNS)}, and the names in docs/dataset.md"
+            f"got {', '.join(names) or 'nothing':.400}; known: {', '.join(_COLUMNS)}, and the names in docs/dataset.md"
         )
 
 

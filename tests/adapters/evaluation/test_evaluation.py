@@ -302,3 +302,23 @@ def test_the_example_in_the_docs_runs(tmp_path: Path, capsys: pytest.CaptureFixt
     code = text.split("```python\n", 1)[1].split("```", 1)[0].replace('"evaluation/"', repr(str(tmp_path)))
     exec(code, {})
     assert capsys.readouterr().out == "precision 0.5 is under min_precision 0.95.\n"
+
+
+def test_a_class_without_clips_counts_and_passes_no_gate() -> None:
+    scores = np.array([[0.9, 0.1, 0], [0.8, 0.1, 0.1], [0.1, 0.9, 0]], np.float32)
+    report = evaluate(scores, [0, 0, 1], ("a", "b", "c"))
+    assert report.labels_without_clips == ("c",)
+    assert (report.f1, report.precision, report.recall, report.roc_auc) == pytest.approx((2 / 3,) * 4)
+    (failure,) = check_gates(report, {"min_f1": 0.1})
+    assert "'c'" in failure
+    assert len(check_gates(report, dict.fromkeys(GATES, 0.5))) == len(GATES)
+    whole = evaluate(scores, [0, 2, 1], ("a", "b", "c"))
+    assert whole.labels_without_clips == ()
+    assert check_gates(whole, {"min_f1": 0.1}) == []
+
+
+def test_the_gates_of_a_positive_label_need_clips_of_the_other_class_too() -> None:
+    report = evaluate(binary([0.9, 0.8]), [1, 1], BINARY, positive_label="ad")
+    assert report.f1 == 1
+    (failure,) = check_gates(report, {"min_f1": 0.5})
+    assert "'content'" in failure
