@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -186,7 +187,7 @@ def _leaks(dataset: Dataset) -> list[str]:
 
 
 def _missing(dataset: Dataset) -> list[str]:
-    missing = [str(path) for path, _ in clips_with_video(dataset) if not path.is_file()]
+    missing = [str(path) for path, _ in clips_with_video(dataset) if not os.path.isfile(path)]
     if not missing:
         return []
     return [

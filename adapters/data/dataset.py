@@ -9,9 +9,8 @@ from typing import Any
 
 from adapters.data.examples import Dataset
 from adapters.data.formats import FORMATS, find_format
-from adapters.data.video_paths import in_own_form, is_url
 from adapters.errors import DatasetError
-from adapters.system import check_regular_file
+from adapters.system import check_regular_file, in_own_form, is_url
 
 
 def read_dataset(path: str | Path, labels: Sequence[str] | None = None, format: str | None = None) -> Dataset:
@@ -80,8 +79,7 @@ def detect_format(path: str | Path) -> tuple[str, Path]:
     path = Path(path)
     if is_url(str(path)):
         raise DatasetError(f"{path}: is a URL, and datasets are read from local files. Download it first.")
-    if not path.exists() and os.path.exists(own := in_own_form(os.path.abspath(path))):
-        path = Path(own)
+    path = Path(in_own_form(str(path)))
     formats = {name: find_format(name) for name in FORMATS}
     if path.is_dir():
         for known in formats.values():
@@ -92,7 +90,7 @@ def detect_format(path: str | Path) -> tuple[str, Path]:
     for name, known in reversed(formats.items()):
         if known.detects(path):
             return name, path
-    if not path.exists():
+    if not os.path.exists(path):
         raise DatasetError(f"{path}: no such file or folder. Name a dataset.jsonl, labels.json, CSV or folder.")
     suffixes = dict.fromkeys(suffix for known in formats.values() for suffix in known.suffixes)
     raise DatasetError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -212,6 +213,6 @@ def without_missing(dataset: Dataset) -> tuple[Dataset, list[Path]]:
     Returns:
         The remaining clips, and the files that are missing.
     """
-    missing = [file for file, _ in clips_with_video(dataset) if not file.is_file()]
+    missing = [file for file, _ in clips_with_video(dataset) if not os.path.isfile(file)]
     gone = set(missing)
     return replace(dataset, examples=tuple(item for item in dataset.examples if item.path not in gone)), missing

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -25,7 +26,7 @@ def prefer_video(example: Example, single_frames: bool) -> Example:
         example: A clip with or without prepared frames.
         single_frames: Whether the model sees single frames.
     """
-    if example.frames is None or (single_frames and not example.path.is_file()):
+    if example.frames is None or (single_frames and not os.path.isfile(example.path)):
         return example
     return replace(example, frames=None)
 

@@ -94,6 +94,10 @@ def read_row(row: Mapping[str, Any], where: str, *, text: bool, extra_keys: bool
 
 def _understand(names: tuple[str, ...], where: str, extra_keys: bool) -> _Names:
     longest = max(names, key=len, default="")
+    if (odd := next((name for name in names if not name.isprintable()), None)) is not None:
+        raise DatasetError(
+            f"{where}: the name {odd!r:.200} has a character that cannot be printed. Rename or remove it."
+        )
     if len(longest) > _MAX_NAME or len(names) > _MAX_NAMES:
         raise DatasetError(
             f"{where}: has {len(names)} names of up to {len(longest)} characters, such as {longest[:40]!r}; at most "

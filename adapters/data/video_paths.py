@@ -4,23 +4,17 @@ from __future__ import annotations
 
 import os
 import re
-import unicodedata
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
 from adapters.errors import DatasetError
 from adapters.media import VIDEO_SUFFIXES, VideoFile, videos_below
+from adapters.system import in_own_form, is_url
 
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 # Kinetics and others name a clip that was cut from a video by its seconds there: ID_000012_000022.mp4.
 _CUT = re.compile(r"(.+)_(\d{6})_(\d{6})")
 _MAX_FILES = 1_000_000
-
-
-def is_url(text: str) -> bool:
-    """Whether a text is a URL, also where a path was made of it, which leaves one slash."""
-    return _URL.match(text) is not None and not os.path.exists(text)
 
 
 def cut_from(stem: str) -> tuple[str, int, int] | None:
@@ -31,33 +25,6 @@ def cut_from(stem: str) -> tuple[str, int, int] | None:
     """
     found = _CUT.fullmatch(stem)
     return (found[1], int(found[2]), int(found[3])) if found else None
-
-
-def in_own_form(path: str) -> str:
-    """The path as it is on disk where it differs only by the normal form of its letters; otherwise the path.
-
-    An ``é`` may be one character or an e with an accent. Where two entries of a folder fit, the path stays as it is.
-
-    Args:
-        path: An absolute path.
-    """
-    if path.isascii() or os.path.lexists(path):
-        return path
-    found = os.sep
-    for part in path.split(os.sep)[1:]:
-        step = os.path.join(found, part)
-        if not part.isascii() and not os.path.lexists(step):
-            try:
-                names = os.listdir(found)
-            except OSError:
-                return path
-            wanted = unicodedata.normalize("NFC", part)
-            fitting = [name for name in names if unicodedata.normalize("NFC", name) == wanted]
-            if len(fitting) != 1:
-                return path
-            step = os.path.join(found, fitting[0])
-        found = step
-    return found
 
 
 @dataclass
@@ -86,7 +53,7 @@ class VideoFinder:
         Raises:
             DatasetError: It is a URL, or several files have that name.
         """
-        if "://" in given and _URL.match(given):
+        if "://" in given and is_url(given):
             raise DatasetError(
                 f"{where}: {given!r} is a URL, and a dataset names local files. Download the video and name its file."
             )

@@ -17,6 +17,7 @@ from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from adapters.errors import MediaError
+from adapters.system import is_url
 
 _URL = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+://")
 # A URL that the caller allowed may use these FFmpeg protocols and no others.
@@ -133,6 +134,8 @@ def check_source(source: str | Path, allow_url: bool = False) -> str:
     try:
         size = path.stat().st_size
     except FileNotFoundError:
+        if is_url(text):  # a path was made of it
+            raise MediaError(f"{text}: is a URL, and only local files are opened here. Fetch it first.") from None
         raise MediaError(f"{text}: no such file (looked from {Path.cwd()}). Check the path.") from None
     except (OSError, ValueError) as error:
         raise MediaError(f"{text!r}: cannot be read ({error}). Check the path and its permissions.") from None

@@ -37,9 +37,11 @@ from cliplab.cli import (
 from cliplab.cli import (
     stream as commands_stream,
 )
+from cliplab.cli.dashed_names import HintingGroup
 
 app = typer.Typer(
     name="cliplab",
+    cls=HintingGroup,
     help="Train, evaluate, convert and run video models. Every command takes --json. Exit codes: 0 good, 1 some inputs "
     "failed, 2 bad usage or config, 130 interrupted. CLIPLAB_DEBUG=1 shows tracebacks.",
     no_args_is_help=True,

@@ -161,7 +161,7 @@ def _extract(
 
 def _kept_folder(item: Example, root: Path) -> str | None:
     """Of a clip that was prepared before and whose video has gone since: the folder of its frames, under its label."""
-    if item.path.exists() or item.frames is None or item.frames.folder.parent.parent != root:
+    if os.path.exists(item.path) or item.frames is None or item.frames.folder.parent.parent != root:
         return None
     name, there = f"{item.label}/{item.frames.folder.name}", item.frames.folder
     if there != root / name and there.is_dir() and not (root / name).exists():

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from adapters.media import videos_below
+from adapters.system import in_own_form
 
 
 def find_videos(arguments: Iterable[str | Path]) -> list[str]:
@@ -24,7 +25,7 @@ def find_videos(arguments: Iterable[str | Path]) -> list[str]:
         Paths in the order of the arguments; within one, in that of ``videos_below`` or of the names.
     """
     found: list[str] = []
-    for argument in map(str, arguments):
+    for argument in (in_own_form(str(one)) for one in arguments):
         path, inside = Path(argument), list[str]()
         if path.is_dir():
             base = os.path.abspath(argument)

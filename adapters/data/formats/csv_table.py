@@ -41,7 +41,7 @@ def import_csv(path: str | Path, labels: Sequence[str] | None = None) -> Dataset
         lines = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True))
     except csv.Error as error:
         raise DatasetError(f"{path}: is not CSV ({error})") from None
-    names = [name.strip() for name in (lines[0] if lines else [])]
+    names = [" ".join(name.split()) for name in (lines[0] if lines else [])]
     _check_columns(names, path)
     placed = [(f"{path}, row {n}", _row(names, cells, f"{path}, row {n}")) for n, cells in enumerate(lines[1:], 2)]
     rows = [(where, row) for where, row in placed if row]

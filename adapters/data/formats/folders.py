@@ -269,7 +269,7 @@ def place_video(file: Path, target: Path, media: Placement) -> None:
     """
     if media not in ("copy", "link"):
         raise DatasetError(f"media must be copy or link, got {media!r}")
-    if not file.is_file():
+    if not os.path.isfile(file):
         raise DatasetError(f"{file}: no such file, so it cannot be exported. Correct its row, or leave it out.")
     _make_folder(target.parent)
     if target.exists() and (target.samefile(file) or _same(file, target)):

@@ -1,0 +1,53 @@
+"""Names of files on the command line: one that begins with ``-`` gets a hint, one in another normal form is found."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from typer.core import TyperGroup
+
+from adapters.system import in_own_form
+
+_ARGUMENTS = "cliplab.arguments"
+
+
+class HintingGroup(TyperGroup):
+    """A group of commands that finds files under the names that people write, or says how to write them."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Find names that differ only by their normal form, keep the arguments for the hint, and parse them."""
+        args = [in_own_form(name) for name in args]
+        ctx.meta[_ARGUMENTS] = list(args)
+        return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; an unknown option that may be a name gets the hint."""
+        try:
+            return super().invoke(ctx)
+        except Exception as error:
+            # By its name: Typer brings a Click of its own from some version on.
+            if type(error).__name__ == "NoSuchOption":
+                option = str(getattr(error, "option_name", ""))
+                hint = dashed_hint(option, ctx.meta.get(_ARGUMENTS, ()))
+                if hint not in str(getattr(error, "message", "")):
+                    error.message = f"{error.message}{hint}"  # type: ignore[attr-defined]
+            raise
+
+
+def dashed_hint(option: str, arguments: Sequence[str]) -> str:
+    """The end of the message about an unknown option, or the empty string where no argument looks like a name.
+
+    Args:
+        option: What was taken for an option, such as ``-c`` of ``-clip.mp4``.
+        arguments: Those of the command line.
+    """
+    before = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    for argument in before:
+        if argument.startswith(option) and option and (os.path.lexists(argument) or "." in argument.partition("=")[0]):
+            return (
+                f". Where {argument!r} is the name of a file or folder, put -- before it, after all options: "
+                f"-- {argument}; or write .{os.sep}{argument}"
+            )
+    return ""
