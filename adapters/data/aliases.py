@@ -254,21 +254,27 @@ def nearest_name(name: str, cutoff: float = 0.75) -> str:
     return did_you_mean(normal_name(name), ROW_KEYS, cutoff)
 
 
-def alias_table() -> list[tuple[str, str]]:
-    """The names of each key in words, for the documentation: the key, and the names that are understood."""
-    rows = [(key, ", ".join(f"`{name}`" for name in key_names(key))) for key in ("path", "label", "split")]
-    words = {
-        part: ", ".join(f"`{w}`" for w, p in PART_WORDS.items() if p == part) for part in ("start", "end", "duration")
-    }
-    units = ", ".join(f"`{word}`" for word in UNIT_WORDS)
+def alias_table() -> str:
+    """The names that are understood, as the Markdown table of docs/dataset.md."""
+
+    def listed(names: Iterable[str]) -> str:
+        return ", ".join(f"`{name}`" for name in names)
+
+    rows = [(f"`{key}`", listed(STRONG[key]), listed(WEAKER[key])) for key in WEAKER]
     rows += [
-        ("`start_seconds`", words["start"]),
-        ("`end_seconds`", words["end"]),
-        ("an end by its distance from the start", words["duration"]),
-        ("with the unit", units),
-        ("and fillers", ", ".join(f"`{word}`" for word in sorted(FILLERS))),
-        ("both as a pair", ", ".join(f"`{a}`/`{b}`" for a, b in PAIRS)),
-        ("both in one value", ", ".join(f"`{name}`" for name in RANGES)),
-        ("frames per second", ", ".join(f"`{name}`" for name in RATES)),
+        (f"`{part}_seconds`" if part != "duration" else "a duration", listed(_words_of_part(part)), "")
+        for part in ("start", "end", "duration")
     ]
-    return rows
+    rows += [
+        ("with a unit", listed(UNIT_WORDS), ""),
+        ("and fillers", listed(sorted(FILLERS)), ""),
+        ("start and end as a pair", ", ".join(f"`{start}`/`{end}`" for start, end in PAIRS), ""),
+        ("both in one value", listed(RANGES), ""),
+        ("frames per second", listed(RATES), ""),
+    ]
+    head = "| key | names | names that count where none of those is there |\n|---|---|---|\n"
+    return head + "".join(f"| {key} | {names} | {weaker} |\n" for key, names, weaker in rows)
+
+
+def _words_of_part(part: str) -> list[str]:
+    return [word for word, of in PART_WORDS.items() if of == part]

@@ -25,6 +25,7 @@ from adapters.data import (
     without_missing,
     write_dataset,
 )
+from adapters.data.aliases import alias_table
 from adapters.errors import DatasetError, StorageError
 
 
@@ -518,3 +519,7 @@ def test_the_forms_in_the_docs_are_read(tmp_path: Path) -> None:
 def test_the_docs_name_every_form() -> None:
     text = (ROOT / "docs" / "dataset.md").read_text(encoding="utf-8")
     assert all(f"`{format}`" in text for format in FORMATS)
+
+
+def test_the_docs_list_every_name_that_is_understood() -> None:
+    assert alias_table() in (ROOT / "docs" / "dataset.md").read_text(encoding="utf-8")
