@@ -49,38 +49,14 @@ UNIT_WORDS: dict[str, Unit] = {
     **dict.fromkeys(("min", "mins", "minute", "minutes"), "minutes"),
     **dict.fromkeys(("frame", "frames"), "frames"),
 }  # fmt: skip
-FILLERS = frozenset(
-    [
-        "time",
-        "t",
-        "timestamp",
-        "ts",
-        "timecode",
-        "tc",
-        "clip",
-        "segment",
-        "seg",
-        "event",
-        "action",
-        "annotation",
-        "at",
-        "point",
-        "position",
-        "pos",
-        "offset",
-        "index",
-        "idx",
-        "number",
-        "num",
-        "no",
-    ]
-)
-# Names that are a start and an end only where both are there.
-PAIRS = (
-    ("onset", "offset"), ("in", "out"), ("in_point", "out_point"), ("mark_in", "mark_out"), ("time_in", "time_out"),
-    ("t_in", "t_out"), ("from", "to"), ("time_from", "time_to"), ("t0", "t1"), ("t1", "t2"), ("t_0", "t_1"),
-    ("t_1", "t_2"), ("t_min", "t_max"), ("tmin", "tmax"),
+FILLERS = (
+    "time", "t", "timestamp", "ts", "timecode", "tc", "clip", "segment", "seg", "event", "action", "annotation", "at",
+    "point", "position", "pos", "offset", "scene", "shot", "window", "interval", "range", "temporal", "mark", "cut",
 )  # fmt: skip
+# Fillers beside the unit of frames only: without it, an index may count anything.
+COUNTING = ("index", "idx", "number", "num", "no", "nr")
+# Words that are a start and an end only where a row has both, with fillers and a unit like the others.
+PAIRS = (("onset", "offset"), ("in", "out"), ("from", "to"), ("t0", "t1"), ("t1", "t2"), ("tmin", "tmax"))
 # Names of a pair of times in one value: [a, b] or "a-b". The last ones may also be a single moment, which is refused.
 RANGES = (
     "segment", "segments", "interval", "intervals", "range", "ranges", "span", "spans", "timespan", "time_span",
@@ -90,7 +66,8 @@ RANGES = (
 
 _JOINED = re.compile(
     r"(?P<a>start|begin|end|stop)(?P<b>times?|timestamp|timecode|frames?|secs?|seconds|ms|offset|point|pos)|"
-    r"(?P<c>t|clip|seg|segment|event|action)(?P<d>start|begin|end|stop)"
+    r"(?P<c>t|clip|seg|segment|event|action)(?P<d>start|begin|end|stop)|"
+    r"(?P<e>in|out)(?P<f>point|time|frame|sec|ms)"
 )
 # Facts of the whole video, and times of the labelling, which are no range.
 _WHOLE = frozenset(["video", "total", "full", "file", "movie", "original", "untrimmed", "media"])
@@ -176,23 +153,39 @@ def time_name(name: str, others: frozenset[str] = frozenset()) -> TimeName | Non
         name: Of a column or key.
         others: The normal names of the row (see ``normal_name``), for names that mean something only in pairs.
     """
-    words = words_of(name)
-    joined = "_".join(words)
-    for start, end in PAIRS:
-        if joined in (start, end) and {start, end} <= others:
-            return TimeName("start" if joined == start else "end", "seconds", True)
-    words = tuple(part for word in words for part in _parted(word))
-    units = [UNIT_WORDS[word] for word in words if word in UNIT_WORDS]
-    rest = [word for word in words if word not in UNIT_WORDS]
+    units, rest = _unit_and_rest(name)
     if len(set(units)) > 1:
         return None
     unit: Unit = units[0] if units else "seconds"
-    if joined in RANGES or "_".join(rest) in RANGES:
+    if normal_name(name) in RANGES or "_".join(rest) in RANGES:
         return TimeName("range", unit, not units)
-    parts = [PART_WORDS[word] for word in rest if word in PART_WORDS]
-    if len(parts) != 1 or not all(word in FILLERS for word in rest if word not in PART_WORDS):
-        return None
-    return TimeName(parts[0], unit, not units)
+    fillers = (*FILLERS, *COUNTING) if unit == "frames" else FILLERS
+    words = [word for word in rest if word not in fillers]
+    if len(words) == 1 and words[0] in PART_WORDS:
+        return TimeName(PART_WORDS[words[0]], unit, not units)
+    part = _part_of_pair(_pair_word(rest), {_pair_word(_unit_and_rest(other)[1]) for other in others})
+    return None if part is None else TimeName(part, unit, not units)
+
+
+def _unit_and_rest(name: str) -> tuple[list[Unit], list[str]]:
+    """The units in a name, and its other words."""
+    words = [part for word in words_of(name) for part in _parted(word)]
+    units = [UNIT_WORDS[word] for word in words if word in UNIT_WORDS]
+    return units, [word for word in words if word not in UNIT_WORDS]
+
+
+def _pair_word(words: Iterable[str]) -> str:
+    """The word of PAIRS that some words are but for fillers; empty where they are none."""
+    # "offset" is a filler beside a start, and a word of its own beside an onset.
+    rest = [word for word in words if word == "offset" or word not in FILLERS]
+    return rest[0] if len(rest) == 1 and any(rest[0] in pair for pair in PAIRS) else ""
+
+
+def _part_of_pair(word: str, others: set[str]) -> Part | None:
+    for start, end in PAIRS:
+        if word in (start, end) and {start, end} <= others:
+            return "start" if word == start else "end"
+    return None
 
 
 def _parted(word: str) -> Iterable[str]:
@@ -221,7 +214,7 @@ def looks_like_time(name: str) -> bool:
     words = words_of(name)
     if not words or _is_fact(words):
         return False
-    if len(words) == 1 and words[0] in ("in", "out"):
+    if _pair_word(_unit_and_rest(name)[1]) not in ("", "from", "to"):
         return True
     for place, word in enumerate(words):
         if word in _NOT_TIMES or (word in _LAST_ONLY and place < len(words) - 1):
@@ -268,6 +261,7 @@ def alias_table() -> str:
     rows += [
         ("with a unit", listed(UNIT_WORDS), ""),
         ("and fillers", listed(sorted(FILLERS)), ""),
+        ("and, with frames,", listed(sorted(COUNTING)), ""),
         ("start and end as a pair", ", ".join(f"`{start}`/`{end}`" for start, end in PAIRS), ""),
         ("both in one value", listed(RANGES), ""),
         ("frames per second", listed(RATES), ""),
