@@ -8,10 +8,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from adapters.data.aliases import is_rate, key_names, normal_name, time_name
+from adapters.data.aliases import key_names, normal_name
 from adapters.data.examples import Dataset, PreparedFrames
 from adapters.data.formats.format import Format
 from adapters.data.formats.text import label_list, not_empty, parse_json, read_text, type_and_value
+from adapters.data.formats.video_entries import shared_values, with_shared
 from adapters.data.rows import make_dataset, merge_labels, to_row
 from adapters.errors import DatasetError
 from adapters.system import write_json_atomic
@@ -89,20 +90,11 @@ def export_coco(dataset: Dataset, path: str | Path) -> Path:
     return path
 
 
-def _videos(entries: list[Any], path: Path) -> dict[Any, tuple[Any, Any]]:
-    """The path and the rate of each video, by its id."""
+def _videos(entries: list[Any], path: Path) -> dict[Any, dict[str, Any]]:
+    """The path and what else the annotations of each video share, by its id."""
     names = _by_id(entries, key_names("path"), path)
-    rates: dict[Any, Any] = {}
-    for number, entry in enumerate(entries, 1):
-        for name in entry:
-            known = time_name(name)
-            if known is not None and (known.part in ("start", "end") or name == "segment"):
-                raise DatasetError(
-                    f"{path}, video {number}: {name!r} looks like a time of a range, and ranges are read from the "
-                    f"annotations. Move it there; to leave it out on purpose, call it {'_' + name!r}."
-                )
-        rates[entry["id"]] = next((entry[name] for name in entry if is_rate(name)), None)
-    return {key: (name, rates[key]) for key, name in names.items()}
+    shared = {entry["id"]: shared_values(entry, f"{path}, video {n}") for n, entry in enumerate(entries, 1)}
+    return {key: {**shared[key], "path": name} for key, name in names.items()}
 
 
 def _by_id(entries: list[Any], keys: Sequence[str], path: Path) -> dict[Any, Any]:
@@ -119,7 +111,7 @@ def _by_id(entries: list[Any], keys: Sequence[str], path: Path) -> dict[Any, Any
         ) from None
 
 
-def _row(annotation: object, videos: dict[Any, tuple[Any, Any]], names: dict[Any, Any], where: str) -> dict[str, Any]:
+def _row(annotation: object, videos: dict[Any, dict[str, Any]], names: dict[Any, Any], where: str) -> dict[str, Any]:
     if not isinstance(annotation, dict):
         raise DatasetError(f"{where}: must be an object, got {type_and_value(annotation)}")
     video, category = annotation.get("video_id"), annotation.get("category_id")
@@ -128,10 +120,7 @@ def _row(annotation: object, videos: dict[Any, tuple[Any, Any]], names: dict[Any
     if category is not None and (not _is_id(category) or category not in names):
         raise DatasetError(f"{where}: category_id {category!r:.60} is not among the categories")
     row = {key: value for key, value in annotation.items() if not _is_of_coco(key, value)}
-    file, rate = videos[video]
-    if rate is not None and not any(is_rate(key) for key in row):
-        row["fps"] = rate
-    return {**row, "path": file, "label": [] if category is None else names[category]}
+    return {**with_shared(row, videos[video]), "label": [] if category is None else names[category]}
 
 
 def _is_id(value: object) -> bool:

@@ -331,6 +331,15 @@ def test_ranges_of_coco_videos_are_refused(tmp_path: Path, name: str) -> None:
         read_dataset(write(path, content))
 
 
+def test_annotations_of_coco_share_what_their_video_says(tmp_path: Path) -> None:
+    path = as_format(tmp_path, "coco", *({"path": "a.mp4", "label": label, "start_frame": 5} for label in "xy"))
+    content = json.loads(path.read_text())
+    content["videos"][0] |= {"subset": "val", "fps": 10, "source": "tape"}
+    content["annotations"][1] |= {"partition": "test", "source": None}
+    found = [(item.split, item.start_seconds, item.source) for item in read_dataset(write(path, content))]
+    assert found == [("validation", 0.5, "tape"), ("test", 0.5, "tape")]
+
+
 @pytest.mark.parametrize(
     ("names", "values"),
     [
