@@ -11,9 +11,8 @@ from av.video.stream import VideoStream
 
 from adapters.media.decode import DecodedFrame, Decoder
 from adapters.media.opening import ffmpeg_reason
+from adapters.media.packets import TimedPacket
 
-# Timestamps that step back this far are another clock (see clock.py), not an earlier key frame.
-_CLOCK_RESET_SECONDS = 1.0
 # The distance of two key frames in decoding may differ from that in presentation by up to this many frames.
 _REORDERED_FRAMES = 4
 
@@ -94,26 +93,23 @@ def _packet_at(decoder: Decoder, stamp: int, delay: int, following: int | None) 
 
 
 def _by_packet(decoder: Decoder, first: DecodedFrame | None, spacing: float) -> Iterator[DecodedFrame]:
-    """Read all packets and decode those of key frames."""
-    tick = float(decoder.stream.time_base or 0)
-    sent: set[int] = set()
+    """Read all packets and decode those of key frames, or all where only that gives the times of frames."""
+    sent: set[int | None] = set()
     before = None if first is None else first.seconds
 
-    def wants(packet: Packet[VideoStream]) -> bool:
+    def wants(timed: TimedPacket) -> bool:
         nonlocal before
-        if not packet.is_keyframe:
+        if not timed.packet.is_keyframe:
             return False
-        stamp = packet.pts if packet.pts is not None else packet.dts
-        if stamp is None:
-            return True
-        seconds = stamp * tick
-        if before is not None and before - _CLOCK_RESET_SECONDS < seconds < before + spacing:
-            return False
-        before = seconds
-        sent.add(stamp)
+        if timed.seconds is not None:
+            if before is not None and timed.seconds < before + spacing:
+                return False
+            before = timed.seconds
+        sent.add(timed.pts)
         return True
 
-    decoder.wants = wants
+    if decoder.packets_have_times():
+        decoder.wants = wants
     while (decoded := decoder.read()) is not None:
         # Frames that were sent before the first came out still follow; those that are not key frames are dropped.
         if decoded.frame.key_frame or (decoded.frame.pts in sent and _is_key(decoded.frame)):
