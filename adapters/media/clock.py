@@ -61,6 +61,7 @@ class PacketClock:
     for damage where they agree with those before.
 
     Attributes:
+        interval: Seconds from one frame to the next.
         shift: What is added to timestamps at the present packet, in seconds.
         top: The largest source time so far; None before the first.
     """
@@ -72,9 +73,10 @@ class PacketClock:
             interval: Seconds from one frame to the next.
             may_be_joined: Whether the container may have been cut and joined anywhere.
         """
-        self._interval, self._may_be_joined = interval, may_be_joined
+        self.interval, self._may_be_joined = interval, may_be_joined
         self._back = max(_CLOCK_RESET_SECONDS, _REORDERED_FRAMES * interval)
         self._ahead = max(_CLOCK_LEAP_SECONDS, _REORDERED_FRAMES * interval)
+        self._least_witnesses = 0 if may_be_joined else _LEAST_WITNESSES
         self.shift = 0.0
         self.top: float | None = None
 
@@ -87,7 +89,7 @@ class PacketClock:
             following: The timestamps of packets that follow, in the order of decoding.
         """
         if self.top is None:
-            self.top = following[0] - self._interval if self._is_outlier(stamp, following) else stamp
+            self.top = min(following) - self.interval if self._is_outlier(stamp, following) else stamp
             return self.top
         self.shift += self._wrap(stamp + self.shift)
         time = stamp + self.shift
@@ -95,10 +97,11 @@ class PacketClock:
         if abs(time - self.top) > (_CLOCK_RESET_SECONDS if is_key else self._back):
             others = [other + self.shift + self._wrap(other + self.shift) for other in following]
             after = [other for other in others if abs(other - time) <= abs(other - self.top)]
-            if len(others) > 2 * len(after) and len(others) >= _LEAST_WITNESSES:
+            # The last frame of a file may be a long still; in a broadcast it is damage rather.
+            if len(others) >= 2 * len(after) + 1 - self._may_be_joined and len(others) >= self._least_witnesses:
                 return None
             if self._is_another_clock(time, self.top, is_key):
-                move = self.top + self._interval - min(time, *after, time)
+                move = self.top + self.interval - min(time, *after, time)
                 self.shift += move
                 time += move
         self.top = max(self.top, time)
@@ -118,9 +121,10 @@ class PacketClock:
 
     def _is_outlier(self, stamp: float, following: Sequence[float]) -> bool:
         """Whether the first stamp is far from all that follow, which agree with one another."""
-        if len(following) < _LEAST_WITNESSES or any(abs(other - stamp) <= self._ahead for other in following):
+        if len(following) < _LEAST_WITNESSES or max(following) - min(following) > self._ahead:
             return False
-        return all(abs(other - following[0]) <= self._ahead for other in following)
+        still = self._back if self._may_be_joined else self._ahead  # how long the first frame may be shown
+        return stamp > max(following) + self._back or stamp < min(following) - still
 
 
 def may_be_joined(container: InputContainer) -> bool:

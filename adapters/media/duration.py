@@ -86,18 +86,23 @@ def _packets_end(decoder: Decoder, first_seconds: float, near_end: bool) -> floa
                 return None
         base, interval = float(stream.time_base or 0), decoder.interval
         reader = PacketReader(container, stream, Damage(), interval)  # decoding reports what is damaged
-        count, last, lasts = 0, float("-inf"), interval
+        count, unknown, begin, last, lasts = 0, 0, float("inf"), float("-inf"), interval
         while (timed := reader.read()) is not None:
             if not timed.packet.size or timed.packet.is_discard:
                 continue
             count += 1
-            seconds = last + interval if timed.seconds is None else timed.seconds
-            if seconds > last:
-                last, lasts = seconds, timed.packet.duration * base if timed.packet.duration else interval
-        if not count:
-            return None
-        if reader.raw:
+            if timed.seconds is None:
+                unknown += 1
+                continue
+            begin = min(begin, timed.seconds)
+            if timed.seconds > last:
+                last, lasts = timed.seconds, timed.packet.duration * base if timed.packet.duration else interval
+        if reader.raw and count:
             return count * interval
+        if count == unknown:
+            return None
+        # Packets of which the time is damaged fill gaps, or are the last ones.
+        last = max(last, min(begin + (count - 1) * interval, last + unknown * interval))
         # Without presentation times frames come out this much after their packets.
         delay = stream.codec_context.reorder_depth * interval if reader.dts_only else 0.0
         return last + lasts + delay

@@ -25,6 +25,8 @@ _READ_AHEAD = 8
 _RAW_TIME_BASE = Fraction(1, 1_200_000)
 _RAW_FORMATS = {"mjpeg", "jpeg_pipe"}
 _ASSUMED_RATE = Fraction(25)
+# A key frame is shown at most this long after those that were decoded before it.
+_KEY_GUESS_SECONDS = 1.0
 
 
 @dataclass(eq=False)
@@ -167,12 +169,19 @@ class PacketReader:
         if seconds is not None:
             if packet.is_keyframe and dts is not None:
                 self._key_delay = stamp - dts
-        elif packet.is_keyframe and dts is not None and self._key_delay is not None and self.clock.top is not None:
-            # So that a key frame has the same time whether or not the frames before it are decoded.
-            guess = (dts + self._key_delay) * self._tick + self.clock.shift
-            if abs(guess - self.clock.top) < 1:
+            return seconds
+        return self._key_seconds(dts) if packet.is_keyframe else None
+
+    def _key_seconds(self, dts: int | None) -> float | None:
+        """The time of a key frame of which the stamp is damaged: the same if the frames before it are not decoded."""
+        top, shift = self.clock.top, self.clock.shift
+        if top is None:
+            return None
+        if dts is not None and self._key_delay is not None:
+            guess = (dts + self._key_delay) * self._tick + shift
+            if 0 < guess - top < _KEY_GUESS_SECONDS:
                 return guess
-        return seconds
+        return top + self.clock.interval
 
     def _next(self) -> Packet[VideoStream] | None:
         while self._packets is not None:

@@ -26,8 +26,8 @@ _MOST_REPEATS = 16
 
 
 def decodes_in_parallel(stream: VideoStream) -> bool:
-    """Whether the decoder of a stream works on several packets at the same time, if it may use threads."""
-    parallel = Capabilities.frame_threads | Capabilities.auto_threads
+    """Whether the decoder of a stream may use several threads."""
+    parallel = Capabilities.frame_threads | Capabilities.slice_threads | Capabilities.auto_threads
     return bool(stream.codec_context.codec.capabilities & parallel)
 
 
