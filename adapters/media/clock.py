@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
+from itertools import pairwise
+from statistics import median
 
 from av.container import InputContainer
 
@@ -14,6 +17,7 @@ _CLOCK_LEAP_SECONDS = 10.0
 _REORDERED_FRAMES = 17
 # So many packets must follow a leap before they can call it damage: the last frame may be a long still.
 _LEAST_WITNESSES = 3
+_TYPICAL_FRAMES = 32  # of which the typical distance is taken
 # Timestamps of program and transport streams have 33 bits of a 90 kHz clock and begin again after 26.5 hours.
 _MPEG_WRAP_SECONDS = 2**33 / 90_000
 
@@ -125,6 +129,42 @@ class PacketClock:
             return False
         still = self._back if self._may_be_joined else self._ahead  # how long the first frame may be shown
         return stamp > max(following) + self._back or stamp < min(following) - still
+
+
+class Lasting:
+    """How long the last of some frames is shown: as its packet says, otherwise as long as frames usually are."""
+
+    def __init__(self, interval: float) -> None:
+        """Begin without frames.
+
+        Args:
+            interval: Seconds from one frame to the next, where too few frames are known.
+        """
+        self._interval = interval
+        self._times: deque[float] = deque(maxlen=_TYPICAL_FRAMES)
+        self._stored = 0.0
+
+    def add(self, seconds: float, stored_seconds: float) -> None:
+        """Add a frame.
+
+        Args:
+            seconds: When it is shown.
+            stored_seconds: Its duration as stored; 0 where none is.
+        """
+        self._times.append(seconds)
+        self._stored = stored_seconds
+
+    def is_known(self) -> bool:
+        """Whether the duration of the last frame is stored, or that of others before it known."""
+        return self._stored > 0 or len(self._times) > 2
+
+    def seconds(self, last: float) -> float:
+        """The duration of the frame at a time, which is the last one added."""
+        if self._stored > 0:
+            return self._stored
+        times = sorted(time for time in self._times if time <= last)
+        gaps = [after - before for before, after in pairwise(times) if after > before]
+        return median(gaps) if gaps else self._interval
 
 
 def may_be_joined(container: InputContainer) -> bool:

@@ -12,7 +12,7 @@ from av.video.frame import PictureType, VideoFrame
 from av.video.stream import VideoStream
 
 from adapters.errors import MediaError
-from adapters.media.clock import Clock
+from adapters.media.clock import Clock, Lasting
 from adapters.media.damage import Damage
 from adapters.media.opening import MediaLimits, Source, choose_stream, encrypted_message, ffmpeg_reason, open_container
 from adapters.media.packets import PacketReader, TimedPacket, discard_other_streams, frame_rate
@@ -52,7 +52,6 @@ class Decoder:
         slack: Seconds by which a frame may be late, since containers round timestamps.
         packet_count: Packets decoded in this pass.
         frame_count: Frames that came out in this pass.
-        end_seconds: When the last frame read so far stops being shown; None before the first.
         closed: Whether ``close`` was called.
     """
 
@@ -143,7 +142,7 @@ class Decoder:
         if self._recent is not None:
             self._recent.end()
         self.packet_count = self.frame_count = 0
-        self.end_seconds: float | None = None
+        self._lasting = Lasting(self.interval)
 
     def close(self) -> None:
         """Close the source. A later ``read`` raises MediaError."""
@@ -155,6 +154,12 @@ class Decoder:
         self.container.close()
 
     # -- reading -----------------------------------------------------------------------------------------------------
+
+    @property
+    def end_seconds(self) -> float | None:
+        """When the last frame read so far stops being shown; None before the first."""
+        last = self._clock.last
+        return None if last is None else last + self._lasting.seconds(last)
 
     def read(self) -> DecodedFrame | None:
         """The next frame, or None at the end of the stream.
@@ -290,9 +295,8 @@ class Decoder:
             self._settle(timed)
         self.frame_count += 1
         seconds = self._clock.advance(self._seconds_of(frame, timed))
-        # A packet's own duration where the container has one, otherwise the average interval.
-        lasts = frame.duration * self._tick if frame.duration and not self._reader.raw else self.interval
-        self.end_seconds = seconds + lasts
+        stored = 0 if self._reader.raw or timed is None else timed.packet.duration or 0
+        self._lasting.add(seconds, stored * self._tick)
         if self._floor is not None and seconds < self._floor - self.slack:
             return None
         if frame.is_corrupt:

@@ -7,7 +7,7 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from adapters.errors import MediaError
-from adapters.media.clock import may_be_joined
+from adapters.media.clock import Lasting, may_be_joined
 from adapters.media.damage import Damage
 from adapters.media.decode import Decoder
 from adapters.media.opening import StoredFile, choose_stream, open_container
@@ -86,7 +86,7 @@ def _packets_end(decoder: Decoder, first_seconds: float, near_end: bool) -> floa
                 return None
         base, interval = float(stream.time_base or 0), decoder.interval
         reader = PacketReader(container, stream, Damage(), interval)  # decoding reports what is damaged
-        count, unknown, begin, last, lasts = 0, 0, float("inf"), float("-inf"), interval
+        count, unknown, begin, last, lasting = 0, 0, float("inf"), float("-inf"), Lasting(interval)
         while (timed := reader.read()) is not None:
             if not timed.packet.size or timed.packet.is_discard:
                 continue
@@ -96,11 +96,15 @@ def _packets_end(decoder: Decoder, first_seconds: float, near_end: bool) -> floa
                 continue
             begin = min(begin, timed.seconds)
             if timed.seconds > last:
-                last, lasts = timed.seconds, timed.packet.duration * base if timed.packet.duration else interval
+                last = timed.seconds
+                lasting.add(last, (timed.packet.duration or 0) * base)
         if reader.raw and count:
             return count * interval
         if count == unknown:
             return None
+        if near_end and not lasting.is_known():
+            return None
+        lasts = lasting.seconds(last)
         # Packets of which the time is damaged fill gaps, or are the last ones.
         last = max(last, min(begin + (count - 1) * interval, last + unknown * interval))
         # Without presentation times frames come out this much after their packets.
