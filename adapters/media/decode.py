@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import av
 from av.container import InputContainer
@@ -12,14 +13,12 @@ from av.video.frame import PictureType, VideoFrame
 from av.video.stream import VideoStream
 
 from adapters.errors import MediaError
-from adapters.media.clock import Clock, Lasting
 from adapters.media.damage import Damage
+from adapters.media.frame_times import FrameTimes
 from adapters.media.opening import MediaLimits, Source, choose_stream, encrypted_message, ffmpeg_reason, open_container
 from adapters.media.packets import PacketReader, TimedPacket, discard_other_streams, frame_rate
 from adapters.media.single_thread import RecentPackets, decodes_in_parallel
 
-# A frame comes out at most this many packets after its own.
-_MOST_REORDERED = 32
 # Frames that are held back until those that they may lean on came out: as many as can be shown before one of these.
 _MOST_HELD = 16
 
@@ -51,7 +50,6 @@ class Decoder:
         interval: Seconds from one frame to the next, on average.
         slack: Seconds by which a frame may be late, since containers round timestamps.
         packet_count: Packets decoded in this pass.
-        frame_count: Frames that came out in this pass.
         closed: Whether ``close`` was called.
     """
 
@@ -108,6 +106,16 @@ class Decoder:
         self.slack = min(self._tick / 2, 0.001) + 1e-6
         self.closed = False
         self._index_loaded = "matroska" not in self.container.format.name.split(",")
+        source = self.source
+        local = not self._live and isinstance(source, str | Path) and self.container.name.startswith("file:")
+        self._reader = PacketReader(
+            self.container,
+            self.stream,
+            self.damage,
+            self.interval,
+            read_ahead=not self._live,
+            path=Path(str(source)) if local else None,
+        )
         if not self._live and self.threads != 1 and decodes_in_parallel(self.stream):
             self._recent = RecentPackets(self._open_again)
         self._begin()
@@ -126,23 +134,17 @@ class Decoder:
         return container, self._prepared_stream(container, self.stream.index)
 
     def _begin(self) -> None:
-        self._reader = PacketReader(self.container, self.stream, self.damage, self.interval, not self._live)
+        self._reader.begin()
+        self._times = FrameTimes(self._reader, self.damage, self._tick, self.interval)
         # In the order of presentation, each with its packet where that is known.
         self._decoded: deque[tuple[VideoFrame, TimedPacket | None]] = deque()
         self._ready: deque[DecodedFrame] = deque()  # read already, to be read again
-        self._ended = False
-        self._waiting: list[TimedPacket] = []  # packets whose frames have not come out
-        self._errors: list[tuple[TimedPacket, str]] = []  # failures, each at the packet where it was reported
         self._again: Counter[int | None] = Counter()  # timestamps of frames that come out again after they were done
-        self._clock = Clock(self.interval, may_be_joined=False)  # packets have their times; this keeps them growing
-        self._last_times: tuple[float, float] | None = None
-        self._backwards_pts = self._backwards_dts = 0
+        self._ended = False
         self._floor: float | None = None  # after a jump: frames before this lean on frames that were not decoded
-        self._lost = 0
         if self._recent is not None:
             self._recent.end()
-        self.packet_count = self.frame_count = 0
-        self._lasting = Lasting(self.interval)
+        self.packet_count = 0
 
     def close(self) -> None:
         """Close the source. A later ``read`` raises MediaError."""
@@ -151,6 +153,7 @@ class Decoder:
         self._ready.clear()
         if self._recent is not None:
             self._recent.close()
+        self._reader.close()
         self.container.close()
 
     # -- reading -----------------------------------------------------------------------------------------------------
@@ -158,8 +161,12 @@ class Decoder:
     @property
     def end_seconds(self) -> float | None:
         """When the last frame read so far stops being shown; None before the first."""
-        last = self._clock.last
-        return None if last is None else last + self._lasting.seconds(last)
+        return self._times.end_seconds
+
+    @property
+    def frame_count(self) -> int:
+        """Frames that came out in this pass."""
+        return self._times.frame_count
 
     def read(self) -> DecodedFrame | None:
         """The next frame, or None at the end of the stream.
@@ -177,7 +184,7 @@ class Decoder:
                     self.limits.check_stop(self.source)
                 self._advance()
             if not self._decoded:
-                self._settle(None)
+                self._times.settle(None)
                 return None
             if (decoded := self._accept(*self._decoded.popleft())) is not None:
                 return decoded
@@ -189,7 +196,7 @@ class Decoder:
         if self._recent is None or self._recent.decoder is not None or len(self._decoded) > _MOST_HELD:
             return True
         own = self._decoded[0][1]
-        for timed in self._waiting:  # in the order of decoding
+        for timed in self._times.waiting:  # in the order of decoding
             if timed is own:
                 return True
             if not timed.out:
@@ -214,7 +221,7 @@ class Decoder:
                 raise MediaError(encrypted_message(self.source))
             self._return_to_threads(timed)
             if timed.stamp is not None and not packet.is_discard:
-                self._waiting.append(timed)
+                self._times.waiting.append(timed)
             if self._recent is not None:
                 self._recent.add(timed)
         if self._recent is not None and self._recent.decoder is not None:
@@ -225,10 +232,10 @@ class Decoder:
         except (av.FFmpegError, OSError) as error:
             if isinstance(error, av.EOFError) or self._decode_again(at_end=not packet.size):
                 return
-            self._fail(timed, error)
+            self._times.fail(timed, ffmpeg_reason(error))
             return
         # At the end PyAV keeps an error for itself, and with it the frames that come after.
-        lost_at_end = not packet.size and len(self._waiting) > len(self._decoded) + len(frames)
+        lost_at_end = not packet.size and len(self._times.waiting) > len(self._decoded) + len(frames)
         damaged = lost_at_end or any(frame.is_corrupt for frame in frames)
         if damaged and self._decode_again(at_end=not packet.size):
             return
@@ -240,14 +247,7 @@ class Decoder:
             if self._again and self._again[frame.pts] > 0:
                 self._again[frame.pts] -= 1
                 continue
-            timed = self._packet_of(frame)
-            if timed is not None:
-                timed.out = True
-            self._decoded.append((frame, timed))
-
-    def _fail(self, timed: TimedPacket, error: av.FFmpegError | OSError) -> None:
-        if not timed.done:
-            self._errors.append((timed, ffmpeg_reason(error)))
+            self._decoded.append((frame, self._times.packet_of(frame)))
 
     # -- damaged stretches -------------------------------------------------------------------------------------------
 
@@ -257,9 +257,7 @@ class Decoder:
         if not packets:
             return False
         self._decoded.clear()
-        self._errors.clear()
-        for timed in self._waiting:
-            timed.out = False
+        self._times.decode_again()
         self._again = Counter(timed.pts for timed in packets if timed.done)
         for timed in packets:
             self._decode_alone(timed)
@@ -274,7 +272,7 @@ class Decoder:
             frames = self._recent.decoder.decode(timed.packet if timed.packet.size else None)
         except (av.FFmpegError, OSError) as error:
             if not isinstance(error, av.EOFError):
-                self._fail(timed, error)
+                self._times.fail(timed, ffmpeg_reason(error))
             return
         self._collect(frames)
 
@@ -287,90 +285,25 @@ class Decoder:
             self._collect(recent.end())
             self.stream.codec_context.flush_buffers()
 
-    # -- times -------------------------------------------------------------------------------------------------------
+    def count_key_frame(self, frame: VideoFrame, seconds: float) -> None:
+        """Count a frame that was decoded on its own, with the damage in it.
+
+        Args:
+            frame: The frame.
+            seconds: Source time.
+        """
+        self._times.frame_count += 1
+        if frame.is_corrupt:
+            self.damage.concealed.add(seconds)
 
     def _accept(self, frame: VideoFrame, timed: TimedPacket | None) -> DecodedFrame | None:
         """The frame with its time; None for one that leans on what was jumped over."""
-        if timed is not None and not timed.done:
-            self._settle(timed)
-        self.frame_count += 1
-        seconds = self._clock.advance(self._seconds_of(frame, timed))
-        stored = 0 if self._reader.raw or timed is None else timed.packet.duration or 0
-        self._lasting.add(seconds, stored * self._tick)
+        seconds = self._times.next_seconds(frame, timed)
         if self._floor is not None and seconds < self._floor - self.slack:
             return None
-        if frame.is_corrupt:
+        if frame.is_corrupt and (self.wants is None or frame.key_frame):
             self.damage.concealed.add(seconds)
         return DecodedFrame(seconds, frame)
-
-    def _packet_of(self, frame: VideoFrame) -> TimedPacket | None:
-        pts = frame.pts
-        if pts is not None:
-            return next((timed for timed in self._waiting if timed.pts == pts and not timed.out), None)
-        dts = frame.dts
-        return next(
-            (timed for timed in self._waiting if timed.pts is None and timed.stamp == dts and not timed.out), None
-        )
-
-    def _seconds_of(self, frame: VideoFrame, timed: TimedPacket | None) -> float:
-        """When a frame is shown by its timestamps: that of presentation, or of decoding where that is the better one.
-
-        Frames come out in the order of presentation, so of the two the one that runs backwards less often is right.
-        """
-        following = 0.0 if self._clock.last is None else self._clock.last + self.interval
-        if self._reader.raw:
-            return (self.frame_count - 1 + self._lost) * self.interval
-        pts, dts, shift = frame.pts, frame.dts, self._reader.clock.shift
-        stored = None if dts is None else dts * self._tick + shift
-        shown = None if pts is None else pts * self._tick + shift
-        if timed is not None and not self._reader.dts_only:
-            shown = timed.seconds
-        if shown is not None and stored is not None:
-            if self._last_times is not None:
-                self._backwards_pts += shown <= self._last_times[0]
-                self._backwards_dts += stored <= self._last_times[1]
-            self._last_times = shown, stored
-        if self._reader.dts_only and not self._backwards_dts:
-            return following if stored is None else stored
-        if self._backwards_pts <= self._backwards_dts or stored is None:
-            return following if shown is None else shown
-        return stored
-
-    def _settle(self, timed: TimedPacket | None) -> None:
-        """The frame of a packet came out (None: the stream ended): packets due before it gave none."""
-        lost = list(self._waiting)
-        if timed is not None:
-            place = lost.index(timed)
-            lost = [other for number, other in enumerate(lost) if self._is_before(other, timed, place - number)]
-            timed.done = True
-            self._waiting.remove(timed)
-        for other in lost:
-            self._waiting.remove(other)
-            if self._errors:
-                own = next((place for place, (failed, _) in enumerate(self._errors) if failed is other), 0)
-                self._note_failure(other, self._errors.pop(own)[1])
-        if timed is None:
-            for failed, reason in self._errors:
-                if not failed.done:
-                    self._note_failure(failed, reason)
-            self._errors = []
-
-    def _is_before(self, other: TimedPacket, timed: TimedPacket, places: int) -> bool:
-        """Whether a packet, so many places before another in the order of decoding, is shown before it."""
-        if other.out:
-            return False
-        if other.seconds is None or timed.seconds is None or self._reader.dts_only:
-            failed = places > 0 and any(packet is other for packet, _ in self._errors)
-            return failed or places > _MOST_REORDERED
-        return other.seconds < timed.seconds
-
-    def _note_failure(self, timed: TimedPacket, reason: str) -> None:
-        timed.done = True
-        self._lost += 1
-        seconds = timed.seconds
-        if seconds is None and timed.stamp is not None:
-            seconds = timed.stamp * (self.interval if self._reader.raw else self._tick)
-        self.damage.failures[seconds] = reason
 
     # -- jumping -----------------------------------------------------------------------------------------------------
 
@@ -407,6 +340,13 @@ class Decoder:
         reordered = self._reader.dts_only and self.stream.codec_context.reorder_depth > 0
         return not (self._reader.raw or reordered)
 
+    def is_key_by_index(self, timed: TimedPacket) -> bool:
+        """Whether Matroska or AVI call a packet a key frame; FFmpeg does not where it cannot parse the packet."""
+        entries, stamp = self.stream.index_entries, timed.stamp
+        names = {"matroska", "avi"} & set(self.container.format.name.split(","))
+        place = entries.search_timestamp(stamp) if names and stamp is not None else -1
+        return place >= 0 and entries[place].timestamp == stamp and entries[place].is_keyframe
+
     def key_seconds(self, seconds: float) -> float | None:
         """The time of the last key frame at or before a time by the index, or None where it lists none.
 
@@ -432,7 +372,7 @@ class Decoder:
         """
         for back in (0.0, 1.0, 4.0, 16.0):
             target = int((seconds - back) / self._tick)
-            self._settle(None)  # failures up to here are not forgotten
+            self._times.settle(None)  # failures up to here are not forgotten
             try:
                 self.container.seek(target, stream=self.stream)
             except (av.FFmpegError, OSError):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import av
 from av.container import InputContainer
 from av.video.stream import VideoStream
@@ -14,6 +16,8 @@ from adapters.media.opening import StoredFile, choose_stream, open_container
 from adapters.media.packets import PacketReader, discard_other_streams
 
 _TAIL_SECONDS = 5  # read before the declared end: seeking by time is rough where there is no index
+# A video that ends this much before its declared end was cut short; less is how muxers round.
+EARLY_END_SECONDS = 0.5
 # A header that ends within this many frames of the last entry of the table of packets agrees with it.
 _TABLE_FRAMES = 1.5
 
@@ -44,7 +48,35 @@ def find_end_seconds(decoder: Decoder, first_seconds: float) -> float | None:
         found = tail or _packets_end(decoder, first_seconds, near_end=False)
     except MediaError:
         found = None
-    return declared if found is None else found
+    if found is None:
+        return declared
+    whole_end = _declared_whole(container, stream, first_seconds)
+    if whole_end is not None and found < whole_end - max(EARLY_END_SECONDS, decoder.interval):
+        decoder.damage.note(early_end(found - first_seconds, whole_end - first_seconds))
+    return found
+
+
+def early_end(seconds: float, declared_seconds: float) -> str:
+    """The note on a video that ends before it should, both since its first frame."""
+    return f"the video ends at {seconds:.2f} s of {declared_seconds:.2f} s declared (cut short or damaged)"
+
+
+def _declared_whole(container: InputContainer, stream: VideoStream, first_seconds: float) -> float | None:
+    """The end that was written for the whole video; None where the header may be that of another, longer one.
+
+    As the header of a fragmented MP4 is, of which only some segments may be there.
+    """
+    names = container.format.name.split(",")
+    if "avi" in names and stream.duration:
+        return first_seconds + stream.duration * float(stream.time_base or 0)
+    if "matroska" in names and container.duration:
+        # The file lasts as long as its longest track, and each may tell its own duration.
+        own = re.fullmatch(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)", stream.metadata.get("DURATION", ""))
+        if own:
+            return int(own[1]) * 3600 + int(own[2]) * 60 + float(own[3])
+        if len(container.streams) == 1:
+            return ((container.start_time or 0) + container.duration) / av.time_base
+    return None
 
 
 def _declared_end(container: InputContainer, stream: VideoStream) -> float | None:
@@ -107,6 +139,4 @@ def _packets_end(decoder: Decoder, first_seconds: float, near_end: bool) -> floa
         lasts = lasting.seconds(last)
         # Packets of which the time is damaged fill gaps, or are the last ones.
         last = max(last, min(begin + (count - 1) * interval, last + unknown * interval))
-        # Without presentation times frames come out this much after their packets.
-        delay = stream.codec_context.reorder_depth * interval if reader.dts_only else 0.0
-        return last + lasts + delay
+        return last + lasts

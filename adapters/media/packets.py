@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 
 import av
 from av.container import InputContainer
@@ -15,6 +16,7 @@ from av.video.stream import VideoStream
 
 from adapters.media.clock import PacketClock, may_be_joined
 from adapters.media.damage import Damage
+from adapters.media.matroska import MatroskaBlocks
 from adapters.media.opening import ffmpeg_reason
 
 # A demuxer that fails this often in a row is taken to be at its end.
@@ -102,11 +104,17 @@ class PacketReader:
     Attributes:
         clock: Gives the times of the packets.
         raw: Whether the stream stores no timestamps; then packets have no times.
-        dts_only: Whether the container stores no presentation times, so that times are those of decoding.
+        dts_only: Whether the container stores no presentation times; frames then come out later than their packets.
     """
 
     def __init__(
-        self, container: InputContainer, stream: VideoStream, damage: Damage, interval: float, read_ahead: bool = True
+        self,
+        container: InputContainer,
+        stream: VideoStream,
+        damage: Damage,
+        interval: float,
+        read_ahead: bool = True,
+        path: Path | None = None,
     ) -> None:
         """Begin where the container is.
 
@@ -116,17 +124,32 @@ class PacketReader:
             damage: Where failures to read are noted.
             interval: Seconds from one frame to the next, on average.
             read_ahead: Whether some packets are read ahead; not of a live source, which that would delay.
+            path: Of a local file, searched for parts that cannot be read if it is Matroska; None: not searched.
         """
-        self._container, self._stream, self._damage = container, stream, damage
+        self._container, self._stream, self._damage, self._interval = container, stream, damage, interval
         self.raw, self.dts_only = is_raw(container, stream), "avi" in container.format.name.split(",")
-        self.clock = PacketClock(interval, may_be_joined(container))
         self._tick = float(stream.time_base or 1e-6)
-        self._ahead: deque[Packet[VideoStream]] = deque()
         self._read_ahead = _READ_AHEAD if read_ahead else 0
-        self._packets: Iterator[Packet[VideoStream]] | None = container.demux(stream)
-        self._read_errors = 0
-        self._count = 0
+        self._delay = stream.codec_context.reorder_depth * interval if self.dts_only else 0.0
+        matroska = path is not None and "matroska" in container.format.name.split(",")
+        self._blocks = MatroskaBlocks(path, len(container.streams)) if path is not None and matroska else None
+        self.begin()
+
+    def begin(self) -> None:
+        """Begin again where the container is, as after a jump."""
+        self.clock = PacketClock(self._interval, may_be_joined(self._container))
+        self._ahead: deque[Packet[VideoStream]] = deque()
+        self._packets: Iterator[Packet[VideoStream]] | None = self._container.demux(self._stream)
+        self._read_errors = self._count = 0
+        self._last = 0.0  # the time of the last packet
         self._key_delay: int | None = None  # of the last key frame, from decoding to presentation, in ticks
+        if self._blocks is not None:
+            self._blocks.begin()
+
+    def close(self) -> None:
+        """Close what was opened beside the container."""
+        if self._blocks is not None:
+            self._blocks.close()
 
     def read(self) -> TimedPacket | None:
         """The next packet; None after the empty one."""
@@ -135,6 +158,8 @@ class PacketReader:
         if not self._ahead:
             return None
         packet = self._ahead.popleft()
+        if self._blocks is not None and not self._blocks.follow(packet.pos if packet.size else None, packet.size):
+            self._damage.gaps.add(self._last)
         if not packet.size:
             return TimedPacket(packet, None, None, None)
         if packet.is_corrupt:  # the file ends within it
@@ -144,10 +169,12 @@ class PacketReader:
             self._count += 1
             return TimedPacket(packet, packet.pts, None, packet.pts)
         stamp = self._stamp(packet)
-        return TimedPacket(packet, stamp, None if stamp is None else self._time(packet, stamp), packet.pts)
+        seconds = None if stamp is None else self._time(packet, stamp)
+        self._last = self._last if seconds is None else seconds
+        return TimedPacket(packet, stamp, seconds, packet.pts)
 
     def following_is_later(self, stamp: int) -> bool:
-        """Whether every packet that was read ahead is shown after a timestamp: nothing after it leans on what is before.
+        """Whether all packets that were read ahead are shown after a timestamp, so that none leans on what is before.
 
         Args:
             stamp: Of the present packet.
@@ -169,7 +196,7 @@ class PacketReader:
         if seconds is not None:
             if packet.is_keyframe and dts is not None:
                 self._key_delay = stamp - dts
-            return seconds
+            return seconds + self._delay
         return self._key_seconds(dts) if packet.is_keyframe else None
 
     def _key_seconds(self, dts: int | None) -> float | None:
@@ -199,7 +226,5 @@ class PacketReader:
                 self._read_errors += 1
                 self._damage.note(f"the file could not be read on at one point ({ffmpeg_reason(error)})")
                 # An exception ends PyAV's generator; a new one continues where the demuxer stopped.
-                self._packets = (
-                    None if self._read_errors > _MAX_READ_ERRORS else self._container.demux(self._stream)
-                )
+                self._packets = None if self._read_errors > _MAX_READ_ERRORS else self._container.demux(self._stream)
         return None
