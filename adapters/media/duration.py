@@ -67,8 +67,8 @@ def _declared_whole(container: InputContainer, stream: VideoStream, first_second
     As the header of a fragmented MP4 is, of which only some segments may be there.
     """
     names = container.format.name.split(",")
-    if "avi" in names and stream.duration:
-        return first_seconds + stream.duration * float(stream.time_base or 0)
+    if "avi" in names and stream.frames:
+        return first_seconds + stream.frames * float(stream.time_base or 0)
     if "matroska" in names and container.duration:
         # The file lasts as long as its longest track, and each may tell its own duration.
         own = re.fullmatch(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)", stream.metadata.get("DURATION", ""))
@@ -116,7 +116,7 @@ def _packets_end(decoder: Decoder, first_seconds: float, near_end: bool) -> floa
                 container.seek(max(end_of_all - _TAIL_SECONDS * av.time_base, container.start_time or 0))
             except (av.FFmpegError, OSError):
                 return None
-        base, interval = float(stream.time_base or 0), decoder.interval
+        interval = decoder.interval
         reader = PacketReader(container, stream, Damage(), interval)  # decoding reports what is damaged
         count, unknown, begin, last, lasting = 0, 0, float("inf"), float("-inf"), Lasting(interval)
         while (timed := reader.read()) is not None:
@@ -129,7 +129,7 @@ def _packets_end(decoder: Decoder, first_seconds: float, near_end: bool) -> floa
             begin = min(begin, timed.seconds)
             if timed.seconds > last:
                 last = timed.seconds
-                lasting.add(last, (timed.packet.duration or 0) * base)
+                lasting.add(last, reader.stored_duration(timed))
         if reader.raw and count:
             return count * interval
         if count == unknown:

@@ -79,8 +79,7 @@ class FrameTimes:
             self.settle(timed)
         seconds = self._clock.advance(self._seconds_of(frame, timed))
         self.frame_count += 1
-        stored = 0 if self._reader.raw or timed is None else timed.packet.duration or 0
-        self._lasting.add(seconds, stored * self._tick)
+        self._lasting.add(seconds, 0.0 if timed is None else self._reader.stored_duration(timed))
         return seconds
 
     def _seconds_of(self, frame: VideoFrame, timed: TimedPacket | None) -> float:

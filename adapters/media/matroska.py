@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 _BLOCK_HEADER_BYTES = 4  # track number, time and flags, for track numbers up to 127
+_MOST_FAILURES = 3
 _MASTERS = {0x1F43B675, 0xA0}  # Cluster and BlockGroup: what is inside follows their header
 _BLOCKS = {0xA3, 0xA1}  # SimpleBlock and Block
 # Others in a cluster or between clusters: time, sizes, durations, references, discard padding, additions, cues, tags,
@@ -33,6 +34,7 @@ class MatroskaBlocks:
         self._size, self._tracks = path.stat().st_size, tracks
         self._place: int | None = None  # where the last block ends
         self._known: bool | None = None  # whether blocks are stored as is; None: not seen yet
+        self._failures = 0
 
     def begin(self) -> None:
         """Begin again at any block."""
@@ -53,8 +55,13 @@ class MatroskaBlocks:
         if place is None or self._known is False or (position is not None and position < place):
             return True
         whole = self._leads(place, self._size if position is None else position)
+        if whole and self._known is None:
+            self._known = True
+            return not self._failures
         if self._known is None:
-            self._known = whole  # where the first do not, frames are compressed or laced, of which sizes say nothing
+            self._failures += 1
+            # Where none leads to the next, frames are compressed or laced, and their sizes say nothing.
+            self._known = False if self._failures == _MOST_FAILURES else None
             return True
         return whole
 

@@ -131,6 +131,8 @@ class PacketReader:
         self._tick = float(stream.time_base or 1e-6)
         self._read_ahead = _READ_AHEAD if read_ahead else 0
         self._delay = stream.codec_context.reorder_depth * interval if self.dts_only else 0.0
+        # FFmpeg takes the durations of ASF from the rate, which ASF does not store.
+        self._rate_is_guessed = "asf" in container.format.name.split(",")
         matroska = path is not None and "matroska" in container.format.name.split(",")
         self._blocks = MatroskaBlocks(path, len(container.streams)) if path is not None and matroska else None
         self.begin()
@@ -172,6 +174,12 @@ class PacketReader:
         seconds = None if stamp is None else self._time(packet, stamp)
         self._last = self._last if seconds is None else seconds
         return TimedPacket(packet, stamp, seconds, packet.pts)
+
+    def stored_duration(self, timed: TimedPacket) -> float:
+        """How long a frame is shown, in seconds, as the container says; 0 where it does not."""
+        if self.raw or self._rate_is_guessed:
+            return 0.0
+        return (timed.packet.duration or 0) * self._tick
 
     def following_is_later(self, stamp: int) -> bool:
         """Whether all packets that were read ahead are shown after a timestamp, so that none leans on what is before.
