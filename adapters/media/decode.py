@@ -118,6 +118,9 @@ class Decoder:
         )
         if not self._live and self.threads != 1 and decodes_in_parallel(self.stream):
             self._recent = RecentPackets(self._open_again)
+            # The marks on repaired frames come too late from frame threads: an error is to be one here.
+            context = self.stream.codec_context
+            context.options = {**context.options, "err_detect": "explode"}
         self._begin()
 
     def _prepared_stream(self, container: InputContainer, video_stream: int | None) -> VideoStream:
@@ -297,7 +300,9 @@ class Decoder:
             self.damage.concealed.add(seconds)
 
     def _accept(self, frame: VideoFrame, timed: TimedPacket | None) -> DecodedFrame | None:
-        """The frame with its time; None for one that leans on what was jumped over."""
+        """The frame with its time; None for one that comes too late, or leans on what was jumped over."""
+        if self._times.is_late(frame, timed):
+            return None
         seconds = self._times.next_seconds(frame, timed)
         if self._floor is not None and seconds < self._floor - self.slack:
             return None

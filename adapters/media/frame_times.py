@@ -35,6 +35,8 @@ class FrameTimes:
         self._errors: list[tuple[TimedPacket, str]] = []  # each at the packet where it was reported
         self._clock = Clock(interval, may_be_joined=False)  # packets have their times; this keeps them growing
         self._lasting = Lasting(interval)
+        self._lost_stamps: set[int | None] = set()
+        self._reason: str | None = None  # of the last failure, which may cost more frames up to the next key frame
         self._last: tuple[float, float] | None = None
         self._backwards_pts = self._backwards_dts = self._lost = 0
 
@@ -67,6 +69,12 @@ class FrameTimes:
         if found is not None:
             found.out = True
         return found
+
+    def is_late(self, frame: VideoFrame, timed: TimedPacket | None) -> bool:
+        """Whether a frame comes out of order, after damage, when it was counted as lost: its time is over."""
+        if timed is None:
+            return frame.pts is not None and frame.pts in self._lost_stamps
+        return timed.pts in self._lost_stamps and timed.done
 
     def next_seconds(self, frame: VideoFrame, timed: TimedPacket | None) -> float:
         """The source time of the next frame in the order of presentation.
@@ -121,12 +129,17 @@ class FrameTimes:
             lost = [other for number, other in enumerate(waiting) if self._is_before(other, timed, place - number)]
             timed.done = True
             waiting.remove(timed)
+            if timed.packet.is_keyframe:
+                self._reason = None
         for other in lost:
             if timed is not None:
                 waiting.remove(other)
             if self._errors:
                 own = next((place for place, (failed, _) in enumerate(self._errors) if failed is other), 0)
                 self._note_failure(other, self._errors.pop(own)[1])
+            elif self._reason is not None and not self._reader.may_be_joined:
+                # Of a packet a frame, except in streams, where it may be a field.
+                self._note_failure(other, self._reason)
         if timed is None:
             for failed, reason in self._errors:
                 if not failed.done:
@@ -135,7 +148,7 @@ class FrameTimes:
 
     def _is_before(self, other: TimedPacket, timed: TimedPacket, places: int) -> bool:
         """Whether a packet, so many places before another in the order of decoding, is shown before it."""
-        if other.out:
+        if other is timed:
             return False
         if other.seconds is None or timed.seconds is None or self._reader.dts_only:
             failed = places > 0 and any(packet is other for packet, _ in self._errors)
@@ -144,8 +157,10 @@ class FrameTimes:
 
     def _note_failure(self, timed: TimedPacket, reason: str) -> None:
         timed.done = True
+        self._reason = reason
         self._lost += 1
         seconds = timed.seconds
         if seconds is None and timed.stamp is not None:
             seconds = timed.stamp * (self._interval if self._reader.raw else self._tick)
         self._damage.failures[seconds] = reason
+        self._lost_stamps.add(timed.pts)

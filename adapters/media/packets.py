@@ -104,6 +104,7 @@ class PacketReader:
     Attributes:
         clock: Gives the times of the packets.
         raw: Whether the stream stores no timestamps; then packets have no times.
+        may_be_joined: Whether it is a stream that may be cut and joined anywhere.
         dts_only: Whether the container stores no presentation times; frames then come out later than their packets.
     """
 
@@ -128,6 +129,7 @@ class PacketReader:
         """
         self._container, self._stream, self._damage, self._interval = container, stream, damage, interval
         self.raw, self.dts_only = is_raw(container, stream), "avi" in container.format.name.split(",")
+        self.may_be_joined = self.raw or may_be_joined(container)
         self._tick = float(stream.time_base or 1e-6)
         self._read_ahead = _READ_AHEAD if read_ahead else 0
         self._delay = stream.codec_context.reorder_depth * interval if self.dts_only else 0.0

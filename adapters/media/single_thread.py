@@ -52,7 +52,7 @@ class RecentPackets:
         self.clear()
 
     def clear(self) -> None:
-        """Forget the packets. They are kept again from the next key frame on."""
+        """Forget the packets. They are kept again from the next one on."""
         self._packets: list[TimedPacket] = []
         self._keys: list[int] = []
         self._bytes, self._broken = 0, False
@@ -68,12 +68,12 @@ class RecentPackets:
     def add(self, timed: TimedPacket) -> None:
         """Keep a packet that is sent to the decoder, and drop those that are old."""
         packet = timed.packet
-        if packet.is_keyframe:
-            if self._broken:
+        if packet.is_keyframe or not self._keys:
+            if self._broken and packet.is_keyframe:
                 self.clear()
             self._keys.append(len(self._packets))
             self._drop_old()
-        if self._broken or not self._keys:
+        if self._broken:
             return
         self._packets.append(timed)
         self._bytes += packet.size

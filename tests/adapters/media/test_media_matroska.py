@@ -19,7 +19,8 @@ FAST = {"preset": "ultrafast"}
     [
         (0, b"\xff"),  # the number of the track
         (0, b"\x00"),
-        (3, b"\x55"),  # an element of another kind, or of another size
+        (2, b"\x55"),  # an element of another kind, or of another size
+        (1, b"\x55"),
         (2, b"\xff\xff"),
         (2, b"\x00\x00"),
     ],

@@ -107,7 +107,7 @@ def test_key_frames_of_joined_recordings(tmp_path: Path, starts: list[int], name
     assert [key for key in wanted if not np.isclose(keys, key, atol=0.1).any()] == []
 
 
-@pytest.mark.parametrize("name", ["v.mp4", "v.mkv", "v.ts", "v.mpg", "v.flv", "v.avi", "v.webm"])
+@pytest.mark.parametrize("name", ["v.mp4", "v.mkv", "v.ts", "v.mpg", "v.flv", "v.webm"])
 def test_a_late_start(tmp_path: Path, name: str) -> None:
     codec = {"v.mpg": "mpeg2video", "v.webm": "libvpx-vp9"}.get(name, "libx264")
     options = {"options": FAST} if codec == "libx264" else {}
@@ -191,7 +191,7 @@ def test_packets_in_the_order_of_decoding_keep_their_times(joined: bool) -> None
 
 
 @pytest.mark.parametrize("place", range(10))
-@pytest.mark.parametrize("leap", [-5000.0, -50.0, 50.0, 95_443.7])
+@pytest.mark.parametrize("leap", [-5000.0, -50.0, 50.0, 9_000.0])
 def test_a_stamp_that_leaps_alone_is_unknown(place: int, leap: float) -> None:
     stamps = [100 + 0.04 * n for n in range(10)]
     damaged = [*stamps]
@@ -202,8 +202,8 @@ def test_a_stamp_that_leaps_alone_is_unknown(place: int, leap: float) -> None:
 
 
 def test_packets_that_leap_together_are_another_clock() -> None:
-    stamps = [float(n) for n in (1, 2, 3, 1000, 1001, 1002, 0, 1, 2)]
-    assert times(PacketClock(1.0, True), *stamps, keys=(0, 3, 6)) == [1, 2, 3, 4, 5, 6, 7, 8, 9]
+    stamps = [float(start + n) for start in (1, 1000, 0) for n in range(8)]
+    assert times(PacketClock(1.0, True), *stamps, keys=(0, 8, 16)) == list(range(1, 25))
     assert times(PacketClock(0.5, False), 1.0, 1.5, 5000.0, 5000.5, 5001.0) == [1.0, 1.5, 5000.0, 5000.5, 5001.0]
 
 
