@@ -17,6 +17,9 @@ _CLOCK_LEAP_SECONDS = 10.0
 _REORDERED_FRAMES = 17
 # So many packets must follow a leap before they can call it damage: the last frame may be a long still.
 _LEAST_WITNESSES = 3
+# One frame is shown at most this long, and a pause between two is shorter than a day: more is a damaged number.
+LONGEST_STILL_SECONDS = 3600.0
+_LONGEST_GAP_SECONDS = 86_400.0
 _TYPICAL_FRAMES = 32  # of which the typical distance is taken
 # Timestamps of program and transport streams have 33 bits of a 90 kHz clock and begin again after 26.5 hours.
 _MPEG_WRAP_SECONDS = 2**33 / 90_000
@@ -104,6 +107,8 @@ class PacketClock:
             # The last frame of a file may be a long still; in a broadcast it is damage rather.
             if len(others) >= 2 * len(after) + 1 - self._may_be_joined and len(others) >= self._least_witnesses:
                 return None
+            if time - self.top > LONGEST_STILL_SECONDS and len(after) < _LEAST_WITNESSES:
+                return None
             if self._is_another_clock(time, self.top, is_key):
                 move = self.top + self.interval - min(time, *after, time)
                 self.shift += move
@@ -114,7 +119,7 @@ class PacketClock:
     def _is_another_clock(self, time: float, top: float, is_key: bool) -> bool:
         if time < top:  # where nothing is joined it is the place of a frame that is shown early, except at a key frame
             return self._may_be_joined or is_key
-        return self._may_be_joined and time - top > self._ahead
+        return time - top > (self._ahead if self._may_be_joined else _LONGEST_GAP_SECONDS)
 
     def _wrap(self, time: float) -> float:
         """What makes a time continue where the 33 bits of MPEG timestamps began again; 0 where they did not."""
@@ -156,11 +161,11 @@ class Lasting:
 
     def is_known(self) -> bool:
         """Whether the duration of the last frame is stored, or that of others before it known."""
-        return self._stored > 0 or len(self._times) > 2
+        return 0 < self._stored <= LONGEST_STILL_SECONDS or len(self._times) > 2
 
     def seconds(self, last: float) -> float:
         """The duration of the frame at a time, which is the last one added."""
-        if self._stored > 0:
+        if 0 < self._stored <= LONGEST_STILL_SECONDS:
             return self._stored
         times = sorted(time for time in self._times if time <= last)
         gaps = [after - before for before, after in pairwise(times) if after > before]

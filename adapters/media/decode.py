@@ -16,7 +16,7 @@ from adapters.errors import MediaError
 from adapters.media.damage import Damage
 from adapters.media.frame_times import FrameTimes
 from adapters.media.opening import MediaLimits, Source, choose_stream, encrypted_message, ffmpeg_reason, open_container
-from adapters.media.packets import PacketReader, TimedPacket, discard_other_streams, frame_rate
+from adapters.media.packets import PacketReader, TimedPacket, discard_other_streams, frame_rate, times_are_doubtful
 from adapters.media.single_thread import RecentPackets, decodes_in_parallel
 
 # Frames that are held back until those that they may lean on came out: as many as can be shown before one of these.
@@ -306,7 +306,8 @@ class Decoder:
         seconds = self._times.next_seconds(frame, timed)
         if self._floor is not None and seconds < self._floor - self.slack:
             return None
-        if frame.is_corrupt and (self.wants is None or frame.key_frame):
+        damaged = frame.is_corrupt or (timed is not None and timed.packet.is_corrupt)
+        if damaged and (self.wants is None or frame.key_frame):
             self.damage.concealed.add(seconds)
         return DecodedFrame(seconds, frame)
 
@@ -329,6 +330,8 @@ class Decoder:
         """
         names = self.container.format.name.split(",")
         entries = self.stream.index_entries
+        if times_are_doubtful(self.stream):
+            return False
         if "mov" in names:
             return 0 < self.stream.frames == len(entries) and not any(entry.is_discard for entry in entries)
         return "matroska" in names

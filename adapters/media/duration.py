@@ -13,7 +13,7 @@ from adapters.media.clock import Lasting, may_be_joined
 from adapters.media.damage import Damage
 from adapters.media.decode import Decoder
 from adapters.media.opening import StoredFile, choose_stream, open_container
-from adapters.media.packets import PacketReader, discard_other_streams
+from adapters.media.packets import PacketReader, discard_other_streams, is_raw, times_are_doubtful
 
 _TAIL_SECONDS = 5  # read before the declared end: seeking by time is rough where there is no index
 # A video that ends this much before its declared end was cut short; less is how muxers round.
@@ -43,7 +43,7 @@ def find_end_seconds(decoder: Decoder, first_seconds: float) -> float | None:
     if not (container.name.startswith("file:") or isinstance(decoder.source, StoredFile)):
         return declared
     try:
-        whole = may_be_joined(container) or not decoder.stores_times()
+        whole = may_be_joined(container) or not decoder.stores_times() or times_are_doubtful(stream)
         tail = None if whole else _packets_end(decoder, first_seconds, near_end=True)
         found = tail or _packets_end(decoder, first_seconds, near_end=False)
     except MediaError:
@@ -67,7 +67,7 @@ def _declared_whole(container: InputContainer, stream: VideoStream, first_second
     As the header of a fragmented MP4 is, of which only some segments may be there.
     """
     names = container.format.name.split(",")
-    if "avi" in names and stream.frames:
+    if "avi" in names and stream.frames and not is_raw(container, stream):
         return first_seconds + stream.frames * float(stream.time_base or 0)
     if "matroska" in names and container.duration:
         # The file lasts as long as its longest track, and each may tell its own duration.
@@ -96,7 +96,7 @@ def _table_agrees(decoder: Decoder, declared: float) -> bool:
     names = decoder.container.format.name.split(",")
     if "gif" in names:  # FFmpeg added up the durations of its frames
         return bool(stream.duration)
-    if "mov" not in names or not 0 < stream.frames == len(entries):
+    if "mov" not in names or not 0 < stream.frames == len(entries) or times_are_doubtful(stream):
         return False
     base = float(stream.time_base or 0)
     delay = (stream.start_time or 0) - entries[0].timestamp  # from decoding to presentation

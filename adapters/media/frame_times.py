@@ -160,7 +160,11 @@ class FrameTimes:
         self._reason = reason
         self._lost += 1
         seconds = timed.seconds
-        if seconds is None and timed.stamp is not None:
-            seconds = timed.stamp * (self._interval if self._reader.raw else self._tick)
+        if seconds is None and self._reader.raw and timed.stamp is not None:
+            seconds = timed.stamp * self._interval
+        elif seconds is None:
+            seconds = (
+                self._clock.last if timed.stamp is None or self._clock.last is not None else timed.stamp * self._tick
+            )
         self._damage.failures[seconds] = reason
         self._lost_stamps.add(timed.pts)

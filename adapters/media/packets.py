@@ -27,6 +27,7 @@ _READ_AHEAD = 8
 _RAW_TIME_BASE = Fraction(1, 1_200_000)
 _RAW_FORMATS = {"mjpeg", "jpeg_pipe"}
 _ASSUMED_RATE = Fraction(25)
+SLOWEST_FRAME_SECONDS = 60
 # A key frame is shown at most this long after those that were decoded before it.
 _KEY_GUESS_SECONDS = 1.0
 
@@ -54,7 +55,10 @@ class TimedPacket:
 
 def is_raw(container: InputContainer, stream: VideoStream) -> bool:
     """Whether frames are timed by their number alone, as those of raw H.264, H.265 and MJPEG streams."""
-    return stream.time_base == _RAW_TIME_BASE or bool(_RAW_FORMATS & set(container.format.name.split(",")))
+    names = set(container.format.name.split(","))
+    # The times of an AVI are numbers of frames, which a damaged header can make last for hours.
+    slow_avi = "avi" in names and (stream.time_base or 0) > SLOWEST_FRAME_SECONDS
+    return stream.time_base == _RAW_TIME_BASE or bool(_RAW_FORMATS & names) or slow_avi
 
 
 def frame_rate(container: InputContainer, stream: VideoStream) -> tuple[Fraction | None, bool]:
@@ -67,7 +71,15 @@ def frame_rate(container: InputContainer, stream: VideoStream) -> tuple[Fraction
     if is_raw(container, stream):  # the average rate is the demuxer's default
         declared = stream.codec_context.framerate
         return (declared, False) if declared else (_ASSUMED_RATE, True)
+    if times_are_doubtful(stream):
+        return stream.base_rate or stream.average_rate, False
     return stream.average_rate or stream.guessed_rate, False
+
+
+def times_are_doubtful(stream: VideoStream) -> bool:
+    """Whether frames last so long, on average, that some timestamps are damaged rather."""
+    rate = stream.average_rate
+    return rate is not None and 0 < rate < Fraction(1, SLOWEST_FRAME_SECONDS)
 
 
 def discard_other_streams(container: InputContainer, stream: VideoStream) -> None:

@@ -52,6 +52,30 @@ def test_an_avi_of_any_declared_length(tmp_path: Path, frames: int, codec: str, 
     assert not warnings or frames > 150
 
 
+@pytest.mark.parametrize("seconds", [61, 3600, 7 * 86_400])
+def test_an_avi_of_frames_that_each_last_for_hours(tmp_path: Path, seconds: int) -> None:
+    path = write_numbered(tmp_path / "v.avi", 50, **MJPEG)
+    path.write_bytes(with_avi_field(with_avi_field(path.read_bytes(), 20, seconds), 24, 1))
+    (warning,) = check(path, 2.0, 50)
+    assert "25 frames per second" in warning
+
+
+@pytest.mark.parametrize("name", ["v.flv", "v.mkv", "v.mp4"])
+@pytest.mark.parametrize("place", [30, 59])
+@pytest.mark.parametrize("days", [1, 3])
+def test_a_leap_of_days_decides_nothing(tmp_path: Path, name: str, place: int, days: int) -> None:
+    """In the middle everything after it has leapt; at the end one frame has."""
+    leap = days * 86_500 * 25
+    ticks = [number + leap * (number >= place) for number in range(60)]
+    path = write_numbered(tmp_path / name, 60, gop=10, b_frames=0, ticks=ticks, options=FAST)
+    began = time.monotonic()
+    with open_video(path) as video:
+        assert video.info.duration_seconds == pytest.approx(60 / 25, abs=0.1)
+        assert len(list(video.frames(height=32, width=32))) == 60
+        assert len(list(video.clips(InputSpec(32, 32, 4, window_seconds=0.5)))) == 5
+    assert time.monotonic() - began < 20
+
+
 @pytest.mark.parametrize("at_end", [True, False])
 def test_an_avi_of_empty_chunks_costs_no_more_than_its_bytes(tmp_path: Path, at_end: bool) -> None:
     """Each claims that a frame is shown once more."""

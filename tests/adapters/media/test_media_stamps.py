@@ -176,7 +176,7 @@ def test_a_damaged_key_frame_is_said(tmp_path: Path, name: str, threads: int) ->
     assert "2.00 s" in warning
 
 
-# -- the clock of packets -----------------------------------------------------------------------------------------------
+# -- the clock of packets ----------------------------------------------------------------------------------------------
 
 
 def times(clock: PacketClock, *stamps: float, keys: tuple[int, ...] = (0,)) -> list[float | None]:
