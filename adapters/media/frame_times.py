@@ -83,8 +83,10 @@ class FrameTimes:
             frame: As it came out of the decoder.
             timed: Its packet; None: unknown.
         """
-        if timed is not None and not timed.done:
+        if timed is not None and not timed.passed:
             self.settle(timed)
+        if timed is not None:
+            timed.done = True
         seconds = self._clock.advance(self._seconds_of(frame, timed))
         self.frame_count += 1
         self._lasting.add(seconds, 0.0 if timed is None else self._reader.stored_duration(timed))
@@ -127,11 +129,12 @@ class FrameTimes:
         else:
             place = waiting.index(timed)
             lost = [other for number, other in enumerate(waiting) if self._is_before(other, timed, place - number)]
-            timed.done = True
+            timed.done = timed.passed = True
             waiting.remove(timed)
             if timed.packet.is_keyframe:
                 self._reason = None
         for other in lost:
+            other.passed = True
             if timed is not None:
                 waiting.remove(other)
             if self._errors:

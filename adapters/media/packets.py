@@ -42,6 +42,7 @@ class TimedPacket:
         seconds: Source time at which its frame is shown; None where that is unknown.
         pts: Its presentation timestamp, which its frame has too.
         out: Whether its frame came out of the decoder.
+        passed: Whether a frame that is shown later, or its own, was returned.
         done: Whether its frame was returned to the reader of the video, or counted as lost.
     """
 
@@ -50,6 +51,7 @@ class TimedPacket:
     seconds: float | None
     pts: int | None
     out: bool = False
+    passed: bool = False
     done: bool = False
 
 
