@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Sequence
+from itertools import pairwise
+from statistics import median
+
 from av.container import InputContainer
 
 # Timestamps that step back this far belong to another clock (two recordings joined), not to a misordered frame.
 _CLOCK_RESET_SECONDS = 1.0
 # In a stream that was cut together a step ahead of this much is another clock too; elsewhere it is a long still.
 _CLOCK_LEAP_SECONDS = 10.0
+# Frames are shown at most this many places from where they are decoded (H.264 and HEVC allow 16).
+_REORDERED_FRAMES = 17
+# So many packets must follow a leap before they can call it damage: the last frame may be a long still.
+_LEAST_WITNESSES = 3
+# One frame is shown at most this long, and a pause between two is shorter than a day: more is a damaged number.
+LONGEST_STILL_SECONDS = 3600.0
+_LONGEST_GAP_SECONDS = 86_400.0
+_TYPICAL_FRAMES = 32  # of which the typical distance is taken
+# Timestamps of program and transport streams have 33 bits of a 90 kHz clock and begin again after 26.5 hours.
+_MPEG_WRAP_SECONDS = 2**33 / 90_000
 
 
 class Clock:
@@ -43,6 +58,118 @@ class Clock:
                 time = last + self._interval / 2
         self.last = time
         return time
+
+
+class PacketClock:
+    """Presentation timestamps of packets, in the order of decoding, to source time.
+
+    It follows the rules of :class:`Clock`, so that packets that are not decoded have the times of those that are. One
+    stamp decides nothing: one that leaps is taken for another clock only where the packets after it agree with it, and
+    for damage where they agree with those before.
+
+    Attributes:
+        interval: Seconds from one frame to the next.
+        shift: What is added to timestamps at the present packet, in seconds.
+        top: The largest source time so far; None before the first.
+    """
+
+    def __init__(self, interval: float, may_be_joined: bool) -> None:
+        """Start before the first packet.
+
+        Args:
+            interval: Seconds from one frame to the next.
+            may_be_joined: Whether the container may have been cut and joined anywhere.
+        """
+        self.interval, self._may_be_joined = interval, may_be_joined
+        self._back = max(_CLOCK_RESET_SECONDS, _REORDERED_FRAMES * interval)
+        self._ahead = max(_CLOCK_LEAP_SECONDS, _REORDERED_FRAMES * interval)
+        self._least_witnesses = 0 if may_be_joined else _LEAST_WITNESSES
+        self.shift = 0.0
+        self.top: float | None = None
+
+    def advance(self, stamp: float, is_key: bool, following: Sequence[float]) -> float | None:
+        """The source time of the next packet; None where its stamp is damaged.
+
+        Args:
+            stamp: Its presentation timestamp, in seconds.
+            is_key: Whether it is a key frame.
+            following: The timestamps of packets that follow, in the order of decoding.
+        """
+        if self.top is None:
+            self.top = min(following) - self.interval if self._is_outlier(stamp, following) else stamp
+            return self.top
+        self.shift += self._wrap(stamp + self.shift)
+        time = stamp + self.shift
+        # A key frame is shown after all that were decoded before it, another one perhaps long before.
+        if abs(time - self.top) > (_CLOCK_RESET_SECONDS if is_key else self._back):
+            others = [other + self.shift + self._wrap(other + self.shift) for other in following]
+            after = [other for other in others if abs(other - time) <= abs(other - self.top)]
+            # The last frame of a file may be a long still; in a broadcast it is damage rather.
+            if len(others) >= 2 * len(after) + 1 - self._may_be_joined and len(others) >= self._least_witnesses:
+                return None
+            if time - self.top > LONGEST_STILL_SECONDS and len(after) < _LEAST_WITNESSES:
+                return None
+            if self._is_another_clock(time, self.top, is_key):
+                move = self.top + self.interval - min(time, *after, time)
+                self.shift += move
+                time += move
+        self.top = max(self.top, time)
+        return time
+
+    def _is_another_clock(self, time: float, top: float, is_key: bool) -> bool:
+        if time < top:  # where nothing is joined it is the place of a frame that is shown early, except at a key frame
+            return self._may_be_joined or is_key
+        return time - top > (self._ahead if self._may_be_joined else _LONGEST_GAP_SECONDS)
+
+    def _wrap(self, time: float) -> float:
+        """What makes a time continue where the 33 bits of MPEG timestamps began again; 0 where they did not."""
+        if not self._may_be_joined or self.top is None or abs(time - self.top) <= self._ahead:
+            return 0.0
+        wraps = (_MPEG_WRAP_SECONDS, -_MPEG_WRAP_SECONDS)
+        return next((wrap for wrap in wraps if abs(time + wrap - self.top) <= self._ahead), 0.0)
+
+    def _is_outlier(self, stamp: float, following: Sequence[float]) -> bool:
+        """Whether the first stamp is far from all that follow, which agree with one another."""
+        if len(following) < _LEAST_WITNESSES or max(following) - min(following) > self._ahead:
+            return False
+        still = self._back if self._may_be_joined else self._ahead  # how long the first frame may be shown
+        return stamp > max(following) + self._back or stamp < min(following) - still
+
+
+class Lasting:
+    """How long the last of some frames is shown: as its packet says, otherwise as long as frames usually are."""
+
+    def __init__(self, interval: float) -> None:
+        """Begin without frames.
+
+        Args:
+            interval: Seconds from one frame to the next, where too few frames are known.
+        """
+        self._interval = interval
+        self._times: deque[float] = deque(maxlen=_TYPICAL_FRAMES)
+        self._stored = 0.0
+
+    def add(self, seconds: float, stored_seconds: float) -> None:
+        """Add a frame.
+
+        Args:
+            seconds: When it is shown.
+            stored_seconds: Its duration as stored; 0 where none is.
+        """
+        self._times.append(seconds)
+        self._stored = stored_seconds
+
+    def is_known(self) -> bool:
+        """Whether the duration of the last frame is stored, or that of others before it known."""
+        return 0 < self._stored <= LONGEST_STILL_SECONDS or len(self._times) > 2
+
+    def seconds(self, last: float) -> float:
+        """The duration of the frame at a time, which is the last one added."""
+        if 0 < self._stored <= LONGEST_STILL_SECONDS:
+            return self._stored
+        times = sorted(time for time in self._times if time <= last)
+        gaps = [after - before for before, after in pairwise(times) if after > before]
+        return median(gaps) if gaps else self._interval
 
 
 def may_be_joined(container: InputContainer) -> bool:

@@ -12,11 +12,13 @@ class Damage:
     Attributes:
         failures: When each frame that did not decode was due (None: unknown), and FFmpeg's reason.
         concealed: When frames were shown in which the decoder filled in what was damaged.
+        gaps: The times of frames after which others are missing, since a part of the file cannot be read.
         notes: Anything else, in words.
     """
 
     failures: dict[float | None, str] = field(default_factory=dict)
     concealed: set[float] = field(default_factory=set)
+    gaps: set[float] = field(default_factory=set)
     notes: list[str] = field(default_factory=list)
 
     def note(self, text: str) -> None:
@@ -42,4 +44,10 @@ class Damage:
             count, first = len(self.concealed), min(self.concealed) - start_seconds
             what = "1 frame is" if count == 1 else f"{count} frames are"
             notes.append(f"{what} damaged in part and used as the decoder repaired it, from {max(first, 0):.2f} s")
+        if self.gaps:
+            first = max(min(self.gaps) - start_seconds, 0)
+            where = (
+                f"after {first:.2f} s" if len(self.gaps) == 1 else f"at {len(self.gaps)} places, after {first:.2f} s"
+            )
+            notes.append(f"a part of the file cannot be read {where} and frames may be missing (cut short or damaged)")
         return tuple(notes)

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterator
+from collections import Counter, deque
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import av
 from av.container import InputContainer
-from av.packet import Packet
 from av.video.frame import PictureType, VideoFrame
 from av.video.stream import VideoStream
 
 from adapters.errors import MediaError
-from adapters.media.clock import Clock, may_be_joined
 from adapters.media.damage import Damage
+from adapters.media.frame_times import FrameTimes
 from adapters.media.opening import MediaLimits, Source, choose_stream, encrypted_message, ffmpeg_reason, open_container
+from adapters.media.packets import PacketReader, TimedPacket, discard_other_streams, frame_rate, times_are_doubtful
+from adapters.media.single_thread import RecentPackets, decodes_in_parallel
 
-# A demuxer that fails this often in a row is taken to be at its end.
-_MAX_READ_ERRORS = 16
+# Frames that are held back until those that they may lean on came out: as many as can be shown before one of these.
+_MOST_HELD = 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,11 +46,10 @@ class Decoder:
         stream: The video stream that is read.
         damage: What was skipped so far.
         wants: Whether to decode a packet; None: all of them.
+        rate: Frames per second, on average; None where unknown.
         interval: Seconds from one frame to the next, on average.
         slack: Seconds by which a frame may be late, since containers round timestamps.
         packet_count: Packets decoded in this pass.
-        frame_count: Frames that came out in this pass.
-        end_seconds: When the last frame read so far stops being shown; None before the first.
         closed: Whether ``close`` was called.
     """
 
@@ -69,7 +70,8 @@ class Decoder:
             video_stream: The index of the stream in the container; None: the container's default video stream.
             allow_url: Whether the source may be a URL.
             damage: Where to count what is skipped, shared by several passes; None: a new one.
-            container: The source, opened already; it is closed with the decoder.
+            container: A live source, opened already; it is closed with the decoder. Its packets are decoded as they
+                come.
             limits: For sources from someone unknown; None: no limits.
             threads: Of FFmpeg's decoder; None: FFmpeg's choice.
 
@@ -78,57 +80,96 @@ class Decoder:
         """
         self.source, self.allow_url, self.limits, self.threads = source, allow_url, limits, threads
         self.damage = damage or Damage()
-        self.wants: Callable[[Packet[VideoStream]], bool] | None = None
+        self.wants: Callable[[TimedPacket], bool] | None = None
+        self._live = container is not None
+        self._recent: RecentPackets | None = None
         self._open(video_stream, container)
 
     def _open(self, video_stream: int | None, container: InputContainer | None = None) -> None:
         self.container = container or open_container(self.source, self.allow_url, self.limits)
         try:
-            self.stream = choose_stream(self.container, self.source, video_stream)
-            if self.limits is not None:
-                context = self.stream.codec_context
-                self.limits.check_size(self.source, context.width, context.height)
-                context.options = {"max_pixels": str(self.limits.decoder_pixels)}
+            self.stream = self._prepared_stream(self.container, video_stream)
         except BaseException:
             self.container.close()
             raise
-        self.stream.thread_type = "AUTO"
+        # In damage that goes unnoticed VP8 of several frames at a time gives other pictures on every machine.
+        self.stream.thread_type = "SLICE" if self.stream.codec_context.name == "vp8" else "AUTO"
         if self.threads is not None:
             self.stream.codec_context.thread_count = self.threads
         base = self.stream.time_base
         self._tick = float(base) if base else 1e-6
-        rate = self.stream.average_rate or self.stream.guessed_rate
-        self.interval = float(1 / rate) if rate else 0.04
+        self.rate, assumed = frame_rate(self.container, self.stream)
+        if assumed:
+            self.damage.note(f"the stream declares no frame rate; {self.rate} frames per second are assumed")
+        self.interval = float(1 / self.rate) if self.rate else 0.04
         # Containers round timestamps to their tick (Matroska: 1 ms), so a frame may be half a tick late.
         self.slack = min(self._tick / 2, 0.001) + 1e-6
-        names = self.container.format.name.split(",")
         self.closed = False
-        self._stores_dts_only, self._index_loaded = "avi" in names, "matroska" not in names
-        self._may_be_joined = may_be_joined(self.container)
+        self._index_loaded = "matroska" not in self.container.format.name.split(",")
+        source = self.source
+        local = not self._live and isinstance(source, str | Path) and self.container.name.startswith("file:")
+        self._reader = PacketReader(
+            self.container,
+            self.stream,
+            self.damage,
+            self.interval,
+            read_ahead=not self._live,
+            path=Path(str(source)) if local else None,
+        )
+        if not self._live and self.threads != 1 and decodes_in_parallel(self.stream):
+            self._recent = RecentPackets(self._open_again)
+            # The marks on repaired frames come too late from frame threads: an error is to be one here.
+            context = self.stream.codec_context
+            context.options = {**context.options, "err_detect": "explode"}
         self._begin()
 
+    def _prepared_stream(self, container: InputContainer, video_stream: int | None) -> VideoStream:
+        stream = choose_stream(container, self.source, video_stream)
+        if self.limits is not None:
+            context = stream.codec_context
+            self.limits.check_size(self.source, context.width, context.height)
+            context.options = {"max_pixels": str(self.limits.decoder_pixels)}
+        discard_other_streams(container, stream)
+        return stream
+
+    def _open_again(self) -> tuple[InputContainer, VideoStream]:
+        container = open_container(self.source, self.allow_url, self.limits)
+        return container, self._prepared_stream(container, self.stream.index)
+
     def _begin(self) -> None:
-        self._packets: Iterator[Packet[VideoStream]] | None = self.container.demux(self.stream)
-        self._queue: deque[DecodedFrame] = deque()
-        self._waiting: list[int] = []  # timestamps of packets whose frames have not come out
-        self._errors: list[tuple[float | None, str]] = []  # failures whose frame is not known yet
-        self._clock = Clock(self.interval, self._may_be_joined)
-        self._last_stamps: tuple[int | None, int | None] = (None, None)
-        self._backwards_pts = self._backwards_dts = 0
+        self._reader.begin()
+        self._times = FrameTimes(self._reader, self.damage, self._tick, self.interval)
+        # In the order of presentation, each with its packet where that is known.
+        self._decoded: deque[tuple[VideoFrame, TimedPacket | None]] = deque()
+        self._ready: deque[DecodedFrame] = deque()  # read already, to be read again
+        self._again: Counter[int | None] = Counter()  # timestamps of frames that come out again after they were done
+        self._ended = False
         self._floor: float | None = None  # after a jump: frames before this lean on frames that were not decoded
-        self._expect_key = False
-        self._read_errors = 0
-        self.packet_count = self.frame_count = 0
-        self.end_seconds: float | None = None
+        if self._recent is not None:
+            self._recent.end()
+        self.packet_count = 0
 
     def close(self) -> None:
         """Close the source. A later ``read`` raises MediaError."""
         self.closed = True
-        self._packets = None
-        self._queue.clear()
+        self._decoded.clear()
+        self._ready.clear()
+        if self._recent is not None:
+            self._recent.close()
+        self._reader.close()
         self.container.close()
 
     # -- reading -----------------------------------------------------------------------------------------------------
+
+    @property
+    def end_seconds(self) -> float | None:
+        """When the last frame read so far stops being shown; None before the first."""
+        return self._times.end_seconds
+
+    @property
+    def frame_count(self) -> int:
+        """Frames that came out in this pass."""
+        return self._times.frame_count
 
     def read(self) -> DecodedFrame | None:
         """The next frame, or None at the end of the stream.
@@ -138,101 +179,139 @@ class Decoder:
         """
         if self.closed:
             raise MediaError(f"{self.source}: was closed while it was being read. Keep the video open until the end.")
-        while not self._queue:
-            if self.limits is not None:
-                self.limits.check_stop(self.source)
-            packet = self._next_packet()
-            if packet is None:
-                self._settle(None)
+        if self._ready:
+            return self._ready.popleft()
+        while True:
+            while not self._ended and not self._next_is_certain():
+                if self.limits is not None:
+                    self.limits.check_stop(self.source)
+                self._advance()
+            if not self._decoded:
+                self._times.settle(None)
                 return None
-            self._decode(packet)
-        return self._queue.popleft()
+            if (decoded := self._accept(*self._decoded.popleft())) is not None:
+                return decoded
 
-    def _next_packet(self) -> Packet[VideoStream] | None:
-        while self._packets is not None:
-            try:
-                packet = next(self._packets)
-                self._read_errors = 0
-                return packet
-            except (StopIteration, IndexError):
-                # IndexError: PyAV at the end of a transport stream whose damage looks like new streams.
-                self._packets = None
-            except av.ExitError:  # only where PyAV was given a timeout: a URL that sends nothing any more
-                self.damage.note("nothing came for so long that the source is taken to have ended")
-                self._packets = None
-            except (av.FFmpegError, OSError) as error:
-                self._read_errors += 1
-                self.damage.note(f"the file could not be read on at one point ({ffmpeg_reason(error)})")
-                # An exception ends PyAV's generator; a new one continues where the demuxer stopped.
-                self._packets = None if self._read_errors > _MAX_READ_ERRORS else self.container.demux(self.stream)
-        return None
+    def _next_is_certain(self) -> bool:
+        """Whether the next frame is there, and none that it may lean on can still turn out to be damaged."""
+        if not self._decoded:
+            return False
+        if self._recent is None or self._recent.decoder is not None or len(self._decoded) > _MOST_HELD:
+            return True
+        own = self._decoded[0][1]
+        for timed in self._times.waiting:  # in the order of decoding
+            if timed is own:
+                return True
+            if not timed.out:
+                return False
+        return True
 
-    def _decode(self, packet: Packet[VideoStream]) -> None:
-        if packet.size and self.wants is not None and not self.wants(packet):
-            return
-        stamp = packet.pts if packet.pts is not None else packet.dts
+    def _advance(self) -> None:
+        """Decode one packet."""
+        timed = self._reader.read()
+        if timed is None:
+            self._ended = True
+        else:
+            self._decode(timed)
+
+    def _decode(self, timed: TimedPacket) -> None:
+        packet = timed.packet
         if packet.size:
+            if self.wants is not None and not self.wants(timed):
+                return
             self.packet_count += 1
             if self.packet_count == 1 and packet.has_sidedata("encryption_info"):
                 raise MediaError(encrypted_message(self.source))
-            if stamp is not None and not packet.is_discard:
-                self._waiting.append(stamp)
+            self._return_to_threads(timed)
+            if timed.stamp is not None and not packet.is_discard:
+                self._times.waiting.append(timed)
+            if self._recent is not None:
+                self._recent.add(timed)
+        if self._recent is not None and self._recent.decoder is not None:
+            self._decode_alone(timed)
+            return
         try:
             frames = packet.decode()
         except (av.FFmpegError, OSError) as error:
-            if isinstance(error, av.EOFError):
+            if isinstance(error, av.EOFError) or self._decode_again(at_end=not packet.size):
                 return
-            self._errors.append((None if stamp is None else stamp * self._tick, ffmpeg_reason(error)))
+            self._times.fail(timed, ffmpeg_reason(error))
             return
+        # At the end PyAV keeps an error for itself, and with it the frames that come after.
+        lost_at_end = not packet.size and len(self._times.waiting) > len(self._decoded) + len(frames)
+        damaged = lost_at_end or any(frame.is_corrupt for frame in frames)
+        if damaged and self._decode_again(at_end=not packet.size):
+            return
+        self._collect(frames)
+
+    def _collect(self, frames: list[VideoFrame]) -> None:
+        """Keep frames that came out of the decoder, except those that come out again."""
         for frame in frames:
-            self._accept(frame)
+            if self._again and self._again[frame.pts] > 0:
+                self._again[frame.pts] -= 1
+                continue
+            self._decoded.append((frame, self._times.packet_of(frame)))
 
-    def _accept(self, frame: VideoFrame) -> None:
-        if frame.pts is not None:
-            self._settle(frame.pts)
-        stamp = self._stamp(frame)
-        if stamp is None:
-            seconds = 0.0 if self._clock.last is None else self._clock.last + self.interval
-            self._clock.last = seconds
-        else:
-            seconds = self._clock.advance(stamp * self._tick)
-        self.frame_count += 1
-        # A packet's own duration where the container has one, otherwise the average interval.
-        self.end_seconds = seconds + (frame.duration * self._tick if frame.duration else self.interval)
-        if self._floor is None or seconds >= self._floor - self.slack:
-            self._queue.append(DecodedFrame(seconds, frame))
-            if frame.is_corrupt:
-                self.damage.concealed.add(seconds)
+    # -- damaged stretches -------------------------------------------------------------------------------------------
 
-    def _stamp(self, frame: VideoFrame) -> int | None:
-        """The frame's timestamp in ticks: pts, or dts where the container keeps no pts or the pts run backwards.
+    def _decode_again(self, at_end: bool) -> bool:
+        """Decode what was sent since a key frame by one thread, and what follows; False where it cannot be done."""
+        packets = self._recent.begin() if self._recent is not None else []
+        if not packets:
+            return False
+        self._decoded.clear()
+        self._times.decode_again()
+        self._again = Counter(timed.pts for timed in packets if timed.done)
+        for timed in packets:
+            self._decode_alone(timed)
+        if at_end:
+            self._collect(self._recent.end() if self._recent is not None else [])
+        return True
 
-        Frames come out in the order of presentation, so of the two the one that runs backwards less often is right.
-        """
-        pts, dts = frame.pts, frame.dts
-        if pts is None or dts is None:
-            return dts if pts is None else pts
-        last_pts, last_dts = self._last_stamps
-        self._backwards_pts += last_pts is not None and pts <= last_pts
-        self._backwards_dts += last_dts is not None and dts <= last_dts
-        self._last_stamps = (pts, dts)
-        if self._stores_dts_only and not self._backwards_dts:
-            return dts
-        return pts if self._backwards_pts <= self._backwards_dts else dts
-
-    def _settle(self, stamp: int | None) -> None:
-        """A frame came out (None: the stream ended): packets due before it gave none; failures are theirs."""
-        due = sorted(s for s in self._waiting if stamp is None or s < stamp)
-        self._waiting = [] if stamp is None else [s for s in self._waiting if s > stamp]
-        if stamp is not None and not due:
+    def _decode_alone(self, timed: TimedPacket) -> None:
+        assert self._recent is not None
+        assert self._recent.decoder is not None
+        try:
+            frames = self._recent.decoder.decode(timed.packet if timed.packet.size else None)
+        except (av.FFmpegError, OSError) as error:
+            if not isinstance(error, av.EOFError):
+                self._times.fail(timed, ffmpeg_reason(error))
             return
-        for lost, (_, reason) in zip(due, list(self._errors), strict=False):
-            self.damage.failures[lost * self._tick] = reason
-            self._errors.pop(0)
-        if stamp is None:
-            for seconds, reason in self._errors:
-                self.damage.failures[seconds] = reason
-            self._errors = []
+        self._collect(frames)
+
+    def _return_to_threads(self, timed: TimedPacket) -> None:
+        """At a key frame after which nothing leans on what was before, let several threads decode again."""
+        recent, packet = self._recent, timed.packet
+        if recent is None or recent.decoder is None or not packet.is_keyframe or self.wants is not None:
+            return
+        if recent.may_end() and timed.stamp is not None and self._reader.following_is_later(timed.stamp):
+            self._collect(recent.end())
+            self.stream.codec_context.flush_buffers()
+
+    def count_key_frame(self, frame: VideoFrame, seconds: float) -> None:
+        """Count a frame that was decoded on its own, with the damage in it.
+
+        Args:
+            frame: The frame.
+            seconds: Source time.
+        """
+        self._times.frame_count += 1
+        if frame.is_corrupt:
+            self.damage.concealed.add(seconds)
+
+    def _accept(self, frame: VideoFrame, timed: TimedPacket | None) -> DecodedFrame | None:
+        """The frame with its time; None for one that comes too late, or leans on what was jumped over."""
+        if self._times.is_late(frame, timed):
+            return None
+        seconds = self._times.next_seconds(frame, timed)
+        if self._floor is not None and seconds < self._floor - self.slack:
+            return None
+        # Of a file that is cut within a frame; in a stream a packet is marked so where recordings were joined.
+        cut = timed is not None and timed.packet.is_corrupt and not self._reader.may_be_joined
+        damaged = frame.is_corrupt or cut
+        if damaged and (self.wants is None or frame.key_frame):
+            self.damage.concealed.add(seconds)
+        return DecodedFrame(seconds, frame)
 
     # -- jumping -----------------------------------------------------------------------------------------------------
 
@@ -253,9 +332,30 @@ class Decoder:
         """
         names = self.container.format.name.split(",")
         entries = self.stream.index_entries
+        if times_are_doubtful(self.stream):
+            return False
         if "mov" in names:
             return 0 < self.stream.frames == len(entries) and not any(entry.is_discard for entry in entries)
         return "matroska" in names
+
+    def stores_times(self) -> bool:
+        """Whether packets have timestamps at all, which those of raw streams have not."""
+        return not self._reader.raw
+
+    def packets_have_times(self) -> bool:
+        """Whether the time of a frame can be known without decoding those before it.
+
+        False for raw streams, and for AVI with frames out of order, of which neither stores the order of presentation.
+        """
+        reordered = self._reader.dts_only and self.stream.codec_context.reorder_depth > 0
+        return not (self._reader.raw or reordered)
+
+    def is_key_by_index(self, timed: TimedPacket) -> bool:
+        """Whether Matroska or AVI call a packet a key frame; FFmpeg does not where it cannot parse the packet."""
+        entries, stamp = self.stream.index_entries, timed.stamp
+        names = {"matroska", "avi"} & set(self.container.format.name.split(","))
+        place = entries.search_timestamp(stamp) if names and stamp is not None else -1
+        return place >= 0 and entries[place].timestamp == stamp and entries[place].is_keyframe
 
     def key_seconds(self, seconds: float) -> float | None:
         """The time of the last key frame at or before a time by the index, or None where it lists none.
@@ -282,18 +382,18 @@ class Decoder:
         """
         for back in (0.0, 1.0, 4.0, 16.0):
             target = int((seconds - back) / self._tick)
-            self._settle(None)  # failures up to here are not forgotten
+            self._times.settle(None)  # failures up to here are not forgotten
             try:
                 self.container.seek(target, stream=self.stream)
             except (av.FFmpegError, OSError):
                 return False
             self._begin()
-            packet = self._next_packet()
-            if packet is None or packet.pts is None or not packet.is_keyframe:
+            timed = self._reader.read()
+            if timed is None or timed.pts is None or not timed.packet.is_keyframe:
                 return False
-            self._floor = packet.pts * self._tick
+            self._floor = timed.pts * self._tick
             if self._floor <= seconds + self.slack:
-                self._decode(packet)
+                self._decode(timed)
                 return self._lands_on_key()
         return False
 
@@ -301,6 +401,6 @@ class Decoder:
         first = self.read()
         if first is None:
             return False
-        self._queue.appendleft(first)
+        self._ready.append(first)
         exact = abs(first.seconds - (self._floor or 0.0)) <= self.slack
         return exact and (bool(first.frame.key_frame) or first.frame.pict_type == PictureType.I)

@@ -1,28 +1,33 @@
-"""When a stream ends: from the header where it is exact, otherwise from the packets at the end of the file."""
+"""When a stream ends: by its packets, or by a header that agrees with the file's table of them."""
 
 from __future__ import annotations
 
+import re
+
 import av
+from av.container import InputContainer
+from av.video.stream import VideoStream
 
 from adapters.errors import MediaError
-from adapters.media.clock import Clock, may_be_joined
+from adapters.media.clock import Lasting, may_be_joined
+from adapters.media.damage import Damage
 from adapters.media.decode import Decoder
-from adapters.media.opening import choose_stream, open_container
+from adapters.media.opening import StoredFile, choose_stream, open_container
+from adapters.media.packets import PacketReader, discard_other_streams, is_raw, times_are_doubtful
 
-# Demuxers whose stream duration is a table's or a count's, not an estimate from the bit rate, nor of another stream.
-_EXACT = {"mov", "gif", "nut"}
-# A picture is shown at most this long after it is decoded. Where recordings are joined the demuxer may give a packet
-# the decoding time of the one and the presentation time of the other.
-_REORDERED_SECONDS = 10.0
-_TAIL_SECONDS = 5  # read before the declared end: seeking by time is rough in program and transport streams
+_TAIL_SECONDS = 5  # read before the declared end: seeking by time is rough where there is no index
+# A video that ends this much before its declared end was cut short; less is how muxers round.
+EARLY_END_SECONDS = 0.5
+# A header that ends within this many frames of the last entry of the table of packets agrees with it.
+_TABLE_FRAMES = 1.5
 
 
 def find_end_seconds(decoder: Decoder, first_seconds: float) -> float | None:
     """When the last frame stops being shown.
 
-    For containers without an exact duration the packets near the end are read, not decoded: from shortly before the
-    declared end where the container has one. All packets are read where it has none, and of program and transport
-    streams, whose clock may start anew in the middle.
+    The header decides only where the file's table of packets agrees with it, as that of an MP4 does, or where packets
+    cannot be read twice. Otherwise packets are read, not decoded: those near the end, or all of raw streams and of
+    program and transport streams, whose clock may start anew in the middle.
 
     Args:
         decoder: The open stream; its position does not change.
@@ -31,28 +36,78 @@ def find_end_seconds(decoder: Decoder, first_seconds: float) -> float | None:
     Returns:
         Source time in seconds; None where it is unknown, such as for a URL that does not say.
     """
-    stream, container = decoder.stream, decoder.container
-    base = float(stream.time_base or 0)
-    names = set(container.format.name.split(","))
-    if stream.duration and "avi" in names:  # a count of frames
-        return first_seconds + stream.duration * base
-    if stream.duration and _EXACT & names:
-        return ((stream.start_time or 0) + stream.duration) * base
-    if container.name.startswith("file:"):
-        try:
-            tail = None if may_be_joined(container) else _last_packet_end(decoder, near_end=True)
-            return tail or _last_packet_end(decoder, near_end=False)
-        except MediaError:
-            return None
+    container, stream = decoder.container, decoder.stream
+    declared = _declared_end(container, stream)
+    if declared is not None and _table_agrees(decoder, declared):
+        return declared
+    if not (container.name.startswith("file:") or isinstance(decoder.source, StoredFile)):
+        return declared
+    try:
+        whole = may_be_joined(container) or not decoder.stores_times() or times_are_doubtful(stream)
+        tail = None if whole else _packets_end(decoder, first_seconds, near_end=True)
+        found = tail or _packets_end(decoder, first_seconds, near_end=False)
+    except MediaError:
+        found = None
+    if found is None:
+        return declared
+    whole_end = _declared_whole(container, stream, first_seconds)
+    if whole_end is not None and found < whole_end - max(EARLY_END_SECONDS, decoder.interval):
+        decoder.damage.note(early_end(found - first_seconds, whole_end - first_seconds))
+    return found
+
+
+def early_end(seconds: float, declared_seconds: float) -> str:
+    """The note on a video that ends before it should, both since its first frame."""
+    return f"the video ends at {seconds:.2f} s of {declared_seconds:.2f} s declared (cut short or damaged)"
+
+
+def _declared_whole(container: InputContainer, stream: VideoStream, first_seconds: float) -> float | None:
+    """The end that was written for the whole video; None where the header may be that of another, longer one.
+
+    As the header of a fragmented MP4 is, of which only some segments may be there.
+    """
+    names = container.format.name.split(",")
+    if "avi" in names and stream.frames and not is_raw(container, stream):
+        return first_seconds + stream.frames * float(stream.time_base or 0)
+    if "matroska" in names and container.duration:
+        # The file lasts as long as its longest track, and each may tell its own duration.
+        own = re.fullmatch(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)", stream.metadata.get("DURATION", ""))
+        if own:
+            return int(own[1]) * 3600 + int(own[2]) * 60 + float(own[3])
+        if len(container.streams) == 1:
+            return ((container.start_time or 0) + container.duration) / av.time_base
+    return None
+
+
+def _declared_end(container: InputContainer, stream: VideoStream) -> float | None:
+    base, names = float(stream.time_base or 0), set(container.format.name.split(","))
+    if stream.duration:
+        # Of an MP4 in fragments it is the time at which the last one read so far ends.
+        fragments = "mov" in names and not stream.frames and stream.duration > (stream.start_time or 0)
+        return (0 if fragments else (stream.start_time or 0)) * base + stream.duration * base
     if container.duration:
         return ((container.start_time or 0) + container.duration) / av.time_base
     return None
 
 
-def _last_packet_end(decoder: Decoder, near_end: bool) -> float | None:
-    with open_container(decoder.source) as container:
+def _table_agrees(decoder: Decoder, declared: float) -> bool:
+    """Whether the table of all packets ends where the header says: the last one, a frame long."""
+    stream, entries = decoder.stream, decoder.stream.index_entries
+    names = decoder.container.format.name.split(",")
+    if "gif" in names:  # FFmpeg added up the durations of its frames
+        return bool(stream.duration)
+    if "mov" not in names or not 0 < stream.frames == len(entries) or times_are_doubtful(stream):
+        return False
+    base = float(stream.time_base or 0)
+    delay = (stream.start_time or 0) - entries[0].timestamp  # from decoding to presentation
+    last = (entries[len(entries) - 1].timestamp + delay) * base
+    return abs(declared - decoder.interval - last) <= _TABLE_FRAMES * decoder.interval
+
+
+def _packets_end(decoder: Decoder, first_seconds: float, near_end: bool) -> float | None:
+    with open_container(decoder.source, decoder.allow_url, decoder.limits) as container:
         stream = choose_stream(container, decoder.source, decoder.stream.index)
-        base = float(stream.time_base or 0)
+        discard_other_streams(container, stream)
         if near_end:
             if not container.duration:
                 return None
@@ -61,20 +116,27 @@ def _last_packet_end(decoder: Decoder, near_end: bool) -> float | None:
                 container.seek(max(end_of_all - _TAIL_SECONDS * av.time_base, container.start_time or 0))
             except (av.FFmpegError, OSError):
                 return None
-        end: float | None = None
-        joined = may_be_joined(container)
-        clock = Clock(decoder.interval, joined)
-        try:
-            for packet in container.demux(stream):
-                shown = packet.pts if packet.pts is not None else packet.dts
-                if shown is None or packet.is_discard:
-                    continue
-                stored = packet.dts if packet.dts is not None else shown
-                # The clock runs on decoding times, which grow; presentation follows at its distance.
-                ahead = (shown - stored) * base
-                seconds = clock.advance(stored * base) + (0 if joined and abs(ahead) > _REORDERED_SECONDS else ahead)
-                seconds += packet.duration * base if packet.duration else decoder.interval
-                end = seconds if end is None else max(end, seconds)
-        except (av.FFmpegError, OSError, IndexError):
-            pass  # what was read up to the damage counts; decoding reports it (IndexError: see Decoder)
-        return end
+        interval = decoder.interval
+        reader = PacketReader(container, stream, Damage(), interval)  # decoding reports what is damaged
+        count, unknown, begin, last, lasting = 0, 0, float("inf"), float("-inf"), Lasting(interval)
+        while (timed := reader.read()) is not None:
+            if not timed.packet.size or timed.packet.is_discard:
+                continue
+            count += 1
+            if timed.seconds is None:
+                unknown += 1
+                continue
+            begin = min(begin, timed.seconds)
+            if timed.seconds > last:
+                last = timed.seconds
+                lasting.add(last, reader.stored_duration(timed))
+        if reader.raw and count:
+            return count * interval
+        if count == unknown:
+            return None
+        if near_end and not lasting.is_known():
+            return None
+        lasts = lasting.seconds(last)
+        # Packets of which the time is damaged fill gaps, or are the last ones.
+        last = max(last, min(begin + (count - 1) * interval, last + unknown * interval))
+        return last + lasts

@@ -79,7 +79,7 @@ def describe_video(source: Source, decoder: Decoder, first: DecodedFrame, orient
     color = describe_color(frame, codec, is_rgb(frame), is_gray(frame))
     if color.matrix in ("ycgco", "ictcp"):
         raise MediaError(f"{source}: its colours are coded as {color.matrix}, which is not read. Convert it to BT.709.")
-    rate = stream.average_rate or stream.guessed_rate
+    rate = decoder.rate
     end = find_end_seconds(decoder, first.seconds)
     return VideoInfo(
         path=str(source),

@@ -11,9 +11,8 @@ from av.video.stream import VideoStream
 
 from adapters.media.decode import DecodedFrame, Decoder
 from adapters.media.opening import ffmpeg_reason
+from adapters.media.packets import TimedPacket
 
-# Timestamps that step back this far are another clock (see clock.py), not an earlier key frame.
-_CLOCK_RESET_SECONDS = 1.0
 # The distance of two key frames in decoding may differ from that in presentation by up to this many frames.
 _REORDERED_FRAMES = 4
 
@@ -59,23 +58,25 @@ def _by_index(decoder: Decoder, first: DecodedFrame | None, spacing: float) -> I
     for place, stamp in enumerate(stamps):
         if before is not None and ((stamp + delay) * tick < before + spacing - margin or not place):
             continue
+        shown = stamp + delay
         try:
             packet = _packet_at(decoder, stamp, delay, stamps[place + 1] if place + 1 < len(stamps) else None)
             if packet is None:
                 decoder.restart()
                 yield from _by_packet(decoder, None, spacing)
                 return
-            if packet.pts is not None and before is not None and packet.pts * tick < before + spacing:
+            shown = shown if packet.pts is None else packet.pts
+            if before is not None and shown * tick < before + spacing:
                 continue
             # What is still in the decoder is drained, since the next jump empties it.
             frames = [*packet.decode(), *stream.codec_context.decode(None)]
         except (av.FFmpegError, OSError) as error:
-            decoder.damage.failures[stamp * tick] = ffmpeg_reason(error)
+            decoder.damage.failures[shown * tick] = ffmpeg_reason(error)
             continue
-        before = (stamp + delay if packet.pts is None else packet.pts) * tick
+        before = shown * tick
         for frame in frames:
             if frame.pts is not None and frame.pts == packet.pts and _is_key(frame):
-                decoder.frame_count += 1
+                decoder.count_key_frame(frame, frame.pts * tick)
                 yield DecodedFrame(frame.pts * tick, frame)
 
 
@@ -88,32 +89,30 @@ def _packet_at(decoder: Decoder, stamp: int, delay: int, following: int | None) 
     for target in [*targets, *([] if following is None else [following - 1])]:
         decoder.container.seek(target, stream=decoder.stream)
         packet = next(decoder.container.demux(decoder.stream), None)
-        if packet is not None and packet.dts == stamp and packet.is_keyframe:
+        # FFmpeg calls one that it cannot parse no key frame; decoding then says what is wrong with it.
+        if packet is not None and packet.dts == stamp:
             return packet
     return None
 
 
 def _by_packet(decoder: Decoder, first: DecodedFrame | None, spacing: float) -> Iterator[DecodedFrame]:
-    """Read all packets and decode those of key frames."""
-    tick = float(decoder.stream.time_base or 0)
-    sent: set[int] = set()
+    """Read all packets and decode those of key frames, or all where only that gives the times of frames."""
+    sent: set[int | None] = set()
     before = None if first is None else first.seconds
 
-    def wants(packet: Packet[VideoStream]) -> bool:
+    def wants(timed: TimedPacket) -> bool:
         nonlocal before
-        if not packet.is_keyframe:
+        if not (timed.packet.is_keyframe or decoder.is_key_by_index(timed)):
             return False
-        stamp = packet.pts if packet.pts is not None else packet.dts
-        if stamp is None:
-            return True
-        seconds = stamp * tick
-        if before is not None and before - _CLOCK_RESET_SECONDS < seconds < before + spacing:
-            return False
-        before = seconds
-        sent.add(stamp)
+        if timed.seconds is not None:
+            if before is not None and timed.seconds < before + spacing:
+                return False
+            before = timed.seconds
+        sent.add(timed.pts)
         return True
 
-    decoder.wants = wants
+    if decoder.packets_have_times():
+        decoder.wants = wants
     while (decoded := decoder.read()) is not None:
         # Frames that were sent before the first came out still follow; those that are not key frames are dropped.
         if decoded.frame.key_frame or (decoded.frame.pts in sent and _is_key(decoded.frame)):

@@ -17,6 +17,7 @@ import numpy as np
 from adapters.errors import MediaError
 from adapters.media.damage import Damage
 from adapters.media.decode import DecodedFrame, Decoder
+from adapters.media.duration import EARLY_END_SECONDS, early_end
 from adapters.media.frame_cursor import FrameCursor
 from adapters.media.info import VideoInfo, describe_video, nothing_decoded
 from adapters.media.key_frames import read_keys
@@ -33,9 +34,6 @@ from adapters.media.sampling import (
 )
 from adapters.media.scaling import Layout, Scaler, orientation_of
 from adapters.records import Aspect, Clip, InputSpec, UInt8Array
-
-# A stream that ends this much before its declared end was cut short; less is how muxers round.
-_EARLY_END_SECONDS = 0.5
 
 
 def probe(source: str | Path, video_stream: int | None = None, *, allow_url: bool = False) -> VideoInfo:
@@ -391,8 +389,8 @@ class Video:
         if decoder.end_seconds is None or declared is None:
             return
         real = decoder.end_seconds - self.info.start_seconds
-        if real < min(asked_end, declared) - _EARLY_END_SECONDS:
-            self._damage.note(f"the video ends at {real:.2f} s of {declared:.2f} s declared (cut short or damaged)")
+        if real < min(asked_end, declared) - max(EARLY_END_SECONDS, decoder.interval):
+            self._damage.note(early_end(real, declared))
 
 
 __all__ = ["MediaLimits", "Video", "VideoInfo", "open_video", "probe", "read_clip"]

@@ -1,0 +1,254 @@
+"""Packets of a video stream as they are read: past damage, and each with the time at which its frame is shown."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+from av.container import InputContainer
+from av.packet import Packet
+from av.stream import Discard
+from av.video.stream import VideoStream
+
+from adapters.media.clock import PacketClock, may_be_joined
+from adapters.media.damage import Damage
+from adapters.media.matroska import MatroskaBlocks
+from adapters.media.opening import ffmpeg_reason
+
+# A demuxer that fails this often in a row is taken to be at its end.
+_MAX_READ_ERRORS = 16
+# Packets that are read ahead, to tell a damaged timestamp from another clock.
+_READ_AHEAD = 8
+# FFmpeg's demuxers of raw streams, which store no timestamps, use this time base.
+_RAW_TIME_BASE = Fraction(1, 1_200_000)
+_RAW_FORMATS = {"mjpeg", "jpeg_pipe"}
+_ASSUMED_RATE = Fraction(25)
+SLOWEST_FRAME_SECONDS = 60
+# A key frame is shown at most this long after those that were decoded before it.
+_KEY_GUESS_SECONDS = 1.0
+
+
+@dataclass(eq=False)
+class TimedPacket:
+    """A packet and its time.
+
+    Attributes:
+        packet: As read; of a raw stream it has its number as its timestamp.
+        stamp: Its presentation timestamp, in ticks of the stream; the decoding one where it has no other.
+        seconds: Source time at which its frame is shown; None where that is unknown.
+        pts: Its presentation timestamp, which its frame has too.
+        out: Whether its frame came out of the decoder.
+        passed: Whether a frame that is shown later, or its own, was returned.
+        done: Whether its frame was returned to the reader of the video, or counted as lost.
+    """
+
+    packet: Packet[VideoStream]
+    stamp: int | None
+    seconds: float | None
+    pts: int | None
+    out: bool = False
+    passed: bool = False
+    done: bool = False
+
+
+def is_raw(container: InputContainer, stream: VideoStream) -> bool:
+    """Whether frames are timed by their number alone, as those of raw H.264, H.265 and MJPEG streams."""
+    names = set(container.format.name.split(","))
+    # The times of an AVI are numbers of frames, which a damaged header can make last for hours.
+    slow_avi = "avi" in names and (stream.time_base or 0) > SLOWEST_FRAME_SECONDS
+    return stream.time_base == _RAW_TIME_BASE or bool(_RAW_FORMATS & names) or slow_avi
+
+
+def frame_rate(container: InputContainer, stream: VideoStream) -> tuple[Fraction | None, bool]:
+    """Frames per second (None: unknown), and whether the rate of a raw stream is assumed since it declares none.
+
+    Args:
+        container: The open source.
+        stream: Its video stream.
+    """
+    if is_raw(container, stream):  # the average rate is the demuxer's default
+        declared = stream.codec_context.framerate
+        return (declared, False) if declared else (_ASSUMED_RATE, True)
+    if times_are_doubtful(stream):
+        return stream.base_rate or stream.average_rate, False
+    return stream.average_rate or stream.guessed_rate, False
+
+
+def times_are_doubtful(stream: VideoStream) -> bool:
+    """Whether frames last so long, on average, that some timestamps are damaged rather."""
+    rate = stream.average_rate
+    return rate is not None and 0 < rate < Fraction(1, SLOWEST_FRAME_SECONDS)
+
+
+def discard_other_streams(container: InputContainer, stream: VideoStream) -> None:
+    """Keep the demuxer from reading other streams: it ends where one of them lies past the end of a file cut short."""
+    for other in container.streams:
+        if other.index != stream.index:
+            other.discard = Discard.all
+
+
+def end_with_packet(packet: Packet[VideoStream], codec: str, extradata: bytes | None) -> None:
+    """Let the last NAL unit of a packet end where the packet does, so that what is there of a cut frame is decoded.
+
+    Args:
+        packet: Of H.264 or H.265 in a container that stores the length before each NAL unit; changed in place.
+        codec: FFmpeg's name.
+        extradata: The codec's parameters as the container stores them.
+    """
+    at = {"h264": 4, "hevc": 21}.get(codec)
+    if at is None or not extradata or len(extradata) <= at or extradata[0] != 1:
+        return
+    width, data, place = (extradata[at] & 3) + 1, bytearray(bytes(packet)), 0
+    while place + width < len(data):
+        length, left = int.from_bytes(data[place : place + width], "big"), len(data) - place - width
+        if length > left:
+            data[place : place + width] = left.to_bytes(width, "big")
+            packet.update(bytes(data))
+            return
+        place += width + length
+
+
+class PacketReader:
+    """The packets of a video stream in the order of decoding, the last one empty, to flush the decoder.
+
+    Attributes:
+        clock: Gives the times of the packets.
+        raw: Whether the stream stores no timestamps; then packets have no times.
+        may_be_joined: Whether it is a stream that may be cut and joined anywhere.
+        dts_only: Whether the container stores no presentation times; frames then come out later than their packets.
+    """
+
+    def __init__(
+        self,
+        container: InputContainer,
+        stream: VideoStream,
+        damage: Damage,
+        interval: float,
+        read_ahead: bool = True,
+        path: Path | None = None,
+    ) -> None:
+        """Begin where the container is.
+
+        Args:
+            container: The open source.
+            stream: Its video stream.
+            damage: Where failures to read are noted.
+            interval: Seconds from one frame to the next, on average.
+            read_ahead: Whether some packets are read ahead; not of a live source, which that would delay.
+            path: Of a local file, searched for parts that cannot be read if it is Matroska; None: not searched.
+        """
+        self._container, self._stream, self._damage, self._interval = container, stream, damage, interval
+        self.raw, self.dts_only = is_raw(container, stream), "avi" in container.format.name.split(",")
+        self.may_be_joined = self.raw or may_be_joined(container)
+        self._tick = float(stream.time_base or 1e-6)
+        self._read_ahead = _READ_AHEAD if read_ahead else 0
+        self._delay = stream.codec_context.reorder_depth * interval if self.dts_only else 0.0
+        # FFmpeg takes the durations of ASF from the rate, which ASF does not store.
+        self._rate_is_guessed = "asf" in container.format.name.split(",")
+        matroska = path is not None and "matroska" in container.format.name.split(",")
+        self._blocks = MatroskaBlocks(path, len(container.streams)) if path is not None and matroska else None
+        self.begin()
+
+    def begin(self) -> None:
+        """Begin again where the container is, as after a jump."""
+        self.clock = PacketClock(self._interval, may_be_joined(self._container))
+        self._ahead: deque[Packet[VideoStream]] = deque()
+        self._packets: Iterator[Packet[VideoStream]] | None = self._container.demux(self._stream)
+        self._read_errors = self._count = 0
+        self._last = 0.0  # the time of the last packet
+        self._key_delay: int | None = None  # of the last key frame, from decoding to presentation, in ticks
+        if self._blocks is not None:
+            self._blocks.begin()
+
+    def close(self) -> None:
+        """Close what was opened beside the container."""
+        if self._blocks is not None:
+            self._blocks.close()
+
+    def read(self) -> TimedPacket | None:
+        """The next packet; None after the empty one."""
+        while len(self._ahead) <= self._read_ahead and (packet := self._next()) is not None:
+            self._ahead.append(packet)
+        if not self._ahead:
+            return None
+        packet = self._ahead.popleft()
+        if self._blocks is not None and not self._blocks.follow(packet.pos if packet.size else None, packet.size):
+            self._damage.gaps.add(self._last)
+        if not packet.size:
+            return TimedPacket(packet, None, None, None)
+        if packet.is_corrupt:  # the file ends within it
+            end_with_packet(packet, self._stream.codec_context.name, self._stream.codec_context.extradata)
+        if self.raw:
+            packet.pts = packet.dts = self._count
+            self._count += 1
+            return TimedPacket(packet, packet.pts, None, packet.pts)
+        stamp = self._stamp(packet)
+        seconds = None if stamp is None else self._time(packet, stamp)
+        self._last = self._last if seconds is None else seconds
+        return TimedPacket(packet, stamp, seconds, packet.pts)
+
+    def stored_duration(self, timed: TimedPacket) -> float:
+        """How long a frame is shown, in seconds, as the container says; 0 where it does not."""
+        if self.raw or self._rate_is_guessed:
+            return 0.0
+        return (timed.packet.duration or 0) * self._tick
+
+    def following_is_later(self, stamp: int) -> bool:
+        """Whether all packets that were read ahead are shown after a timestamp, so that none leans on what is before.
+
+        Args:
+            stamp: Of the present packet.
+        """
+        stamps = [self._stamp(packet) for packet in self._ahead if packet.size]
+        return bool(stamps) and all(other is not None and other > stamp for other in stamps)
+
+    def _stamp(self, packet: Packet[VideoStream]) -> int | None:
+        stored, shown = packet.dts, packet.pts
+        return stored if shown is None or (self.dts_only and stored is not None) else shown
+
+    def _time(self, packet: Packet[VideoStream], stamp: int) -> float | None:
+        if packet.is_discard:
+            return stamp * self._tick + self.clock.shift
+        ahead = (self._stamp(other) for other in self._ahead if other.size and not other.is_discard)
+        following = [other * self._tick for other in ahead if other is not None]
+        seconds = self.clock.advance(stamp * self._tick, packet.is_keyframe, following)
+        dts = packet.dts
+        if seconds is not None:
+            if packet.is_keyframe and dts is not None:
+                self._key_delay = stamp - dts
+            return seconds + self._delay
+        return self._key_seconds(dts) if packet.is_keyframe else None
+
+    def _key_seconds(self, dts: int | None) -> float | None:
+        """The time of a key frame of which the stamp is damaged: the same if the frames before it are not decoded."""
+        top, shift = self.clock.top, self.clock.shift
+        if top is None:
+            return None
+        if dts is not None and self._key_delay is not None:
+            guess = (dts + self._key_delay) * self._tick + shift
+            if 0 < guess - top < _KEY_GUESS_SECONDS:
+                return guess
+        return top + self.clock.interval
+
+    def _next(self) -> Packet[VideoStream] | None:
+        while self._packets is not None:
+            try:
+                packet = next(self._packets)
+                self._read_errors = 0
+                return packet
+            except (StopIteration, IndexError):
+                # IndexError: PyAV at the end of a transport stream whose damage looks like new streams.
+                self._packets = None
+            except av.ExitError:  # only where PyAV was given a timeout: a URL that sends nothing any more
+                self._damage.note("nothing came for so long that the source is taken to have ended")
+                self._packets = None
+            except (av.FFmpegError, OSError) as error:
+                self._read_errors += 1
+                self._damage.note(f"the file could not be read on at one point ({ffmpeg_reason(error)})")
+                # An exception ends PyAV's generator; a new one continues where the demuxer stopped.
+                self._packets = None if self._read_errors > _MAX_READ_ERRORS else self._container.demux(self._stream)
+        return None
