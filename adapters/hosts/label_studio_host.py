@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from adapters.errors import AdapterError, ConfigError, MissingExtraError
+from adapters.errors import AdapterError, ConfigError, MissingExtraError, describe_failure
 
 try:
     from starlette.requests import Request
@@ -213,8 +213,8 @@ class LabelStudioBackend:
                 files[number, key] = self.fetcher.fetch(
                     tasks[number]["data"].get(key), folder, f"{number}-{keys.index(key)}", limits.stop
                 )
-            except (AdapterError, OSError) as error:
-                failed[number] = str(error)
+            except Exception as error:
+                failed[number] = describe_failure(f"task {tasks[number].get('id')}", error)
         results = dict(zip(files, predict_videos(self.model.adapter, list(files.values()), limits=limits), strict=True))
         return [
             self._failed_prediction(failed[number])

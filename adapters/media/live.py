@@ -25,11 +25,12 @@ import numpy as np
 from av.container import InputContainer
 from av.video.frame import VideoFrame
 
-from adapters.errors import MediaError
+from adapters.errors import AdapterError, MediaError, describe_failure
 from adapters.media import opening as media_open
 from adapters.media.color import describe_color
 from adapters.media.damage import Damage
 from adapters.media.decode import Decoder
+from adapters.media.faults import SourceErrors
 from adapters.media.opening import ffmpeg_reason, open_container, open_input
 from adapters.media.preprocess import decode_size, fit_frames
 from adapters.media.scaling import Scaler, display_size, is_gray, is_rgb, orientation_of, sample_aspect_ratio
@@ -132,7 +133,8 @@ class LiveVideo:
             finally:
                 decoder.close()
         except BaseException as error:  # it belongs to whoever iterates
-            last = error
+            unexpected = isinstance(error, Exception) and not isinstance(error, AdapterError)
+            last = MediaError(describe_failure(self.source, error)) if unexpected else error
         self._put(last)
 
     def _decode(self, decoder: Decoder) -> None:
@@ -203,6 +205,10 @@ class LiveVideo:
             self._on_note(f"{self.source}: {note}")
 
     def _picture(self, arrived: _Arrived) -> UInt8Array:
+        with SourceErrors(self.source):
+            return self._scaled(arrived)
+
+    def _scaled(self, arrived: _Arrived) -> UInt8Array:
         frame = arrived.frame
         key = (frame.width, frame.height, frame.format.name, arrived.aspect, frame.colorspace, frame.color_range)
         if key != self._key or self._scaler is None:

@@ -12,6 +12,7 @@ from av.video.reformatter import Interpolation, VideoReformatter
 from av.video.stream import VideoStream
 
 from adapters.media.color import ColorInfo, to_bt709
+from adapters.media.side_data import display_matrix
 from adapters.media.tone_mapping import WHITE_16, ToneTable
 from adapters.records import UInt8Array
 
@@ -61,10 +62,10 @@ class Orientation:
 
 def orientation_of(frame: VideoFrame) -> Orientation:
     """The quarter turn, mirrored or not, nearest to a frame's display matrix (ISO/IEC 14496-12, matrix of tkhd)."""
-    data: Any = frame.side_data.get("DISPLAYMATRIX")
-    if data is None:
+    matrix = display_matrix(frame)
+    if matrix is None:
         return Orientation()
-    a, b, _, c, d = (int(v) for v in np.frombuffer(bytes(data), dtype="<i4")[:5])
+    a, b, _, c, d = matrix[:5]
     if abs(a) + abs(d) >= abs(b) + abs(c):
         return Orientation(False, a < 0, d < 0)
     return Orientation(True, c < 0, b < 0)

@@ -17,6 +17,7 @@ import numpy as np
 from adapters.errors import MediaError
 from adapters.media.damage import Damage
 from adapters.media.decode import DecodedFrame, Decoder
+from adapters.media.faults import SourceErrors, pass_over_source
 from adapters.media.frame_cursor import FrameCursor
 from adapters.media.info import VideoInfo, describe_video, nothing_decoded
 from adapters.media.key_frames import read_keys
@@ -130,7 +131,14 @@ class Video:
         self._frames_seen = 0
         self._passes: list[Decoder] = []
         self._closed = False
-        decoder = Decoder(source, video_stream, allow_url, self._damage, limits=limits, threads=threads)
+        with SourceErrors(source):
+            # The first pass continues with what has read the first frame.
+            self._primed: Decoder | None = self._open_first(video_stream)
+
+    def _open_first(self, video_stream: int | None) -> Decoder:
+        """Decode the first frame and describe the video by it."""
+        source, limits = self._source, self._limits
+        decoder = Decoder(source, video_stream, self._allow_url, self._damage, limits=limits, threads=self._threads)
         try:
             self._first: DecodedFrame | None = decoder.read()
             if self._first is None:
@@ -142,7 +150,7 @@ class Video:
         except BaseException:
             decoder.close()
             raise
-        self._primed: Decoder | None = decoder  # it has read the first frame; the first pass continues with it
+        return decoder
 
     def __enter__(self) -> Self:
         return self
@@ -218,6 +226,10 @@ class Video:
         if not 0 <= every_seconds < math.inf:
             raise ValueError(f"every_seconds must be seconds >= 0, got {every_seconds!r}")
         start, end = self._range(None, None, open_ended=True)
+        yield from self._read_keys(spec, every_seconds, start, end)
+
+    @pass_over_source
+    def _read_keys(self, spec: InputSpec, every_seconds: float, start: float, end: float) -> Iterator[Clip]:
         scale, origin = self._scaler(decode_size(spec, self.info.width, self.info.height)), self.info.start_seconds
         decoder, cursor = self._begin_pass()
         last: tuple[float, UInt8Array] | None = None
@@ -304,6 +316,7 @@ class Video:
         if decoder in self._passes:
             self._passes.remove(decoder)
 
+    @pass_over_source
     def _stream(
         self, size: tuple[int, int], fps: float | None, start: float, end: float, layout: Layout
     ) -> Iterator[tuple[float, UInt8Array]]:
@@ -325,6 +338,7 @@ class Video:
         finally:
             self._end_pass(decoder)
 
+    @pass_over_source
     def _take(self, spec: InputSpec, windows: Iterator[Window]) -> Iterator[Clip]:
         scale = self._scaler(decode_size(spec, self.info.width, self.info.height))
         origin = self.info.start_seconds
