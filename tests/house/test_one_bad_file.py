@@ -1,4 +1,4 @@
-"""Whatever is raised while one source is opened, decoded, scaled or scored costs that source alone, in every command."""
+"""Whatever is raised while one source is opened, decoded or scored costs that source alone."""
 
 from __future__ import annotations
 
@@ -123,18 +123,15 @@ def test_passes_of_an_open_video(videos: list[Path]) -> None:
 def test_scan(videos: list[Path], tmp_path: Path) -> None:
     from cliplab.api import scan
 
-    report = scan(
-        videos[0].parent, save_model(tmp_path / "model"), output=tmp_path / "h.json", min_score=0, sample_fps=8
-    )
+    model, output = save_model(tmp_path / "model"), tmp_path / "h.json"
+    report = scan(videos[0].parent, model, output=output, min_score=0, sample_fps=8)
     assert (report.scored, report.failed, report.highlights) == (3, 1, 2)
     check_reason(report.failures[0][1])
 
 
 def labels_of(videos: list[Path], folder: Path) -> Path:
-    names = {
-        "warm": [str(path) for path in videos[::3]],
-        "cold": [str(path) for path in videos if path not in videos[::3]],
-    }
+    warm = [str(path) for path in videos[::3]]
+    names = {"warm": warm, "cold": [str(path) for path in videos if str(path) not in warm]}
     path = folder / "labels.json"
     path.write_text(json.dumps(names))
     return path
@@ -213,7 +210,7 @@ def test_http(videos: list[Path], tmp_path: Path) -> None:
     PickyAdapter({"adapter": "http_server:PickyAdapter"}).save(model)
     with http_host([model]) as host:
         for path, status in zip(videos, (200, 422, 422), strict=True):
-            answer = httpx.post(f"{host.url}/v1/videos", content=path.read_bytes(), timeout=PATIENT)
+            answer = httpx.post(f"{host.url}/v1/videos", files={"file": path.read_bytes()}, timeout=PATIENT)
             assert answer.status_code == status, answer.text
             assert "IndexError" in answer.json().get("error", "") if status == 422 else answer.json()
 
