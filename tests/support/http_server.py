@@ -35,10 +35,10 @@ class HeldAdapter(TinyAdapter):
 
 
 class PickyAdapter(TinyAdapter):
-    """Fails on clips whose first pixel is bright."""
+    """Fails on bright clips."""
 
     def predict(self, batch: Sequence[Clip]) -> list[Prediction]:
-        if any(clip.frames[0, 0, 0, 0] > 150 for clip in batch):
+        if any(clip.frames.mean() > 85 for clip in batch):
             raise IndexError("a fault that nobody foresaw")
         return super().predict(batch)
 
