@@ -12,7 +12,7 @@ from adapters.errors import describe_failure
 from adapters.records import Clip
 
 Output = TypeVar("Output")
-_GRAY = 128
+_PLAIN_LEVELS = 128, 0  # gray and black
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,8 @@ class FailedClip:
 class ClipFunction(Generic[Output]):
     """A model's function of a batch of clips, with a result for each clip whatever the others do to it.
 
-    Where a batch fails, each of its clips is tried alone. If the model fails on a plain gray clip as well, the fault is
-    the model's own and is raised.
+    Where a batch fails, each of its clips is tried alone. If the model fails on plain clips as well, the fault is the
+    model's own and is raised.
     """
 
     def __init__(self, function: Callable[[list[Clip]], Sequence[Output]]) -> None:
@@ -58,9 +58,14 @@ class ClipFunction(Generic[Output]):
         return [result for clip in clips for result in self([clip])]
 
     def _failed(self, clip: Clip, error: Exception) -> FailedClip:
-        plain = replace(clip, frames=np.full_like(clip.frames, _GRAY), source="a plain clip")
+        if not any(self._accepts(clip, level) for level in _PLAIN_LEVELS):
+            raise error
+        return FailedClip(describe_failure(clip.source, error))
+
+    def _accepts(self, clip: Clip, level: int) -> bool:
+        plain = replace(clip, frames=np.full_like(clip.frames, level), source="a plain clip")
         try:
             self._function([plain])
         except Exception:
-            raise error from None
-        return FailedClip(describe_failure(clip.source, error))
+            return False
+        return True
