@@ -19,7 +19,7 @@ from adapters.media.damage import Damage
 from adapters.media.decode import DecodedFrame, Decoder
 from adapters.media.faults import SourceErrors, pass_over_source
 from adapters.media.frame_cursor import FrameCursor
-from adapters.media.info import VideoInfo, describe_video, nothing_decoded
+from adapters.media.info import VideoInfo, describe_video, note_chosen_stream, nothing_decoded
 from adapters.media.key_frames import read_keys
 from adapters.media.opening import MediaLimits, Source
 from adapters.media.preprocess import decode_size
@@ -144,6 +144,8 @@ class Video:
             if self._first is None:
                 raise MediaError(nothing_decoded(source, decoder))
             self._orientation = orientation_of(self._first.frame)
+            if video_stream is None:
+                note_chosen_stream(decoder)
             self.info = describe_video(source, decoder, self._first, self._orientation)
             if limits is not None:
                 limits.check_size(source, self.info.width, self.info.height)
