@@ -112,10 +112,12 @@ class LiveVideo:
     def __iter__(self) -> Iterator[tuple[float, Callable[[], UInt8Array]]]:
         threading.Thread(target=self._read, name="live-source", daemon=True).start()
         first: float | None = None
+        before: VideoFrame | None = None
         while (arrived := self._next()) is not None:
             first = arrived.seconds if first is None else first
             self._report_damage(first)
-            yield max(arrived.seconds - first, 0.0), partial(self._picture, arrived)
+            yield max(arrived.seconds - first, 0.0), partial(self._picture, arrived, before)
+            before = arrived.frame if arrived.frame.interlaced_frame else None
         self._reported = -float("inf")
         self._report_damage(first or 0.0)
         if first is None:
@@ -205,23 +207,23 @@ class LiveVideo:
         for note in notes:
             self._on_note(f"{self.source}: {note}")
 
-    def _picture(self, arrived: _Arrived) -> UInt8Array:
+    def _picture(self, arrived: _Arrived, before: VideoFrame | None) -> UInt8Array:
         with SourceErrors(self.source):
-            return self._scaled(arrived)
+            return self._scaled(arrived, before)
 
-    def _scaled(self, arrived: _Arrived) -> UInt8Array:
+    def _scaled(self, arrived: _Arrived, before: VideoFrame | None) -> UInt8Array:
         frame = arrived.frame
         key = (frame.width, frame.height, frame.format.name, arrived.aspect, frame.colorspace, frame.color_range)
         if key != self._key or self._scaler is None:
             orientation = orientation_of(frame)
             size = display_size(frame, arrived.aspect, orientation)
             if self._key and size != self._size:
-                before, after = "x".join(map(str, self._size)), "x".join(map(str, size))
-                self._on_note(f"{self.source}: frames are {after} from here on, before {before}")
+                was, now = "x".join(map(str, self._size)), "x".join(map(str, size))
+                self._on_note(f"{self.source}: frames are {now} from here on, before {was}")
             color = describe_color(frame, self._codec, is_rgb(frame), is_gray(frame))
             self._scaler = Scaler(*decode_size(self._spec, *size), color, orientation)
             self._key, self._size = key, size
-        return np.asarray(fit_frames(self._scaler(frame)[None], self._spec)[0])
+        return np.asarray(fit_frames(self._scaler(frame, before)[None], self._spec)[0])
 
 
 def _frames(count: int) -> str:

@@ -12,6 +12,7 @@ from av.video.reformatter import Interpolation, VideoReformatter
 from av.video.stream import VideoStream
 
 from adapters.media.color import ColorInfo, to_bt709
+from adapters.media.deinterlacing import Deinterlacer
 from adapters.media.side_data import display_matrix
 from adapters.media.tone_mapping import WHITE_16, ToneTable
 from adapters.records import UInt8Array
@@ -120,12 +121,17 @@ class Scaler:
         self._size = (height, width) if orientation.transpose else (width, height)
         self._color, self._orientation, self._layout = color, orientation, layout
         self._reformatter, self._encoder = VideoReformatter(), VideoReformatter()
-        self._tone = ToneTable(color)
+        self._tone, self._deinterlacer = ToneTable(color), Deinterlacer()
 
-    def __call__(self, frame: VideoFrame) -> UInt8Array:
+    def __call__(
+        self, frame: VideoFrame, before: VideoFrame | None = None, after: VideoFrame | None = None
+    ) -> UInt8Array:
+        # libswscale scales each field of an interlaced frame by itself, which keeps the comb at every size.
+        if interlaced := bool(frame.interlaced_frame):
+            frame = self._deinterlacer(frame, before, after)
         if self._layout == "yuv420p":
             return self._as_yuv(frame)
-        return self._as_rgb(frame)
+        return self._as_rgb(frame, interlaced)
 
     def _as_yuv(self, frame: VideoFrame) -> UInt8Array:
         if self._color.matrix not in _SWS_MATRICES or _may_be_transparent(frame):
@@ -153,8 +159,10 @@ class Scaler:
             threads=1,
         ).to_ndarray()
 
-    def _as_rgb(self, frame: VideoFrame) -> UInt8Array:
+    def _as_rgb(self, frame: VideoFrame, interlaced: bool = False) -> UInt8Array:
         picture = self._over_black(frame) if _may_be_transparent(frame) else None
+        if picture is None and interlaced:
+            picture = self._resized(self._convert(frame, frame.width, frame.height))
         if picture is None:
             picture = self._convert(frame, *self._size)
         if self._orientation == Orientation():
@@ -196,15 +204,18 @@ class Scaler:
 
     def _over_black(self, frame: VideoFrame) -> UInt8Array | None:
         """The frame laid over black at its own size, then scaled: so no colour of transparent pixels bleeds in."""
-        import cv2
-
         rgba = self._reformat(frame, frame.width, frame.height, "rgba")
         alpha = rgba[..., 3:]
         if alpha.min() == 255:
             return None
         flat = ((rgba[..., :3].astype(np.uint16) * alpha + 127) // 255).astype(np.uint8)
-        smaller = self._size[0] * self._size[1] <= frame.width * frame.height
-        scaled = cv2.resize(flat, self._size, interpolation=cv2.INTER_AREA if smaller else cv2.INTER_CUBIC)
+        return self._resized(flat)
+
+    def _resized(self, picture: UInt8Array) -> UInt8Array:
+        import cv2
+
+        smaller = self._size[0] * self._size[1] <= picture.shape[0] * picture.shape[1]
+        scaled = cv2.resize(picture, self._size, interpolation=cv2.INTER_AREA if smaller else cv2.INTER_CUBIC)
         return np.asarray(scaled, dtype=np.uint8)
 
 

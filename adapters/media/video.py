@@ -286,6 +286,8 @@ class Video:
                 height=height or self.info.height, width=width or self.info.width, n_frames=1, aspect=aspect
             )
             size = decode_size(wanted, *size)
+        if layout == "yuv420p" and (size[0] % 2 or size[1] % 2):
+            raise ValueError(f"yuv420p needs an even width and height, got {size[0]}x{size[1]}")
         if fps is not None and not 0 < fps < math.inf:
             raise ValueError(f"fps must be above 0, got {fps!r}")
         start, end = self._range(start_seconds, end_seconds, open_ended=True)
@@ -332,7 +334,7 @@ class Video:
                 if moment >= end - EPSILON_SECONDS and count:
                     return
                 if shown is not last or picture is None:
-                    last, picture = shown, scale(shown.frame)
+                    last, picture = shown, scale(shown.frame, *cursor.neighbors)
                 yield moment, picture
                 count += 1
                 shown = cursor.step() if fps is None else cursor.at(origin + start + count / fps)
@@ -355,7 +357,7 @@ class Video:
                 shown = cursor.at(origin + moment)
                 if shown is not None:
                     if shown is not last or picture is None:
-                        last, picture = shown, scale(shown.frame)
+                        last, picture = shown, scale(shown.frame, *cursor.neighbors)
                     pictures.append((max(shown.seconds - origin, 0.0), picture))
                     if len(pictures) == len(window.times):
                         made += 1
