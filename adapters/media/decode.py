@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import av
+from av.codec.context import Flags
 from av.container import InputContainer
 from av.packet import Packet
 from av.video.frame import PictureType, VideoFrame
@@ -97,6 +98,8 @@ class Decoder:
             if self.limits is not None:
                 self.limits.check_size(self.source, context.width, context.height)
             context.options = {"max_pixels": str(decoder_pixels(self.limits))}
+            # Otherwise FFmpeg crops at the left by whole blocks of memory only: frames are wider than they should be.
+            context.flags |= Flags.unaligned
         except BaseException:
             self.container.close()
             raise

@@ -39,9 +39,12 @@ class Deinterlacer:
             graph.push(frame)
             graph.push(None)
             return _pulled(graph) or frame
-        if self._graph is None or self._kind != _kind(frame):
+        # Without a frame before, the filter begins anew and interpolates its first frame along edges.
+        if before is None or self._graph is None or self._kind != _kind(frame):
             self._graph, self._kind, self._last = _graph("bwdif", frame), _kind(frame), None
-        missing = [before or frame, frame] if self._last is not frame else []
+        missing: list[VideoFrame] = []
+        if self._last is not frame:
+            missing = [frame] if before is None else [before, frame]
         self._last = after
         found: VideoFrame | None = None
         # The filter is a frame late: what comes out at last is the frame before the one that was pushed last.

@@ -48,7 +48,9 @@ class FrameCursor:
         Args:
             moment: Source time in seconds, not before the moment of the last call.
         """
-        self._jump_towards(moment)
+        # An interlaced frame is shown with the help of the one before it, which must be decoded too.
+        interlaced = self._upcoming is not None and self._upcoming.frame.interlaced_frame
+        self._jump_towards(moment - 1.5 * self.decoder.interval if interlaced else moment)
         while self._upcoming is not None:
             if self._current is not None and self._upcoming.seconds > moment + self.decoder.slack:
                 return self._current

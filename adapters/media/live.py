@@ -221,7 +221,7 @@ class LiveVideo:
                 was, now = "x".join(map(str, self._size)), "x".join(map(str, size))
                 self._on_note(f"{self.source}: frames are {now} from here on, before {was}")
             color = describe_color(frame, self._codec, is_rgb(frame), is_gray(frame))
-            self._scaler = Scaler(*decode_size(self._spec, *size), color, orientation)
+            self._scaler = Scaler(*decode_size(self._spec, *size), color, orientation, source=self.source)
             self._key, self._size = key, size
         return np.asarray(fit_frames(self._scaler(frame, before)[None], self._spec)[0])
 

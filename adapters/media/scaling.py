@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Literal
 
+import av
 import numpy as np
 from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation, VideoReformatter
 from av.video.stream import VideoStream
 
+from adapters.errors import MediaError
 from adapters.media.color import ColorInfo, to_bt709
 from adapters.media.deinterlacing import Deinterlacer
 from adapters.media.side_data import display_matrix
@@ -102,7 +104,13 @@ class Scaler:
     """
 
     def __init__(
-        self, width: int, height: int, color: ColorInfo, orientation: Orientation, layout: Layout = "rgb24"
+        self,
+        width: int,
+        height: int,
+        color: ColorInfo,
+        orientation: Orientation,
+        layout: Layout = "rgb24",
+        source: object = "a video",
     ) -> None:
         """Prepare for frames of one colour description and orientation.
 
@@ -112,6 +120,7 @@ class Scaler:
             color: Of the frames.
             orientation: Of the frames.
             layout: Of the pictures.
+            source: For messages.
 
         Raises:
             ValueError: The size is odd and the layout is "yuv420p".
@@ -119,7 +128,7 @@ class Scaler:
         if layout == "yuv420p" and (width % 2 or height % 2):
             raise ValueError(f"yuv420p needs an even width and height, got {width}x{height}")
         self._size = (height, width) if orientation.transpose else (width, height)
-        self._color, self._orientation, self._layout = color, orientation, layout
+        self._color, self._orientation, self._layout, self._source = color, orientation, layout, source
         self._reformatter, self._encoder = VideoReformatter(), VideoReformatter()
         self._tone, self._deinterlacer = ToneTable(color), Deinterlacer()
 
@@ -189,18 +198,21 @@ class Scaler:
         smaller = width * height <= frame.width * frame.height
         matrix = _SWS_MATRICES.get(self._color.matrix)
         yuv = layout == "yuv420p"
-        return self._reformatter.reformat(
-            frame,
-            width,
-            height,
-            layout,
-            src_colorspace=matrix,
-            dst_colorspace=_SWS_MATRICES["bt709"] if yuv else matrix,
-            interpolation=_SMALLER if smaller else _LARGER,
-            src_color_range=_FULL if self._color.range == "full" else _LIMITED,
-            dst_color_range=_LIMITED if yuv else _FULL,
-            threads=1,
-        )
+        try:
+            return self._reformatter.reformat(
+                frame,
+                width,
+                height,
+                layout,
+                src_colorspace=matrix,
+                dst_colorspace=_SWS_MATRICES["bt709"] if yuv else matrix,
+                interpolation=_SMALLER if smaller else _LARGER,
+                src_color_range=_FULL if self._color.range == "full" else _LIMITED,
+                dst_color_range=_LIMITED if yuv else _FULL,
+                threads=1,
+            )
+        except av.ArgumentError:  # of what is longer or narrower than libswscale takes
+            raise MediaError(f"{self._source}: {shape_message(frame.width, frame.height, width, height)}") from None
 
     def _over_black(self, frame: VideoFrame) -> UInt8Array | None:
         """The frame laid over black at its own size, then scaled: so no colour of transparent pixels bleeds in."""
@@ -217,6 +229,21 @@ class Scaler:
         smaller = self._size[0] * self._size[1] <= picture.shape[0] * picture.shape[1]
         scaled = cv2.resize(picture, self._size, interpolation=cv2.INTER_AREA if smaller else cv2.INTER_CUBIC)
         return np.asarray(scaled, dtype=np.uint8)
+
+
+def shape_message(width: int, height: int, scaled_width: int, scaled_height: int) -> str:
+    """The message for frames that are too long and narrow to be scaled.
+
+    Args:
+        width: Of the frames, in pixels.
+        height: Likewise.
+        scaled_width: To which they would be scaled.
+        scaled_height: Likewise.
+    """
+    return (
+        f"its frames are {width}x{height}, a shape that cannot be scaled (to {scaled_width}x{scaled_height} here). "
+        "Crop the video first."
+    )
 
 
 def _may_be_transparent(frame: VideoFrame) -> bool:

@@ -21,7 +21,7 @@ from adapters.media.faults import SourceErrors, pass_over_source
 from adapters.media.frame_cursor import FrameCursor
 from adapters.media.info import VideoInfo, describe_video, note_chosen_stream, nothing_decoded
 from adapters.media.key_frames import read_keys
-from adapters.media.opening import MediaLimits, Source
+from adapters.media.opening import MOST_FRAME_PIXELS, MediaLimits, Source
 from adapters.media.preprocess import decode_size
 from adapters.media.sampling import (
     EPSILON_SECONDS,
@@ -32,11 +32,12 @@ from adapters.media.sampling import (
     plan_clip,
     plan_windows,
 )
-from adapters.media.scaling import Layout, Scaler, orientation_of
+from adapters.media.scaling import Layout, Scaler, orientation_of, shape_message
 from adapters.records import Aspect, Clip, InputSpec, UInt8Array
 
 # A stream that ends this much before its declared end was cut short; less is how muxers round.
 _EARLY_END_SECONDS = 0.5
+_LONGEST_SIDE = 32768  # to which libswscale scales
 
 
 def probe(source: str | Path, video_stream: int | None = None, *, allow_url: bool = False) -> VideoInfo:
@@ -384,7 +385,9 @@ class Video:
         return Clip(np.stack([taken[i][1] for i in indices]), times, source, window.start, window.end)
 
     def _scaler(self, size: tuple[int, int], layout: Layout = "rgb24") -> Scaler:
-        return Scaler(*size, self.info.color, self._orientation, layout)
+        if size[0] * size[1] > MOST_FRAME_PIXELS or max(size) > _LONGEST_SIDE:
+            raise MediaError(f"{self._source}: {shape_message(self.info.width, self.info.height, *size)}")
+        return Scaler(*size, self.info.color, self._orientation, layout, self._source)
 
     # -- ranges and damage -------------------------------------------------------------------------------------------
 
