@@ -97,7 +97,7 @@ class Mp4Tables:
     Attributes:
         brands: Of ``ftyp``, the major one first.
         tracks: In their order, which is that of FFmpeg's streams.
-        kinds: The boxes at the top of the file that were seen.
+        kinds: The boxes at the top of the file that were seen, and ``rmra``, which refers to other files.
         fragment_samples: How many samples the fragments declare.
     """
 
@@ -171,6 +171,8 @@ class _Walk:
             if kind == b"trak":
                 self._declare(self._track.index_entries(self.tables.movie_timescale))
             return
+        if kind == b"rmra":
+            self.tables.kinds.add(kind)
         if kind in _ENTRY_BYTES:
             self._require_bytes(self._entries(start), _ENTRY_BYTES[kind], start, kind)
         if kind in _READ:

@@ -242,6 +242,8 @@ def _why_not_opened(source: Source, error: Exception) -> str:
     reason = ffmpeg_reason(error)
     if isinstance(error, av.ArgumentError):  # the demuxer that recognised it is not in the white list
         return "of a kind that is not read as video here. Give a video file such as MP4, MKV, WebM, AVI, MPEG or GIF."
+    if isinstance(error, MemoryError):  # FFmpeg's word for too many streams as well
+        return "not opened: it declares more than 1000 streams, or needs more memory than there is. Convert it first."
     if isinstance(error, av.InvalidDataError) and (isinstance(source, StoredFile) or os.path.isfile(source)):
         with source.open_binary() if isinstance(source, StoredFile) else open(source, "rb") as file:
             head = file.read(12)
