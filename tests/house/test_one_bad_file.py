@@ -63,7 +63,7 @@ def at_scaling(patch: pytest.MonkeyPatch, error: Exception) -> None:
     real = video.Video._scaler
 
     def scaler(self: Any, *rest: Any) -> Any:
-        def scale(frame: Any) -> Any:
+        def scale(*frames: Any) -> Any:
             raise error
 
         return scale if "odd" in str(self._source) else real(self, *rest)

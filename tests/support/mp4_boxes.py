@@ -25,10 +25,8 @@ def full_box(kind: bytes, *content: bytes, flags: int = 0) -> bytes:
 
 def sample_entry(kind: bytes = b"mp4v") -> bytes:
     shape = struct.pack(">HH", 64, 48)
-    entry = box(
-        kind, bytes(6), b"\0\1", bytes(16), shape, numbers(0x480000, 0x480000, 0), b"\0\1", bytes(32), b"\0\x18\xff\xff"
-    )
-    return full_box(b"stsd", numbers(1), entry)
+    rest = numbers(0x480000, 0x480000, 0) + b"\0\1" + bytes(32) + b"\0\x18\xff\xff"
+    return full_box(b"stsd", numbers(1), box(kind, bytes(6), b"\0\1", bytes(16), shape, rest))
 
 
 def tables(samples: int, size: int = 1, entry: bytes = b"mp4v", ticks: int = 40) -> list[bytes]:
