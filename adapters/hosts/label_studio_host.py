@@ -235,8 +235,9 @@ class LabelStudioBackend:
             result = results[number, control.video_key]
             try:
                 regions += to_regions(result, control, self.model.adapter.config, data)
-            except AdapterError as error:
-                return self._failed_prediction(str(error).replace(result.path, str(data[control.video_key])))
+            except Exception as error:  # of this task alone
+                text = describe_failure(result.path, error)
+                return self._failed_prediction(text.replace(result.path, str(data[control.video_key])))
         score = sum(region["score"] for region in regions) / len(regions) if regions else 0.0
         return {"result": regions, "score": score, "model_version": self.version}
 

@@ -25,6 +25,7 @@ _BYTES_PER_SAMPLE = 16
 _MOST_TRACKS = 1000  # FFmpeg's own limit
 _MOST_UNPACKED_HEADER = 64 << 20
 _MOST_BOXES = 1_000_000
+_READ_AHEAD = 4096
 _MOST_NESTED = 12  # FFmpeg refuses what is nested deeper than 10
 _CONTAINERS = {
     b"moov", b"trak", b"mdia", b"minf", b"stbl", b"dinf", b"edts", b"moof", b"traf", b"mvex", b"udta", b"tref"
@@ -130,9 +131,12 @@ def read_tables(file: BinaryIO, size: int, most_top_boxes: int | None = None) ->
 
 def _boxes(file: BinaryIO, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
     """Kind, and beginning and end of the content, of the boxes in a range. Ends at what is no box."""
+    data, base = b"", start
     while start + 8 <= end:
-        file.seek(start)
-        head = file.read(16)
+        if not 0 <= start - base <= len(data) - 16:
+            file.seek(start)
+            data, base = file.read(_READ_AHEAD), start
+        head = data[start - base : start - base + 16]
         if len(head) < 8:
             return
         length, kind = struct.unpack(">I4s", head[:8])

@@ -421,3 +421,16 @@ def test_frames_that_no_memory_holds_cost_nothing(tmp_path: Path) -> None:
     for name in ("large.mov", "large.gif"):
         with pytest.raises(MediaError):
             probe(tmp_path / name)
+
+
+@pytest.mark.parametrize("count", [1, 4])
+def test_avif_as_its_encoder_writes_it(tmp_path: Path, count: int) -> None:
+    path = tmp_path / "encoded.avif"
+    pictures = [numbered_frame(number, 64, 48) for number in range(count)]
+    write_video(path, pictures, "libsvtav1", options={"preset": "13"})
+    if count == 1:
+        with pytest.raises(MediaError, match=r"a picture \(AVIF\)"):
+            probe(path)
+    else:
+        with open_video(path) as video:
+            assert len(list(video.frames())) == count
