@@ -65,7 +65,7 @@ _SUBTITLES = "subtitles ({}), not a video. Give the video file"
 _TEXTS: tuple[tuple[str, str], ...] = (
     (r"#EXTM3U", _PLAYLIST.format("HLS or M3U")),
     (r"ffconcat", _PLAYLIST.format("FFmpeg's concat script")),
-    (r"(file|stream)\s+['\"]?\S", _PLAYLIST.format("FFmpeg's concat script")),
+    (r"file +[^\t\n]*[./][^\t\n]*(\n|$)", _PLAYLIST.format("FFmpeg's concat script")),
     (r"\[playlist\]", _PLAYLIST.format("PLS")),
     (r"\[Reference\]|\[InternetShortcut\]", _PLAYLIST.format("a link")),
     (r"v=0\s", _PLAYLIST.format("SDP")),

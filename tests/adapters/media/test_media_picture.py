@@ -35,15 +35,15 @@ def moving(moment: int, height: int = 96, width: int = 128) -> np.ndarray:
     )
 
 
-def write_interlaced(path: Path, codec: str, top_first: bool) -> Path:
+def write_interlaced(path: Path, codec: str, top_first: bool, count: int = 25, gop: int | None = None) -> Path:
     """A pattern that moves sideways in each field."""
     frames = []
-    for number in range(25):
+    for number in range(count):
         woven = moving(2 * number).copy()
         woven[int(top_first) :: 2] = moving(2 * number + 1)[int(top_first) :: 2]
         frames.append(with_field_order(woven, "tff" if top_first else "bff"))
     options = {"flags": "+ildct+ilme", "crf": "10"} if codec == "libx264" else {"flags": "+ildct+ilme", "qscale": "2"}
-    return write_video(path, frames, codec, "yuv420p", options=options)
+    return write_video(path, frames, codec, "yuv420p", options=options, gop=gop)
 
 
 def with_field_order(picture: np.ndarray, order: str) -> av.VideoFrame:
@@ -105,6 +105,16 @@ def test_the_interlaced_case(shared: Path, size: tuple[int, int]) -> None:
     with open_video(path) as video:
         for _, picture in video.frames(height=size[0], width=size[1], aspect="stretch"):
             assert comb(picture) < 2.5  # as of the frames before they were interlaced
+
+
+def test_jumps_change_no_interlaced_frame(tmp_path: Path) -> None:
+    path = write_interlaced(tmp_path / "long.mp4", "libx264", True, count=200, gop=10)
+    with open_video(path) as video:
+        every = [picture for _, picture in video.frames(height=48, width=64, aspect="stretch")]
+        some = [picture for _, picture in video.frames(height=48, width=64, aspect="stretch", fps=0.5)]
+    assert len(some) == 4
+    for number, picture in enumerate(some):
+        np.testing.assert_array_equal(picture, every[50 * number])
 
 
 def test_a_reel_is_not_combed_either(interlaced: Path) -> None:
