@@ -33,7 +33,7 @@ from adapters.media.decode import Decoder
 from adapters.media.faults import SourceErrors
 from adapters.media.opening import ffmpeg_reason, open_container, open_input
 from adapters.media.preprocess import decode_size, fit_frames
-from adapters.media.recognition import FILE_FORMATS
+from adapters.media.recognition import PIPE_FORMATS
 from adapters.media.scaling import Scaler, display_size, is_gray, is_rgb, orientation_of, sample_aspect_ratio
 from adapters.records import InputSpec, UInt8Array
 
@@ -237,7 +237,7 @@ def _is_device(source: str) -> bool:
 def _open(source: str) -> InputContainer:
     if not (source == STDIN or _is_device(source)):
         return open_container(source, allow_url=True)
-    piped = {"protocol_whitelist": "pipe", "format_whitelist": FILE_FORMATS}
+    piped = {"protocol_whitelist": "pipe", "format_whitelist": PIPE_FORMATS}
     name, options = ("pipe:0", piped) if source == STDIN else (source, {})
     try:
         return open_input(name, format=None if source == STDIN else "v4l2", container_options=options)

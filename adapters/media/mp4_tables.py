@@ -174,6 +174,8 @@ class _Walk:
                 self.visit(inner, first, last, depth + 1)
             if kind == b"trak":
                 self._declare(self._track.index_entries(self.tables.movie_timescale))
+                # What remains is kept as long as the file may be opened again.
+                self._track.keys, self._track.chunk_samples, self._track.edits = None, None, []
             return
         if kind == b"rmra":
             self.tables.kinds.add(kind)

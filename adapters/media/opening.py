@@ -172,7 +172,7 @@ def open_container(source: Source, allow_url: bool = False, limits: MediaLimits 
         try:
             return open_input(name, limits, container_options=options, timeout=URL_TIMEOUT_SECONDS)
         except (av.FFmpegError, OSError, ValueError) as error:
-            raise MediaError(f"{source}: {_why_not_opened(source, error)}") from None
+            raise MediaError(f"{source}: {_why_not_opened(error, None)}") from None
     try:
         found = inspect_path(source)
     except OSError as error:
@@ -203,7 +203,7 @@ def _open_inspected(
     try:
         container = open_input(file, limits, container_options=options, format=found.format, **buffer)
     except (av.FFmpegError, OSError, ValueError) as error:
-        raise MediaError(f"{source}: {_why_not_opened(source, error)}") from None
+        raise MediaError(f"{source}: {_why_not_opened(error, found)}") from None
     _inspections[str(source)] = found
     if len(_inspections) > _KEPT_INSPECTIONS:
         _inspections.pop(next(iter(_inspections)), None)
@@ -238,19 +238,22 @@ def decoder_pixels(limits: MediaLimits | None) -> int:
     return MOST_FRAME_PIXELS if limits is None else limits.decoder_pixels
 
 
-def _why_not_opened(source: Source, error: Exception) -> str:
+def _why_not_opened(error: Exception, found: Inspection | None) -> str:
     reason = ffmpeg_reason(error)
     if isinstance(error, av.ArgumentError):  # the demuxer that recognised it is not in the white list
-        return "of a kind that is not read as video here. Give a video file such as MP4, MKV, WebM, AVI, MPEG or GIF."
+        return "a kind of file that is not read as video here. Give a video file such as MP4, MKV, WebM, AVI, MPEG or GIF."
     if isinstance(error, MemoryError):  # FFmpeg's word for too many streams as well
         return "not opened: it declares more than 1000 streams, or needs more memory than there is. Convert it first."
-    if isinstance(error, av.InvalidDataError) and (isinstance(source, StoredFile) or os.path.isfile(source)):
-        with source.open_binary() if isinstance(source, StoredFile) else open(source, "rb") as file:
-            head = file.read(12)
-        if head[4:8] in (b"ftyp", b"mdat", b"moov", b"wide", b"free"):
-            return (
-                f"an MP4 or MOV without a readable index ({reason}): cut short, or still being written. Copy it again."
-            )
+    if found is None:
+        return f"cannot be opened ({reason})."
+    kinds = found.tables.kinds
+    if isinstance(error, av.InvalidDataError) and b"moov" in kinds:
+        return f"an MP4 or MOV whose index is damaged ({reason}). Copy it again, or convert it from its source."
+    if isinstance(error, av.InvalidDataError) and b"moof" in kinds:
+        return "a segment of an MP4 stream without its header. Join it to the initialisation segment first."
+    if isinstance(error, av.InvalidDataError) and kinds & {b"ftyp", b"mdat"}:
+        return f"an MP4 or MOV without a readable index ({reason}): cut short, or still being written. Copy it again."
+    if isinstance(error, av.InvalidDataError):
         return f"not a video that can be read ({reason}). Give a video file such as MP4, MKV, WebM, AVI, MPEG or GIF."
     return f"cannot be opened ({reason})."
 

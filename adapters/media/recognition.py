@@ -18,8 +18,9 @@ _VIDEO_FORMATS = (
 )
 _SOUND_FORMATS = "mp3 wav w64 flac aac ac3 eac3 aiff au caf amr ape wv tta mp2 oma voc xwma dts truehd"
 FILE_FORMATS = ",".join(f"{_VIDEO_FORMATS} {_SOUND_FORMATS}".split())
-# An address that the caller allowed may be one of these too. None of them is recognised in a file.
-URL_FORMATS = f"{FILE_FORMATS},rtsp,rtp"
+# An address that the caller allowed may be one of these too, and stdin a stream of pictures.
+URL_FORMATS = f"{FILE_FORMATS},rtsp,rtp,rtp_mpegts,mpegtsraw,mpjpeg"
+PIPE_FORMATS = f"{FILE_FORMATS},mpjpeg,jpeg_pipe,png_pipe,bmp_pipe,ppm_pipe,pgm_pipe"
 
 HEAD_BYTES = 64 * 1024
 _TEXT_BYTES = 1024

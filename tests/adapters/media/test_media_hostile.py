@@ -434,3 +434,21 @@ def test_avif_as_its_encoder_writes_it(tmp_path: Path, count: int) -> None:
     else:
         with open_video(path) as video:
             assert len(list(video.frames())) == count
+
+
+def test_a_segment_without_its_header_is_named(tmp_path: Path) -> None:
+    flags = {"movflags": "frag_keyframe+empty_moov+default_base_moof"}
+    whole = write_video(tmp_path / "whole.mp4", [numbered_frame(i) for i in range(9)], container_options=flags)
+    data = whole.read_bytes()
+    path = tmp_path / "segment.m4s"
+    path.write_bytes(data[data.index(b"moof") - 4 :])
+    with pytest.raises(MediaError, match="a segment of an MP4 stream without its header"):
+        probe(path)
+
+
+def test_a_damaged_index_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "damaged.mp4"
+    path.write_bytes(mp4(track(1, [sample_entry(), full_box(b"stsz", numbers(0, 3))])))
+    with pytest.raises(MediaError) as caught:
+        probe(path)
+    assert "cut short" not in str(caught.value)
