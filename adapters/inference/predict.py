@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 
 from adapters.base import BaseModelAdapter
 from adapters.config import override_config
-from adapters.errors import ConfigError, MissingExtraError, describe_failure
-from adapters.inference.clip_faults import ClipFunction, FailedClip
+from adapters.errors import ConfigError, describe_failure
+from adapters.inference.clip_faults import RUN_ERRORS, ClipFunction, FailedClip
 from adapters.inference.pipeline import read_ahead
 from adapters.inference.whole_video import whole_videos
 from adapters.records import Clip, InputSpec, Prediction, VideoResult
@@ -32,8 +32,6 @@ OnVideoProgress = Callable[[str, float, float | None, int, int], object]
 # Files decoded at the same time: the one whose clips are wanted now and the next, so that a file's end never waits
 # for the opening of another. Each decoder uses FFmpeg's own threads besides.
 FILES_AHEAD = 2
-# What is wrong with the run, not with one file. Everything else becomes that file's error and the rest goes on.
-RUN_ERRORS = (ConfigError, MissingExtraError)
 
 
 def predict_videos(

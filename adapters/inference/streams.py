@@ -11,8 +11,8 @@ import numpy as np
 
 from adapters.base import BaseModelAdapter
 from adapters.errors import MediaError, describe_failure
+from adapters.inference.clip_faults import RUN_ERRORS
 from adapters.inference.pipeline import map_ahead
-from adapters.inference.predict import RUN_ERRORS
 from adapters.litert import available_cores
 from adapters.records import InputSpec, VideoResult
 

@@ -241,7 +241,9 @@ def decoder_pixels(limits: MediaLimits | None) -> int:
 def _why_not_opened(error: Exception, found: Inspection | None) -> str:
     reason = ffmpeg_reason(error)
     if isinstance(error, av.ArgumentError):  # the demuxer that recognised it is not in the white list
-        return "a kind of file that is not read as video here. Give a video file such as MP4, MKV, WebM, AVI, MPEG or GIF."
+        return (
+            "a kind of file that is not read as video here. Give a video file such as MP4, MKV, WebM, AVI, MPEG or GIF."
+        )
     if isinstance(error, MemoryError):  # FFmpeg's word for too many streams as well
         return "not opened: it declares more than 1000 streams, or needs more memory than there is. Convert it first."
     if found is None:
