@@ -31,6 +31,9 @@ _STORED_BOXES = 64  # of an MP4 outside this machine: each may cost a request
 _CLOSED = {"enable_drefs": "0", "use_absolute_path": "0"}
 # Larger frames are not decoded from any source: twice the width and height of 8K.
 MOST_FRAME_PIXELS = 16384 * 16384
+# A stream of one frame is a cover or a thumbnail, and one of a few where another has so many times more.
+_ONE_FRAME, _FEW_FRAMES, _MANY_TIMES = 1.5, 3.5, 50
+_CLOCK_TIME = re.compile(r"(\d+):(\d+):(\d+(?:\.\d+)?)$")
 # Codecs of pictures, which serve as covers and thumbnails, too, where a file has another stream.
 _PICTURE_CODECS = {"png", "apng", "mjpeg", "bmp", "tiff", "webp", "gif", "jpeg2000", "jpegxl"}
 # A frame of a more extreme shape would become a huge one where it is scaled to cover a model's input.
@@ -314,7 +317,9 @@ def main_stream(container: InputContainer) -> VideoStream:
         container: The open source, which has a video stream.
     """
     streams = video_streams(container)
-    moving = [stream for stream in streams if not _is_still(stream)] or streams
+    counts = {stream.index: _frame_count(stream) for stream in streams}
+    most = max((count for count in counts.values() if count is not None), default=0.0)
+    moving = [stream for stream in streams if not _is_still(stream, counts[stream.index], most)] or streams
     best: Any = container.streams.best("video")
     default = next((stream for stream in moving if best is not None and stream.index == best.index), None)
     if default is not None:
@@ -323,8 +328,23 @@ def main_stream(container: InputContainer) -> VideoStream:
     return max(moving, key=lambda stream: (bool(stream.disposition & Disposition.default), _pixels(stream)))
 
 
-def _is_still(stream: VideoStream) -> bool:
-    return stream.frames == 1 or (stream.codec_context is not None and stream.codec_context.name in _PICTURE_CODECS)
+def _is_still(stream: VideoStream, count: float | None, most: float) -> bool:
+    """Whether a stream is a cover or a thumbnail beside others: one picture, or two or three beside a long video."""
+    if count is not None and (count <= _ONE_FRAME or (count <= _FEW_FRAMES and count * _MANY_TIMES <= most)):
+        return True
+    return stream.codec_context is not None and stream.codec_context.name in _PICTURE_CODECS
+
+
+def _frame_count(stream: VideoStream) -> float | None:
+    """How many frames a stream has by its header, or by its length and its rate; None where neither is known."""
+    if stream.frames:
+        return float(stream.frames)
+    seconds = float(stream.duration * stream.time_base) if stream.duration and stream.time_base else None
+    if seconds is None and (tag := _CLOCK_TIME.match(stream.metadata.get("DURATION", ""))):  # Matroska's statistics
+        hours, minutes, rest = tag.groups()
+        seconds = int(hours) * 3600 + int(minutes) * 60 + float(rest)
+    rate = stream.average_rate or stream.guessed_rate
+    return seconds * float(rate) if seconds and rate else None
 
 
 def _pixels(stream: VideoStream) -> int:

@@ -225,11 +225,13 @@ def write_tracks(path: Path, *tracks: tuple[str, str, int, int]) -> Path:
     return path
 
 
-FOOTAGE = ("libx264", "yuv420p", 30, 64)
+FOOTAGE = ("libx264", "yuv420p", 120, 64)
 COVERS: dict[str, tuple[str, str, int, int]] = {
     "mjpeg.mp4": ("mjpeg", "yuvj420p", 1, 320),
     "h264.mov": ("libx264", "yuv420p", 1, 320),
     "png.mov": ("png", "rgb24", 1, 320),
+    "h264.mkv": ("libx264", "yuv420p", 1, 320),
+    "two.mov": ("libx264", "yuv420p", 2, 320),
     "mjpeg.mkv": ("mjpeg", "yuvj420p", 1, 320),
 }
 
@@ -241,7 +243,7 @@ def test_the_track_with_footage_is_read(tmp_path: Path, name: str, cover_first: 
     path = write_tracks(tmp_path / name, *((cover, FOOTAGE) if cover_first else (FOOTAGE, cover)))
     with open_video(path) as video:
         assert video.info.video_stream == int(cover_first)
-        assert len(list(video.frames(height=32, width=32))) == 30
+        assert len(list(video.frames(height=32, width=32))) == 120
         assert bool(video.warnings) == cover_first
 
 
