@@ -110,8 +110,9 @@ def note_chosen_stream(decoder: Decoder) -> None:
     """
     first, chosen = video_streams(decoder.container)[0], decoder.stream
     if first.index != chosen.index:
-        why = "a single picture" if first.frames == 1 else "not its main video"
-        decoder.damage.note(f"video stream {chosen.index} is read; stream {first.index}, which is {why}, is not")
+        still = 0 < first.frames < 4
+        why = f"stream {first.index} is a still picture" if still else f"it is preferred to stream {first.index}"
+        decoder.damage.note(f"video stream {chosen.index} is read: {why}")
 
 
 def nothing_decoded(source: Source, decoder: Decoder) -> str:
