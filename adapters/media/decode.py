@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import av
-from av.codec.context import Flags
 from av.container import InputContainer
 from av.packet import Packet
 from av.video.frame import PictureType, VideoFrame
@@ -16,15 +15,7 @@ from av.video.stream import VideoStream
 from adapters.errors import MediaError
 from adapters.media.clock import Clock, may_be_joined
 from adapters.media.damage import Damage
-from adapters.media.opening import (
-    MediaLimits,
-    Source,
-    choose_stream,
-    decoder_pixels,
-    encrypted_message,
-    ffmpeg_reason,
-    open_container,
-)
+from adapters.media.opening import MediaLimits, Source, choose_stream, encrypted_message, ffmpeg_reason, open_container
 
 # A demuxer that fails this often in a row is taken to be at its end.
 _MAX_READ_ERRORS = 16
@@ -94,12 +85,10 @@ class Decoder:
         self.container = container or open_container(self.source, self.allow_url, self.limits)
         try:
             self.stream = choose_stream(self.container, self.source, video_stream)
-            context = self.stream.codec_context
             if self.limits is not None:
+                context = self.stream.codec_context
                 self.limits.check_size(self.source, context.width, context.height)
-            context.options = {"max_pixels": str(decoder_pixels(self.limits))}
-            # Otherwise FFmpeg crops at the left by whole blocks of memory only: frames are wider than they should be.
-            context.flags |= Flags.unaligned
+                context.options = {"max_pixels": str(self.limits.decoder_pixels)}
         except BaseException:
             self.container.close()
             raise

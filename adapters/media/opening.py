@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Protocol, TypeAlias, runtime_checkable
 
 import av
+from av.codec.context import Flags
 from av.container import InputContainer
 from av.stream import Disposition
 from av.video.stream import VideoStream
@@ -227,18 +228,9 @@ def open_input(file: Any, limits: MediaLimits | None = None, **arguments: Any) -
         **arguments: Those of ``av.open``.
     """
     # FFmpeg decodes frames already to find out what a stream is.
-    of_streams = {"max_pixels": str(decoder_pixels(limits))}
+    of_streams = {"max_pixels": str(MOST_FRAME_PIXELS if limits is None else limits.decoder_pixels)}
     container: InputContainer = av.open(file, "r", options=of_streams, **_ANY_METADATA, **arguments)
     return container
-
-
-def decoder_pixels(limits: MediaLimits | None) -> int:
-    """The largest frame for which a decoder may allocate memory, in pixels.
-
-    Args:
-        limits: For sources from someone unknown; None: no limits.
-    """
-    return MOST_FRAME_PIXELS if limits is None else limits.decoder_pixels
 
 
 def _why_not_opened(error: Exception, found: Inspection | None) -> str:
@@ -276,7 +268,7 @@ def video_streams(container: InputContainer) -> list[VideoStream]:
 
 
 def choose_stream(container: InputContainer, source: Source, video_stream: int | None) -> VideoStream:
-    """The video stream to read.
+    """The video stream to read, with a decoder that crops exactly and decodes no frame over ``MOST_FRAME_PIXELS``.
 
     Args:
         container: The open source.
@@ -307,6 +299,9 @@ def choose_stream(container: InputContainer, source: Source, video_stream: int |
         raise MediaError(
             f"{source}: no decoder for the codec of video stream {chosen.index}. Convert the file to H.264 first."
         )
+    chosen.codec_context.options = {"max_pixels": str(MOST_FRAME_PIXELS)}
+    # Otherwise FFmpeg crops at the left by whole blocks of memory only: frames are wider than they should be.
+    chosen.codec_context.flags |= Flags.unaligned
     return chosen
 
 

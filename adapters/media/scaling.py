@@ -26,6 +26,7 @@ _EXACT = Interpolation.FULL_CHR_H_INT | Interpolation.ACCURATE_RND
 _SMALLER = Interpolation.AREA | _EXACT
 _LARGER = Interpolation.BICUBIC | _EXACT
 _SWS_MATRICES = {"bt709": 1, "fcc": 4, "bt601": 5, "smpte240m": 7, "bt2020": 9}  # SWS_CS_* of libswscale
+LONGEST_SIDE = 32768  # to which libswscale scales
 _LIMITED, _FULL = 1, 2  # AVCOL_RANGE_*
 _EXPAND_LIMITED = np.clip(np.rint((np.arange(256) - 16.0) * 255 / 219), 0, 255).astype(np.uint8)
 

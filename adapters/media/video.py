@@ -32,12 +32,11 @@ from adapters.media.sampling import (
     plan_clip,
     plan_windows,
 )
-from adapters.media.scaling import Layout, Scaler, orientation_of, shape_message
+from adapters.media.scaling import LONGEST_SIDE, Layout, Scaler, orientation_of, shape_message
 from adapters.records import Aspect, Clip, InputSpec, UInt8Array
 
 # A stream that ends this much before its declared end was cut short; less is how muxers round.
 _EARLY_END_SECONDS = 0.5
-_LONGEST_SIDE = 32768  # to which libswscale scales
 
 
 def probe(source: str | Path, video_stream: int | None = None, *, allow_url: bool = False) -> VideoInfo:
@@ -385,7 +384,7 @@ class Video:
         return Clip(np.stack([taken[i][1] for i in indices]), times, source, window.start, window.end)
 
     def _scaler(self, size: tuple[int, int], layout: Layout = "rgb24") -> Scaler:
-        if size[0] * size[1] > MOST_FRAME_PIXELS or max(size) > _LONGEST_SIDE:
+        if size[0] * size[1] > MOST_FRAME_PIXELS or max(size) > LONGEST_SIDE:
             raise MediaError(f"{self._source}: {shape_message(self.info.width, self.info.height, *size)}")
         return Scaler(*size, self.info.color, self._orientation, layout, self._source)
 
