@@ -57,3 +57,27 @@ class MissingExtraError(AdapterError):
         super().__init__(
             f"{package} is not installed and this needs it. Install it with: pip install 'cliplab[{extra}]'"
         )
+
+
+def describe_failure(source: object, error: BaseException) -> str:
+    """Why one source failed, in words that name it, whatever was raised while it was read or scored.
+
+    Args:
+        source: A video or another source, as messages name it.
+        error: What was raised. Errors of this module speak for themselves; what no code expected is called a fault of
+            cliplab, with its class and text, for a report.
+    """
+    if isinstance(error, AdapterError):
+        return str(error)
+    text = " ".join(str(error).split())
+    if isinstance(error, MemoryError):
+        return (
+            f"{source}: needs more memory than there is ({text or 'MemoryError'}). Scale the video down, or free some."
+        )
+    if isinstance(error, OSError):
+        reason = error.strerror or text or type(error).__name__
+        return f"{source}: cannot be read ({reason}). Check the file, its disk and its permissions."
+    return (
+        f"{source}: unexpected {type(error).__name__}: {text or 'no further text'}. This is a fault of cliplab: please "
+        "report it with the file."
+    )

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from adapters.errors import AdapterError, ConfigError, MissingExtraError
+from adapters.errors import AdapterError, ConfigError, MissingExtraError, describe_failure
 
 try:
     from starlette.requests import Request
@@ -213,8 +213,8 @@ class LabelStudioBackend:
                 files[number, key] = self.fetcher.fetch(
                     tasks[number]["data"].get(key), folder, f"{number}-{keys.index(key)}", limits.stop
                 )
-            except (AdapterError, OSError) as error:
-                failed[number] = str(error)
+            except Exception as error:
+                failed[number] = describe_failure(f"task {tasks[number].get('id')}", error)
         results = dict(zip(files, predict_videos(self.model.adapter, list(files.values()), limits=limits), strict=True))
         return [
             self._failed_prediction(failed[number])
@@ -235,8 +235,9 @@ class LabelStudioBackend:
             result = results[number, control.video_key]
             try:
                 regions += to_regions(result, control, self.model.adapter.config, data)
-            except AdapterError as error:
-                return self._failed_prediction(str(error).replace(result.path, str(data[control.video_key])))
+            except Exception as error:  # of this task alone
+                text = describe_failure(result.path, error)
+                return self._failed_prediction(text.replace(result.path, str(data[control.video_key])))
         score = sum(region["score"] for region in regions) / len(regions) if regions else 0.0
         return {"result": regions, "score": score, "model_version": self.version}
 

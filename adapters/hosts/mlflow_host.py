@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from adapters.base import BaseModelAdapter
-from adapters.errors import AdapterError, BundleError, ConfigError, MediaError, MissingExtraError
+from adapters.errors import AdapterError, BundleError, ConfigError, MediaError, MissingExtraError, describe_failure
 from adapters.hosts.mlflow_rows import clip_of_frames, read_rows, row_name, video_column, with_row_name
 from adapters.hosts.results import SHAPES, to_pipeline
-from adapters.inference import open_model, predict_videos
+from adapters.inference import ClipFunction, FailedClip, open_model, predict_videos
 from adapters.media import MediaLimits
-from adapters.records import VideoResult
+from adapters.records import Clip, VideoResult
 
 try:
     import mlflow.pyfunc
@@ -265,11 +265,14 @@ class VideoModel:
                     column = video_column(row)
                     if column == "frames":
                         clip = clip_of_frames(row["frames"], row.get("fps"), row_name(row, number))
-                        results[number] = VideoResult(clip.source, tuple(self.adapter.predict([clip])))
+                        results[number] = self._of_clip(clip)
                     else:
                         files[column][number] = self._file(row, column, Path(folder) / str(number))
                 except (AdapterError, ValueError) as error:
                     results[number] = VideoResult(row_name(row, number), error=str(error))
+                except Exception as error:
+                    name = row_name(row, number)
+                    results[number] = VideoResult(name, error=describe_failure(name, error))
             for column, paths in files.items():
                 limits = None if column == "path" and self.root is None else MediaLimits(FRAME_PIXELS)
                 found = predict_videos(
@@ -282,6 +285,12 @@ class VideoModel:
                 for number, result in zip(paths, found, strict=True):
                     results[number] = with_row_name(result, row_name(rows[number], number))
         return [results[number] for number in range(len(rows))]
+
+    def _of_clip(self, clip: Clip) -> VideoResult:
+        [found] = ClipFunction(self.adapter.predict)([clip])
+        if isinstance(found, FailedClip):
+            return VideoResult(clip.source, error=found.error)
+        return VideoResult(clip.source, (found,))
 
     def _file(self, row: Mapping[str, Any], column: str, temporary: Path) -> Path:
         """The file of a row: its path, which must be under the root, or its bytes written to a temporary file."""

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from adapters.system.lazy import lazy_exports
 
 if TYPE_CHECKING:
+    from adapters.inference.clip_faults import ClipFunction as ClipFunction
+    from adapters.inference.clip_faults import FailedClip as FailedClip
     from adapters.inference.loading import FINETUNE_KEYS as FINETUNE_KEYS
     from adapters.inference.loading import open_model as open_model
     from adapters.inference.loading import read_config as read_config
@@ -17,7 +19,6 @@ if TYPE_CHECKING:
     from adapters.inference.pipeline import map_ahead as map_ahead
     from adapters.inference.pipeline import read_ahead as read_ahead
     from adapters.inference.pipeline import read_as_ready as read_as_ready
-    from adapters.inference.predict import FILE_ERRORS as FILE_ERRORS
     from adapters.inference.predict import OnVideoProgress as OnVideoProgress
     from adapters.inference.predict import input_spec as input_spec
     from adapters.inference.predict import predict_examples as predict_examples
@@ -39,8 +40,9 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
                 "require_class",
                 "stored_config",
             ),
+            "clip_faults": ("ClipFunction", "FailedClip"),
             "pipeline": ("map_ahead", "read_ahead", "read_as_ready"),
-            "predict": ("FILE_ERRORS", "OnVideoProgress", "input_spec", "predict_examples", "predict_videos"),
+            "predict": ("OnVideoProgress", "input_spec", "predict_examples", "predict_videos"),
             "segments": ("match_segments", "scores_to_segments", "timeline"),
             "whole_video": ("merge_frames",),
         },

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 
 from adapters.base import BaseModelAdapter
 from adapters.config import override_config
-from adapters.errors import ConfigError, MediaError
+from adapters.errors import ConfigError, describe_failure
+from adapters.inference.clip_faults import RUN_ERRORS, ClipFunction, FailedClip
 from adapters.inference.pipeline import read_ahead
 from adapters.inference.whole_video import whole_videos
 from adapters.records import Clip, InputSpec, Prediction, VideoResult
@@ -31,8 +32,6 @@ OnVideoProgress = Callable[[str, float, float | None, int, int], object]
 # Files decoded at the same time: the one whose clips are wanted now and the next, so that a file's end never waits
 # for the opening of another. Each decoder uses FFmpeg's own threads besides.
 FILES_AHEAD = 2
-# What may be wrong with one file, as against the program: it becomes that file's error and the rest goes on.
-FILE_ERRORS = (MediaError, OSError)
 
 
 def predict_videos(
@@ -46,8 +45,9 @@ def predict_videos(
 ) -> Iterator[VideoResult]:
     """Predict videos: one prediction per window, or one per video without windows.
 
-    A video that cannot be read yields a result with ``error`` and no predictions, and the others go on. What the model
-    raises is raised. Closing the iterator stops the decoding.
+    A video that cannot be read, or on which the model fails, yields a result with ``error`` and no predictions, and the
+    others go on. What the model raises for any clip, also a plain one, is raised. Closing the iterator stops the
+    decoding.
 
     Args:
         adapter: The model.
@@ -150,11 +150,17 @@ class _File:
     finished: bool = False
 
     def clips(self) -> Iterator[Clip]:
-        """The clips as they are read. The file's own failure ends them and becomes ``error``; others are raised."""
+        """The clips as they are read. A failure ends them and becomes ``error``, except one of the whole run."""
         try:
-            yield from self.read(self)
-        except FILE_ERRORS as error:
-            self.error = str(error)
+            with closing(self.read(self)) as clips:  # type: ignore[type-var] # a generator
+                for clip in clips:
+                    yield clip
+                    if self.error is not None:  # the model fails on it
+                        return
+        except RUN_ERRORS:
+            raise
+        except Exception as error:
+            self.error = describe_failure(self.path, error)
 
     def result(self) -> VideoResult:
         if self.error is not None:
@@ -204,8 +210,12 @@ def _predict(
 
 def _run(adapter: BaseModelAdapter, batch: list[tuple[_File, Clip]]) -> None:
     """Predict the batch, hand each file its predictions, and empty the batch."""
-    predictions = adapter.predict([clip for _, clip in batch])
-    for (file, _), prediction in zip(batch, predictions, strict=True):
-        file.predictions.append(prediction)
+    batch[:] = [entry for entry in batch if entry[0].error is None]
+    results = ClipFunction(adapter.predict)([clip for _, clip in batch]) if batch else []
+    for (file, _), result in zip(batch, results, strict=True):
+        if isinstance(result, FailedClip):
+            file.error = file.error or result.error
+        else:
+            file.predictions.append(result)
         file.open_clips -= 1
     batch.clear()

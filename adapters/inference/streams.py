@@ -7,8 +7,11 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from adapters.base import BaseModelAdapter
-from adapters.errors import MediaError
+from adapters.errors import MediaError, describe_failure
+from adapters.inference.clip_faults import RUN_ERRORS
 from adapters.inference.pipeline import map_ahead
 from adapters.litert import available_cores
 from adapters.records import InputSpec, VideoResult
@@ -68,5 +71,19 @@ def _predict_one(
             frames = video.frames(height=spec.height, width=spec.width, aspect=spec.aspect, fps=adapter.fps)
             prediction = adapter.predict_stream(frames, str(source), video.info.duration_seconds)
             return VideoResult(str(source), (prediction,), None, tuple(video.warnings))
-    except (MediaError, OSError) as error:
-        return VideoResult(str(source), (), str(error))
+    except RUN_ERRORS:
+        raise
+    except Exception as error:
+        if not isinstance(error, (MediaError, OSError)) and not _works(adapter, spec):
+            raise
+        return VideoResult(str(source), (), describe_failure(source, error))
+
+
+def _works(adapter: BaseModelAdapter, spec: InputSpec) -> bool:
+    """Whether the model predicts a plain gray frame: if not, what it raised is no fault of the video."""
+    frame = np.full((spec.height, spec.width, 3), 128, np.uint8)
+    try:
+        adapter.predict_stream(iter([(0.0, frame)]), "a plain frame", 1.0)
+    except Exception:
+        return False
+    return True

@@ -11,6 +11,7 @@ from dataclasses import replace
 import numpy as np
 
 from adapters.base import BaseModelAdapter
+from adapters.errors import describe_failure
 from adapters.records import Float32Array, InputSpec, Prediction, VideoResult
 
 
@@ -36,7 +37,11 @@ def whole_videos(adapter: BaseModelAdapter, spec: InputSpec, results: Iterator[V
     """
     if spec.sampling != "every" or spec.window_seconds is not None or not adapter.merges_pieces:
         return results
-    return (
-        replace(result, predictions=(adapter.merge(result.predictions),)) if result.predictions else result
-        for result in results
-    )
+    return (_merged(adapter, result) if result.predictions else result for result in results)
+
+
+def _merged(adapter: BaseModelAdapter, result: VideoResult) -> VideoResult:
+    try:
+        return replace(result, predictions=(adapter.merge(result.predictions),))
+    except Exception as error:  # of this video alone
+        return VideoResult(result.path, error=describe_failure(result.path, error), warnings=result.warnings)

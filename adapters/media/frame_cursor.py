@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from av.video.frame import VideoFrame
+
 from adapters.media.decode import DecodedFrame, Decoder
 
 # A jump costs the refilling of the decoder's pipeline: worth it from about this many frames that need no decoding.
@@ -25,6 +27,7 @@ class FrameCursor:
         """
         self.decoder = decoder
         self._current: DecodedFrame | None = None
+        self._previous: DecodedFrame | None = None  # of an interlaced frame
         self._upcoming = first or decoder.read()
         self._sound: bool | None = None if may_jump else False  # None: not looked at yet
 
@@ -33,13 +36,21 @@ class FrameCursor:
         """The frame that comes next, which is read already; None at the end."""
         return self._upcoming
 
+    @property
+    def neighbors(self) -> tuple[VideoFrame | None, VideoFrame | None]:
+        """The frames before and after the one returned last, for an interlaced one; None where there is none."""
+        near = (self._previous, self._upcoming)
+        return near[0].frame if near[0] else None, near[1].frame if near[1] else None
+
     def at(self, moment: float) -> DecodedFrame | None:
         """The frame that is shown at a moment, or None past the end of the video.
 
         Args:
             moment: Source time in seconds, not before the moment of the last call.
         """
-        self._jump_towards(moment)
+        # An interlaced frame is shown with the help of the one before it, which must be decoded too.
+        interlaced = self._upcoming is not None and self._upcoming.frame.interlaced_frame
+        self._jump_towards(moment - 1.5 * self.decoder.interval if interlaced else moment)
         while self._upcoming is not None:
             if self._current is not None and self._upcoming.seconds > moment + self.decoder.slack:
                 return self._current
@@ -51,6 +62,7 @@ class FrameCursor:
         """Move to the next frame and return it, or None at the end."""
         if self._upcoming is None:
             return None
+        self._previous = self._current if self._upcoming.frame.interlaced_frame else None
         self._current, self._upcoming = self._upcoming, self.decoder.read()
         return self._current
 
@@ -66,4 +78,5 @@ class FrameCursor:
         self._sound = self.decoder.jump(moment)
         if not self._sound:
             self.decoder.restart()
-        self._current, self._upcoming = None, self.decoder.read()
+        self._previous = self._current = None
+        self._upcoming = self.decoder.read()

@@ -102,6 +102,19 @@ def describe_video(source: Source, decoder: Decoder, first: DecodedFrame, orient
     )
 
 
+def note_chosen_stream(decoder: Decoder) -> None:
+    """Add a warning where the main stream is not the first, so that nobody takes it for another.
+
+    Args:
+        decoder: The open stream, which nobody chose by its index.
+    """
+    first, chosen = video_streams(decoder.container)[0], decoder.stream
+    if first.index != chosen.index:
+        still = 0 < first.frames < 4
+        why = f"stream {first.index} is a still picture" if still else f"it is preferred to stream {first.index}"
+        decoder.damage.note(f"video stream {chosen.index} is read: {why}")
+
+
 def nothing_decoded(source: Source, decoder: Decoder) -> str:
     """The message for a stream that was read to its end without a frame."""
     declared = decoder.stream.frames

@@ -25,13 +25,15 @@ import numpy as np
 from av.container import InputContainer
 from av.video.frame import VideoFrame
 
-from adapters.errors import MediaError
+from adapters.errors import AdapterError, MediaError, describe_failure
 from adapters.media import opening as media_open
 from adapters.media.color import describe_color
 from adapters.media.damage import Damage
 from adapters.media.decode import Decoder
+from adapters.media.faults import SourceErrors
 from adapters.media.opening import ffmpeg_reason, open_container, open_input
 from adapters.media.preprocess import decode_size, fit_frames
+from adapters.media.recognition import PIPE_FORMATS
 from adapters.media.scaling import Scaler, display_size, is_gray, is_rgb, orientation_of, sample_aspect_ratio
 from adapters.records import InputSpec, UInt8Array
 
@@ -110,10 +112,12 @@ class LiveVideo:
     def __iter__(self) -> Iterator[tuple[float, Callable[[], UInt8Array]]]:
         threading.Thread(target=self._read, name="live-source", daemon=True).start()
         first: float | None = None
+        before: VideoFrame | None = None
         while (arrived := self._next()) is not None:
             first = arrived.seconds if first is None else first
             self._report_damage(first)
-            yield max(arrived.seconds - first, 0.0), partial(self._picture, arrived)
+            yield max(arrived.seconds - first, 0.0), partial(self._picture, arrived, before)
+            before = arrived.frame if arrived.frame.interlaced_frame else None
         self._reported = -float("inf")
         self._report_damage(first or 0.0)
         if first is None:
@@ -132,7 +136,8 @@ class LiveVideo:
             finally:
                 decoder.close()
         except BaseException as error:  # it belongs to whoever iterates
-            last = error
+            unexpected = isinstance(error, Exception) and not isinstance(error, AdapterError)
+            last = MediaError(describe_failure(self.source, error)) if unexpected else error
         self._put(last)
 
     def _decode(self, decoder: Decoder) -> None:
@@ -202,19 +207,23 @@ class LiveVideo:
         for note in notes:
             self._on_note(f"{self.source}: {note}")
 
-    def _picture(self, arrived: _Arrived) -> UInt8Array:
+    def _picture(self, arrived: _Arrived, before: VideoFrame | None) -> UInt8Array:
+        with SourceErrors(self.source):
+            return self._scaled(arrived, before)
+
+    def _scaled(self, arrived: _Arrived, before: VideoFrame | None) -> UInt8Array:
         frame = arrived.frame
         key = (frame.width, frame.height, frame.format.name, arrived.aspect, frame.colorspace, frame.color_range)
         if key != self._key or self._scaler is None:
             orientation = orientation_of(frame)
             size = display_size(frame, arrived.aspect, orientation)
             if self._key and size != self._size:
-                before, after = "x".join(map(str, self._size)), "x".join(map(str, size))
-                self._on_note(f"{self.source}: frames are {after} from here on, before {before}")
+                was, now = "x".join(map(str, self._size)), "x".join(map(str, size))
+                self._on_note(f"{self.source}: frames are {now} from here on, before {was}")
             color = describe_color(frame, self._codec, is_rgb(frame), is_gray(frame))
-            self._scaler = Scaler(*decode_size(self._spec, *size), color, orientation)
+            self._scaler = Scaler(*decode_size(self._spec, *size), color, orientation, source=self.source)
             self._key, self._size = key, size
-        return np.asarray(fit_frames(self._scaler(frame)[None], self._spec)[0])
+        return np.asarray(fit_frames(self._scaler(frame, before)[None], self._spec)[0])
 
 
 def _frames(count: int) -> str:
@@ -228,7 +237,8 @@ def _is_device(source: str) -> bool:
 def _open(source: str) -> InputContainer:
     if not (source == STDIN or _is_device(source)):
         return open_container(source, allow_url=True)
-    name, options = ("pipe:0", {"protocol_whitelist": "pipe"}) if source == STDIN else (source, {})
+    piped = {"protocol_whitelist": "pipe", "format_whitelist": PIPE_FORMATS}
+    name, options = ("pipe:0", piped) if source == STDIN else (source, {})
     try:
         return open_input(name, format=None if source == STDIN else "v4l2", container_options=options)
     except (av.FFmpegError, OSError, ValueError) as error:

@@ -7,35 +7,37 @@ import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, TypeAlias, runtime_checkable
 
 import av
+from av.codec.context import Flags
 from av.container import InputContainer
 from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from adapters.errors import MediaError
+from adapters.media.inspection import Inspection, inspect_file, inspect_path
+from adapters.media.recognition import FILE_FORMATS, URL_FORMATS
 from adapters.system import is_url
 
 _URL = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+://")
 # A URL that the caller allowed may use these FFmpeg protocols and no others.
 _URL_PROTOCOLS = "http,https,httpproxy,tcp,tls,crypto,rtsp,rtp,udp,rtmp,srt"
 URL_TIMEOUT_SECONDS = (15.0, 30.0)  # to open, to read
-# FFmpeg reads these as video, but they are not video files: lists that lead to other files and addresses, text, single
-# pictures (with every demuxer named *_pipe), and its own generator.
-_REFUSED = {"hls", "concat", "dash", "webm_dash_manifest", "sdp", "imf", "tty", "bintext", "xbin", "adf", "idf"} | {
-    "image2", "image2pipe", "ico", "alias_pix", "brender_pix", "lavfi"
-}  # fmt: skip
 # Some real AVIs carry metadata that is not UTF-8, which PyAV takes as it is from version 19 on.
 _ANY_METADATA: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
 _STORED_BUFFER_BYTES = 128 * 1024  # FFmpeg's own is for local files, and each read of it calls Python
-_ENCRYPTED_ENTRIES = (b"encv", b"drmi")  # sample entries of protected video: ISO/IEC 14496-12 and FairPlay
-_INDEX_BYTES = 1 << 20  # an MP4's sample entries are within this much of its beginning or end
-_LISTS = {"hls", "concat", "dash", "sdp", "imf", "webm_dash_manifest"}
-_TEXT = {"tty", "bintext", "xbin", "adf", "idf"}
-_PICTURES = {"image2", "ico", "image2pipe", "alias_pix", "brender_pix"}
+_STORED_BOXES = 64  # of an MP4 outside this machine: each may cost a request
+# Boxes of MP4 that would lead to other files are not followed, as is FFmpeg's default.
+_CLOSED = {"enable_drefs": "0", "use_absolute_path": "0"}
+# Larger frames are not decoded from any source: twice the width and height of 8K.
+MOST_FRAME_PIXELS = 16384 * 16384
+# A stream of one frame is a cover or a thumbnail, and one of a few where another has so many times more.
+_ONE_FRAME, _FEW_FRAMES, _MANY_TIMES = 1.5, 3.5, 50
+_CLOCK_TIME = re.compile(r"(\d+):(\d+):(\d+(?:\.\d+)?)$")
+# Codecs of pictures, which serve as covers and thumbnails, too, where a file has another stream.
+_PICTURE_CODECS = {"png", "apng", "mjpeg", "bmp", "tiff", "webp", "gif", "jpeg2000", "jpegxl"}
 # A frame of a more extreme shape would become a huge one where it is scaled to cover a model's input.
 _MAX_SHAPE = 20
 _ALIGNMENT = 64  # to which FFmpeg rounds a frame's width up, at most
@@ -149,7 +151,9 @@ def check_source(source: str | Path, allow_url: bool = False) -> str:
             f"{text}: is a pipe; a video file is needed, which can be read twice. Copy it to a file, or follow it with "
             "`cliplab stream BUNDLE - < PIPE`."
         )
-    if path.is_file() and size == 0:
+    if not path.is_file():
+        raise MediaError(f"{text}: is a device or a socket; a video file is needed, which can be read twice.")
+    if size == 0:
         raise MediaError(f"{text}: the file is empty (0 bytes). Copy or download it again.")
     if not os.access(path, os.R_OK):
         raise MediaError(f"{text}: no permission to read the file. Change its permissions or run as its owner.")
@@ -170,59 +174,86 @@ def open_container(source: Source, allow_url: bool = False, limits: MediaLimits 
     if isinstance(source, StoredFile):
         return _open_stored(source, limits)
     name = check_source(source, allow_url)
-    local = name.startswith("file:")
-    options = {"protocol_whitelist": "file" if local else _URL_PROTOCOLS, "format_whitelist": _allowed_formats()}
-    timeout = None if local else URL_TIMEOUT_SECONDS
-    # FFmpeg decodes frames already to find out what a stream is.
-    of_streams = {"max_pixels": str(limits.decoder_pixels)} if limits else None
+    if not name.startswith("file:"):
+        options = {"protocol_whitelist": _URL_PROTOCOLS, "format_whitelist": URL_FORMATS, **_CLOSED}
+        try:
+            return open_input(name, limits, container_options=options, timeout=URL_TIMEOUT_SECONDS)
+        except (av.FFmpegError, OSError, ValueError) as error:
+            raise MediaError(f"{source}: {_why_not_opened(error, None)}") from None
     try:
-        return open_input(name, options=of_streams, container_options=options, timeout=timeout)
-    except (av.FFmpegError, OSError, ValueError) as error:
-        raise MediaError(f"{source}: {_why_not_opened(source, error)}") from None
-
-
-def open_input(file: Any, **arguments: Any) -> InputContainer:
-    """``av.open`` for reading, whatever the encoding of the metadata.
-
-    Args:
-        file: A name or an open file.
-        **arguments: Those of ``av.open``.
-    """
-    container: InputContainer = av.open(file, "r", **_ANY_METADATA, **arguments)
-    return container
+        found = inspect_path(source)
+    except OSError as error:
+        raise MediaError(f"{source}: cannot be read ({error.strerror}). Check the file and its disk.") from None
+    return _open_inspected(name, source, limits, found, "file", None)
 
 
 def _open_stored(source: StoredFile, limits: MediaLimits | None) -> InputContainer:
     if not source.size_bytes:
         raise MediaError(f"{source}: the file is empty (0 bytes). Copy or download it again.")
-    # It may lead FFmpeg to nothing else, so no protocol is allowed.
-    options = {"protocol_whitelist": "none", "format_whitelist": _allowed_formats()}
-    of_streams = {"max_pixels": str(limits.decoder_pixels)} if limits else None
     try:
-        return open_input(
-            source.open_binary(), options=of_streams, container_options=options, buffer_size=_STORED_BUFFER_BYTES
-        )
+        file = source.open_binary()
+        found = inspect_file(file, source.size_bytes, _STORED_BOXES)
+        file.seek(0)
+    except OSError as error:
+        raise MediaError(f"{source}: cannot be read ({error.strerror or error}).") from None
+    # It may lead FFmpeg to nothing else, so no protocol is allowed.
+    return _open_inspected(file, source, limits, found, "none", _STORED_BUFFER_BYTES)
+
+
+def _open_inspected(
+    file: Any, source: Source, limits: MediaLimits | None, found: Inspection, protocols: str, buffer_bytes: int | None
+) -> InputContainer:
+    if found.refusal is not None:
+        raise MediaError(f"{source}: {found.refusal}.")
+    options = {"protocol_whitelist": protocols, "format_whitelist": FILE_FORMATS, **_CLOSED}
+    buffer = {} if buffer_bytes is None else {"buffer_size": buffer_bytes}
+    try:
+        container = open_input(file, limits, container_options=options, format=found.format, **buffer)
     except (av.FFmpegError, OSError, ValueError) as error:
-        raise MediaError(f"{source}: {_why_not_opened(source, error)}") from None
+        raise MediaError(f"{source}: {_why_not_opened(error, found)}") from None
+    _inspections[str(source)] = found
+    if len(_inspections) > _KEPT_INSPECTIONS:
+        _inspections.pop(next(iter(_inspections)), None)
+    return container
 
 
-@cache
-def _allowed_formats() -> str:
-    """Every demuxer of this FFmpeg except the refused ones, such as playlists, which could lead it to any address."""
-    return ",".join(sorted(n for n in av.formats_available if n not in _REFUSED and not n.endswith("_pipe")))
+# What was seen of the sources that were opened last, by their names, for the choice of a stream that follows.
+_inspections: dict[str, Inspection] = {}
+_KEPT_INSPECTIONS = 1024
 
 
-def _why_not_opened(source: Source, error: Exception) -> str:
+def open_input(file: Any, limits: MediaLimits | None = None, **arguments: Any) -> InputContainer:
+    """``av.open`` for reading, whatever the encoding of the metadata.
+
+    Args:
+        file: A name or an open file.
+        limits: For sources from someone unknown; None: no limits but that of ``MOST_FRAME_PIXELS``.
+        **arguments: Those of ``av.open``.
+    """
+    # FFmpeg decodes frames already to find out what a stream is.
+    of_streams = {"max_pixels": str(MOST_FRAME_PIXELS if limits is None else limits.decoder_pixels)}
+    container: InputContainer = av.open(file, "r", options=of_streams, **_ANY_METADATA, **arguments)
+    return container
+
+
+def _why_not_opened(error: Exception, found: Inspection | None) -> str:
     reason = ffmpeg_reason(error)
     if isinstance(error, av.ArgumentError):  # the demuxer that recognised it is not in the white list
-        return "a playlist, a text or a single picture, not a video. Give a video file or a GIF."
-    if isinstance(error, av.InvalidDataError) and (isinstance(source, StoredFile) or os.path.isfile(source)):
-        with source.open_binary() if isinstance(source, StoredFile) else open(source, "rb") as file:
-            head = file.read(12)
-        if head[4:8] in (b"ftyp", b"mdat", b"moov", b"wide", b"free"):
-            return (
-                f"an MP4 or MOV without a readable index ({reason}): cut short, or still being written. Copy it again."
-            )
+        return (
+            "a kind of file that is not read as video here. Give a video file such as MP4, MKV, WebM, AVI, MPEG or GIF."
+        )
+    if isinstance(error, MemoryError):  # FFmpeg's word for too many streams as well
+        return "not opened: it declares more than 1000 streams, or needs more memory than there is. Convert it first."
+    if found is None:
+        return f"cannot be opened ({reason})."
+    kinds = found.tables.kinds
+    if isinstance(error, av.InvalidDataError) and b"moov" in kinds:
+        return f"an MP4 or MOV whose index is damaged ({reason}). Copy it again, or convert it from its source."
+    if isinstance(error, av.InvalidDataError) and b"moof" in kinds:
+        return "a segment of an MP4 stream without its header. Join it to the initialisation segment first."
+    if isinstance(error, av.InvalidDataError) and kinds & {b"ftyp", b"mdat"}:
+        return f"an MP4 or MOV without a readable index ({reason}): cut short, or still being written. Copy it again."
+    if isinstance(error, av.InvalidDataError):
         return f"not a video that can be read ({reason}). Give a video file such as MP4, MKV, WebM, AVI, MPEG or GIF."
     return f"cannot be opened ({reason})."
 
@@ -240,7 +271,7 @@ def video_streams(container: InputContainer) -> list[VideoStream]:
 
 
 def choose_stream(container: InputContainer, source: Source, video_stream: int | None) -> VideoStream:
-    """The video stream to read.
+    """The video stream to read, with a decoder that crops exactly and decodes no frame over ``MOST_FRAME_PIXELS``.
 
     Args:
         container: The open source.
@@ -253,37 +284,74 @@ def choose_stream(container: InputContainer, source: Source, video_stream: int |
     streams = video_streams(container)
     if not streams:
         raise MediaError(f"{source}: {_what_instead(container)}. Give a file with a video stream.")
+    inspection = _inspections.get(str(source), Inspection())
     if video_stream is None:
-        best: Any = container.streams.best("video")
-        chosen = next((stream for stream in streams if best is not None and stream.index == best.index), streams[0])
+        chosen = main_stream(container)
+        if inspection.picture is not None and chosen.frames <= 1:
+            raise MediaError(f"{source}: a picture ({inspection.picture}), not a video. Give a video file.")
     else:
         found = [stream for stream in streams if stream.index == video_stream]
         if not found:
             allowed = ", ".join(f"{s.index} ({_size(s)})" for s in streams)
             raise MediaError(f"{source}: stream {video_stream} is not a video stream of this file. Allowed: {allowed}.")
         chosen = found[0]
+    # Matroska's demuxer names the key of an encrypted track; that of MP4 decodes what is encrypted.
+    if inspection.track(chosen.index).encrypted or "enc_key_id" in chosen.metadata:
+        raise MediaError(encrypted_message(source))
     if chosen.codec_context is None:
-        if "mov" in container.format.name.split(",") and _names_sample_entry(source, _ENCRYPTED_ENTRIES):
-            raise MediaError(encrypted_message(source))
         raise MediaError(
             f"{source}: no decoder for the codec of video stream {chosen.index}. Convert the file to H.264 first."
         )
+    chosen.codec_context.options = {"max_pixels": str(MOST_FRAME_PIXELS)}
+    # Otherwise FFmpeg crops at the left by whole blocks of memory only: frames are wider than they should be.
+    chosen.codec_context.flags |= Flags.unaligned
     return chosen
+
+
+def main_stream(container: InputContainer) -> VideoStream:
+    """The video stream with the footage: FFmpeg's default, unless it is a cover or a thumbnail beside another stream.
+
+    Args:
+        container: The open source, which has a video stream.
+    """
+    streams = video_streams(container)
+    counts = {stream.index: _frame_count(stream) for stream in streams}
+    most = max((count for count in counts.values() if count is not None), default=0.0)
+    moving = [stream for stream in streams if not _is_still(stream, counts[stream.index], most)] or streams
+    best: Any = container.streams.best("video")
+    default = next((stream for stream in moving if best is not None and stream.index == best.index), None)
+    if default is not None:
+        return default
+    # Of several, FFmpeg's order: the one that is marked as default, then the larger picture, then the first.
+    return max(moving, key=lambda stream: (bool(stream.disposition & Disposition.default), _pixels(stream)))
+
+
+def _is_still(stream: VideoStream, count: float | None, most: float) -> bool:
+    """Whether a stream is a cover or a thumbnail beside others: one picture, or two or three beside a long video."""
+    if count is not None and (count <= _ONE_FRAME or (count <= _FEW_FRAMES and count * _MANY_TIMES <= most)):
+        return True
+    return stream.codec_context is not None and stream.codec_context.name in _PICTURE_CODECS
+
+
+def _frame_count(stream: VideoStream) -> float | None:
+    """How many frames a stream has by its header, or by its length and its rate; None where neither is known."""
+    if stream.frames:
+        return float(stream.frames)
+    seconds = float(stream.duration * stream.time_base) if stream.duration and stream.time_base else None
+    if seconds is None and (tag := _CLOCK_TIME.match(stream.metadata.get("DURATION", ""))):  # Matroska's statistics
+        hours, minutes, rest = tag.groups()
+        seconds = int(hours) * 3600 + int(minutes) * 60 + float(rest)
+    rate = stream.average_rate or stream.guessed_rate
+    return seconds * float(rate) if seconds and rate else None
+
+
+def _pixels(stream: VideoStream) -> int:
+    return 0 if stream.codec_context is None else stream.codec_context.width * stream.codec_context.height
 
 
 def encrypted_message(source: Source) -> str:
     """The message for a video that is encrypted."""
     return f"{source}: the video is encrypted. Give a copy without DRM or encryption."
-
-
-def _names_sample_entry(source: Source, names: tuple[bytes, ...]) -> bool:
-    if not isinstance(source, (str, Path)) or not os.path.isfile(source):
-        return False
-    with open(source, "rb") as file:
-        ends = file.read(_INDEX_BYTES)
-        file.seek(max(0, os.path.getsize(source) - _INDEX_BYTES))
-        ends += file.read()
-    return any(name in ends for name in names)
 
 
 def _size(stream: VideoStream) -> str:

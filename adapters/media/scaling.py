@@ -6,12 +6,16 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Literal
 
+import av
 import numpy as np
 from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation, VideoReformatter
 from av.video.stream import VideoStream
 
+from adapters.errors import MediaError
 from adapters.media.color import ColorInfo, to_bt709
+from adapters.media.deinterlacing import Deinterlacer
+from adapters.media.side_data import display_matrix
 from adapters.media.tone_mapping import WHITE_16, ToneTable
 from adapters.records import UInt8Array
 
@@ -22,6 +26,7 @@ _EXACT = Interpolation.FULL_CHR_H_INT | Interpolation.ACCURATE_RND
 _SMALLER = Interpolation.AREA | _EXACT
 _LARGER = Interpolation.BICUBIC | _EXACT
 _SWS_MATRICES = {"bt709": 1, "fcc": 4, "bt601": 5, "smpte240m": 7, "bt2020": 9}  # SWS_CS_* of libswscale
+LONGEST_SIDE = 32768  # to which libswscale scales
 _LIMITED, _FULL = 1, 2  # AVCOL_RANGE_*
 _EXPAND_LIMITED = np.clip(np.rint((np.arange(256) - 16.0) * 255 / 219), 0, 255).astype(np.uint8)
 
@@ -61,10 +66,10 @@ class Orientation:
 
 def orientation_of(frame: VideoFrame) -> Orientation:
     """The quarter turn, mirrored or not, nearest to a frame's display matrix (ISO/IEC 14496-12, matrix of tkhd)."""
-    data: Any = frame.side_data.get("DISPLAYMATRIX")
-    if data is None:
+    matrix = display_matrix(frame)
+    if matrix is None:
         return Orientation()
-    a, b, _, c, d = (int(v) for v in np.frombuffer(bytes(data), dtype="<i4")[:5])
+    a, b, _, c, d = matrix[:5]
     if abs(a) + abs(d) >= abs(b) + abs(c):
         return Orientation(False, a < 0, d < 0)
     return Orientation(True, c < 0, b < 0)
@@ -100,7 +105,13 @@ class Scaler:
     """
 
     def __init__(
-        self, width: int, height: int, color: ColorInfo, orientation: Orientation, layout: Layout = "rgb24"
+        self,
+        width: int,
+        height: int,
+        color: ColorInfo,
+        orientation: Orientation,
+        layout: Layout = "rgb24",
+        source: object = "a video",
     ) -> None:
         """Prepare for frames of one colour description and orientation.
 
@@ -110,6 +121,7 @@ class Scaler:
             color: Of the frames.
             orientation: Of the frames.
             layout: Of the pictures.
+            source: For messages.
 
         Raises:
             ValueError: The size is odd and the layout is "yuv420p".
@@ -117,14 +129,19 @@ class Scaler:
         if layout == "yuv420p" and (width % 2 or height % 2):
             raise ValueError(f"yuv420p needs an even width and height, got {width}x{height}")
         self._size = (height, width) if orientation.transpose else (width, height)
-        self._color, self._orientation, self._layout = color, orientation, layout
+        self._color, self._orientation, self._layout, self._source = color, orientation, layout, source
         self._reformatter, self._encoder = VideoReformatter(), VideoReformatter()
-        self._tone = ToneTable(color)
+        self._tone, self._deinterlacer = ToneTable(color), Deinterlacer()
 
-    def __call__(self, frame: VideoFrame) -> UInt8Array:
+    def __call__(
+        self, frame: VideoFrame, before: VideoFrame | None = None, after: VideoFrame | None = None
+    ) -> UInt8Array:
+        # libswscale scales each field of an interlaced frame by itself, which keeps the comb at every size.
+        if interlaced := bool(frame.interlaced_frame):
+            frame = self._deinterlacer(frame, before, after)
         if self._layout == "yuv420p":
             return self._as_yuv(frame)
-        return self._as_rgb(frame)
+        return self._as_rgb(frame, interlaced)
 
     def _as_yuv(self, frame: VideoFrame) -> UInt8Array:
         if self._color.matrix not in _SWS_MATRICES or _may_be_transparent(frame):
@@ -152,8 +169,10 @@ class Scaler:
             threads=1,
         ).to_ndarray()
 
-    def _as_rgb(self, frame: VideoFrame) -> UInt8Array:
+    def _as_rgb(self, frame: VideoFrame, interlaced: bool = False) -> UInt8Array:
         picture = self._over_black(frame) if _may_be_transparent(frame) else None
+        if picture is None and interlaced:
+            picture = self._resized(self._convert(frame, frame.width, frame.height))
         if picture is None:
             picture = self._convert(frame, *self._size)
         if self._orientation == Orientation():
@@ -180,31 +199,52 @@ class Scaler:
         smaller = width * height <= frame.width * frame.height
         matrix = _SWS_MATRICES.get(self._color.matrix)
         yuv = layout == "yuv420p"
-        return self._reformatter.reformat(
-            frame,
-            width,
-            height,
-            layout,
-            src_colorspace=matrix,
-            dst_colorspace=_SWS_MATRICES["bt709"] if yuv else matrix,
-            interpolation=_SMALLER if smaller else _LARGER,
-            src_color_range=_FULL if self._color.range == "full" else _LIMITED,
-            dst_color_range=_LIMITED if yuv else _FULL,
-            threads=1,
-        )
+        try:
+            return self._reformatter.reformat(
+                frame,
+                width,
+                height,
+                layout,
+                src_colorspace=matrix,
+                dst_colorspace=_SWS_MATRICES["bt709"] if yuv else matrix,
+                interpolation=_SMALLER if smaller else _LARGER,
+                src_color_range=_FULL if self._color.range == "full" else _LIMITED,
+                dst_color_range=_LIMITED if yuv else _FULL,
+                threads=1,
+            )
+        except av.ArgumentError:  # of what is longer or narrower than libswscale takes
+            raise MediaError(f"{self._source}: {shape_message(frame.width, frame.height, width, height)}") from None
 
     def _over_black(self, frame: VideoFrame) -> UInt8Array | None:
         """The frame laid over black at its own size, then scaled: so no colour of transparent pixels bleeds in."""
-        import cv2
-
         rgba = self._reformat(frame, frame.width, frame.height, "rgba")
         alpha = rgba[..., 3:]
         if alpha.min() == 255:
             return None
         flat = ((rgba[..., :3].astype(np.uint16) * alpha + 127) // 255).astype(np.uint8)
-        smaller = self._size[0] * self._size[1] <= frame.width * frame.height
-        scaled = cv2.resize(flat, self._size, interpolation=cv2.INTER_AREA if smaller else cv2.INTER_CUBIC)
+        return self._resized(flat)
+
+    def _resized(self, picture: UInt8Array) -> UInt8Array:
+        import cv2
+
+        smaller = self._size[0] * self._size[1] <= picture.shape[0] * picture.shape[1]
+        scaled = cv2.resize(picture, self._size, interpolation=cv2.INTER_AREA if smaller else cv2.INTER_CUBIC)
         return np.asarray(scaled, dtype=np.uint8)
+
+
+def shape_message(width: int, height: int, scaled_width: int, scaled_height: int) -> str:
+    """The message for frames that are too long and narrow to be scaled.
+
+    Args:
+        width: Of the frames, in pixels.
+        height: Likewise.
+        scaled_width: To which they would be scaled.
+        scaled_height: Likewise.
+    """
+    return (
+        f"its frames are {width}x{height}, a shape that cannot be scaled (to {scaled_width}x{scaled_height} here). "
+        "Crop the video first."
+    )
 
 
 def _may_be_transparent(frame: VideoFrame) -> bool:

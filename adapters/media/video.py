@@ -18,10 +18,11 @@ from adapters.errors import MediaError
 from adapters.media.damage import Damage
 from adapters.media.decode import DecodedFrame, Decoder
 from adapters.media.duration import EARLY_END_SECONDS, early_end
+from adapters.media.faults import SourceErrors, pass_over_source
 from adapters.media.frame_cursor import FrameCursor
-from adapters.media.info import VideoInfo, describe_video, nothing_decoded
+from adapters.media.info import VideoInfo, describe_video, note_chosen_stream, nothing_decoded
 from adapters.media.key_frames import read_keys
-from adapters.media.opening import MediaLimits, Source
+from adapters.media.opening import MOST_FRAME_PIXELS, MediaLimits, Source
 from adapters.media.preprocess import decode_size
 from adapters.media.sampling import (
     EPSILON_SECONDS,
@@ -32,7 +33,7 @@ from adapters.media.sampling import (
     plan_clip,
     plan_windows,
 )
-from adapters.media.scaling import Layout, Scaler, orientation_of
+from adapters.media.scaling import LONGEST_SIDE, Layout, Scaler, orientation_of, shape_message
 from adapters.records import Aspect, Clip, InputSpec, UInt8Array
 
 
@@ -128,19 +129,28 @@ class Video:
         self._frames_seen = 0
         self._passes: list[Decoder] = []
         self._closed = False
-        decoder = Decoder(source, video_stream, allow_url, self._damage, limits=limits, threads=threads)
+        with SourceErrors(source):
+            # The first pass continues with what has read the first frame.
+            self._primed: Decoder | None = self._open_first(video_stream)
+
+    def _open_first(self, video_stream: int | None) -> Decoder:
+        """Decode the first frame and describe the video by it."""
+        source, limits = self._source, self._limits
+        decoder = Decoder(source, video_stream, self._allow_url, self._damage, limits=limits, threads=self._threads)
         try:
             self._first: DecodedFrame | None = decoder.read()
             if self._first is None:
                 raise MediaError(nothing_decoded(source, decoder))
             self._orientation = orientation_of(self._first.frame)
+            if video_stream is None:
+                note_chosen_stream(decoder)
             self.info = describe_video(source, decoder, self._first, self._orientation)
             if limits is not None:
                 limits.check_size(source, self.info.width, self.info.height)
         except BaseException:
             decoder.close()
             raise
-        self._primed: Decoder | None = decoder  # it has read the first frame; the first pass continues with it
+        return decoder
 
     def __enter__(self) -> Self:
         return self
@@ -216,6 +226,10 @@ class Video:
         if not 0 <= every_seconds < math.inf:
             raise ValueError(f"every_seconds must be seconds >= 0, got {every_seconds!r}")
         start, end = self._range(None, None, open_ended=True)
+        yield from self._read_keys(spec, every_seconds, start, end)
+
+    @pass_over_source
+    def _read_keys(self, spec: InputSpec, every_seconds: float, start: float, end: float) -> Iterator[Clip]:
         scale, origin = self._scaler(decode_size(spec, self.info.width, self.info.height)), self.info.start_seconds
         decoder, cursor = self._begin_pass()
         last: tuple[float, UInt8Array] | None = None
@@ -270,6 +284,8 @@ class Video:
                 height=height or self.info.height, width=width or self.info.width, n_frames=1, aspect=aspect
             )
             size = decode_size(wanted, *size)
+        if layout == "yuv420p" and (size[0] % 2 or size[1] % 2):
+            raise ValueError(f"yuv420p needs an even width and height, got {size[0]}x{size[1]}")
         if fps is not None and not 0 < fps < math.inf:
             raise ValueError(f"fps must be above 0, got {fps!r}")
         start, end = self._range(start_seconds, end_seconds, open_ended=True)
@@ -302,6 +318,7 @@ class Video:
         if decoder in self._passes:
             self._passes.remove(decoder)
 
+    @pass_over_source
     def _stream(
         self, size: tuple[int, int], fps: float | None, start: float, end: float, layout: Layout
     ) -> Iterator[tuple[float, UInt8Array]]:
@@ -315,7 +332,7 @@ class Video:
                 if moment >= end - EPSILON_SECONDS and count:
                     return
                 if shown is not last or picture is None:
-                    last, picture = shown, scale(shown.frame)
+                    last, picture = shown, scale(shown.frame, *cursor.neighbors)
                 yield moment, picture
                 count += 1
                 shown = cursor.step() if fps is None else cursor.at(origin + start + count / fps)
@@ -323,6 +340,7 @@ class Video:
         finally:
             self._end_pass(decoder)
 
+    @pass_over_source
     def _take(self, spec: InputSpec, windows: Iterator[Window]) -> Iterator[Clip]:
         scale = self._scaler(decode_size(spec, self.info.width, self.info.height))
         origin = self.info.start_seconds
@@ -337,7 +355,7 @@ class Video:
                 shown = cursor.at(origin + moment)
                 if shown is not None:
                     if shown is not last or picture is None:
-                        last, picture = shown, scale(shown.frame)
+                        last, picture = shown, scale(shown.frame, *cursor.neighbors)
                     pictures.append((max(shown.seconds - origin, 0.0), picture))
                     if len(pictures) == len(window.times):
                         made += 1
@@ -364,7 +382,9 @@ class Video:
         return Clip(np.stack([taken[i][1] for i in indices]), times, source, window.start, window.end)
 
     def _scaler(self, size: tuple[int, int], layout: Layout = "rgb24") -> Scaler:
-        return Scaler(*size, self.info.color, self._orientation, layout)
+        if size[0] * size[1] > MOST_FRAME_PIXELS or max(size) > LONGEST_SIDE:
+            raise MediaError(f"{self._source}: {shape_message(self.info.width, self.info.height, *size)}")
+        return Scaler(*size, self.info.color, self._orientation, layout, self._source)
 
     # -- ranges and damage -------------------------------------------------------------------------------------------
 

@@ -13,8 +13,8 @@ import numpy as np
 
 from adapters.config import Config
 from adapters.data import Example, read_prepared_clip
-from adapters.errors import MediaError
-from adapters.inference import map_ahead
+from adapters.errors import ConfigError, MediaError, describe_failure
+from adapters.inference import ClipFunction, FailedClip, map_ahead
 from adapters.media import read_clip
 from adapters.records import Clip, Float32Array, InputSpec
 from adapters.system import file_fingerprint, value_digest
@@ -110,8 +110,13 @@ def cached_features(
         on_progress("features", done, len(views))
     for chunk, clips in _decoded(missing, spec, augmentation, seed, skipped):
         if clips:
-            features = compute(clips)
-            store.append({keys[view]: value for view, value in zip(chunk, features, strict=True)})
+            rows = {}
+            for view, features in zip(chunk, ClipFunction(compute)(clips), strict=True):
+                if isinstance(features, FailedClip):
+                    skipped[str(view.example.path)] = features.error
+                else:
+                    rows[keys[view]] = features
+            store.append(rows)
         done += len(chunk)
         if on_progress:
             on_progress("features", done, len(views))
@@ -163,8 +168,10 @@ def _decoded(
     def read(view: ExampleView) -> Clip | MediaError:
         try:
             return read_view(view, spec, augmentation, seed)
-        except MediaError as error:
-            return error
+        except ConfigError:  # of the run
+            raise
+        except Exception as error:
+            return MediaError(describe_failure(view.example.path, error))
 
     results = map_ahead(views, read, threads=2, ahead=2 * CHUNK_CLIPS, name="decode")
     with closing(results):

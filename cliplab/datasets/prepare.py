@@ -13,7 +13,7 @@ from typing import Any
 
 from adapters.base import OnProgress
 from adapters.data import Dataset, Example, check_dataset, join_copies, read_dataset, split_dataset
-from adapters.errors import ConfigError, DatasetError, MediaError, StorageError
+from adapters.errors import ConfigError, DatasetError, MediaError, StorageError, describe_failure
 from adapters.media import open_video
 from adapters.system import read_regular_text, storage_error, value_digest, write_json_atomic
 from cliplab.outputs import require_new
@@ -150,8 +150,10 @@ def _extract(
             if not folder.is_dir():
                 _write_frames(item, folder, fps)
                 decoded += 1
-        except MediaError as error:
-            skipped.append(str(error))
+        except (DatasetError, StorageError):  # of the run, not of this video
+            raise
+        except Exception as error:
+            skipped.append(describe_failure(item.path, error))
             continue
         found[item.key()] = name, sorted(file.name for file in folder.glob("*.jpg"))
     if on_progress is not None:

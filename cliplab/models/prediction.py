@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from adapters.base import BaseModelAdapter
-from adapters.errors import ConfigError
+from adapters.errors import ConfigError, describe_failure
 from adapters.hosts.results import SHAPES, Shape, to_pipeline
 from adapters.inference import OnVideoProgress, open_model, predict_videos
 from adapters.records import Segment, VideoResult
@@ -102,13 +102,26 @@ def predict(
             f"segments: {segments!r} is not a label of this model; its labels: {name_list(adapter.labels)}"
         )
     results = tuple(predict_videos(adapter, find_videos(videos), on_progress=on_progress))
-    found = None if segments is None else tuple(tuple(find_segments(adapter, item, segments)) for item in results)
+    found = None
+    if segments is not None:
+        pairs = [_with_segments(adapter, item, segments) for item in results]
+        results, found = tuple(result for result, _ in pairs), tuple(found for _, found in pairs)
     report = PredictReport(results, adapter.config["top_k"], found, shape)
     if output is not None:
         from adapters.system import write_json_atomic
 
         write_json_atomic(output, report.to_json())
     return report
+
+
+def _with_segments(
+    adapter: BaseModelAdapter, result: VideoResult, label: str
+) -> tuple[VideoResult, tuple[Segment, ...]]:
+    """A result and its segments; where they fail, the reason as its error."""
+    try:
+        return result, tuple(find_segments(adapter, result, label))
+    except Exception as error:
+        return VideoResult(result.path, error=describe_failure(result.path, error), warnings=result.warnings), ()
 
 
 def find_segments(adapter: BaseModelAdapter, result: VideoResult, label: str) -> list[Segment]:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Generator, Iterator, Sequence
 
-import av
 import numpy as np
 
-from adapters.errors import MediaError
+from adapters.errors import describe_failure
 from adapters.inference import read_ahead
 from adapters.media import open_video
 from adapters.records import UInt8Array
@@ -91,8 +90,10 @@ def _pictures(placed: PlacedClip, reel_format: ReelFormat) -> Iterator[UInt8Arra
             damage = video.warnings
             if damage != before:
                 raise SourceFailed(clip, f"{clip.path}: is damaged in its best window: {damage[0]}")
-    except (MediaError, av.FFmpegError, OSError) as error:
-        raise SourceFailed(clip, str(error)) from error
+    except SourceFailed:
+        raise
+    except Exception as error:
+        raise SourceFailed(clip, describe_failure(clip.path, error)) from error
     missing = placed.frames - count
     if last is None or missing > _SHORT_SECONDS * reel_format.fps + 1:
         raise SourceFailed(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from adapters.errors import ConfigError, DatasetError, MediaError
+from adapters.errors import ConfigError, DatasetError, describe_failure
 from adapters.system import write_bytes_atomic
 from cliplab.library import read_highlights
 from cliplab.outputs import require_new
@@ -205,14 +205,14 @@ class _Candidates:
     def _inspect(self, row: dict[str, Any]) -> SourceClip | SkippedSource:
         try:
             return inspect_source(row, self._per_clip, self._scanned_at)
-        except (MediaError, OSError) as error:
-            return SkippedSource(str(row["path"]), str(error), True)
+        except Exception as error:
+            return SkippedSource(str(row["path"]), describe_failure(row["path"], error), True)
 
     def _checked(self, clip: SourceClip) -> SourceClip | SkippedSource:
         try:
             require_whole(clip)
-        except (MediaError, OSError) as error:
-            return SkippedSource(clip.path, str(error), True)
+        except Exception as error:
+            return SkippedSource(clip.path, describe_failure(clip.path, error), True)
         return clip
 
 

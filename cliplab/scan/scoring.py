@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from adapters.base import BaseModelAdapter
-from adapters.errors import MediaError
-from adapters.inference import FILE_ERRORS, read_as_ready
+from adapters.errors import ConfigError, MediaError, describe_failure
+from adapters.inference import ClipFunction, FailedClip, read_as_ready
 from adapters.litert import available_cores
 from adapters.media import VideoFile
 from adapters.records import Clip, Float32Array, InputSpec
@@ -73,6 +73,10 @@ class _Reading:
     rows: list[Float32Array] = field(default_factory=list)
     open_rows: int = 0
 
+    def fail(self, error: str) -> None:
+        """Set the error, without the path: the same content may come to light under another."""
+        self.error = self.error or error.removeprefix(f"{self.job.file.path}: ")
+
     def result(self) -> ScoredVideo:
         if self.error is not None or self.changed is not None:
             return ScoredVideo(self.job, Scores(self.duration, None, None, self.error, self.warnings), self.changed)
@@ -86,8 +90,8 @@ def score_files(
 ) -> Iterator[ScoredVideo]:
     """Score the videos of jobs, in the order in which they are done.
 
-    A fault of a file becomes its result's error; what the model or jobs raises is raised. Closing the iterator stops
-    the decoders.
+    A fault of a file becomes its result's error, also one of the model on this file alone. What the model raises for
+    any clip, and what jobs raises, is raised. Closing the iterator stops the decoders.
 
     Args:
         adapter: The model.
@@ -199,11 +203,15 @@ def _batch_size(adapter: BaseModelAdapter) -> int:
 
 
 def _predict(adapter: BaseModelAdapter, batch: list[tuple[_Reading, Clip]]) -> None:
+    batch[:] = [entry for entry in batch if entry[0].error is None]
     if batch:
-        predictions = adapter.predict([clip for _, clip in batch])
-        for (file, clip), prediction in zip(batch, predictions, strict=True):
-            file.spans.append((clip.start, clip.end))
-            file.rows.append(prediction.scores)
+        results = ClipFunction(adapter.predict)([clip for _, clip in batch])
+        for (file, clip), result in zip(batch, results, strict=True):
+            if isinstance(result, FailedClip):
+                file.fail(result.error)
+            else:
+                file.spans.append((clip.start, clip.end))
+                file.rows.append(result.scores)
             file.open_rows -= 1
         batch.clear()
 
@@ -222,13 +230,16 @@ def _clips(file: _Reading, spec: InputSpec, sampling: Sampling, threads: int) ->
                 for clip in read_rows(video, spec, sampling):
                     rows += 1
                     yield clip
+                    if file.error is not None:  # the model fails on it
+                        return
                 if not rows:
                     raise MediaError(f"{path}: has no frame to score.")
             finally:
                 file.warnings = tuple(note.removeprefix(f"{path}: ") for note in video.warnings)
-    except FILE_ERRORS as error:
-        # Without the path: the same content may come to light under another.
-        file.error = str(error).removeprefix(f"{path}: ")
+    except ConfigError:  # of the run
+        raise
+    except Exception as error:
+        file.fail(describe_failure(path, error))
     file.changed = what_changed(file.job.file) or (stored.failure if stored else None)
     if stored and file.changed:
         stored.forget()

@@ -34,6 +34,15 @@ class HeldAdapter(TinyAdapter):
         return super().predict(batch)
 
 
+class PickyAdapter(TinyAdapter):
+    """Fails on bright clips."""
+
+    def predict(self, batch: Sequence[Clip]) -> list[Prediction]:
+        if any(clip.frames.mean() > 85 for clip in batch):
+            raise IndexError("a fault that nobody foresaw")
+        return super().predict(batch)
+
+
 _released = Path(tempfile.gettempdir(), RELEASED)
 HELD, QUICK = (np.full((1, 1, 8, 8, 3), level, np.uint8) for level in (255, 0))  # uint8 [1, 1, 8, 8, 3]
 

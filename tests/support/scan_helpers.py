@@ -30,6 +30,18 @@ class BrokenAdapter(FramesAdapter):
         return super().predict(batch)
 
 
+class StoppedAdapter(BrokenAdapter):
+    """One that can take nothing more after a video of a certain name."""
+
+    stopped = False
+
+    def predict(self, batch: Sequence[Clip]) -> list[Prediction]:
+        self.stopped = self.stopped or any(clip.source.endswith("boom.mp4") for clip in batch)
+        if self.stopped:
+            raise ZeroDivisionError("the model's own fault")
+        return super().predict(batch)
+
+
 def save_model(path: Path, **keys: Any) -> Path:
     """A bundle of the tiny model of frames."""
     model_class(str(keys.get("adapter", FRAMES["adapter"])))({**FRAMES, **keys}).save(path)

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from adapters.base import BaseModelAdapter
-from adapters.errors import MediaError
+from adapters.errors import MediaError, describe_failure
 from adapters.hosts.dataloop.downloads import DownloadFolder, FetchedItem, download_folder, fetch, is_image
-from adapters.inference import predict_videos
+from adapters.inference import ClipFunction, FailedClip, predict_videos
 from adapters.media import read_clip
 from adapters.records import Clip, Float32Array, Prediction
 
@@ -88,8 +88,12 @@ def _predict_pictures(
     for fetched, clip in _clips(adapter, items, downloads):
         if clip is None:
             yield ItemResult(fetched.item, error=fetched.error)
+            continue
+        [result] = ClipFunction(adapter.predict)([clip])
+        if isinstance(result, FailedClip):
+            yield ItemResult(fetched.item, error=_without_folder(result.error, fetched))
         else:
-            yield ItemResult(fetched.item, tuple(adapter.predict([clip])))
+            yield ItemResult(fetched.item, (result,))
 
 
 def embed_items(adapter: BaseModelAdapter, items: Sequence[Any]) -> Iterator[tuple[Any, Float32Array | None, str]]:
@@ -104,8 +108,14 @@ def embed_items(adapter: BaseModelAdapter, items: Sequence[Any]) -> Iterator[tup
     """
     with download_folder() as downloads:
         for fetched, clip in _clips(adapter, items, downloads):
-            vector = None if clip is None else adapter.embed([clip])[0]
-            yield fetched.item, vector, fetched.error or ""
+            if clip is None:
+                yield fetched.item, None, fetched.error or ""
+                continue
+            [vector] = ClipFunction[Float32Array](lambda clips: list(adapter.embed(clips)))([clip])
+            if isinstance(vector, FailedClip):
+                yield fetched.item, None, _without_folder(vector.error, fetched) or ""
+            else:
+                yield fetched.item, vector, ""
 
 
 def _clips(
@@ -118,8 +128,8 @@ def _clips(
         if fetched.path is not None:
             try:
                 clip = read_picture(fetched.path) if is_image(fetched.item) else read_clip(fetched.path, spec)
-            except (MediaError, OSError) as error:
-                fetched.error = _without_folder(str(error), fetched)
+            except Exception as error:
+                fetched.error = _without_folder(describe_failure(fetched.path, error), fetched)
             finally:
                 shutil.rmtree(fetched.path.parent, ignore_errors=True)
         yield fetched, clip

@@ -299,7 +299,7 @@ BAD: dict[str, tuple[Any, str]] = {
     "pipe.mp4": (lambda path: os.mkfifo(path), "is a pipe"),
     "empty.mp4": (lambda path: path.touch(), r"the file is empty \(0 bytes\)"),
     "noise.mp4": (lambda path: path.write_bytes(np.random.default_rng(0).bytes(9999)), "not a video that can be read"),
-    "words.txt": (text("some words\n" * 200), "a text or a single picture"),
+    "words.txt": (text("some words\n" * 200), "a text"),
     "sound.m4a": (write_sound, "sound only, no video stream"),
     "cover.m4a": (cover_only, "the only pictures in this file are cover art"),
     "cenc.mp4": (encrypted, "the video is encrypted"),
@@ -310,7 +310,7 @@ BAD: dict[str, tuple[Any, str]] = {
     "cut.mp4": (lambda path: path.write_bytes(b"\0\0\0\x20ftypisom" + bytes(400)), "without a readable index"),
     "picture.png": (
         lambda path: write_video(path, [np.zeros((16, 16, 3), np.uint8)], "png", "rgb24"),
-        "a single picture",
+        "a picture",
     ),
 }
 

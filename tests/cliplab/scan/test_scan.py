@@ -262,7 +262,7 @@ def decoders() -> list[str]:
 
 
 def test_what_the_model_raises_is_raised_and_what_was_scored_stays(library: Path, tmp_path: Path) -> None:
-    model = save_model(tmp_path / "broken", adapter="scan_helpers:BrokenAdapter")
+    model = save_model(tmp_path / "broken", adapter="scan_helpers:StoppedAdapter")
     # As many frames as a batch holds come before it, so that a batch is through when it is reached.
     (library / "day2" / "005.mp4").rename(library / "day2" / "boom.mp4")
     output = tmp_path / "h.json"
@@ -274,6 +274,17 @@ def test_what_the_model_raises_is_raised_and_what_was_scored_stays(library: Path
     report = scan(library, model, output=output, min_score=0, sample_fps=8.0)
     assert report.videos == 5
     assert report.scored <= 3, "what was scored before the fault was lost"
+
+
+def test_a_model_that_fails_on_one_video_costs_that_video(library: Path, tmp_path: Path) -> None:
+    model = save_model(tmp_path / "broken", adapter="scan_helpers:BrokenAdapter")
+    (library / "day2" / "005.mp4").rename(library / "day2" / "boom.mp4")
+    report = scan(library, model, output=tmp_path / "h.json", min_score=0, workers=1)
+    [(path, error)] = report.failures
+    assert path.endswith("boom.mp4")
+    assert "ZeroDivisionError" in error
+    assert "report" in error
+    assert (report.scored, report.highlights) == (6, 5)
 
 
 def test_closing_ends_the_decoders(videos: Path, model: Path) -> None:

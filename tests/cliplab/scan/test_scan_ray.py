@@ -155,7 +155,7 @@ def test_workers_read_a_library_in_a_storage(nodes: Nodes, library: Path, tmp_pa
 def test_what_the_model_raises_is_raised_and_the_workers_end(nodes: Nodes, library: Path, tmp_path: Path) -> None:
     import ray
 
-    model = save_model(tmp_path / "broken", adapter="scan_helpers:BrokenAdapter")
+    model = save_model(tmp_path / "broken", adapter="scan_helpers:StoppedAdapter")
     copy = Path(shutil.copytree(library, tmp_path / "library"))
     (copy / "day2" / "023.mp4").rename(copy / "day2" / "boom.mp4")
     output = tmp_path / "h.json"
