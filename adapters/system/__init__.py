@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from adapters.system.native_log import warnings_only as warnings_only
     from adapters.system.nearest import did_you_mean as did_you_mean
     from adapters.system.nearest import nearest_hint as nearest_hint
+    from adapters.system.safetensors_format import parse_safetensors as parse_safetensors
+    from adapters.system.safetensors_format import safetensors_metadata as safetensors_metadata
     from adapters.system.strict_json import parse_json as parse_json
     from adapters.system.strict_json import unique_pairs as unique_pairs
 else:  # hidden from type checkers, so that a name that is not exported is an error
@@ -49,6 +51,7 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
             "locks": ("descriptor_lock", "file_lock"),
             "native_log": ("CapturedLog", "captured_stderr", "import_keras", "import_tensorflow", "warnings_only"),
             "nearest": ("did_you_mean", "nearest_hint"),
+            "safetensors_format": ("parse_safetensors", "safetensors_metadata"),
             "strict_json": ("parse_json", "unique_pairs"),
         },
     )
