@@ -11,6 +11,7 @@ import numpy as np
 from adapters.base import LiteRTProgram
 from adapters.config import Config
 from adapters.errors import AdapterError, ConfigError, WeightsError
+from adapters.inference import StreamSession
 from adapters.litert import StreamProgram
 from adapters.media import to_model_input
 from adapters.models import AnyProgram, ModelAdapter, Network, Pretrained, Variables
@@ -18,7 +19,6 @@ from adapters.records import Clip, Float32Array, InputSpec, Precision, take_even
 from adapters.training import class_scores
 from movinet_adapter.architecture import DENSE_UNITS, Architecture, architecture
 from movinet_adapter.backbone import MoViNetBackbone, published_variables, random_movinet_variables
-from movinet_adapter.streaming.session import StreamSession
 
 # What the published weights were trained at: https://tfhub.dev/google/collections/movinet
 NATIVE_SIZE = {"a0": 172, "a1": 172, "a2": 224, "a3": 256, "a4": 290, "a5": 320}

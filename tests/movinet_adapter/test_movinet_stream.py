@@ -19,9 +19,9 @@ from adapters.errors import ConfigError
 from adapters.litert import StreamProgram
 from adapters.media import open_video
 from adapters.records import InputSpec
-from movinet_adapter.streaming.memory import PoolWindow
-from movinet_adapter.streaming.session import StreamSession
-from movinet_adapter.streaming.ticks import Ticks
+from adapters.inference.stream_memory import PoolWindow
+from adapters.inference.stream_session import StreamSession
+from adapters.inference.stream_ticks import Ticks
 
 pytest.importorskip("tensorflow", reason="pip install 'cliplab[train]'")
 

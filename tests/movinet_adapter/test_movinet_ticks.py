@@ -10,8 +10,8 @@ import pytest
 
 from adapters.errors import ConfigError
 from adapters.records import InputSpec
-from movinet_adapter.streaming.session import StreamSession
-from movinet_adapter.streaming.ticks import FrameDecision, Ticks
+from adapters.inference.stream_session import StreamSession
+from adapters.inference.stream_ticks import FrameDecision, Ticks
 
 LABELS = ("a", "b")
 COUNT = "a_pool_frame_count"
