@@ -10,11 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from adapters.errors import ConfigError
+from adapters.inference.stream_memory import PoolWindow
+from adapters.inference.stream_ticks import Ticks
 from adapters.litert import StreamProgram
 from adapters.media import PerChannel, to_model_input
 from adapters.records import Float32Array, InputSpec, Prediction, UInt8Array
-from adapters.inference.stream_memory import PoolWindow
-from adapters.inference.stream_ticks import Ticks
 
 MAX_GAP_SECONDS = 2.0
 _MOST_WAITING = 16  # frames prepared before the network sees them, so that a long segment takes little memory

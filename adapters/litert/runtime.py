@@ -74,7 +74,8 @@ class Quantization:
     def quantize(self, values: Float32Array) -> Array:
         """The nearest 8-bit values."""
         limits = np.iinfo(self.dtype)
-        return np.clip(np.rint(values / self.scale) + self.zero_point, limits.min, limits.max).astype(self.dtype)
+        levels = np.rint(values / self.scale) + self.zero_point
+        return np.asarray(np.clip(levels, limits.min, limits.max), self.dtype)
 
     def dequantize(self, values: Array) -> Float32Array:
         """The numbers that 8-bit values stand for, float32."""
@@ -286,9 +287,7 @@ def read_program(path: Path, name: str) -> bytes:
         ) from error
 
 
-def open_interpreter(
-    model: bytes, name: str, threads: int = 1, input_shape: tuple[int, ...] | None = None
-) -> Any:
+def open_interpreter(model: bytes, name: str, threads: int = 1, input_shape: tuple[int, ...] | None = None) -> Any:
     """A LiteRT interpreter with its tensors allocated.
 
     Args:

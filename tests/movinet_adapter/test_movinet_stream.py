@@ -16,12 +16,12 @@ from hypothesis import strategies as st
 from places import ROOT
 
 from adapters.errors import ConfigError
-from adapters.litert import StreamProgram
-from adapters.media import open_video
-from adapters.records import InputSpec
 from adapters.inference.stream_memory import PoolWindow
 from adapters.inference.stream_session import StreamSession
 from adapters.inference.stream_ticks import Ticks
+from adapters.litert import StreamProgram
+from adapters.media import open_video
+from adapters.records import InputSpec
 
 pytest.importorskip("tensorflow", reason="pip install 'cliplab[train]'")
 
