@@ -126,7 +126,7 @@ def adopt_tflite(path: Path, labels: Sequence[str], output_path: Path, given: di
         len(labels),
         tuple(draft.found),
         tuple(draft.assumed),
-        config,
+        dict(config),
     )
 
 
@@ -176,6 +176,9 @@ def _settle_sizes(draft: _Draft, image: TensorFacts, kind: str) -> None:
         draft.assume("sampling", "rate" if draft.given.get("fps") else "spread", _SPREAD)
     elif kind == "frames":
         draft.assume("n_frames", 8, "8 frames of each window are looked at (--frames N)")
+        if draft.given.get("fps"):
+            draft.config["sampling"] = draft.given.get("sampling", "every")
+            draft.found.append(f"{draft.given['fps']:g} frames per second of each video are looked at (fps)")
     else:
         if "fps" not in draft.given:
             raise ConfigError(
