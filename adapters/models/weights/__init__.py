@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 from adapters.system.lazy import lazy_exports
 
 if TYPE_CHECKING:
+    from adapters.models.weights.file_kinds import read_weights_bytes as read_weights_bytes
+    from adapters.models.weights.file_kinds import require_regular_file as require_regular_file
+    from adapters.models.weights.file_kinds import weights_kind as weights_kind
     from adapters.models.weights.files import find_package_weights as find_package_weights
     from adapters.models.weights.files import read_safetensors as read_safetensors
     from adapters.models.weights.files import write_safetensors as write_safetensors
@@ -28,6 +31,7 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
     __getattr__, __dir__, __all__ = lazy_exports(
         __name__,
         {
+            "file_kinds": ("read_weights_bytes", "require_regular_file", "weights_kind"),
             "files": ("find_package_weights", "read_safetensors", "write_safetensors"),
             "frame_weights": (
                 "TORCH_SUFFIXES",

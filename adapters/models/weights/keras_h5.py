@@ -34,10 +34,16 @@ class LayerArrays:
         by_name: By the name of the weight, such as "Conv1/kernel"; empty for the layout of Keras 3.
         by_class: By (class in snake case, number among the layers of that class), in the layer's order; empty for the
             older layout.
+        ordered: (name, array) in the file's order of layers and weights; empty for the layout of Keras 3.
     """
 
-    def __init__(self, by_name: dict[str, Array], by_class: dict[tuple[str, int], list[Array]]) -> None:
-        self.by_name, self.by_class = by_name, by_class
+    def __init__(
+        self,
+        by_name: dict[str, Array],
+        by_class: dict[tuple[str, int], list[Array]],
+        ordered: Sequence[tuple[str, Array]] = (),
+    ) -> None:
+        self.by_name, self.by_class, self.ordered = by_name, by_class, ordered
 
 
 def read_keras_file(data: bytes, name: str) -> LayerArrays:
@@ -162,6 +168,7 @@ def _by_layer(file: Any, arrays: Mapping[str, Array]) -> LayerArrays:
         return LayerArrays({}, {key: [values[n] for n in sorted(values)] for key, values in by_class.items()})
     root = file.get("model_weights", file)
     by_name: dict[str, Array] = {}
+    ordered = []
     for layer in map(_text, root.attrs.get("layer_names", ())):
         for weight in map(_text, root[layer].attrs.get("weight_names", ())):
             value = arrays.get(f"{root.name.lstrip('/')}/{layer}/{weight}".lstrip("/"))
@@ -169,10 +176,11 @@ def _by_layer(file: Any, arrays: Mapping[str, Array]) -> LayerArrays:
                 raise _UnfitError(f"{weight!r:.80} of its layer {layer!r:.80} is missing")
             plain = weight.removesuffix(":0")
             by_name[plain] = value
+            ordered.append((plain, value))
             by_name.setdefault(f"{layer}/{plain.rpartition('/')[2]}", value)
     if not by_name:
         raise _UnfitError("it names no layers")
-    return LayerArrays(by_name, {})
+    return LayerArrays(by_name, {}, ordered)
 
 
 def _text(value: Any) -> str:
