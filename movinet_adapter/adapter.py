@@ -188,7 +188,8 @@ class MoViNetAdapter(ModelAdapter):
     @property
     def brings_classifier(self) -> bool:
         labels = self.config["labels"]
-        if labels is None or not self.names_a_file or self.config["head"] not in ([], self.published_head):
+        layers = [layer for layer in self.config["head"] if "units" in layer]
+        if labels is None or not self.names_a_file or layers not in ([], self.published_head):
             return labels is None
         bias = self._read_weights().classifier.get(OUTPUT_BIAS)
         return bias is not None and len(bias) == output_units(self.config, self.labels)
@@ -198,7 +199,8 @@ class MoViNetAdapter(ModelAdapter):
         """With the published classifier's layers, where the weights bring a classifier for the config's labels."""
         if self.trained or self.config["labels"] is None or not self.brings_classifier:
             return super().network_config
-        return {**self.config, "head": self.published_head}
+        dropout = [layer for layer in self.config["head"] if "units" not in layer]
+        return {**self.config, "head": [*self.published_head, *dropout]}
 
     def begin_training(self, labels: Sequence[str]) -> None:
         super().begin_training(labels)
