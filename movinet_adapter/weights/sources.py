@@ -17,6 +17,7 @@ from adapters.models.weights import read_safetensors, read_weights_bytes, weight
 from adapters.system import did_you_mean
 from movinet_adapter.architecture import Architecture, architecture
 from movinet_adapter.weights import cache as cache
+from movinet_adapter.weights.archives import unpacked
 from movinet_adapter.weights.download import (
     CHECKPOINTS_HUB_VERSION,
     CHECKPOINTS_VARIABLE,
@@ -26,7 +27,6 @@ from movinet_adapter.weights.download import (
     downloaded,
     hub_handle,
     hub_saved_model,
-    unpacked,
 )
 from movinet_adapter.weights.mapping import Variables, Variant, class_count, fit_by_name, fit_by_place
 
