@@ -41,12 +41,12 @@ def resident_mb() -> float:
 
 
 def main() -> None:
+    from adapters.inference.stream_session import StreamSession
     from adapters.litert import StreamProgram, open_interpreter
     from adapters.media import open_video
     from adapters.records import InputSpec
     from movinet_adapter.network import build_movinet
     from movinet_adapter.streaming.conversion import stream_program_bytes
-    from movinet_adapter.streaming.session import StreamSession
 
     network = build_movinet("a0", "stream", height=172, width=172, n_frames=1, num_classes=600)
     program = StreamProgram(stream_program_bytes(network, None), num_threads=1)

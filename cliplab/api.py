@@ -3,6 +3,7 @@
 from cliplab.datasets import dataset_export, dataset_import, dataset_prepare, dataset_split, dataset_stats
 from cliplab.demo import demo
 from cliplab.models import (
+    adopt,
     bench,
     config_check,
     config_schema,
@@ -23,6 +24,7 @@ from cliplab.registry import registry_manifest
 from cliplab.scan import scan, score
 
 __all__ = [
+    "adopt",
     "bench",
     "config_check",
     "config_schema",

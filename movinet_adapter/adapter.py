@@ -9,16 +9,18 @@ from typing import Any
 import numpy as np
 
 from adapters.base import LiteRTProgram
-from adapters.config import Config
+from adapters.config import Config, check_config
 from adapters.errors import AdapterError, ConfigError, WeightsError
+from adapters.inference import StreamSession
 from adapters.litert import StreamProgram
 from adapters.media import to_model_input
 from adapters.models import AnyProgram, ModelAdapter, Network, Pretrained, Variables
+from adapters.models.weights import OUTPUT_BIAS
 from adapters.records import Clip, Float32Array, InputSpec, Precision, take_evenly
-from adapters.training import class_scores
+from adapters.training import class_scores, output_units
 from movinet_adapter.architecture import DENSE_UNITS, Architecture, architecture
 from movinet_adapter.backbone import MoViNetBackbone, published_variables, random_movinet_variables
-from movinet_adapter.streaming.session import StreamSession
+from movinet_adapter.weights.variant import variant_of_file
 
 # What the published weights were trained at: https://tfhub.dev/google/collections/movinet
 NATIVE_SIZE = {"a0": 172, "a1": 172, "a2": 224, "a3": 256, "a4": 290, "a5": 320}
@@ -40,11 +42,24 @@ class MoViNetAdapter(ModelAdapter):
     backbone_keys = ("model_id", "model_mode", "variant", "imgz", "n_frames")
     family = "movinet"
     network_format = 1  # the network and its lowering to two dimensions
+    published_names = ("kinetics-600",)
 
     def __init__(self, config: Any, *, explicit: bool = False) -> None:
-        if "variant" not in config and _is_tflite(str(config.get("weights", ""))):
-            config = {**config, "variant": "int8"}
+        # The variant follows the file, where the config does not name one.
+        if "variant" not in config and (
+            found := variant_of_file(str(config.get("weights", "")), config.get("model_mode"))
+        ):
+            config = {**config, "variant": found}
         super().__init__(config, explicit=explicit)
+        self._read: tuple[tuple[Any, ...], Pretrained] | None = None  # the file of "weights", and what it holds
+
+    @classmethod
+    def resolve_paths(cls, config: Config, folder: Path) -> Config:
+        """Weights that lie beside the config file, by their path from here."""
+        weights = config.get("weights")
+        if not isinstance(weights, str) or Path(weights).exists() or not (folder / weights).exists():
+            return config
+        return {**config, "weights": str(folder / weights)}
 
     @classmethod
     def config_problems(cls, config: Config) -> Iterable[str]:
@@ -157,19 +172,50 @@ class MoViNetAdapter(ModelAdapter):
         return random_movinet_variables(self.architecture, network, self.config["seed"])
 
     def pretrained(self) -> Pretrained:
-        found = published_variables(self.config)
+        found = self._read_weights()
         if self.config["labels"] is None:
             self._require_own_classes(found)
         return found
 
+    def _read_weights(self) -> Pretrained:
+        if not self.names_a_file:
+            return published_variables(self.config)
+        key = tuple(self.config[name] for name in ("weights", "model_id", "model_mode", "variant"))
+        if self._read is None or self._read[0] != key:
+            self._read = (key, published_variables(self.config))
+        return self._read[1]
+
+    @property
+    def brings_classifier(self) -> bool:
+        labels = self.config["labels"]
+        layers = [layer for layer in self.config["head"] if "units" in layer]
+        if labels is None or not self.names_a_file or layers not in ([], self.published_head):
+            return labels is None
+        bias = self._read_weights().classifier.get(OUTPUT_BIAS)
+        return bias is not None and len(bias) == output_units(self.config, self.labels)
+
+    @property
+    def network_config(self) -> Config:
+        """With the published classifier's layers, where the weights bring a classifier for the config's labels."""
+        if self.trained or self.config["labels"] is None or not self.brings_classifier:
+            return super().network_config
+        dropout = [layer for layer in self.config["head"] if "units" not in layer]
+        return {**self.config, "head": [*self.published_head, *dropout]}
+
+    def begin_training(self, labels: Sequence[str]) -> None:
+        super().begin_training(labels)
+        if not self.trained and self.config["head"] != self.network_config["head"]:
+            self.config = check_config({**self.config, "head": self.network_config["head"]})
+
     def _require_own_classes(self, found: Pretrained) -> None:
         """WeightsError where the classifier is not one of the classes that a config without labels predicts."""
-        bias = found.classifier.get("scores_output/bias")
+        bias = found.classifier.get(OUTPUT_BIAS)
         if bias is None or len(bias) != len(self.labels):
             has = "have no classifier" if bias is None else f"have a classifier of {len(bias)} classes"
             raise WeightsError(
                 f'{self.config["weights"]}: these weights {has}, and without "labels" a model predicts the '
-                f"{len(self.labels)} classes of Kinetics-600. Train it on your labelled clips (cliplab train), or give "
+                f"{len(self.labels)} classes of Kinetics-600. Name the classes of its outputs, in their order, in "
+                '"labels" (a list, or the path of a label file), train it on your labelled clips, or give '
                 "weights with that classifier. If they are a bundle's, name the bundle as the model"
             )
 

@@ -19,7 +19,7 @@ from adapters.bundle.golden import Golden, golden_from_bytes, golden_to_bytes
 from adapters.bundle.sealed_folder import SEAL, SealedContents, SealedFile, check_name, read_sealed
 from adapters.bundle.sealed_writer import write_sealed
 from adapters.errors import BundleError
-from adapters.system import parse_json
+from adapters.system import parse_json, parse_safetensors
 
 CONFIG, METRICS, CARD, GOLDEN, WEIGHTS = "config.json", "metrics.json", "card.md", "golden.npz", "weights.safetensors"
 _PROGRAMS, _SUFFIX = "programs/", ".tflite"
@@ -85,12 +85,10 @@ class Bundle:
                 f"{self.path}: has no {WEIGHTS}, so it predicts but cannot train or convert. "
                 "Use the bundle that it was made from."
             )
-        from safetensors.numpy import load
-
         data = self.weights_file.read()
         try:
-            return dict(load(data))
-        except Exception as error:  # safetensors has its own kind, and KeyError for a type that numpy lacks
+            return parse_safetensors(data)
+        except ValueError as error:
             raise BundleError(f"{self.weights_file.label}: is no safetensors file ({error}). Save it again.") from error
 
 

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from adapters.config.checking import parse_assignments as parse_assignments
     from adapters.config.files import Config as Config
     from adapters.config.files import read_config_file as read_config_file
+    from adapters.config.label_file import read_label_file as read_label_file
     from adapters.config.migration import migrate_config as migrate_config
+    from adapters.config.old_dataloop import is_old_dataloop as is_old_dataloop
     from adapters.config.schemas import COMMON_SCHEMA as COMMON_SCHEMA
     from adapters.config.schemas import AdapterClass as AdapterClass
     from adapters.config.schemas import adapter_class as adapter_class
@@ -27,7 +29,9 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
         {
             "checking": ("check_config", "merge_config", "override_config", "parse_assignments"),
             "files": ("Config", "read_config_file"),
+            "label_file": ("read_label_file",),
             "migration": ("migrate_config",),
+            "old_dataloop": ("is_old_dataloop",),
             "schemas": (
                 "AdapterClass",
                 "COMMON_SCHEMA",

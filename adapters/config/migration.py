@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from adapters.config.files import Config
+from adapters.config.old_dataloop import from_old_dataloop, is_old_dataloop, say_once
 from adapters.errors import ConfigError
 
 SCHEMA_VERSION = 2
@@ -59,6 +60,10 @@ def migrate_config(config: Mapping[str, Any], where: str = "config") -> Config:
         ConfigError: The version is newer than this library, or a key is given under its old and its new name.
     """
     result = dict(config)
+    if is_old_dataloop(result):
+        result, notes = from_old_dataloop(result)
+        for note in notes:
+            say_once(where, note)
     version = result.get("schema_version", 0)
     if not isinstance(version, int) or isinstance(version, bool) or not 0 <= version <= SCHEMA_VERSION:
         raise ConfigError(

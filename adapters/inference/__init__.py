@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from adapters.inference.segments import match_segments as match_segments
     from adapters.inference.segments import scores_to_segments as scores_to_segments
     from adapters.inference.segments import timeline as timeline
+    from adapters.inference.stream_session import StreamSession as StreamSession
     from adapters.inference.whole_video import merge_frames as merge_frames
 else:  # hidden from type checkers, so that a name that is not exported is an error
     __getattr__, __dir__, __all__ = lazy_exports(
@@ -44,6 +45,7 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
             "pipeline": ("map_ahead", "read_ahead", "read_as_ready"),
             "predict": ("OnVideoProgress", "input_spec", "predict_examples", "predict_videos"),
             "segments": ("match_segments", "scores_to_segments", "timeline"),
+            "stream_session": ("StreamSession",),
             "whole_video": ("merge_frames",),
         },
     )

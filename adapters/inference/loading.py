@@ -8,7 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from adapters.base import BaseModelAdapter, StoredModel, model_class
-from adapters.config import Config, check_config, merge_config, migrate_config, override_config, read_config_file
+from adapters.config import (
+    Config,
+    check_config,
+    merge_config,
+    migrate_config,
+    override_config,
+    read_config_file,
+    read_label_file,
+)
 from adapters.errors import BundleError, ConfigError
 
 CONFIG_SUFFIXES = (".json", ".yaml", ".yml")
@@ -81,7 +89,10 @@ def open_model(source: str | Path | Mapping[str, Any], overrides: Mapping[str, A
         path = Path(source)
         if path.is_dir() or path.suffix.lower() == ".tflite":
             return _open_stored(path, overrides)
-    config = merge_config(read_config(source), overrides)
+    folder = None if isinstance(source, Mapping) else Path(source).parent
+    config = _with_label_file(merge_config(read_config(source), overrides), folder)
+    if "adapter" not in config:
+        config = migrate_config(config, "config" if isinstance(source, Mapping) else str(source))
     if "adapter" not in config:
         where = "config" if isinstance(source, Mapping) else str(source)
         raise ConfigError(
@@ -89,7 +100,16 @@ def open_model(source: str | Path | Mapping[str, Any], overrides: Mapping[str, A
             "A model is a bundle directory, a .tflite, a config file or one of: " + ", ".join(ready_configs())
         )
     cls = model_class(config["adapter"])
-    return cls(config if isinstance(source, Mapping) else cls.resolve_paths(config, Path(source).parent))
+    return cls(config if folder is None else cls.resolve_paths(config, folder))
+
+
+def _with_label_file(config: Config, folder: Path | None) -> Config:
+    """The config with the labels of the file that ``labels`` names, beside the config's own file or from here."""
+    name = config.get("labels")
+    if not isinstance(name, str):
+        return config
+    beside = None if folder is None else folder / name
+    return {**config, "labels": read_label_file(beside if beside is not None and beside.is_file() else name)}
 
 
 def _open_stored(path: Path, overrides: Config) -> BaseModelAdapter:

@@ -11,9 +11,10 @@ from __future__ import annotations
 import os
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -56,8 +57,35 @@ def thread_count(num_threads: int | None) -> int:
     return wanted
 
 
+@dataclass(frozen=True)
+class Quantization:
+    """How 8-bit values stand for numbers: value = (q - zero_point) * scale.
+
+    Attributes:
+        dtype: uint8 or int8.
+        scale: Above 0.
+        zero_point: What stands for 0.
+    """
+
+    dtype: np.dtype[Any]
+    scale: float
+    zero_point: int
+
+    def quantize(self, values: Float32Array) -> Array:
+        """The nearest 8-bit values."""
+        limits = np.iinfo(self.dtype)
+        levels = np.rint(values / self.scale) + self.zero_point
+        return np.asarray(np.clip(levels, limits.min, limits.max), self.dtype)
+
+    def dequantize(self, values: Array) -> Float32Array:
+        """The numbers that 8-bit values stand for, float32."""
+        return ((values.astype(np.float32) - self.zero_point) * self.scale).astype(np.float32)
+
+
 class Program:
-    """A .tflite with one float32 input, ready to run; safe to call from several threads at once.
+    """A .tflite with one input of float32, ready to run; safe to call from several threads at once.
+
+    An input or output of 8 bits is accepted where ``quantized`` is set: items and results are float32 all the same.
 
     Each interpreter holds a packed copy of the weights. There are at most as many interpreters as threads, and one more
     for each THREADS_TOGETHER of them.
@@ -72,13 +100,23 @@ class Program:
         output_shapes: The shapes of the outputs by name, batch first.
     """
 
-    def __init__(self, model: Path | str | bytes, num_threads: int | None = None, name: str | None = None) -> None:
+    def __init__(
+        self,
+        model: Path | str | bytes,
+        num_threads: int | None = None,
+        name: str | None = None,
+        *,
+        quantized: bool = False,
+        input_shape: tuple[int, ...] | None = None,
+    ) -> None:
         """Read the file and open a first interpreter.
 
         Args:
             model: A path, or the file's bytes.
             num_threads: The most cores to use; None for all.
             name: What messages call it; default: the path.
+            quantized: Whether an input and outputs of 8 bits are accepted; they are converted from and to float32.
+            input_shape: What the input is resized to, for a program that leaves it open; None for its own.
 
         Raises:
             BundleError: The file is missing or damaged, or its input is not one float32 tensor.
@@ -92,9 +130,12 @@ class Program:
         self._cores = threading.Condition()
         self._free, self._waiting = self.num_threads, 0
         self._helpers: ThreadPoolExecutor | None = None
-        first = open_interpreter(self.model_bytes, self.name, self._together)
+        self._resize = input_shape
+        first = open_interpreter(self.model_bytes, self.name, self._together, input_shape)
         self._idle: dict[int, list[Any]] = {1: [], self._together: [first]}  # by their threads
-        self._input, self.input_shape = _single_input(first, self.name)
+        self._input, self.input_shape = _single_input(first, self.name, quantized)
+        self._quantization = _quantization(first.get_input_details()[0])
+        self._dequantize = quantized
         self.batch_size = self.input_shape[0]
         self._outputs = _outputs(first)
         self.output_shapes = {key: tuple(int(size) for size in item["shape"]) for key, item in self._outputs.items()}
@@ -124,6 +165,8 @@ class Program:
             key: np.empty((len(batch), *self.output_shapes[key][1:]), item["dtype"])
             for key, item in self._outputs.items()
         }
+        if self._quantization is not None:
+            batch = self._quantization.quantize(batch)
         starts = deque(range(0, len(batch), self.batch_size))
         alone = len(starts) == 1
 
@@ -136,7 +179,12 @@ class Program:
                     raise
 
         self._spread(work, min(self.num_threads, len(starts)))
-        return results
+        return {key: self._numbers(key, value) for key, value in results.items()} if self._dequantize else results
+
+    def _numbers(self, key: str, values: Array) -> Array:
+        """An output as float32, whatever the program computes it in."""
+        quantization = _quantization(self._outputs[key])
+        return values.astype(np.float32) if quantization is None else quantization.dequantize(values)
 
     def __repr__(self) -> str:
         return f"Program({self.name!r}, input {list(self.input_shape)}, outputs {self.output_shapes})"
@@ -152,13 +200,13 @@ class Program:
                 if not helper.cancel():
                     helper.result()
 
-    def _run_chunk(self, batch: Float32Array, start: int, results: dict[str, Array], alone: bool) -> None:
+    def _run_chunk(self, batch: Array, start: int, results: dict[str, Array], alone: bool) -> None:
         chunk = batch[start : start + self.batch_size]
         with self._interpreter(alone) as interpreter:
             # tensor() gives views into the interpreter's memory: one copy in, one copy out. They may not outlive this.
             target = interpreter.tensor(self._input)()
             target[: len(chunk)] = chunk
-            target[len(chunk) :] = 0
+            target[len(chunk) :] = 0 if self._quantization is None else self._quantization.zero_point
             del target
             interpreter.invoke()
             for key, item in self._outputs.items():
@@ -181,7 +229,7 @@ class Program:
             interpreter = idle.pop() if idle else None
         try:
             if interpreter is None:
-                interpreter = open_interpreter(self.model_bytes, self.name, threads)
+                interpreter = open_interpreter(self.model_bytes, self.name, threads, self._resize)
             yield interpreter
         finally:
             with self._cores:
@@ -239,13 +287,14 @@ def read_program(path: Path, name: str) -> bytes:
         ) from error
 
 
-def open_interpreter(model: bytes, name: str, threads: int = 1) -> Any:
+def open_interpreter(model: bytes, name: str, threads: int = 1, input_shape: tuple[int, ...] | None = None) -> Any:
     """A LiteRT interpreter with its tensors allocated.
 
     Args:
         model: The bytes of the .tflite.
         name: What messages call it.
         threads: The interpreter's threads.
+        input_shape: What the only input is resized to; None for its own shape.
 
     Raises:
         BundleError: The bytes are not a program that can run here.
@@ -256,6 +305,8 @@ def open_interpreter(model: bytes, name: str, threads: int = 1) -> Any:
         # LiteRT announces its delegate on stderr each time the process opens its first program.
         with captured_stderr():
             interpreter = Interpreter(model_content=model, num_threads=threads)
+            if input_shape is not None:
+                interpreter.resize_tensor_input(interpreter.get_input_details()[0]["index"], list(input_shape))
             interpreter.allocate_tensors()
     except (ValueError, RuntimeError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
@@ -288,9 +339,20 @@ def xnnpack_partitions(model: bytes, name: str = "the program") -> int | None:
     return len([node for node in nodes if node["op_name"] == "DELEGATE"])
 
 
-def _single_input(interpreter: Any, name: str) -> tuple[int, tuple[int, ...]]:
+def _quantization(details: Mapping[str, Any]) -> Quantization | None:
+    """How a tensor of 8 bits is quantised; None for other tensors."""
+    scale, zero_point = details["quantization"]
+    if details["dtype"] not in (np.uint8, np.int8) or not scale:
+        return None
+    return Quantization(np.dtype(details["dtype"]), float(scale), int(zero_point))
+
+
+def _single_input(interpreter: Any, name: str, quantized: bool = False) -> tuple[int, tuple[int, ...]]:
     inputs = interpreter.get_input_details()
-    if len(inputs) != 1 or inputs[0]["dtype"] is not np.float32 or len(inputs[0]["shape"]) < 1:
+    known = len(inputs) == 1 and (
+        inputs[0]["dtype"] is np.float32 or (quantized and _quantization(inputs[0]) is not None)
+    )
+    if not known or len(inputs[0]["shape"]) < 1:
         listed = [f"{item['name']} {np.dtype(item['dtype'])} {item['shape'].tolist()}" for item in inputs]
         received = ", ".join(listed[:2]) + (f" and {len(inputs) - 2} more" if len(inputs) > 2 else "")
         raise BundleError(

@@ -75,7 +75,8 @@ class DescribedFile:
         path: The file.
         config: The complete config, as ``convert`` wrote it.
         program: The program's name, such as ``float32_1x224x224x3``.
-        metrics: Always empty: a bundle has them.
+        metrics: The figures that training measured on its validation clips, under "validation" as in a bundle's
+            metrics.json; empty where there were none.
     """
 
     path: Path
@@ -108,7 +109,9 @@ def read_described(path: str | Path) -> DescribedFile:
         BundleError: As ``read_description`` raises.
     """
     description = read_description(path)
-    return DescribedFile(Path(path), description["config"], str(description.get("program", "")))
+    figures = description.get("metrics")
+    metrics = {"validation": figures} if isinstance(figures, dict) and figures else {}
+    return DescribedFile(Path(path), description["config"], str(description.get("program", "")), metrics)
 
 
 def read_description(source: str | Path | bytes) -> dict[str, Any]:

@@ -44,11 +44,21 @@ def initial_variables(adapter: DescribesNetwork, network: Network | None = None)
         # A new classifier starts from no opinion: where there are few clips, what a random one thinks of directions
         # that no clip shows would never be unlearned.
         values[f"{VARIABLE_PREFIX}output/kernel"][:] = 0
+    _require_fit(config["weights"], values, published)
+    return {**values, **published}
+
+
+def _require_fit(where: str, values: Variables, published: Variables) -> None:
+    """WeightsError where the published weights are not those of the network; it names the first that differs."""
     unknown = sorted(set(published) - set(values))
     missing = sorted(name for name in values if name not in published and not name.startswith(VARIABLE_PREFIX))
-    if unknown or missing:
+    other = [name for name in published if name in values and published[name].shape != values[name].shape]
+    if missing or unknown:
+        more = len(missing or unknown) - 1
+        what = f"it has no variable {missing[0]!r}" if missing else f"variable {unknown[0]!r} is not in the network"
+        raise WeightsError(f"{where}: does not fit the network: {what}" + (f" ({more} more such)" if more else ""))
+    if other:
         raise WeightsError(
-            f"{config['weights']}: does not fit the network: "
-            + (f"it has no variable {missing[0]!r}" if missing else f"variable {unknown[0]!r} is not in the network")
+            f"{where}: does not fit the network: {other[0]!r} is {list(values[other[0]].shape)} in the network and "
+            f"{list(published[other[0]].shape)} in the file. Give weights of this network and size"
         )
-    return {**values, **published}

@@ -2,16 +2,73 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
+from adapters.errors import WeightsError
 from adapters.inference import merge_frames
 from adapters.media import to_model_input
 from adapters.models.model_adapter import ModelAdapter
+from adapters.models.network import Pretrained, Variables
+from adapters.models.weights import fitting_classifier, require_finite
 from adapters.records import Clip, Float32Array, Prediction
 
 
 class FrameModelAdapter(ModelAdapter):
-    """A network on single frames. See ``ModelAdapter`` for what a subclass declares."""
+    """A network on single frames. See ``ModelAdapter`` for what a subclass declares.
+
+    It also declares where its published weights are (``published_path``) and how a file of weights is read
+    (``read_weights``).
+    """
+
+    def __init__(self, config: Mapping[str, Any], *, explicit: bool = False) -> None:
+        super().__init__(config, explicit=explicit)
+        self._read: tuple[str, Pretrained] | None = None  # the file of "weights", and what it holds
+
+    @abstractmethod
+    def published_path(self) -> Path:
+        """The file of the published weights ("weights": "imagenet"), found or downloaded, and verified.
+
+        Raises:
+            WeightsError: It cannot be found.
+        """
+
+    @abstractmethod
+    def read_weights(self, path: Path) -> Pretrained:
+        """Read a file of weights.
+
+        Args:
+            path: The file.
+
+        Raises:
+            WeightsError: It is missing, damaged or of another network; the message says which.
+        """
+
+    def pretrained(self) -> Pretrained:
+        name = self.config["weights"]
+        if self._read is None or self._read[0] != name:
+            path = self.published_path() if name in self.published_names else Path(name).expanduser()
+            self._read = (name, self.read_weights(path))
+        found = self._read[1]
+        fitting = fitting_classifier(found.classifier, self.config, self.labels)
+        if fitting is None:
+            if self.config["labels"] is None:
+                raise WeightsError(
+                    f'{name}: {classifier_text(found.classifier)}, and without "labels" a model predicts the '
+                    f"{len(self.labels)} classes of the published weights. Name the classes of its outputs, in their "
+                    'order, in "labels", or train it on labelled clips (cliplab train)'
+                )
+            return found
+        require_finite(fitting, name)
+        return Pretrained(found.backbone, fitting)
+
+    @property
+    def brings_classifier(self) -> bool:
+        if self.config["labels"] is None or not self.names_a_file:
+            return self.config["labels"] is None
+        return fitting_classifier(self.pretrained().classifier, self.config, self.labels) is not None
 
     @property
     def scores_frames(self) -> bool:
@@ -40,3 +97,15 @@ class FrameModelAdapter(ModelAdapter):
     def merge(self, pieces: Sequence[Prediction]) -> Prediction:
         """One prediction of a video from those of its pieces: the aggregate of all frames, as of one long clip."""
         return merge_frames(pieces, self.clip_scores)
+
+
+def classifier_text(classifier: Variables) -> str:
+    """What a weights file has for a classifier, for messages.
+
+    Args:
+        classifier: Its variables by their names in the head.
+    """
+    shapes = ", ".join(f"{name} {list(value.shape)}" for name, value in classifier.items())
+    if not shapes:
+        return "it has no classifier of one linear layer"
+    return f"its classifier {shapes} has {next(iter(classifier.values())).shape[-1]} classes"

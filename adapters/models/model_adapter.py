@@ -28,7 +28,7 @@ from adapters.models.saving import golden_of, save_bundle
 from adapters.models.state import AnyProgram, LoadedModel, RunsItems
 from adapters.records import Clip, Float32Array, InputSpec, Precision, Prediction, RequestedPrecision, aggregate
 from adapters.reports import ConversionReport, TrainReport
-from adapters.training import class_scores
+from adapters.training import VARIABLE_PREFIX, class_scores
 
 
 class ModelAdapter(BaseModelAdapter):
@@ -43,6 +43,7 @@ class ModelAdapter(BaseModelAdapter):
         family: The network's name in cache keys, wherever its module is.
         network_format: Raised with a change of the network's code that changes its programs or features, so that cached
             ones are made again.
+        published_names: What ``weights`` says for the published weights.
         metrics: The content of metrics.json; empty before training.
         trained: Whether it was loaded or trained.
     """
@@ -51,6 +52,7 @@ class ModelAdapter(BaseModelAdapter):
     backbone_keys: ClassVar[tuple[str, ...]]
     family: ClassVar[str]
     network_format: ClassVar[int] = 1
+    published_names: ClassVar[tuple[str, ...]] = ("imagenet",)
 
     @property
     @abstractmethod
@@ -262,11 +264,20 @@ class ModelAdapter(BaseModelAdapter):
         """Whether the weights that the config names have a classifier for its labels, so that it needs no training."""
         return self.config["labels"] is None
 
+    @property
+    def names_a_file(self) -> bool:
+        """Whether ``weights`` is the path of a file or folder."""
+        return self.config["weights"] not in ("random", *self.published_names)
+
     def _require_trained(self) -> None:
-        if not self.trained and self.config["weights"] != "random" and not self.brings_classifier:
+        if self.trained or self.config["weights"] == "random":
+            return
+        # A weights file is opened before anything is said of heads: a fault of the file is the first thing to know.
+        found = self.pretrained() if self.names_a_file else None
+        if not self.brings_classifier:
             raise AdapterError(
-                f"the head for labels {', '.join(self.labels[:5])} is not trained. Train it (cliplab train), load a "
-                'bundle, or leave "labels" out to use the classes of the weights'
+                f"the head for labels {', '.join(self.labels[:5])} is not trained{_classes_of(found, self.labels)}. "
+                'Train it (cliplab train), load a bundle, or leave "labels" out to use the classes of the weights'
             )
 
     # Predict ------------------------------------------------------------------------------------------------------
@@ -438,3 +449,11 @@ class ModelAdapter(BaseModelAdapter):
         from adapters.models.conversion import convert_model
 
         return convert_model(self, Path(output_path), quantize, calibration, clips)
+
+
+def _classes_of(found: Pretrained | None, labels: Sequence[str]) -> str:
+    """What the classifier of a weights file is for, where it is not for these labels."""
+    bias = None if found is None else found.classifier.get(f"{VARIABLE_PREFIX}output/bias")
+    if bias is None:
+        return ""
+    return f", and the classifier of the weights has {len(bias)} outputs where there are {len(labels)} labels"

@@ -24,8 +24,8 @@ def unique_pairs(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
     """
     result = dict(pairs)
     if len(result) < len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for place, key in enumerate(keys) if key in keys[:place])
+        seen: set[Any] = set()
+        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
         raise ValueError(f'"{twice}" is given twice')
     return result
 

@@ -12,6 +12,7 @@ from adapters.records import VideoResult
 from adapters.reports import ConversionReport, EpochLog, TrainReport
 
 if TYPE_CHECKING:
+    from adapters.models.tflite_classifier import Adoption
     from cliplab.datasets import DatasetReport, PrepareReport
     from cliplab.demo import DemoReport
     from cliplab.models import BenchReport, ConfigCheck, Evaluation, PredictReport
@@ -143,6 +144,12 @@ def _names(labels: Sequence[str]) -> str:
     return ", ".join(repr(label) for label in labels[:10]) + (
         f" and {len(labels) - 10} more" if len(labels) > 10 else ""
     )
+
+
+def adoption(report: Adoption) -> Shown:
+    """What was read from a file of others, and what was assumed for it."""
+    rows = [("read", text) for text in report.found] + [("assumed", text) for text in report.assumed]
+    return [table(["", "of the program"], rows), f"{report.output_path}: {report.labels} classes"]
 
 
 def conversion(report: ConversionReport) -> Shown:

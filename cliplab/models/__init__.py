@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from adapters.system.lazy import lazy_exports
 
 if TYPE_CHECKING:
+    from cliplab.models.adoption import adopt as adopt
     from cliplab.models.benchmark import BenchReport as BenchReport
     from cliplab.models.benchmark import bench as bench
     from cliplab.models.configs import ConfigCheck as ConfigCheck
@@ -35,6 +36,7 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
     __getattr__, __dir__, __all__ = lazy_exports(
         __name__,
         {
+            "adoption": ("adopt",),
             "benchmark": ("BenchReport", "bench"),
             "configs": ("ConfigCheck", "config_check", "config_schema", "config_show"),
             "conversion": ("convert", "verify"),

@@ -4,30 +4,30 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import http.client
 import importlib
 import os
 import shutil
-import tarfile
 import tempfile
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from adapters.errors import WeightsError
-from adapters.system import captured_stderr, import_tensorflow
+from adapters.models.weights import DownloadError, download, reason_of, require_first_use, trust_first_use
+from adapters.system import cache_dir, captured_stderr, import_tensorflow, value_digest
 from movinet_adapter.architecture import Architecture
+from movinet_adapter.weights.archives import unpacked
+from movinet_adapter.weights.cache import files_digest
 from movinet_adapter.weights.checkpoint_graph import first_line
 
 HUB_URL, HUB_VARIABLE = "https://tfhub.dev", "CLIPLAB_TFHUB_URL"
+HUB_CACHE_VARIABLE = "TFHUB_CACHE_DIR"
 # The links of official/projects/movinet/README.md in tensorflow/models.
 CHECKPOINTS_URL = "https://storage.googleapis.com/tf_model_garden/vision/movinet"
 CHECKPOINTS_VARIABLE = "CLIPLAB_MOVINET_CHECKPOINTS_URL"
 CHECKPOINTS_HUB_VERSION = 3  # the version of TF Hub that has the weights of today's checkpoints
-_TIMEOUT_SECONDS = 30
-_CHUNK_BYTES = 1 << 20
+MAX_DOWNLOAD_BYTES = 1 << 30  # the largest model, a5, has about 130 MB of variables
+_MODEL_FILE = "saved_model.pb"
 
 
 class FetchError(Exception):
@@ -48,11 +48,13 @@ def checkpoint_url(of: Architecture) -> str:
 
 @contextmanager
 def hub_saved_model(handle: str) -> Iterator[str]:
-    """The folder of a SavedModel of TF Hub, by tensorflow_hub.
+    """The folder of a SavedModel of TF Hub.
 
-    It is downloaded into tensorflow_hub's own cache ($TFHUB_CACHE_DIR), found there, or, with
-    TFHUB_MODEL_LOAD_FORMAT=UNCOMPRESSED, left where it is served from. If the block ends in a WeightsError, what was
-    downloaded for it is removed, so that the next try downloads it again.
+    It is downloaded into tensorflow_hub's cache - $TFHUB_CACHE_DIR, otherwise a folder of the user's own cache that no
+    one else may enter - or found there; with TFHUB_MODEL_LOAD_FORMAT=UNCOMPRESSED, or a folder as the handle,
+    tensorflow_hub says where it lies. The SHA-256 of the files is kept for each handle at the first use, and must be
+    the same later. If the block ends in a WeightsError, what was downloaded for it is removed, so that the next try
+    downloads it again.
 
     Args:
         handle: See ``hub_handle``.
@@ -62,6 +64,7 @@ def hub_saved_model(handle: str) -> Iterator[str]:
 
     Raises:
         FetchError: It could not be downloaded, or tensorflow_hub is missing.
+        WeightsError: It is not what was found at the first use.
     """
     import_tensorflow()
     try:
@@ -69,13 +72,23 @@ def hub_saved_model(handle: str) -> Iterator[str]:
             tensorflow_hub = importlib.import_module("tensorflow_hub")
     except ModuleNotFoundError as error:
         raise FetchError(f"{error.name} is not installed; pip install 'cliplab[train]' has it") from error
-    own = _hub_folder(handle)
+    own = hub_folder(handle)
     had = own.exists()
     try:
-        folder = tensorflow_hub.resolve(handle)
+        if _is_archive_of(handle):
+            if not (own / _MODEL_FILE).is_file():
+                _download_model(handle, own)
+            folder = str(own)
+        else:
+            folder = tensorflow_hub.resolve(handle)
+    except FetchError:
+        raise
     except Exception as error:  # urllib's, tarfile's, TensorFlow's: by what is wrong
         raise FetchError(_reason(error)) from error
     try:
+        digest = _files_digest(folder)
+        if digest is not None:
+            require_first_use(handle, digest)
         yield folder
     except WeightsError as error:
         if had:
@@ -84,6 +97,8 @@ def hub_saved_model(handle: str) -> Iterator[str]:
         with contextlib.suppress(OSError):
             Path(f"{own}.descriptor.txt").unlink()
         raise
+    if digest is not None:
+        trust_first_use(handle, digest)
 
 
 @contextmanager
@@ -100,73 +115,68 @@ def downloaded(url: str) -> Iterator[Path]:
         FetchError: It could not be downloaded.
     """
     with tempfile.TemporaryDirectory(prefix="cliplab_") as folder:
-        path = Path(folder) / url.rpartition("/")[2]
+        path = Path(folder) / (url.partition("?")[0].rpartition("/")[2] or "download")
         try:
-            with urllib.request.urlopen(url, timeout=_TIMEOUT_SECONDS) as response, path.open("wb") as file:
-                shutil.copyfileobj(response, file, _CHUNK_BYTES)
-                expected = response.headers.get("Content-Length")
-        except (OSError, ValueError, http.client.HTTPException) as error:
-            raise FetchError(_reason(error)) from error
-        if expected is not None and path.stat().st_size != int(expected):
-            raise FetchError(f"the download ended after {path.stat().st_size} of {expected} bytes")
+            download(url, path, max_bytes=MAX_DOWNLOAD_BYTES, named=_is_named(url))
+        except DownloadError as error:
+            raise FetchError(str(error)) from error
         yield path
 
 
-@contextmanager
-def unpacked(archive: Path) -> Iterator[Path]:
-    """The content of an archive in a temporary folder: files and folders only, none outside it.
+def hub_folder(handle: str) -> Path:
+    """Where tensorflow_hub keeps the SavedModel of a handle (its compressed_module_resolver.py).
+
+    Its own default is a folder in the system's temporary one, which other users of the machine may fill; ours is not.
 
     Args:
-        archive: A .tar or .tar.gz.
-
-    Yields:
-        The folder.
-
-    Raises:
-        WeightsError: The archive is damaged, not whole, or holds anything else.
+        handle: See ``hub_handle``.
     """
-    with tempfile.TemporaryDirectory(prefix="cliplab_") as folder:
-        try:
-            with tarfile.open(archive) as tar:
-                for member in tar:
-                    _unpack_member(tar, member, Path(folder), archive)
-        except (tarfile.TarError, EOFError, OSError) as error:
-            raise WeightsError(
-                f"{archive} is not a whole .tar or .tar.gz ({first_line(error)}). Fetch it again, or give the unpacked "
-                "folder."
-            ) from error
-        yield Path(folder)
+    base = os.environ.get(HUB_CACHE_VARIABLE)
+    return (Path(base) if base else cache_dir() / "tfhub_modules") / hashlib.sha1(handle.encode()).hexdigest()
 
 
-def _unpack_member(tar: tarfile.TarFile, member: tarfile.TarInfo, folder: Path, archive: Path) -> None:
-    target = folder / member.name
-    if not (member.isfile() or member.isdir()) or not target.resolve().is_relative_to(folder.resolve()):
-        raise WeightsError(
-            f"{archive} holds {member.name!r}, which is no file or folder inside it. Give an archive of a SavedModel "
-            "or checkpoint."
-        )
-    if member.isdir():
-        target.mkdir(parents=True, exist_ok=True)
-        return
-    target.parent.mkdir(parents=True, exist_ok=True)
-    source = tar.extractfile(member)
-    assert source is not None  # it is a file
-    with source, target.open("wb") as file:
-        shutil.copyfileobj(source, file, _CHUNK_BYTES)
+def _download_model(handle: str, own: Path) -> None:
+    """Download and unpack a handle's archive into its folder, as a whole or not at all."""
+    try:
+        with downloaded(f"{handle}?tf-hub-format=compressed") as archive, unpacked(archive) as content:
+            own.parent.mkdir(parents=True, exist_ok=True)
+            if not os.environ.get(HUB_CACHE_VARIABLE):
+                own.parent.chmod(0o700)
+            temporary = Path(tempfile.mkdtemp(prefix=f".{own.name}.", dir=own.parent))  # of mode 0700
+            try:
+                shutil.copytree(content, temporary, dirs_exist_ok=True)
+                shutil.rmtree(own, ignore_errors=True)
+                temporary.replace(own)
+            finally:
+                shutil.rmtree(temporary, ignore_errors=True)
+    except WeightsError as error:
+        raise FetchError(f"the download is damaged or was cut short ({error})") from error
 
 
-def _hub_folder(handle: str) -> Path:
-    """Where tensorflow_hub keeps the SavedModel of a handle (its compressed_module_resolver.py)."""
-    base = os.environ.get("TFHUB_CACHE_DIR") or os.path.join(tempfile.gettempdir(), "tfhub_modules")
-    return Path(base) / hashlib.sha1(handle.encode()).hexdigest()
+def _is_archive_of(handle: str) -> bool:
+    """Whether tensorflow_hub would download the handle as an archive."""
+    format_name = os.environ.get("TFHUB_MODEL_LOAD_FORMAT", "COMPRESSED").upper()
+    return handle.startswith(("http://", "https://")) and format_name != "UNCOMPRESSED"
+
+
+def _is_named(url: str) -> bool:
+    """Whether a person named where a URL leads, and may so have chosen http."""
+    named = (os.environ.get(HUB_VARIABLE), os.environ.get(CHECKPOINTS_VARIABLE))
+    return any(base and url.startswith(base.rstrip("/") + "/") for base in named)
+
+
+def _files_digest(folder: str) -> str | None:
+    """The SHA-256 of a local SavedModel's graph and variables; None for one that lies elsewhere, or is not whole."""
+    root = Path(folder)
+    files = {_MODEL_FILE: root / _MODEL_FILE}
+    files |= {file.name: file for file in (root / "variables").glob("variables.*")}
+    if not all(file.is_file() for file in files.values()):
+        return None
+    return value_digest([files_digest(files)])
 
 
 def _reason(error: Exception) -> str:
-    """Why a fetch failed, in a line that says more than the error's own text often does."""
-    if isinstance(error, urllib.error.HTTPError):
-        return f"the server answered {error.code} {error.reason}"
-    if isinstance(error, urllib.error.URLError):
-        return f"the server could not be reached ({error.reason})"
-    if isinstance(error, (EOFError, tarfile.TarError)) or "valid module" in str(error):
+    """Why tensorflow_hub failed, in a line that says more than the error's own text often does."""
+    if "valid module" in str(error):
         return f"the download is damaged or was cut short ({first_line(error)})"
-    return first_line(error)
+    return reason_of(error)

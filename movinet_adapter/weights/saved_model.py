@@ -1,6 +1,7 @@
 """MoViNet SavedModels, as TF Hub serves them and tf-models exports them: their variables, and whether we compute alike.
 
-The variables are read as data; the model itself runs once, on a small rendered clip, to compare its logits with ours.
+The variables are read as data. The model itself runs once, on a small rendered clip, to compare its logits with ours,
+after a check that its graph only computes.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from movinet_adapter.architecture import Architecture, initial_states
 from movinet_adapter.network import MoViNetNetwork, build_movinet, freeze
 from movinet_adapter.weights.checkpoint_graph import first_line, open_checkpoint
 from movinet_adapter.weights.mapping import Variables, class_count, fit_by_order
+from movinet_adapter.weights.safe_graph import require_safe_graph
 
 # Of the largest logit. Both sides compute in float32 with other orders of summation, which comes to about 1e-6; a
 # variable in another's place comes to 0.1 and more.
@@ -62,6 +64,7 @@ def read_saved_model(folder: str, of: Architecture, where: str) -> Variables:
 def _compare_logits(folder: str, where: str, of: Architecture, variables: Variables) -> None:
     """WeightsError where the SavedModel gives other logits than our network with these variables."""
     tf = import_tensorflow()
+    require_safe_graph(folder, where)
     try:
         with captured_stderr():
             restored = tf.saved_model.load(folder)  # owns the variables, so it must outlive its functions

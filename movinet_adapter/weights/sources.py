@@ -13,10 +13,11 @@ from typing import Any
 
 from adapters.bundle import is_bundle, read_bundle
 from adapters.errors import ConfigError, WeightsError
-from adapters.models.weights import read_safetensors
+from adapters.models.weights import read_safetensors, read_weights_bytes, weights_kind
 from adapters.system import did_you_mean
 from movinet_adapter.architecture import Architecture, architecture
 from movinet_adapter.weights import cache as cache
+from movinet_adapter.weights.archives import unpacked
 from movinet_adapter.weights.download import (
     CHECKPOINTS_HUB_VERSION,
     CHECKPOINTS_VARIABLE,
@@ -26,7 +27,6 @@ from movinet_adapter.weights.download import (
     downloaded,
     hub_handle,
     hub_saved_model,
-    unpacked,
 )
 from movinet_adapter.weights.mapping import Variables, Variant, class_count, fit_by_name, fit_by_place
 
@@ -35,8 +35,8 @@ LABELS_PATH = Path(__file__).parents[1] / "labels" / "kinetics600.txt"
 _ARCHIVES = (".tar.gz", ".tgz", ".tar")
 _INDEX = ".index"
 _KINDS = (
-    "a bundle, a SavedModel folder, a checkpoint, a .tar.gz of either, a .safetensors of our names or a published "
-    "int8 stream .tflite"
+    "a bundle, a SavedModel folder, a checkpoint, a .tar.gz of either, a .safetensors of our names, a .h5 of "
+    "tf-models' MovinetClassifier or a published int8 stream .tflite"
 )
 
 
@@ -116,6 +116,9 @@ def _local(of: Architecture, path: Path) -> Weights:
         return _named(of, read_safetensors(path), str(path))
     if path.suffix == ".tflite":
         return _from_tflite(of, path)
+    data = read_weights_bytes(path)  # its true fault first: a web page, a pointer of Git LFS, an empty file
+    if weights_kind(data) == "hdf5":
+        return _from_keras(of, path, data)
     raise WeightsError(f"{path} is not a kind of weights file that is known. Give {_KINDS}.")
 
 
@@ -142,6 +145,12 @@ def _from_tflite(of: Architecture, path: Path) -> Weights:
             '"model_mode" to "stream", or name other weights.'
         )
     return _weights(read_tflite_weights(path, of.model_id), str(path), variant="int8")
+
+
+def _from_keras(of: Architecture, path: Path, data: bytes) -> Weights:
+    from movinet_adapter.weights.keras_weights import read_keras_weights
+
+    return _weights(read_keras_weights(data, of, str(path)), str(path))
 
 
 def _from_folder(of: Architecture, path: Path, source: str) -> Weights:

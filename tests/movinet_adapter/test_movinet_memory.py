@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from movinet_adapter.streaming.memory import PoolWindow
+from adapters.inference.stream_memory import PoolWindow
 
 
 class Pools:

@@ -16,12 +16,12 @@ from hypothesis import strategies as st
 from places import ROOT
 
 from adapters.errors import ConfigError
+from adapters.inference.stream_memory import PoolWindow
+from adapters.inference.stream_session import StreamSession
+from adapters.inference.stream_ticks import Ticks
 from adapters.litert import StreamProgram
 from adapters.media import open_video
 from adapters.records import InputSpec
-from movinet_adapter.streaming.memory import PoolWindow
-from movinet_adapter.streaming.session import StreamSession
-from movinet_adapter.streaming.ticks import Ticks
 
 pytest.importorskip("tensorflow", reason="pip install 'cliplab[train]'")
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from adapters.errors import ConfigError
+from adapters.inference.stream_session import StreamSession
+from adapters.inference.stream_ticks import FrameDecision, Ticks
 from adapters.records import InputSpec
-from movinet_adapter.streaming.session import StreamSession
-from movinet_adapter.streaming.ticks import FrameDecision, Ticks
 
 LABELS = ("a", "b")
 COUNT = "a_pool_frame_count"

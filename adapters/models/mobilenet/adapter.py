@@ -24,10 +24,14 @@ class MobileNetAdapter(FrameModelAdapter):
 
         return KerasBackbone(build_backbone(self.config["imgz"], self.config["variant"]))
 
-    def pretrained(self) -> Pretrained:
-        from adapters.models.mobilenet.network import read_keras_weights
-        from adapters.models.weights import find_published_weights, read_weights_file
+    def published_path(self) -> Path:
+        from adapters.models.weights import find_published_weights
 
-        name, variant = self.config["weights"], self.config["variant"]
-        path = find_published_weights(f"mobilenet_{variant}") if name == "imagenet" else Path(name).expanduser()
-        return read_keras_weights(path, variant) if path.suffix == ".h5" else read_weights_file(path)
+        return find_published_weights(f"mobilenet_{self.config['variant']}")
+
+    def read_weights(self, path: Path) -> Pretrained:
+        from adapters.models.mobilenet.network import read_keras_weights
+        from adapters.models.weights import read_weights_file
+
+        variant = self.config["variant"]
+        return read_weights_file(path, from_keras=lambda data, name: read_keras_weights(data, name, variant))

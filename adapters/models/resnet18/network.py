@@ -11,7 +11,6 @@ Layers have the names of torchvision's modules, so that its tensor "layer1.0.con
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,6 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from adapters.errors import WeightsError
+from adapters.models.network import Pretrained
+from adapters.models.weights import linear_classifier, match_names
 from adapters.records import Float32Array
 from adapters.system import import_keras
 from adapters.training import VARIABLE_PREFIX
@@ -112,11 +113,11 @@ def torch_names() -> dict[str, str]:
     return names | {f"{CLASSIFIER}.weight": f"{OUTPUT}/kernel", f"{CLASSIFIER}.bias": f"{OUTPUT}/bias"}
 
 
-def torch_to_variables(state: Mapping[str, npt.NDArray[Any]]) -> dict[str, Float32Array]:
-    """Map a state dict of torchvision's resnet18 to our variables, those of the classifier among them if it has one.
+def torch_to_variables(state: Mapping[str, npt.NDArray[Any]]) -> Pretrained:
+    """Map a state dict of torchvision's or timm's resnet18 to our variables.
 
-    A prefix "module." (of nn.DataParallel) is removed, one linear layer in an nn.Sequential ("fc.1.weight", after a
-    dropout) is the classifier, and the counters ``num_batches_tracked``, which only training reads, are dropped.
+    Prefixes of wrappers are removed, counters are dropped, and a head of other layers than one linear one is left out;
+    see ``match_names``.
 
     Args:
         state: Convolutions [out, in, h, w], the classifier ``fc`` [classes, 512] and [classes].
@@ -127,25 +128,10 @@ def torch_to_variables(state: Mapping[str, npt.NDArray[Any]]) -> dict[str, Float
     Raises:
         WeightsError: A tensor is unknown, missing or of another rank; the message names it.
     """
-    plain = {name.removeprefix("module."): tensor for name, tensor in state.items()}
-    names = torch_names()
-    known = {name: tensor for name, tensor in plain.items() if name.rpartition(".")[2] != _COUNTER}
-    nested = re.compile(rf"{CLASSIFIER}\.\d+\.(weight|bias)")
-    if sum(nested.fullmatch(name) is not None for name in known) == 2:
-        known = {nested.sub(rf"{CLASSIFIER}.\1", name): tensor for name, tensor in known.items()}
-    for name in known:
-        if name not in names:
-            raise WeightsError(
-                f"tensor {name!r} is not part of a ResNet18. Give a state dict with the names of torchvision's "
-                'resnet18, such as "layer1.0.conv1.weight" and, of one linear layer, "fc.weight".'
-            )
-    for name in names:
-        if name not in known and not name.startswith(f"{CLASSIFIER}."):
-            raise WeightsError(
-                f"tensor {name!r} of a ResNet18 is missing ({len(known)} of {len(names)} are there). Give the whole "
-                "state dict of torchvision's resnet18."
-            )
-    return {names[name]: _transposed(name, tensor) for name, tensor in known.items()}
+    names = {name: ours for name, ours in torch_names().items() if not name.startswith(f"{CLASSIFIER}.")}
+    found = match_names(state, names, "a ResNet18", "Give the whole state dict of a ResNet18.")
+    backbone = {names[name]: _transposed(name, tensor) for name, tensor in found.backbone.items()}
+    return Pretrained(backbone, linear_classifier(found.head, FEATURES))
 
 
 def variables_to_torch(variables: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
@@ -177,9 +163,7 @@ def variables_to_torch(variables: Mapping[str, npt.NDArray[Any]]) -> dict[str, n
 
 
 def _transposed(name: str, tensor: npt.NDArray[Any]) -> Float32Array:
-    wanted = 2 if name == f"{CLASSIFIER}.weight" else 1
-    if name.endswith("weight") and wanted == 1 and ("conv" in name or "downsample.0" in name):
-        wanted = 4
+    wanted = 4 if name.endswith("weight") and ("conv" in name or "downsample.0" in name) else 1
     if tensor.ndim != wanted:
         raise WeightsError(
             f"tensor {name!r} is {list(tensor.shape)} and must have {wanted} dimensions. Give the state dict of "

@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from adapters.errors import WeightsError
-from adapters.system import sha256_file, write_bytes_atomic
+from adapters.models.weights.file_kinds import read_weights_bytes
+from adapters.system import parse_safetensors, sha256_file, write_bytes_atomic
 
 Arrays = dict[str, npt.NDArray[Any]]
 
@@ -78,30 +79,26 @@ def find_package_weights(name: str) -> Path:
     return path
 
 
-def read_safetensors(path: Path | str) -> Arrays:
+def read_safetensors(source: Path | str | bytes, name: str | None = None) -> Arrays:
     """Read every array of a .safetensors file.
 
     Args:
-        path: The file.
+        source: A path, or the file's bytes.
+        name: What messages call it; default: the path.
 
     Returns:
-        Arrays by name.
+        Arrays by name; bfloat16, which numpy lacks, becomes float32.
 
     Raises:
-        WeightsError: It is missing or damaged.
+        WeightsError: It is missing or damaged, or its header is larger than any network's.
     """
-    from safetensors import SafetensorError
-    from safetensors.numpy import load
-
+    label = name or ("the given bytes" if isinstance(source, bytes) else str(source))
+    data = source if isinstance(source, bytes) else read_weights_bytes(source)
     try:
-        return load(Path(path).read_bytes())
-    except OSError as error:
+        return parse_safetensors(data)
+    except ValueError as error:
         raise WeightsError(
-            f"weights file {path} could not be read ({error.strerror or error}). Give the path of a readable file."
-        ) from error
-    except (SafetensorError, KeyError, ValueError) as error:
-        raise WeightsError(
-            f"weights file {path} is not a sound .safetensors file ({error}). Fetch or save it again."
+            f"weights file {label} is not a sound .safetensors file ({error}). Fetch or save it again."
         ) from error
 
 

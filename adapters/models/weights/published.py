@@ -1,24 +1,23 @@
 """Weights as their authors publish them: a URL and a digest, to a verified local file.
 
 The search order is our cache, the cache of the tool that publishes them, the URL. A file with another digest is
-skipped, and the error lists it.
+skipped, and the error lists it. Where the publisher has no SHA-256, that of the first file is kept (``first_use``).
 """
 
 from __future__ import annotations
 
-import hashlib
-import http.client
 import os
-import urllib.error
-import urllib.request
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from adapters.errors import WeightsError
-from adapters.system import cache_dir, file_digest, write_bytes_atomic
+from adapters.models.weights.downloads import DownloadError, download
+from adapters.models.weights.first_use import require_first_use, trust_first_use
+from adapters.system import cache_dir, file_digest, sha256_file, write_bytes_atomic
 
 MIRROR_VARIABLE = "CLIPLAB_WEIGHTS_URL"
-_TIMEOUT_SECONDS = 30
+MAX_BYTES = 256 << 20  # the largest of them has 47 MB
 _ALGORITHMS = {"sha256": "SHA-256", "md5": "MD5"}
 
 
@@ -103,26 +102,37 @@ def find_published_weights(name: str) -> Path:
     for path in (own, theirs):
         reason = _what_is_wrong(path, entry)
         if reason is None:
-            return path
+            return _trusted(path, entry)
         tried.append(f"{path}: {reason}")
     mirror = os.environ.get(MIRROR_VARIABLE)
     url = f"{mirror.rstrip('/')}/{entry.file}" if mirror else entry.url
-    try:
-        data = _fetch(url)
-    except (OSError, ValueError, http.client.HTTPException) as error:
-        tried.append(f"{url}: {_reason(error)}")
-    else:
-        found = hashlib.new(entry.algorithm, data, usedforsecurity=False).hexdigest()
-        if found == entry.digest:
-            write_bytes_atomic(own, data)
-            return own
-        tried.append(f"{url}: {_differs(entry, found)}")
+    with tempfile.TemporaryDirectory(prefix="cliplab_") as temporary:
+        fetched = Path(temporary) / entry.file
+        try:
+            download(url, fetched, max_bytes=MAX_BYTES, named=bool(mirror))
+        except DownloadError as error:
+            tried.append(f"{url}: {error}")
+        else:
+            found = file_digest(fetched, entry.algorithm)
+            if found == entry.digest:
+                write_bytes_atomic(own, fetched.read_bytes())
+                return _trusted(own, entry)
+            tried.append(f"{url}: {_differs(entry, found)}")
     raise WeightsError(
         f"the published weights {entry.file} could not be downloaded. Tried:\n"
         + "\n".join(f"  {line}" for line in tried)
         + f"\nConnect to the network and try again; or fetch {entry.url} elsewhere and put it at {own}, or name its "
         f'path in "weights"; or name a mirror in {MIRROR_VARIABLE}; or set "weights" to "random" to start from scratch.'
     )
+
+
+def _trusted(path: Path, entry: PublishedFile) -> Path:
+    """The file, after its SHA-256 was compared with that of its first use, where its publisher has none."""
+    if entry.algorithm != "sha256":
+        digest = sha256_file(path)
+        require_first_use(entry.url, digest)
+        trust_first_use(entry.url, digest)
+    return path
 
 
 def _what_is_wrong(path: Path, entry: PublishedFile) -> str | None:
@@ -136,19 +146,3 @@ def _what_is_wrong(path: Path, entry: PublishedFile) -> str | None:
 
 def _differs(entry: PublishedFile, found: str) -> str:
     return f"its {_ALGORITHMS[entry.algorithm]} is {found} and must be {entry.digest}, so it is damaged or another file"
-
-
-def _fetch(url: str) -> bytes:
-    with urllib.request.urlopen(url, timeout=_TIMEOUT_SECONDS) as response:
-        data: bytes = response.read()
-    return data
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, urllib.error.HTTPError):
-        return f"the server answered {error.code} {error.reason}"
-    if isinstance(error, urllib.error.URLError):
-        return f"the server could not be reached ({error.reason})"
-    if isinstance(error, http.client.IncompleteRead):
-        return f"the download ended after {len(error.partial)} bytes"
-    return str(error) or type(error).__name__

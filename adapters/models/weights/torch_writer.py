@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from adapters.errors import WeightsError
-from adapters.models.weights.pickle_machine import STORAGE_DTYPES
+from adapters.models.weights.pickle_objects import STORAGE_DTYPES
 from adapters.system import write_bytes_atomic
 
 _STORAGES = {dtype: name for name, dtype in STORAGE_DTYPES.items()}

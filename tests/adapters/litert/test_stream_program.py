@@ -302,7 +302,7 @@ def test_running_a_program_imports_no_tensorflow(tmp_path: Path) -> None:
         "import sys, numpy as np\n"
         "from adapters.records import InputSpec\n"
         "from adapters.litert.stream_program import StreamProgram\n"
-        "from movinet_adapter.streaming.session import StreamSession\n"
+        "from adapters.inference.stream_session import StreamSession\n"
         f"session = StreamSession(StreamProgram({str(path)!r}), {('a',) * UNITS!r}, InputSpec({SIZE}, {SIZE}, 1), 5)\n"
         f"print(session.push(np.zeros((9, 7, 3), np.uint8), 0.0).scores.shape)\n"
         "assert not {'tensorflow', 'tf_keras', 'keras'} & set(sys.modules)\n"

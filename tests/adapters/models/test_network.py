@@ -11,8 +11,9 @@ from golden import reference
 from places import GOLDEN, ROOT
 
 from adapters.errors import WeightsError
-from adapters.models.efficientnet_lite.network import build_backbone, torch_to_variables
-from adapters.models.weights import find_package_weights
+from adapters.models.efficientnet_lite.network import build_backbone
+from adapters.models.efficientnet_lite.torch_names import torch_to_variables
+from adapters.models.weights import OUTPUT_BIAS, OUTPUT_KERNEL, find_package_weights
 from adapters.models.weights.torch_pickle import read_state_dict
 from adapters.training import assign, random_variables
 from adapters.training.variables import variables
@@ -31,13 +32,14 @@ def state() -> dict[str, np.ndarray]:
 
 @pytest.fixture(scope="module")
 def pretrained(state: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    return torch_to_variables(state)
+    found = torch_to_variables(state)
+    return {**found.backbone, **found.classifier}
 
 
 @pytest.fixture(scope="module")
 def backbone(pretrained: dict[str, np.ndarray]) -> Any:
     model = build_backbone(224, 224)
-    assign(model, {name: value for name, value in pretrained.items() if not name.startswith("classifier/")})
+    assign(model, {name: value for name, value in pretrained.items() if not name.startswith("scores_")})
     return model
 
 
@@ -54,7 +56,7 @@ def picture() -> np.ndarray:
 
 def logits(backbone: Any, pretrained: dict[str, np.ndarray], images: np.ndarray) -> np.ndarray:
     features = backbone(images, training=False).numpy()
-    return features @ pretrained["classifier/kernel"] + pretrained["classifier/bias"]
+    return features @ pretrained[OUTPUT_KERNEL] + pretrained[OUTPUT_BIAS]
 
 
 def test_golden_logits_on_the_committed_picture(backbone: Any, pretrained: dict[str, np.ndarray]) -> None:
@@ -79,7 +81,7 @@ def test_golden_values_would_notice_swapped_channels_and_a_shifted_mean(
 def test_features_match_a_numpy_forward_pass(state: dict[str, np.ndarray], pretrained: dict[str, np.ndarray]) -> None:
     """At odd sizes too, where SAME padding is uneven in other places."""
     model = build_backbone(97, 50)
-    assign(model, {name: value for name, value in pretrained.items() if not name.startswith("classifier/")})
+    assign(model, {name: value for name, value in pretrained.items() if not name.startswith("scores_")})
     images = np.random.default_rng(1).uniform(-1, 1, (2, 97, 50, 3)).astype(np.float32)
     found = model(images, training=False).numpy()
     assert found.shape == (2, 1280)
@@ -88,23 +90,24 @@ def test_features_match_a_numpy_forward_pass(state: dict[str, np.ndarray], pretr
 
 
 def test_every_tensor_of_the_file_has_its_place(state: dict[str, np.ndarray], backbone: Any) -> None:
-    found = torch_to_variables(state)
+    split = torch_to_variables(state)
+    found = {**split.backbone, **split.classifier}
     own = variables(backbone)
-    assert set(found) - set(own) == {"classifier/kernel", "classifier/bias"}
+    assert set(found) - set(own) == {OUTPUT_KERNEL, OUTPUT_BIAS}
     assert set(own) - set(found) == set()
     counters = [name for name in state if name.endswith("num_batches_tracked")]
     assert len(found) + len(counters) == len(state) == 296
     assert sum(value.size for value in found.values()) == sum(
         state[name].size for name in state if name not in counters
     )
-    assert found["classifier/kernel"].shape == (1280, 1000)
+    assert found[OUTPUT_KERNEL].shape == (1280, 1000)
     assert all(value.dtype == np.float32 and value.flags.c_contiguous for value in found.values())
 
 
 @pytest.mark.parametrize(
     "name",
     [
-        "fc.weight",
+        "proj.weight",
         "_blocks.0._conv.weight",
         "_blocks.x._bn1.weight",
         "_conv_stem.bias",
@@ -118,9 +121,9 @@ def test_a_foreign_tensor_is_named(name: str) -> None:
         torch_to_variables({name: np.zeros((1, 1, 1, 1), np.float32)})
 
 
-def test_a_tensor_of_other_rank_is_named() -> None:
+def test_a_tensor_of_other_rank_is_named(state: dict[str, np.ndarray]) -> None:
     with pytest.raises(WeightsError, match="stem_conv/kernel"):
-        torch_to_variables({"_conv_stem.weight": np.zeros((32, 27), np.float32)})
+        torch_to_variables({**state, "_conv_stem.weight": np.zeros((32, 27), np.float32)})
 
 
 @pytest.mark.parametrize("variant, millions", [("lite1", 5.4), ("lite2", 6.1)])

@@ -28,7 +28,8 @@ from adapters.errors import ConfigError, WeightsError
 from adapters.inference import open_model, predict_videos
 from adapters.media import decode_size, open_video
 from adapters.media.preprocess import fit_frames
-from adapters.models.resnet18.network import torch_to_variables, variables_to_torch
+from adapters.models.resnet18 import network as resnet18_network
+from adapters.models.resnet18.network import variables_to_torch
 from adapters.models.weights import published as published_weights
 from adapters.models.weights import write_state_dict
 from adapters.models.weights.torch_pickle import read_state_dict
@@ -84,6 +85,12 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 
 
 # The network ----------------------------------------------------------------------------------------------------------
+
+
+def torch_to_variables(state: Any) -> dict[str, np.ndarray]:
+    """Backbone and classifier together."""
+    found = resnet18_network.torch_to_variables(state)
+    return {**found.backbone, **found.classifier}
 
 
 @pytest.mark.parametrize("height, width, seed", [(64, 64, 1), (97, 50, 2)])
@@ -246,11 +253,12 @@ def test_a_foreign_state_dict_is_named(state: dict[str, np.ndarray], tmp_path: P
 
 def test_a_classifier_of_other_classes_is_refused_or_trained_anew(pth: Path, tmp_path: Path) -> None:
     adapter = model("random", labels=["a", "b"])
-    with pytest.raises(WeightsError, match=r"scores_output/kernel \[512, 10\].*is not for 2 labels"):
+    with pytest.raises(WeightsError, match=r"scores_output/kernel \[512, 10\].*it is not for 2 labels"):
         adapter.load(pth)
-    with pytest.raises(Exception, match="is not trained"):
+    with pytest.raises(Exception, match="is not trained, and the classifier of the weights has 10 outputs"):
         model(pth, labels=["a", "b"]).predict([clip(pictures(1))])
-    with pytest.raises(WeightsError, match=r"\.pth or \.safetensors"):
+    (tmp_path / "weights.h5").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(100))
+    with pytest.raises(WeightsError, match=r"Keras.*\.pth .*or \.safetensors"):
         model(tmp_path / "weights.h5").predict([clip(pictures(1))])
 
 

@@ -210,9 +210,8 @@ def test_a_changed_byte_gives_weights_or_a_weights_error_and_nothing_else(
 
 
 def test_messages_say_what_was_found_and_what_to_do(tmp_path: Path) -> None:
-    nested = b"\x80\x02}" + text("state_dict") + state_pickle(SMALL, True)[2:-1] + b"s."
-    with pytest.raises(WeightsError, match=r"'state_dict' is a dict .* one level deeper"):
-        read_state_dict(legacy_file(nested, {}))
+    with pytest.raises(WeightsError, match=r"no tensors: its keys are 'optimizer'.*looked for under.*state_dict"):
+        read_state_dict(legacy_file(pickle.dumps({"optimizer": {}}, 2), {}))
     with pytest.raises(WeightsError, match="compressed zip archive"):
         read_state_dict(zip_file(state_pickle(SMALL, False), {}, zipfile.ZIP_DEFLATED))
     with pytest.raises(WeightsError, match=r"none\.pth could not be read \(No such file"):
@@ -221,10 +220,11 @@ def test_messages_say_what_was_found_and_what_to_do(tmp_path: Path) -> None:
         read_state_dict(legacy_file(pickle.dumps([1, 2], 2), {}))
     with pytest.raises(WeightsError, match="bytes follow the last storage"):
         read_state_dict(torch_file(SMALL, legacy=True) + b"more")
-    with pytest.raises(WeightsError, match=r"it names '(posix|nt)\.system', which is not allowed"):
-        read_state_dict(legacy_file(pickle.dumps({"w": Evil(tmp_path)}, 2), {}))
-    with pytest.raises(WeightsError, match="uses the pickle instruction FRAME"):
-        read_state_dict(legacy_file(pickle.dumps({"w": Evil(tmp_path)}, 4), {}))
+    for protocol in (2, 4):
+        with pytest.raises(WeightsError, match=r"'w' is an object of '(posix|nt)\.system', which is not read"):
+            read_state_dict(legacy_file(pickle.dumps({"w": Evil(tmp_path)}, protocol), {}))
+    with pytest.raises(WeightsError, match="uses the pickle instruction EXT1"):
+        read_state_dict(legacy_file(b"\x80\x02\x82\x01.", {}))
 
 
 # The installed package ------------------------------------------------------------------------------------------------
@@ -318,7 +318,7 @@ def test_damaged_or_unfit_safetensors_are_named(tmp_path: Path) -> None:
     data = path.read_bytes()
     for bad in (b"", data[:50], data[:-1], b"\xff" * 20):
         path.write_bytes(bad)
-        with pytest.raises(WeightsError, match=r"w\.safetensors is not a sound"):
+        with pytest.raises(WeightsError, match=r"w\.safetensors is (not a sound|empty)"):
             weights.read_safetensors(path)
     with pytest.raises(WeightsError, match="could not be read"):
         weights.read_safetensors(tmp_path / "none")

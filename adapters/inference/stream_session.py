@@ -10,11 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from adapters.errors import ConfigError
+from adapters.inference.stream_memory import PoolWindow
+from adapters.inference.stream_ticks import Ticks
 from adapters.litert import StreamProgram
 from adapters.media import PerChannel, to_model_input
 from adapters.records import Float32Array, InputSpec, Prediction, UInt8Array
-from movinet_adapter.streaming.memory import PoolWindow
-from movinet_adapter.streaming.ticks import Ticks
 
 MAX_GAP_SECONDS = 2.0
 _MOST_WAITING = 16  # frames prepared before the network sees them, so that a long segment takes little memory
@@ -60,6 +60,7 @@ class StreamSession:
         mean: PerChannel = 0.0,
         scale: PerChannel = 255.0,
         to_scores: Callable[[Float32Array], Float32Array] | None = None,
+        output: str = "scores",
         memory_seconds: float | None = None,
         max_gap_seconds: float = MAX_GAP_SECONDS,
         source: str = "",
@@ -74,8 +75,8 @@ class StreamSession:
             fps: The rate at which frames are consumed.
             mean: Subtracted from pixel values; see ``to_model_input``.
             scale: Divides pixel values after that.
-            to_scores: Maps the program's ``scores`` float32 [T, units] to class scores [T, C]; None if they are the
-                same.
+            to_scores: Maps the program's output float32 [T, units] to class scores [T, C]; None if they are the same.
+            output: The name of that output.
             memory_seconds: How much of the past the prediction depends on (PoolWindow); None for all since the start.
             max_gap_seconds: The longest gap in which the last frame is repeated, at least two periods; after a longer
                 one the session resets.
@@ -92,7 +93,7 @@ class StreamSession:
         self.counts = StreamCounts()
         self._state = program.open()
         self._labels, self._spec, self._mean, self._scale = tuple(labels), spec, mean, scale
-        self._to_scores, self._on_note = to_scores, on_note
+        self._to_scores, self._output, self._on_note = to_scores, output, on_note
         frames = None if memory_seconds is None else max(1, round(memory_seconds * fps))
         shapes = {name: spec.shape for name, spec in program.states.items()}
         self._window = None if frames is None else PoolWindow(frames, shapes)
@@ -184,7 +185,7 @@ class StreamSession:
         if not waiting:
             return []
         before_step = None if self._window is None else self._window.before_step
-        scores = self._state.advance(np.stack(waiting), before_step)["scores"]
+        scores = self._state.advance(np.stack(waiting), before_step)[self._output]
         self.counts.consumed += len(waiting)
         waiting.clear()
         return [scores if self._to_scores is None else self._to_scores(scores)]
