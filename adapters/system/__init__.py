@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from adapters.system.native_log import warnings_only as warnings_only
     from adapters.system.nearest import did_you_mean as did_you_mean
     from adapters.system.nearest import nearest_hint as nearest_hint
+    from adapters.system.regular_files import check_regular_file as check_regular_file
+    from adapters.system.regular_files import open_regular_file as open_regular_file
+    from adapters.system.regular_files import read_regular_bytes as read_regular_bytes
+    from adapters.system.regular_files import read_regular_text as read_regular_text
     from adapters.system.strict_json import parse_json as parse_json
     from adapters.system.strict_json import unique_pairs as unique_pairs
 else:  # hidden from type checkers, so that a name that is not exported is an error
@@ -49,6 +53,7 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
             "locks": ("descriptor_lock", "file_lock"),
             "native_log": ("CapturedLog", "captured_stderr", "import_keras", "import_tensorflow", "warnings_only"),
             "nearest": ("did_you_mean", "nearest_hint"),
+            "regular_files": ("check_regular_file", "open_regular_file", "read_regular_bytes", "read_regular_text"),
             "strict_json": ("parse_json", "unique_pairs"),
         },
     )
