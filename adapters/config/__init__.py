@@ -21,6 +21,12 @@ if TYPE_CHECKING:
     from adapters.config.schemas import fill_defaults as fill_defaults
     from adapters.config.schemas import key_effect as key_effect
     from adapters.config.schemas import key_schemas as key_schemas
+    from adapters.config.schemas import use_class as use_class
+    from adapters.config.trust import BUILT_IN_ADAPTERS as BUILT_IN_ADAPTERS
+    from adapters.config.trust import PACKAGES as PACKAGES
+    from adapters.config.trust import require_trusted as require_trusted
+    from adapters.config.trust import trusted_adapters as trusted_adapters
+    from adapters.config.trust import trusting as trusting
 else:  # hidden from type checkers, so that a name that is not exported is an error
     __getattr__, __dir__, __all__ = lazy_exports(
         __name__,
@@ -36,6 +42,8 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
                 "fill_defaults",
                 "key_schemas",
                 "adapter_schema",
+                "use_class",
             ),
+            "trust": ("BUILT_IN_ADAPTERS", "PACKAGES", "require_trusted", "trusted_adapters", "trusting"),
         },
     )

@@ -23,6 +23,7 @@ from cliplab.cli.options import (
     Output,
     OutputOption,
     Overrides,
+    TrustAdapters,
     arg,
     one_output,
     opt,
@@ -57,6 +58,7 @@ def predict(
     ] = "rows",
     output: Annotated[Path | None, opt("FILE", "Also write the JSON rows to this file.")] = None,
     force: Force = False,
+    trust_adapters: TrustAdapters = None,
     as_json: AsJson = False,
 ) -> int | None:
     """Predict videos. Exits with 1 where some of them could not be read; the others are predicted."""
@@ -78,6 +80,7 @@ def predict(
             shape=shape,
             output=output,
             force=force,
+            trust_adapters=trust_adapters or (),
             on_progress=progress.video,
         )
     if as_json:
@@ -104,6 +107,7 @@ def train(
     devices: OnDevices = None,
     multi_gpu: MultiGpu = False,
     force: Force = False,
+    trust_adapters: TrustAdapters = None,
     as_json: AsJson = False,
 ) -> int | None:
     """Train a model on labelled clips. Interrupted, it goes on where it stopped when run again.
@@ -121,6 +125,7 @@ def train(
             overrides=training_keys(overrides, epochs, batch_size, learning_rate),
             devices=parsed_devices(devices, multi_gpu),
             force=force,
+            trust_adapters=trust_adapters or (),
             on_progress=progress.stage,
             on_line=progress.line,
         )
@@ -139,6 +144,7 @@ def finetune(
     devices: OnDevices = None,
     multi_gpu: MultiGpu = False,
     force: Force = False,
+    trust_adapters: TrustAdapters = None,
     as_json: AsJson = False,
 ) -> int | None:
     """Train a bundle's model further on other clips of the same labels, e.g. with --set fine_tune_layers=20."""
@@ -152,6 +158,7 @@ def finetune(
             overrides=training_keys(overrides, epochs, batch_size, learning_rate),
             devices=parsed_devices(devices, multi_gpu),
             force=force,
+            trust_adapters=trust_adapters or (),
             on_progress=progress.stage,
             on_line=progress.line,
         )
@@ -172,6 +179,7 @@ def evaluate(
     output: Annotated[Path | None, opt("FOLDER", "A folder for evaluation.json and plots.")] = None,
     overrides: Overrides = None,
     force: Force = False,
+    trust_adapters: TrustAdapters = None,
     as_json: AsJson = False,
 ) -> int | None:
     """Measure a model on labelled clips. Exits with 1 where it misses a gate of its config, and says which."""
@@ -186,6 +194,7 @@ def evaluate(
             output=output,
             overrides=parsed(overrides),
             force=force,
+            trust_adapters=trust_adapters or (),
             on_progress=progress.video,
         )
     write_json(evaluation.to_json()) if as_json else show(*render.evaluation(evaluation))
@@ -202,6 +211,7 @@ def convert(
     ] = None,
     overrides: Overrides = None,
     force: Force = False,
+    trust_adapters: TrustAdapters = None,
     as_json: AsJson = False,
 ) -> None:
     """Write a model as one self-describing .tflite, measured against the model it came from."""
@@ -216,6 +226,7 @@ def convert(
             data=data,
             overrides=parsed(overrides),
             force=force,
+            trust_adapters=trust_adapters or (),
             on_progress=progress.stage,
         )
     write_json(report.to_json()) if as_json else show(*render.conversion(report))
@@ -226,6 +237,7 @@ def verify(
     converted: Annotated[str, arg("CONVERTED", "The one to compare with it.")],
     data: Annotated[Path | None, opt("DATA", "Labelled clips to compare on: validation and test.")] = None,
     min_agreement: Annotated[float | None, opt("SHARE", "Least share of equal labels; else the config's.")] = None,
+    trust_adapters: TrustAdapters = None,
     as_json: AsJson = False,
 ) -> None:
     """Compare any two models of the same labels. Exits with 1 where too few clips get the same label."""
@@ -233,7 +245,14 @@ def verify(
     from cliplab.cli import tables as render
 
     with bar() as progress:
-        report = models.verify(source, converted, data=data, min_agreement=min_agreement, on_progress=progress.stage)
+        report = models.verify(
+            source,
+            converted,
+            data=data,
+            min_agreement=min_agreement,
+            trust_adapters=trust_adapters or (),
+            on_progress=progress.stage,
+        )
     write_json(report.to_json()) if as_json else show(*render.conversion(report))
 
 
@@ -243,11 +262,19 @@ def bench(
     threads: Annotated[int | None, opt("N", "Processor cores to use; else the config's.")] = None,
     clips: Annotated[int, opt("N", "How many clips to time.")] = 50,
     video: Annotated[Path | None, opt("FILE", "Time this video's clips; else rendered ones.")] = None,
+    trust_adapters: TrustAdapters = None,
     as_json: AsJson = False,
 ) -> None:
     """Time a model's predictions on this machine, decoding not included."""
     from cliplab import models
     from cliplab.cli import tables as render
 
-    report = models.bench(model, overrides=parsed(overrides), threads=threads, clips=clips, video=video)
+    report = models.bench(
+        model,
+        overrides=parsed(overrides),
+        threads=threads,
+        clips=clips,
+        video=video,
+        trust_adapters=trust_adapters or (),
+    )
     write_json(report.to_json()) if as_json else show(*render.benchmark(report))

@@ -46,6 +46,7 @@ class Trainer:
         fetcher: Finds or downloads the videos of tasks; it needs a Label Studio client.
         process: The process that was started last; None if there is none.
         folder: The folder of the training that was started last; None if there is none.
+        trust_adapters: Adapters of other packages that the config may name; see ``open_model``.
 
     Raises:
         ConfigError: The config is wrong, or the fetcher has no Label Studio client.
@@ -57,6 +58,7 @@ class Trainer:
     fetcher: VideoFetcher
     process: subprocess.Popen[bytes] | None = None
     folder: Path | None = None
+    trust_adapters: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.fetcher.client is None:
@@ -97,6 +99,7 @@ class Trainer:
             "url": client.url,
             "root": None if root is None else str(root.resolve()),
             "max_bytes": self.fetcher.max_bytes,
+            "trust_adapters": list(self.trust_adapters),
         }
         write_json_atomic(folder / _JOB, job)
         _write_state(folder, status="starting", labels=list(control.values))
@@ -165,7 +168,7 @@ def train(folder: Path, token: str) -> dict[str, Any]:
     labels = list(control.values)
     _write_state(folder, status="running", stage="fetching annotations", labels=labels)
     config = read_config(job["config"])
-    adapter = open_model({**config, "labels": config.get("labels") or labels})
+    adapter = open_model({**config, "labels": config.get("labels") or labels}, None, job["trust_adapters"])
     client = LabelStudioClient(job["url"], token)
     fetcher = VideoFetcher(None if job["root"] is None else Path(job["root"]), client, job["max_bytes"])
     tasks = client.get_json(f"/api/projects/{job['project']}/export?exportType=JSON")

@@ -88,7 +88,7 @@ class EnsembleAdapter(BaseModelAdapter):
         with self._lock:
             if self._opened is None:
                 folder = self._bundle.path if self._bundle is not None else None
-                self._opened, self.config = open_members(self.config, folder)
+                self._opened, self.config = open_members(self.config, folder, self.trusts)
             return self._opened
 
     @property
