@@ -31,12 +31,6 @@ LONGEST_FIRST = (
     "test_dataloop_gateway_train",
     "test_movinet_end_to_end",
 )
-TEST_ADAPTERS = (
-    "tiny_adapter:TinyAdapter",
-    "pixel_adapter:PixelAdapter",
-    "tflite_adapter:TfliteAdapter",
-    "ray_helpers:SlowAdapter",
-)
 # Files whose tests need TensorFlow, MLflow, Ray, dtlpy or schemathesis: `make test-floors-core` does not import them.
 # Where only one test of a file does, that test has the mark `extras`, or skips itself without TensorFlow.
 NEEDS_EXTRAS = (
@@ -80,15 +74,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.extras)
     order = {name: number for number, name in enumerate(LONGEST_FIRST)}
     items.sort(key=lambda item: order.get(item.path.stem, len(order)))
-
-
-@pytest.fixture(scope="session", autouse=True)
-def trusted_test_adapters() -> Iterator[None]:
-    """Models that the tests open in this process may name the adapters of tests/support."""
-    from adapters.config import trusting
-
-    with trusting(TEST_ADAPTERS):
-        yield
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,6 @@ unless the person who opens the model trusts it by name.
 from __future__ import annotations
 
 import contextlib
-import functools
 import importlib
 import importlib.util
 import os
@@ -46,6 +45,7 @@ PACKAGES = Path(__file__).resolve().parents[2]
 _NAME = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 _trusted: ContextVar[frozenset[str]] = ContextVar("trusted adapters", default=frozenset())
 _import_lock = threading.RLock()
+_found: dict[str, Distribution] = {}  # packages that register an adapter, by its name
 
 
 @contextlib.contextmanager
@@ -147,16 +147,17 @@ def _import_built_in(module: str) -> ModuleType:
     return importlib.import_module(module)
 
 
-@functools.cache
 def _registered(name: str) -> Distribution | None:
     """The installed package that registers an adapter; None where there is none."""
+    if name in _found:
+        return _found[name]
     from importlib.metadata import distributions
 
     for distribution in distributions(path=installed_paths()):
         with contextlib.suppress(Exception):  # metadata of another package that is damaged
             for point in distribution.entry_points:
                 if point.group == ENTRY_POINTS and f"{point.module}:{point.attr}" == name:
-                    return distribution
+                    return _found.setdefault(name, distribution)
     return None
 
 

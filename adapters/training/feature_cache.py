@@ -104,6 +104,7 @@ def cached_features(
         for view in views
         if _content(view.example) in fingerprints
     }
+    store.drop_damaged(list(keys.values()))
     missing = [view for view, key in keys.items() if key not in store]
     done = len(views) - len(missing)
     if on_progress:
