@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from adapters.inference.predict import FILE_ERRORS as FILE_ERRORS
     from adapters.inference.predict import OnVideoProgress as OnVideoProgress
     from adapters.inference.predict import input_spec as input_spec
+    from adapters.inference.predict import predict_each as predict_each
     from adapters.inference.predict import predict_examples as predict_examples
     from adapters.inference.predict import predict_videos as predict_videos
     from adapters.inference.segments import match_segments as match_segments
@@ -40,7 +41,14 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
                 "stored_config",
             ),
             "pipeline": ("map_ahead", "read_ahead", "read_as_ready"),
-            "predict": ("FILE_ERRORS", "OnVideoProgress", "input_spec", "predict_examples", "predict_videos"),
+            "predict": (
+                "FILE_ERRORS",
+                "OnVideoProgress",
+                "input_spec",
+                "predict_each",
+                "predict_examples",
+                "predict_videos",
+            ),
             "segments": ("match_segments", "scores_to_segments", "timeline"),
             "whole_video": ("merge_frames",),
         },

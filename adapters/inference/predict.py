@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from adapters.base import BaseModelAdapter
 from adapters.config import override_config
-from adapters.errors import ConfigError, MediaError
+from adapters.errors import ConfigError, MediaError, ScoresError
 from adapters.inference.pipeline import read_ahead
 from adapters.inference.whole_video import whole_videos
 from adapters.records import Clip, InputSpec, Prediction, VideoResult
@@ -32,7 +32,7 @@ OnVideoProgress = Callable[[str, float, float | None, int, int], object]
 # for the opening of another. Each decoder uses FFmpeg's own threads besides.
 FILES_AHEAD = 2
 # What may be wrong with one file, as against the program: it becomes that file's error and the rest goes on.
-FILE_ERRORS = (MediaError, OSError)
+FILE_ERRORS = (MediaError, ScoresError, OSError)
 
 
 def predict_videos(
@@ -204,8 +204,25 @@ def _predict(
 
 def _run(adapter: BaseModelAdapter, batch: list[tuple[_File, Clip]]) -> None:
     """Predict the batch, hand each file its predictions, and empty the batch."""
-    predictions = adapter.predict([clip for _, clip in batch])
-    for (file, _), prediction in zip(batch, predictions, strict=True):
-        file.predictions.append(prediction)
+    for (file, _), prediction in zip(batch, predict_each(adapter, [clip for _, clip in batch]), strict=True):
         file.open_clips -= 1
+        if isinstance(prediction, ScoresError):
+            file.error = file.error or str(prediction)
+        else:
+            file.predictions.append(prediction)
     batch.clear()
+
+
+def predict_each(adapter: BaseModelAdapter, clips: Sequence[Clip]) -> list[Prediction | ScoresError]:
+    """Predict clips; one whose scores are not finite numbers has the error in place of its prediction.
+
+    Args:
+        adapter: The model.
+        clips: A batch.
+    """
+    try:
+        return list(adapter.predict(clips))
+    except ScoresError as error:
+        if len(clips) == 1:
+            return [error]
+        return [found for clip in clips for found in predict_each(adapter, [clip])]

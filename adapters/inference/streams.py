@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from adapters.base import BaseModelAdapter
-from adapters.errors import MediaError
+from adapters.errors import MediaError, ScoresError
 from adapters.inference.pipeline import map_ahead
 from adapters.litert import available_cores
 from adapters.records import InputSpec, VideoResult
@@ -68,5 +68,5 @@ def _predict_one(
             frames = video.frames(height=spec.height, width=spec.width, aspect=spec.aspect, fps=adapter.fps)
             prediction = adapter.predict_stream(frames, str(source), video.info.duration_seconds)
             return VideoResult(str(source), (prediction,), None, tuple(video.warnings))
-    except (MediaError, OSError) as error:
+    except (MediaError, ScoresError, OSError) as error:
         return VideoResult(str(source), (), str(error))

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from adapters.config import Config
 from adapters.errors import StorageError
-from adapters.system import cache_dir, file_lock, value_digest, write_bytes_atomic
+from adapters.system import cache_dir, file_lock, storage_error, value_digest, write_bytes_atomic
 
 # Format numbers of the code that every program is made by. Raise one where a change of that code changes programs, so
 # that cached ones are made again; test_program_formats.py fails where the number was not raised. The number of an
@@ -73,6 +73,9 @@ def get_or_make(identity: Config, make: Callable[[], bytes]) -> Path:
     program = make()
     # Locked, so that program and digest are of one writer where several make the same program.
     with file_lock(path.parent / ".writing.lock", busy=StorageError, wait=True):
+        for place in (digest_path(path), path):
+            if place.exists() and not place.is_file():  # a FIFO or a device would be written to
+                _remove(place)
         write_bytes_atomic(digest_path(path), hashlib.sha256(program).hexdigest().encode())
         write_bytes_atomic(path, program)
     return path
@@ -91,6 +94,13 @@ def _is_whole(path: Path) -> bool:
         return noted.is_file() and noted.read_bytes()[: _DIGEST_CHARACTERS + 1].decode("ascii", "replace") == found
     except OSError:
         return False
+
+
+def _remove(path: Path) -> None:
+    try:
+        path.unlink()
+    except OSError as error:
+        raise storage_error(path, error) from error
 
 
 def _note(path: Path, digest: str) -> bool:

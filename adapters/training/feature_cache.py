@@ -13,7 +13,7 @@ import numpy as np
 
 from adapters.config import Config
 from adapters.data import Example, read_prepared_clip
-from adapters.errors import MediaError
+from adapters.errors import MediaError, ScoresError
 from adapters.inference import map_ahead
 from adapters.media import read_clip
 from adapters.records import Clip, Float32Array, InputSpec
@@ -112,12 +112,22 @@ def cached_features(
     for chunk, clips in _decoded(missing, spec, augmentation, seed, skipped):
         if clips:
             features = compute(clips)
+            _require_finite(clips, features)
             store.append({keys[view]: value for view, value in zip(chunk, features, strict=True)})
         done += len(chunk)
         if on_progress:
             on_progress("features", done, len(views))
     found = {view: key for view, key in keys.items() if key in store}
     return CachedFeatures(store, found, skipped, len(missing))
+
+
+def _require_finite(clips: Sequence[Clip], features: Sequence[Float32Array]) -> None:
+    for clip, values in zip(clips, features, strict=True):
+        if not np.isfinite(values).all():
+            raise ScoresError(
+                f"{clip.source}: the backbone's features are not finite numbers. Its weights may be damaged: name "
+                'others in "weights"'
+            )
 
 
 def read_view(view: ExampleView, spec: InputSpec, augmentation: Config, seed: int) -> Clip:

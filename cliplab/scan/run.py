@@ -146,7 +146,7 @@ def scan(
     sampling = choose_sampling(adapter, sample_fps, keyframes, frames)
     criteria = make_criteria(adapter, bundle, label, aggregation, min_score, window_seconds)
     place = Path(store) if store is not None else output.absolute().parent / STORE_NAME
-    with open_store(place) as kept:
+    with open_store(place, note) as kept:
         run, is_other = kept.run({"model": digest, "sampling": sampling.to_json()})
         if is_other:
             note(f"{place}: has scores of another model or sampling; these stay, and every video is scored anew")

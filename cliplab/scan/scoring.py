@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from adapters.base import BaseModelAdapter
-from adapters.errors import MediaError
-from adapters.inference import FILE_ERRORS, read_as_ready
+from adapters.errors import MediaError, ScoresError
+from adapters.inference import FILE_ERRORS, predict_each, read_as_ready
 from adapters.litert import available_cores
 from adapters.media import VideoFile
 from adapters.records import Clip, Float32Array, InputSpec
@@ -200,11 +200,13 @@ def _batch_size(adapter: BaseModelAdapter) -> int:
 
 def _predict(adapter: BaseModelAdapter, batch: list[tuple[_Reading, Clip]]) -> None:
     if batch:
-        predictions = adapter.predict([clip for _, clip in batch])
-        for (file, clip), prediction in zip(batch, predictions, strict=True):
-            file.spans.append((clip.start, clip.end))
-            file.rows.append(prediction.scores)
+        for (file, clip), prediction in zip(batch, predict_each(adapter, [clip for _, clip in batch]), strict=True):
             file.open_rows -= 1
+            if isinstance(prediction, ScoresError):
+                file.error = file.error or str(prediction).removeprefix(f"{file.job.file.path}: ")
+            else:
+                file.spans.append((clip.start, clip.end))
+                file.rows.append(prediction.scores)
         batch.clear()
 
 

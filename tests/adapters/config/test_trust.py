@@ -148,7 +148,7 @@ def test_every_command_that_opens_a_model_refuses_and_trusts_alike(tmp_path: Pat
     (tmp_path / "videos").mkdir()
     video = render_video(tmp_path / "videos" / "a.mp4", "warm", 0)
     data = tmp_path / "data.jsonl"
-    data.write_text(json.dumps({"video": "videos/a.mp4", "label": "warm"}) + "\n")
+    data.write_text(json.dumps({"path": "videos/a.mp4", "label": "warm"}) + "\n")
     port = ("--port", "0")
     refused = [
         ("predict", bundle, video),
