@@ -18,6 +18,7 @@ import numpy.typing as npt
 from adapters.bundle.golden import Golden, golden_from_bytes, golden_to_bytes
 from adapters.bundle.sealed_folder import SEAL, SealedContents, SealedFile, check_name, read_sealed
 from adapters.bundle.sealed_writer import write_sealed
+from adapters.config import without_local_paths
 from adapters.errors import BundleError
 from adapters.system import parse_json
 
@@ -117,7 +118,7 @@ def write_bundle(
 
     Args:
         path: The folder.
-        config: The complete config, JSON values.
+        config: The complete config, JSON values; a path in "weights" is written as its last name.
         programs: The bytes of LiteRT files by name, with or without ``.tflite``.
         weights: Arrays by variable name; None for a device that only predicts.
         metrics: JSON values.
@@ -132,7 +133,7 @@ def write_bundle(
     """
     folder = Path(path)
     files = {
-        CONFIG: _to_json(folder / CONFIG, config),
+        CONFIG: _to_json(folder / CONFIG, without_local_paths(config)),
         METRICS: _to_json(folder / METRICS, metrics),
         CARD: card.encode(),
     }

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from adapters.config.checking import parse_assignments as parse_assignments
     from adapters.config.files import Config as Config
     from adapters.config.files import read_config_file as read_config_file
+    from adapters.config.local_paths import file_name as file_name
+    from adapters.config.local_paths import first_weights as first_weights
+    from adapters.config.local_paths import without_local_paths as without_local_paths
     from adapters.config.migration import migrate_config as migrate_config
     from adapters.config.schemas import COMMON_SCHEMA as COMMON_SCHEMA
     from adapters.config.schemas import AdapterClass as AdapterClass
@@ -33,6 +36,7 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
         {
             "checking": ("check_config", "merge_config", "override_config", "parse_assignments"),
             "files": ("Config", "read_config_file"),
+            "local_paths": ("file_name", "first_weights", "without_local_paths"),
             "migration": ("migrate_config",),
             "schemas": (
                 "AdapterClass",

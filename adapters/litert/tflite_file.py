@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from adapters.config import without_local_paths
 from adapters.errors import BundleError
 from adapters.litert.flatbuffer import DamagedFlatBufferError, bytes_at, field_at, fields_of, follow, items_of, unpack
 from adapters.system import parse_json
@@ -49,8 +50,10 @@ def with_description(model_bytes: bytes, description: dict[str, Any]) -> bytes:
             JSON (NaN, other objects).
     """
     program = without_description(model_bytes)
+    config = description.get("config")
     whole = {
         **description,
+        **({"config": without_local_paths(config)} if isinstance(config, dict) else {}),
         "format": FORMAT,
         "program_sha256": hashlib.sha256(program).hexdigest(),
         "program_size_bytes": len(program),

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from adapters.system.regular_files import read_regular_text as read_regular_text
     from adapters.system.strict_json import parse_json as parse_json
     from adapters.system.strict_json import unique_pairs as unique_pairs
+    from adapters.system.terminal import terminal_json as terminal_json
+    from adapters.system.terminal import terminal_text as terminal_text
 else:  # hidden from type checkers, so that a name that is not exported is an error
     __getattr__, __dir__, __all__ = lazy_exports(
         __name__,
@@ -55,5 +57,6 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
             "nearest": ("did_you_mean", "nearest_hint"),
             "regular_files": ("check_regular_file", "open_regular_file", "read_regular_bytes", "read_regular_text"),
             "strict_json": ("parse_json", "unique_pairs"),
+            "terminal": ("terminal_json", "terminal_text"),
         },
     )

@@ -44,6 +44,7 @@ def file_lock(path: str | Path, *, busy: Callable[[str], AdapterError], wait: bo
         yield False
         return
     handle, writable = _open(Path(path), folder)
+    held: bool | None = False
     try:
         held = _lock(handle, wait)
         if held is None:
@@ -52,6 +53,8 @@ def file_lock(path: str | Path, *, busy: Callable[[str], AdapterError], wait: bo
             _name_holder(handle)
         yield held
     finally:
+        if held and writable:
+            _forget_holder(handle)
         os.close(handle)
 
 
@@ -97,6 +100,12 @@ def _regular(path: Path, handle: int) -> int:
         os.close(handle)
         raise StorageError(f"{path}: is a FIFO, a socket or a device, and a lock file is needed there. Remove it.")
     return handle
+
+
+def _forget_holder(handle: int) -> None:
+    """A lock file that is left in a folder of models, and may be copied with it, names no machine."""
+    with contextlib.suppress(OSError):
+        os.ftruncate(handle, 0)
 
 
 def _lock(handle: int, wait: bool | float) -> bool | None:

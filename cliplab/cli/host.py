@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from cliplab.cli.console import command
+from cliplab.cli.console import command, say, write_row
 from cliplab.cli.options import AsJson, Model, Overrides, TrustAdapters, arg, opt, parsed
 
 
@@ -52,9 +50,9 @@ def host_http(
 
     def on_ready(url: str, names: tuple[str, ...]) -> None:
         if as_json:
-            print(json.dumps({"url": url, "models": names}), flush=True)
+            write_row({"url": url, "models": names})
         else:
-            print(f"serving {', '.join(names)} at {url}", file=sys.stderr, flush=True)
+            say(f"serving {', '.join(names)} at {url}")
 
     serve(
         models,
@@ -108,9 +106,9 @@ def host_label_studio(
 
     def on_ready(url: str) -> None:
         if as_json:
-            print(json.dumps({"url": url}), flush=True)
+            write_row({"url": url})
         else:
-            print(f"serving {model} to Label Studio at {url}", file=sys.stderr, flush=True)
+            say(f"serving {model} to Label Studio at {url}")
 
     serve(
         model,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from adapters.records import Aggregation
-from cliplab.cli.console import FAILED, Bar, bar, command, show, write_json
+from cliplab.cli.console import FAILED, Bar, bar, command, say, show, write_json
 from cliplab.cli.options import AsJson, TrustAdapters, arg, opt
 
 if TYPE_CHECKING:
@@ -158,7 +158,7 @@ class _ProgressReporter:
         self._announced = False
 
     def note(self, text: str) -> None:
-        print(f"note: {text}", file=sys.stderr, flush=True)
+        say(f"note: {text}")
 
     def progress(self, now: ScanProgress) -> None:
         if now.to_score is None:
@@ -178,7 +178,7 @@ class _ProgressReporter:
             self._say(_line(now))
 
     def _say(self, text: str) -> None:
-        print(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}", file=sys.stderr, flush=True)
+        say(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}")
 
 
 def _line(now: ScanProgress) -> str:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from typing import Annotated
 
 import typer
 
-from cliplab.cli.console import command
+from cliplab.cli.console import command, say, write_row
 from cliplab.cli.options import AsJson, Model, Overrides, TrustAdapters, arg, opt, parsed
 
 
@@ -47,8 +45,8 @@ def stream(
         on_note=_say,
     )
     for row in rows:
-        print(json.dumps(row, ensure_ascii=False), flush=True)
+        write_row(row)
 
 
 def _say(note: str) -> None:
-    print(f"note: {note}", file=sys.stderr, flush=True)
+    say(f"note: {note}")
