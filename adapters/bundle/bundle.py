@@ -20,7 +20,7 @@ from adapters.bundle.sealed_folder import SEAL, SealedContents, SealedFile, chec
 from adapters.bundle.sealed_writer import write_sealed
 from adapters.config import without_local_paths
 from adapters.errors import BundleError
-from adapters.system import parse_json
+from adapters.system import MAX_DEPTH, parse_json
 
 CONFIG, METRICS, CARD, GOLDEN, WEIGHTS = "config.json", "metrics.json", "card.md", "golden.npz", "weights.safetensors"
 _PROGRAMS, _SUFFIX = "programs/", ".tflite"
@@ -222,7 +222,7 @@ def _plain(value: object) -> object:
 
 def _from_json(sealed: SealedContents, name: str) -> dict[str, Any]:
     try:
-        value = parse_json(sealed.contents[name])
+        value = parse_json(sealed.contents[name], MAX_DEPTH)
     except (ValueError, RecursionError) as error:
         raise BundleError(f"{sealed.files[name].label}: is not JSON ({error}). Save the model again.") from error
     if not isinstance(value, dict):

@@ -10,6 +10,9 @@ from adapters.data.examples import Example, PreparedFrames
 from adapters.errors import MediaError
 from adapters.media import EPSILON_SECONDS, decode_picture, decode_size, fill_clip, one_clip_spec, plan_clip, resize
 from adapters.records import Clip, InputSpec, UInt8Array
+from adapters.system import read_regular_bytes
+
+_MOST_BYTES = 200_000_000  # of one picture's file
 
 
 def prefer_video(example: Example, single_frames: bool) -> Example:
@@ -65,7 +68,7 @@ def _picture(frames: PreparedFrames, number: int, spec: InputSpec) -> UInt8Array
     """uint8 [H, W, 3] RGB, of the size that a decoded frame of the video has."""
     path = frames.folder / frames.names[number]
     try:
-        picture = decode_picture(path.read_bytes())
+        picture = decode_picture(read_regular_bytes(path, _MOST_BYTES, MediaError), str(path))
     except OSError:
         picture = None
     if picture is None:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from adapters.system.regular_files import open_regular_file as open_regular_file
     from adapters.system.regular_files import read_regular_bytes as read_regular_bytes
     from adapters.system.regular_files import read_regular_text as read_regular_text
+    from adapters.system.strict_json import MAX_DEPTH as MAX_DEPTH
     from adapters.system.strict_json import parse_json as parse_json
     from adapters.system.strict_json import unique_pairs as unique_pairs
     from adapters.system.terminal import terminal_json as terminal_json
@@ -56,7 +57,7 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
             "native_log": ("CapturedLog", "captured_stderr", "import_keras", "import_tensorflow", "warnings_only"),
             "nearest": ("did_you_mean", "nearest_hint"),
             "regular_files": ("check_regular_file", "open_regular_file", "read_regular_bytes", "read_regular_text"),
-            "strict_json": ("parse_json", "unique_pairs"),
+            "strict_json": ("MAX_DEPTH", "parse_json", "unique_pairs"),
             "terminal": ("terminal_json", "terminal_text"),
         },
     )

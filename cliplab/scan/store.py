@@ -95,8 +95,9 @@ def open_store(path: str | Path, on_note: Callable[[str], object] | None = None)
 
 def _open_whole(path: str, note: Callable[[str], object]) -> sqlite3.Connection:
     """The database without damaged rows; a new one where the old one's tables cannot be read."""
-    if os.path.lexists(path):
-        check_regular_file(path, StorageError)
+    for name in (path, f"{path}-wal", f"{path}-shm", f"{path}-journal"):
+        if os.path.lexists(name):
+            check_regular_file(name, StorageError)
     connection = _connect(path)
     try:
         prepare_database(connection, path)
