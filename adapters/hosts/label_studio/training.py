@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from adapters.config import PACKAGES
 from adapters.data import Dataset, Example, write_dataset
 from adapters.errors import AdapterError, ConfigError, DatasetError, MediaError, StorageError
 from adapters.hosts.label_studio.labels import Control, parse_label_config, to_seconds
@@ -105,11 +106,12 @@ class Trainer:
         _write_state(folder, status="starting", labels=list(control.values))
         with (folder / _LOG).open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", __name__, str(folder)],
+                # Without the current folder on the import path: what lies there is data.
+                [sys.executable, "-P", "-m", __name__, str(folder)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env={**os.environ, _TOKEN: client.token},
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(_import_path()), _TOKEN: client.token},
                 start_new_session=True,  # Ctrl-C ends the host, not the training
             )
         self.folder = folder
@@ -130,6 +132,10 @@ class Trainer:
             error = f"the training process ended with code {code}; {self.folder / _LOG} tells more"
             state = {**state, "status": "failed", "error": error}
         return {"folder": str(self.folder), **state}
+
+
+def _import_path() -> list[str]:
+    return [str(PACKAGES), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
 
 
 def _training_lock(output: Path) -> AbstractContextManager[bool]:

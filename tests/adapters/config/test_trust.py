@@ -181,6 +181,15 @@ def test_every_command_that_opens_a_model_refuses_and_trusts_alike(tmp_path: Pat
     assert canary.exists()
 
 
+@pytest.mark.parametrize("name", ["adapters", "numpy", "typer", "yaml"])
+def test_no_module_in_the_current_folder_of_a_command_is_imported(tmp_path: Path, name: str) -> None:
+    (tmp_path / f"{name}.py").write_text("open('canary', 'w').close()\n")
+    (tmp_path / "own.yaml").write_text("schema_version: 2\nadapter: movinet_adapter:MoViNetAdapter\n")
+    ran = run_in(tmp_path, "config", "check", "own.yaml")
+    assert ran.exit_code == 0, ran.output
+    assert not (tmp_path / "canary").exists()
+
+
 @pytest.mark.parametrize("name", ["movinet_adapter", "configs", "evil_module"])
 def test_a_module_in_the_current_folder_is_not_imported(tmp_path: Path, name: str) -> None:
     (tmp_path / f"{name}.py").write_text("open('canary', 'w').close()\nclass Evil: pass\n")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +13,9 @@ from scan_helpers import save_model
 from tiny_adapter import TinyAdapter
 from tiny_videos import render_video
 
-from adapters.bundle import read_bundle, write_bundle
-from adapters.errors import BundleError, ScoresError
+from adapters.bundle import write_bundle
+from adapters.config import check_config
+from adapters.errors import ScoresError, WeightsError
 from adapters.inference import open_model, predict_videos
 from adapters.records import Prediction
 from cliplab.scan import scan
@@ -80,10 +80,9 @@ def test_an_evaluation_leaves_it_out_by_name(folder: Path) -> None:
 
 
 def test_weights_that_are_not_finite_are_named(tmp_path: Path) -> None:
-    TinyAdapter({}).save(tmp_path / "good")
-    good = read_bundle(tmp_path / "good")
-    shutil.rmtree(tmp_path / "good")
-    weights = {"threshold": np.array([np.inf], np.float32)}
-    write_bundle(tmp_path / "bad", config=good.config, programs={}, weights=weights, metrics={}, golden=None, card="")
-    with pytest.raises(BundleError, match=r"weights\.safetensors.*threshold.*not finite"):
-        open_model(tmp_path / "bad")
+    config = check_config({"schema_version": 2, "adapter": "adapters.models.resnet18:ResNet18Adapter"})
+    weights = {"good/kernel": np.zeros(3, np.float32), "stem/kernel": np.array([0, np.inf], np.float32)}
+    write_bundle(tmp_path / "bad", config=config, programs={}, weights=weights, metrics={}, golden=None, card="")
+    model = open_model(tmp_path / "bad")
+    with pytest.raises(WeightsError, match=r"bad.*'stem/kernel'.*not finite"):
+        model.variables()  # type: ignore[attr-defined]
