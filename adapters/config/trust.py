@@ -181,9 +181,9 @@ def _without_current_folder(distribution: Distribution) -> Iterator[None]:
         yield
         return
     with _import_lock:
-        hidden = [entry for entry in sys.path if not entry or _is_folder(entry, here)]
-        sys.path[:] = [entry for entry in sys.path if entry not in hidden]
+        before = list(sys.path)
+        sys.path[:] = [entry for entry in before if entry and not _is_folder(entry, here)]
         try:
             yield
         finally:
-            sys.path[:] = [*hidden, *sys.path]
+            sys.path[:] = [*before, *(entry for entry in sys.path if entry not in before)]

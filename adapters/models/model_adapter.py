@@ -195,7 +195,7 @@ class ModelAdapter(BaseModelAdapter):
             float32 arrays by name.
 
         Raises:
-            WeightsError: The model came without weights, its first weights cannot be found, or some are NaN or infinite.
+            WeightsError: The model came without weights, its first weights cannot be found, or some are not finite.
         """
         model = self._model
         if model.variables is None:
@@ -446,7 +446,7 @@ def _finite(stored: StoredModel) -> Variables:
     for name, values in weights.items():
         if np.issubdtype(values.dtype, np.floating) and not np.isfinite(values).all():
             raise WeightsError(
-                f"{stored.path}: its weights for {name!r} hold values that are not finite numbers. Train the model again, "
-                "or use an earlier one"
+                f"{stored.path}: its weights for {name!r} hold values that are not finite numbers. Train the model "
+                "again, or use an earlier one"
             )
     return weights
