@@ -345,8 +345,13 @@ def _pack(scores: Float32Array) -> bytes:
 
 def _crc(row: Sequence[Any]) -> int:
     """The CRC of a row of scores, by the values of ``_COLUMNS``."""
-    text = json.dumps([value.hex() if isinstance(value, bytes) else value for value in row])
-    return zlib.crc32(text.encode())
+    crc = 0
+    for value in row:
+        is_bytes = isinstance(value, bytes)
+        head = f"{len(value)} bytes" if is_bytes else json.dumps(value)
+        crc = zlib.crc32(f"{head}\n".encode(), crc)
+        crc = zlib.crc32(value, crc) if is_bytes else crc
+    return crc
 
 
 def _is_sound(row: Sequence[Any]) -> bool:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from command_line import Ran, cli, python
 from places import SUPPORT
+from tflite_adapter import make_tflite
 from tiny_adapter import TinyAdapter
 from tiny_videos import render_video
 
@@ -20,7 +21,9 @@ from adapters.config import BUILT_IN_ADAPTERS, adapter_class, require_trusted, s
 from adapters.errors import ConfigError
 from adapters.hosts.dataloop.config import own_config
 from adapters.inference import open_model, read_stored, ready_configs
+from adapters.litert import read_description, with_description
 from cliplab.models import config_check, config_schema, config_show
+from cliplab.registry import CurrentModel, registry_manifest
 
 EVIL = "evil_module:Evil"
 NAMES = (EVIL, "os:system", "evil_module.deep:Evil", "adapters.testing:AdapterContract", "movinet_adapter:os", "a:B")
@@ -79,6 +82,20 @@ def test_an_adapter_that_is_not_trusted_is_refused_before_any_import(tmp_path: P
     with pytest.raises(ConfigError, match=name):
         open_model("efficientnet_lite0", {"adapter": name})
     assert name in (config_check([path])[0].error or "")
+    assert not canary.exists()
+
+
+def test_a_single_file_and_the_current_model_of_a_registry_are_held_to_the_same(tmp_path: Path, canary: Path) -> None:
+    folder = tmp_path / "models"
+    folder.mkdir()
+    make_tflite(folder / "a.tflite")
+    description = read_description(folder / "a.tflite")
+    description["config"]["adapter"] = EVIL
+    (folder / "a.tflite").write_bytes(with_description((folder / "a.tflite").read_bytes(), description))
+    registry_manifest(folder)
+    for act in (lambda: open_model(folder / "a.tflite"), CurrentModel(folder).get):
+        with pytest.raises(ConfigError, match=r"a\.tflite.*evil_module"):
+            act()
     assert not canary.exists()
 
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from command_line import Ran, cli, python
+from environment import environment
 from scan_helpers import FRAMES, save_model
 from tiny_videos import render_video
 
@@ -131,3 +136,24 @@ def test_shown_text_is_literal(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_card_is_safe_to_show(folder: Path) -> None:
     text = (folder / "model" / "card.md").read_text(encoding="utf-8")
     assert not set(text) & UNSAFE
+
+
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="needs a terminal")
+def test_on_a_terminal_too(folder: Path) -> None:
+    """There rich writes escape codes of its own, but no title, no link and none of the names' characters."""
+    reader, terminal = os.openpty()
+    command = [sys.executable, "-m", "cliplab", "predict", "model", "videos"]
+    with subprocess.Popen(
+        command, cwd=folder, env=environment(TERM="xterm-256color"), stdout=terminal, stderr=terminal, stdin=terminal
+    ) as process:
+        os.close(terminal)
+        shown = b""
+        with contextlib.suppress(OSError):  # the terminal is gone with the process
+            while part := os.read(reader, 65536):
+                shown += part
+    os.close(reader)
+    assert process.returncode == 1
+    text = shown.decode("utf-8", "backslashreplace")
+    assert "warm" in text
+    for unsafe in ("\x1b]", "\x9b", "\x85", "\x07", "\x08", "\u202e", "\x1b[2J\x1b]"):
+        assert unsafe not in text
