@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from adapters.base import BaseModelAdapter
-from adapters.errors import MediaError
+from adapters.errors import MediaError, ScoresError
 from adapters.hosts.dataloop.downloads import DownloadFolder, FetchedItem, download_folder, fetch, is_image
-from adapters.inference import predict_videos
+from adapters.inference import predict_each, predict_videos
 from adapters.media import read_clip
 from adapters.records import Clip, Float32Array, Prediction
 
@@ -89,7 +89,11 @@ def _predict_pictures(
         if clip is None:
             yield ItemResult(fetched.item, error=fetched.error)
         else:
-            yield ItemResult(fetched.item, tuple(adapter.predict([clip])))
+            (found,) = predict_each(adapter, [clip])
+            if isinstance(found, ScoresError):
+                yield ItemResult(fetched.item, error=str(found))
+            else:
+                yield ItemResult(fetched.item, (found,))
 
 
 def embed_items(adapter: BaseModelAdapter, items: Sequence[Any]) -> Iterator[tuple[Any, Float32Array | None, str]]:
