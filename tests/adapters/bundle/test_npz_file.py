@@ -120,6 +120,7 @@ def test_what_numpy_writes_is_read(fortran: bool) -> None:
 
 
 def test_a_given_clip_comes_back() -> None:
-    clip = Clip(np.full((2, 8, 8, 3), 7, np.uint8), np.array([0.0, 1.0]), "a.mp4", 0.0, 2.0)
+    clip = Clip(np.full((2, 8, 8, 3), 7, np.uint8), np.array([0.0, 1.0]), "/home/ann/a.mp4", 0.0, 2.0)
     golden = golden_from_bytes(good(clip))
     np.testing.assert_array_equal(golden.clip.frames, clip.frames)
+    assert golden.clip.source == "a.mp4"  # not where it was
