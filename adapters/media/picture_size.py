@@ -60,7 +60,7 @@ def _png_size(data: bytes) -> Size | None:
 
 def _bmp_size(data: bytes) -> Size | None:
     (header,) = struct.unpack_from("<I", data, 14)
-    width, height = struct.unpack_from("<hh" if header == 12 else "<ii", data, 18)
+    width, height = struct.unpack_from("<HH" if header == 12 else "<ii", data, 18)
     return abs(width), abs(height)
 
 
