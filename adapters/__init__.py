@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from adapters.base import TrainOptions as TrainOptions
     from adapters.config import check_config as check_config
     from adapters.config import parse_assignments as parse_assignments
+    from adapters.config import trusting as trusting
     from adapters.errors import AdapterError as AdapterError
     from adapters.inference import open_model as open_model
     from adapters.inference import predict_videos as predict_videos
@@ -30,7 +31,7 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
         __name__,
         {
             "base": ("BaseModelAdapter", "TrainOptions"),
-            "config": ("check_config", "parse_assignments"),
+            "config": ("check_config", "parse_assignments", "trusting"),
             "errors": ("AdapterError",),
             "inference": ("open_model", "predict_videos"),
             "media": ("open_video", "probe"),

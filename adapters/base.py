@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
-from adapters.config import Config, adapter_class, check_config
+from adapters.config import Config, adapter_class, check_config, trusted_adapters, use_class
 from adapters.errors import AdapterError, ConfigError
 from adapters.records import Clip, Devices, Float32Array, InputSpec, Precision, Prediction, RequestedPrecision
 from adapters.reports import ConversionReport, EpochLog, TrainReport
@@ -123,6 +123,7 @@ class BaseModelAdapter(ABC):
         config: The complete config, checked and with every default filled in; ``load`` replaces it.
         given: The config as the caller wrote it.
         explicit: Whether the caller meant every key of ``given``; see ``__init__``.
+        trusts: Adapters of other packages that whoever opened this one trusts by name, for models that it opens itself.
     """
 
     schema_path: ClassVar[Path]
@@ -141,6 +142,8 @@ class BaseModelAdapter(ABC):
         """
         own_name = f"{type(self).__module__}:{type(self).__qualname__}"
         named = config if "adapter" in config else {"adapter": own_name, **config}
+        use_class(own_name, type(self))  # its code runs already
+        self.trusts: tuple[str, ...] = trusted_adapters()
         self.config: Config = check_config(named)
         self.given: Config = self.config if self.config is named else dict(named)
         self.explicit = explicit
@@ -383,14 +386,14 @@ class BaseModelAdapter(ABC):
 
 
 def model_class(name: str, where: str = "config") -> type[BaseModelAdapter]:
-    """The adapter that a config names. It is imported, so use it only for configs of whoever runs the process.
+    """The adapter that a config names, as ``adapters.config.adapter_class`` finds it.
 
     Args:
         name: "module:Class", the config's "adapter".
         where: The name of the config, for messages.
 
     Raises:
-        ConfigError: The class cannot be imported, or is not an adapter.
+        ConfigError: The class is not trusted, cannot be imported, or is not an adapter.
     """
     found = adapter_class(name, where)
     if not (isinstance(found, type) and issubclass(found, BaseModelAdapter)):

@@ -36,6 +36,10 @@ class ConversionError(AdapterError):
     """A conversion that failed or whose result differs too much from its source."""
 
 
+class ScoresError(AdapterError, ValueError):
+    """Scores or features that are not finite numbers: of damaged weights, or of values too large for them."""
+
+
 class StorageError(AdapterError):
     """A file that cannot be written: a full disk, a read-only folder, a path through a file."""
 

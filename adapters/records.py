@@ -13,6 +13,8 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from adapters.errors import ScoresError
+
 UInt8Array = npt.NDArray[np.uint8]
 Float32Array = npt.NDArray[np.float32]
 Float64Array = npt.NDArray[np.float64]
@@ -185,16 +187,22 @@ class Prediction:
     def __post_init__(self) -> None:
         _check_array("scores", self.scores, np.float32, 1)
         _require(len(self.scores) == len(self.labels), f"{len(self.scores)} scores for {len(self.labels)} labels")
-        if not np.isfinite(
-            self.scores
-        ).all():  # tested first: printing six hundred scores takes as long as a prediction
-            raise ValueError(f"scores are not finite: {self.scores}")
+        self._require_finite(self.scores)
         _check_range(self.start, self.end)
         if self.frame_scores is not None:
             _check_array("frame_scores", self.frame_scores, np.float32, 2)
             _require(
                 self.frame_scores.shape[1] == len(self.labels),
                 f"frame_scores {list(self.frame_scores.shape)} do not fit {len(self.labels)} labels",
+            )
+            self._require_finite(self.frame_scores)
+
+    def _require_finite(self, scores: Float32Array) -> None:
+        if not np.isfinite(scores).all():
+            raise ScoresError(
+                f"{self.source or 'the clip'}: the model's scores are not finite numbers: "
+                f"{int(np.size(scores) - np.isfinite(scores).sum())} of {np.size(scores)} are NaN or infinite. "
+                "Its weights may be damaged: compare them with cliplab verify, or train the model again"
             )
 
     def top_k(self, k: int) -> list[LabelScore]:

@@ -21,7 +21,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -29,7 +29,7 @@ import numpy as np
 
 from adapters.base import BaseModelAdapter, model_class
 from adapters.bundle import check_golden, read_bundle, render_clip, write_sealed
-from adapters.config import check_config, key_effect, key_schemas
+from adapters.config import check_config, key_effect, key_schemas, trusting
 from adapters.errors import BundleError, ConfigError, ConversionError, WeightsError
 from adapters.inference import open_model, read_config
 from adapters.records import Clip, Float32Array, InputSpec, Precision
@@ -43,8 +43,8 @@ import json, sys
 from adapters.bundle import render_clip
 from adapters.inference import open_model
 found = []
-for path in sys.argv[1:]:
-    model = open_model(path)
+for path in sys.argv[2:]:
+    model = open_model(path, None, json.loads(sys.argv[1]))
     found.append(model.predict([render_clip(model.input_spec)])[0].scores.tolist())
 print(json.dumps([[name for name in {_HEAVY} if name in sys.modules], found]))
 """
@@ -78,6 +78,7 @@ class AdapterContract:
         converted_tolerance: How far scores of the converted file may differ.
         has_golden: Whether ``save`` writes a golden clip, as ``adapters.bundle.make_golden`` makes it.
         other_size: Another ``imgz`` to run; None to leave out the run and check the config only.
+        trust_adapters: The adapter's "module:Class", where no installed package registers it.
     """
 
     config: ClassVar[ConfigSource]
@@ -87,6 +88,7 @@ class AdapterContract:
     converted_tolerance: ClassVar[float] = 5e-2
     has_golden: ClassVar[bool] = True
     other_size: ClassVar[int | None] = 48
+    trust_adapters: ClassVar[Sequence[str]] = ()
 
     # Made once for the class by setup_class.
     source: ClassVar[ConfigSource]
@@ -95,6 +97,7 @@ class AdapterContract:
     tflite: ClassVar[Path | None]
     _folder: ClassVar[tempfile.TemporaryDirectory[str]]
     _own_cache: ClassVar[bool]
+    _trusting: ClassVar[ExitStack]
 
     @classmethod
     def prepare(cls, folder: Path) -> ConfigSource:
@@ -113,7 +116,9 @@ class AdapterContract:
         cls._own_cache = "CLIPLAB_CACHE" not in os.environ
         if cls._own_cache:
             os.environ["CLIPLAB_CACHE"] = str(folder / "cache")
+        cls._trusting = ExitStack()
         try:
+            cls._trusting.enter_context(trusting(cls.trust_adapters))
             (folder / "config").mkdir()
             cls.source = cls.prepare(folder / "config")
             cls.adapter = open_model(cls.source, cls.overrides)
@@ -131,6 +136,7 @@ class AdapterContract:
         """Remove what setup_class made; pytest calls this."""
         if cls._own_cache:
             os.environ.pop("CLIPLAB_CACHE", None)
+        cls._trusting.close()
         cls._folder.cleanup()
         for name in ("adapter", "source", "bundle", "tflite"):
             if name in vars(cls):
@@ -232,7 +238,7 @@ class AdapterContract:
     def test_loads_without_tensorflow(self) -> None:
         models = [self.bundle, *([] if self.tflite is None else [self.tflite])]
         done = subprocess.run(
-            [sys.executable, "-c", _PREDICT, *map(str, models)],
+            [sys.executable, "-c", _PREDICT, json.dumps(self.trust_adapters), *map(str, models)],
             capture_output=True,
             text=True,
             check=False,

@@ -18,8 +18,9 @@ import numpy.typing as npt
 from adapters.bundle.golden import Golden, golden_from_bytes, golden_to_bytes
 from adapters.bundle.sealed_folder import SEAL, SealedContents, SealedFile, check_name, read_sealed
 from adapters.bundle.sealed_writer import write_sealed
+from adapters.config import without_local_paths
 from adapters.errors import BundleError
-from adapters.system import parse_json, parse_safetensors
+from adapters.system import MAX_DEPTH, parse_json, parse_safetensors
 
 CONFIG, METRICS, CARD, GOLDEN, WEIGHTS = "config.json", "metrics.json", "card.md", "golden.npz", "weights.safetensors"
 _PROGRAMS, _SUFFIX = "programs/", ".tflite"
@@ -107,7 +108,7 @@ def write_bundle(
 
     Args:
         path: The folder.
-        config: The complete config, JSON values.
+        config: The complete config, JSON values; a path in "weights" is written as its last name.
         programs: The bytes of LiteRT files by name, with or without ``.tflite``.
         weights: Arrays by variable name; None for a device that only predicts.
         metrics: JSON values.
@@ -122,7 +123,7 @@ def write_bundle(
     """
     folder = Path(path)
     files = {
-        CONFIG: _to_json(folder / CONFIG, config),
+        CONFIG: _to_json(folder / CONFIG, without_local_paths(config)),
         METRICS: _to_json(folder / METRICS, metrics),
         CARD: card.encode(),
     }
@@ -211,7 +212,7 @@ def _plain(value: object) -> object:
 
 def _from_json(sealed: SealedContents, name: str) -> dict[str, Any]:
     try:
-        value = parse_json(sealed.contents[name])
+        value = parse_json(sealed.contents[name], MAX_DEPTH)
     except (ValueError, RecursionError) as error:
         raise BundleError(f"{sealed.files[name].label}: is not JSON ({error}). Save the model again.") from error
     if not isinstance(value, dict):

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from adapters.bundle.golden import Golden
+from adapters.config import without_local_paths
+from adapters.system import terminal_text
 
 _SHOWN_LABELS = 50
 _INPUT_KEYS = (
@@ -47,7 +49,7 @@ def render_card(
     """
     title = str(config.get("name") or str(config.get("adapter", "model")).rpartition(":")[2])
     parts = [f"# {_text(title)}", _sentence(config, labels)]
-    parts += _section("Model", _rows(config, _MODEL_KEYS))
+    parts += _section("Model", _rows(without_local_paths(config), _MODEL_KEYS) + _first_weights(metrics))
     parts += _section("Input", _rows(config, _INPUT_KEYS))
     parts += ["## Labels", _labels(labels)]
     measured = [(name, _value(value)) for name, value in _numbers(metrics)]
@@ -69,6 +71,13 @@ def _sentence(config: Mapping[str, Any], labels: Sequence[str]) -> str:
 
 def _rows(config: Mapping[str, Any], keys: Sequence[str]) -> list[tuple[str, str]]:
     return [(key, _value(config[key])) for key in keys if config.get(key) is not None]
+
+
+def _first_weights(metrics: Mapping[str, Any]) -> list[tuple[str, str]]:
+    began = metrics.get("first_weights")
+    if not isinstance(began, Mapping):
+        return []
+    return [("SHA-256 of the weights file", _text(str(began.get("sha256", ""))))]
 
 
 def _section(title: str, rows: list[tuple[str, str]]) -> list[str]:
@@ -112,5 +121,5 @@ def _value(value: object) -> str:
 
 def _text(text: str) -> str:
     """Text from outside as Markdown that stays in its line and its cell."""
-    plain = " ".join(text.split())
+    plain = terminal_text(" ".join(text.split()))
     return "".join(f"\\{c}" if c in "\\`*_[]<>|#" else c for c in plain)

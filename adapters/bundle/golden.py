@@ -11,13 +11,16 @@ import io
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import PureWindowsPath
 from typing import Any
 
 import numpy as np
 
+from adapters.bundle.npz_file import read_arrays
 from adapters.bundle.rendered_clip import RENDERER, even_times, render_clip, rendered_variant
 from adapters.errors import BundleError
 from adapters.records import Clip, Float32Array, InputSpec, Prediction, UInt8Array
+from adapters.system import MAX_DEPTH, parse_json
 
 __all__ = [
     "DEFAULT_TOLERANCES",
@@ -31,6 +34,9 @@ __all__ = [
     "measure_tolerance",
     "render_clip",
 ]
+
+# Of the arrays of a golden clip together: a clip of 64 frames of 1280x720 has 177 MB.
+MAX_GOLDEN_BYTES = 256_000_000
 
 PredictFunction = Callable[[Sequence[Clip]], Sequence[Prediction]]
 
@@ -244,7 +250,7 @@ def golden_to_bytes(golden: Golden) -> bytes:
         "variant": golden.variant,
         "shape": list(clip.frames.shape),
         "seconds": [clip.start, clip.end],
-        "source": clip.source,
+        "source": PureWindowsPath(clip.source).name,  # not where the clip lies on this machine
         "frames_sha256": _frames_sha256(clip.frames),
         "labels": list(golden.labels),
         "tolerances": dict(golden.tolerances),
@@ -270,25 +276,25 @@ def golden_from_bytes(data: bytes, name: str = "golden.npz") -> Golden:
         BundleError: It is not a golden clip, another version rendered it, or its pixels changed.
     """
     try:
-        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-            about = json.loads(arrays["about"].tobytes())
-            if about["renderer"] not in (None, RENDERER):
-                raise BundleError(
-                    f"{name}: its clip was rendered by renderer {about['renderer']!r}, this version has {RENDERER}. "
-                    "Install the cliplab version that wrote the bundle, or a newer one."
-                )
-            clip = _stored_clip(about, arrays)
-            golden = Golden(
-                clip=clip,
-                scores=arrays["scores"],
-                labels=tuple(about["labels"]),
-                tolerances=about["tolerances"],
-                variant=about["variant"],
-                sensitivity=about["sensitivity"],
+        arrays = read_arrays(data, ("about", "scores", "frames", "times"), MAX_GOLDEN_BYTES)
+        about = parse_json(arrays["about"].tobytes(), MAX_DEPTH)
+        if about["renderer"] not in (None, RENDERER):
+            raise BundleError(
+                f"{name}: its clip was rendered by renderer {about['renderer']!r}, this version has {RENDERER}. "
+                "Install the cliplab version that wrote the bundle, or a newer one."
             )
+        clip = _stored_clip(about, arrays)
+        golden = Golden(
+            clip=clip,
+            scores=arrays["scores"],
+            labels=tuple(about["labels"]),
+            tolerances=about["tolerances"],
+            variant=about["variant"],
+            sensitivity=about["sensitivity"],
+        )
     except BundleError:
         raise
-    except Exception as error:  # np.load, zipfile and json raise a dozen kinds for damaged input
+    except Exception as error:  # zipfile, numpy and json raise a dozen kinds for damaged input
         raise BundleError(f"{name}: is not a golden clip ({error}). Save the model again.") from error
     if _frames_sha256(clip.frames) != about["frames_sha256"]:
         raise BundleError(f"{name}: the golden clip's pixels are not those that its scores belong to. Save it again.")
@@ -300,6 +306,8 @@ def _stored_clip(about: dict[str, Any], arrays: Mapping[str, Any]) -> Clip:
     if about["variant"] is None:
         return Clip(arrays["frames"], arrays["times"], about["source"], start, end)
     n_frames, height, width, _ = about["shape"]
+    if not 0 < n_frames * height * width * 3 <= MAX_GOLDEN_BYTES:
+        raise ValueError(f"its clip is of {n_frames} frames of {width}x{height}, over {MAX_GOLDEN_BYTES:,} bytes")
     spec = InputSpec(height=height, width=width, n_frames=n_frames)
     return replace(render_clip(spec, about["variant"]), times=even_times(n_frames, end), end=end)
 

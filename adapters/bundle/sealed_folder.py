@@ -16,11 +16,12 @@ import stat
 import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from adapters.errors import BundleError
-from adapters.system import file_digest, parse_json
+from adapters.system import MAX_DEPTH, file_digest, open_regular_file, parse_json, read_regular_bytes
 
 SEAL = "bundle.json"
 FORMAT = "cliplab-bundle"
@@ -37,6 +38,8 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 _CHANGING_SECONDS, _CHANGING_READS = 10.0, 100
 _STANDING_SECONDS, _STANDING_READS = 0.3, 3
 _RETRY_SECONDS = 0.02
+MAX_SEAL_BYTES = 16_000_000  # of bundle.json, which names each file with its digest
+MAX_CONTENT_BYTES = 64_000_000  # of each file that is read whole as text: the config, the metrics and the card
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,8 @@ class SealedFile:
     def read(self) -> bytes:
         """Its bytes, verified. Raises BundleError naming the file."""
         try:
-            data = self.path.read_bytes()
+            with open_regular_file(self.path, BundleError) as file:
+                data = file.read(self.size + 1)  # one byte more shows that there are others
         except OSError as error:
             raise self._unreadable(error) from error
         self._check(len(data), hashlib.sha256(data).hexdigest())
@@ -67,8 +71,8 @@ class SealedFile:
     def verify(self) -> None:
         """The same without keeping its bytes, in a small buffer: three times as fast as reading a large file whole."""
         try:
-            with self.path.open("rb") as file:
-                sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+            with open_regular_file(self.path, BundleError) as file:
+                sha256 = hashlib.file_digest(cast(BufferedReader, file), "sha256").hexdigest()
                 size = file.tell()
         except OSError as error:
             raise self._unreadable(error) from error
@@ -169,6 +173,8 @@ def _read_once(folder: Path, required: tuple[str, ...], verify_all: bool) -> Sea
     contents = {}
     for name, file in files.items():
         if name in required:
+            if file.size > MAX_CONTENT_BYTES:
+                raise BundleError(f"{file.label}: has {file.size:,} bytes, and at most {MAX_CONTENT_BYTES:,} are read.")
             contents[name] = file.read()
         else:
             file.verify()
@@ -190,11 +196,11 @@ def read_seal(folder: Path) -> tuple[dict[str, dict[str, Any]], str]:
     path = folder / SEAL
     try:
         refuse_link(folder, path)
-        data = path.read_bytes()
+        data = read_regular_bytes(path, MAX_SEAL_BYTES, BundleError)
     except OSError as error:
         raise BundleError(_why_no_seal(folder, error)) from error
     try:
-        manifest = parse_json(data)
+        manifest = parse_json(data, MAX_DEPTH)
         kind, version = manifest["format"], manifest["version"]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise BundleError(f"{path}: is damaged or foreign ({error!r:.80}). Copy or save the bundle again.") from error
@@ -290,10 +296,10 @@ class WriteState(NamedTuple):
 def write_state(folder: Path) -> WriteState:
     """Compared before and after a read, it tells whether the content was replaced meanwhile."""
     try:
-        with (folder / SEAL).open("rb") as file:
+        with open_regular_file(folder / SEAL, BundleError) as file:
             status = os.fstat(file.fileno())
-            version = (file.read(), status.st_ino, status.st_mtime_ns)
-    except OSError:
+            version = (file.read(MAX_SEAL_BYTES), status.st_ino, status.st_mtime_ns)
+    except (BundleError, OSError):
         version = None
     return WriteState(version, (folder / STAGED).exists())
 
@@ -301,8 +307,8 @@ def write_state(folder: Path) -> WriteState:
 def obsolete_names(folder: Path) -> list[str]:
     """Files that an interrupted write had still to remove."""
     try:
-        names = json.loads((folder / STAGED / OBSOLETE).read_bytes())
-    except (FileNotFoundError, NotADirectoryError, ValueError, RecursionError):
+        names = json.loads(read_regular_bytes(folder / STAGED / OBSOLETE, MAX_SEAL_BYTES, BundleError))
+    except (FileNotFoundError, NotADirectoryError, BundleError, ValueError, RecursionError):
         return []
     names = names if isinstance(names, list) else []
     return [name for name in names if isinstance(name, str) and _NAME.fullmatch(name)]

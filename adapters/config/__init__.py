@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from adapters.config.files import Config as Config
     from adapters.config.files import read_config_file as read_config_file
     from adapters.config.label_file import read_label_file as read_label_file
+    from adapters.config.local_paths import file_name as file_name
+    from adapters.config.local_paths import first_weights as first_weights
+    from adapters.config.local_paths import without_local_paths as without_local_paths
     from adapters.config.migration import migrate_config as migrate_config
     from adapters.config.old_dataloop import is_old_dataloop as is_old_dataloop
     from adapters.config.schemas import COMMON_SCHEMA as COMMON_SCHEMA
@@ -23,6 +26,12 @@ if TYPE_CHECKING:
     from adapters.config.schemas import fill_defaults as fill_defaults
     from adapters.config.schemas import key_effect as key_effect
     from adapters.config.schemas import key_schemas as key_schemas
+    from adapters.config.schemas import use_class as use_class
+    from adapters.config.trust import BUILT_IN_ADAPTERS as BUILT_IN_ADAPTERS
+    from adapters.config.trust import PACKAGES as PACKAGES
+    from adapters.config.trust import require_trusted as require_trusted
+    from adapters.config.trust import trusted_adapters as trusted_adapters
+    from adapters.config.trust import trusting as trusting
 else:  # hidden from type checkers, so that a name that is not exported is an error
     __getattr__, __dir__, __all__ = lazy_exports(
         __name__,
@@ -30,6 +39,7 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
             "checking": ("check_config", "merge_config", "override_config", "parse_assignments"),
             "files": ("Config", "read_config_file"),
             "label_file": ("read_label_file",),
+            "local_paths": ("file_name", "first_weights", "without_local_paths"),
             "migration": ("migrate_config",),
             "old_dataloop": ("is_old_dataloop",),
             "schemas": (
@@ -40,6 +50,8 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
                 "fill_defaults",
                 "key_schemas",
                 "adapter_schema",
+                "use_class",
             ),
+            "trust": ("BUILT_IN_ADAPTERS", "PACKAGES", "require_trusted", "trusted_adapters", "trusting"),
         },
     )

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from adapters.config.files import Config
+from adapters.config.local_paths import file_name
 from adapters.config.messages import short_json, unknown_key_message, violation_message
 from adapters.config.migration import SCHEMA_VERSION, migrate_config
 from adapters.config.rules import UnknownKeywordError, satisfies
@@ -164,6 +165,7 @@ def override_config(
     Raises:
         ConfigError: A key or value is not allowed, or a retrain key differs.
     """
+    given = _with_stored_weights(stored, given)
     if all(name in stored and _same(stored[name], value) for name, value in given.items()):
         return stored, []
     # The stored keys are used where none was given, so that only what the user wrote can be wrong.
@@ -187,6 +189,14 @@ def override_config(
                 f"got {short_json(complete[name])}. Leave it out, or train a model with it"
             )
     return check_config({**complete, **kept}, where) if kept else complete, programs
+
+
+def _with_stored_weights(stored: Config, given: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A saved model names the file of its first weights without its path: one of the same name is the same."""
+    own, other = stored.get("weights"), given.get("weights")
+    if isinstance(own, str) and isinstance(other, str) and own != other and file_name(own) == file_name(other):
+        return {**given, "weights": own}
+    return given
 
 
 def _same(one: Any, other: Any) -> bool:

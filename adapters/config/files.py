@@ -9,9 +9,12 @@ from typing import Any
 
 from adapters.config.messages import json_kind
 from adapters.errors import ConfigError
-from adapters.system import parse_json, unique_pairs
+from adapters.system import MAX_DEPTH, parse_json, read_regular_text, unique_pairs
 
 Config = dict[str, Any]
+MAX_JSON_BYTES = 16_000_000
+MAX_YAML_BYTES = 500_000  # the reader of YAML takes a second for 100 kB
+MAX_YAML_VALUES = 100_000
 
 
 def read_config_file(path: str | Path) -> Config:
@@ -24,15 +27,16 @@ def read_config_file(path: str | Path) -> Config:
         Keys and values, not checked.
 
     Raises:
-        ConfigError: The file cannot be read, is not valid, has a key twice, or holds another value than an object.
+        ConfigError: The file cannot be read, is too large, is not valid, has a key twice, is nested too deeply, or
+            holds another value than an object.
     """
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_regular_text(path, MAX_YAML_BYTES if _is_yaml(path) else MAX_JSON_BYTES, ConfigError)
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read as a config ({error})") from error
     try:
-        value = _parse_yaml(text) if _is_yaml(path) else parse_json(text)
+        value = _parse_yaml(text) if _is_yaml(path) else parse_json(text, MAX_DEPTH)
     except ValueError as error:
         raise ConfigError(f"{path}: is not valid {'YAML' if _is_yaml(path) else 'JSON'}: {error}") from error
     if not isinstance(value, dict):
@@ -63,10 +67,36 @@ def _yaml_loader() -> Any:
 
 
 def _parse_yaml(text: str) -> Any:
-    """ValueError for text that is not YAML."""
+    """ValueError for text that is not YAML, is nested too deeply, or multiplies itself with aliases."""
     import yaml
 
+    loader = _yaml_loader()(text)  # a SafeLoader
     try:
-        return yaml.load(text, Loader=_yaml_loader())  # a SafeLoader
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        _count_nodes(node, 0, {})
+        return loader.construct_document(node)
     except yaml.YAMLError as error:
         raise ValueError(str(error)) from error
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    finally:
+        loader.dispose()
+
+
+def _count_nodes(node: Any, depth: int, known: dict[int, int]) -> int:
+    """How many values a node stands for where each alias is written out. ValueError where that is too many."""
+    if id(node) in known:
+        return known[id(node)]
+    if depth > MAX_DEPTH:  # also where an alias leads back to what it is in
+        raise ValueError(f"it is nested more than {MAX_DEPTH} levels deep")
+    inner = node.value if isinstance(node.value, list) else []
+    count = 1
+    for item in inner:
+        for part in item if isinstance(item, tuple) else (item,):
+            count += _count_nodes(part, depth + 1, known)
+    if count > MAX_YAML_VALUES:
+        raise ValueError(f"with its aliases written out it has more than {MAX_YAML_VALUES:,} values")
+    known[id(node)] = count
+    return count

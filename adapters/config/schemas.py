@@ -8,7 +8,6 @@ or ``retrain`` (belongs to the weights).
 from __future__ import annotations
 
 import copy
-import importlib
 from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any, Literal, Protocol, cast
 
 from adapters.config.files import Config, read_config_file
 from adapters.config.migration import current_adapter_name
+from adapters.config.trust import import_trusted
 from adapters.errors import ConfigError
 
 Effect = Literal["runtime", "program", "retrain"]
@@ -36,23 +36,40 @@ class AdapterClass(Protocol):
         """The config of a file of this folder, with the paths in it that are relative to the file made usable."""
 
 
+# Classes whose code runs in this process already: those of adapters that were made, by name.
+_in_use: dict[str, AdapterClass] = {}
+
+
+def use_class(name: str, cls: AdapterClass) -> None:
+    """Remember the class of an adapter that was made here, so that its config can be checked further.
+
+    Args:
+        name: "module:Class".
+        cls: The class.
+    """
+    _in_use[name] = cls
+
+
 def adapter_class(name: str, where: str = "config") -> AdapterClass:
-    """The class that a config names. It is imported, so use it only for configs of whoever runs the process.
+    """The class that a config names: of an adapter in use, or one that ``require_trusted`` allows, imported now.
 
     Args:
         name: "module:Class", also under an older name.
         where: The name of the config, for messages.
 
     Raises:
-        ConfigError: The class cannot be imported, or is not an adapter.
+        ConfigError: The class is not trusted, cannot be imported, or is not an adapter.
     """
-    module, _, attribute = current_adapter_name(name).partition(":")
+    name = current_adapter_name(name)
+    if name in _in_use:
+        return _in_use[name]
     try:
-        found = getattr(importlib.import_module(module), attribute)
+        found = getattr(import_trusted(name, where), name.partition(":")[2])
     except (ImportError, AttributeError, ValueError) as error:
         raise ConfigError(
             f'{where}: "adapter" names {name!r}, which cannot be imported ({error}). '
-            'It is "module:Class", e.g. "movinet_adapter:MoViNetAdapter"'
+            'It is "module:Class", e.g. "movinet_adapter:MoViNetAdapter". A module that is not installed needs its '
+            "folder on PYTHONPATH"
         ) from error
     missing = [part for part in ("schema_path", "config_problems", "resolve_paths") if not hasattr(found, part)]
     if missing or not isinstance(found, type):
@@ -60,7 +77,8 @@ def adapter_class(name: str, where: str = "config") -> AdapterClass:
             f'{where}: "adapter" names {name!r}, which is not a BaseModelAdapter: '
             + (f"it has no {missing[0]}" if missing else "it is not a class")
         )
-    return cast(AdapterClass, found)
+    _in_use[name] = cast(AdapterClass, found)
+    return _in_use[name]
 
 
 @cache

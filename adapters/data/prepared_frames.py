@@ -69,8 +69,8 @@ def _picture(frames: PreparedFrames, number: int, spec: InputSpec) -> UInt8Array
     """uint8 [H, W, 3] RGB, of the size that a decoded frame of the video has."""
     path = frames.folder / frames.names[number]
     try:
-        picture = decode_picture(read_regular_bytes(path, MAX_PICTURE_BYTES, MediaError))
-    except (OSError, MediaError):
+        picture = decode_picture(read_regular_bytes(path, MAX_PICTURE_BYTES, MediaError), str(path))
+    except OSError:
         picture = None
     if picture is None:
         raise MediaError(f"{path}: is missing or no picture. Prepare the dataset anew, or put the videos back")

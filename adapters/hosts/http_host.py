@@ -197,6 +197,7 @@ class _Server(uvicorn.Server):
                 ws_max_size=min(http_stream.MAX_MESSAGE_BYTES, 3 * options.frame_pixels),
                 ws_per_message_deflate=False,  # a compressed message may unfold to any size
                 lifespan="off",
+                log_config=None,  # the program's own: what it shows is made fit for a terminal
                 log_level="error",
                 access_log=False,
                 server_header=False,

@@ -49,6 +49,7 @@ def save_model(
     overrides: Mapping[str, Any] | None = None,
     root: str | Path | None = None,
     pip_requirements: Sequence[str] | None = None,
+    trust_adapters: Sequence[str] = (),
     **options: Any,
 ) -> None:
     """Write a bundle or a self-describing .tflite as an MLflow model.
@@ -60,6 +61,8 @@ def save_model(
         root: Folder whose files rows may name; None allows any file that the process may read. The environment
             variable CLIPLAB_ROOT overrides it.
         pip_requirements: Requirements of the MLflow model; None for this cliplab with its ``registry`` extra.
+        trust_adapters: Adapters of other packages that the model may name, as for ``open_model``. Whoever loads the
+            MLflow model needs them installed with an entry point, or loads it within ``adapters.trusting``.
         **options: Further arguments of ``mlflow.pyfunc.save_model``, for example ``metadata``.
 
     Raises:
@@ -67,7 +70,9 @@ def save_model(
         ConfigError: An override is not allowed, or cliplab is not installed and ``pip_requirements`` is None.
         mlflow.exceptions.MlflowException: MLflow cannot write the model, for example because ``path`` exists.
     """
-    mlflow.pyfunc.save_model(path=str(path), **_arguments(model, overrides, root, pip_requirements), **options)
+    mlflow.pyfunc.save_model(
+        path=str(path), **_arguments(model, overrides, root, pip_requirements, trust_adapters), **options
+    )
 
 
 def log_model(
@@ -77,6 +82,7 @@ def log_model(
     overrides: Mapping[str, Any] | None = None,
     root: str | Path | None = None,
     pip_requirements: Sequence[str] | None = None,
+    trust_adapters: Sequence[str] = (),
     **options: Any,
 ) -> Any:
     """Log a model to the active run of MLflow's tracking server.
@@ -87,6 +93,7 @@ def log_model(
         overrides: As for ``save_model``.
         root: As for ``save_model``.
         pip_requirements: As for ``save_model``.
+        trust_adapters: As for ``save_model``.
         **options: Further arguments of ``mlflow.pyfunc.log_model``, for example ``registered_model_name``.
 
     Returns:
@@ -97,7 +104,9 @@ def log_model(
         ConfigError: As for ``save_model``.
         mlflow.exceptions.MlflowException: MLflow cannot store the model.
     """
-    return mlflow.pyfunc.log_model(name=name, **_arguments(model, overrides, root, pip_requirements), **options)
+    return mlflow.pyfunc.log_model(
+        name=name, **_arguments(model, overrides, root, pip_requirements, trust_adapters), **options
+    )
 
 
 def _arguments(
@@ -105,12 +114,15 @@ def _arguments(
     overrides: Mapping[str, Any] | None,
     root: str | Path | None,
     pip_requirements: Sequence[str] | None,
+    trust_adapters: Sequence[str],
 ) -> dict[str, Any]:
     """Arguments for MLflow: the model's path, its loader, inputs, outputs and requirements."""
     stored = Path(model)
     if not stored.exists():
         raise BundleError(f"{model}: there is no such file or folder. A bundle or a self-describing .tflite is needed")
-    open_model(stored, overrides)  # reports a damaged model or a wrong override before anything is written
+    open_model(
+        stored, overrides, trust_adapters
+    )  # reports a damaged model or a wrong override before anything is written
     return {
         "loader_module": LOADER_MODULE,
         "data_path": str(stored.absolute()),

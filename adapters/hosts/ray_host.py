@@ -6,7 +6,7 @@ a video and gets its predictions.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from adapters.errors import ConfigError, MissingExtraError
@@ -43,6 +43,7 @@ class VideoPredictor:
         top_k: Number of labels per window; None for the config's.
         window_seconds: Length of a window; None for the config's.
         stride_seconds: Distance between the starts of windows; None for the config's.
+        trust_adapters: Adapters of other packages that the model may name; see ``open_model``.
 
     Raises:
         AdapterError: The model cannot be opened, or an option is wrong. It is raised when the actor starts.
@@ -57,8 +58,9 @@ class VideoPredictor:
         top_k: int | None = None,
         window_seconds: float | None = None,
         stride_seconds: float | None = None,
+        trust_adapters: Sequence[str] = (),
     ) -> None:
-        self.adapter = open_model(model, {**_threads(), **(overrides or {})})
+        self.adapter = open_model(model, {**_threads(), **(overrides or {})}, trust_adapters)
         self.path_column = path_column
         self.top_k = self.adapter.config["top_k"] if top_k is None else top_k
         if self.top_k < 1:

@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
-from adapters.errors import ConfigError, MissingExtraError, describe_failure
+from adapters.errors import ConfigError, MissingExtraError, ScoresError, describe_failure
 from adapters.records import Clip
 
 Output = TypeVar("Output")
@@ -32,7 +32,7 @@ class ClipFunction(Generic[Output]):
     """A model's function of a batch of clips, with a result for each clip whatever the others do to it.
 
     Where a batch fails, each of its clips is tried alone. If the model fails on plain clips as well, the fault is the
-    model's own and is raised.
+    model's own and is raised; scores that are not finite are always the clip's.
     """
 
     def __init__(self, function: Callable[[list[Clip]], Sequence[Output]]) -> None:
@@ -60,7 +60,7 @@ class ClipFunction(Generic[Output]):
         return [result for clip in clips for result in self([clip])]
 
     def _failed(self, clip: Clip, error: Exception) -> FailedClip:
-        if not any(self._accepts(clip, level) for level in _PLAIN_LEVELS):
+        if not isinstance(error, ScoresError) and not any(self._accepts(clip, level) for level in _PLAIN_LEVELS):
             raise error
         return FailedClip(describe_failure(clip.source, error))
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from adapters.base import BaseModelAdapter, StoredModel, model_class
 from adapters.config import (
+    PACKAGES,
     Config,
     check_config,
     merge_config,
@@ -16,6 +17,8 @@ from adapters.config import (
     override_config,
     read_config_file,
     read_label_file,
+    require_trusted,
+    trusting,
 )
 from adapters.errors import BundleError, ConfigError
 
@@ -42,10 +45,7 @@ FINETUNE_KEYS = (
 
 def ready_configs() -> dict[str, Path]:
     """The configs that come with the library: name -> file."""
-    import configs
-
-    folder = Path(configs.__file__).parent
-    return {path.stem: path for path in sorted(folder.glob("*.json"))}
+    return {path.stem: path for path in sorted((PACKAGES / "configs").glob("*.json"))}
 
 
 def read_config(source: str | Path | Mapping[str, Any]) -> Config:
@@ -70,21 +70,31 @@ def read_config(source: str | Path | Mapping[str, Any]) -> Config:
     return read_config_file(path)
 
 
-def open_model(source: str | Path | Mapping[str, Any], overrides: Mapping[str, Any] | None = None) -> BaseModelAdapter:
+def open_model(
+    source: str | Path | Mapping[str, Any],
+    overrides: Mapping[str, Any] | None = None,
+    trust_adapters: Sequence[str] = (),
+) -> BaseModelAdapter:
     """Open a model as an adapter that is ready to use.
 
     Args:
         source: A bundle directory, a self-describing .tflite, a config file, a ready config's name, or a config.
         overrides: Keys that the user set beside it. On a saved model only runtime keys, and program keys for which a
             program can be made, may differ.
+        trust_adapters: Adapters that the model, or a member of an ensemble, may name beside the built-in ones and those
+            of installed packages: "module:Class" each. Their code is run.
 
     Raises:
-        ConfigError: The source does not exist or has no "adapter", or a key is unknown, out of range or not allowed to
-            differ.
+        ConfigError: The source does not exist or has no "adapter", or one that is not trusted, or a key is unknown, out
+            of range or not allowed to differ.
         BundleError: The saved model is damaged.
         WeightsError: The first weights cannot be found or do not fit.
     """
-    overrides = dict(overrides or {})
+    with trusting(trust_adapters):
+        return _open(source, dict(overrides or {}))
+
+
+def _open(source: str | Path | Mapping[str, Any], overrides: Config) -> BaseModelAdapter:
     if not isinstance(source, Mapping):
         path = Path(source)
         if path.is_dir() or path.suffix.lower() == ".tflite":
@@ -99,6 +109,7 @@ def open_model(source: str | Path | Mapping[str, Any], overrides: Mapping[str, A
             f'{where}: "adapter" is required, e.g. "adapters.models.efficientnet_lite:EfficientNetLiteAdapter". '
             "A model is a bundle directory, a .tflite, a config file or one of: " + ", ".join(ready_configs())
         )
+    require_trusted(config["adapter"], "config" if isinstance(source, Mapping) else str(source))
     cls = model_class(config["adapter"])
     return cls(config if folder is None else cls.resolve_paths(config, folder))
 
@@ -113,7 +124,7 @@ def _with_label_file(config: Config, folder: Path | None) -> Config:
 
 
 def _open_stored(path: Path, overrides: Config) -> BaseModelAdapter:
-    stored = read_stored(path)
+    stored = read_stored(path, trusted_only=True)
     changes = merge_config({key: stored.config[key] for key in overrides if key in stored.config}, overrides)
     config, _ = override_config(stored.config, changes, str(path))
     adapter = model_class(config["adapter"], str(path))(config, explicit=True)
@@ -121,21 +132,25 @@ def _open_stored(path: Path, overrides: Config) -> BaseModelAdapter:
     return adapter
 
 
-def read_stored(path: str | Path) -> StoredModel:
+def read_stored(path: str | Path, *, trusted_only: bool = False) -> StoredModel:
     """Read a saved model; every byte is verified and its config checked.
 
     Args:
         path: A bundle directory or a self-describing .tflite.
+        trusted_only: Refuse a model whose adapter is not trusted even if its class is in use in this process. The
+            default is for adapters that load a model of their own class.
 
     Raises:
         BundleError: Something is missing, damaged or foreign.
-        ConfigError: Its config is wrong.
+        ConfigError: Its config is wrong, or its adapter is not trusted.
     """
     from adapters.bundle import read_bundle
     from adapters.litert import read_described
 
     path = _existing(Path(path))
     found = read_bundle(path) if path.is_dir() else read_described(path)
+    if trusted_only:
+        require_trusted(found.config.get("adapter"), str(path))
     return replace(found, config=check_config(found.config, str(path)))
 
 

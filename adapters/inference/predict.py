@@ -213,9 +213,9 @@ def _run(adapter: BaseModelAdapter, batch: list[tuple[_File, Clip]]) -> None:
     batch[:] = [entry for entry in batch if entry[0].error is None]
     results = ClipFunction(adapter.predict)([clip for _, clip in batch]) if batch else []
     for (file, _), result in zip(batch, results, strict=True):
+        file.open_clips -= 1
         if isinstance(result, FailedClip):
             file.error = file.error or result.error
         else:
             file.predictions.append(result)
-        file.open_clips -= 1
     batch.clear()

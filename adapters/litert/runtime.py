@@ -25,7 +25,7 @@ import numpy.typing as npt
 from adapters.errors import BundleError, ConfigError
 from adapters.litert import graph as litert_graph
 from adapters.records import Precision
-from adapters.system import captured_stderr
+from adapters.system import captured_stderr, open_regular_file
 
 Array = npt.NDArray[Any]
 Float32Array = npt.NDArray[np.float32]
@@ -280,7 +280,8 @@ def read_program(path: Path, name: str) -> bytes:
         BundleError: The file cannot be read.
     """
     try:
-        return path.read_bytes()
+        with open_regular_file(path, BundleError) as file:
+            return file.read()
     except OSError as error:
         raise BundleError(
             f"program {name} could not be read ({error.strerror or error}). Give the path of a .tflite file."

@@ -19,9 +19,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from adapters.config import without_local_paths
 from adapters.errors import BundleError
 from adapters.litert.flatbuffer import DamagedFlatBufferError, bytes_at, field_at, fields_of, follow, items_of, unpack
-from adapters.system import parse_json
+from adapters.system import MAX_DEPTH, open_regular_file, parse_json
 
 ENTRY = "cliplab"
 FORMAT = 1
@@ -49,8 +50,10 @@ def with_description(model_bytes: bytes, description: dict[str, Any]) -> bytes:
             JSON (NaN, other objects).
     """
     program = without_description(model_bytes)
+    config = description.get("config")
     whole = {
         **description,
+        **({"config": without_local_paths(config)} if isinstance(config, dict) else {}),
         "format": FORMAT,
         "program_sha256": hashlib.sha256(program).hexdigest(),
         "program_size_bytes": len(program),
@@ -177,11 +180,10 @@ def _read(source: str | Path | bytes) -> tuple[str, bytes]:
     else:
         name = str(source)
         try:
-            data = Path(source).read_bytes()
-        except IsADirectoryError as error:
-            raise BundleError(
-                f"{name}: is a folder, a .tflite file was expected. A bundle is read as a bundle."
-            ) from error
+            if Path(source).is_dir():
+                raise BundleError(f"{name}: is a folder, a .tflite file was expected. A bundle is read as a bundle.")
+            with open_regular_file(source, BundleError) as file:
+                data = file.read()
         except OSError as error:
             raise BundleError(f"{name}: cannot be read ({error.strerror}). Name a .tflite file.") from error
     if len(data) < 8 or data[4:8] != _IDENTIFIER:
@@ -194,7 +196,7 @@ def _read(source: str | Path | bytes) -> tuple[str, bytes]:
 
 def _parse(name: str, payload: bytes) -> dict[str, Any]:
     try:
-        description = parse_json(payload)
+        description = parse_json(payload, MAX_DEPTH)
         version = description["format"]
         whole = isinstance(description["program_size_bytes"], int) and isinstance(description["program_sha256"], str)
     except (ValueError, KeyError, TypeError) as error:

@@ -6,9 +6,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from adapters.errors import MediaError
+from adapters.media.picture_size import picture_size
 from adapters.records import Clip, Float32Array, InputSpec, UInt8Array
 
 PerChannel = float | Sequence[float]  # one number for all channels, or one each for R, G, B
+# Of one picture that is decoded whole: more than a frame of 8K, and some 600 MB while it is decoded.
+MAX_PICTURE_PIXELS = 50_000_000
 
 
 def decode_size(spec: InputSpec, display_width: int, display_height: int) -> tuple[int, int]:
@@ -97,17 +101,29 @@ def fit_frames(frames: UInt8Array, spec: InputSpec) -> UInt8Array:
     return padded
 
 
-def decode_picture(data: bytes) -> UInt8Array | None:
-    """Decode a JPEG, PNG or another picture that OpenCV reads.
+def decode_picture(data: bytes, name: str = "the picture") -> UInt8Array | None:
+    """Decode a JPEG, PNG, WebP, BMP, GIF or TIFF. Its size is read from the header before it is decoded.
 
     Args:
         data: The content of the file.
+        name: What messages call it.
 
     Returns:
         uint8 [H, W, 3] RGB, turned as its EXIF data says; None where it is not a picture.
+
+    Raises:
+        MediaError: It has more than ``MAX_PICTURE_PIXELS``.
     """
     import cv2
 
+    size = picture_size(data)
+    if size is None:
+        return None
+    if size[0] * size[1] > MAX_PICTURE_PIXELS:
+        raise MediaError(
+            f"{name}: a picture of {size[0]}x{size[1]}, and at most {MAX_PICTURE_PIXELS // 10**6} million pixels are "
+            "decoded. Make it smaller"
+        )
     try:
         found = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     except cv2.error:  # no bytes at all

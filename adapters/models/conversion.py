@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from adapters.bundle import VARIANTS, golden_to_bytes, render_clip
+from adapters.config import first_weights
 from adapters.errors import ConversionError, WeightsError
 from adapters.evaluation import GATES
 from adapters.litert import with_description
@@ -97,7 +98,9 @@ def describe_model(adapter: Convertible, quantize: Precision) -> dict[str, objec
         "head": adapter.network_config["head"],
         "quantize": quantize,
     }
+    began = first_weights(config) or adapter.metrics.get("first_weights")
     return {
+        **({} if began is None else {"first_weights": began}),
         "config": config,
         "labels": list(adapter.labels),
         "program": adapter.program_name(quantize),

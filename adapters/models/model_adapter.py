@@ -197,7 +197,7 @@ class ModelAdapter(BaseModelAdapter):
             float32 arrays by name.
 
         Raises:
-            WeightsError: The model came without weights, or its first weights cannot be found.
+            WeightsError: The model came without weights, its first weights cannot be found, or some are not finite.
         """
         model = self._model
         if model.variables is None:
@@ -206,7 +206,7 @@ class ModelAdapter(BaseModelAdapter):
                     f"{model.where}: holds a program and no weights, so it predicts but cannot be trained, resized or "
                     "converted. Use the bundle directory that it was converted from"
                 )
-            model.variables = initial_variables(self, network) if model.stored is None else model.stored.weights()
+            model.variables = initial_variables(self, network) if model.stored is None else _finite(model.stored)
         return model.variables
 
     def random_variables(self, network: Network) -> Variables:
@@ -457,3 +457,15 @@ def _classes_of(found: Pretrained | None, labels: Sequence[str]) -> str:
     if bias is None:
         return ""
     return f", and the classifier of the weights has {len(bias)} outputs where there are {len(labels)} labels"
+
+
+def _finite(stored: StoredModel) -> Variables:
+    """The weights of a saved model. WeightsError where one is NaN or infinite."""
+    weights = stored.weights()
+    for name, values in weights.items():
+        if np.issubdtype(values.dtype, np.floating) and not np.isfinite(values).all():
+            raise WeightsError(
+                f"{stored.path}: its weights for {name!r} hold values that are not finite numbers. Train the model "
+                "again, or use an earlier one"
+            )
+    return weights

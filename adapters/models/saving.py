@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from adapters.bundle import Bundle, Golden, make_golden, measure_tolerance, render_card, write_bundle
+from adapters.config import first_weights
 from adapters.models.programs import get_program_at
 
 if TYPE_CHECKING:
@@ -31,15 +32,17 @@ def save_bundle(adapter: Convertible, model: LoadedModel, local_path: Path, extr
     if isinstance(model.stored, Bundle):
         files = {name: path.read_bytes() for name, path in model.stored.programs.items()} | files
     config = {**adapter.config, "labels": list(adapter.labels), "head": adapter.network_config["head"]}
+    began = first_weights(config)
+    metrics = {**adapter.metrics, **({} if began is None else {"first_weights": began})}
     golden = adapter.golden()
     write_bundle(
         local_path,
         config=config,
         programs=files,
         weights=adapter.variables() if model.has_weights else None,
-        metrics=adapter.metrics,
+        metrics=metrics,
         golden=golden,
-        card=render_card(config, adapter.labels, adapter.metrics, golden),
+        card=render_card(config, adapter.labels, metrics, golden),
         extra=extra,
     )
 

@@ -38,8 +38,11 @@ if TYPE_CHECKING:
     from adapters.system.regular_files import read_regular_text as read_regular_text
     from adapters.system.safetensors_format import parse_safetensors as parse_safetensors
     from adapters.system.safetensors_format import safetensors_metadata as safetensors_metadata
+    from adapters.system.strict_json import MAX_DEPTH as MAX_DEPTH
     from adapters.system.strict_json import parse_json as parse_json
     from adapters.system.strict_json import unique_pairs as unique_pairs
+    from adapters.system.terminal import terminal_json as terminal_json
+    from adapters.system.terminal import terminal_text as terminal_text
 else:  # hidden from type checkers, so that a name that is not exported is an error
     __getattr__, __dir__, __all__ = lazy_exports(
         __name__,
@@ -68,6 +71,7 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
             "path_names": ("in_own_form", "is_url"),
             "regular_files": ("check_regular_file", "open_regular_file", "read_regular_bytes", "read_regular_text"),
             "safetensors_format": ("parse_safetensors", "safetensors_metadata"),
-            "strict_json": ("parse_json", "unique_pairs"),
+            "strict_json": ("MAX_DEPTH", "parse_json", "unique_pairs"),
+            "terminal": ("terminal_json", "terminal_text"),
         },
     )

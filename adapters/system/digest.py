@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 from collections.abc import Callable
 from functools import lru_cache
+from io import BufferedReader
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from adapters.errors import WeightsError
+from adapters.errors import AdapterError, WeightsError
+from adapters.system.regular_files import open_regular_file
 
 # ``blocks_fingerprint`` reads three blocks of this size.
 BLOCK_BYTES = 256 * 1024
@@ -42,8 +45,9 @@ def file_digest(path: Path, algorithm: str = "sha256") -> str:
     Raises:
         OSError: The file cannot be read.
     """
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, lambda: hashlib.new(algorithm, usedforsecurity=False)).hexdigest()
+    with _open_regular(path) as stream:
+        made = hashlib.file_digest(stream, lambda: hashlib.new(algorithm, usedforsecurity=False))
+        return made.hexdigest()
 
 
 def value_digest(value: Any) -> str:
@@ -92,7 +96,7 @@ def file_fingerprint(path: Path) -> str:
 @lru_cache(maxsize=65536)  # fine-tuning needs each clip's in every epoch
 def _fingerprint(path: Path, size: int, mtime_ns: int) -> str:
     digest = hashlib.sha256(str(size).encode())
-    with path.open("rb") as file:
+    with _open_regular(path) as file:
         if size <= WHOLE_FILE_BYTES:
             digest.update(file.read())
         else:
@@ -100,3 +104,11 @@ def _fingerprint(path: Path, size: int, mtime_ns: int) -> str:
             file.seek(-END_BYTES, 2)
             digest.update(file.read())
     return digest.hexdigest()
+
+
+def _open_regular(path: Path) -> BufferedReader:
+    """OSError for a FIFO, a socket or a device, which could be read for ever."""
+    try:
+        return cast(BufferedReader, open_regular_file(path))
+    except AdapterError as error:
+        raise OSError(errno.EINVAL, "is not a regular file", str(path)) from error

@@ -9,15 +9,17 @@ import contextlib
 import errno
 import os
 import socket
+import stat
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from adapters.errors import AdapterError
+from adapters.errors import AdapterError, StorageError
 from adapters.system.atomic import storage_error
 
 _POLL_SECONDS = 0.02
+_NEVER_WAIT = getattr(os, "O_NONBLOCK", 0)  # for a writer of a FIFO
 
 
 @contextmanager
@@ -42,6 +44,7 @@ def file_lock(path: str | Path, *, busy: Callable[[str], AdapterError], wait: bo
         yield False
         return
     handle, writable = _open(Path(path), folder)
+    held: bool | None = False
     try:
         held = _lock(handle, wait)
         if held is None:
@@ -50,6 +53,8 @@ def file_lock(path: str | Path, *, busy: Callable[[str], AdapterError], wait: bo
             _name_holder(handle)
         yield held
     finally:
+        if held and writable:
+            _forget_holder(handle)
         os.close(handle)
 
 
@@ -80,13 +85,27 @@ def _open(path: Path, folder: bool) -> tuple[int, bool]:
         if folder:
             return os.open(path, os.O_RDONLY), False
         path.parent.mkdir(parents=True, exist_ok=True)
-        return os.open(path, os.O_RDWR | os.O_CREAT, 0o666), True
+        return _regular(path, os.open(path, os.O_RDWR | os.O_CREAT | _NEVER_WAIT, 0o666)), True
     except OSError as error:
         if not folder and error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             # A lock file of another user, or on a read-only disk, can be locked all the same.
             with contextlib.suppress(OSError):
-                return os.open(path, os.O_RDONLY), False
+                return _regular(path, os.open(path, os.O_RDONLY | _NEVER_WAIT)), False
         raise storage_error(path, error) from error
+
+
+def _regular(path: Path, handle: int) -> int:
+    """The handle, if it is that of a regular file: one of a FIFO or a device could wait for ever or be written to."""
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise StorageError(f"{path}: is a FIFO, a socket or a device, and a lock file is needed there. Remove it.")
+    return handle
+
+
+def _forget_holder(handle: int) -> None:
+    """A lock file that is left in a folder of models, and may be copied with it, names no machine."""
+    with contextlib.suppress(OSError):
+        os.ftruncate(handle, 0)
 
 
 def _lock(handle: int, wait: bool | float) -> bool | None:

@@ -5,15 +5,46 @@ from __future__ import annotations
 import json
 from typing import Any
 
+MAX_DEPTH = 64  # of configs and of the files of models, which nest six levels deep at most
 
-def parse_json(text: str | bytes | bytearray) -> Any:
+
+def parse_json(text: str | bytes | bytearray, max_depth: int | None = None) -> Any:
     """Parse JSON text strictly.
 
+    Args:
+        text: JSON text.
+        max_depth: How many levels objects and lists may nest; None: as many as the parser can read.
+
     Raises:
-        ValueError: The text is not JSON or not UTF-8, has NaN or Infinity, or has a key of an object twice.
-        RecursionError: The value is nested too deeply.
+        ValueError: The text is not JSON or not UTF-8, has NaN or Infinity, has a key of an object twice, or is nested
+            too deeply.
     """
-    return json.loads(text, object_pairs_hook=unique_pairs, parse_constant=_refuse_constant)
+    try:
+        value = json.loads(text, object_pairs_hook=unique_pairs, parse_constant=_refuse_constant)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    if max_depth is not None:
+        check_depth(value, max_depth)
+    return value
+
+
+def check_depth(value: Any, max_depth: int) -> None:
+    """Refuse a value whose objects and lists nest too deeply: what reads or copies it goes as deep.
+
+    Args:
+        value: A JSON value.
+        max_depth: How many levels are allowed.
+
+    Raises:
+        ValueError: It is deeper.
+    """
+    level = [value] if isinstance(value, (dict, list)) else []
+    for _ in range(max_depth):
+        parts = (item.values() if isinstance(item, dict) else item for item in level)
+        level = [part for inner in parts for part in inner if isinstance(part, (dict, list))]
+        if not level:
+            return
+    raise ValueError(f"it is nested more than {max_depth} levels deep")
 
 
 def unique_pairs(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:

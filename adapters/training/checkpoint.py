@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from adapters.errors import TrainingError
 from adapters.reports import EpochLog
-from adapters.system import write_bytes_atomic
+from adapters.system import check_regular_file, write_bytes_atomic
 
 Stopped = Literal["finished", "early_stopping", "non_finite_loss", "interrupted"]
 Arrays = list[npt.NDArray[Any]]
@@ -81,6 +81,7 @@ def read_checkpoint(
     """
     from safetensors import SafetensorError, safe_open
 
+    check_regular_file(path, TrainingError)
     try:
         with safe_open(path, framework="np") as file:
             about, names = file.metadata() or {}, set(file.keys())

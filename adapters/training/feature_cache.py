@@ -13,7 +13,7 @@ import numpy as np
 
 from adapters.config import Config
 from adapters.data import Example, read_prepared_clip
-from adapters.errors import ConfigError, MediaError, describe_failure
+from adapters.errors import ConfigError, MediaError, ScoresError, describe_failure
 from adapters.inference import ClipFunction, FailedClip, map_ahead
 from adapters.media import read_clip
 from adapters.records import Clip, Float32Array, InputSpec
@@ -104,6 +104,7 @@ def cached_features(
         for view in views
         if _content(view.example) in fingerprints
     }
+    store.drop_damaged(list(keys.values()))
     missing = [view for view, key in keys.items() if key not in store]
     done = len(views) - len(missing)
     if on_progress:
@@ -111,7 +112,7 @@ def cached_features(
     for chunk, clips in _decoded(missing, spec, augmentation, seed, skipped):
         if clips:
             rows = {}
-            for view, features in zip(chunk, ClipFunction(compute)(clips), strict=True):
+            for view, features in zip(chunk, ClipFunction(_finite(compute))(clips), strict=True):
                 if isinstance(features, FailedClip):
                     skipped[str(view.example.path)] = features.error
                 else:
@@ -122,6 +123,22 @@ def cached_features(
             on_progress("features", done, len(views))
     found = {view: key for view, key in keys.items() if key in store}
     return CachedFeatures(store, found, skipped, len(missing))
+
+
+def _finite(compute: Callable[[list[Clip]], list[Float32Array]]) -> Callable[[list[Clip]], list[Float32Array]]:
+    """The function, which raises where features are not finite numbers: ScoresError."""
+
+    def checked(clips: list[Clip]) -> list[Float32Array]:
+        features = compute(clips)
+        for clip, values in zip(clips, features, strict=True):
+            if not np.isfinite(values).all():
+                raise ScoresError(
+                    f"{clip.source}: the backbone's features are not finite numbers. Its weights may be damaged: name "
+                    'others in "weights"'
+                )
+        return features
+
+    return checked
 
 
 def read_view(view: ExampleView, spec: InputSpec, augmentation: Config, seed: int) -> Clip:

@@ -186,7 +186,7 @@ class Fitter:
         write_checkpoint(self.checkpoint, self.settings.key, checkpoint)
 
     def _resume(self) -> tuple[list[EpochLog], Stopped | None]:
-        if not self.checkpoint.is_file():
+        if not self.checkpoint.exists():
             return [], None
         shapes = [[tuple(variable.shape) for variable in group] for group in (self.saved, self.optimizer.variables)]
         found = read_checkpoint(self.checkpoint, self.settings.key, *shapes)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import io
 import os
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from adapters.system import terminal_text
 from cliplab import __version__
 from cliplab.cli import (
     data as commands_data,
@@ -37,11 +38,25 @@ from cliplab.cli import (
 from cliplab.cli import (
     stream as commands_stream,
 )
+from cliplab.cli.console import guard_terminal
 from cliplab.cli.dashed_names import HintingGroup
+
+
+class _Commands(HintingGroup):
+    """The commands; what is wrong with their usage is shown like any other text from outside."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except Exception as error:
+            if hasattr(error, "format_message") and isinstance(getattr(error, "message", None), str):
+                vars(error)["message"] = terminal_text(vars(error)["message"])
+            raise
+
 
 app = typer.Typer(
     name="cliplab",
-    cls=HintingGroup,
+    cls=_Commands,
     help="Train, evaluate, convert and run video models. Every command takes --json. Exit codes: 0 good, 1 some inputs "
     "failed, 2 bad usage or config, 130 interrupted. CLIPLAB_DEBUG=1 shows tracebacks.",
     no_args_is_help=True,
@@ -79,6 +94,7 @@ commands_host.register(app)
 def main() -> None:
     """The entry point ``cliplab``."""
     interrupts.watch()
+    guard_terminal()
     # TensorFlow, where a command needs it, tells of drivers that it looked for and did not find: no error of ours.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     for stream in (sys.stdout, sys.stderr):

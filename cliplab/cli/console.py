@@ -1,17 +1,25 @@
-"""How commands talk: data on stdout, everything else on stderr, an error in one line, an exit code that says which."""
+"""How commands talk: data on stdout, everything else on stderr, an error in one line, an exit code that says which.
+
+Labels, file names and texts of errors come from models and files that anyone may have made. Whatever is shown passes
+here, and what could command a terminal is shown as escapes; nothing is read as rich's markup.
+"""
 
 from __future__ import annotations
 
 import functools
+import logging
 import os
 import sys
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import TracebackType
 from typing import Any, ParamSpec
 
 import typer
 
 from adapters.errors import AdapterError, ConfigError, MissingExtraError
+from adapters.system import terminal_json, terminal_text
 from cliplab.cli import interrupts
 
 P = ParamSpec("P")
@@ -70,7 +78,28 @@ def _unexpected(error: Exception) -> int:
 def say_error(message: str) -> None:
     """One error on stderr, its first word in red where that is a terminal."""
     red, plain = ("\033[31m", "\033[0m") if _colour(sys.stderr) else ("", "")
-    print(f"{red}error:{plain} {message}", file=sys.stderr, flush=True)
+    print(f"{red}error:{plain} {terminal_text(message)}", file=sys.stderr, flush=True)
+
+
+def say(message: str) -> None:
+    """A line of text on stderr."""
+    print(terminal_text(message), file=sys.stderr, flush=True)
+
+
+def guard_terminal() -> None:
+    """From now on log messages and tracebacks on stderr are made fit for a terminal too. For programs."""
+    if logging.lastResort is not None:
+        logging.lastResort.setFormatter(_TerminalFormatter())
+    sys.excepthook = _show_traceback
+
+
+class _TerminalFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return terminal_text(super().format(record))
+
+
+def _show_traceback(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    say("".join(traceback.format_exception(kind, error, trace)).rstrip("\n"))
 
 
 def _colour(stream: Any) -> bool:
@@ -81,7 +110,14 @@ def write_json(value: Any) -> None:
     """A JSON value on stdout, under the rules of ``adapters.system.atomic.json_text``."""
     from adapters.system import json_text
 
-    print(json_text(value, indent=2))
+    print(terminal_json(json_text(value, indent=2)))
+
+
+def write_row(value: Any) -> None:
+    """A JSON value on a line of stdout, at once."""
+    from adapters.system import json_text
+
+    print(terminal_json(json_text(value)), flush=True)
 
 
 def show(*renderables: Any) -> None:
@@ -91,8 +127,11 @@ def show(*renderables: Any) -> None:
 
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 100)
     for item in renderables:
+        plain = item.plain if isinstance(item, Text) else item
+        if isinstance(plain, str):
+            item = Text(terminal_text(plain), style=item.style if isinstance(item, Text) else "")
         # Plain lines are left to the terminal to wrap, so that a path can be copied from a pipe or a log.
-        console.print(item, markup=False, soft_wrap=isinstance(item, (str, Text)))
+        console.print(item, markup=False, soft_wrap=isinstance(item, Text))
 
 
 class Bar:
@@ -112,6 +151,7 @@ class Bar:
         """Show text and done of total; another text begins another bar."""
         if self._progress is None:
             return
+        text = terminal_text(text, one_line=True)
         if self._task is None:
             self._task = self._progress.add_task(text, total=total, completed=done)
         else:
@@ -120,9 +160,11 @@ class Bar:
     def line(self, text: str) -> None:
         """A line on stderr that stays, above the bar where there is one."""
         if self._progress is None:
-            print(text, file=sys.stderr, flush=True)
+            say(text)
         else:
-            self._progress.console.print(text, markup=False, highlight=False, soft_wrap=True)
+            from rich.text import Text
+
+            self._progress.console.print(Text(terminal_text(text)), soft_wrap=True)
 
     def video(self, path: str, seconds: float, length: float | None, done: int, files: int) -> None:
         """An ``OnVideoProgress``: the part of the present file counts too."""

@@ -9,7 +9,7 @@ import typer
 
 from adapters.data import FORMATS
 from cliplab.cli.console import FAILED, bar, command, show, write_json
-from cliplab.cli.options import AsJson, Data, DryRun, Force, Model, Overrides, arg, opt, parsed
+from cliplab.cli.options import AsJson, Data, DryRun, Force, Model, Overrides, TrustAdapters, arg, opt, parsed
 
 FORMAT_NAMES = f"{', '.join(FORMATS[:-1])} and {FORMATS[-1]}"
 Output = Annotated[Path, arg("OUTPUT", "Where it is written.")]
@@ -34,17 +34,20 @@ def register(app: typer.Typer) -> None:
     app.command()(command(demo))
 
 
-def config_show(config: Model, overrides: Overrides = None, as_json: AsJson = False) -> None:
+def config_show(
+    config: Model, overrides: Overrides = None, trust_adapters: TrustAdapters = None, as_json: AsJson = False
+) -> None:
     """Show the complete config: migrated, checked, with every default."""
     from cliplab import models
     from cliplab.cli import tables as render
 
-    complete = models.config_show(config, overrides=parsed(overrides))
+    complete = models.config_show(config, overrides=parsed(overrides), trust_adapters=trust_adapters or ())
     write_json(complete) if as_json else show(*render.config(complete))
 
 
 def config_check(
     configs: Annotated[list[str], arg("CONFIG", "Config files, ready names or bundles.")],
+    trust_adapters: TrustAdapters = None,
     as_json: AsJson = False,
 ) -> int | None:
     """Check configs. Exits with 2 where one is wrong, and says what is."""
@@ -54,20 +57,21 @@ def config_check(
     from cliplab.cli import tables as render
     from cliplab.cli.console import USAGE
 
-    checks = models.config_check(configs)
+    checks = models.config_check(configs, trust_adapters=trust_adapters or ())
     write_json([asdict(item) for item in checks]) if as_json else show(*render.config_checks(checks))
     return USAGE if any(item.error for item in checks) else None
 
 
 def config_schema(
     config: Annotated[str, arg("CONFIG", 'An adapter as "module:Class", or a config that names one.')],
+    trust_adapters: TrustAdapters = None,
     as_json: AsJson = False,
 ) -> None:
     """List an adapter's keys; with --json, its whole JSON Schema."""
     from cliplab import models
     from cliplab.cli import tables as render
 
-    found = models.config_schema(config)
+    found = models.config_schema(config, trust_adapters=trust_adapters or ())
     write_json(found) if as_json else show(*render.schema(found))
 
 

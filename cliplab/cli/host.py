@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from cliplab.cli.console import command
-from cliplab.cli.options import AsJson, Model, Overrides, arg, opt, parsed
+from cliplab.cli.console import command, say, write_row
+from cliplab.cli.options import AsJson, Model, Overrides, TrustAdapters, arg, opt, parsed
 
 
 def register(app: typer.Typer) -> None:
@@ -44,6 +42,7 @@ def host_http(
     timeout_seconds: Annotated[float, opt("S", "For a request's body to arrive, and then for its answer.")] = 60,
     max_megapixels: Annotated[float, opt("MP", "The largest frame, in millions of pixels.")] = 10,
     max_streams: Annotated[int, opt("N", "WebSockets at a time.")] = 32,
+    trust_adapters: TrustAdapters = None,
     as_json: AsJson = False,
 ) -> None:
     """Serve models over HTTP: tensors (Open Inference Protocol v2), videos, streams. Ctrl-C ends it."""
@@ -51,9 +50,9 @@ def host_http(
 
     def on_ready(url: str, names: tuple[str, ...]) -> None:
         if as_json:
-            print(json.dumps({"url": url, "models": names}), flush=True)
+            write_row({"url": url, "models": names})
         else:
-            print(f"serving {', '.join(names)} at {url}", file=sys.stderr, flush=True)
+            say(f"serving {', '.join(names)} at {url}")
 
     serve(
         models,
@@ -69,6 +68,7 @@ def host_http(
         timeout_seconds=timeout_seconds,
         max_megapixels=max_megapixels,
         max_streams=max_streams,
+        trust_adapters=trust_adapters or (),
         on_ready=on_ready,
     )
 
@@ -98,6 +98,7 @@ def host_label_studio(
     ] = None,
     max_video_mb: Annotated[float, opt("MB", "The largest upload that is fetched.")] = 500,
     timeout_seconds: Annotated[float, opt("S", "For an answer; Label Studio itself waits for 100.")] = 100,
+    trust_adapters: TrustAdapters = None,
     as_json: AsJson = False,
 ) -> None:
     """Serve a model as Label Studio's ML backend: pre-labels, and trainings. Ctrl-C ends it."""
@@ -105,9 +106,9 @@ def host_label_studio(
 
     def on_ready(url: str) -> None:
         if as_json:
-            print(json.dumps({"url": url}), flush=True)
+            write_row({"url": url})
         else:
-            print(f"serving {model} to Label Studio at {url}", file=sys.stderr, flush=True)
+            say(f"serving {model} to Label Studio at {url}")
 
     serve(
         model,
@@ -122,5 +123,6 @@ def host_label_studio(
         token_file=token_file,
         max_video_mb=max_video_mb,
         timeout_seconds=timeout_seconds,
+        trust_adapters=trust_adapters or (),
         on_ready=on_ready,
     )

@@ -24,6 +24,7 @@ from cliplab.cli.options import (
     Output,
     OutputOption,
     Overrides,
+    TrustAdapters,
     arg,
     one_output,
     opt,
@@ -58,6 +59,7 @@ def predict(
     ] = "rows",
     output: Annotated[Path | None, opt("FILE", "Also write the JSON rows to this file.")] = None,
     force: Force = False,
+    trust_adapters: TrustAdapters = None,
     as_json: AsJson = False,
 ) -> int | None:
     """Predict videos. Exits with 1 where some of them could not be read; the others are predicted."""
@@ -79,6 +81,7 @@ def predict(
             shape=shape,
             output=output,
             force=force,
+            trust_adapters=trust_adapters or (),
             on_progress=progress.video,
         )
     if as_json:
@@ -105,6 +108,7 @@ def train(
     devices: OnDevices = None,
     multi_gpu: MultiGpu = False,
     force: Force = False,
+    trust_adapters: TrustAdapters = None,
     as_json: AsJson = False,
 ) -> int | None:
     """Train a model on labelled clips. Interrupted, it goes on where it stopped when run again.
@@ -122,6 +126,7 @@ def train(
             overrides=training_keys(overrides, epochs, batch_size, learning_rate),
             devices=parsed_devices(devices, multi_gpu),
             force=force,
+            trust_adapters=trust_adapters or (),
             on_progress=progress.stage,
             on_line=progress.line,
         )
@@ -140,6 +145,7 @@ def finetune(
     devices: OnDevices = None,
     multi_gpu: MultiGpu = False,
     force: Force = False,
+    trust_adapters: TrustAdapters = None,
     as_json: AsJson = False,
 ) -> int | None:
     """Train a bundle's model further on other clips of the same labels, e.g. with --set fine_tune_layers=20."""
@@ -153,6 +159,7 @@ def finetune(
             overrides=training_keys(overrides, epochs, batch_size, learning_rate),
             devices=parsed_devices(devices, multi_gpu),
             force=force,
+            trust_adapters=trust_adapters or (),
             on_progress=progress.stage,
             on_line=progress.line,
         )
@@ -173,6 +180,7 @@ def evaluate(
     output: Annotated[Path | None, opt("FOLDER", "A folder for evaluation.json and plots.")] = None,
     overrides: Overrides = None,
     force: Force = False,
+    trust_adapters: TrustAdapters = None,
     as_json: AsJson = False,
 ) -> int | None:
     """Measure a model on labelled clips. Exits with 1 where it misses a gate of its config, and says which."""
@@ -187,6 +195,7 @@ def evaluate(
             output=output,
             overrides=parsed(overrides),
             force=force,
+            trust_adapters=trust_adapters or (),
             on_progress=progress.video,
         )
     write_json(evaluation.to_json()) if as_json else show(*render.evaluation(evaluation))
@@ -203,6 +212,7 @@ def convert(
     ] = None,
     overrides: Overrides = None,
     force: Force = False,
+    trust_adapters: TrustAdapters = None,
     as_json: AsJson = False,
 ) -> None:
     """Write a model as one self-describing .tflite, measured against the model it came from."""
@@ -217,6 +227,7 @@ def convert(
             data=data,
             overrides=parsed(overrides),
             force=force,
+            trust_adapters=trust_adapters or (),
             on_progress=progress.stage,
         )
     write_json(report.to_json()) if as_json else show(*render.conversion(report))
@@ -299,6 +310,7 @@ def verify(
     converted: Annotated[str, arg("CONVERTED", "The one to compare with it.")],
     data: Annotated[Path | None, opt("DATA", "Labelled clips to compare on: validation and test.")] = None,
     min_agreement: Annotated[float | None, opt("SHARE", "Least share of equal labels; else the config's.")] = None,
+    trust_adapters: TrustAdapters = None,
     as_json: AsJson = False,
 ) -> None:
     """Compare any two models of the same labels. Exits with 1 where too few clips get the same label."""
@@ -306,7 +318,14 @@ def verify(
     from cliplab.cli import tables as render
 
     with bar() as progress:
-        report = models.verify(source, converted, data=data, min_agreement=min_agreement, on_progress=progress.stage)
+        report = models.verify(
+            source,
+            converted,
+            data=data,
+            min_agreement=min_agreement,
+            trust_adapters=trust_adapters or (),
+            on_progress=progress.stage,
+        )
     write_json(report.to_json()) if as_json else show(*render.conversion(report))
 
 
@@ -316,11 +335,19 @@ def bench(
     threads: Annotated[int | None, opt("N", "Processor cores to use; else the config's.")] = None,
     clips: Annotated[int, opt("N", "How many clips to time.")] = 50,
     video: Annotated[Path | None, opt("FILE", "Time this video's clips; else rendered ones.")] = None,
+    trust_adapters: TrustAdapters = None,
     as_json: AsJson = False,
 ) -> None:
     """Time a model's predictions on this machine, decoding not included."""
     from cliplab import models
     from cliplab.cli import tables as render
 
-    report = models.bench(model, overrides=parsed(overrides), threads=threads, clips=clips, video=video)
+    report = models.bench(
+        model,
+        overrides=parsed(overrides),
+        threads=threads,
+        clips=clips,
+        video=video,
+        trust_adapters=trust_adapters or (),
+    )
     write_json(report.to_json()) if as_json else show(*render.benchmark(report))

@@ -39,6 +39,15 @@ Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the config; may be given again. Nested: a.b=1."),
 ]
+TrustAdapters = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--trust-adapter",
+        metavar="MODULE:CLASS",
+        help="Run this adapter, of a package that is not installed as one, where a model or config names it; may be "
+        "given again.",
+    ),
+]
 Output = Annotated[
     Path | None,
     typer.Argument(

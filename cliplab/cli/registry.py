@@ -59,14 +59,12 @@ def registry_manifest(
     if as_json:
         write_json(report.to_json())
     else:
-        show(report.next_name if only_name else _shown(report))
+        show(*([report.next_name] if only_name else _shown(report)))
     return FAILED if report.problems and not only_name else None
 
 
-def _shown(report: ManifestReport) -> Any:
+def _shown(report: ManifestReport) -> list[Any]:
     """Every model with its figures, the current one marked, and what was done."""
-    from rich.console import Group
-
     from cliplab.cli.tables import problem, table
 
     rows = [
@@ -84,7 +82,7 @@ def _shown(report: ManifestReport) -> Any:
     if report.current != report.previous:
         shown.append(f"current: {report.current} (before: {report.previous or 'none'})")
     shown.append(f"written: {report.path}" if report.written else f"not changed: {report.path}")
-    return Group(*shown)
+    return shown
 
 
 def _figure(value: Any) -> str:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from adapters.records import Aggregation
-from cliplab.cli.console import FAILED, Bar, bar, command, show, write_json
-from cliplab.cli.options import AsJson, arg, opt
+from cliplab.cli.console import FAILED, Bar, bar, command, say, show, write_json
+from cliplab.cli.options import AsJson, TrustAdapters, arg, opt
 
 if TYPE_CHECKING:
     from cliplab.scan import ScanProgress, ScanReport
@@ -66,6 +66,7 @@ def scan(
     settle_seconds: Annotated[
         float, opt("S", "With --watch: how long a file must stay unchanged, and the time between two looks.")
     ] = 10.0,
+    trust_adapters: TrustAdapters = None,
     as_json: AsJson = False,
 ) -> int | None:
     """Score a library of videos and write the best as highlights.json. Killed, it goes on where it was when run again.
@@ -99,6 +100,7 @@ def scan(
             retry_failed=retry_failed,
             watch=watch,
             settle_seconds=settle_seconds,
+            trust_adapters=trust_adapters or (),
             on_progress=reporter.progress,
             on_note=reporter.note,
             on_report=show_report,
@@ -117,6 +119,7 @@ def score(
     aggregation: HowAggregated = None,
     window_seconds: WindowSeconds = 5.0,
     device: Device = None,
+    trust_adapters: TrustAdapters = None,
     as_json: AsJson = False,
 ) -> None:
     """Score one video as scan does, and say what the score means."""
@@ -133,6 +136,7 @@ def score(
         aggregation=aggregation,
         window_seconds=window_seconds,
         device=device,
+        trust_adapters=trust_adapters or (),
     )
     if as_json:
         write_json(result.to_json())
@@ -154,7 +158,7 @@ class _ProgressReporter:
         self._announced = False
 
     def note(self, text: str) -> None:
-        print(f"note: {text}", file=sys.stderr, flush=True)
+        say(f"note: {text}")
 
     def progress(self, now: ScanProgress) -> None:
         if now.to_score is None:
@@ -174,7 +178,7 @@ class _ProgressReporter:
             self._say(_line(now))
 
     def _say(self, text: str) -> None:
-        print(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}", file=sys.stderr, flush=True)
+        say(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}")
 
 
 def _line(now: ScanProgress) -> str:

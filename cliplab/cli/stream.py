@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from typing import Annotated
 
 import typer
 
-from cliplab.cli.console import command
-from cliplab.cli.options import AsJson, Model, Overrides, arg, opt, parsed
+from cliplab.cli.console import command, say, write_row
+from cliplab.cli.options import AsJson, Model, Overrides, TrustAdapters, arg, opt, parsed
 
 
 def register(app: typer.Typer) -> None:
@@ -29,6 +27,7 @@ def stream(
     ] = None,
     every: Annotated[float | None, opt("S", "Seconds from one line to the next; else a line a frame.")] = None,
     top_k: Annotated[int | None, opt("K", "How many of the best labels to write.")] = None,
+    trust_adapters: TrustAdapters = None,
     as_json: AsJson = False,
 ) -> None:
     """Follow a source and write a JSON line for each running prediction, as it comes (with or without --json)."""
@@ -42,11 +41,12 @@ def stream(
         memory_seconds=memory_seconds,
         every=every,
         top_k=top_k,
+        trust_adapters=trust_adapters or (),
         on_note=_say,
     )
     for row in rows:
-        print(json.dumps(row, ensure_ascii=False), flush=True)
+        write_row(row)
 
 
 def _say(note: str) -> None:
-    print(f"note: {note}", file=sys.stderr, flush=True)
+    say(f"note: {note}")

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from adapters.records import VideoResult
 from adapters.reports import ConversionReport, EpochLog, TrainReport
+from adapters.system import terminal_text
 
 if TYPE_CHECKING:
     from adapters.models.tflite_classifier import Adoption
@@ -25,10 +26,16 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Table:
     """A table whose cells are plain text, never markup; columns that begin with ">" are numbers, set right."""
     made = Table(header_style="bold", box=None, pad_edge=False)
     for name in columns:
-        made.add_column(name.lstrip(">"), justify="right" if name.startswith(">") else "left", overflow="fold")
+        made.add_column(_cell(name.lstrip(">")), justify="right" if name.startswith(">") else "left", overflow="fold")
     for row in rows:
-        made.add_row(*(cell if isinstance(cell, Text) else Text(str(cell)) for cell in row))
+        made.add_row(*map(_cell, row))
     return made
+
+
+def _cell(value: Any) -> Text:
+    """A value as text in one line, fit for a terminal."""
+    style = value.style if isinstance(value, Text) else ""
+    return Text(terminal_text(value.plain if isinstance(value, Text) else str(value), one_line=True), style=style)
 
 
 def number(value: float | None, digits: int = 3) -> str:

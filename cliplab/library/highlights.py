@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from adapters.errors import DatasetError
-from adapters.system import parse_json
+from adapters.system import parse_json, read_regular_bytes
+
+MAX_BYTES = 2_000_000_000
 
 HIGHLIGHTS_FORMAT, HIGHLIGHTS_VERSION = "cliplab-highlights", 1
 
@@ -26,7 +28,7 @@ def read_highlights(path: Path) -> dict[str, Any]:
         DatasetError: The file cannot be read, or is not a highlights.json of this version.
     """
     try:
-        text = path.read_bytes()
+        text = read_regular_bytes(path, MAX_BYTES, DatasetError)
     except FileNotFoundError:
         raise DatasetError(f"{path}: no such file. cliplab scan LIBRARY BUNDLE writes one.") from None
     except OSError as error:

@@ -15,8 +15,8 @@ import uuid
 from collections import Counter
 from pathlib import Path
 
-from adapters.errors import ConfigError
-from adapters.system import cache_dir
+from adapters.errors import AdapterError, ConfigError
+from adapters.system import cache_dir, open_regular_file
 
 BLOCK_BYTES = 256 * 1024
 DEFAULT_GB = 10.0
@@ -111,13 +111,14 @@ class Blocks:
         """
         path = self._folder / str(number)
         try:
-            data = path.read_bytes()
+            with open_regular_file(path) as file:
+                data = file.read()
             block, digest = data[:-_DIGEST_BYTES], data[-_DIGEST_BYTES:]
             if hashlib.blake2b(block, digest_size=_DIGEST_BYTES).digest() != digest:
                 path.unlink()
                 return None
             os.utime(path)
-        except OSError:
+        except (AdapterError, OSError):
             return None
         return block
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -51,6 +51,7 @@ def bench(
     threads: int | None = None,
     clips: int = 50,
     video: str | Path | None = None,
+    trust_adapters: Sequence[str] = (),
 ) -> BenchReport:
     """Time a model's predictions.
 
@@ -60,6 +61,7 @@ def bench(
         threads: Short for the key ``num_threads``; None keeps the config's.
         clips: How many clips to time.
         video: A video whose windows are predicted, or the whole of it as one clip; None predicts rendered clips.
+        trust_adapters: Adapters of other packages that the model may name, "module:Class" each; their code is run.
 
     Returns:
         Latency, rate, size and memory.
@@ -71,7 +73,8 @@ def bench(
     """
     if clips < 1:
         raise ConfigError(f"clips must be a whole number of at least 1, got {clips}")
-    adapter = open_model(model, merge_config(overrides or {}, {} if threads is None else {"num_threads": threads}))
+    changes = merge_config(overrides or {}, {} if threads is None else {"num_threads": threads})
+    adapter = open_model(model, changes, trust_adapters)
     found = rendered_clips(adapter) if video is None else _clips_of(adapter.input_spec, video, clips)
     chosen = [found[i % len(found)] for i in range(clips)]
     times = time_predict(adapter, chosen)

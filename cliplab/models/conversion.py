@@ -25,6 +25,7 @@ def convert(
     data: str | Path | None = None,
     overrides: Mapping[str, Any] | None = None,
     force: bool = False,
+    trust_adapters: Sequence[str] = (),
     on_progress: Callable[[str, int, int], object] | None = None,
 ) -> ConversionReport:
     """Write a model as one self-describing .tflite and compare it with the model's own program.
@@ -37,6 +38,7 @@ def convert(
             compares on windows of the other splits (``held_out_windows``). None compares on rendered clips.
         overrides: Config keys to change.
         force: Replace output if it exists.
+        trust_adapters: Adapters of other packages that the model may name, "module:Class" each; their code is run.
         on_progress: Called with the stage's name, the clips done and the clips in all.
 
     Returns:
@@ -54,7 +56,7 @@ def convert(
     if Path(output).suffix.lower() != ".tflite":
         raise ConfigError(f"output must be a file whose name ends in .tflite, got {str(output)!r}")
     require_new(output, force)
-    adapter = open_model(model, overrides)
+    adapter = open_model(model, overrides, trust_adapters)
     if data is None:
         return adapter.convert(output, quantize)
     clips, origin = held_out_windows(adapter, data, on_progress)
@@ -65,8 +67,8 @@ def convert(
     with atomic_path(output, suffix=".tflite") as unproven:
         adapter.convert(unproven, quantize, calibration)
         return _compare(
-            open_model(model, {**(overrides or {}), "num_threads": 1}),
-            open_model(unproven, {"num_threads": 1}),
+            open_model(model, {**(overrides or {}), "num_threads": 1}, trust_adapters),
+            open_model(unproven, {"num_threads": 1}, trust_adapters),
             clips,
             (origin, output),
             adapter.config["min_agreement"],
@@ -79,6 +81,7 @@ def verify(
     *,
     data: str | Path | None = None,
     min_agreement: float | None = None,
+    trust_adapters: Sequence[str] = (),
     on_progress: Callable[[str, int, int], object] | None = None,
 ) -> ConversionReport:
     """Compare any two models of the same labels: score differences, agreement, size and speed.
@@ -90,6 +93,7 @@ def verify(
             rendered clips.
         min_agreement: The least share, 0..1, of windows whose top label must be the same; None is that of the source's
             config.
+        trust_adapters: Adapters of other packages that the models may name, "module:Class" each; their code is run.
         on_progress: Called with the stage's name, the clips done and the clips in all.
 
     Returns:
@@ -103,7 +107,8 @@ def verify(
     from cliplab.models.held_out import held_out_windows
     from cliplab.models.measure import rendered_clips
 
-    one, other = open_model(source, {"num_threads": 1}), open_model(converted, {"num_threads": 1})
+    one = open_model(source, {"num_threads": 1}, trust_adapters)
+    other = open_model(converted, {"num_threads": 1}, trust_adapters)
     if one.labels != other.labels:
         raise ConfigError(
             f"the labels differ: {name_list(one.labels)} against {name_list(other.labels)}. Compare models of one task"

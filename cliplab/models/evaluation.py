@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -48,6 +48,7 @@ def evaluate(
     output: str | Path | None = None,
     overrides: Mapping[str, Any] | None = None,
     force: bool = False,
+    trust_adapters: Sequence[str] = (),
     on_progress: OnVideoProgress | None = None,
 ) -> Evaluation:
     """Measure a model on the labelled clips of one split, and compare the metrics with the config's gates.
@@ -62,6 +63,7 @@ def evaluate(
         output: A folder for evaluation.json and plots; None writes nothing.
         overrides: Config keys to change.
         force: Replace output if it exists.
+        trust_adapters: Adapters of other packages that the model may name, "module:Class" each; their code is run.
         on_progress: Called with the clip's path, its seconds done, its length in seconds (None if unknown), clips done,
             and clips in all.
 
@@ -78,7 +80,7 @@ def evaluate(
     from cliplab.models.measure import labelled_clips, with_cost
 
     require_new(output, force)
-    adapter = open_model(model, overrides)
+    adapter = open_model(model, overrides, trust_adapters)
     examples = labelled_clips(adapter, data, (split,)) if split != "all" else labelled_clips(adapter, data)
     report, skipped = evaluate_examples(adapter, examples, on_progress)
     report = with_cost(report, adapter)

@@ -60,6 +60,7 @@ def predict(
     shape: Shape = "rows",
     output: str | Path | None = None,
     force: bool = False,
+    trust_adapters: Sequence[str] = (),
     on_progress: OnVideoProgress | None = None,
 ) -> PredictReport:
     """Predict videos with a bundle, a self-describing .tflite, a config or a ready config's name.
@@ -78,6 +79,7 @@ def predict(
         shape: The form of the report's JSON: "rows", or "hf" for that of Hugging Face's video-classification pipeline.
         output: A JSON file to write the report to; None writes nothing.
         force: Replace output if it exists.
+        trust_adapters: Adapters of other packages that the model may name, "module:Class" each; their code is run.
         on_progress: Called with the video's path, its seconds done, its length in seconds (None if unknown), videos
             done, and videos in all.
 
@@ -96,7 +98,9 @@ def predict(
     if shape == "hf" and segments is not None:
         raise ConfigError("segments have no place in the shape hf. Ask for one of them")
     short = {"window_seconds": window_seconds, "stride_seconds": stride_seconds, "top_k": top_k}
-    adapter = open_model(model, {**(overrides or {}), **{k: v for k, v in short.items() if v is not None}})
+    adapter = open_model(
+        model, {**(overrides or {}), **{k: v for k, v in short.items() if v is not None}}, trust_adapters
+    )
     if segments is not None and segments not in adapter.labels:
         raise ConfigError(
             f"segments: {segments!r} is not a label of this model; its labels: {name_list(adapter.labels)}"

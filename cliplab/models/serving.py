@@ -23,6 +23,7 @@ def host_http(
     timeout_seconds: float = 60,
     max_megapixels: float = 10,
     max_streams: int = 32,
+    trust_adapters: Sequence[str] = (),
     on_ready: Callable[[str, tuple[str, ...]], object] | None = None,
 ) -> None:
     """Serve models over HTTP until SIGTERM or Ctrl-C; see docs/hosts/http.md.
@@ -42,6 +43,7 @@ def host_http(
         timeout_seconds: Time for a request's body to arrive, and then for its answer.
         max_megapixels: Largest frame of a video, a JPEG or a tensor.
         max_streams: WebSockets at a time.
+        trust_adapters: Adapters of other packages that the models may name, "module:Class" each; their code is run.
         on_ready: Called with the URL and the models' names once requests are accepted.
 
     Raises:
@@ -66,7 +68,7 @@ def host_http(
         max_megapixels=max_megapixels,
         max_streams=max_streams,
     )
-    opened = open_models(models, overrides)
+    opened = open_models(models, overrides, trust_adapters)
     serve(opened, options, lambda url: on_ready and on_ready(url, tuple(opened)))
 
 
@@ -84,6 +86,7 @@ def host_label_studio(
     token_file: str | Path | None = None,
     max_video_mb: float = 500,
     timeout_seconds: float = 100,
+    trust_adapters: Sequence[str] = (),
     on_ready: Callable[[str], object] | None = None,
 ) -> None:
     """Serve a model as Label Studio's ML backend until SIGTERM or Ctrl-C; see docs/hosts/label_studio.md.
@@ -101,6 +104,7 @@ def host_label_studio(
         token_file: File with the password that Label Studio must send; None reads it from CLIPLAB_TOKEN.
         max_video_mb: Largest video in millions of bytes.
         timeout_seconds: Time for one request; Label Studio itself waits for 100 s.
+        trust_adapters: Adapters of other packages that the models may name, "module:Class" each; their code is run.
         on_ready: Called with the URL once requests are accepted.
 
     Raises:
@@ -132,6 +136,6 @@ def host_label_studio(
     fetcher = VideoFetcher(folder, client, options.body_bytes)
     trainer = None
     if train_config is not None and train_output is not None:
-        trainer = Trainer(train_config, Path(train_output), fetcher)
-    (served,) = open_models([model], overrides).values()
+        trainer = Trainer(train_config, Path(train_output), fetcher, trust_adapters=tuple(trust_adapters))
+    (served,) = open_models([model], overrides, trust_adapters).values()
     serve(served, options, fetcher, trainer, on_ready)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
@@ -29,6 +29,7 @@ def stream(
     memory_seconds: float | None = None,
     every: float | None = None,
     top_k: int | None = None,
+    trust_adapters: Sequence[str] = (),
     on_note: OnNote | None = None,
 ) -> Iterator[Row]:
     """Follow a source with a model that streams, and return its running prediction row by row.
@@ -43,6 +44,7 @@ def stream(
         memory_seconds: Short for this key of overrides: how much of the past counts.
         every: Seconds from one row to the next; None is one row per consumed frame.
         top_k: Short for this key of overrides: how many labels a row has.
+        trust_adapters: Adapters of other packages that the model may name, "module:Class" each; their code is run.
         on_note: Called with a sentence for each stall, damage, change of size and reset.
 
     Returns:
@@ -57,7 +59,9 @@ def stream(
     if every is not None and not every > 0:
         raise ConfigError(f"every is {every!r} and must be seconds above 0, or left out for a row a frame")
     short = {"memory_seconds": memory_seconds, "top_k": top_k}
-    adapter = open_model(model, {**(overrides or {}), **{k: v for k, v in short.items() if v is not None}})
+    adapter = open_model(
+        model, {**(overrides or {}), **{k: v for k, v in short.items() if v is not None}}, trust_adapters
+    )
     session = adapter.open_stream(fps, source=str(source), on_note=on_note)
     frames = _frames(str(source), adapter.input_spec, session.fps, on_note or (lambda text: None))
     return _rows(session, frames, every, adapter.config["top_k"])

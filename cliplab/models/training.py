@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ def train(
     overrides: Mapping[str, Any] | None = None,
     devices: Devices = 1,
     force: bool = False,
+    trust_adapters: Sequence[str] = (),
     on_epoch_end: OnEpochEnd | None = None,
     on_progress: OnProgress | None = None,
     on_line: OnLine | None = None,
@@ -42,6 +43,7 @@ def train(
         overrides: Config keys to change.
         devices: How many GPUs share each batch, or "all".
         force: Replace output if it exists.
+        trust_adapters: Adapters of other packages that the model may name, "module:Class" each; their code is run.
         on_epoch_end: Called with each epoch's ``EpochLog``; returning False stops the training.
         on_progress: Called with the stage's name, the steps done and the steps in all.
         on_line: Called with a line of text for the device and its memory, the number of clips, and each epoch's losses
@@ -64,7 +66,9 @@ def train(
         raise ConfigError(
             f"{config}: is a trained model. Go on from its weights with finetune, or name a config to train"
         )
-    return _train(open_model(config, overrides), data, output, devices, on_epoch_end, on_progress, on_line)
+    return _train(
+        open_model(config, overrides, trust_adapters), data, output, devices, on_epoch_end, on_progress, on_line
+    )
 
 
 def finetune(
@@ -75,6 +79,7 @@ def finetune(
     overrides: Mapping[str, Any] | None = None,
     devices: Devices = 1,
     force: bool = False,
+    trust_adapters: Sequence[str] = (),
     on_epoch_end: OnEpochEnd | None = None,
     on_progress: OnProgress | None = None,
     on_line: OnLine | None = None,
@@ -90,6 +95,7 @@ def finetune(
         overrides: Runtime keys and those of training (``FINETUNE_KEYS``), for example {"fine_tune_layers": 20}.
         devices: How many GPUs share each batch, or "all".
         force: Replace output if it exists.
+        trust_adapters: Adapters of other packages that the model may name, "module:Class" each; their code is run.
         on_epoch_end: Called with each epoch's ``EpochLog``; returning False stops the training.
         on_progress: Called with the stage's name, the steps done and the steps in all.
         on_line: Called with a line of text for the device, the clips, and each epoch, as for ``train``.
@@ -109,7 +115,7 @@ def finetune(
     require_places(output, force)
     if not is_stored(model):
         raise ConfigError(f"{model}: is no trained model to go on from. Name a bundle directory, or use train")
-    adapter = open_model(model)
+    adapter = open_model(model, trust_adapters=trust_adapters)
     given = dict(overrides or {})
     for key in given:
         if key in adapter.config and key not in FINETUNE_KEYS and key_effect(type(adapter), key) != "runtime":

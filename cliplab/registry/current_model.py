@@ -7,7 +7,7 @@ import math
 import re
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,6 +56,7 @@ class CurrentModel:
     Args:
         folder: The folder of the models.
         overrides: Runtime keys of the config, for every model that becomes current.
+        trust_adapters: Adapters of other packages that the models may name, "module:Class" each; their code is run.
         on_warning: Called with a message, once per state, when a new current model or the manifest is damaged,
             half-written or missing; the message names the file and the model that stays in use. None logs the message.
     """
@@ -65,11 +66,13 @@ class CurrentModel:
         folder: str | Path,
         overrides: Mapping[str, Any] | None = None,
         *,
+        trust_adapters: Sequence[str] = (),
         on_warning: OnWarning | None = None,
     ) -> None:
         """Nothing is read here: the first ``get`` loads, and raises where it cannot."""
         self._folder = Path(folder).absolute()
         self._overrides = dict(overrides or {})
+        self._trust_adapters = tuple(trust_adapters)
         self._on_warning = on_warning or logging.getLogger(__name__).warning
         self._switching = threading.Lock()
         self._loaded: _LoadedModel | None = None
@@ -151,7 +154,7 @@ class CurrentModel:
         start = time.monotonic()
         try:
             before = check_model(path)
-            adapter = open_model(path, self._overrides)
+            adapter = open_model(path, self._overrides, self._trust_adapters)
             adapter.predict([render_clip(adapter.input_spec)])
             if check_model(path) != before:
                 raise BundleError(f"{path}: was changed while it was read. Give a new model a new name.")

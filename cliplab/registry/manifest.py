@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from adapters.errors import BundleError, ConfigError
 from adapters.litert import read_description
-from adapters.system import write_bytes_atomic
+from adapters.system import open_regular_file, write_bytes_atomic
 from cliplab.registry.manifest_file import (
     Manifest,
     check_model,
@@ -202,7 +202,8 @@ def _enter(manifest: Manifest, source: Path, name: str | None, metrics: str | Pa
     entered = manifest.with_model(name, utc(source.stat().st_mtime), figures)
     if target.exists() and os.path.samefile(source, target):
         return entered, None, []
-    data = source.read_bytes()
+    with open_regular_file(source, BundleError) as file:
+        data = file.read()
     if target.exists() and target.read_bytes() == data:
         return entered, None, []
     if target.exists() or name in manifest.names:

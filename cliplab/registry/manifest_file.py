@@ -18,11 +18,12 @@ from typing import Any
 
 from adapters.errors import BundleError, StorageError
 from adapters.litert import read_description
-from adapters.system import file_lock, parse_json, write_json_atomic
+from adapters.system import MAX_DEPTH, file_lock, parse_json, read_regular_text, write_json_atomic
 
 MANIFEST_NAME = "model_manifest.json"
 LOCK_NAME = ".model_manifest.lock"
 LOCK_SECONDS = 60.0
+MAX_MANIFEST_BYTES = 64_000_000
 # A temporary file that an atomic write left when it was killed; the age makes sure that nobody is still writing it.
 _STRAY = re.compile(r"\..+\.[0-9a-f]{12}\.tmp")
 _STRAY_SECONDS = 3600.0
@@ -92,13 +93,13 @@ def read_manifest(folder: str | Path) -> Manifest:
     """
     path = Path(folder) / MANIFEST_NAME
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_regular_text(path, MAX_MANIFEST_BYTES, BundleError)
     except FileNotFoundError:
         return Manifest(path, {"current": None, "models": []})
     except (OSError, UnicodeDecodeError) as error:
         raise BundleError(f"{path}: cannot be read ({error}). Correct it by hand, or move it away.") from error
     try:
-        document = parse_json(text)
+        document = parse_json(text, MAX_DEPTH)
         problem = _problem(document)
     except (ValueError, RecursionError) as error:
         problem = f"is damaged or half-written: it is not JSON ({error or type(error).__name__})"

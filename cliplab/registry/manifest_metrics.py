@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from adapters.errors import ConfigError
-from adapters.system import did_you_mean, parse_json
+from adapters.system import MAX_DEPTH, did_you_mean, parse_json, read_regular_text
+
+MAX_METRICS_BYTES = 64_000_000
 
 # A metric with one of these words in its name is the better the lower it is: log_loss, calibration_error, latency_ms.
 LOWER_WORDS = frozenset({"loss", "losses", "error", "errors", "latency", "size", "ms", "bytes"})
@@ -29,7 +31,7 @@ def read_metrics(path: str | Path) -> dict[str, float]:
         ConfigError: The file cannot be read, or a value is not a number.
     """
     try:
-        found = parse_json(Path(path).read_text(encoding="utf-8-sig"))
+        found = parse_json(read_regular_text(path, MAX_METRICS_BYTES, ConfigError), MAX_DEPTH)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror}). Name a JSON file of metrics.") from error
     except (ValueError, RecursionError) as error:

@@ -93,8 +93,17 @@ def unpack_model(model: PackedModel) -> Path:
 class ScanWorker:
     """An actor of the scan: opens the model once, then scores videos."""
 
-    def __init__(self, model: PackedModel, overrides: dict[str, Any], sampling: Sampling, library: str, version: str):
+    def __init__(
+        self,
+        model: PackedModel,
+        overrides: dict[str, Any],
+        sampling: Sampling,
+        library: str,
+        version: str,
+        trust_adapters: tuple[str, ...] = (),
+    ) -> None:
         self._model, self._overrides, self._sampling = model, overrides, sampling
+        self._trust_adapters = trust_adapters
         self._library, self._version = library, version
         self._scoring = threading.Lock()
 
@@ -125,7 +134,7 @@ class ScanWorker:
             ) from error
         if model_digest(path) != self._model.digest:
             raise ClusterError(f"{path} on node {node_name()} is damaged. Remove it there and start the scan again.")
-        self._adapter = open_model(path, self._overrides)
+        self._adapter = open_model(path, self._overrides, self._trust_adapters)
 
     def work(self, job: ScoringJob) -> ScoredVideo:
         """Score one video, decoded and predicted on one core, as the node has one worker per core.
@@ -137,7 +146,13 @@ class ScanWorker:
 
 
 def score_on_ray(
-    bundle: str | Path, digest: str, library: str, device: str | None, ray_address: str | None, on_note: OnNote
+    bundle: str | Path,
+    digest: str,
+    library: str,
+    device: str | None,
+    ray_address: str | None,
+    trust_adapters: tuple[str, ...],
+    on_note: OnNote,
 ) -> Engine:
     """The engine of a scan on a Ray cluster: workers of one CPU each, and one GPU each where device is "gpu".
 
@@ -147,6 +162,7 @@ def score_on_ray(
         library: The library's absolute path or address.
         device: "cpu" or "gpu"; None is the model's.
         ray_address: HOST:PORT of the cluster; None is that in RAY_ADDRESS, and this computer without it.
+        trust_adapters: As for ``open_model``.
         on_note: Called with a sentence for each unusual event.
 
     Returns:
@@ -169,7 +185,7 @@ def score_on_ray(
             return
         with cluster_connection(ray_address):
             model = share(pack_model(bundle, digest))
-            arguments = (model, overrides, sampling, library, cliplab.__version__)
+            arguments = (model, overrides, sampling, library, cliplab.__version__, trust_adapters)
             options: dict[str, Any] = {"workers": workers, "on_note": on_note, "gpus": 1 if device == "gpu" else 0}
             options["items_per_worker"] = ITEMS_PER_WORKER_REMOTE if is_remote(library) else ITEMS_PER_WORKER
             for job, result in process_items(ScanWorker, arguments, chain([first], left), **options):

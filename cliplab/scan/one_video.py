@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,7 @@ def score(
     aggregation: Aggregation | None = None,
     window_seconds: float = 5.0,
     device: str | None = None,
+    trust_adapters: Sequence[str] = (),
 ) -> VideoScore:
     """Score one video as ``scan`` does; nothing is stored.
 
@@ -76,6 +78,7 @@ def score(
         aggregation: "mean", "max" or "top_mean" of the scores; None is the model's.
         window_seconds: Length of the best windows.
         device: "cpu" or "gpu"; None is the model's.
+        trust_adapters: Adapters of other packages that the model may name, "module:Class" each; their code is run.
 
     Returns:
         The score, what it means, and the best windows.
@@ -87,7 +90,7 @@ def score(
     """
     if not 0 < window_seconds < float("inf"):
         raise ConfigError(f"window_seconds is {window_seconds!r} and must be seconds above 0")
-    adapter = open_model(bundle, {} if device is None else {"device": device})
+    adapter = open_model(bundle, {} if device is None else {"device": device}, trust_adapters)
     sampling = choose_sampling(adapter, sample_fps, keyframes, frames)
     criteria = make_criteria(adapter, bundle, label, aggregation, 0.0, window_seconds)
     try:

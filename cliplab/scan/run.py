@@ -7,7 +7,7 @@ stored as soon as it is scored, so that a scan that was killed resumes there whe
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,7 @@ class EngineOptions:
         library: The library's absolute path or address.
         device: "cpu" or "gpu"; None is the model's.
         ray_address: HOST:PORT of the Ray cluster; None is that in RAY_ADDRESS.
+        trust_adapters: As for ``scan``.
         on_note: Called with a sentence for each unusual event.
     """
 
@@ -46,6 +47,7 @@ class EngineOptions:
     library: str
     device: str | None
     ray_address: str | None
+    trust_adapters: tuple[str, ...]
     on_note: OnNote
 
 
@@ -80,6 +82,7 @@ def scan(
     retry_failed: bool = False,
     watch: bool = False,
     settle_seconds: float = 10.0,
+    trust_adapters: Sequence[str] = (),
     on_progress: OnProgress | None = None,
     on_note: OnNote | None = None,
     on_report: OnReport | None = None,
@@ -109,6 +112,7 @@ def scan(
         watch: Continue to look for new videos until interrupted.
         settle_seconds: With watch: how long a file must stay unchanged before it is scored, and the time between
             passes.
+        trust_adapters: Adapters of other packages that the model may name, "module:Class" each; their code is run.
         on_progress: Called with a ``ScanProgress`` for each video; the object is updated in place.
         on_note: Called with a sentence for each unusual event, such as a video that could not be read.
         on_report: With watch: called with the ``ScanReport`` of each pass that found something new.
@@ -133,15 +137,16 @@ def scan(
     require_replaceable(output)
     digest = model_digest(bundle)
     note = on_note or (lambda text: None)
-    scores = ENGINES[engine](EngineOptions(bundle, digest, library, device, ray_address, note))
+    scores = ENGINES[engine](EngineOptions(bundle, digest, library, device, ray_address, tuple(trust_adapters), note))
     # A cluster's driver does not predict, so it needs no GPU.
-    adapter = open_model(bundle, {} if device is None else {"device": device if engine == "local" else "cpu"})
+    changes = {} if device is None else {"device": device if engine == "local" else "cpu"}
+    adapter = open_model(bundle, changes, trust_adapters)
     if model_digest(bundle) != digest:
         raise BundleError(f"{bundle}: was replaced while it was read. Start the scan again.")
     sampling = choose_sampling(adapter, sample_fps, keyframes, frames)
     criteria = make_criteria(adapter, bundle, label, aggregation, min_score, window_seconds)
     place = Path(store) if store is not None else output.absolute().parent / STORE_NAME
-    with open_store(place) as kept:
+    with open_store(place, note) as kept:
         run, is_other = kept.run({"model": digest, "sampling": sampling.to_json()})
         if is_other:
             note(f"{place}: has scores of another model or sampling; these stay, and every video is scored anew")

@@ -207,12 +207,12 @@ def _predict(adapter: BaseModelAdapter, batch: list[tuple[_Reading, Clip]]) -> N
     if batch:
         results = ClipFunction(adapter.predict)([clip for _, clip in batch])
         for (file, clip), result in zip(batch, results, strict=True):
+            file.open_rows -= 1
             if isinstance(result, FailedClip):
                 file.fail(result.error)
             else:
                 file.spans.append((clip.start, clip.end))
                 file.rows.append(result.scores)
-            file.open_rows -= 1
         batch.clear()
 
 

@@ -3,17 +3,23 @@
 files: what the last walk saw, path -> size, time, fingerprint of the content. scores: what a model said of a content,
 under the run (model, sampling) that it was scored in, so that a moved file is known, a changed one is not, and another
 threshold or aggregation needs no decoding. problems: what could not be read in a scan and is tried again in the next.
+
+Each row of scores has a CRC. A scan removes damaged rows before it begins, so that their videos are scored again; a
+store whose tables cannot be read is moved aside, and a new one begun.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +28,15 @@ import numpy as np
 from adapters.errors import StorageError
 from adapters.media import VideoFile
 from adapters.records import Float32Array, Float64Array
-from adapters.system import file_lock
-from cliplab.scan.store_schema import prepare_database
+from adapters.system import check_regular_file, file_lock
+from cliplab.scan.store_schema import APPLICATION_ID, prepare_database
 
 # How long a write waits for another program that has the database locked.
 BUSY_SECONDS = 10.0
 # More classes than this are kept as float16, of 11 bits: a Kinetics model gives 600 scores for every window.
 FLOAT32_CLASSES = 16
 _PAGE = 256
+_COLUMNS = "fingerprint, run, duration, classes, spans, scores, error, warnings"
 _PENDING = (
     "FROM files LEFT JOIN scores ON scores.fingerprint = files.fingerprint AND scores.run = :run "
     "WHERE files.scan = :scan AND (scores.run IS NULL OR (:retry AND scores.error IS NOT NULL)) "
@@ -57,11 +64,14 @@ class Scores:
 
 
 @contextmanager
-def open_store(path: str | Path) -> Iterator[Store]:
+def open_store(path: str | Path, on_note: Callable[[str], object] | None = None) -> Iterator[Store]:
     """Open a store for one scan, creating it if needed; everything is committed at the end, also after an error.
+
+    Damaged rows of scores are removed. A store of ours whose tables are damaged is moved aside, and a new one begun.
 
     Args:
         path: The SQLite file.
+        on_note: Called with a sentence where damage was found.
 
     Yields:
         The open store.
@@ -72,9 +82,8 @@ def open_store(path: str | Path) -> Iterator[Store]:
     """
     target = os.path.abspath(path)
     with file_lock(f"{target}.lock", busy=lambda holder: _in_use(target, holder)), _storage_errors(target):
-        connection = sqlite3.connect(target, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+        connection = _open_whole(target, on_note or (lambda text: None))
         try:
-            prepare_database(connection, target)
             store = Store(connection, target)
             try:
                 yield store
@@ -82,6 +91,72 @@ def open_store(path: str | Path) -> Iterator[Store]:
                 store.commit()
         finally:
             connection.close()
+
+
+def _open_whole(path: str, note: Callable[[str], object]) -> sqlite3.Connection:
+    """The database without damaged rows; a new one where the old one's tables cannot be read."""
+    for name in (path, f"{path}-wal", f"{path}-shm", f"{path}-journal"):
+        if os.path.lexists(name):
+            check_regular_file(name, StorageError)
+    connection = _connect(path)
+    try:
+        prepare_database(connection, path)
+        removed = _remove_damaged(connection)
+        if removed:
+            note(f"{path}: the scores of {removed} videos were damaged; they are scored again")
+        return connection
+    except sqlite3.DatabaseError as error:
+        connection.close()
+        if "malformed" not in str(error) or not _is_ours(path):
+            raise
+        aside = _move_aside(path)
+        note(f"{path}: was damaged ({error}) and is now {aside}; every video is scored again")
+    except BaseException:
+        connection.close()
+        raise
+    connection = _connect(path)
+    try:
+        prepare_database(connection, path)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _connect(path: str) -> sqlite3.Connection:
+    return sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+
+
+def _remove_damaged(connection: sqlite3.Connection) -> int:
+    """Delete rows of scores whose content is not what was stored; how many there were."""
+    last: tuple[bytes, int] = (b"", 0)
+    damaged: list[tuple[bytes, int]] = []
+    query = f"SELECT {_COLUMNS}, crc FROM scores WHERE (fingerprint, run) > (?, ?) ORDER BY fingerprint, run LIMIT 256"
+    while rows := connection.execute(query, last).fetchall():
+        damaged += [(row[0], row[1]) for row in rows if not _is_sound(row)]
+        last = rows[-1][:2]
+    if damaged:
+        connection.execute("BEGIN IMMEDIATE")
+        connection.executemany("DELETE FROM scores WHERE fingerprint = ? AND run = ?", damaged)
+        connection.execute("COMMIT")
+    return len(damaged)
+
+
+def _is_ours(path: str) -> bool:
+    """Whether a file has the header of a scan's store, wherever it is damaged."""
+    with open(path, "rb") as file:
+        header = file.read(100)
+    return header.startswith(b"SQLite format 3\0") and header[68:72] == APPLICATION_ID.to_bytes(4, "big")
+
+
+def _move_aside(path: str) -> str:
+    """Rename a damaged store and the files that SQLite keeps beside it; the new name."""
+    aside = next(name for n in count(1) if not os.path.lexists(name := f"{path}.damaged-{n}"))
+    for suffix in ("-wal", "-shm"):
+        with contextlib.suppress(FileNotFoundError):
+            os.replace(f"{path}{suffix}", f"{aside}{suffix}")
+    os.replace(path, aside)
+    return aside
 
 
 def _in_use(path: str, holder: str) -> StorageError:
@@ -174,9 +249,9 @@ class Store:
         scores = None if result.scores is None else _pack(result.scores)
         classes = None if result.scores is None else result.scores.shape[1]
         warnings = json.dumps(result.warnings)
+        row = (content, run, result.duration, classes, spans, scores, result.error, warnings)
         self._write(
-            "INSERT OR REPLACE INTO scores VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            (content, run, result.duration, classes, spans, scores, result.error, warnings),
+            f"INSERT OR REPLACE INTO scores ({_COLUMNS}, crc) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", (*row, _crc(row))
         )
 
     def count(self, run: int, retry_failed: bool) -> tuple[int, int, int]:
@@ -266,6 +341,31 @@ class Store:
 
 def _pack(scores: Float32Array) -> bytes:
     return np.ascontiguousarray(scores, "<f4" if scores.shape[1] <= FLOAT32_CLASSES else "<f2").tobytes()
+
+
+def _crc(row: Sequence[Any]) -> int:
+    """The CRC of a row of scores, by the values of ``_COLUMNS``."""
+    crc = 0
+    for value in row:
+        is_bytes = isinstance(value, bytes)
+        head = f"{len(value)} bytes" if is_bytes else json.dumps(value)
+        crc = zlib.crc32(f"{head}\n".encode(), crc)
+        crc = zlib.crc32(value, crc) if is_bytes else crc
+    return crc
+
+
+def _is_sound(row: Sequence[Any]) -> bool:
+    """Whether a row of scores, with its CRC last, can be used. Those of older versions have none."""
+    *values, crc = row
+    try:
+        if crc is not None:
+            return bool(crc == _crc(values))
+        _, found = _unpack((b"", *values[2:]))
+    except (ArithmeticError, TypeError, ValueError, RecursionError):
+        return False
+    if found.scores is None or found.spans is None:
+        return found.error is not None
+    return bool(np.isfinite(found.scores).all() and np.isfinite(found.spans).all())
 
 
 def _unpack(row: Any) -> tuple[str, Scores]:

@@ -24,6 +24,8 @@ MIGRATIONS = (
     CREATE TABLE counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL);
     INSERT INTO counters VALUES ('scan', 0);
     """,
+    # The CRC of a row of scores; none in rows of older versions.
+    "ALTER TABLE scores ADD COLUMN crc INTEGER;",
 )
 
 

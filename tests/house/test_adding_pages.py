@@ -60,7 +60,8 @@ def test_the_contract_suite_finds_an_adapter_that_breaks_it(tmp_path: Path, brok
     code = "from tiny_adapter import TinyAdapter\nclass Broken(TinyAdapter):\n    def predict(self, batch):\n"
     (tmp_path / "broken_adapter.py").write_text(f"{code}        {broken}\n")
     (tmp_path / "tiny.json").write_text('{"schema_version": 2, "adapter": "broken_adapter:Broken"}')
-    (tmp_path / "test_tiny.py").write_text(example("adding_an_adapter.md", "from adapters.testing"))
+    suite = example("adding_an_adapter.md", "from adapters.testing")
+    (tmp_path / "test_tiny.py").write_text(suite.replace("tiny_adapter:TinyAdapter", "broken_adapter:Broken"))
     done = run_pytest(tmp_path)
     assert done.returncode == 1, done.stdout
     assert failing in done.stdout

@@ -9,7 +9,7 @@ from typing import Any
 
 from adapters.base import BaseModelAdapter, model_class
 from adapters.bundle import SEAL, read_seal
-from adapters.config import Config, check_config, is_old_dataloop, merge_config
+from adapters.config import Config, check_config, is_old_dataloop, merge_config, require_trusted
 from adapters.errors import BundleError, ConfigError
 from adapters.inference import FINETUNE_KEYS, read_stored
 
@@ -54,6 +54,8 @@ def own_config(configuration: Mapping[str, Any] | None, where: str) -> Config:
     if is_old_dataloop(given):  # of the app's earlier version, whose labels are in the platform's map
         return check_config(copy.deepcopy(given), where)
     own = {key: value for key, value in given.items() if key not in PLATFORM_KEYS}
+    if "adapter" in own:
+        require_trusted(own["adapter"], where)
     return check_config(copy.deepcopy(own), where)
 
 
@@ -131,7 +133,7 @@ def _open(config: Config, folder: Path) -> BaseModelAdapter:
     stored = find_stored_model(folder)
     if stored is None:
         return cls(config)
-    own = read_stored(stored)
+    own = read_stored(stored, trusted_only=True)
     adapter = cls({key: value for key, value in config.items() if key not in FINETUNE_KEYS})
     # Compared by class, since several names may refer to one class.
     if model_class(str(own.config["adapter"]), str(stored)) is cls:

@@ -151,7 +151,7 @@ def read_picture(path: Path) -> Clip:
 
     from adapters.media import decode_picture
 
-    pixels = decode_picture(path.read_bytes())
+    pixels = decode_picture(path.read_bytes(), str(path))
     if pixels is None:
         raise MediaError(f"{path}: is no picture that can be read. Give a JPEG, PNG, WebP, BMP or TIFF")
     return Clip(pixels[None], np.zeros(1), str(path), 0.0, 0.0)

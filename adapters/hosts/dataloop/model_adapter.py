@@ -8,11 +8,12 @@ import os
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import dtlpy as dl
 
 from adapters.base import BaseModelAdapter
+from adapters.config import trusting
 from adapters.errors import AdapterError, BundleError
 from adapters.hosts.dataloop import items as dataloop_items
 from adapters.hosts.dataloop.annotations import annotate
@@ -60,7 +61,11 @@ class ModelAdapter(dl.BaseModelAdapter):  # type: ignore[misc]
 
     Attributes:
         adapter: The adapter that the configuration names; None before a model is loaded.
+        trust_adapters: Adapters of other packages that configurations and artifacts may name, "module:Class" each. Set
+            it in a subclass; packages that register their adapters as entry points need no entry here.
     """
+
+    trust_adapters: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, model_entity: dl.Model | None = None) -> None:
         self.adapter: BaseModelAdapter | None = None
@@ -138,9 +143,10 @@ class ModelAdapter(dl.BaseModelAdapter):  # type: ignore[misc]
         self._detach_settings()
         folder = Path(local_path)
         name = self.model_entity.name
-        config = own_config(self.model_entity.configuration, f"configuration of model {name!r}")
         remove_unlisted_files(folder)
-        self.adapter = self.model = open_configured(config, folder, f"artifacts of model {name!r}")
+        with trusting(self.trust_adapters):
+            config = own_config(self.model_entity.configuration, f"configuration of model {name!r}")
+            self.adapter = self.model = open_configured(config, folder, f"artifacts of model {name!r}")
         if self.model_entity.status == dl.ModelStatus.TRAINED and find_stored_model(folder) is None:
             raise BundleError(
                 f"artifacts of model {name!r}: there are none, and its status is trained. It would predict with the "

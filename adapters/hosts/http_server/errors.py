@@ -9,12 +9,12 @@ from typing import Any
 from starlette.datastructures import QueryParams
 from starlette.responses import Response
 
-from adapters.errors import AdapterError, BundleError, StorageError, WeightsError
+from adapters.errors import AdapterError, BundleError, ScoresError, StorageError, WeightsError
 from adapters.system import strict_json
 
 MAX_MESSAGE_CHARACTERS = 600  # characters; a message may quote what was sent
 # Errors that an adapter raises because of the server's own files, not because of the request.
-_SERVER_FAULTS = (BundleError, StorageError, WeightsError)
+_SERVER_FAULTS = (BundleError, ScoresError, StorageError, WeightsError)
 
 
 class RequestError(Exception):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -115,7 +115,9 @@ class HttpHost:
         return MediaLimits(self.options.frame_pixels)
 
 
-def open_models(models: Iterable[str], overrides: Mapping[str, Any] | None = None) -> dict[str, ServedModel]:
+def open_models(
+    models: Iterable[str], overrides: Mapping[str, Any] | None = None, trust_adapters: Sequence[str] = ()
+) -> dict[str, ServedModel]:
     """Open models by the names that requests use.
 
     Each model predicts once, so that its program is compiled, its weights are downloaded, and a damaged model is found
@@ -125,6 +127,7 @@ def open_models(models: Iterable[str], overrides: Mapping[str, Any] | None = Non
         models: SOURCE or NAME=SOURCE each. A source is what ``open_model`` accepts; without a name, its file name
             without the suffix is the model's name.
         overrides: Runtime keys of the config, for all models.
+        trust_adapters: As for ``open_model``.
 
     Returns:
         Models by name.
@@ -138,7 +141,7 @@ def open_models(models: Iterable[str], overrides: Mapping[str, Any] | None = Non
         name, source = _named(given)
         if name in opened:
             raise ConfigError(f"two models are called {name}. Name them apart: NAME={source}")
-        adapter = open_model(source, overrides)
+        adapter = open_model(source, overrides, trust_adapters)
         spec = adapter.input_spec
         frames = np.zeros((spec.n_frames, spec.height, spec.width, 3), np.uint8)
         labels = adapter.predict([Clip(frames, np.arange(spec.n_frames) / 25, "warm-up", 0.0, 1.0)])[0].labels

@@ -35,7 +35,7 @@ from adapters.hosts.http_server.errors import (
     to_request_error,
 )
 from adapters.hosts.http_server.state import HttpHost, ServedModel
-from adapters.media import decode_picture
+from adapters.media import decode_picture, jpeg_size
 from adapters.records import Prediction, UInt8Array
 
 QUERY = ("model", "fps", "every", "top_k")
@@ -224,22 +224,6 @@ def read_jpeg(data: bytes, host: HttpHost) -> UInt8Array:
     if picture is None:
         raise RequestError(400, f"a JPEG of {size[0]}x{size[1]} does not decode")
     return picture
-
-
-def jpeg_size(data: bytes) -> tuple[int, int] | None:
-    """Return (width, height) from a JPEG's frame header (ITU-T T.81, B.2.2), or None if there is no such header."""
-    if data[:2] != b"\xff\xd8":
-        return None
-    at = 2
-    while at + 9 <= len(data) and data[at] == 0xFF:
-        marker = data[at + 1]
-        if marker == 0xFF:  # fill byte
-            at += 1
-            continue
-        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-            return int.from_bytes(data[at + 7 : at + 9]), int.from_bytes(data[at + 5 : at + 7])
-        at += 2 + int.from_bytes(data[at + 2 : at + 4])
-    return None
 
 
 def _check_size(host: HttpHost, width: int, height: int) -> None:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from adapters.config import PACKAGES
 from adapters.data import Dataset, Example, write_dataset
 from adapters.errors import AdapterError, ConfigError, DatasetError, MediaError, StorageError
 from adapters.hosts.label_studio.labels import Control, parse_label_config, to_seconds
@@ -46,6 +47,7 @@ class Trainer:
         fetcher: Finds or downloads the videos of tasks; it needs a Label Studio client.
         process: The process that was started last; None if there is none.
         folder: The folder of the training that was started last; None if there is none.
+        trust_adapters: Adapters of other packages that the config may name; see ``open_model``.
 
     Raises:
         ConfigError: The config is wrong, or the fetcher has no Label Studio client.
@@ -57,6 +59,7 @@ class Trainer:
     fetcher: VideoFetcher
     process: subprocess.Popen[bytes] | None = None
     folder: Path | None = None
+    trust_adapters: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.fetcher.client is None:
@@ -97,16 +100,18 @@ class Trainer:
             "url": client.url,
             "root": None if root is None else str(root.resolve()),
             "max_bytes": self.fetcher.max_bytes,
+            "trust_adapters": list(self.trust_adapters),
         }
         write_json_atomic(folder / _JOB, job)
         _write_state(folder, status="starting", labels=list(control.values))
         with (folder / _LOG).open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", __name__, str(folder)],
+                # Without the current folder on the import path: what lies there is data.
+                [sys.executable, "-P", "-m", __name__, str(folder)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env={**os.environ, _TOKEN: client.token},
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(_import_path()), _TOKEN: client.token},
                 start_new_session=True,  # Ctrl-C ends the host, not the training
             )
         self.folder = folder
@@ -127,6 +132,10 @@ class Trainer:
             error = f"the training process ended with code {code}; {self.folder / _LOG} tells more"
             state = {**state, "status": "failed", "error": error}
         return {"folder": str(self.folder), **state}
+
+
+def _import_path() -> list[str]:
+    return [str(PACKAGES), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
 
 
 def _training_lock(output: Path) -> AbstractContextManager[bool]:
@@ -165,7 +174,7 @@ def train(folder: Path, token: str) -> dict[str, Any]:
     labels = list(control.values)
     _write_state(folder, status="running", stage="fetching annotations", labels=labels)
     config = read_config(job["config"])
-    adapter = open_model({**config, "labels": config.get("labels") or labels})
+    adapter = open_model({**config, "labels": config.get("labels") or labels}, None, job["trust_adapters"])
     client = LabelStudioClient(job["url"], token)
     fetcher = VideoFetcher(None if job["root"] is None else Path(job["root"]), client, job["max_bytes"])
     tasks = client.get_json(f"/api/projects/{job['project']}/export?exportType=JSON")

@@ -14,9 +14,10 @@ import numpy as np
 
 from adapters.base import BaseModelAdapter, OnEpochEnd, StoredModel, TrainOptions
 from adapters.bundle import SEAL, Bundle, make_golden, read_bundle, read_seal, render_card, write_bundle
-from adapters.config import Config, fill_defaults, key_schemas, override_config
+from adapters.config import Config, fill_defaults, key_schemas, override_config, without_local_paths
 from adapters.errors import BundleError, ConversionError, TrainingError
 from adapters.inference import read_stored, require_class
+from adapters.litert import read_description, with_description
 from adapters.models.ensemble.members import Member, member_clip, open_members, shared_spec
 from adapters.models.ensemble.voting import vote
 from adapters.records import Clip, Float32Array, InputSpec, Prediction, RequestedPrecision
@@ -88,7 +89,7 @@ class EnsembleAdapter(BaseModelAdapter):
         with self._lock:
             if self._opened is None:
                 folder = self._bundle.path if self._bundle is not None else None
-                self._opened, self.config = open_members(self.config, folder)
+                self._opened, self.config = open_members(self.config, folder, self.trusts)
             return self._opened
 
     @property
@@ -264,9 +265,12 @@ def _is_file(member: Member) -> bool:
 def _member_files(member: Member, at: str) -> dict[str, bytes]:
     """The files of a member, as they lie on disk; what was opened from a config is saved first."""
     if _is_file(member):
-        return {f"{at}.tflite": Path(member.source).read_bytes()}
+        data = Path(member.source).read_bytes()
+        return {f"{at}.tflite": with_description(data, read_description(data))}  # an older one with a path in it
     if isinstance(member.source, Path) and member.source.is_dir():
-        return _bundle_files(member.source, at)
+        own = read_bundle(member.source).config
+        if without_local_paths(own) == own:
+            return _bundle_files(member.source, at)
     with tempfile.TemporaryDirectory(prefix="cliplab_") as folder:
         member.adapter.save(Path(folder) / "member")
         return _bundle_files(Path(folder) / "member", at)

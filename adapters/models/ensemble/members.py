@@ -37,12 +37,15 @@ class Member:
     columns: npt.NDArray[np.intp]
 
 
-def open_members(config: Config, folder: Path | None) -> tuple[list[Member], Config]:
+def open_members(
+    config: Config, folder: Path | None, trust_adapters: Sequence[str] = ()
+) -> tuple[list[Member], Config]:
     """Open the members.
 
     Args:
         config: The ensemble's complete config.
         folder: Where relative names are looked for first; then the current folder, then the ready configs.
+        trust_adapters: As for ``open_model``.
 
     Returns:
         The members, and the config with labels, task and positive_label filled in.
@@ -56,7 +59,7 @@ def open_members(config: Config, folder: Path | None) -> tuple[list[Member], Con
 
     runtime = {key: config[key] for key in RUNTIME_KEYS if config[key] not in (None, "cpu")}
     sources = [_find(name, folder) for name in config["members"]]
-    adapters = [open_model(source, runtime) for source in sources]
+    adapters = [open_model(source, runtime, trust_adapters) for source in sources]
     labels = tuple(config["labels"] or adapters[0].labels)
     for name, adapter in zip(config["members"], adapters, strict=True):
         if adapter.votes:

@@ -68,8 +68,10 @@ def test_defaults_are_filled_in_depth() -> None:
         ({"split_fractions": [0.5, 0.1, 0.1]}, ['"split_fractions" must add up to 1']),
         ({"class_weights": {"a": 1}, "labels": ["a", "b"]}, ['"class_weights" must name each label once']),
         ({"num_threads": True}, ['"num_threads" must be a whole number (>= 1, <= 1024) or null', "true"]),
-        ({"adapter": "no_such_module:Thing"}, ['"adapter" names', "cannot be imported", '"module:Class"']),
-        ({"adapter": "json:JSONDecoder"}, ["is not a BaseModelAdapter"]),
+        (
+            {"adapter": "no_such_module:Thing"},
+            ['"adapter" names', "entry point", "--trust-adapter no_such_module:Thing"],
+        ),
         ({"schema_version": 99}, ['"schema_version" must be', "newer cliplab"]),
     ],
 )

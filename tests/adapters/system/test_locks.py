@@ -110,3 +110,11 @@ def test_a_lock_file_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StorageError, match="not a folder"), file_lock(tmp_path / "file" / "a.lock", busy=busy):
         pass
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs FIFOs")
+@pytest.mark.parametrize("mode", [0o600, 0o400])
+def test_a_fifo_in_the_place_of_a_lock_file_is_refused(tmp_path: Path, mode: int) -> None:
+    os.mkfifo(tmp_path / "lock", mode)
+    with pytest.raises(StorageError, match=r"lock.*FIFO"), file_lock(tmp_path / "lock", busy=StorageError, wait=True):
+        pass

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import signal
 import tempfile
 from pathlib import Path
@@ -90,3 +92,79 @@ def test_a_new_store_holds_no_rows(tmp_path: Path) -> None:
     with FeatureStore(tmp_path, SHAPE) as store:
         assert store.array().shape == (0, *SHAPE)
         assert store.array().dtype == np.float32
+
+
+def filled(folder: Path, count: int = 5) -> bytes:
+    """A store of rows 0, 1, 2 ...; its index."""
+    with FeatureStore(folder, SHAPE) as store:
+        store.append({f"key{value}": row(value) for value in range(count)})
+    return (folder / "index.jsonl").read_bytes()
+
+
+KEYS = [f"key{value}" for value in range(5)]
+
+
+def check_and_refill(folder: Path) -> int:
+    """How many rows are computed again; every row that is used is right."""
+    with FeatureStore(folder, SHAPE) as store:
+        store.drop_damaged(KEYS)
+        missing = [key for key in KEYS if key not in store]
+        store.append({key: row(int(key[3:])) for key in missing})
+        found = store.array()[store.rows(KEYS)]
+    np.testing.assert_array_equal(found, np.array([row(value) for value in range(5)]))
+    return len(missing)
+
+
+def test_a_changed_byte_of_any_row_or_line_costs_that_row(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    filled(tmp_path / "whole")
+    rng = np.random.default_rng(7)
+    for name in ("features.f32", "index.jsonl"):
+        size = (tmp_path / "whole" / name).stat().st_size
+        for place in rng.choice(size, min(size, 60), replace=False):
+            folder = tmp_path / f"{name}{place}"
+            shutil.copytree(tmp_path / "whole", folder)
+            data = bytearray((folder / name).read_bytes())
+            data[place] ^= int(rng.integers(1, 256))
+            (folder / name).write_bytes(data)
+            caplog.clear()
+            assert check_and_refill(folder) in (0, 1, 2), (name, place)  # 0: a digit 0 before a number; 2: a line end
+            caplog.clear()
+            assert check_and_refill(folder) == 0
+            assert not caplog.records
+
+
+def test_damage_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    filled(tmp_path)
+    data = bytearray((tmp_path / "features.f32").read_bytes())
+    data[30] ^= 1
+    (tmp_path / "features.f32").write_bytes(data)
+    assert check_and_refill(tmp_path) == 1
+    assert "1 cached features were damaged" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "line", ["", "{}", "[]", '["key1"]', '["key1", "x", 3]', '["key1", -1]', '["key1", 1e9]', "[" * 9999]
+)
+def test_a_line_that_is_none_costs_nothing_else(tmp_path: Path, line: str) -> None:
+    index = filled(tmp_path)
+    (tmp_path / "index.jsonl").write_bytes(line.encode() + b"\n" + index)
+    assert check_and_refill(tmp_path) == 0
+
+
+def test_lines_without_a_crc_are_of_older_versions(tmp_path: Path) -> None:
+    lines = [json.loads(line)[:2] for line in filled(tmp_path).splitlines()]
+    (tmp_path / "index.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    assert check_and_refill(tmp_path) == 0
+
+
+def test_data_that_was_cut_costs_the_rows_that_are_gone(tmp_path: Path) -> None:
+    filled(tmp_path)
+    os.truncate(tmp_path / "features.f32", 3 * 24 + 5)
+    assert check_and_refill(tmp_path) == 2
+
+
+@pytest.mark.parametrize("name", ["features.f32", "index.jsonl"])
+def test_a_fifo_in_its_place_is_refused(tmp_path: Path, name: str) -> None:
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(StorageError, match=f"{name}.*FIFO"):
+        FeatureStore(tmp_path, SHAPE)

@@ -127,14 +127,70 @@ def test_stores_of_others_and_of_the_future_are_refused(library: Path, model: Pa
         scan(library, model, output=tmp_path / "h.json", store=tmp_path / "text.db" / "scan.db")
 
 
-def test_a_damaged_store_is_named(library: Path, model: Path, tmp_path: Path) -> None:
+def test_a_damaged_store_is_moved_aside_and_a_new_one_begun(library: Path, model: Path, tmp_path: Path) -> None:
     store = tmp_path / "scan.db"
     scan(library, model, output=tmp_path / "h.json", store=store)
-    data = bytearray(store.read_bytes())
-    data[4096:] = bytes(reversed(data[4096:]))
+    expected = (tmp_path / "h.json").read_bytes()
+    for number in (1, 2):
+        data = bytearray(store.read_bytes())
+        data[4096:] = bytes(reversed(data[4096:]))
+        store.write_bytes(data)
+        notes: list[str] = []
+        report = scan(library, model, output=tmp_path / "h.json", store=store, on_note=notes.append)
+        assert report.scored == report.videos
+        assert (tmp_path / "h.json").read_bytes() == expected
+        assert f"scan.db.damaged-{number}" in notes[0]
+        assert (tmp_path / f"scan.db.damaged-{number}").read_bytes() == data
+    data[:100] = bytes(100)  # it may be another program's
     store.write_bytes(data)
     with pytest.raises(StorageError, match=r"scan\.db: .*remove it to begin anew"):
         scan(library, model, output=tmp_path / "h.json", store=store)
+    assert store.read_bytes() == data
+
+
+COLUMNS = ("duration", "classes", "spans", "scores", "error", "warnings", "run", "fingerprint", "crc")
+
+
+@pytest.mark.parametrize("column", COLUMNS)
+def test_a_damaged_row_is_scored_again(library: Path, model: Path, tmp_path: Path, column: str) -> None:
+    """Whatever value of a row is another one than was stored."""
+    store, output = tmp_path / "scan.db", tmp_path / "h.json"
+    scan(library, model, output=output, store=store, min_score=0.0)
+    expected = output.read_bytes()
+    with sqlite3.connect(store) as connection:
+        [(value, content)] = connection.execute(f"SELECT {column}, fingerprint FROM scores LIMIT 1").fetchall()
+        if isinstance(value, bytes):
+            changed: object = bytes([value[0] ^ 1, *value[1:]])
+        else:
+            changed = "odd" if value is None or isinstance(value, str) else value + 1
+        connection.execute(f"UPDATE scores SET {column} = ? WHERE fingerprint = ?", (changed, content))
+    connection.close()
+    notes: list[str] = []
+    report = scan(library, model, output=output, store=store, min_score=0.0, on_note=notes.append)
+    assert report.scored == 1
+    assert output.read_bytes() == expected
+    assert "damaged" in notes[0]
+    notes.clear()
+    assert scan(library, model, output=output, store=store, min_score=0.0, on_note=notes.append).scored == 0
+    assert notes == []
+
+
+def test_a_store_of_an_older_version_has_no_crcs_and_keeps_its_scores(
+    library: Path, model: Path, tmp_path: Path
+) -> None:
+    store, output = tmp_path / "scan.db", tmp_path / "h.json"
+    scan(library, model, output=output, store=store, min_score=0.0)
+    expected = output.read_bytes()
+    with sqlite3.connect(store) as connection:
+        connection.executescript("ALTER TABLE scores DROP COLUMN crc; PRAGMA user_version = 1;")
+    connection.close()
+    assert scan(library, model, output=output, store=store, min_score=0.0).scored == 0
+    assert output.read_bytes() == expected
+    with sqlite3.connect(store) as connection:  # without a CRC, what cannot be a row of scores is still found
+        connection.execute("UPDATE scores SET scores = x'00' WHERE fingerprint = (SELECT min(fingerprint) FROM scores)")
+    connection.close()
+    assert scan(library, model, output=output, store=store, min_score=0.0).scored == 1
+    assert output.read_bytes() == expected
 
 
 def test_an_output_that_is_no_scans_is_not_replaced(library: Path, model: Path, tmp_path: Path) -> None:
