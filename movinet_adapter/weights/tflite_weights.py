@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from adapters.errors import WeightsError
-from adapters.litert import operator_name
+from adapters.litert import operator_name, read_graph
 from adapters.records import Float32Array
 from adapters.system import nearest_hint
 from movinet_adapter.architecture import BATCH_NORM_EPSILON, VariableSpec, architecture, variable_specs
@@ -199,7 +199,6 @@ def _complete(graph: _Graph, found: dict[str, Float32Array], specs: list[Variabl
 
 
 def _read(path: Path) -> _Graph:
-    schema = _schema()
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -209,7 +208,7 @@ def _read(path: Path) -> _Graph:
     if data[4:8] != b"TFL3":  # the FlatBuffers file identifier of tensorflow/lite/schema/schema.fbs
         raise WeightsError(f"{path} is not a LiteRT program (.tflite). Give a published MoViNet stream int8 model.")
     try:
-        model = schema.ModelT.InitFromPackedBuf(data, 0)
+        model = read_graph(data, str(path))
         codes = [operator_name(code) for code in model.operatorCodes]
         if unknown := [code for code in codes if code.startswith("unknown:")]:
             raise ValueError(f"operator {unknown[0]}")
@@ -217,6 +216,7 @@ def _read(path: Path) -> _Graph:
         operators = [
             _Operator(codes[op.opcodeIndex], tuple(int(i) for i in op.inputs), int(op.outputs[0]), op.builtinOptions)
             for op in graph.operators
+            if len(op.outputs)
         ]
         return _Graph(path, graph.tensors, model.buffers, operators)
     except Exception as error:  # the generated reader indexes blindly: a damaged file raises anything
