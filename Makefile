@@ -14,7 +14,7 @@ FLOORS_CORE := .venv-floors-core
 # Packages of the `train` extra that work without TensorFlow.
 LIGHT_TRAIN := scikit-learn matplotlib
 
-.PHONY: demo test test-full test-floors test-floors-core lint docs docs-check docs-serve bench mutants clean
+.PHONY: demo test test-full test-floors test-floors-core lint docs docs-check docs-serve bench mutants fuzz clean
 
 demo: $(RUN_STAMP)
 	$(BIN)/cliplab demo --output demo_output --force
@@ -56,8 +56,12 @@ bench: $(DEV_STAMP)
 mutants: $(DEV_STAMP)
 	$(BIN)/python scripts/mutants.py
 
+# For every night: ten times the cases that `make test` runs. `make fuzz FUZZ="video --times 100"` chooses.
+fuzz: $(DEV_STAMP)
+	$(BIN)/python scripts/fuzz.py $(FUZZ)
+
 clean:
-	rm -rf build dist site *.egg-info demo_output .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf build dist site *.egg-info demo_output .mypy_cache .pytest_cache .ruff_cache .hypothesis fuzz_findings
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version.split()[0] + ": make PYTHON=python3.11")'

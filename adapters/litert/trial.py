@@ -27,6 +27,7 @@ SECONDS_VARIABLE = "CLIPLAB_PROGRAM_SECONDS"
 # A small file costs little and a large one may cost more: bytes and seconds for any program, and for each of its bytes.
 MEMORY_BYTES, MEMORY_PER_BYTE = 600 * MB, 20
 CPU_SECONDS, CPU_SECONDS_PER_MB = 6, 2
+CHILD = Path(__file__).with_name("trial_process.py")
 _WALL_SECONDS = 10  # for each second of CPU time, where other processes keep the cores
 _CRASHES = {"SIGSEGV", "SIGABRT", "SIGBUS", "SIGILL", "SIGFPE"}
 
@@ -99,7 +100,7 @@ def _try(model: bytes, threads: int) -> str | None:
     """Why a program must not be opened here; None if it ran."""
     memory = _limit(MEMORY_VARIABLE, MB) or MEMORY_BYTES + MEMORY_PER_BYTE * len(model)
     seconds = _limit(SECONDS_VARIABLE, 1) or CPU_SECONDS + CPU_SECONDS_PER_MB * len(model) // MB
-    command = [sys.executable, str(Path(__file__).with_name("trial_process.py"))]
+    command = [sys.executable, str(CHILD)]
     path = os.pathsep.join(entry for entry in sys.path if entry)
     try:
         done = subprocess.run(
@@ -126,7 +127,10 @@ def _verdict(done: subprocess.CompletedProcess[bytes], memory: int, seconds: int
         return None
     if "memory" in error or "bad_alloc" in error:
         return _over_limit("MB of memory", memory // MB, MEMORY_VARIABLE)
-    return str(error.splitlines()[0][:200])
+    line = str(error.splitlines()[0][:200])
+    # XNNPACK does not say that it was refused memory.
+    hint = f"; or it needs more than {memory // MB} MB of memory: {MEMORY_VARIABLE}" if "XNNPack" in line else ""
+    return line + hint
 
 
 def _crash(done: subprocess.CompletedProcess[bytes], memory: int, seconds: int) -> str:

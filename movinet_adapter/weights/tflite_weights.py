@@ -112,7 +112,12 @@ def read_tflite_weights(path: Path | str, model_id: str = "a0") -> dict[str, Flo
     used: set[int] = set()
     found: dict[str, Float32Array] = {}
     for operator in graph.operators:
-        for name, value in _variables_of(graph, operator, used):
+        try:
+            variables = list(_variables_of(graph, operator, used))
+        except (ValueError, TypeError, IndexError, AttributeError, MemoryError) as error:
+            # An operator with other inputs or options than its kind has, or a constant of another rank.
+            raise graph.error(f"its {operator.kind} {graph.name(operator.output)!r} is damaged ({error})") from error
+        for name, value in variables:
             if name in found:
                 raise graph.error(f"{name!r} stands in it twice, the second time in {graph.name(operator.output)!r}")
             found[name] = value

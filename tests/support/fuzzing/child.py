@@ -40,6 +40,13 @@ def _peak_of(pid: str) -> int:
     return next((int(line.split()[1]) // 1024 for line in lines if line.startswith("VmHWM")), 0)
 
 
+def ended_children_mb() -> int:
+    """The most memory that any process that this one has waited for has used; of Linux, where it is in kB."""
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024
+
+
 def reset_peak() -> None:
     """From now on the peak is counted anew, where the system can."""
     for pid in (str(os.getpid()), *_children()):
@@ -67,7 +74,11 @@ def main(kind: str, first: int, count: int, folder: Path) -> None:
 
     with KINDS[kind].opened(folder) as run:
         say(ready=True, mb=peak_mb())
+        ended_mb = ended_children_mb()
         for seed in range(first, first + count):
+            for left in folder.rglob("case*"):
+                if left.is_file():
+                    left.unlink()
             reset_peak()
             say(begin=seed)
             begin, error = time.monotonic(), None
@@ -77,7 +88,10 @@ def main(kind: str, first: int, count: int, folder: Path) -> None:
                 result, error = "", str(found)
             except BaseException:
                 result, error = "", traceback.format_exc()
-            say(end=seed, seconds=time.monotonic() - begin, mb=peak_mb(), result=result, error=error)
+            seconds, mb, before = time.monotonic() - begin, peak_mb(), ended_mb
+            ended_mb = ended_children_mb()
+            mb = max(mb, ended_mb if ended_mb > before else 0)
+            say(end=seed, seconds=seconds, mb=mb, result=result, error=error)
     say(done=True)
     os._exit(0)  # hosts that threads serve do not end by themselves
 

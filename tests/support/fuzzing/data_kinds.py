@@ -43,7 +43,7 @@ def labels(folder: Path) -> Iterator[Run]:
         random = random_of("labels", seed)
         path = random.choice(files)
         target = path.with_name(f"case{path.suffix}")
-        target.write_bytes(mutate(random, sound[path], TEXT, [sound[path]]))
+        target.write_bytes(mutate(random, sound[path], TEXT, [sound[path]], random.choice((1, 1, 8))))
         return outcome(lambda: read(target))
 
     try:

@@ -13,10 +13,10 @@ import av
 import numpy as np
 
 from fuzzing.case import Kind, Run, outcome, random_of
+from fuzzing.model_kinds import SHARED
 from fuzzing.mutators import CONTAINERS, mutate
 
 WIDTH, HEIGHT, FRAMES = 64, 48, 12
-CASES = Path(__file__).resolve().parents[3].parent / "shared" / "cases" / "media"
 # Of the files that stand beside the checkout, those that are small: other muxers' files, and awkward ones.
 LARGEST_BYTES = 130_000
 _KINDS = (
@@ -59,8 +59,7 @@ def seeds(folder: Path) -> list[tuple[str, bytes]]:
         path = render(folder / name, codec, options, container_options)
         found.append((path.suffix, path.read_bytes()))
         path.unlink()
-    odd = CASES.parent.parent / "media" / "odd"
-    for path in sorted([*CASES.glob("*.*"), *odd.glob("*.*")]):
+    for path in sorted([*(SHARED / "cases" / "media").glob("*.*"), *(SHARED / "media" / "odd").glob("*.*")]):
         if path.stat().st_size <= LARGEST_BYTES and path.suffix not in (".py", ".tsv"):
             found.append((path.suffix, path.read_bytes()))
     return found

@@ -18,6 +18,7 @@ from fuzzing.case import Kind, Run, outcome, random_of
 from fuzzing.mutators import FLATBUFFER, NUMBERS, PICKLE, TEXT, ZIP, mutate
 from fuzzing.programs import SIZE, clip_program, frame_program, stream_program
 
+SHARED = Path(__file__).resolve().parents[3].parent / "shared"
 LABELS = ["cold", "mild", "warm"]
 CONFIG = {
     "schema_version": 2,
@@ -94,6 +95,7 @@ def tflite(folder: Path) -> Iterator[Run]:
     from adapters.records import Clip
     from movinet_adapter.weights.tflite_weights import read_tflite_weights
 
+    published = SHARED / "weights" / "movinet_a0_stream_int8.tflite"
     path, images = folder / "case.tflite", np.random.default_rng(0).random((2, SIZE, SIZE, 3), dtype=np.float32)
     sealed = described_program(frame_program())
     clip = Clip((images * 255).astype(np.uint8), np.array([0.0, 0.1]), "case", 0.0, 0.2)
@@ -117,7 +119,8 @@ def tflite(folder: Path) -> Iterator[Run]:
         random = random_of("tflite", seed)
         work = random.choice((open_described, open_described, run_items, run_stream, read_parts, None))
         if work is None:
-            path.write_bytes(mutated_program(random))
+            whole = published.read_bytes() if published.is_file() and random.random() < 0.2 else None
+            path.write_bytes(mutate(random, whole, FLATBUFFER) if whole else mutated_program(random))
             return outcome(lambda: read_tflite_weights(path))
         if work is open_described and random.random() < 0.3:
             path.write_bytes(mutate(random, sealed, FLATBUFFER + TEXT))

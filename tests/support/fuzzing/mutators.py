@@ -15,7 +15,9 @@ NUMBERS += (0x7FFFFFFF, 0x80000000, 0xFFFFFFFE, 0xFFFFFFFF, 1 << 32, 1 << 40, (1
 WIDTHS = {1: "B", 2: "H", 4: "I", 8: "Q"}
 
 
-def mutate(random: Random, data: bytes, own: Sequence[Mutator] = (), others: Sequence[bytes] = ()) -> bytes:
+def mutate(
+    random: Random, data: bytes, own: Sequence[Mutator] = (), others: Sequence[bytes] = (), most: int = 8
+) -> bytes:
     """The data, damaged in one to eight ways.
 
     Args:
@@ -23,9 +25,10 @@ def mutate(random: Random, data: bytes, own: Sequence[Mutator] = (), others: Seq
         data: A sound file.
         own: What damages the structure of its format; half of the damage is made by these.
         others: Sound files of the same format, to splice with.
+        most: The most changes; few leave a file that is still read.
     """
     changed = bytearray(data)
-    for _ in range(random.choice((1, 1, 1, 2, 2, 3, 5, 8))):
+    for _ in range(min(most, random.choice((1, 1, 1, 2, 2, 3, 5, 8)))):
         if not changed:
             break
         if others and random.random() < 0.05:

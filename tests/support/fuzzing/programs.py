@@ -78,13 +78,23 @@ class _Writer:
 
 
 @functools.cache
-def frame_program(seed: int = 0) -> bytes:
-    """float32 [1, 32, 32, 3] -> "scores" [1, 3] and "features" [1, 6]: convolutions, pooling and a dense layer."""
-    w = _Writer(seed)
-    image = w.tensor("image", (1, SIZE, SIZE, 3))
-    conv, depth = w.tensor("conv", (1, HALF, HALF, 6)), w.tensor("depth", (1, HALF, HALF, 6))
+def frame_program(size: int = SIZE, layers: int = 0) -> bytes:
+    """float32 [1, 32, 32, 3] -> "scores" [1, 3] and "features" [1, 6]: convolutions, pooling and a dense layer.
+
+    Args:
+        size: In place of 32. A program of a few kB asks for any amount of memory.
+        layers: Of further convolutions, with the same few weights. It computes for any time.
+    """
+    w, half = _Writer(0), size // 2
+    image = w.tensor("image", (1, size, size, 3))
+    conv, depth = w.tensor("conv", (1, half, half, 6)), w.tensor("depth", (1, half, half, 6))
     w.operator("CONV_2D", [image, w.weights("k", 6, 3, 3, 3), w.weights("b", 6)], [conv], "Conv2DOptions",
                strideH=2, strideW=2)  # fmt: skip
+    if layers:
+        kernel, bias = w.weights("again", 6, 1, 1, 6), w.weights("again_bias", 6)
+    for _ in range(layers):
+        before, conv = conv, w.tensor("conv", (1, half, half, 6))
+        w.operator("CONV_2D", [before, kernel, bias], [conv], "Conv2DOptions", strideH=1, strideW=1)
     w.operator("DEPTHWISE_CONV_2D", [conv, w.weights("dk", 1, 3, 3, 6), w.weights("db", 6)], [depth],
                "DepthwiseConv2DOptions", strideH=1, strideW=1, depthMultiplier=1,
                fusedActivationFunction=3)  # fmt: skip
@@ -94,9 +104,9 @@ def frame_program(seed: int = 0) -> bytes:
 
 
 @functools.cache
-def clip_program(seed: int = 1) -> bytes:
+def clip_program() -> bytes:
     """float32 [1, 4, 32, 32, 3] -> "scores" [1, 3] and "features" [1, 24]: shapes, slices, padding, a gather."""
-    w = _Writer(seed)
+    w = _Writer(1)
     clip = w.tensor("clip", (1, FRAMES, SIZE, SIZE, 3))
     flat = w.tensor("flat", (FRAMES, SIZE, SIZE, 3))
     w.operator("RESHAPE", [clip, w.numbers("shape", FRAMES, SIZE, SIZE, 3)], [flat], "ReshapeOptions",
@@ -117,16 +127,28 @@ def clip_program(seed: int = 1) -> bytes:
 
 
 @functools.cache
-def stream_program(seed: int = 2) -> bytes:
-    """One frame "image" [1, 1, 32, 32, 3] and a state [1, 6] -> "scores" [1, 3], "features" [1, 12], the new state."""
-    w = _Writer(seed)
+def stream_program(changing: bool = False) -> bytes:
+    """One frame "image" [1, 1, 32, 32, 3] and a state [1, 6] -> "scores" [1, 3], "features" [1, 12], the new state.
+
+    Args:
+        changing: Whether the shape of a reshaped frame follows from a second state, so that sizes are not fixed.
+    """
+    w = _Writer(2)
     image, state = w.tensor("image", (1, 1, SIZE, SIZE, 3)), w.tensor("state_in", (1, 6))
     flat, conv, mean = (
         w.tensor("flat", (1, SIZE, SIZE, 3)),
         w.tensor("conv", (1, HALF, HALF, 6)),
         w.tensor("mean", (1, 6)),
     )
-    w.operator("RESHAPE", [image, w.numbers("shape", 1, SIZE, SIZE, 3)], [flat], "ReshapeOptions")
+    shape = w.numbers("shape", 1, SIZE, SIZE, 3)
+    inputs, outputs = {"image": image, "state": state}, {}
+    if changing:
+        inputs["size"], outputs["size"] = (w.tensor(name, (4,), kind="INT32") for name in ("size_in", "size_out"))
+        w.operator("ADD", [inputs["size"], w.numbers("none", 0, 0, 0, 0)], [outputs["size"]], "AddOptions")
+        sum_of_both = w.tensor("sum", (4,), kind="INT32")
+        w.operator("ADD", [inputs["size"], shape], [sum_of_both], "AddOptions")
+        shape = sum_of_both
+    w.operator("RESHAPE", [image, shape], [flat], "ReshapeOptions")
     w.operator("CONV_2D", [flat, w.weights("k", 6, 3, 3, 3), w.weights("b", 6)], [conv], "Conv2DOptions",
                strideH=2, strideW=2)  # fmt: skip
     w.operator("MEAN", [conv, w.numbers("axes", 1, 2)], [mean], "ReducerOptions", keepDims=False)
@@ -134,7 +156,7 @@ def stream_program(seed: int = 2) -> bytes:
     w.operator("ADD", [mean, state], [features], "AddOptions")
     both = w.tensor("joined", (1, 12))
     w.operator("CONCATENATION", [mean, features], [both], "ConcatenationOptions", axis=1)
-    return _classified(w, {"image": image, "state": state}, both, 12, {"state": features})
+    return _classified(w, inputs, both, 12, {"state": features, **outputs})
 
 
 def _classified(

@@ -20,6 +20,7 @@ from typing import Any
 
 CHILD = Path(__file__).with_name("child.py")
 MAX_SECONDS, MAX_MB = 10.0, 1000
+HANG_SECONDS = 15.0  # after which a case is ended
 # A process starts, imports and renders its seeds in this time also where the machine is busy.
 START_SECONDS = 120.0
 
@@ -118,9 +119,9 @@ class _Watch:
 
     def until_end(self) -> int:
         """The next seed to run, after the process has ended or was killed for what its case did."""
-        for line in _lines(self.process, lambda: MAX_SECONDS + 5 if self.ready else START_SECONDS):
+        for line in _lines(self.process, lambda: HANG_SECONDS if self.ready else START_SECONDS):
             if line is None:
-                self.find(f"does not end within {MAX_SECONDS:g} s")
+                self.find(f"does not end within {HANG_SECONDS:g} s")
                 return self.next
             self.take(line)
             if "done" in line:
@@ -159,8 +160,10 @@ class _Watch:
 
     def _logged(self) -> str:
         """The end of what the process wrote to stderr during the case: a server's traceback, a crash's last words."""
-        self.log.seek(self.logged_bytes)
-        text = self.log.read().decode(errors="replace").strip()
+        text, end = "", time.monotonic() + 0.5
+        while not text and time.monotonic() < end:  # a server answers before it writes its log
+            self.log.seek(self.logged_bytes)
+            text = self.log.read().decode(errors="replace").strip()
         return f"\n{text[-2000:]}" if text else ""
 
     def _kept(self) -> Path | None:
