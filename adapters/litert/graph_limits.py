@@ -11,6 +11,7 @@ MAX_NAME_BYTES = 16_000_000  # of all names together
 _MODEL_LISTS = {"operator codes": 1, "buffers": 4, "metadata": 6}
 _SUBGRAPHS, _SIGNATURES = 2, 7
 _TENSORS, _OPERATORS = 0, 3
+_SIGNATURE_GRAPH, _MAP_TENSOR = 4, 1
 _TENSOR_NAME, _TENSOR_SPARSITY, _SPARSITY_DIMENSIONS, _TENSOR_VARIANTS = 3, 6, 2, 9
 
 
@@ -21,18 +22,39 @@ def check_parts(data: bytes) -> None:
         data: The bytes of a .tflite.
 
     Raises:
-        DamagedFlatBufferError: An offset leads out of the file, or there are too many parts.
+        DamagedFlatBufferError: An offset leads out of the file, a signature names what does not exist, or there are
+            too many parts.
     """
     root, left = follow(data, 0), _Budget()
     for number in _MODEL_LISTS.values():
         left.take_items(len(items_of(data, field_at(data, root, number))))
-    for signature in items_of(data, field_at(data, root, _SIGNATURES)):
-        for number in (0, 1):
-            left.take_items(len(items_of(data, field_at(data, signature, number))))
+    tensor_counts = []
     for graph in items_of(data, field_at(data, root, _SUBGRAPHS)):
+        tensors = items_of(data, field_at(data, graph, _TENSORS))
+        tensor_counts.append(len(tensors))
         left.take_items(1 + len(items_of(data, field_at(data, graph, _OPERATORS))))
-        for tensor in items_of(data, field_at(data, graph, _TENSORS)):
+        for tensor in tensors:
             left.take_tensor(data, tensor)
+    for signature in items_of(data, field_at(data, root, _SIGNATURES)):
+        left.take_items(_check_signature(data, signature, tensor_counts))
+
+
+def _check_signature(data: bytes, signature: int, tensor_counts: list[int]) -> int:
+    """How many tensors a signature names; LiteRT reads them without asking whether they exist."""
+    graph = _number(data, signature, _SIGNATURE_GRAPH)
+    if graph >= len(tensor_counts):
+        raise DamagedFlatBufferError(f"a signature names graph {graph} of {len(tensor_counts)}")
+    named = [item for number in (0, 1) for item in items_of(data, field_at(data, signature, number))]
+    for item in named:
+        if (index := _number(data, item, _MAP_TENSOR)) >= tensor_counts[graph]:
+            raise DamagedFlatBufferError(f"a signature names tensor {index} of {tensor_counts[graph]}")
+    return len(named)
+
+
+def _number(data: bytes, table: int, field: int) -> int:
+    """An unsigned number of a table; 0, the schema's default, for an absent field."""
+    place = field_at(data, table, field)
+    return unpack("<I", data, place) if place else 0
 
 
 class _Budget:

@@ -19,6 +19,8 @@ from functools import cache
 from pathlib import Path
 
 from adapters.errors import BundleError, ConfigError
+from adapters.litert.flatbuffer import DamagedFlatBufferError
+from adapters.litert.graph_limits import check_parts
 from adapters.system import cache_dir
 
 MB = 1_000_000
@@ -64,7 +66,7 @@ def require_tried(model: bytes, name: str, threads: int) -> None:
     if digest in _known or _marker(digest).is_file():
         _known.add(digest)
         return
-    reason = _try(model, threads)
+    reason = _unsound(model) or _try(model, threads)
     if reason is not None:
         raise BundleError(
             f"{name} is damaged or is not a LiteRT program that can run here ({reason}). Fetch it again, or write it "
@@ -94,6 +96,15 @@ def _runtime_version() -> str:
         return f"ai-edge-litert-{version('ai-edge-litert')}"
     except PackageNotFoundError:
         return "ai-edge-litert"
+
+
+def _unsound(model: bytes) -> str | None:
+    """What is wrong with a file before it is run."""
+    try:
+        check_parts(model)
+    except DamagedFlatBufferError as error:
+        return str(error)
+    return None
 
 
 def _try(model: bytes, threads: int) -> str | None:

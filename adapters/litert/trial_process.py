@@ -36,8 +36,10 @@ def try_program(model: bytes, threads: int) -> None:
     for item in interpreter.get_output_details():
         interpreter.get_tensor(item["index"])
     for name, tensors in interpreter.get_signature_list().items():
+        runner = interpreter.get_signature_runner(name)
+        runner.get_input_details(), runner.get_output_details()
         if not tensors["inputs"]:
-            interpreter.get_signature_runner(name)()
+            runner()
 
 
 def _limit(memory_bytes: int, cpu_seconds: int) -> None:

@@ -58,8 +58,10 @@ def reset_peak() -> None:
 
 def main(kind: str, first: int, count: int, folder: Path) -> None:
     """Run the cases of a range of seeds."""
+    import faulthandler
     import resource
 
+    faulthandler.enable()
     resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     out = os.fdopen(os.dup(1), "w")

@@ -152,9 +152,11 @@ def _torch_files() -> list[bytes]:
 
 @contextmanager
 def pth(folder: Path) -> Iterator[Run]:
-    from adapters.models.weights.frame_weights import read_weights_file
+    from adapters.models.resnet18 import ResNet18Adapter
+    from adapters.models.weights.torch_pickle import read_state_dict
 
     seeds = _torch_files()
+    config = {"schema_version": 2, "adapter": "adapters.models.resnet18:ResNet18Adapter", "labels": LABELS}
 
     def run(seed: int) -> str:
         random = random_of("pth", seed)
@@ -163,7 +165,9 @@ def pth(folder: Path) -> Iterator[Run]:
         if random.random() < 0.3:
             data = _rezipped(random, random.choice(seeds))
         path.write_bytes(data)
-        return outcome(lambda: read_weights_file(path, dict))
+        if random.random() < 0.3:
+            return outcome(lambda: ResNet18Adapter({**config, "weights": str(path)}).pretrained())
+        return outcome(lambda: read_state_dict(path))
 
     yield run
 
