@@ -52,7 +52,7 @@ def test_what_passed_is_tried_once_and_what_failed_again(monkeypatch: pytest.Mon
     assert len(tried) == 1
     for _ in range(2):
         with pytest.raises(BundleError):
-            Program(frame_program()[:-100], num_threads=1)
+            Program(frame_program(size=7000), num_threads=1)
     assert len(tried) == 3
 
 

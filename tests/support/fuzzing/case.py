@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -27,6 +28,12 @@ class Kind:
 
     cases: int
     opened: Callable[[Path], AbstractContextManager[Run]]
+
+
+def case_files(folder: Path) -> list[Path]:
+    """The files of a case, which are named "case...", wherever in the folder; a host removes its own meanwhile."""
+    found = (Path(root, name) for root, _, names in os.walk(folder) for name in names if name.startswith("case"))
+    return [path for path in found if path.is_file()]
 
 
 def random_of(kind: str, seed: int) -> Random:

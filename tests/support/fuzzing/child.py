@@ -71,16 +71,15 @@ def main(kind: str, first: int, count: int, folder: Path) -> None:
         out.write(json.dumps(line) + "\n")
         out.flush()
 
-    from fuzzing.case import UnexpectedAnswerError
+    from fuzzing.case import UnexpectedAnswerError, case_files
     from fuzzing.kinds import KINDS
 
     with KINDS[kind].opened(folder) as run:
         say(ready=True, mb=peak_mb())
         ended_mb = ended_children_mb()
         for seed in range(first, first + count):
-            for left in folder.rglob("case*"):
-                if left.is_file():
-                    left.unlink()
+            for left in case_files(folder):
+                left.unlink(missing_ok=True)
             reset_peak()
             say(begin=seed)
             begin, error = time.monotonic(), None

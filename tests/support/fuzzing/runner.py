@@ -18,6 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from fuzzing.case import case_files
+
 CHILD = Path(__file__).with_name("child.py")
 MAX_SECONDS, MAX_MB = 10.0, 1000
 HANG_SECONDS = 15.0  # after which a case is ended
@@ -173,9 +175,8 @@ class _Watch:
         target = self.keep / f"{self.kind}-{self.seed}"
         shutil.rmtree(target, ignore_errors=True)
         target.mkdir(parents=True)
-        for path in self.folder.rglob("case*"):
-            if path.is_file():
-                shutil.copy(path, target / path.name)
+        for path in case_files(self.folder):
+            shutil.copy(path, target / path.name)
         return target
 
 
