@@ -14,6 +14,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -50,42 +51,43 @@ def trust_program(model: bytes) -> bytes:
     return model
 
 
-def require_tried(model: bytes, name: str, threads: int) -> None:
+def require_tried(model: bytes, name: str, threads: int, input_shape: Sequence[int] | None = None) -> None:
     """Return if a program may be opened in this process; one that is new here is run in another process first.
 
     Args:
         model: The bytes of the .tflite.
         name: What messages call it.
         threads: The threads of its first run.
+        input_shape: What its only input is resized to; None for its own shape.
 
     Raises:
         BundleError: It cannot run, ends the process that runs it, or needs more memory or time than is allowed.
         ConfigError: A variable that sets a limit is not a number.
     """
-    digest = hashlib.sha256(model).hexdigest()
-    if digest in _known or _marker(digest).is_file():
-        _known.add(digest)
+    key = "x".join([hashlib.sha256(model).hexdigest(), *map(str, input_shape or ())])
+    if key in _known or _marker(key).is_file():
+        _known.add(key)
         return
-    reason = _unsound(model) or _try(model, threads)
+    reason = _unsound(model) or _try(model, threads, input_shape or ())
     if reason is not None:
         raise BundleError(
             f"{name} is damaged or is not a LiteRT program that can run here ({reason}). Fetch it again, or write it "
             "again with cliplab convert."
         )
-    _remember(digest)
+    _remember(key)
 
 
-def _remember(digest: str) -> None:
-    _known.add(digest)
-    marker = _marker(digest)
+def _remember(key: str) -> None:
+    _known.add(key)
+    marker = _marker(key)
     with suppress(OSError):  # a cache that cannot be written costs another trial, in the next process
         marker.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         marker.touch()
 
 
-def _marker(digest: str) -> Path:
-    """The empty file that says that a program passed with this release of LiteRT."""
-    return cache_dir() / "tried_programs" / _runtime_version() / digest
+def _marker(key: str) -> Path:
+    """The empty file that says that a program passed with this release of LiteRT. key: its digest, and other sizes."""
+    return cache_dir() / "tried_programs" / _runtime_version() / key
 
 
 @cache
@@ -107,7 +109,7 @@ def _unsound(model: bytes) -> str | None:
     return None
 
 
-def _try(model: bytes, threads: int) -> str | None:
+def _try(model: bytes, threads: int, input_shape: Sequence[int]) -> str | None:
     """Why a program must not be opened here; None if it ran."""
     memory = _limit(MEMORY_VARIABLE, MB) or MEMORY_BYTES + MEMORY_PER_BYTE * len(model)
     seconds = _limit(SECONDS_VARIABLE, 1) or CPU_SECONDS + CPU_SECONDS_PER_MB * len(model) // MB
@@ -115,7 +117,7 @@ def _try(model: bytes, threads: int) -> str | None:
     path = os.pathsep.join(entry for entry in sys.path if entry)
     try:
         done = subprocess.run(
-            [*command, str(threads), str(memory), str(seconds)],
+            [*command, *map(str, (threads, memory, seconds, *input_shape))],
             input=model,
             capture_output=True,
             timeout=_WALL_SECONDS * seconds,

@@ -12,12 +12,13 @@ from contextlib import suppress
 from typing import Any
 
 
-def try_program(model: bytes, threads: int) -> None:
+def try_program(model: bytes, threads: int, input_shape: list[int] | None = None) -> None:
     """Open a program, run it once on zeros, and run each signature without inputs.
 
     Args:
         model: The bytes of the .tflite.
         threads: The interpreter's threads.
+        input_shape: What the only input is resized to; None for its own shape.
 
     Raises:
         ValueError: LiteRT refuses the program.
@@ -27,6 +28,8 @@ def try_program(model: bytes, threads: int) -> None:
     from ai_edge_litert.interpreter import Interpreter
 
     interpreter = Interpreter(model_content=model, num_threads=threads)
+    if input_shape:
+        interpreter.resize_tensor_input(interpreter.get_input_details()[0]["index"], input_shape)
     interpreter.allocate_tensors()
     for item in interpreter.get_input_details():
         if item["dtype"] in (np.str_, np.bytes_, np.object_):
@@ -59,16 +62,16 @@ def main(arguments: list[str]) -> None:
     """Try the program on stdin.
 
     Args:
-        arguments: Threads, bytes of memory, and seconds of CPU time.
+        arguments: Threads, bytes of memory, seconds of CPU time, and the sizes of the input if it is resized.
     """
-    threads, memory_bytes, cpu_seconds = map(int, arguments)
+    threads, memory_bytes, cpu_seconds, *input_shape = map(int, arguments)
     model = sys.stdin.buffer.read()
     answer: dict[str, Any] = {"error": None}
     import ai_edge_litert.interpreter  # noqa: F401  # before the limits, which are for the program
 
     _limit(memory_bytes, cpu_seconds)
     try:
-        try_program(model, threads)
+        try_program(model, threads, input_shape)
     except MemoryError:
         answer["error"] = "it needs more memory than is allowed"
     except Exception as error:  # whatever it is, the program is not one to run

@@ -56,6 +56,14 @@ def test_what_passed_is_tried_once_and_what_failed_again(monkeypatch: pytest.Mon
     assert len(tried) == 3
 
 
+def test_a_program_is_tried_with_the_size_that_it_is_resized_to() -> None:
+    program = frame_program()
+    trial.require_tried(program, "small", 1)
+    trial.require_tried(program, "larger", 1, (2, SIZE, SIZE, 3))
+    with pytest.raises(BundleError, match="huge"):
+        trial.require_tried(program, "huge", 1, (1, 20_000, 20_000, 3))
+
+
 def test_a_program_of_this_process_is_not_tried(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trial.subprocess, "run", lambda *a, **k: pytest.fail("it was tried"))
     assert StreamProgram(trust_program(stream_program()), num_threads=1).states
