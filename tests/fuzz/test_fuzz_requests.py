@@ -14,7 +14,7 @@ from fuzzing.runner import run_cases
 pytest.importorskip("uvicorn", reason="pip install 'cliplab[http]'")
 
 
-@pytest.mark.parametrize("kind", ["requests", "studio_requests"])
+@pytest.mark.parametrize("kind", ["requests", "studio_requests", "stream"])
 def test_a_random_request_is_answered_below_500(kind: str) -> None:
     report = run_cases(kind, 0, KINDS[kind].cases)
     assert report.cases == KINDS[kind].cases

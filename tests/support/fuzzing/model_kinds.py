@@ -30,6 +30,25 @@ CONFIG = {
 }
 
 
+STREAM_CONFIG = {
+    "schema_version": 2,
+    "adapter": "movinet_adapter:MoViNetAdapter",
+    "model_mode": "stream",
+    "labels": LABELS,
+    "imgz": SIZE,
+    "num_threads": 1,
+}
+
+
+def described_stream(program: bytes) -> bytes:
+    """The program as a .tflite that describes itself: a MoViNet that follows streams."""
+    from adapters.config import check_config
+    from adapters.litert import with_description
+
+    name = f"float32_stream_1x1x{SIZE}x{SIZE}x3"
+    return with_description(program, {"config": check_config(STREAM_CONFIG), "labels": LABELS, "program": name})
+
+
 def described_program(program: bytes) -> bytes:
     """The program as a .tflite that describes itself: a MobileNet of three labels, with right digests."""
     from adapters.config import check_config
@@ -128,7 +147,8 @@ def tflite(folder: Path) -> Iterator[Run]:
         program = mutated_program(random)
         path.write_bytes(program)
         if work is open_described:
-            described = outcome(lambda: path.write_bytes(described_program(program)))
+            described_as = random.choice((described_program, described_program, described_stream))
+            described = outcome(lambda: path.write_bytes(described_as(program)))
             return outcome(work) if described == "read" else described
         return outcome(work)
 

@@ -11,11 +11,11 @@ from random import Random
 from typing import Any
 from urllib.parse import quote
 
-from fuzzing.case import Kind, Run, random_of
+from fuzzing.case import Kind, Run, UnexpectedAnswerError, random_of
 from fuzzing.media_kinds import render
 from fuzzing.model_kinds import LABELS
 from fuzzing.mutators import TEXT, mutate
-from fuzzing.served_host import Client, served
+from fuzzing.served_host import SECONDS, Client, checked, served
 
 VALUES: tuple[Any, ...] = (
     None,
@@ -169,4 +169,50 @@ def studio_requests(folder: Path) -> Iterator[Run]:
         yield lambda seed: _send(random_of("studio_requests", seed), client, studio=True)
 
 
-KINDS = {"requests": Kind(300, requests), "studio_requests": Kind(150, studio_requests)}
+def _messages(random: Random, jpeg: bytes) -> Iterator[str | bytes]:
+    """What a client of a stream may send: frames, sizes, times, and what is none of them."""
+    fields: tuple[dict[str, Any], ...] = ({"time": 0.4}, {"width": 32, "height": 24}, {"reset": True}, {"end": True})
+    for _ in range(random.randrange(1, 6)):
+        kind = random.randrange(4)
+        if kind == 0:
+            text = json.dumps(changed(random, random.choice(fields)))
+            yield text if random.random() < 0.7 else mutate(random, text.encode(), TEXT).decode("utf-8", "replace")
+        elif kind == 1:
+            yield mutate(random, jpeg, most=2)
+        else:
+            yield jpeg if kind == 2 else bytes(random.choice((0, 1, 12, 32 * 24 * 3, 100_000)))
+
+
+@contextmanager
+def stream(folder: Path) -> Iterator[Run]:
+    import cv2
+    import numpy as np
+    from websockets.exceptions import ConnectionClosed, InvalidStatus
+    from websockets.sync.client import connect
+
+    _, encoded = cv2.imencode(".jpg", np.full((24, 32, 3), 90, np.uint8))
+    with served(folder, streams=True) as client:
+
+        def run(seed: int) -> str:
+            random = random_of("stream", seed)
+            url = f"ws://127.0.0.1:{client.port}/v1/stream{_query(random) if random.random() < 0.3 else ''}"
+            try:
+                with connect(url, open_timeout=SECONDS, close_timeout=SECONDS) as socket:
+                    try:
+                        for message in _messages(random, encoded.tobytes()):
+                            socket.send(message)
+                        socket.send('{"end": true}')
+                        while True:
+                            socket.recv(timeout=SECONDS)
+                    except ConnectionClosed as closed:
+                        code = closed.rcvd.code if closed.rcvd else 1006
+            except InvalidStatus as error:
+                return checked(error.response.status_code, error.response.body or b"")
+            if code not in (1000, 1003, 1007, 1008, 1009):
+                raise UnexpectedAnswerError(f"the stream was closed with {code}")
+            return "read" if code == 1000 else f"refused: {code}"
+
+        yield run
+
+
+KINDS = {"requests": Kind(300, requests), "studio_requests": Kind(150, studio_requests), "stream": Kind(150, stream)}

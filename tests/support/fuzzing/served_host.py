@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from fuzzing.case import UnexpectedAnswerError
-from fuzzing.model_kinds import described_program
-from fuzzing.programs import frame_program
+from fuzzing.model_kinds import described_program, described_stream
+from fuzzing.programs import frame_program, stream_program
 
 SECONDS = 10.0
 BOUNDARY = "fuzzing"
@@ -66,7 +66,10 @@ def checked(status: int, body: bytes) -> str:
 
 @contextmanager
 def served(
-    folder: Path, root: Path | None = None, app_factory: Callable[[Any, Any], Any] | None = None
+    folder: Path,
+    root: Path | None = None,
+    app_factory: Callable[[Any, Any], Any] | None = None,
+    streams: bool = False,
 ) -> Iterator[Client]:
     """A host of one model until the block ends.
 
@@ -74,13 +77,14 @@ def served(
         folder: For the model's file.
         root: Of the files that requests may name.
         app_factory: Makes the app from the served model and the host's state; None for the HTTP host's own.
+        streams: Whether the model follows streams.
     """
     import tempfile
 
     from adapters.hosts import http_host
 
     path = folder / "served.tflite"
-    path.write_bytes(described_program(frame_program()))
+    path.write_bytes(described_stream(stream_program()) if streams else described_program(frame_program()))
     models = http_host.open_models([str(path)])
     options = http_host.HttpOptions(port=0, root=root, workers=1, timeout_seconds=SECONDS, max_body_mb=4)
     ready, urls = threading.Event(), []
