@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
 
 from adapters.base import LiteRTProgram, StoredModel
+from adapters.errors import BundleError
 from adapters.litert import Program
 from adapters.records import Float32Array
 
@@ -57,3 +62,28 @@ class LoadedModel:
     def where(self) -> str:
         """Where it came from, for messages."""
         return "this model" if self.stored is None else str(self.stored.path)
+
+
+def require_rows(outputs: Mapping[str, npt.NDArray[Any]], output: str, units: int | None, where: str) -> Float32Array:
+    """One output of a program, which may come from a file that somebody else made.
+
+    Args:
+        outputs: What the program gave, by name.
+        output: "scores" or "features".
+        units: How many values each row must have; None for any number.
+        where: The model, for messages.
+
+    Returns:
+        float32 [N, units].
+
+    Raises:
+        BundleError: There is no such output, or it has another type, rank or number of values.
+    """
+    values = outputs.get(output)
+    if values is None or values.dtype != np.float32 or values.ndim != 2 or units not in (None, values.shape[1]):
+        found = "does not have" if values is None else f"gives {values.dtype} {list(values.shape[1:])} as"
+        raise BundleError(
+            f"{where}: its program {found} the output {output!r}, which must be float32 [{units or 'any'}]. Fetch the "
+            "model again, or convert it again from its bundle"
+        )
+    return values
