@@ -29,7 +29,7 @@ from adapters.models.saving import golden_of, save_bundle
 from adapters.models.state import AnyProgram, LoadedModel, RunsItems, require_rows
 from adapters.records import Clip, Float32Array, InputSpec, Precision, Prediction, RequestedPrecision, aggregate
 from adapters.reports import ConversionReport, TrainReport
-from adapters.training import class_scores, output_units
+from adapters.training import class_scores
 
 
 class ModelAdapter(BaseModelAdapter):
@@ -392,8 +392,7 @@ class ModelAdapter(BaseModelAdapter):
         Raises:
             BundleError: There is no such output, or it has another type or number of values.
         """
-        units = output_units(self.config, self.labels) if output == "scores" else None
-        return require_rows(outputs, output, units, self._model.where)
+        return require_rows(outputs, output, self.config, self.labels, self._model.where)
 
     def feature_program(self) -> Program:
         """The float32 LiteRT program of the backbone alone, cached by the weights' content."""

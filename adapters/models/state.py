@@ -12,9 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from adapters.base import LiteRTProgram, StoredModel
+from adapters.config import Config
 from adapters.errors import BundleError
 from adapters.litert import Program
 from adapters.records import Float32Array
+from adapters.training import output_units
 
 
 class AnyProgram(Protocol):
@@ -64,22 +66,25 @@ class LoadedModel:
         return "this model" if self.stored is None else str(self.stored.path)
 
 
-def require_rows(outputs: Mapping[str, npt.NDArray[Any]], output: str, units: int | None, where: str) -> Float32Array:
+def require_rows(
+    outputs: Mapping[str, npt.NDArray[Any]], output: str, config: Config, labels: tuple[str, ...], where: str
+) -> Float32Array:
     """One output of a program, which may come from a file that somebody else made.
 
     Args:
         outputs: What the program gave, by name.
         output: "scores" or "features".
-        units: How many values each row must have; None for any number.
+        config: The model's config, which says with ``labels`` how many scores there must be.
+        labels: The classes in order.
         where: The model, for messages.
 
     Returns:
-        float32 [N, units].
+        float32 [N, units] or [N, D].
 
     Raises:
         BundleError: There is no such output, or it has another type, rank or number of values.
     """
-    values = outputs.get(output)
+    values, units = outputs.get(output), output_units(config, labels) if output == "scores" else None
     if values is None or values.dtype != np.float32 or values.ndim != 2 or units not in (None, values.shape[1]):
         found = "does not have" if values is None else f"gives {values.dtype} {list(values.shape[1:])} as"
         raise BundleError(
