@@ -1,4 +1,4 @@
-"""Damaged videos are refused, or read as far as they go, in this process and through the HTTP host."""
+"""Damaged videos and pictures are refused, or read as far as they go, in this process and through the HTTP host."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from fuzzing.kinds import KINDS
 from fuzzing.runner import run_cases
 
 
-@pytest.mark.parametrize("kind", ["video", "video_http"])
+@pytest.mark.parametrize("kind", ["video", "video_http", "picture"])
 def test_a_damaged_video_is_read_or_refused(kind: str) -> None:
     pytest.importorskip("uvicorn", reason="pip install 'cliplab[http]'")
     report = run_cases(kind, 0, KINDS[kind].cases)
