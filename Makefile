@@ -11,10 +11,16 @@ PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder
 FLOORS := constraints/floors.txt
 FLOORS_ALL := .venv-floors
 FLOORS_CORE := .venv-floors-core
+# What the container of deploy/Dockerfile has: its Python, the tools that list its packages, and the packages alone.
+LOCK_PYTHON ?= python3.11
+LOCK_TOOLS := .venv-lock
+LOCKED := .venv-container
+COMPILE := $(LOCK_TOOLS)/bin/pip-compile --quiet --upgrade --strip-extras --generate-hashes --no-emit-options \
+	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host
 # Packages of the `train` extra that work without TensorFlow.
 LIGHT_TRAIN := scikit-learn matplotlib
 
-.PHONY: demo test test-full test-floors test-floors-core lint docs docs-check docs-serve bench mutants clean
+.PHONY: demo test test-full test-floors test-floors-core lint docs docs-check docs-serve bench mutants fuzz lock clean
 
 demo: $(RUN_STAMP)
 	$(BIN)/cliplab demo --output demo_output --force
@@ -56,8 +62,20 @@ bench: $(DEV_STAMP)
 mutants: $(DEV_STAMP)
 	$(BIN)/python scripts/mutants.py
 
+# For every night: ten times the cases that `make test` runs. `make fuzz FUZZ="video --times 100"` chooses.
+fuzz: $(DEV_STAMP)
+	$(BIN)/python scripts/fuzz.py $(FUZZ)
+
+# The newest versions that setup.py allows. The lists name no index: pip takes the one that it is set to.
+lock: $(LOCK_TOOLS)/.installed
+	$(COMPILE) --extra http --output-file constraints/container.txt setup.py
+	$(COMPILE) --only-build-deps --build-deps-for wheel --allow-unsafe --output-file constraints/container_build.txt setup.py
+	$(LOCK_PYTHON) -m venv --clear --without-pip $(LOCKED)
+	$(LOCK_TOOLS)/bin/pip --python $(LOCKED)/bin/python install --quiet --require-hashes --no-deps -r constraints/container.txt
+	$(LOCK_TOOLS)/bin/python -W ignore scripts/make_sbom.py $(LOCKED) constraints/container.cdx.json
+
 clean:
-	rm -rf build dist site *.egg-info demo_output .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf build dist site *.egg-info demo_output .mypy_cache .pytest_cache .ruff_cache .hypothesis fuzz_findings
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version.split()[0] + ": make PYTHON=python3.11")'
@@ -70,6 +88,11 @@ $(RUN_STAMP): setup.py pyproject.toml | $(BIN)/python
 $(DEV_STAMP): setup.py pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[all,dev]'
 	@touch $@ $(RUN_STAMP)
+
+$(LOCK_TOOLS)/.installed: setup.py
+	$(LOCK_PYTHON) -m venv --clear $(LOCK_TOOLS)
+	$(LOCK_TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check 'pip-tools>=7.5' 'cyclonedx-bom>=7.0'
+	@touch $@
 
 $(FLOORS_ALL)/.installed: setup.py pyproject.toml $(FLOORS)
 	$(PYTHON) -m venv --clear $(FLOORS_ALL)

@@ -86,6 +86,9 @@ DEV = [
     "types-jsonschema",
 ]
 
+# What `make lock` needs: the hashed list of the container's packages, and the list of what is in them.
+LOCK = ["pip-tools>=7.5", "cyclonedx-bom>=7.0"]
+
 PACKAGES = ("adapters", "movinet_adapter", "cliplab", "configs")
 # Files that are no code, at any depth: schemas, labels, and what web pages are made of.
 SUFFIXES = ("json", "txt", "html", "css", "js", "svg", "png", "ico", "woff2", "sql", "mako")
@@ -115,6 +118,7 @@ setup(
         "all": [*TRAIN, *DATALOOP, *HTTP, *REGISTRY, *SCALE, *REEL],
         "test": TEST,
         "dev": [*TEST, *DEV],
+        "lock": LOCK,
     },
     entry_points={"console_scripts": ["cliplab=cliplab.__main__:main"]},
 )

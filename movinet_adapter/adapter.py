@@ -249,7 +249,8 @@ class MoViNetAdapter(ModelAdapter):
     def _by_clip(self, batch: Sequence[Clip], program: AnyProgram, output: str) -> list[Float32Array]:
         if not isinstance(program, StreamProgram):
             return super()._by_clip(batch, program, output)
-        return [rows[output] for rows in program.run_clips([self._preprocessed(clip.frames) for clip in batch])]
+        found = program.run_clips([self._preprocessed(clip.frames) for clip in batch])
+        return [self.rows_of(outputs, output) for outputs in found]
 
     @property
     def has_frame_scores(self) -> bool:
@@ -289,7 +290,9 @@ class MoViNetAdapter(ModelAdapter):
             self.fps if fps is None else fps,
             mean=self.config["mean"],
             scale=self.config["scale"],
-            to_scores=lambda outputs: class_scores(outputs, self.config, self.labels),
+            to_scores=lambda outputs: class_scores(
+                self.rows_of({"scores": outputs}, "scores"), self.config, self.labels
+            ),
             memory_seconds=self.config["memory_seconds"],
             source=source,
             on_note=on_note,

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from adapters.litert.edit import counts_first as counts_first
     from adapters.litert.graph import builtin_code as builtin_code
     from adapters.litert.graph import operator_name as operator_name
+    from adapters.litert.graph import read_graph as read_graph
     from adapters.litert.int8 import Observer as Observer
     from adapters.litert.int8 import with_8_bit_layers as with_8_bit_layers
     from adapters.litert.runtime import Program as Program
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from adapters.litert.tflite_file import read_description as read_description
     from adapters.litert.tflite_file import with_description as with_description
     from adapters.litert.tflite_file import without_description as without_description
+    from adapters.litert.trial import trust_program as trust_program
 else:  # hidden from type checkers, so that a name that is not exported is an error
     __getattr__, __dir__, __all__ = lazy_exports(
         __name__,
@@ -34,11 +36,12 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
             "conversion": ("compare", "converter_reason", "to_litert"),
             "dynamic_weights": ("with_8_bit_weights",),
             "edit": ("counts_first",),
-            "graph": ("builtin_code", "operator_name"),
+            "graph": ("builtin_code", "operator_name", "read_graph"),
             "int8": ("Observer", "with_8_bit_layers"),
             "runtime": ("Program", "available_cores", "open_interpreter", "xnnpack_partitions"),
             "stream_program": ("StreamProgram",),
             "stream_signature": ("IMAGE", "INIT"),
             "tflite_file": ("read_described", "read_description", "with_description", "without_description"),
+            "trial": ("trust_program",),
         },
     )

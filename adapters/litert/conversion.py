@@ -16,6 +16,7 @@ from adapters.litert.dynamic_weights import with_8_bit_weights
 from adapters.litert.graph import operators
 from adapters.litert.int8 import In8Bits, Observer, with_8_bit_layers
 from adapters.litert.runtime import xnnpack_partitions
+from adapters.litert.trial import trust_program
 from adapters.records import Precision, as_precision
 from adapters.reports import ConversionReport
 from adapters.system import CapturedLog, captured_stderr, import_tensorflow, warnings_only
@@ -67,14 +68,14 @@ def to_litert(
     shape = tuple(batch_shape)
     batches = _batches(calibration, shape)
     if precision == "dynamic":
-        return with_8_bit_weights(_convert(model, shape, "float32", batches, output_name))
+        return trust_program(with_8_bit_weights(_convert(model, shape, "float32", batches, output_name)))
     if precision == "int8" and in_8_bits is not None:
         program = _convert(model, shape, "float32", batches, output_name)
         observer = Observer(program, in_8_bits)
         for batch in batches:
             observer.run({INPUT_NAME: batch})
-        return with_8_bit_layers(program, in_8_bits, observer.ranges)
-    return _convert(model, shape, precision, batches, output_name)
+        return trust_program(with_8_bit_layers(program, in_8_bits, observer.ranges))
+    return trust_program(_convert(model, shape, precision, batches, output_name))
 
 
 def _convert(

@@ -45,7 +45,7 @@ def with_8_bit_weights(model: bytes) -> bytes:
         widened, dense = [], 0
         for operator in graph.operators():
             axis = CHANNEL_AXIS.get(kind := graph.kind(operator))
-            if axis is None or not _is_heavy(graph, index := int(operator.inputs[1])):
+            if axis is None or len(operator.inputs) < 2 or not _is_heavy(graph, index := int(operator.inputs[1]), axis):
                 continue
             values, scales = quantized_kernel(graph.constant(index), axis)
             stored = graph.add_constant(f"{graph.name(index)}_int8", values, scales, axis)
@@ -76,6 +76,7 @@ def quantized_kernel(kernel: Array, axis: int, least: Array | float = 0.0) -> tu
     return np.ascontiguousarray(np.moveaxis(values, -1, axis)), scales
 
 
-def _is_heavy(graph: Graph, index: int) -> bool:
+def _is_heavy(graph: Graph, index: int, axis: int) -> bool:
     """Whether a tensor is a float32 constant of some size; one that was replaced already is none any more."""
-    return graph.is_float_constant(index) and graph.size(index) >= MIN_ELEMENTS
+    has_axis = index >= 0 and len(graph.shape(index)) > axis
+    return has_axis and graph.is_float_constant(index) and graph.size(index) >= MIN_ELEMENTS

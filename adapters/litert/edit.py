@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from adapters.errors import BundleError
 from adapters.litert.graph import operator_name, read_graph, schema
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -19,7 +20,7 @@ class Editor:
 
     def __init__(self, model: bytes, name: str = "the program") -> None:
         """BundleError naming the program where the bytes are none."""
-        self.schema, self.model, self.size = schema(), read_graph(model, name), len(model)
+        self.name, self.schema, self.model, self.size = name, schema(), read_graph(model, name), len(model)
         self.kinds = [operator_name(code) for code in self.model.operatorCodes]
 
     def graphs(self) -> list[Graph]:
@@ -106,8 +107,13 @@ class Graph:
 
     def constant(self, index: int) -> Array:
         """A float32 constant's values."""
-        data = self.editor.model.buffers[self.graph.tensors[index].buffer].data
-        return np.frombuffer(bytes(data), np.float32).reshape(self.shape(index))
+        data, shape = self.editor.model.buffers[self.graph.tensors[index].buffer].data, self.shape(index)
+        if len(data) != 4 * math.prod(shape):
+            raise BundleError(
+                f"{self.editor.name} is damaged (constant {self.name(index)!r} of shape {list(shape)} has {len(data)} "
+                "bytes). Fetch it again, or write it again with convert."
+            )
+        return np.frombuffer(bytes(data), np.float32).reshape(shape)
 
     def add_tensor(self, name: str, dtype: str, shape: Sequence[int], scale: Any = None, zero: int = 0) -> int:
         """An activation; with a scale, one number, quantised."""

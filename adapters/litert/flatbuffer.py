@@ -11,7 +11,11 @@ import struct
 
 
 class DamagedFlatBufferError(Exception):
-    """An offset that leads out of the file."""
+    """An offset that leads out of the file, or more parts than a program has."""
+
+
+# A small file may name one table any number of times. Programs have some thousand tensors and buffers.
+MAX_ITEMS = 100_000
 
 
 def unpack(code: str, data: bytes, at: int) -> int:
@@ -36,8 +40,11 @@ def fields_of(data: bytes, table: int) -> list[int]:
 
 def field_at(data: bytes, table: int, number: int) -> int:
     """The position of a field of a table, 0 if it is absent."""
-    fields = fields_of(data, table)
-    return fields[number] if number < len(fields) else 0
+    vtable = table - unpack("<i", data, table)
+    if 4 + 2 * number >= unpack("<H", data, vtable):
+        return 0
+    offset = unpack("<H", data, vtable + 4 + 2 * number)
+    return table + offset if offset else 0
 
 
 def items_of(data: bytes, field: int) -> list[int]:
@@ -48,6 +55,8 @@ def items_of(data: bytes, field: int) -> list[int]:
     count = unpack("<I", data, vector)
     if vector + 4 + 4 * count > len(data):
         raise DamagedFlatBufferError(f"a list of {count} items leads past byte {len(data)}")
+    if count > MAX_ITEMS:
+        raise DamagedFlatBufferError(f"a list has {count} items, and at most {MAX_ITEMS} are read")
     return [follow(data, vector + 4 + 4 * i) for i in range(count)]
 
 

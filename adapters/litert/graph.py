@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 from adapters.errors import BundleError
+from adapters.litert.graph_limits import check_parts
 from adapters.records import Precision
+
+ABSENT = -1  # the index of an input that an operator does without
 
 
 def operators(model: bytes, name: str = "the program") -> dict[str, int]:
@@ -78,9 +82,39 @@ def read_graph(model: bytes, name: str) -> Any:
             f"{name} is not a LiteRT program (.tflite). Give a file that convert wrote, or write it again."
         )
     try:
-        return schema().ModelT.InitFromPackedBuf(model, 0)
+        check_parts(model)
+        return _checked(schema().ModelT.InitFromPackedBuf(model, 0))
     except Exception as error:  # the generated reader indexes blindly: a damaged file raises anything
         raise BundleError(f"{name} is damaged ({error}). Fetch it again, or write it again with convert.") from error
+
+
+def _checked(model: Any) -> Any:
+    """The parts, with empty lists for absent ones, after every reference from one to another was checked."""
+    model.operatorCodes, model.subgraphs = model.operatorCodes or [], model.subgraphs or []
+    model.buffers, model.metadata = model.buffers or [], model.metadata or []
+    if not model.subgraphs:
+        raise ValueError("it has no graph")
+    for graph in model.subgraphs:
+        graph.tensors, graph.operators = graph.tensors or [], graph.operators or []
+        graph.inputs, graph.outputs = _indices(graph.inputs), _indices(graph.outputs)
+        _check_references([*graph.inputs, *graph.outputs], len(graph.tensors), "tensor")
+        _check_references([tensor.buffer for tensor in graph.tensors], len(model.buffers), "buffer")
+        _check_references([operator.opcodeIndex for operator in graph.operators], len(model.operatorCodes), "code")
+        for operator in graph.operators:
+            operator.inputs, operator.outputs = _indices(operator.inputs), _indices(operator.outputs)
+            _check_references(operator.outputs, len(graph.tensors), "tensor")
+            _check_references([index for index in operator.inputs if index != ABSENT], len(graph.tensors), "tensor")
+    return model
+
+
+def _indices(values: Any) -> Any:
+    return [] if values is None else values
+
+
+def _check_references(indices: Sequence[int], count: int, what: str) -> None:
+    for index in indices:
+        if not 0 <= index < count:
+            raise ValueError(f"{what} {index} of {count} is named")
 
 
 def _is_constant(graph: Any, tensor: Any) -> bool:

@@ -17,6 +17,7 @@ from adapters.errors import ConversionError
 from adapters.litert.dynamic_weights import quantized_kernel, with_8_bit_weights
 from adapters.litert.edit import Editor, Graph
 from adapters.litert.runtime import open_interpreter
+from adapters.litert.trial import trust_program
 
 Ranges = dict[int, tuple[float, float]]
 In8Bits = Callable[[str], bool]
@@ -48,7 +49,7 @@ class Observer:
         graph = editor.graphs()[0]
         tensors = sorted({tensor for operator in _chosen(graph, in_8_bits) for tensor in _data_of(operator)})
         self._ends = {tensor: (_reduced(graph, "MIN", tensor), _reduced(graph, "MAX", tensor)) for tensor in tensors}
-        self._interpreter = open_interpreter(editor.packed(), "the program to calibrate")
+        self._interpreter = open_interpreter(trust_program(editor.packed()), "the program to calibrate")
         runner = self._interpreter.get_signature_runner(STEP)
         self._inputs = {name: int(item["index"]) for name, item in runner.get_input_details().items()}
         self._outputs = {name: int(item["index"]) for name, item in runner.get_output_details().items()}

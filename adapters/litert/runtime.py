@@ -24,6 +24,7 @@ import numpy.typing as npt
 
 from adapters.errors import BundleError, ConfigError
 from adapters.litert import graph as litert_graph
+from adapters.litert.trial import require_tried
 from adapters.records import Precision
 from adapters.system import captured_stderr, open_regular_file
 
@@ -137,6 +138,8 @@ class Program:
         self._quantization = _quantization(first.get_input_details()[0])
         self._dequantize = quantized
         self.batch_size = self.input_shape[0]
+        if self.batch_size < 1:
+            raise BundleError(f"{self.name} takes {list(self.input_shape)}, no item at all. Convert it again.")
         self._outputs = _outputs(first)
         self.output_shapes = {key: tuple(int(size) for size in item["shape"]) for key, item in self._outputs.items()}
         self._check_outputs()
@@ -208,9 +211,12 @@ class Program:
             target[: len(chunk)] = chunk
             target[len(chunk) :] = 0 if self._quantization is None else self._quantization.zero_point
             del target
-            interpreter.invoke()
-            for key, item in self._outputs.items():
-                results[key][start : start + len(chunk)] = interpreter.tensor(item["index"])()[: len(chunk)]
+            try:
+                interpreter.invoke()
+                for key, item in self._outputs.items():
+                    results[key][start : start + len(chunk)] = interpreter.tensor(item["index"])()[: len(chunk)]
+            except (RuntimeError, ValueError) as error:
+                raise not_run(self.name, error) from error
 
     @contextmanager
     def _interpreter(self, alone: bool) -> Iterator[Any]:
@@ -300,6 +306,7 @@ def open_interpreter(model: bytes, name: str, threads: int = 1, input_shape: tup
     Raises:
         BundleError: The bytes are not a program that can run here.
     """
+    require_tried(model, name, threads)
     from ai_edge_litert.interpreter import Interpreter
 
     try:
@@ -310,12 +317,32 @@ def open_interpreter(model: bytes, name: str, threads: int = 1, input_shape: tup
                 interpreter.resize_tensor_input(interpreter.get_input_details()[0]["index"], list(input_shape))
             interpreter.allocate_tensors()
     except (ValueError, RuntimeError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
         raise BundleError(
-            f"{name} is damaged or is not a LiteRT program that can run here ({reason}). Fetch it again, or write it "
-            "again with cliplab convert."
+            f"{name} is damaged or is not a LiteRT program that can run here ({first_line(error)}). Fetch it again, or "
+            "write it again with cliplab convert."
         ) from error
     return interpreter
+
+
+def not_run(name: str, error: Exception) -> BundleError:
+    """The error of a program that was opened and failed while it ran.
+
+    Args:
+        name: What messages call the program.
+        error: What LiteRT raised.
+    """
+    return BundleError(
+        f"{name} could not be run ({first_line(error)}). Fetch it again, or write it again with cliplab convert."
+    )
+
+
+def first_line(error: Exception) -> str:
+    """The first line of an error of LiteRT, which may have many.
+
+    Args:
+        error: What LiteRT raised.
+    """
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
 
 
 def xnnpack_partitions(model: bytes, name: str = "the program") -> int | None:
@@ -367,6 +394,9 @@ def _outputs(interpreter: Any) -> dict[str, dict[str, Any]]:
     """Each output's details under the name that the signature gives it, or its tensor's name where there is none."""
     signatures = list(interpreter.get_signature_list())
     if len(signatures) == 1:
-        details: dict[str, dict[str, Any]] = interpreter.get_signature_runner(signatures[0]).get_output_details()
-        return dict(sorted(details.items()))
+        runner = interpreter.get_signature_runner(signatures[0])
+        details: dict[str, dict[str, Any]] = runner.get_output_details()
+        # A signature of another graph than the first, or one that names other tensors, would be read where none ran.
+        if {item["index"] for item in details.values()} <= {item["index"] for item in interpreter.get_output_details()}:
+            return dict(sorted(details.items()))
     return {item["name"]: item for item in interpreter.get_output_details()}

@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from adapters.errors import BundleError
 from adapters.litert import graph as litert_graph
-from adapters.litert.runtime import open_interpreter, read_program, thread_count
+from adapters.litert.runtime import not_run, open_interpreter, read_program, thread_count
 from adapters.litert.stream_signature import IMAGE, States, TensorSpec, read_initial_states, step_signature
 from adapters.records import Float32Array, Precision
 
@@ -147,7 +147,10 @@ class StreamProgram:
 
     def _give_back(self, slot: _Slot) -> None:
         with self._idle:
-            self._slots.append(slot)
+            if slot.usable:
+                self._slots.append(slot)
+            else:
+                self._made -= 1
             self._idle.notify()
 
     def _check_images(self, images: object) -> None:
@@ -241,9 +244,12 @@ class _Slot:
 
     def __init__(self, interpreter: Any, program: StreamProgram) -> None:
         self.interpreter = interpreter
-        self.inputs = {name: _memory(interpreter, spec) for name, spec in program._inputs.items()}
-        self.outputs = {name: _memory(interpreter, spec) for name, spec in program._outputs.items()}
-        self.states = tuple(program.states)
+        self.inputs = {name: _memory(interpreter, spec, program.name) for name, spec in program._inputs.items()}
+        self.outputs = {name: _memory(interpreter, spec, program.name) for name, spec in program._outputs.items()}
+        tensors = [*program._inputs.values(), *program._outputs.values()]
+        self._watched = [(spec, _address(interpreter, spec, program.name)) for spec in tensors]
+        self.usable = True  # whether the arrays above are still the interpreter's memory
+        self.name, self.states = program.name, tuple(program.states)
         self.image = self.inputs[IMAGE][0, 0]
         self.carried = [(self.inputs[name], self.outputs[name]) for name in self.states]
         self.owner: weakref.ref[StreamState] | None = None
@@ -281,17 +287,47 @@ class _Slot:
         if before_step is not None:
             before_step(self.inputs)
         self.image[...] = image
-        self.interpreter.invoke()
+        try:
+            self.interpreter.invoke()
+        except (RuntimeError, ValueError) as error:
+            raise not_run(self.name, error) from error
+        self._require_unmoved()
         self.stepped = True
 
+    def _require_unmoved(self) -> None:
+        """Raise BundleError if the interpreter's memory was moved: the arrays here would read what is no longer there.
 
-def _memory(interpreter: Any, spec: TensorSpec) -> Array:
+        That takes an operator whose output has a size that its input decides. All memory moves together, so that one
+        tensor speaks for all after the first step.
+        """
+        if any(_address(self.interpreter, spec, self.name) != address for spec, address in self._watched):
+            self.usable = False
+            raise BundleError(_changes(self.name))
+        self._watched = self._watched[:1]
+
+
+def _changes(name: str) -> str:
+    return (
+        f"{name}: the sizes of its tensors change while it runs, and a stream program's may not. Use a stream program "
+        "that convert wrote."
+    )
+
+
+def _address(interpreter: Any, spec: TensorSpec, name: str) -> int:
+    """Where a tensor's memory is. BundleError if it has none before the program runs."""
+    try:
+        return int(interpreter.tensor(spec.index)().__array_interface__["data"][0])
+    except (ValueError, RuntimeError) as error:
+        raise BundleError(_changes(name)) from error
+
+
+def _memory(interpreter: Any, spec: TensorSpec, name: str) -> Array:
     """A tensor's memory as an array that does not keep the interpreter alive.
 
     LiteRT refuses to run while an array from ``tensor()`` exists, and making eighty of them anew takes as long as a
     fiftieth of a step. Memory of a program of fixed shapes stays where it is once its tensors are allocated.
     """
-    address, _ = interpreter.tensor(spec.index)().__array_interface__["data"]
+    address = _address(interpreter, spec, name)
     size = math.prod(spec.shape) * spec.dtype.itemsize
     memory: Any = (ctypes.c_char * size).from_address(address)
     return np.ndarray(spec.shape, spec.dtype, memory)

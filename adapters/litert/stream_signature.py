@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from adapters.errors import BundleError
+from adapters.litert.runtime import not_run
 from adapters.system import captured_stderr
 
 STEP, INIT, IMAGE = "serving_default", "init", "image"
@@ -87,8 +88,11 @@ def read_initial_states(interpreter: Any, states: Mapping[str, TensorSpec], name
     """
     if INIT not in interpreter.get_signature_list():
         return {key: np.zeros(spec.shape, spec.dtype) for key, spec in states.items()}
-    with captured_stderr():
-        found = interpreter.get_signature_runner(INIT)()
+    try:
+        with captured_stderr():
+            found = interpreter.get_signature_runner(INIT)()
+    except (RuntimeError, ValueError) as error:
+        raise not_run(name, error) from error
     for key, spec in states.items():
         if key not in found or found[key].shape != spec.shape or found[key].dtype != spec.dtype:
             raise BundleError(f"{name}: its signature {INIT!r} does not give state {key!r} as {list(spec.shape)}.")

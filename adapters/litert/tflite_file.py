@@ -29,6 +29,7 @@ FORMAT = 1
 _IDENTIFIER = b"TFL3"
 _ALIGN = 64
 _DIGEST_BYTES = 32
+_LONGEST_NAME = 256  # of a metadata entry, as far as it is compared
 # Model in schema.fbs: version, operator_codes, subgraphs, description, buffers, metadata_buffer, metadata,
 # signature_defs; later fields name weights in other files.
 _VERSION, _BUFFERS, _METADATA, _MODEL_FIELDS = 0, 4, 6, 8
@@ -229,7 +230,7 @@ def _block_is_whole(data: bytes, body: int) -> bool:
 def _entry_name(data: bytes, metadata: int) -> str:
     field = field_at(data, metadata, 0)
     start, end = bytes_at(data, field) if field else (0, 0)
-    return data[start:end].decode("utf-8", "replace")
+    return data[start : min(end, start + _LONGEST_NAME)].decode("utf-8", "replace")
 
 
 def _find_entry(data: bytes) -> tuple[int, int, int] | None:

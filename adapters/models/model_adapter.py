@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any, ClassVar, cast
 
 import numpy as np
+import numpy.typing as npt
 
 from adapters.base import BaseModelAdapter, LiteRTProgram, OnEpochEnd, StoredModel, TrainOptions
 from adapters.bundle import Golden
 from adapters.config import Config, check_config, override_config
-from adapters.errors import AdapterError, WeightsError
+from adapters.errors import AdapterError, BundleError, WeightsError
 from adapters.inference import read_stored, require_class
 from adapters.litert import Program
 from adapters.litert.program_cache import HEAD_FORMAT
@@ -25,7 +26,7 @@ from adapters.models.first_weights import build_network, initial_variables
 from adapters.models.network import Backbone, Network, Pretrained, Variables
 from adapters.models.programs import PROGRAM_BATCH, backbone_identity
 from adapters.models.saving import golden_of, save_bundle
-from adapters.models.state import AnyProgram, LoadedModel, RunsItems
+from adapters.models.state import AnyProgram, LoadedModel, RunsItems, require_rows
 from adapters.records import Clip, Float32Array, InputSpec, Precision, Prediction, RequestedPrecision, aggregate
 from adapters.reports import ConversionReport, TrainReport
 from adapters.training import VARIABLE_PREFIX, class_scores
@@ -230,7 +231,13 @@ class ModelAdapter(BaseModelAdapter):
             if model.active is None or model.active[0] != name:
                 if name not in model.programs:
                     model.programs[name] = programs.get_program(self, model)
-                model.active = (name, self.open_program(model.programs[name], self.config["num_threads"]))
+                opened = self.open_program(model.programs[name], self.config["num_threads"])
+                if "scores" not in opened.output_shapes:
+                    found = ", ".join(opened.output_shapes) or "none"
+                    raise BundleError(
+                        f'{model.where}: its program has no output "scores" (it has: {found}). Convert it again'
+                    )
+                model.active = (name, opened)
             return model.active[1]
 
     def open_program(self, source: Path | bytes, num_threads: int | None, name: str | None = None) -> LiteRTProgram:
@@ -380,8 +387,23 @@ class ModelAdapter(BaseModelAdapter):
     def _by_clip(self, batch: Sequence[Clip], program: AnyProgram, output: str) -> list[Float32Array]:
         """An output of the program, float32 [items, ...] for each clip; all clips run together."""
         items = [self.items(clip) for clip in batch]
-        values = cast(RunsItems, program).run(np.concatenate(items))[output]
+        values = self.rows_of(cast(RunsItems, program).run(np.concatenate(items)), output)
         return np.split(values, np.cumsum([len(clip_items) for clip_items in items])[:-1])
+
+    def rows_of(self, outputs: Mapping[str, npt.NDArray[Any]], output: str) -> Float32Array:
+        """One output of a program, which may come from a file that somebody else made.
+
+        Args:
+            outputs: What the program gave, by name.
+            output: "scores" or "features".
+
+        Returns:
+            float32 [N, units] or [N, D].
+
+        Raises:
+            BundleError: There is no such output, or it has another type or number of values.
+        """
+        return require_rows(outputs, output, self.config, self.labels, self._model.where)
 
     def feature_program(self) -> Program:
         """The float32 LiteRT program of the backbone alone, cached by the weights' content."""

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
 
 from adapters.base import LiteRTProgram, StoredModel
+from adapters.config import Config
+from adapters.errors import BundleError
 from adapters.litert import Program
 from adapters.records import Float32Array
+from adapters.training import output_units
 
 
 class AnyProgram(Protocol):
@@ -57,3 +64,31 @@ class LoadedModel:
     def where(self) -> str:
         """Where it came from, for messages."""
         return "this model" if self.stored is None else str(self.stored.path)
+
+
+def require_rows(
+    outputs: Mapping[str, npt.NDArray[Any]], output: str, config: Config, labels: tuple[str, ...], where: str
+) -> Float32Array:
+    """One output of a program, which may come from a file that somebody else made.
+
+    Args:
+        outputs: What the program gave, by name.
+        output: "scores" or "features".
+        config: The model's config, which says with ``labels`` how many scores there must be.
+        labels: The classes in order.
+        where: The model, for messages.
+
+    Returns:
+        float32 [N, units] or [N, D].
+
+    Raises:
+        BundleError: There is no such output, or it has another type, rank or number of values.
+    """
+    values, units = outputs.get(output), output_units(config, labels) if output == "scores" else None
+    if values is None or values.dtype != np.float32 or values.ndim != 2 or units not in (None, values.shape[1]):
+        found = "does not have" if values is None else f"gives {values.dtype} {list(values.shape[1:])} as"
+        raise BundleError(
+            f"{where}: its program {found} the output {output!r}, which must be float32 [{units or 'any'}]. Fetch the "
+            "model again, or convert it again from its bundle"
+        )
+    return values

@@ -14,7 +14,15 @@ from typing import Any
 import numpy as np
 
 from adapters.errors import ConversionError
-from adapters.litert import IMAGE, Observer, converter_reason, counts_first, with_8_bit_layers, with_8_bit_weights
+from adapters.litert import (
+    IMAGE,
+    Observer,
+    converter_reason,
+    counts_first,
+    trust_program,
+    with_8_bit_layers,
+    with_8_bit_weights,
+)
 from adapters.records import Float32Array, Precision, as_precision
 from adapters.system import captured_stderr, import_tensorflow, warnings_only
 from movinet_adapter.architecture import StateSpec, initial_states
@@ -67,7 +75,7 @@ def stream_program_bytes(
         observer = Observer(program, in_8_bits)
         _observe_clips(observer, backbone, calibration or ())
         program = with_8_bit_layers(program, in_8_bits, observer.ranges)
-    return add_init(counts_first(program), specs)
+    return trust_program(add_init(counts_first(program), specs))
 
 
 def _step_function(network: MoViNetNetwork, head: Any | None, specs: dict[str, StateSpec]) -> Any:

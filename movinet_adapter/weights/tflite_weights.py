@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from adapters.errors import WeightsError
-from adapters.litert import operator_name
+from adapters.litert import operator_name, read_graph
 from adapters.records import Float32Array
 from adapters.system import nearest_hint
 from movinet_adapter.architecture import BATCH_NORM_EPSILON, VariableSpec, architecture, variable_specs
@@ -112,7 +112,12 @@ def read_tflite_weights(path: Path | str, model_id: str = "a0") -> dict[str, Flo
     used: set[int] = set()
     found: dict[str, Float32Array] = {}
     for operator in graph.operators:
-        for name, value in _variables_of(graph, operator, used):
+        try:
+            variables = list(_variables_of(graph, operator, used))
+        except (ValueError, TypeError, IndexError, AttributeError, MemoryError) as error:
+            # An operator with other inputs or options than its kind has, or a constant of another rank.
+            raise graph.error(f"its {operator.kind} {graph.name(operator.output)!r} is damaged ({error})") from error
+        for name, value in variables:
             if name in found:
                 raise graph.error(f"{name!r} stands in it twice, the second time in {graph.name(operator.output)!r}")
             found[name] = value
@@ -199,7 +204,6 @@ def _complete(graph: _Graph, found: dict[str, Float32Array], specs: list[Variabl
 
 
 def _read(path: Path) -> _Graph:
-    schema = _schema()
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -209,7 +213,7 @@ def _read(path: Path) -> _Graph:
     if data[4:8] != b"TFL3":  # the FlatBuffers file identifier of tensorflow/lite/schema/schema.fbs
         raise WeightsError(f"{path} is not a LiteRT program (.tflite). Give a published MoViNet stream int8 model.")
     try:
-        model = schema.ModelT.InitFromPackedBuf(data, 0)
+        model = read_graph(data, str(path))
         codes = [operator_name(code) for code in model.operatorCodes]
         if unknown := [code for code in codes if code.startswith("unknown:")]:
             raise ValueError(f"operator {unknown[0]}")
@@ -217,6 +221,7 @@ def _read(path: Path) -> _Graph:
         operators = [
             _Operator(codes[op.opcodeIndex], tuple(int(i) for i in op.inputs), int(op.outputs[0]), op.builtinOptions)
             for op in graph.operators
+            if len(op.outputs)
         ]
         return _Graph(path, graph.tensors, model.buffers, operators)
     except Exception as error:  # the generated reader indexes blindly: a damaged file raises anything

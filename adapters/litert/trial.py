@@ -1,0 +1,172 @@
+"""A program that is new here runs in a process of its own first, so that a damaged or hostile one cannot end this one.
+
+LiteRT checks a file's offsets, but not all that its operators do: a changed shape or option can make it read past its
+memory, ask for gigabytes, or compute for minutes. What passed is remembered by its digest, in the process and in the
+cache, so that it is tried once on each machine; what was converted in this process is not tried at all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+
+from adapters.errors import BundleError, ConfigError
+from adapters.litert.flatbuffer import DamagedFlatBufferError
+from adapters.litert.graph_limits import check_parts
+from adapters.system import cache_dir
+
+MB = 1_000_000
+MEMORY_VARIABLE = "CLIPLAB_PROGRAM_MEMORY_MB"
+SECONDS_VARIABLE = "CLIPLAB_PROGRAM_SECONDS"
+# A small file costs little and a large one may cost more: bytes and seconds for any program, and for each of its bytes.
+MEMORY_BYTES, MEMORY_PER_BYTE = 600 * MB, 20
+CPU_SECONDS, CPU_SECONDS_PER_MB = 6, 2
+CHILD = Path(__file__).with_name("trial_process.py")
+_WALL_SECONDS = 10  # for each second of CPU time, where other processes keep the cores
+_CRASHES = {"SIGSEGV", "SIGABRT", "SIGBUS", "SIGILL", "SIGFPE"}
+
+_logger = logging.getLogger(__name__)
+_known: set[str] = set()
+
+
+def trust_program(model: bytes) -> bytes:
+    """Remember a program that this process has made, so that it is not tried before it runs.
+
+    Args:
+        model: The bytes of a .tflite that was converted here, not read from elsewhere.
+
+    Returns:
+        The same bytes.
+    """
+    _remember(hashlib.sha256(model).hexdigest())
+    return model
+
+
+def require_tried(model: bytes, name: str, threads: int, input_shape: Sequence[int] | None = None) -> None:
+    """Return if a program may be opened in this process; one that is new here is run in another process first.
+
+    Args:
+        model: The bytes of the .tflite.
+        name: What messages call it.
+        threads: The threads of its first run.
+        input_shape: What its only input is resized to; None for its own shape.
+
+    Raises:
+        BundleError: It cannot run, ends the process that runs it, or needs more memory or time than is allowed.
+        ConfigError: A variable that sets a limit is not a number.
+    """
+    key = "x".join([hashlib.sha256(model).hexdigest(), *map(str, input_shape or ())])
+    if key in _known or _marker(key).is_file():
+        _known.add(key)
+        return
+    reason = _unsound(model) or _try(model, threads, input_shape or ())
+    if reason is not None:
+        raise BundleError(
+            f"{name} is damaged or is not a LiteRT program that can run here ({reason}). Fetch it again, or write it "
+            "again with cliplab convert."
+        )
+    _remember(key)
+
+
+def _remember(key: str) -> None:
+    _known.add(key)
+    marker = _marker(key)
+    with suppress(OSError):  # a cache that cannot be written costs another trial, in the next process
+        marker.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        marker.touch()
+
+
+def _marker(key: str) -> Path:
+    """The empty file that says that a program passed with this release of LiteRT. key: its digest, and other sizes."""
+    return cache_dir() / "tried_programs" / _runtime_version() / key
+
+
+@cache
+def _runtime_version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return f"ai-edge-litert-{version('ai-edge-litert')}"
+    except PackageNotFoundError:
+        return "ai-edge-litert"
+
+
+def _unsound(model: bytes) -> str | None:
+    """What is wrong with a file before it is run."""
+    try:
+        check_parts(model)
+    except DamagedFlatBufferError as error:
+        return str(error)
+    return None
+
+
+def _try(model: bytes, threads: int, input_shape: Sequence[int]) -> str | None:
+    """Why a program must not be opened here; None if it ran."""
+    memory = _limit(MEMORY_VARIABLE, MB) or MEMORY_BYTES + MEMORY_PER_BYTE * len(model)
+    seconds = _limit(SECONDS_VARIABLE, 1) or CPU_SECONDS + CPU_SECONDS_PER_MB * len(model) // MB
+    command = [sys.executable, str(CHILD)]
+    path = os.pathsep.join(entry for entry in sys.path if entry)
+    try:
+        done = subprocess.run(
+            [*command, *map(str, (threads, memory, seconds, *input_shape))],
+            input=model,
+            capture_output=True,
+            timeout=_WALL_SECONDS * seconds,
+            env={**os.environ, "PYTHONPATH": path, "PYTHONSAFEPATH": "1"},
+        )
+    except subprocess.TimeoutExpired:
+        return _over_limit("seconds of computing for one batch", seconds, SECONDS_VARIABLE)
+    except (OSError, ValueError) as error:  # no interpreter at hand, as in a program that embeds Python
+        _logger.warning("a new program runs without a trial, since no process can be started for it (%s)", error)
+        return None
+    return _verdict(done, memory, seconds)
+
+
+def _verdict(done: subprocess.CompletedProcess[bytes], memory: int, seconds: int) -> str | None:
+    try:
+        error = json.loads(done.stdout.splitlines()[-1])["error"]
+    except (ValueError, IndexError, KeyError, TypeError):
+        return _crash(done, memory, seconds)
+    if error is None:
+        return None
+    if "memory" in error or "bad_alloc" in error:
+        return _over_limit("MB of memory", memory // MB, MEMORY_VARIABLE)
+    line = str(error.splitlines()[0][:200])
+    # XNNPACK does not say that it was refused memory.
+    hint = f"; or it needs more than {memory // MB} MB of memory: {MEMORY_VARIABLE}" if "XNNPack" in line else ""
+    return line + hint
+
+
+def _crash(done: subprocess.CompletedProcess[bytes], memory: int, seconds: int) -> str:
+    """The reason of a trial that did not end by itself."""
+    name = signal.Signals(-done.returncode).name if done.returncode < 0 else ""
+    if name in ("SIGXCPU", "SIGKILL"):
+        return _over_limit("seconds of computing for one batch", seconds, SECONDS_VARIABLE)
+    if b"bad_alloc" in done.stderr or b"length_error" in done.stderr:
+        return _over_limit("MB of memory", memory // MB, MEMORY_VARIABLE)
+    last = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or ["no message"]
+    if name in _CRASHES:
+        return f"it ends the process that runs it, by {name}; it may also need more than {memory // MB} MB of memory"
+    return f"its trial ended with code {done.returncode}: {last[0][:200]}"
+
+
+def _over_limit(what: str, limit: int, variable: str) -> str:
+    return f"it needs more than {limit} {what}; if you trust the file, set {variable} to a larger number"
+
+
+def _limit(variable: str, unit: int) -> int | None:
+    text = os.environ.get(variable, "")
+    if not text:
+        return None
+    if not text.isdecimal() or not int(text):
+        raise ConfigError(f"{variable} is {text!r} and must be a whole number above 0")
+    return int(text) * unit
