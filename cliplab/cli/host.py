@@ -12,6 +12,15 @@ import typer
 from cliplab.cli.console import command
 from cliplab.cli.options import AsJson, Model, Overrides, arg, opt, parsed
 
+Decoders = Annotated[
+    int | None,
+    opt("N", "Processes that decode videos, apart from the host (default: one per worker); 0: the host decodes."),
+]
+DecoderMemory = Annotated[float, opt("MB", "Memory for decoding one video; limited on Linux only.")]
+DecoderSeconds = Annotated[
+    float | None, opt("S", "Time for decoding one video, without the model's (default: --timeout-seconds).")
+]
+
 
 def register(app: typer.Typer) -> None:
     """Add these commands to the app."""
@@ -44,6 +53,10 @@ def host_http(
     timeout_seconds: Annotated[float, opt("S", "For a request's body to arrive, and then for its answer.")] = 60,
     max_megapixels: Annotated[float, opt("MP", "The largest frame, in millions of pixels.")] = 10,
     max_streams: Annotated[int, opt("N", "WebSockets at a time.")] = 32,
+    max_windows: Annotated[int, opt("N", "The most windows that a video is cut into.")] = 10_000,
+    decoders: Decoders = None,
+    decoder_memory_mb: DecoderMemory = 1000,
+    decoder_seconds: DecoderSeconds = None,
     as_json: AsJson = False,
 ) -> None:
     """Serve models over HTTP: tensors (Open Inference Protocol v2), videos, streams. Ctrl-C ends it."""
@@ -69,6 +82,10 @@ def host_http(
         timeout_seconds=timeout_seconds,
         max_megapixels=max_megapixels,
         max_streams=max_streams,
+        max_windows=max_windows,
+        decoders=decoders,
+        decoder_memory_mb=decoder_memory_mb,
+        decoder_seconds=decoder_seconds,
         on_ready=on_ready,
     )
 
@@ -98,6 +115,10 @@ def host_label_studio(
     ] = None,
     max_video_mb: Annotated[float, opt("MB", "The largest upload that is fetched.")] = 500,
     timeout_seconds: Annotated[float, opt("S", "For an answer; Label Studio itself waits for 100.")] = 100,
+    max_windows: Annotated[int, opt("N", "The most windows that a video is cut into.")] = 10_000,
+    decoders: Decoders = None,
+    decoder_memory_mb: DecoderMemory = 1000,
+    decoder_seconds: DecoderSeconds = None,
     as_json: AsJson = False,
 ) -> None:
     """Serve a model as Label Studio's ML backend: pre-labels, and trainings. Ctrl-C ends it."""
@@ -122,5 +143,9 @@ def host_label_studio(
         token_file=token_file,
         max_video_mb=max_video_mb,
         timeout_seconds=timeout_seconds,
+        max_windows=max_windows,
+        decoders=decoders,
+        decoder_memory_mb=decoder_memory_mb,
+        decoder_seconds=decoder_seconds,
         on_ready=on_ready,
     )
