@@ -129,7 +129,7 @@ def _query_path(query: str) -> str:
     return values[0] if len(values) == 1 else ""
 
 
-def _check_decoded(path: str, value: str) -> None:
+def _check_decoded(path: str, value: str, where: str) -> None:
     """Refuse a path, decoded once, that another program may read as another path.
 
     Raises:
@@ -141,7 +141,7 @@ def _check_decoded(path: str, value: str) -> None:
             "here. Encode it once, or rename the file"
         )
     if ".." in path.split("/") or "\\" in path or any(ord(letter) < 32 or ord(letter) == 127 for letter in path):
-        raise MediaError(f"{value!r}: leads out of the host's root, or may. Name a file below it, without ..")
+        raise MediaError(f"{value}: leads out of {where}, or may. Name a file below, without ..")
 
 
 def stoppable(work: Callable[[], T], stop: Stop, source: str) -> T:
@@ -232,7 +232,7 @@ class VideoFetcher:
     def _under_root(self, relative: str, value: str) -> Path:
         if self.root is None:
             raise MediaError(f"{value}: is a local file, and the host was started without --root")
-        _check_decoded(relative, value)
+        _check_decoded(relative, value, "the host's root")
         root = self.root.resolve()
         try:
             path = (root / relative).resolve()
@@ -252,7 +252,7 @@ class VideoFetcher:
                 f"{value}: is kept by Label Studio, and the host was started without --label-studio-url and its token"
             )
         plain = unquote(path.partition("?")[0])
-        _check_decoded(plain, value)
+        _check_decoded(plain, value, "Label Studio's uploads")
         if "//" in plain or "#" in path or any(not 32 < ord(letter) < 127 for letter in path):
             raise MediaError(f"{value}: is not the path of an upload, as Label Studio writes it")
         suffix = Path(urlsplit(path).path).suffix
