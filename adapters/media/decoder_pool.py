@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 DEFAULT_MEMORY_MB = 1000
 DEFAULT_SECONDS = 60.0
 _MB = 1_000_000
+_START_ATTEMPTS = 3
 _START_SECONDS = 120.0  # until a process is ready, also on a machine that stalls
 _TICK_SECONDS = 0.1  # how often stops are looked at
 _CANCEL_SECONDS = 0.5  # from asking a process to stop to killing it
@@ -156,6 +157,7 @@ class DecoderPool:
 
     def _lease(self, source: str, limits: MediaLimits) -> _Lease:
         """A process for one video, as soon as one is free and ready."""
+        starts_left = _START_ATTEMPTS
         while True:
             child = self._take(source, limits)
             lease = _Lease(child, source, limits, self)
@@ -168,9 +170,9 @@ class DecoderPool:
                 lease.begin()
                 return lease
             except BaseException as error:
-                was_ready = child.ready
                 self._release(lease, worn=True)
-                if not (was_ready and isinstance(error, _EndedError)):  # one that ended while it was idle
+                starts_left -= isinstance(error, StorageError)
+                if not isinstance(error, (_EndedError, StorageError)) or not starts_left:
                     raise
 
     def _take(self, source: str, limits: MediaLimits) -> _Child:
@@ -352,7 +354,7 @@ class ChildVideoInfo:
 
 
 class _EndedError(MediaError):
-    """The process ended while it was needed."""
+    """The process ended while nothing was asked of it."""
 
 
 class _Lease:

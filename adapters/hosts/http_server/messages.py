@@ -38,7 +38,7 @@ def read_message(value: object, message: type[M], what: str) -> M:
     """
     try:
         return msgspec.convert(value, message)
-    except msgspec.ValidationError as error:
+    except (ValueError, OverflowError, RecursionError) as error:  # also for characters that UTF-8 does not have
         raise RequestError(400, f"{what}: {error}. GET /openapi.json describes requests") from None
 
 

@@ -66,12 +66,6 @@ class _UnreadGuard(asyncio.Protocol):
 class GuardedWebSocket(_UnreadGuard, WebSocketsSansIOProtocol):
     """A WebSocket whose client has to read."""
 
-    def handle_parser_exception(self) -> None:
-        if self.conn.close_sent is None:  # within the handshake: nothing was agreed on yet
-            self.transport.close()
-        else:
-            super().handle_parser_exception()
-
 
 class GuardedProtocol(_UnreadGuard, H11Protocol):
     """Closes a connection whose client is slow to send what it began, while no request's own time limit applies."""
@@ -95,6 +89,13 @@ class GuardedProtocol(_UnreadGuard, H11Protocol):
             self.logger.warning("a request could not be read", exc_info=True)
             self.send_400_response("the request is not HTTP/1.1")
         self._watch()
+
+    def handle_websocket_upgrade(self, event: Any) -> None:
+        """Answer 400 if the request is not a WebSocket's handshake: uvicorn would wait for another one for ever."""
+        super().handle_websocket_upgrade(event)
+        protocol = self.transport.get_protocol()
+        if isinstance(protocol, WebSocketsSansIOProtocol) and not protocol.handshake_initiated:
+            self._answer_and_close("400 Bad Request", "the request is not a WebSocket's handshake")
 
     def on_response_complete(self) -> None:
         super().on_response_complete()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import logging
 import os
 import re
 import tempfile
@@ -26,6 +27,8 @@ from adapters.hosts.http_server.errors import ClientDisconnectedError, RequestEr
 from adapters.hosts.http_server.worker_pool import BodyShare
 
 FIELD = "file"
+# Its parser logs what is wrong with a form, which the client is told.
+logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
 _SUFFIX = re.compile(r"\.[A-Za-z0-9]{1,8}")
 _MAX_HEADER_BYTES = 4096  # of one part
 _MAX_BOUNDARY_BYTES = 200  # by RFC 2046 they have at most 70

@@ -132,7 +132,7 @@ def _parsed(text: object) -> ElementTree.Element:
         raise ConfigError(f"the labelling config must be XML of at most {MAX_CONFIG_CHARACTERS} characters, without <!")
     try:
         return ElementTree.fromstring(text)
-    except ElementTree.ParseError as error:
+    except (ElementTree.ParseError, ValueError) as error:  # the latter for characters that UTF-8 does not have
         raise ConfigError(f"the labelling config is not XML ({error}). Copy it from the project's settings") from None
 
 
