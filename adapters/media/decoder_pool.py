@@ -33,7 +33,7 @@ from adapters.records import Aspect, Clip, InputSpec, UInt8Array
 if TYPE_CHECKING:
     from adapters.media.video import Video
 
-DEFAULT_MEMORY_MB = 1000
+DEFAULT_MEMORY_MB = 800  # 10 megapixels of 10 bits in HEVC take 700
 DEFAULT_SECONDS = 60.0
 _MB = 1_000_000
 _START_ATTEMPTS = 3

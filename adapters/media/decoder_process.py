@@ -34,6 +34,8 @@ except ImportError:  # Windows
 
 # How the decoder reports an allocation that FFmpeg could not make.
 _NO_MEMORY = "annot allocate memory"
+# Each thread holds frames of its own; FFmpeg's choice, up to 16, would need twice the memory. None: FFmpeg's choice.
+_THREADS = 4 if (os.cpu_count() or 1) > 3 else None
 
 
 class _Process:
@@ -103,7 +105,7 @@ class _Process:
         warnings: tuple[str, ...] = ()
         limits = MediaLimits(head["frame_pixels"], stop=self._stop_reason, windows=head["windows"])
         try:
-            with open_video(head["path"], limits=limits) as video:
+            with open_video(head["path"], limits=limits, threads=_THREADS) as video:
                 write_message(self._out, {"duration_seconds": video.info.duration_seconds})
                 wanted, _ = self._queue.get()
                 try:

@@ -55,7 +55,7 @@ def host_http(
     max_streams: Annotated[int, opt("N", "WebSockets at a time.")] = 32,
     max_windows: Annotated[int, opt("N", "The most windows that a video is cut into.")] = 10_000,
     decoders: Decoders = None,
-    decoder_memory_mb: DecoderMemory = 1000,
+    decoder_memory_mb: DecoderMemory = 800,
     decoder_seconds: DecoderSeconds = None,
     as_json: AsJson = False,
 ) -> None:
@@ -117,7 +117,7 @@ def host_label_studio(
     timeout_seconds: Annotated[float, opt("S", "For an answer; Label Studio itself waits for 100.")] = 100,
     max_windows: Annotated[int, opt("N", "The most windows that a video is cut into.")] = 10_000,
     decoders: Decoders = None,
-    decoder_memory_mb: DecoderMemory = 1000,
+    decoder_memory_mb: DecoderMemory = 800,
     decoder_seconds: DecoderSeconds = None,
     as_json: AsJson = False,
 ) -> None:

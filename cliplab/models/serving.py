@@ -25,7 +25,7 @@ def host_http(
     max_streams: int = 32,
     max_windows: int = 10_000,
     decoders: int | None = None,
-    decoder_memory_mb: float = 1000,
+    decoder_memory_mb: float = 800,
     decoder_seconds: float | None = None,
     on_ready: Callable[[str, tuple[str, ...]], object] | None = None,
 ) -> None:
@@ -99,7 +99,7 @@ def host_label_studio(
     timeout_seconds: float = 100,
     max_windows: int = 10_000,
     decoders: int | None = None,
-    decoder_memory_mb: float = 1000,
+    decoder_memory_mb: float = 800,
     decoder_seconds: float | None = None,
     on_ready: Callable[[str], object] | None = None,
 ) -> None:
