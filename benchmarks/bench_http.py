@@ -9,7 +9,7 @@ of client and host, which other work on the machine disturbs less. Then 64 conne
 HTTP, measured before and after.
 
 The second line is about videos: the same clients ask two hosts by turns for a clip below their root, one that decodes
-in processes of its own and one that decodes itself (``--decoders 0``). rate_percent: answers beside those without decoders
+in processes of its own and one that decodes itself (``--decoders 0``). rate_percent: answers beside those of the latter
 (promised: at most 10 % fewer). added_processor_percent: the processor time for an answer, decoders included, likewise.
 
 Weights are random: speed does not depend on them. Clients, host and model share the machine's cores.
