@@ -12,10 +12,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
 import socket
+import sys
 import tempfile
 import threading
+import time
 from collections.abc import Awaitable, Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,7 +35,7 @@ try:
     from adapters.hosts.http_server import infer as http_infer
     from adapters.hosts.http_server import stream as http_stream
     from adapters.hosts.http_server import videos as http_videos
-    from adapters.hosts.http_server.protocol import GuardedProtocol
+    from adapters.hosts.http_server.protocol import GuardedProtocol, GuardedWebSocket, max_connections
 except ModuleNotFoundError as error:
     raise MissingExtraError(error.name or "starlette", "http") from error
 
@@ -47,6 +50,7 @@ from adapters.system import descriptor_lock
 
 _UPLOADS = "cliplab-http-"
 MAX_CONNECTIONS = 1024
+_STOP_SECONDS = 2.0  # for work that is asked to stop
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -58,8 +62,9 @@ def serve(
 ) -> None:
     """Serve models until SIGTERM or Ctrl-C.
 
-    After the signal, requests in progress are finished and new ones are answered with 503; then this returns. A second
-    signal ends the process at once.
+    After the signal, requests in progress are finished and new ones are answered with 503; then this returns. What has
+    not finished ``timeout_seconds`` later is stopped; if a model computes even then, the process exits with code 1. A
+    second signal ends the process at once.
 
     Args:
         models: Models by name, as ``open_models`` returns them.
@@ -69,15 +74,21 @@ def serve(
 
     Raises:
         ConfigError: The host's address or port cannot be listened on.
+        StorageError: The decoder processes cannot be started.
     """
     with _listening(options) as listener, uploads_folder() as folder:
         host = HttpHost(models, options, folder)
+        host.start()
         shown = f"[{options.host}]" if ":" in options.host else options.host
         url = f"http://{shown}:{listener.getsockname()[1]}"
         try:
             _Server(host, (app_factory or make_app)(host), lambda: on_ready and on_ready(url)).run([listener])
         finally:
-            host.worker_pool.close()
+            host.close()
+    if host.draining and host.worker_pool.unfinished:
+        # A model that computes in native code cannot be interrupted, and would crash where Python ends around it.
+        print("requests that were still computed have been dropped", file=sys.stderr, flush=True)
+        os._exit(1)
 
 
 def make_app(host: HttpHost) -> RequestLimits:
@@ -148,12 +159,12 @@ async def infer(request: Request) -> Response:
     host: HttpHost = request.app.state.host
     model, header_length = _model(request), request.headers.get(http_infer.HEADER_LENGTH)
     host.worker_pool.check_capacity()
-    with host.memory.reserve(body_size(request)):
-        body = await read_body(request, host.options.tensor_bytes)
+    with host.memory.share(body_size(request)) as share:
+        body = await read_body(request, host.options.tensor_bytes, share)
 
         def work(job: RequestJob[tuple[bytes, dict[str, str]]]) -> tuple[bytes, dict[str, str]]:
             with host.metrics.model_seconds.labels(model.name, "infer").time():
-                return http_infer.infer(host, model, body, header_length)
+                return http_infer.infer(host, model, body, header_length, job.stop_reason)
 
         answer, headers = await host.worker_pool.run(work, request.receive)
     return Response(answer, headers=headers)
@@ -189,11 +200,12 @@ class _Server(uvicorn.Server):
 
     def __init__(self, host: HttpHost, app: RequestLimits, on_started: Callable[[], object]) -> None:
         options = host.options
+        protocol = type("Protocol", (GuardedProtocol,), {"max_connections": max_connections(MAX_CONNECTIONS)})
         super().__init__(
             uvicorn.Config(
                 app,
-                http=GuardedProtocol,
-                ws="websockets-sansio",
+                http=protocol,
+                ws=GuardedWebSocket,
                 ws_max_size=min(http_stream.MAX_MESSAGE_BYTES, 3 * options.frame_pixels),
                 ws_per_message_deflate=False,  # a compressed message may unfold to any size
                 lifespan="off",
@@ -201,7 +213,6 @@ class _Server(uvicorn.Server):
                 log_level="error",
                 access_log=False,
                 server_header=False,
-                limit_concurrency=MAX_CONNECTIONS,
                 timeout_graceful_shutdown=max(1, int(options.timeout_seconds)),
             )
         )
@@ -236,10 +247,21 @@ class _Server(uvicorn.Server):
         self._drained = asyncio.ensure_future(self._exit_when_done())
 
     async def _exit_when_done(self) -> None:
-        while self._host.worker_pool.unfinished or self._host.disk.used_bytes or self._host.memory.used_bytes:
-            await asyncio.sleep(0.02)
+        """Wait for the requests in progress, but no longer than one may take; then stop their work."""
+        if not await self._done_within(self._host.options.timeout_seconds + 1):
+            self._host.worker_pool.abandon_all()
+            await self._done_within(_STOP_SECONDS)
         await asyncio.sleep(0.1)  # the last answers are written
+        self.config.timeout_graceful_shutdown = 1  # connections that are left have nothing to be answered
         self.should_exit = True
+
+    async def _done_within(self, seconds: float) -> bool:
+        end = time.monotonic() + seconds
+        while self._host.worker_pool.unfinished or self._host.disk.used_bytes or self._host.memory.used_bytes:
+            if time.monotonic() > end:
+                return False
+            await asyncio.sleep(0.02)
+        return True
 
 
 @contextmanager

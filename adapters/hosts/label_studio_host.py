@@ -12,6 +12,8 @@ import hashlib
 import json
 import tempfile
 from collections.abc import Callable, Mapping
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,12 +38,14 @@ from adapters.hosts.label_studio.labels import Control, for_labels, parse_label_
 from adapters.hosts.label_studio.training import Trainer, TrainingInProgressError
 from adapters.hosts.label_studio.videos import LabelStudioClient, VideoFetcher
 from adapters.inference import predict_videos
-from adapters.media import MediaLimits
+from adapters.media import DecoderPool, MediaLimits
 from adapters.records import VideoResult
 
 # Events that Label Studio sends to a webhook. START_TRAINING is its button; the others are sent at every click.
 ANNOTATION_EVENTS = ("ANNOTATION_CREATED", "ANNOTATION_UPDATED", "ANNOTATION_DELETED", "ANNOTATIONS_CREATED")
 START = "START_TRAINING"
+# Parsed JSON uses many times its size in memory.
+MAX_JSON_BYTES = 16_000_000
 
 
 def serve(
@@ -140,9 +144,9 @@ class LabelStudioBackend:
             raise RequestError(400, '"tasks" must be a list of {"id": ..., "data": {...}}')
 
         def work(job: RequestJob[list[dict[str, Any]]]) -> list[dict[str, Any]]:
-            limits = MediaLimits(host.options.frame_pixels, job.stop_reason)
+            limits = host.media_limits(job.stop_reason)
             with tempfile.TemporaryDirectory(dir=host.uploads) as folder:
-                return self._predictions(tasks, controls, limits, Path(folder))
+                return self._predictions(tasks, controls, limits, Path(folder), host.decoders)
 
         results = await host.worker_pool.run(work, request.receive)
         errors = [
@@ -201,7 +205,12 @@ class LabelStudioBackend:
         return {"status": "none"} if self.trainer is None else self.trainer.state()
 
     def _predictions(
-        self, tasks: list[dict[str, Any]], controls: tuple[Control, ...], limits: MediaLimits, folder: Path
+        self,
+        tasks: list[dict[str, Any]],
+        controls: tuple[Control, ...],
+        limits: MediaLimits,
+        folder: Path,
+        decoders: DecoderPool | None,
     ) -> list[dict[str, Any]]:
         """One prediction per task. Regions of all videos of a task are in the same prediction."""
         keys = sorted({control.video_key for control in controls})
@@ -215,11 +224,16 @@ class LabelStudioBackend:
                 )
             except Exception as error:
                 failed[number] = describe_failure(f"task {tasks[number].get('id')}", error)
-        results = dict(zip(files, predict_videos(self.model.adapter, list(files.values()), limits=limits), strict=True))
+        check = partial(_check_stop, limits)
+        predicted = predict_videos(
+            self.model.adapter, list(files.values()), on_progress=check, limits=limits, decoders=decoders
+        )
+        with closing(predicted):  # type: ignore[type-var] # a generator
+            results = dict(zip(files, predicted, strict=True))
         return [
             self._failed_prediction(failed[number])
             if number in failed
-            else self._prediction(number, task["data"], controls, results)
+            else self._prediction(number, task["data"], controls, results, check)
             for number, task in enumerate(tasks)
         ]
 
@@ -229,12 +243,13 @@ class LabelStudioBackend:
         data: Mapping[str, Any],
         controls: tuple[Control, ...],
         results: Mapping[tuple[int, str], VideoResult],
+        check: Callable[[], None],
     ) -> dict[str, Any]:
         regions: list[dict[str, Any]] = []
         for control in controls:
             result = results[number, control.video_key]
             try:
-                regions += to_regions(result, control, self.model.adapter.config, data)
+                regions += to_regions(result, control, self.model.adapter.config, data, check)
             except Exception as error:  # of this task alone
                 text = describe_failure(result.path, error)
                 return self._failed_prediction(text.replace(result.path, str(data[control.video_key])))
@@ -247,10 +262,17 @@ class LabelStudioBackend:
         return {"result": [], "score": 0.0, "model_version": f"{self.version} (failed)", "error": error}
 
 
+def _check_stop(limits: MediaLimits, *_: object) -> None:
+    """End a request's work, between windows and labels, if it has to end. RequestError: 504."""
+    if reason := limits.stop():
+        raise RequestError(504, reason)
+
+
 async def _body(request: Request) -> dict[str, Any]:
     host: HttpHost = request.app.state.host
-    with host.memory.reserve(body_size(request)):
-        return parse_json(await read_body(request, host.options.tensor_bytes), "the request")
+    limit = min(MAX_JSON_BYTES, host.options.tensor_bytes)
+    with host.memory.share(body_size(request)) as share:
+        return parse_json(await read_body(request, limit, share), "the request")
 
 
 def _fingerprint(model: ServedModel) -> str:

@@ -10,9 +10,12 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
+from functools import wraps
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from adapters.base import BaseModelAdapter
 from adapters.errors import AdapterError, BundleError, ConfigError, MediaError, MissingExtraError, describe_failure
@@ -202,8 +205,29 @@ def _requirement() -> str:
 
 def _load_pyfunc(data_path: str, model_config: Mapping[str, Any] | None = None) -> VideoModel:
     """Load a model for MLflow. model_config: overrides and root, as saved or as given to ``load_model``."""
+    _let_the_server_read_csv()
     settings = dict(model_config or {})
     return VideoModel(open_model(data_path, settings.get("overrides")), settings.get("root"))
+
+
+def _let_the_server_read_csv() -> None:
+    """Give MLflow's server a pandas type for the column ``frames``, whose type is "any".
+
+    The server asks for a pandas type of every column before it reads CSV, and refuses all CSV where one has none, while
+    MLflow's command line reads it. Saved models have such a column, so it cannot be changed in the signature.
+    """
+    original = Schema.pandas_types
+    if getattr(original, "reads_any", False):
+        return
+
+    @wraps(original)
+    def pandas_types(schema: Any) -> Any:
+        if not any(isinstance(column.type, AnyType) for column in schema.inputs):
+            return original(schema)
+        return [getattr(column.type, "to_pandas", lambda: np.dtype(object))() for column in schema.inputs]
+
+    pandas_types.reads_any = True  # type: ignore[attr-defined]
+    Schema.pandas_types = pandas_types
 
 
 class VideoModel:
@@ -308,7 +332,10 @@ class VideoModel:
         """The file of a row: its path, which must be under the root, or its bytes written to a temporary file."""
         if column == "video":
             if not isinstance(row["video"], bytes):
-                raise MediaError(f"video must be the bytes of a file, got {type(row['video']).__name__}")
+                raise MediaError(
+                    f"video must be the bytes of a file, got {type(row['video']).__name__}. Send it as base64 in JSON; "
+                    "CSV can only name paths"
+                )
             temporary.write_bytes(row["video"])
             return temporary
         if self.root is None:

@@ -24,7 +24,7 @@ from adapters.records import Clip, InputSpec, Prediction, VideoResult
 
 if TYPE_CHECKING:
     from adapters.data import Example
-    from adapters.media import MediaLimits
+    from adapters.media import DecoderPool, MediaLimits
 
 # path, seconds of it done, its length in seconds or None where unknown, files done, files in all (as far as known)
 OnVideoProgress = Callable[[str, float, float | None, int, int], object]
@@ -42,6 +42,7 @@ def predict_videos(
     stride_seconds: float | None = None,
     on_progress: OnVideoProgress | None = None,
     limits: MediaLimits | None = None,
+    decoders: DecoderPool | None = None,
 ) -> Iterator[VideoResult]:
     """Predict videos: one prediction per window, or one per video without windows.
 
@@ -57,6 +58,7 @@ def predict_videos(
         stride_seconds: From one window's start to the next one's; None keeps the config's.
         on_progress: Called with path, seconds done, length in seconds (None if unknown), files done, and files in all.
         limits: Limits for videos from untrusted sources; None for none.
+        decoders: Processes that decode videos with limits; None: this process decodes.
 
     Returns:
         An iterator of one result per source, in their order.
@@ -68,12 +70,12 @@ def predict_videos(
     if adapter.streams and spec.window_seconds is None:
         from adapters.inference.streams import predict_streams
 
-        return predict_streams(adapter, spec, sources, on_progress, limits)
+        return predict_streams(adapter, spec, sources, on_progress, limits, decoders)
 
     def read(source: str | Path, file: _File) -> Iterator[Clip]:
-        from adapters.media import open_video
+        from adapters.media import open_limited
 
-        with open_video(source, limits=limits) as video:
+        with open_limited(source, limits, decoders) as video:
             file.seconds = video.info.duration_seconds
             try:
                 yield from video.clips(spec)
@@ -82,7 +84,9 @@ def predict_videos(
 
     files = (_File(str(source), read=lambda file, source=source: read(source, file)) for source in sources)  # type: ignore[misc]
     count = len(sources) if isinstance(sources, Sized) else None
-    return whole_videos(adapter, spec, _predict(adapter, files, count, on_progress))
+    # A decoder process decodes ahead by itself. One file at a time, so that none waits for the process of the next.
+    at_a_time = FILES_AHEAD if decoders is None else 1
+    return whole_videos(adapter, spec, _predict(adapter, files, count, on_progress, at_a_time))
 
 
 def predict_examples(
@@ -169,7 +173,11 @@ class _File:
 
 
 def _predict(
-    adapter: BaseModelAdapter, files: Iterable[_File], count: int | None, on_progress: OnVideoProgress | None
+    adapter: BaseModelAdapter,
+    files: Iterable[_File],
+    count: int | None,
+    on_progress: OnVideoProgress | None,
+    at_a_time: int = FILES_AHEAD,
 ) -> Iterator[VideoResult]:
     """count: how many files there are; None where that shows at the end only."""
     size = max(1, int(adapter.config.get("batch_size", 1)))
@@ -178,7 +186,7 @@ def _predict(
     done = pulled = 0
     report = on_progress or (lambda *_: None)
     # A blocked decoder or source holds nobody up who leaves: it ends by itself once it comes back.
-    decoded = read_ahead(files, _File.clips, threads=FILES_AHEAD, limit=size, wait=False, name="decode")
+    decoded = read_ahead(files, _File.clips, threads=at_a_time, limit=size, wait=False, name="decode")
     with closing(decoded):
         for file, clip in decoded:
             if not waiting or waiting[-1] is not file:

@@ -17,7 +17,7 @@ from adapters.litert import available_cores
 from adapters.records import InputSpec, VideoResult
 
 if TYPE_CHECKING:
-    from adapters.media import MediaLimits
+    from adapters.media import DecoderPool, MediaLimits
 
 
 def predict_streams(
@@ -26,6 +26,7 @@ def predict_streams(
     sources: Iterable[str | Path],
     on_done: Callable[[str, float, float | None, int, int], object] | None,
     limits: MediaLimits | None = None,
+    decoders: DecoderPool | None = None,
 ) -> Iterator[VideoResult]:
     """Predict recorded videos with a model that streams; several videos at once, one per core.
 
@@ -35,6 +36,7 @@ def predict_streams(
         sources: Paths, pulled as they are needed, at most two per core ahead.
         on_done: Called after each video, as ``on_progress`` of ``predict_videos``.
         limits: Limits for videos from untrusted sources; None for none.
+        decoders: Processes that decode them; None: this one.
 
     Yields:
         One result, with one prediction, per source, in their order.
@@ -50,7 +52,7 @@ def predict_streams(
             yield source
 
     def predict(source: str | Path) -> VideoResult:
-        return _predict_one(adapter, spec, source, limits)
+        return _predict_one(adapter, spec, source, limits, decoders)
 
     results = map_ahead(counted(), predict, threads=cores, ahead=2 * cores, name="stream")
     with closing(results):
@@ -62,12 +64,16 @@ def predict_streams(
 
 
 def _predict_one(
-    adapter: BaseModelAdapter, spec: InputSpec, source: str | Path, limits: MediaLimits | None
+    adapter: BaseModelAdapter,
+    spec: InputSpec,
+    source: str | Path,
+    limits: MediaLimits | None,
+    decoders: DecoderPool | None,
 ) -> VideoResult:
-    from adapters.media import open_video
+    from adapters.media import open_limited
 
     try:
-        with open_video(source, limits=limits) as video:
+        with open_limited(source, limits, decoders) as video:
             frames = video.frames(height=spec.height, width=spec.width, aspect=spec.aspect, fps=adapter.fps)
             prediction = adapter.predict_stream(frames, str(source), video.info.duration_seconds)
             return VideoResult(str(source), (prediction,), None, tuple(video.warnings))

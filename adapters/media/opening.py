@@ -51,11 +51,14 @@ class MediaLimits:
         frame_pixels: The largest frame, in stored pixels. A video of larger ones is refused by its header, before any
             is decoded. Where frames grow within a stream, those of more than ``decoder_pixels`` are dropped as damage,
             and no memory is allocated for them.
-        stop: Called before each frame is decoded; a reason, in a sentence, ends the reading with a MediaError.
+        stop: Called before each frame is decoded and while windows are planned; a reason, in a sentence, ends the
+            reading with a MediaError.
+        windows: The most windows or pieces that a video may be cut into; None: as for any video.
     """
 
     frame_pixels: int
     stop: Callable[[], str | None] = lambda: None
+    windows: int | None = None
 
     @property
     def decoder_pixels(self) -> int:

@@ -31,6 +31,8 @@ from adapters.records import Float64Array, InputSpec
 
 # Two times closer than this are one: far under any frame interval, far over the rounding of float64 seconds.
 EPSILON_SECONDS = 1e-6
+# The most windows of a video: two days of it with a window every second. The predictions of all of them lie in memory.
+MAX_WINDOWS = 200_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,6 +112,43 @@ def plan_clip(spec: InputSpec, start: float, end: float) -> Window:
         assert spec.fps is not None
         end = min(end, start + spec.n_frames / spec.fps)
     return Window(start, end, sample_times(spec, start, end))
+
+
+def check_window_count(spec: InputSpec, start: float, end: float, source: str, most: int | None = None) -> None:
+    """Refuse a range that would be cut into too many windows or pieces.
+
+    Args:
+        spec: What the model needs.
+        start: In seconds since the first frame.
+        end: In the same seconds.
+        source: The video, for the message.
+        most: The most windows or pieces that are allowed; None: ``MAX_WINDOWS`` windows, and any number of pieces.
+
+    Raises:
+        MediaError: There are more.
+        ConfigError: The windows of the spec contradict each other.
+    """
+    if spec.window_seconds is None and spec.stride_seconds is None:
+        if spec.sampling == "every" and most is not None and spec.fps is not None:
+            pieces = math.ceil(_every_count(spec.fps, end - start) / spec.n_frames)
+            if pieces > most:
+                raise MediaError(
+                    f"{source}: {end - start:.2f} s at {spec.fps:g} frames per second are {pieces:,} pieces of "
+                    f"{spec.n_frames} frames; at most {most:,} are allowed. Take a shorter video or a lower fps."
+                )
+        return
+    length = window_seconds(spec)
+    step = length if spec.stride_seconds is None else spec.stride_seconds
+    if length is None or step is None:
+        return  # plan_windows says what is wrong
+    count = max(1.0, math.floor((end - start - length) / step) + 2.0)
+    allowed = MAX_WINDOWS if most is None else most
+    if count > allowed:
+        raise MediaError(
+            f"{source}: {end - start:.2f} s in windows that begin every {step:g} s are some {count:,.0f} windows; at "
+            f"most {allowed:,} are allowed. Take a larger stride_seconds ({(end - start) / allowed:.3g} or more) or a "
+            "shorter range."
+        )
 
 
 def plan_windows(spec: InputSpec, start: float, end: float) -> Iterator[Window]:

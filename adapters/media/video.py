@@ -27,6 +27,7 @@ from adapters.media.preprocess import decode_size
 from adapters.media.sampling import (
     EPSILON_SECONDS,
     Window,
+    check_window_count,
     fill_clip,
     merged_moments,
     one_clip_spec,
@@ -35,6 +36,9 @@ from adapters.media.sampling import (
 )
 from adapters.media.scaling import LONGEST_SIDE, Layout, Scaler, orientation_of, shape_message
 from adapters.records import Aspect, Clip, InputSpec, UInt8Array
+
+# A frame may be that of any number of moments: the limits are asked that often without a frame in between.
+_MOMENTS_PER_STOP = 64
 
 
 def probe(source: str | Path, video_stream: int | None = None, *, allow_url: bool = False) -> VideoInfo:
@@ -187,10 +191,13 @@ class Video:
             Clips in order, with frames of the size of :func:`adapters.media.preprocess.decode_size`.
 
         Raises:
-            MediaError: The range is outside the video, or a window is short and the spec says ``error``.
+            MediaError: The range is outside the video, it would have too many windows, or a window is short and the
+                spec says ``error``.
             ConfigError: The windows of the spec contradict each other.
         """
         start, end = self._range(start_seconds, end_seconds)
+        most = None if self._limits is None else self._limits.windows
+        check_window_count(spec, start, end, str(self._source), most)
         return self._take(spec, plan_windows(spec, start, end))
 
     def clip(self, spec: InputSpec, start_seconds: float | None = None, end_seconds: float | None = None) -> Clip:
@@ -350,7 +357,9 @@ class Video:
         picture: UInt8Array | None = None
         made = 0
         try:
-            for moment, number, window in merged_moments(windows):
+            for looked, (moment, number, window) in enumerate(merged_moments(windows)):
+                if self._limits is not None and looked % _MOMENTS_PER_STOP == 0:
+                    self._limits.check_stop(self._source)
                 pictures = taken.setdefault(number, [])
                 shown = cursor.at(origin + moment)
                 if shown is not None:

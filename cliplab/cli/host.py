@@ -10,6 +10,15 @@ import typer
 from cliplab.cli.console import command, say, write_row
 from cliplab.cli.options import AsJson, Model, Overrides, TrustAdapters, arg, opt, parsed
 
+Decoders = Annotated[
+    int | None,
+    opt("N", "Processes that decode videos, apart from the host (default: one per worker); 0: the host decodes."),
+]
+DecoderMemory = Annotated[float, opt("MB", "Memory for decoding one video; limited on Linux only.")]
+DecoderSeconds = Annotated[
+    float | None, opt("S", "Time for decoding one video, without the model's (default: --timeout-seconds).")
+]
+
 
 def register(app: typer.Typer) -> None:
     """Add these commands to the app."""
@@ -43,6 +52,10 @@ def host_http(
     max_megapixels: Annotated[float, opt("MP", "The largest frame, in millions of pixels.")] = 10,
     max_streams: Annotated[int, opt("N", "WebSockets at a time.")] = 32,
     trust_adapters: TrustAdapters = None,
+    max_windows: Annotated[int, opt("N", "The most windows that a video is cut into.")] = 10_000,
+    decoders: Decoders = None,
+    decoder_memory_mb: DecoderMemory = 800,
+    decoder_seconds: DecoderSeconds = None,
     as_json: AsJson = False,
 ) -> None:
     """Serve models over HTTP: tensors (Open Inference Protocol v2), videos, streams. Ctrl-C ends it."""
@@ -69,6 +82,10 @@ def host_http(
         max_megapixels=max_megapixels,
         max_streams=max_streams,
         trust_adapters=trust_adapters or (),
+        max_windows=max_windows,
+        decoders=decoders,
+        decoder_memory_mb=decoder_memory_mb,
+        decoder_seconds=decoder_seconds,
         on_ready=on_ready,
     )
 
@@ -99,6 +116,10 @@ def host_label_studio(
     max_video_mb: Annotated[float, opt("MB", "The largest upload that is fetched.")] = 500,
     timeout_seconds: Annotated[float, opt("S", "For an answer; Label Studio itself waits for 100.")] = 100,
     trust_adapters: TrustAdapters = None,
+    max_windows: Annotated[int, opt("N", "The most windows that a video is cut into.")] = 10_000,
+    decoders: Decoders = None,
+    decoder_memory_mb: DecoderMemory = 800,
+    decoder_seconds: DecoderSeconds = None,
     as_json: AsJson = False,
 ) -> None:
     """Serve a model as Label Studio's ML backend: pre-labels, and trainings. Ctrl-C ends it."""
@@ -124,5 +145,9 @@ def host_label_studio(
         max_video_mb=max_video_mb,
         timeout_seconds=timeout_seconds,
         trust_adapters=trust_adapters or (),
+        max_windows=max_windows,
+        decoders=decoders,
+        decoder_memory_mb=decoder_memory_mb,
+        decoder_seconds=decoder_seconds,
         on_ready=on_ready,
     )

@@ -24,6 +24,10 @@ def host_http(
     max_megapixels: float = 10,
     max_streams: int = 32,
     trust_adapters: Sequence[str] = (),
+    max_windows: int = 10_000,
+    decoders: int | None = None,
+    decoder_memory_mb: float = 800,
+    decoder_seconds: float | None = None,
     on_ready: Callable[[str, tuple[str, ...]], object] | None = None,
 ) -> None:
     """Serve models over HTTP until SIGTERM or Ctrl-C; see docs/hosts/http.md.
@@ -44,6 +48,11 @@ def host_http(
         max_megapixels: Largest frame of a video, a JPEG or a tensor.
         max_streams: WebSockets at a time.
         trust_adapters: Adapters of other packages that the models may name, "module:Class" each; their code is run.
+        max_windows: The most windows that a video is cut into.
+        decoders: Processes that decode videos; None is one per worker, 0 decodes in this process, for videos from
+            people you trust.
+        decoder_memory_mb: Memory for decoding one video in millions of bytes; limited on Linux only.
+        decoder_seconds: Time for decoding one video, without the model's; None is ``timeout_seconds``.
         on_ready: Called with the URL and the models' names once requests are accepted.
 
     Raises:
@@ -67,6 +76,10 @@ def host_http(
         timeout_seconds=timeout_seconds,
         max_megapixels=max_megapixels,
         max_streams=max_streams,
+        max_windows=max_windows,
+        decoders=decoders,
+        decoder_memory_mb=decoder_memory_mb,
+        decoder_seconds=decoder_seconds,
     )
     opened = open_models(models, overrides, trust_adapters)
     serve(opened, options, lambda url: on_ready and on_ready(url, tuple(opened)))
@@ -87,6 +100,10 @@ def host_label_studio(
     max_video_mb: float = 500,
     timeout_seconds: float = 100,
     trust_adapters: Sequence[str] = (),
+    max_windows: int = 10_000,
+    decoders: int | None = None,
+    decoder_memory_mb: float = 800,
+    decoder_seconds: float | None = None,
     on_ready: Callable[[str], object] | None = None,
 ) -> None:
     """Serve a model as Label Studio's ML backend until SIGTERM or Ctrl-C; see docs/hosts/label_studio.md.
@@ -105,6 +122,10 @@ def host_label_studio(
         max_video_mb: Largest video in millions of bytes.
         timeout_seconds: Time for one request; Label Studio itself waits for 100 s.
         trust_adapters: Adapters of other packages that the models may name, "module:Class" each; their code is run.
+        max_windows: As for ``host_http``.
+        decoders: As for ``host_http``.
+        decoder_memory_mb: As for ``host_http``.
+        decoder_seconds: As for ``host_http``.
         on_ready: Called with the URL once requests are accepted.
 
     Raises:
@@ -122,7 +143,16 @@ def host_label_studio(
     token = read_token(token_file, os.environ.get("CLIPLAB_TOKEN"))
     folder = None if root is None else Path(root)
     options = HttpOptions(
-        host=host, port=port, token=token, root=folder, max_body_mb=max_video_mb, timeout_seconds=timeout_seconds
+        host=host,
+        port=port,
+        token=token,
+        root=folder,
+        max_body_mb=max_video_mb,
+        timeout_seconds=timeout_seconds,
+        max_windows=max_windows,
+        decoders=decoders,
+        decoder_memory_mb=decoder_memory_mb,
+        decoder_seconds=decoder_seconds,
     )
     key = read_token(label_studio_token_file, os.environ.get("LABEL_STUDIO_API_KEY"))
     if label_studio_url is not None and key is None:

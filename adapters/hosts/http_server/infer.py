@@ -9,19 +9,34 @@ from __future__ import annotations
 import json
 import math
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
 import numpy as np
-from msgspec import UNSET
 
 from adapters.errors import AdapterError
 from adapters.hosts.http_server.errors import RequestError, parse_json, to_request_error
-from adapters.hosts.http_server.messages import INPUT, LABELS, SCORES, InferRequest, RequestedOutput, read_message
+from adapters.hosts.http_server.messages import (
+    INPUT,
+    LABELS,
+    SCORES,
+    InferRequest,
+    OutputParameters,
+    RequestedOutput,
+    RequestParameters,
+    read_message,
+)
 from adapters.hosts.http_server.state import HttpHost, ServedModel
-from adapters.records import Clip, Float32Array, UInt8Array
+from adapters.records import Clip, Float32Array, Prediction, UInt8Array
 
+_Level = Annotated[int, msgspec.Meta(ge=0, le=255)]
+_FlatLevels = list[_Level]
+_NestedLevels = list[list[list[list[_FlatLevels]]]]
+
+# Clips that are predicted before the work is asked whether it has to end.
+_CLIPS_PER_STOP = 16
 VERSION = "1"
 _ALL_OUTPUTS = (RequestedOutput("scores"), RequestedOutput("labels"))
 HEADER_LENGTH = "Inference-Header-Content-Length"
@@ -48,7 +63,11 @@ def metadata(model: ServedModel) -> dict[str, Any]:
 
 
 def infer(
-    host: HttpHost, model: ServedModel, body: bytearray, header_length: str | None
+    host: HttpHost,
+    model: ServedModel,
+    body: bytearray,
+    header_length: str | None,
+    stop: Callable[[], str | None] = lambda: None,
 ) -> tuple[bytes, dict[str, str]]:
     """Answer a tensor request.
 
@@ -57,17 +76,23 @@ def infer(
         model: The model that the request names.
         body: Body of the request.
         header_length: Value of the header ``Inference-Header-Content-Length``, for the binary form; None for JSON.
+        stop: Called between batches; a reason, in a sentence, ends the work.
 
     Returns:
         Body and headers of the answer.
 
     Raises:
-        RequestError: 400 if the request is wrong; otherwise see ``to_request_error``.
+        RequestError: 400 if the request is wrong, 504 if ``stop`` ended it; otherwise see ``to_request_error``.
     """
     request, tensor = read_request(body, header_length, _TensorLimits.of(host, model))
-    clips = [_clip(model, frames, number) for number, frames in enumerate(tensor)]
+    size = max(_CLIPS_PER_STOP, int(model.adapter.config.get("batch_size", 1)))
+    predictions: list[Prediction] = []
     try:
-        predictions = model.adapter.predict(clips)
+        for first in range(0, len(tensor), size):
+            if reason := stop():
+                raise RequestError(504, reason)
+            batch = tensor[first : first + size]
+            predictions += model.adapter.predict([_clip(model, item, first + n) for n, item in enumerate(batch)])
     except AdapterError as error:
         raise to_request_error(error) from None
     return write_answer(model, request, np.stack([item.scores for item in predictions]))
@@ -136,7 +161,7 @@ def read_request(body: bytearray, header_length: str | None, limits: _TensorLimi
     if tensor.datatype != "UINT8":
         raise RequestError(400, f"{INPUT}: datatype must be UINT8 (RGB levels), got {tensor.datatype!r}")
     limits.check(tensor.shape)
-    size = tensor.parameters.binary_data_size
+    size = None if tensor.parameters is None else tensor.parameters.binary_data_size
     if size is not None:
         return request, _from_binary(view[head:], size, tensor.shape)
     if len(body) > head:
@@ -144,10 +169,14 @@ def read_request(body: bytearray, header_length: str | None, limits: _TensorLimi
     return request, _from_json(tensor.data, tensor.shape)
 
 
+def _parameters(output: RequestedOutput) -> OutputParameters:
+    return output.parameters or OutputParameters()
+
+
 def _check_outputs(outputs: Sequence[RequestedOutput]) -> None:
     if len({output.name for output in outputs}) < len(outputs):
         raise RequestError(400, "outputs names one twice")
-    if any(output.parameters.classification is not None and output.name != SCORES for output in outputs):
+    if any(_parameters(output).classification is not None and output.name != SCORES for output in outputs):
         raise RequestError(400, f"classification is for {SCORES} alone")
 
 
@@ -167,17 +196,18 @@ def _from_binary(data: memoryview, size: int, shape: Sequence[int]) -> UInt8Arra
 def _from_json(data: Any, shape: Sequence[int]) -> UInt8Array:
     if not isinstance(data, list):
         raise RequestError(400, f"{INPUT}: needs data, a list of {math.prod(shape)} numbers, or binary_data_size")
+    # Before NumPy sees it, which would make room for the longest of any texts among them in each element.
+    nested = bool(data) and isinstance(data[0], list)
     try:
-        values = np.array(data)
-    except (ValueError, OverflowError):  # ragged, or numbers that no integer type holds
+        msgspec.convert(data, _NestedLevels if nested else _FlatLevels)
+        values = np.array(data, np.uint8)
+    except (msgspec.ValidationError, ValueError):  # the latter where lists have several lengths
         raise RequestError(
             400, f"{INPUT}: data must be whole numbers 0..255 in the shape {list(shape)}, or flat"
         ) from None
-    if values.dtype.kind not in "iu" or values.size == 0 or values.min() < 0 or values.max() > 255:
-        raise RequestError(400, f"{INPUT}: data must be whole numbers 0..255")
     if values.size != math.prod(shape) or values.shape not in ((values.size,), tuple(shape)):
         raise RequestError(400, f"{INPUT}: data has the shape {list(values.shape)}, must be {list(shape)} or flat")
-    return values.astype(np.uint8).reshape(shape)
+    return values.reshape(shape)
 
 
 # Answer -------------------------------------------------------------------------------------------------------------
@@ -195,9 +225,10 @@ def write_answer(model: ServedModel, request: InferRequest, scores: Float32Array
         Body and headers of the answer.
     """
     outputs, parts = [], []
+    asked = request.parameters or RequestParameters()
     for wanted in request.outputs or _ALL_OUTPUTS:
-        own, classes = wanted.parameters.binary_data, wanted.parameters.classification
-        binary = request.parameters.binary_data_output if own is UNSET else own
+        own, classes = _parameters(wanted).binary_data, _parameters(wanted).classification
+        binary = asked.binary_data_output if own is None else own
         if wanted.name == SCORES and classes is None:
             output: dict[str, Any] = {"name": SCORES, "datatype": "FP32", "shape": list(scores.shape)}
             values, data = scores, scores.astype("<f4").tobytes() if binary else b""

@@ -1,6 +1,7 @@
 """The JSON bodies of the HTTP host as types: requests are checked against them, and the OpenAPI page describes them.
 
-Further keys of tensor requests are ignored: clients of the Open Inference Protocol send keys of other extensions.
+Further keys of tensor requests are ignored: clients of the Open Inference Protocol send keys of other extensions. What
+is optional may be null, which is as if it were absent: some clients write all keys.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ def read_message(value: object, message: type[M], what: str) -> M:
     """
     try:
         return msgspec.convert(value, message)
-    except msgspec.ValidationError as error:
+    except (ValueError, OverflowError, RecursionError) as error:  # also for characters that UTF-8 does not have
         raise RequestError(400, f"{what}: {error}. GET /openapi.json describes requests") from None
 
 
@@ -57,28 +58,28 @@ class InputTensor(Struct):
     # Floats are the most likely mistake: read_request refuses them in its own words.
     datatype: Annotated[str, Meta(extra_json_schema={"const": "UINT8"})]
     shape: Shape
-    data: Levels | UnsetType = UNSET
-    parameters: InputParameters = InputParameters()
+    data: Levels | UnsetType | None = UNSET
+    parameters: InputParameters | None = None
 
 
 class OutputParameters(Struct, frozen=True):
-    binary_data: bool | UnsetType = UNSET
+    binary_data: bool | None = None
     classification: Size | None = None
 
 
 class RequestedOutput(Struct):
     name: Literal["scores", "labels"]
-    parameters: OutputParameters = OutputParameters()
+    parameters: OutputParameters | None = None
 
 
 class RequestParameters(Struct, frozen=True):
-    binary_data_output: bool = False
+    binary_data_output: bool | None = None
 
 
 class InferRequest(Struct):
     inputs: Annotated[list[InputTensor], Meta(min_length=1, max_length=1)]
     id: str | None = None
-    parameters: RequestParameters = RequestParameters()
+    parameters: RequestParameters | None = None
     outputs: list[RequestedOutput] | None = None  # None and [] are all
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from adapters.errors import ConfigError
 from adapters.litert import available_cores
+from adapters.media import DEFAULT_MEMORY_MB
 
 MB = 1_000_000
 MIN_TOKEN_LENGTH = 16
@@ -31,6 +32,12 @@ class HttpOptions:
         timeout_seconds: Limit for a request's body to arrive, and then for its answer.
         max_megapixels: Size of the largest frame of a video, a JPEG or a tensor, in millions of pixels.
         max_streams: Number of WebSockets that may be open at a time.
+        max_windows: Number of windows that a video may be cut into.
+        decoders: Number of processes that decode videos and pictures, apart from this one; None for one per worker, 0
+            for decoding in this process, which is for videos from people you trust.
+        decoder_memory_mb: Memory that decoding one video may use, in millions of bytes (on Linux).
+        decoder_seconds: Time that decoding one video may take, without waiting for the model; None for
+            ``timeout_seconds``.
     """
 
     host: str = "127.0.0.1"
@@ -44,14 +51,32 @@ class HttpOptions:
     timeout_seconds: float = 60
     max_megapixels: float = 10
     max_streams: int = 32
+    max_windows: int = 10_000
+    decoders: int | None = None
+    decoder_memory_mb: float = DEFAULT_MEMORY_MB
+    decoder_seconds: float | None = None
 
     def __post_init__(self) -> None:
-        for name, least in (("port", 0), ("queue", 0), ("workers", 1), ("max_streams", 0)):
+        for name, least in (
+            ("port", 0),
+            ("queue", 0),
+            ("workers", 1),
+            ("max_streams", 0),
+            ("max_windows", 1),
+            ("decoders", 0),
+        ):
             value = getattr(self, name)
             if value is not None and value < least:
                 raise ConfigError(f"{name} is {value!r} and must be a whole number of at least {least}")
-        for name in ("max_body_mb", "max_tensor_mb", "timeout_seconds", "max_megapixels"):
-            if not 0 < getattr(self, name) < float("inf"):
+        for name in (
+            "max_body_mb",
+            "max_tensor_mb",
+            "timeout_seconds",
+            "max_megapixels",
+            "decoder_memory_mb",
+            "decoder_seconds",
+        ):
+            if getattr(self, name) is not None and not 0 < getattr(self, name) < float("inf"):
                 raise ConfigError(f"{name} is {getattr(self, name)!r} and must be a number above 0")
         if self.port > 65535:
             raise ConfigError(f"port is {self.port} and must be at most 65535")
@@ -74,6 +99,11 @@ class HttpOptions:
         return available_cores() if self.workers is None else self.workers
 
     @property
+    def decoder_count(self) -> int:
+        """``decoders``, or the number of workers."""
+        return self.worker_count if self.decoders is None else self.decoders
+
+    @property
     def body_bytes(self) -> int:
         """``max_body_mb`` in bytes."""
         return int(self.max_body_mb * MB)
@@ -94,7 +124,7 @@ def is_loopback(host: str) -> bool:
     if host == "localhost":
         return True
     try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
+        return ipaddress.ip_address(host[1:-1] if host[:1] + host[-1:] == "[]" else host).is_loopback
     except ValueError:
         return False
 

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import hmac
 import logging
+import re
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from types import SimpleNamespace
@@ -15,6 +16,7 @@ from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.routing import Router
 
+from adapters.hosts.http_server.compression import COMPRESSED, PLAIN
 from adapters.hosts.http_server.errors import ClientDisconnectedError, RequestError, error_response
 from adapters.hosts.http_server.options import is_loopback
 
@@ -26,6 +28,11 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
+_HOST = re.compile(
+    r"(?:\[(?P<address>[0-9A-Fa-f]*:[0-9A-Fa-f:.]*)\]|(?P<name>[A-Za-z0-9._-]+))(?::(?P<port>[0-9]{0,5}))?"
+)
+# Limit for the next bytes of a body; ``timeout_seconds`` is that of all of it.
+BODY_STALL_SECONDS = 20.0
 # Probes carry no token.
 OPEN_PATHS = ("/v2/health/live", "/v2/health/ready")
 _log = logging.getLogger(__name__)
@@ -97,6 +104,7 @@ class RequestLimits:
 
     def _admit(self, scope: Scope) -> None:
         headers, token = Headers(scope=scope), self._host.options.token
+        _check_target(scope, headers)
         if token is None:
             _check_origin(headers)
         elif scope["path"] not in OPEN_PATHS:
@@ -134,35 +142,67 @@ def _shown_token(authorization: str) -> bytes | None:
 
 def _check_origin(headers: Headers) -> None:
     """Refuse other machines, and web pages that are open in a browser of this one. For a server without a token."""
-    host, origin = headers.get("host", ""), headers.get("origin")
-    name = host.partition("]")[0] + "]" if host.startswith("[") else host.partition(":")[0]
-    if not is_loopback(name):
+    host, origins = headers.get("host", ""), headers.getlist("origin")
+    if not is_loopback(_host_name(host)):
         raise RequestError(
             403,
             f"without a token only this machine is served, and the Host header is {host!r}. Ask for 127.0.0.1 or "
             "localhost, or start the server with a token",
         )
-    if origin is not None and origin.partition("://")[2] != host:
-        raise RequestError(403, f"without a token no other page may ask, and the Origin header is {origin!r}")
+    if any(origin not in (f"http://{host}", f"https://{host}") for origin in origins):
+        raise RequestError(403, f"without a token no other page may ask, and the Origin header is {origins!r}")
+
+
+def _host_name(host: str) -> str:
+    """The name or address of a Host header, without its port; "" where it has none.
+
+    Raises:
+        RequestError: 400, the header is not NAME, NAME:PORT, ADDRESS or ADDRESS:PORT (RFC 9110, 7.2).
+    """
+    if not host:
+        return ""  # HTTP/1.0
+    parts = _HOST.fullmatch(host)
+    port = parts["port"] if parts else None
+    if parts is None or (port and int(port) > 65535):
+        raise RequestError(400, f"the Host header is {host!r}; a name or address is needed, with or without :PORT")
+    return (parts["address"] or parts["name"]).lower()
+
+
+def _check_target(scope: Scope, headers: Headers) -> None:
+    """Refuse what no client of a server sends: two Host headers, or a target that is not a path."""
+    hosts = headers.getlist("host")
+    if len(hosts) > 1:
+        raise RequestError(400, f"a request has one Host header, got {hosts!r}")
+    _host_name(headers.get("host", ""))
+    target = scope.get("raw_path") or scope["path"].encode("utf-8", "replace")
+    if not target.startswith(b"/"):
+        raise RequestError(400, f"the request's target must be a path such as /v2, got {target[:100]!r}")
 
 
 def _check_body(scope: Scope, limit_bytes: int) -> None:
-    """Refuse a body of unknown size, above the limit, or compressed: the limit is on the bytes as they are sent."""
+    """Refuse a body of unknown size, above the limit, or of an unknown compression."""
     headers = Headers(scope=scope)
-    encoding = headers.get("content-encoding", "identity").strip().lower()
-    if encoding not in ("", "identity"):
+    encodings = ", ".join(headers.getlist("content-encoding")).strip().lower()
+    if encodings not in (*PLAIN, *COMPRESSED):
         raise RequestError(
-            415, f"Content-Encoding is {encoding!r}; bodies are taken as they are. Send it uncompressed", _UNCOMPRESSED
+            415,
+            f"Content-Encoding is {encodings!r}; gzip and deflate are understood, one of them at a time. Send the body "
+            "so, or uncompressed",
+            _ENCODINGS,
         )
     if "transfer-encoding" in headers:
         raise RequestError(411, "the body's length must be known: send Content-Length in place of Transfer-Encoding")
-    size = int(headers.get("content-length", "0"))  # the server has checked that it is a number
+    lengths = headers.getlist("content-length")
+    if len(lengths) > 1 or not all(_LENGTH.fullmatch(length) for length in lengths):
+        raise RequestError(400, f"Content-Length must be one number, got {', '.join(lengths)[:100]!r}")
+    size = int(lengths[0]) if lengths else 0
     if size > limit_bytes:
         raise RequestError(413, f"the body has {size} bytes and at most {limit_bytes} are taken. Send less")
 
 
 _CLOSE = {"Connection": "close"}
-_UNCOMPRESSED = {"Accept-Encoding": "identity"}
+_ENCODINGS = {"Accept-Encoding": "gzip, deflate"}
+_LENGTH = re.compile("[0-9]{1,15}")
 
 
 def _in_time(receive: Receive, seconds: float) -> Receive:
@@ -173,13 +213,15 @@ def _in_time(receive: Receive, seconds: float) -> Receive:
         nonlocal whole
         if whole:
             return await receive()
+        now = asyncio.get_running_loop().time()
         try:
-            async with asyncio.timeout_at(end):
+            async with asyncio.timeout_at(min(end, now + BODY_STALL_SECONDS)):
                 message = await receive()
         except TimeoutError:
-            raise RequestError(
-                408, f"the body was not there after {seconds:g} s. Send it faster, or have the limit raised", _CLOSE
-            ) from None
+            waited = f"the body was not there after {seconds:g} s"
+            if end > now + BODY_STALL_SECONDS:
+                waited = f"nothing of the body came for {BODY_STALL_SECONDS:g} s"
+            raise RequestError(408, f"{waited}. Send it faster, or have the limit raised", _CLOSE) from None
         whole = not message.get("more_body", False)
         return message
 

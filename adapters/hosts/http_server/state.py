@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -18,8 +19,8 @@ from adapters.hosts.http_server.metrics import HttpMetrics
 from adapters.hosts.http_server.options import BODIES_AT_A_TIME, HttpOptions
 from adapters.hosts.http_server.worker_pool import ByteBudget, WorkerPool
 from adapters.inference import open_model
-from adapters.media import MediaLimits
-from adapters.records import Clip
+from adapters.media import DecoderPool, MediaLimits, decode_picture
+from adapters.records import Clip, UInt8Array
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
 
@@ -58,6 +59,7 @@ class HttpHost:
         metrics: Counters and histograms.
         draining: Whether new requests are refused because the server shuts down.
         streams: Number of open WebSockets.
+        decoders: Processes that decode videos and pictures; None decodes in this process.
     """
 
     models: Mapping[str, ServedModel]
@@ -69,9 +71,17 @@ class HttpHost:
     metrics: HttpMetrics = field(default_factory=HttpMetrics)
     draining: bool = False
     streams: int = 0
+    decoders: DecoderPool | None = field(init=False)
 
     def __post_init__(self) -> None:
         options = self.options
+        self.decoders = None
+        if options.decoder_count:
+            self.decoders = DecoderPool(
+                options.decoder_count,
+                options.decoder_memory_mb,
+                options.timeout_seconds if options.decoder_seconds is None else options.decoder_seconds,
+            )
         self.worker_pool = WorkerPool(options.worker_count, options.queue, options.timeout_seconds)
         self.memory = ByteBudget(BODIES_AT_A_TIME * options.tensor_bytes, "tensor requests")
         self.disk = ByteBudget(BODIES_AT_A_TIME * options.body_bytes, "uploads")
@@ -108,6 +118,48 @@ class HttpHost:
         if name not in self.models:
             raise RequestError(404, f"there is no model {name!r}; served are: {names}")
         return self.models[name]
+
+    def start(self) -> None:
+        """Start the decoder processes, so that what keeps them from starting shows before the first request.
+
+        Raises:
+            StorageError: They cannot be started.
+        """
+        if self.decoders is not None:
+            self.decoders.start()
+
+    def close(self) -> None:
+        """End the workers and the decoder processes, without waiting for running jobs."""
+        self.worker_pool.abandon_all()
+        self.worker_pool.close()
+        if self.decoders is not None:
+            self.decoders.close()
+
+    def media_limits(self, stop: Callable[[], str | None]) -> MediaLimits:
+        """Limits of a video that a request sent or named.
+
+        Args:
+            stop: Returns why the request's work has to end, or None.
+        """
+        return MediaLimits(self.options.frame_pixels, stop=stop, windows=self.options.max_windows)
+
+    def decode_picture(self, data: bytes) -> UInt8Array | None:
+        """Decode a picture that a client sent.
+
+        Args:
+            data: The content of the file.
+
+        Returns:
+            uint8 [H, W, 3] RGB; None where it is not a picture.
+
+        Raises:
+            MediaError: The picture crashed its decoder, or no decoder was free in time.
+        """
+        if self.decoders is None:
+            return decode_picture(data)
+        end, seconds = time.monotonic() + self.options.timeout_seconds, self.options.timeout_seconds
+        limits = self.media_limits(lambda: f"took longer than {seconds:g} s." if time.monotonic() > end else None)
+        return self.decoders.decode_picture(data, limits)
 
     @cached_property
     def frame_limits(self) -> MediaLimits:

@@ -35,7 +35,7 @@ from adapters.hosts.http_server.errors import (
     to_request_error,
 )
 from adapters.hosts.http_server.state import HttpHost, ServedModel
-from adapters.media import decode_picture, jpeg_size
+from adapters.media import jpeg_size
 from adapters.records import Prediction, UInt8Array
 
 QUERY = ("model", "fps", "every", "top_k")
@@ -220,7 +220,10 @@ def read_jpeg(data: bytes, host: HttpHost) -> UInt8Array:
             400, f"a message of {len(data)} bytes is no whole JPEG. Give width and height before raw frames"
         )
     _check_size(host, *size)
-    picture = decode_picture(data)
+    try:
+        picture = host.decode_picture(data)
+    except AdapterError as error:
+        raise to_request_error(error) from None
     if picture is None:
         raise RequestError(400, f"a JPEG of {size[0]}x{size[1]} does not decode")
     return picture

@@ -6,7 +6,9 @@ it would have to be copied: an upload is written once, below the folder that the
 
 from __future__ import annotations
 
+import asyncio
 import errno
+import logging
 import os
 import re
 import tempfile
@@ -20,29 +22,57 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import Request
 
+from adapters.hosts.http_server.compression import PLAIN, Decompressor
 from adapters.hosts.http_server.errors import ClientDisconnectedError, RequestError
+from adapters.hosts.http_server.worker_pool import BodyShare
 
 FIELD = "file"
+# Its parser logs what is wrong with a form, which the client is told.
+logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
 _SUFFIX = re.compile(r"\.[A-Za-z0-9]{1,8}")
 _MAX_HEADER_BYTES = 4096  # of one part
+_MAX_BOUNDARY_BYTES = 200  # by RFC 2046 they have at most 70
 
 
-async def chunks(request: Request) -> AsyncIterator[bytes]:
-    """Read the body as it arrives.
+async def chunks(request: Request, limit_bytes: int, share: BodyShare | None = None) -> AsyncIterator[bytes]:
+    """Read the body as it arrives, and unfold it if it is compressed.
+
+    Args:
+        request: The request.
+        limit_bytes: Size of the largest body, unfolded.
+        share: Counts the bytes; None counts nothing.
 
     Yields:
-        The next bytes; they may be empty.
+        The next bytes.
 
     Raises:
+        RequestError: 413, the body has more than ``limit_bytes``; 429, more than the share may grow to; 400, it is not
+            compressed as it says.
         ClientDisconnectedError: The connection ended before the body did.
     """
-    more = True
+    encoding = request.headers.get("content-encoding", "").strip().lower()
+    machine = None if encoding in PLAIN else Decompressor(encoding)
+    size, more = 0, True
     while more:
         message = await request.receive()
         if message["type"] == "http.disconnect":
             raise ClientDisconnectedError
         more = message.get("more_body", False)
-        yield message.get("body", b"")
+        data = message.get("body", b"")
+        for piece in (data,) if machine is None else machine.feed(data):
+            size += len(piece)
+            if size > limit_bytes:
+                unfolded = "" if machine is None else " when it is unfolded"
+                raise RequestError(
+                    413, f"the body has more than {limit_bytes} bytes{unfolded}, which is all that is taken. Send less"
+                )
+            if share is not None:
+                share.grow(len(piece))
+            yield piece
+            if machine is not None:
+                await asyncio.sleep(0)  # a small body may unfold to many pieces
+    if machine is not None:
+        machine.finish()
 
 
 def body_size(request: Request) -> int:
@@ -50,29 +80,38 @@ def body_size(request: Request) -> int:
     return int(request.headers.get("content-length", "0"))
 
 
-async def read_body(request: Request, limit_bytes: int) -> bytearray:
+async def read_body(request: Request, limit_bytes: int, share: BodyShare | None = None) -> bytearray:
     """Read the whole body into memory.
 
+    Args:
+        request: The request.
+        limit_bytes: Size of the largest body.
+        share: Counts the bytes; None counts nothing.
+
     Raises:
-        RequestError: 413, the body has more than ``limit_bytes``.
+        RequestError: 413, the body has more than ``limit_bytes``; otherwise see ``chunks``.
         ClientDisconnectedError: The connection ended before the body did.
     """
     size = body_size(request)
     if size > limit_bytes:
         raise RequestError(413, f"the body has {size} bytes and at most {limit_bytes} are taken here. Send less")
     body = bytearray()
-    async for chunk in chunks(request):
+    async for chunk in chunks(request, limit_bytes, share):
         body += chunk
     return body
 
 
 @asynccontextmanager
-async def uploaded(request: Request, folder: Path) -> AsyncIterator[tuple[Path, str]]:
+async def uploaded(
+    request: Request, folder: Path, limit_bytes: int, share: BodyShare
+) -> AsyncIterator[tuple[Path, str]]:
     """Write the video of a multipart form to a file, which is removed when the block ends.
 
     Args:
         request: With the form as its body.
         folder: Where the file is written.
+        limit_bytes: Size of the largest body.
+        share: Counts the bytes.
 
     Yields:
         The file, and the name that the client gave it, without folders.
@@ -88,7 +127,7 @@ async def uploaded(request: Request, folder: Path) -> AsyncIterator[tuple[Path, 
         try:
             with os.fdopen(descriptor, "wb") as sink:
                 form = _Form(sink)
-                await form.read(request)
+                await form.read(request, limit_bytes, share)
         except OSError as error:
             full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
             raise RequestError(507 if full else 500, f"the upload could not be written ({error.strerror})") from None
@@ -110,15 +149,20 @@ class _Form:
     found: bool = False
     ended: bool = False
 
-    async def read(self, request: Request) -> None:
+    async def read(self, request: Request, limit_bytes: int, share: BodyShare) -> None:
         """Read the form to its end."""
-        _, options = parse_options_header(request.headers.get("content-type", ""))
-        boundary = options.get(b"boundary")
+        boundary = _options(request.headers.get("content-type", "").encode("latin-1")).get(b"boundary", b"")
         if not boundary:
             raise RequestError(400, "the form's Content-Type has no boundary. Send it as curl -F file=@clip.mp4 does")
+        if len(boundary) > _MAX_BOUNDARY_BYTES:
+            raise RequestError(
+                400,
+                f"the form's boundary has {len(boundary)} bytes and may have {_MAX_BOUNDARY_BYTES}. Send the form as "
+                "curl -F file=@clip.mp4 does",
+            )
         parser = MultipartParser(boundary, self._callbacks())  # type: ignore[arg-type] # a dictionary of functions
         try:
-            async for chunk in chunks(request):
+            async for chunk in chunks(request, limit_bytes, share):
                 parser.write(chunk)
             parser.finalize()
         except FormParserError as error:
@@ -153,7 +197,7 @@ class _Form:
         }
 
     def _part_begins(self, headers: dict[bytes, bytes]) -> None:
-        _, options = parse_options_header(headers.get(b"content-disposition", b""))
+        options = _options(headers.get(b"content-disposition", b""))
         name = options.get(b"name", b"").decode("utf-8", "replace")
         if name != FIELD or self.found:
             given = f"{name!r}" if name != FIELD else f"{FIELD} twice"
@@ -164,3 +208,11 @@ class _Form:
 
     def _end(self) -> None:
         self.ended = True
+
+
+def _options(header: bytes) -> dict[bytes, bytes]:
+    """The parameters of a header's value. RequestError: 400 if it is not of the form of one."""
+    try:
+        return parse_options_header(header)[1]
+    except Exception:  # the parser's own, and those of the standard library's that it calls
+        raise RequestError(400, f"the header value {header[:100]!r} cannot be understood") from None

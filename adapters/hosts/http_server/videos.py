@@ -20,7 +20,6 @@ from adapters.hosts.http_server.upload import body_size, read_body, uploaded
 from adapters.hosts.http_server.worker_pool import RequestJob
 from adapters.hosts.results import SHAPES, to_pipeline
 from adapters.inference import input_spec, predict_videos
-from adapters.media import MediaLimits
 from adapters.records import VideoResult
 
 MAX_JSON_BYTES = 100_000
@@ -47,8 +46,8 @@ async def videos(request: Request) -> Response:
     host.worker_pool.check_capacity()
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "multipart/form-data":
-        with host.disk.reserve(body_size(request)):
-            async with uploaded(request, host.uploads) as (path, name):
+        with host.disk.share(body_size(request)) as share:
+            async with uploaded(request, host.uploads, host.options.body_bytes, share) as (path, name):
                 return await query.answer(host, request, path, name)
     if kind == "application/json":
         fields = parse_json(await read_body(request, MAX_JSON_BYTES), "the request")
@@ -137,7 +136,7 @@ class _VideoQuery:
         """Predict on a file; answers and errors call it ``name``."""
 
         def work(job: RequestJob[VideoResult]) -> VideoResult:
-            limits = MediaLimits(host.options.frame_pixels, job.stop_reason)
+            limits = host.media_limits(job.stop_reason)
 
             def check(*_: object) -> None:
                 """Check the time between windows, of which a frame may have many; ``limits`` check between frames."""
@@ -147,7 +146,14 @@ class _VideoQuery:
             with (
                 host.metrics.model_seconds.labels(self.model.name, "videos").time(),
                 closing(
-                    predict_videos(self.model.adapter, [path], **self.windows, on_progress=check, limits=limits)
+                    predict_videos(
+                        self.model.adapter,
+                        [path],
+                        **self.windows,
+                        on_progress=check,
+                        limits=limits,
+                        decoders=host.decoders,
+                    )
                 ) as results,  # type: ignore[type-var] # a generator
             ):
                 result = next(results)

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import math
+import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from concurrent.futures import Executor, Future
+from contextlib import contextmanager, suppress
+from queue import SimpleQueue
 from typing import Any, Generic, TypeVar
 
 from adapters.hosts.http_server.errors import ClientDisconnectedError, RequestError
@@ -34,15 +36,28 @@ class ByteBudget:
         self.limit_bytes, self.used_bytes, self._what = limit_bytes, 0, what
 
     @contextmanager
-    def reserve(self, size_bytes: int) -> Iterator[None]:
-        """Reserve bytes for one body until the block ends.
+    def share(self, size_bytes: int) -> Iterator[BodyShare]:
+        """Begin a body's share, which lasts until the block ends and counts what has arrived.
+
+        What was only announced does not count, so that a client that announces much and sends little holds little.
 
         Args:
-            size_bytes: Size of the body.
+            size_bytes: Size of the body, as its header announces it.
+
+        Yields:
+            The share.
 
         Raises:
-            RequestError: 429 if the limit would be exceeded.
+            RequestError: 429 if the body would not fit beside what is there.
         """
+        self._check(size_bytes)
+        share = BodyShare(self)
+        try:
+            yield share
+        finally:
+            self.used_bytes -= share.used_bytes
+
+    def _check(self, size_bytes: int) -> None:
         if self.used_bytes + size_bytes > self.limit_bytes:
             raise RequestError(
                 429,
@@ -50,11 +65,30 @@ class ByteBudget:
                 "are taken at a time. Ask again later",
                 {"Retry-After": "1"},
             )
+
+
+class BodyShare:
+    """What one body uses of a ``ByteBudget``.
+
+    Attributes:
+        used_bytes: Bytes that have arrived.
+    """
+
+    def __init__(self, budget: ByteBudget) -> None:
+        self._budget, self.used_bytes = budget, 0
+
+    def grow(self, size_bytes: int) -> None:
+        """Count bytes that arrived.
+
+        Args:
+            size_bytes: Their number.
+
+        Raises:
+            RequestError: 429 if the limit would be exceeded.
+        """
+        self._budget._check(size_bytes)
+        self._budget.used_bytes += size_bytes
         self.used_bytes += size_bytes
-        try:
-            yield
-        finally:
-            self.used_bytes -= size_bytes
 
 
 class RequestJob(Generic[T]):
@@ -124,7 +158,8 @@ class WorkerPool:
         self.workers, self.queue, self.timeout_seconds = workers, queue, timeout_seconds
         self.unfinished = 0
         self._seconds = 0.1  # duration of a job, smoothed
-        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="http")
+        self._jobs: set[RequestJob[Any]] = set()
+        self._pool = _DaemonThreads(workers, "http")
 
     @property
     def waiting(self) -> int:
@@ -198,18 +233,29 @@ class WorkerPool:
         """Cancel the waiting jobs and end the threads, without waiting for running jobs."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
+    def abandon_all(self) -> None:
+        """Stop the work of all jobs; each ends where it next looks at ``stop_reason``."""
+        for job in list(self._jobs):
+            job.abandon()
+
     def _submit(self, job: RequestJob[T]) -> asyncio.Future[T]:
         loop = asyncio.get_running_loop()
         self.unfinished += 1
+        self._jobs.add(job)
         future = self._pool.submit(job.run)
-        # Called for a job that was cancelled before it began, too.
-        future.add_done_callback(lambda _: loop.call_soon_threadsafe(self._ended, job.seconds))
+
+        def done(_: object) -> None:  # for a job that was cancelled before it began, too
+            with suppress(RuntimeError):  # the loop is closed
+                loop.call_soon_threadsafe(self._ended, job)
+
+        future.add_done_callback(done)
         return asyncio.wrap_future(future)
 
-    def _ended(self, seconds: float | None) -> None:
+    def _ended(self, job: RequestJob[Any]) -> None:
         self.unfinished -= 1
-        if seconds is not None:
-            self._seconds += 0.1 * (seconds - self._seconds)
+        self._jobs.discard(job)
+        if job.seconds is not None:
+            self._seconds += 0.1 * (job.seconds - self._seconds)
 
     def _timeout_error(self, job: RequestJob[Any]) -> RequestError:
         if job.started:
@@ -219,6 +265,55 @@ class WorkerPool:
         return RequestError(
             503, f"no worker was free for {self.timeout_seconds:g} s. Ask again later", {"Retry-After": "5"}
         )
+
+
+class _DaemonThreads(Executor):
+    """A ThreadPoolExecutor whose threads do not keep the process from ending."""
+
+    def __init__(self, threads: int, name: str) -> None:
+        self._queue: SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = SimpleQueue()
+        self._threads = [
+            threading.Thread(target=self._work, name=f"{name}-{number}", daemon=True) for number in range(threads)
+        ]
+        self._lock, self._begun, self._closed = threading.Lock(), False, False
+
+    def submit(self, function: Callable[..., Any], /, *arguments: Any, **named: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        with self._lock:
+            if self._closed:
+                raise RuntimeError("the worker pool is closed")
+            if not self._begun:
+                self._begun = True
+                for thread in self._threads:
+                    thread.start()
+            self._queue.put((future, lambda: function(*arguments, **named)))
+        return future
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        with self._lock:
+            self._closed = True
+            while cancel_futures and not self._queue.empty():
+                if (entry := self._queue.get()) is not None:
+                    entry[0].cancel()
+            for _ in self._threads:
+                self._queue.put(None)
+        for thread in self._threads if wait and self._begun else ():
+            thread.join()
+
+    def _work(self) -> None:
+        while (entry := self._queue.get()) is not None:
+            future, function = entry
+            del entry
+            if not future.set_running_or_notify_cancel():
+                continue
+            try:
+                result = function()
+            except BaseException as error:  # carried to the one that waits for the result
+                future.set_exception(error)
+            else:
+                future.set_result(result)
+                del result
+            del future, function
 
 
 async def _disconnected(receive: Receive) -> None:

@@ -6,7 +6,7 @@ https://labelstud.io/tags/ and https://labelstud.io/guide/predictions describe b
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 from xml.etree import ElementTree
@@ -14,7 +14,7 @@ from xml.etree import ElementTree
 from adapters.errors import ConfigError, MediaError
 from adapters.hosts.results import to_pipeline
 from adapters.inference import scores_to_segments
-from adapters.records import VideoResult
+from adapters.records import Segment, VideoResult
 
 MAX_CONFIG_CHARACTERS = 1_000_000
 # The Video tag's own default, where the config gives no frameRate: labelstud.io/tags/video.
@@ -132,7 +132,7 @@ def _parsed(text: object) -> ElementTree.Element:
         raise ConfigError(f"the labelling config must be XML of at most {MAX_CONFIG_CHARACTERS} characters, without <!")
     try:
         return ElementTree.fromstring(text)
-    except ElementTree.ParseError as error:
+    except (ElementTree.ParseError, ValueError) as error:  # the latter for characters that UTF-8 does not have
         raise ConfigError(f"the labelling config is not XML ({error}). Copy it from the project's settings") from None
 
 
@@ -164,7 +164,11 @@ def _control(tag: ElementTree.Element, video: ElementTree.Element) -> Control:
 
 
 def to_regions(
-    result: VideoResult, control: Control, config: Mapping[str, Any], data: Mapping[str, Any]
+    result: VideoResult,
+    control: Control,
+    config: Mapping[str, Any],
+    data: Mapping[str, Any],
+    check: Callable[[], None] = lambda: None,
 ) -> list[dict[str, Any]]:
     """Convert a video's predictions to the regions of a Label Studio prediction.
 
@@ -174,6 +178,7 @@ def to_regions(
         config: The adapter's. Its segment keys make the ranges of TimelineLabels; its threshold selects the labels of
             Choices with ``choice="multiple"``.
         data: The task's, for its frame rate.
+        check: Called before each label; what it raises ends the work.
 
     Returns:
         Regions, each with its score in 0..1.
@@ -185,7 +190,7 @@ def to_regions(
     if control.kind == "choices":
         found = _choices(result, control, config["threshold"])
     else:
-        found = _ranges(result, control, config, control.frames_per_second(data))
+        found = _ranges(result, control, config, control.frames_per_second(data), check)
     return [
         {
             "id": f"{control.name}_{number}",
@@ -208,13 +213,18 @@ def _choices(result: VideoResult, control: Control, threshold: float) -> list[_F
     return [item for item in known if item[1] >= threshold] if control.multiple else known[:1]
 
 
-def _ranges(result: VideoResult, control: Control, config: Mapping[str, Any], rate: float) -> list[_Found]:
+def _ranges(
+    result: VideoResult, control: Control, config: Mapping[str, Any], rate: float, check: Callable[[], None]
+) -> list[_Found]:
     """The segments of each label that the model and the control have, as ranges of frames, in time order."""
     if result.error is not None:
         raise MediaError(result.error)
     labels = [label for label in result.predictions[0].labels if label in control.values] if result.predictions else []
     settings = {key: config[key] for key in SEGMENT_KEYS}
-    segments = [item for label in labels for item in scores_to_segments(result.predictions, label, **settings)]
+    segments: list[Segment] = []
+    for label in labels:
+        check()
+        segments += scores_to_segments(result.predictions, label, **settings)
     segments.sort(key=lambda item: (item.start, item.end))
     return [
         (control.values[item.label], item.score, {"ranges": [to_frames(item.start, item.end, rate)]})

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from adapters.errors import ConfigError, MediaError
@@ -19,7 +21,10 @@ _LOCAL_FILES = "/data/local-files/"
 _UPLOADS = "/data/"
 _TIMEOUT_SECONDS = 30
 _CHUNK = 1 << 20
+_STOP_TICK_SECONDS = 0.2
 Stop = Callable[[], str | None]
+T = TypeVar("T")
+_ENCODED = re.compile("%[0-9A-Fa-f]{2}")
 _SUFFIX = re.compile(r"\.[A-Za-z0-9]{1,8}")
 
 
@@ -115,6 +120,62 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
         return None
 
 
+def _query_path(query: str) -> str:
+    """The path in the query of /data/local-files/?d=PATH, decoded once."""
+    try:
+        values = parse_qs(query, errors="surrogateescape", max_num_fields=20).get("d", [""])
+    except ValueError:  # too many fields
+        values = []
+    return values[0] if len(values) == 1 else ""
+
+
+def _check_decoded(path: str, value: str, where: str) -> None:
+    """Refuse a path, decoded once, that another program may read as another path.
+
+    Raises:
+        MediaError: It is still percent-encoded, or has "..", a backslash or control characters.
+    """
+    if _ENCODED.search(path):
+        raise MediaError(
+            f"{value}: is percent-encoded twice, or names a file with % and two hexadecimal digits, which is not read "
+            "here. Encode it once, or rename the file"
+        )
+    if ".." in path.split("/") or "\\" in path or any(ord(letter) < 32 or ord(letter) == 127 for letter in path):
+        raise MediaError(f"{value}: leads out of {where}, or may. Name a file below, without ..")
+
+
+def stoppable(work: Callable[[], T], stop: Stop, source: str) -> T:
+    """Run a function that may wait for the network in a thread, and leave it there if the work has to end.
+
+    Args:
+        work: The function.
+        stop: Called while it runs; a reason, in a sentence, ends the waiting.
+        source: For the message.
+
+    Returns:
+        The function's result.
+
+    Raises:
+        MediaError: ``stop`` returned a reason.
+        Exception: Whatever the function raises.
+    """
+    future: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(work())
+        except BaseException as error:  # carried to the caller
+            future.set_exception(error)
+
+    threading.Thread(target=run, name="fetch", daemon=True).start()
+    while True:
+        wait([future], timeout=_STOP_TICK_SECONDS)
+        if future.done():
+            return future.result()
+        if (reason := stop()) is not None:
+            raise MediaError(f"{source}: {reason}")
+
+
 @dataclass(frozen=True)
 class VideoFetcher:
     """Finds or downloads the videos that tasks name, within the host's options.
@@ -147,17 +208,20 @@ class VideoFetcher:
         if not isinstance(value, str) or not value.strip():
             raise MediaError(f"the task's video must be a path or URL, got {value!r}")
         path = self._path_at_studio(value)
-        parts = urlsplit(path)
+        try:
+            parts = urlsplit(path)
+        except ValueError as error:  # such as http://[
+            raise MediaError(f"{value}: is not a path or URL ({error})") from None
         if parts.path.startswith(_LOCAL_FILES) and self.root is not None:
-            return self._under_root(parse_qs(parts.query).get("d", [""])[0], value)
+            return self._under_root(_query_path(parts.query), value)
         if path.startswith(_UPLOADS):
-            return self._download(path, folder / name, value, stop)
+            return stoppable(lambda: self._download(path, folder / name, value, stop), stop, value)
         if parts.scheme or value.startswith("/"):
             raise MediaError(
                 f"{value}: is not read here. A task's video may be a file of local storage under the host's root "
                 "(/data/local-files/?d=...), or an upload of the Label Studio that the host was started with"
             )
-        return self._under_root(value, value)
+        return self._under_root(unquote(value, errors="surrogateescape"), value)
 
     def _path_at_studio(self, value: str) -> str:
         """The path of a URL that leads to the configured Label Studio; any other value as it is."""
@@ -168,6 +232,7 @@ class VideoFetcher:
     def _under_root(self, relative: str, value: str) -> Path:
         if self.root is None:
             raise MediaError(f"{value}: is a local file, and the host was started without --root")
+        _check_decoded(relative, value, "the host's root")
         root = self.root.resolve()
         try:
             path = (root / relative).resolve()
@@ -186,9 +251,10 @@ class VideoFetcher:
             raise MediaError(
                 f"{value}: is kept by Label Studio, and the host was started without --label-studio-url and its token"
             )
-        plain = unquote(unquote(path))
-        if ".." in plain or "\\" in plain or "//" in plain or any(ord(letter) <= 32 for letter in path):
-            raise MediaError(f"{value}: is no path of an upload")
+        plain = unquote(path.partition("?")[0])
+        _check_decoded(plain, value, "Label Studio's uploads")
+        if "//" in plain or "#" in path or any(not 32 < ord(letter) < 127 for letter in path):
+            raise MediaError(f"{value}: is not the path of an upload, as Label Studio writes it")
         suffix = Path(urlsplit(path).path).suffix
         target = target.with_name(f"{target.name}{suffix if _SUFFIX.fullmatch(suffix) else ''}")
         size = 0

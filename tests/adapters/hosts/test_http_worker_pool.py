@@ -16,14 +16,19 @@ from adapters.hosts.http_server.worker_pool import ByteBudget, WorkerPool
 
 def test_a_budget_is_given_back() -> None:
     budget = ByteBudget(10_000_000, "uploads")
-    with budget.reserve(4_000_000), budget.reserve(6_000_000):
-        assert budget.used_bytes == 10_000_000
-        with pytest.raises(RequestError, match="uploads of 10 MB") as caught, budget.reserve(1):
+    with budget.share(4_000_000) as one, budget.share(6_000_000) as other:
+        assert budget.used_bytes == 0  # what is only announced takes no room from others
+        one.grow(4_000_000)
+        other.grow(6_000_000)
+        assert (budget.used_bytes, one.used_bytes) == (10_000_000, 4_000_000)
+        with pytest.raises(RequestError, match="uploads of 10 MB"):
+            one.grow(1)
+        with pytest.raises(RequestError, match="uploads of 10 MB") as caught, budget.share(1):
             pass
         assert (caught.value.status, caught.value.headers) == (429, {"Retry-After": "1"})
     assert budget.used_bytes == 0
-    with pytest.raises(ZeroDivisionError), budget.reserve(5):
-        raise ZeroDivisionError
+    with pytest.raises(RequestError), budget.share(5) as one:
+        one.grow(20_000_000)
     assert budget.used_bytes == 0
 
 

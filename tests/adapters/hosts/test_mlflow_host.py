@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 import os
 import signal
@@ -225,6 +226,25 @@ def test_served_by_mlflow(served: str, folder: Path) -> None:
     status, body = post(served, {"dataframe_records": [{"video": video}], "params": {"shape": "none"}})
     assert status == 400
     assert "shape must be one of rows, hf" in body["message"]
+    status, body = post(served, b"path,fps,note\ncold.mp4,,a\n/etc/passwd,,\n", "text/csv")
+    assert status == 200
+    good, bad = body["predictions"]
+    assert good == {"path": "cold.mp4", "predictions": expected(folder, "cold.mp4"), "error": None, "warnings": []}
+    assert "is outside the folder" in bad["error"]
+    status, body = post(served, b"video\naGVsbG8=\n", "text/csv; charset=utf-8")
+    assert "CSV can only name paths" in body["predictions"][0]["error"]
+    for data in (b"", b"nothing\n1\n", b"\xff", b'"a\nb'):
+        assert post(served, data, "text/csv")[0] == 400
+
+
+def test_csv_is_read_as_by_the_command_line(folder: Path, loaded: Any) -> None:
+    from mlflow.pyfunc.scoring_server import parse_csv_input
+
+    text = "path,fps\nwarm.mp4,\n0012,\n"
+    as_server = parse_csv_input(io.StringIO(text), loaded.metadata.get_input_schema())
+    assert list(as_server["path"]) == ["warm.mp4", "0012"]
+    as_command = parse_csv_input(io.StringIO(text.replace("0012", "x12")))
+    assert loaded.predict(as_server)["predictions"][0] == loaded.predict(as_command)["predictions"][0]
 
 
 @pytest.fixture
@@ -265,8 +285,9 @@ def wait_until_up(address: str, server: subprocess.Popen[bytes], log: Path) -> N
     until(is_up)
 
 
-def post(address: str, value: Any) -> tuple[int, Any]:
-    request = urllib.request.Request(address, json.dumps(value).encode(), {"Content-Type": "application/json"})
+def post(address: str, value: Any, kind: str = "application/json") -> tuple[int, Any]:
+    body = value if isinstance(value, bytes) else json.dumps(value).encode()
+    request = urllib.request.Request(address, body, {"Content-Type": kind})
     try:
         with urllib.request.urlopen(request, timeout=600) as response:
             return response.status, json.load(response)
