@@ -106,6 +106,7 @@ _FRAME_FACTS = frozenset(
         "names",
     ]
 )
+_LONGEST_KEPT = 200  # characters of a name that is kept in a cache
 _IDS = frozenset(["id", "ids", "uid", "uuid"])
 
 
@@ -195,6 +196,11 @@ def _parted(word: str) -> Iterable[str]:
 
 def normal_name(name: str) -> str:
     """A name with its words parted by ``_``: the form in which names are compared."""
+    return _joined_words(name) if len(name) <= _LONGEST_KEPT else "_".join(words_of(name))
+
+
+@lru_cache(maxsize=4096)
+def _joined_words(name: str) -> str:
     return "_".join(words_of(name))
 
 

@@ -64,9 +64,9 @@ def make_dataset(
             f"{reader.root}: its labels are names of splits: {', '.join(map(repr, order))}. Give each clip's class "
             "as its label and the split as its split. Where these are the classes, name them (--label, labels=)."
         )
-    examples = [replace(item, labels=tuple(dict.fromkeys(kept[name] for name in item.labels))) for item in examples]
     grouped = tuple(
-        replace(item, group=group) for item, group in zip(examples, video_groups(examples, explicit), strict=True)
+        replace(item, group=group, labels=tuple(dict.fromkeys(kept[name] for name in item.labels)))
+        for item, group in zip(examples, video_groups(examples, explicit), strict=True)
     )
     notes = tuple(f"{reader.root}: {sentence}" for sentence in warnings) + tuple(reader.left_out)
     for note in notes:

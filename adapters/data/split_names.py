@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from adapters.data.examples import SPLITS, Split
 
@@ -21,6 +22,7 @@ _JOINED = re.compile(rf"({'|'.join(sorted(ALIASES, key=len, reverse=True))})(set
 _SEVERAL = frozenset({"trainval", "traindev", "traintest"})
 
 
+@lru_cache(maxsize=256)
 def normal_split(name: str) -> str:
     """``train``, ``validation`` or ``test`` for common names of them, such as ``val_256``; another name unchanged."""
     found = _named(name)

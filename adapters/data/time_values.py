@@ -74,6 +74,8 @@ def read_ranges(row: Mapping[str, Any], where: str, *, text: bool) -> list[TimeR
     Raises:
         DatasetError: A key is not understood, a value is not a time, or two contradict each other.
     """
+    if not row:
+        return [TimeRange()]
     others = frozenset(normal_name(name) for name in row)
     starts: list[tuple[str, Moment]] = []
     ends: list[tuple[str, Moment]] = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,12 @@ def _check_columns(names: list[str], path: Path) -> None:
         )
 
 
+@lru_cache(maxsize=1024)
+def _is_label(name: str) -> bool:
+    """Whether a column may hold labels."""
+    return normal_name(name) in key_names("label")
+
+
 def _row(names: list[str], cells: list[str], where: str) -> dict[str, Any]:
     if not any(cell.strip() for cell in cells):
         return {}
@@ -91,7 +98,7 @@ def _row(names: list[str], cells: list[str], where: str) -> dict[str, Any]:
         raise DatasetError(f"{where}: has {len(cells)} cells where the header names {len(names)}")
     row: dict[str, Any] = dict(zip(names, cells, strict=True))
     for name in names:
-        if normal_name(name) in key_names("label"):
+        if _is_label(name):
             label = row[name].strip()
             row[name] = parse_json(label, f"{where}, label") if label.startswith("[") else label
     return row

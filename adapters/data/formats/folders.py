@@ -44,7 +44,7 @@ def import_folders(path: str | Path, labels: Sequence[str] | None = None) -> Dat
     for split, top in _split_tops(root, frozenset(labels or ())):
         for folder in _folders(top):
             found = videos_in(folder)
-            if not found and any(folder.rglob("*.*")):
+            if not found and _holds_files(folder):
                 _log.warning("%s: holds no videos, so it is not read as a class", folder)
                 continue
             classes[folder.name] = None
@@ -55,6 +55,11 @@ def import_folders(path: str | Path, labels: Sequence[str] | None = None) -> Dat
             "json/. Put the videos of each class into a folder of that name."
         )
     return make_dataset(rows, root, labels, listed=sorted(classes))
+
+
+def _holds_files(folder: Path) -> bool:
+    """Whether there are files below a folder, other than hidden ones: an empty folder is a class without clips."""
+    return any(not is_hidden(name) for _, _, names in os.walk(folder) for name in names)
 
 
 def _row(file: Path, folder: Path, root: Path, split: str | None) -> dict[str, Any]:

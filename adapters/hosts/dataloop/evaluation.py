@@ -84,6 +84,8 @@ def evaluate_download(adapter: BaseModelAdapter, folder: Path) -> dict[str, floa
     if foreign or not labelled:
         check_dataset(dataset, labels=adapter.labels, task=adapter.config["task"], allow_missing=True)
     report, skipped = evaluate_examples(adapter, labelled)
+    if report.labels_without_clips:
+        logger.warning("no item has the labels %s, so the figures say nothing about them", report.labels_without_clips)
     _log_left_out("cannot be read", [str(result.error) for result in skipped])
     return {name: float(value) for name, value in report.to_json().items() if _is_metric(name, value)}
 

@@ -71,8 +71,7 @@ def test_splits_below_the_classes_are_splits(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_videos_is_no_class(tmp_path: Path) -> None:
-    touch(tmp_path, "a/1.mp4", "b/2.mp4", "annotations/a.xml", "json/a.json")
-    (tmp_path / "later").mkdir()
+    touch(tmp_path, "a/1.mp4", "b/2.mp4", "annotations/a.xml", "json/a.json", "docs/README", "later/.DS_Store")
     assert read_dataset(tmp_path, format="folders").labels == ("a", "b", "later")
 
 
