@@ -16,7 +16,14 @@ from adapters.errors import MediaError
 from adapters.media.damage import Damage
 from adapters.media.frame_times import FrameTimes
 from adapters.media.opening import MediaLimits, Source, choose_stream, encrypted_message, ffmpeg_reason, open_container
-from adapters.media.packets import PacketReader, TimedPacket, discard_other_streams, frame_rate, times_are_doubtful
+from adapters.media.packets import (
+    NO_STAMP,
+    PacketReader,
+    TimedPacket,
+    discard_other_streams,
+    frame_rate,
+    times_are_doubtful,
+)
 from adapters.media.single_thread import RecentPackets, decodes_in_parallel
 
 # Frames that are held back until those that they may lean on came out: as many as can be shown before one of these.
@@ -147,6 +154,7 @@ class Decoder:
         self._floor: float | None = None  # after a jump: frames before this lean on frames that were not decoded
         if self._recent is not None:
             self._recent.end()
+            self._recent.clear()
         self.packet_count = 0
 
     def close(self) -> None:
@@ -389,7 +397,7 @@ class Decoder:
                 return False
             self._begin()
             timed = self._reader.read()
-            if timed is None or timed.pts is None or not timed.packet.is_keyframe:
+            if timed is None or timed.pts is None or timed.pts <= NO_STAMP or not timed.packet.is_keyframe:
                 return False
             self._floor = timed.pts * self._tick
             if self._floor <= seconds + self.slack:

@@ -6,7 +6,7 @@ from av.video.frame import VideoFrame
 
 from adapters.media.clock import Clock, Lasting
 from adapters.media.damage import Damage
-from adapters.media.packets import PacketReader, TimedPacket
+from adapters.media.packets import NO_STAMP, PacketReader, TimedPacket
 
 # A frame comes out at most this many packets after its own.
 _MOST_REORDERED = 32
@@ -60,12 +60,7 @@ class FrameTimes:
     def packet_of(self, frame: VideoFrame) -> TimedPacket | None:
         """The packet of a frame that came out of the decoder; None where it cannot be told."""
         pts = frame.pts
-        if pts is not None:
-            found = next((timed for timed in self.waiting if timed.pts == pts and not timed.out), None)
-        else:
-            dts = frame.dts
-            same = (timed for timed in self.waiting if timed.pts is None and timed.stamp == dts and not timed.out)
-            found = next(same, None)
+        found = next((timed for timed in self.waiting if timed.pts == pts and not timed.out), None)
         if found is not None:
             found.out = True
         return found
@@ -102,7 +97,7 @@ class FrameTimes:
         following = 0.0 if self._clock.last is None else self._clock.last + self._interval
         pts, dts, shift = frame.pts, frame.dts, self._reader.clock.shift
         stored = None if dts is None else dts * self._tick + shift
-        shown = None if pts is None else pts * self._tick + shift
+        shown = None if pts is None or pts <= NO_STAMP else pts * self._tick + shift
         if timed is not None and not self._reader.dts_only:
             shown = timed.seconds
         if shown is not None and stored is not None:

@@ -28,6 +28,8 @@ _RAW_TIME_BASE = Fraction(1, 1_200_000)
 _RAW_FORMATS = {"mjpeg", "jpeg_pipe"}
 _ASSUMED_RATE = Fraction(25)
 SLOWEST_FRAME_SECONDS = 60
+# Packets without a timestamp of presentation get numbers from here down.
+NO_STAMP = -(1 << 60)
 # A key frame is shown at most this long after those that were decoded before it.
 _KEY_GUESS_SECONDS = 1.0
 
@@ -189,6 +191,9 @@ class PacketReader:
         stamp = self._stamp(packet)
         seconds = None if stamp is None else self._time(packet, stamp)
         self._last = self._last if seconds is None else seconds
+        if packet.pts is None:  # so that its frame can be told from others
+            packet.pts = NO_STAMP - self._count
+            self._count += 1
         return TimedPacket(packet, stamp, seconds, packet.pts)
 
     def stored_duration(self, timed: TimedPacket) -> float:
@@ -203,8 +208,8 @@ class PacketReader:
         Args:
             stamp: Of the present packet.
         """
-        stamps = [self._stamp(packet) for packet in self._ahead if packet.size]
-        return bool(stamps) and all(other is not None and other > stamp for other in stamps)
+        stamps = [packet.pts for packet in self._ahead if packet.size]
+        return bool(stamps) and not self.dts_only and all(other is not None and other > stamp for other in stamps)
 
     def _stamp(self, packet: Packet[VideoStream]) -> int | None:
         stored, shown = packet.dts, packet.pts

@@ -111,7 +111,10 @@ class RecentPackets:
         return self._repeats < _MOST_REPEATS
 
     def end(self) -> list[av.VideoFrame]:
-        """Take the decoder of one thread out of use; returns the frames that it still has."""
+        """Take the decoder of one thread out of use; returns the frames that it still has.
+
+        The packets are kept: damage in the next ones is repaired with frames before them.
+        """
         frames: list[av.VideoFrame] = []
         if self.decoder is not None:
             try:
@@ -119,5 +122,4 @@ class RecentPackets:
             except (av.FFmpegError, OSError):
                 frames = []
         self.decoder = None
-        self.clear()
         return frames
