@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
-from adapters.errors import ConfigError, MissingExtraError, ScoresError, describe_failure
+from adapters.errors import AdapterError, ConfigError, MissingExtraError, describe_failure
 from adapters.records import Clip
 
 Output = TypeVar("Output")
@@ -31,8 +31,8 @@ class FailedClip:
 class ClipFunction(Generic[Output]):
     """A model's function of a batch of clips, with a result for each clip whatever the others do to it.
 
-    Where a batch fails, each of its clips is tried alone. If the model fails on plain clips as well, the fault is the
-    model's own and is raised; scores that are not finite are always the clip's.
+    Where a batch fails, each of its clips is tried alone. An error that is raised on purpose is about the clip; after any
+    other the model is tried on plain clips, and if it fails on them as well the fault is its own and is raised.
     """
 
     def __init__(self, function: Callable[[list[Clip]], Sequence[Output]]) -> None:
@@ -50,7 +50,7 @@ class ClipFunction(Generic[Output]):
             clips: Of one or several sources.
 
         Raises:
-            Exception: What the model raises for any clip, also a plain one.
+            Exception: What the model raises for any clip, also a plain one, and errors of the whole run.
         """
         try:
             return list(self._function(list(clips)))
@@ -60,7 +60,9 @@ class ClipFunction(Generic[Output]):
         return [result for clip in clips for result in self([clip])]
 
     def _failed(self, clip: Clip, error: Exception) -> FailedClip:
-        if not isinstance(error, ScoresError) and not any(self._accepts(clip, level) for level in _PLAIN_LEVELS):
+        if isinstance(error, RUN_ERRORS):
+            raise error
+        if not isinstance(error, AdapterError) and not any(self._accepts(clip, level) for level in _PLAIN_LEVELS):
             raise error
         return FailedClip(describe_failure(clip.source, error))
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from adapters.base import BaseModelAdapter
-from adapters.errors import MediaError, describe_failure
+from adapters.errors import AdapterError, describe_failure
 from adapters.inference.clip_faults import RUN_ERRORS
 from adapters.inference.pipeline import map_ahead
 from adapters.litert import available_cores
@@ -80,7 +80,7 @@ def _predict_one(
     except RUN_ERRORS:
         raise
     except Exception as error:
-        if not isinstance(error, (MediaError, OSError)) and not _works(adapter, spec):
+        if not isinstance(error, (AdapterError, OSError)) and not _works(adapter, spec):
             raise
         return VideoResult(str(source), (), describe_failure(source, error))
 

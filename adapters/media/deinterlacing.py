@@ -14,7 +14,7 @@ class Deinterlacer:
     """Makes whole frames of the interlaced frames of one stream, each at the time of its first field.
 
     FFmpeg's bwdif compares a frame with the ones before and after it: where nothing moves both fields stay, elsewhere
-    the second is interpolated. A frame without neighbours goes through yadif, which then interpolates along edges.
+    the second is interpolated. Without a frame before, all of the second field is.
     """
 
     def __init__(self) -> None:
@@ -34,21 +34,18 @@ class Deinterlacer:
         if not frame.interlaced_frame:
             return frame
         before, after = (near if near is not None and _kind(near) == _kind(frame) else None for near in (before, after))
-        if before is None and after is None:
-            graph = _graph("yadif", frame)
-            graph.push(frame)
-            graph.push(None)
-            return _pulled(graph) or frame
-        # Without a frame before, the filter begins anew and interpolates its first frame along edges.
         if before is None or self._graph is None or self._kind != _kind(frame):
-            self._graph, self._kind, self._last = _graph("bwdif", frame), _kind(frame), None
-        missing: list[VideoFrame] = []
-        if self._last is not frame:
-            missing = [frame] if before is None else [before, frame]
-        self._last = after
+            self._graph, self._kind, self._last = _graph(frame), _kind(frame), None
+        if before is None:  # the filter makes its first frame from this one alone, as where a key frame is alone
+            pushed = [frame, frame]
+        elif self._last is frame:
+            pushed = [after or frame]
+        else:
+            pushed = [before, frame, after or frame]
+        self._last = after if before is not None else None
         found: VideoFrame | None = None
         # The filter is a frame late: what comes out at last is the frame before the one that was pushed last.
-        for one in (*missing, after or frame):
+        for one in pushed:
             self._graph.push(one)
             found = _pulled(self._graph) or found
         return found or frame
@@ -58,10 +55,10 @@ def _kind(frame: VideoFrame) -> tuple[Any, ...]:
     return frame.width, frame.height, frame.format.name
 
 
-def _graph(name: str, frame: VideoFrame) -> Graph:
+def _graph(frame: VideoFrame) -> Graph:
     graph = Graph()
     source = graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=Fraction(1, 1))
-    whole, sink = graph.add(name, mode="send_frame", deint="interlaced"), graph.add("buffersink")
+    whole, sink = graph.add("bwdif", mode="send_frame", deint="interlaced"), graph.add("buffersink")
     source.link_to(whole)
     whole.link_to(sink)
     graph.configure()

@@ -84,7 +84,7 @@ def check_whole(path: Path, size: tuple[int, int]) -> None:
         scaled = cv2.resize(big, size[::-1], interpolation=cv2.INTER_AREA).astype(int)
         assert np.abs(scaled - one).mean() < 0.5
     assert all(np.array_equal(one, small[5 * number]) for number, one in enumerate(sparse))
-    assert np.abs(key.astype(int) - small[0]).mean() < 6
+    np.testing.assert_array_equal(key, small[0])
 
 
 @pytest.mark.parametrize("size", [(96, 128), (48, 64), (56, 56)])
@@ -120,7 +120,7 @@ def test_jumps_change_no_interlaced_frame(tmp_path: Path) -> None:
 def test_a_reel_is_not_combed_either(interlaced: Path) -> None:
     with open_video(interlaced) as video:
         for _, picture in video.frames(height=96, width=128, aspect="stretch", layout="yuv420p"):
-            assert comb(picture[:96, :, None]) < 1
+            assert comb(picture[:96, :, None]) < 2.5  # of the first frame; of others less than 0.1
 
 
 # Cropped --------------------------------------------------------------------------------------------------------------
