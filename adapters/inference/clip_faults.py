@@ -31,8 +31,8 @@ class FailedClip:
 class ClipFunction(Generic[Output]):
     """A model's function of a batch of clips, with a result for each clip whatever the others do to it.
 
-    Where a batch fails, each of its clips is tried alone. An error that is raised on purpose is about the clip; after any
-    other the model is tried on plain clips, and if it fails on them as well the fault is its own and is raised.
+    Where a batch fails, each of its clips is tried alone. An error that is raised on purpose is about the clip; after
+    any other the model is tried on plain clips, and if it fails on them as well the fault is its own and is raised.
     """
 
     def __init__(self, function: Callable[[list[Clip]], Sequence[Output]]) -> None:

@@ -26,6 +26,7 @@ class FrameModelAdapter(ModelAdapter):
     def __init__(self, config: Mapping[str, Any], *, explicit: bool = False) -> None:
         super().__init__(config, explicit=explicit)
         self._read: tuple[str, Pretrained] | None = None  # the file of "weights", and what it holds
+        self._fitted: tuple[tuple[str, str], Pretrained] | None = None  # the same for the config's labels
 
     @abstractmethod
     def published_path(self) -> Path:
@@ -47,22 +48,29 @@ class FrameModelAdapter(ModelAdapter):
         """
 
     def pretrained(self) -> Pretrained:
-        name = self.config["weights"]
+        name, config = self.config["weights"], self.config
+        # A file is read once for a model, and its classifier fitted once for the config's labels.
+        key = (name, str([config[part] for part in ("labels", "positive_label", "task", "head")]))
+        if self._fitted is None or self._fitted[0] != key:
+            self._fitted = (key, self._fit(name))
+        return self._fitted[1]
+
+    def _fit(self, name: str) -> Pretrained:
         if self._read is None or self._read[0] != name:
             path = self.published_path() if name in self.published_names else Path(name).expanduser()
             self._read = (name, self.read_weights(path))
         found = self._read[1]
         fitting = fitting_classifier(found.classifier, self.config, self.labels)
-        if fitting is None:
-            if self.config["labels"] is None:
-                raise WeightsError(
-                    f'{name}: {classifier_text(found.classifier)}, and without "labels" a model predicts the '
-                    f"{len(self.labels)} classes of the published weights. Name the classes of its outputs, in their "
-                    'order, in "labels", or train it on labelled clips (cliplab train)'
-                )
-            return found
-        require_finite(fitting, name)
-        return Pretrained(found.backbone, fitting)
+        if fitting is not None:
+            require_finite(fitting, name)
+            return Pretrained(found.backbone, fitting)
+        if self.config["labels"] is None:
+            raise WeightsError(
+                f'{name}: {classifier_text(found.classifier)}, and without "labels" a model predicts the '
+                f"{len(self.labels)} classes of the published weights. Name the classes of its outputs, in their "
+                'order, in "labels", or train it on labelled clips (cliplab train)'
+            )
+        return found
 
     @property
     def brings_classifier(self) -> bool:
