@@ -92,6 +92,8 @@ def read_manifest(folder: str | Path) -> Manifest:
         BundleError: It cannot be read, is not JSON, or is not of the form above; the message names the fault.
     """
     path = Path(folder) / MANIFEST_NAME
+    if path.is_dir():
+        raise BundleError(f"{path}: cannot be read (it is a folder). Move it away.")
     try:
         text = read_regular_text(path, MAX_MANIFEST_BYTES, BundleError)
     except FileNotFoundError:

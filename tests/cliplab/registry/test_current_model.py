@@ -23,7 +23,7 @@ from adapters.errors import BundleError, ConfigError
 from adapters.inference import open_model
 from adapters.litert import read_description, with_description
 from adapters.litert.tflite_file import without_description
-from cliplab.registry import MANIFEST_NAME, CurrentModel, registry_manifest
+from cliplab.registry import MANIFEST_NAME, CurrentModel, current_model, registry_manifest
 
 
 @pytest.fixture
@@ -269,40 +269,42 @@ def test_many_threads_while_a_process_switches_and_is_killed(folder: Path, warni
     assert model.get_named()[0] == last
 
 
-def test_others_are_served_while_one_thread_loads(folder: Path) -> None:
-    """The new model opens slowly, since a pipe stands in its place that somebody has yet to write to."""
+def test_others_are_served_while_one_thread_loads(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The new model opens slowly, and then it is damaged."""
     model = CurrentModel(folder, on_warning=lambda message: None)
     first = model.get()
-    data = (folder / "b.tflite").read_bytes()
+    opening, goes_on = threading.Event(), threading.Event()
+
+    def open_slowly(path: Path, *arguments: Any) -> BaseModelAdapter:
+        opening.set()
+        assert goes_on.wait(600)
+        raise BundleError(f"{path}: damaged")
+
+    monkeypatch.setattr(current_model, "open_model", open_slowly)
     registry_manifest(folder, current="b.tflite")
-    (folder / "b.tflite").unlink()
-    os.mkfifo(folder / "b.tflite")
     loader = threading.Thread(target=model.get)
     loader.start()
-    writer = opened_once_it_is_read(folder / "b.tflite")
+    assert opening.wait(600)
     served: list[BaseModelAdapter] = []
     other = threading.Thread(target=lambda: served.append(model.get()))
     other.start()
     other.join(timeout=600)
     in_time = list(served)
-    os.write(writer, data[:100])
-    os.close(writer)
+    goes_on.set()
     loader.join(timeout=600)
     assert not loader.is_alive()
     assert in_time == [first]
     assert model.get() is first
 
 
-def opened_once_it_is_read(pipe: Path) -> int:
-    """The end to write to, once somebody waits at the other."""
-
-    def opened() -> list[int]:
-        try:
-            return [os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)]
-        except OSError:  # nobody reads
-            return []
-
-    return until(opened)[0]
+def test_a_fifo_in_the_place_of_a_model_holds_nobody_up(folder: Path, warnings: list[str]) -> None:
+    model = CurrentModel(folder, on_warning=warnings.append)
+    first = model.get()
+    registry_manifest(folder, current="b.tflite")
+    (folder / "b.tflite").unlink()
+    os.mkfifo(folder / "b.tflite")
+    assert model.get() is first
+    assert "b.tflite: is a FIFO" in warnings[0]
 
 
 # A real network -----------------------------------------------------------------------------------------------------
