@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -16,10 +16,14 @@ from adapters.records import Float32Array, Float64Array, Prediction, Segment
 _CELLS_A_PIECE = 8
 _MAX_CELLS = 2_000_000
 _NEAR = 1e-9
+_WINDOWS_PER_CHECK = 64
 
 
 def timeline(
-    predictions: Sequence[Prediction], label: str, step_seconds: float | None = None
+    predictions: Sequence[Prediction],
+    label: str,
+    step_seconds: float | None = None,
+    check: Callable[[], object] = lambda: None,
 ) -> tuple[Float64Array, Float32Array]:
     """The score of one label over time, from the windows of one video (in any order, overlapping or not).
 
@@ -37,6 +41,7 @@ def timeline(
         predictions: The windows of one video.
         label: The label whose score counts.
         step_seconds: The length of a cell; None: an eighth of the shortest of window, stride and frame spacing.
+        check: Called now and then; what it raises ends the work.
 
     Returns:
         Times float64 [N] in seconds, the middles of even cells from the first window's start to the last one's end, and
@@ -59,7 +64,9 @@ def timeline(
     # The last cell may be cut by the end: its middle is that of what is left.
     times[-1] = (start + (count - 1) * step + end) / 2
     total, weight = np.zeros(count), np.zeros(count)
-    for window_start, window_end, scores in windows:
+    for number, (window_start, window_end, scores) in enumerate(windows):
+        if number % _WINDOWS_PER_CHECK == 0:
+            check()
         first, last = np.searchsorted(times, (window_start - _NEAR, window_end + _NEAR))
         if first == last:
             continue
@@ -83,6 +90,7 @@ def scores_to_segments(
     min_segment_seconds: float = 0.0,
     merge_gap_seconds: float = 0.0,
     step_seconds: float | None = None,
+    check: Callable[[], object] = lambda: None,
 ) -> list[Segment]:
     """The stretches of one video where a label's score is at or above a threshold.
 
@@ -96,6 +104,7 @@ def scores_to_segments(
         min_segment_seconds: Shorter segments are dropped.
         merge_gap_seconds: Segments that are no further apart than this become one, before short ones are dropped.
         step_seconds: The length of a cell of the ``timeline``.
+        check: Called now and then; what it raises ends the work.
 
     Returns:
         Segments in time order that do not overlap and lie within the windows. A segment's score is the mean of the
@@ -115,7 +124,7 @@ def scores_to_segments(
         raise ValueError(f"threshold must be a score in 0..1, got {threshold!r}")
     if not predictions:
         return []
-    times, scores = timeline(predictions, label, step_seconds)
+    times, scores = timeline(predictions, label, step_seconds, check)
     edges = _edges(times, min(item.start for item in predictions), max(item.end for item in predictions))
     smooth = _smooth(scores.astype(np.float64), edges, smoothing_seconds)
     # float32 scores against a float threshold: 0.7 as float32 must reach a threshold of 0.7.

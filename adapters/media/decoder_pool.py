@@ -75,6 +75,10 @@ class DecoderPool:
         self._closed = False
         self._watching = False
 
+    def __del__(self) -> None:
+        with suppress(Exception):  # at the interpreter's end anything may be gone
+            self.close()
+
     @property
     def pids(self) -> list[int]:
         """Ids of the running processes."""

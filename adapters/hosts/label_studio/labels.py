@@ -178,7 +178,7 @@ def to_regions(
         config: The adapter's. Its segment keys make the ranges of TimelineLabels; its threshold selects the labels of
             Choices with ``choice="multiple"``.
         data: The task's, for its frame rate.
-        check: Called before each label; what it raises ends the work.
+        check: Called now and then; what it raises ends the work.
 
     Returns:
         Regions, each with its score in 0..1.
@@ -223,8 +223,7 @@ def _ranges(
     settings = {key: config[key] for key in SEGMENT_KEYS}
     segments: list[Segment] = []
     for label in labels:
-        check()
-        segments += scores_to_segments(result.predictions, label, **settings)
+        segments += scores_to_segments(result.predictions, label, **settings, check=check)
     segments.sort(key=lambda item: (item.start, item.end))
     return [
         (control.values[item.label], item.score, {"ranges": [to_frames(item.start, item.end, rate)]})

@@ -50,7 +50,7 @@ def make_host(config: Path, tmp_path: Path) -> Iterator[Callable[..., HttpHost]]
 
     yield make
     for host in hosts:
-        host.worker_pool.close()
+        host.close()
 
 
 class Answer:

@@ -74,7 +74,7 @@ def host(tmp_path: Path) -> Iterator[HttpHost]:
     models["still"] = ServedModel("still", still, still.labels)
     found = HttpHost(models, HttpOptions(workers=1, max_streams=1, timeout_seconds=30, max_megapixels=0.01), tmp_path)
     yield found
-    found.worker_pool.close()
+    found.close()
 
 
 def frame(level: int, width: int = 4, height: int = 2) -> bytes:

@@ -44,7 +44,7 @@ def host(tmp_path: Path) -> Iterator[HttpHost]:
     options = HttpOptions(workers=1, max_megapixels=0.001, max_tensor_mb=0.012288)
     found = HttpHost({"known": model}, options, tmp_path)
     yield found
-    found.worker_pool.close()
+    found.close()
 
 
 def ask(host: HttpHost, tensor: dict[str, Any] | None = None, tail: bytes | None = None, **more: Any) -> Any:

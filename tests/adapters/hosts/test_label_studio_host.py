@@ -5,12 +5,19 @@ from __future__ import annotations
 import base64
 import fcntl
 import json
+import os
+import signal
+import sys
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
+from flat_videos import flat_video
 from http_server import PATIENT, Served, http_host
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,10 +28,11 @@ from tiny_videos import render_video
 from waiting import until
 
 from adapters.errors import ConfigError, MediaError
-from adapters.hosts.label_studio.labels import for_labels, parse_label_config, to_frames, to_seconds
+from adapters.hosts.label_studio.labels import for_labels, parse_label_config, to_frames, to_regions, to_seconds
 from adapters.hosts.label_studio.training import Trainer
 from adapters.hosts.label_studio.videos import LabelStudioClient, VideoFetcher
 from adapters.inference import open_model, predict_videos
+from adapters.records import Prediction, VideoResult
 from cliplab.models import host_label_studio
 
 # As in the template for the classification of video frames, with another whole-video question beside it.
@@ -400,3 +408,51 @@ def test_a_training_that_is_killed_has_failed_and_another_may_begin(
     trainer.start(7, CONFIG)
     assert trainer.process.wait(PATIENT) == 1
     assert "task 1: is labelled 'ad', which 'videoLabels' has not any more" in trainer.state()["error"]
+
+
+def test_a_request_ends_while_its_segments_are_computed() -> None:
+    """Windows that overlap much take long: the work asks whether it has to end."""
+    predictions = tuple(
+        Prediction(np.array([0.4, 0.6], np.float32), ("warm", "cold"), at * 0.01, at * 0.01 + 100) for at in range(9000)
+    )
+    (control,) = parse_label_config(CONFIG.replace("Choices", "Other"))
+    begin = time.monotonic()
+
+    def check() -> None:
+        if time.monotonic() > begin + 0.3:
+            raise TimeoutError("it has to end")
+
+    with pytest.raises(TimeoutError):
+        to_regions(VideoResult("clip.mp4", predictions), control, TinyAdapter({}).config, {}, check)
+    assert time.monotonic() - begin < 2.3
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_a_decoder_that_dies_costs_one_task(folder: Path) -> None:
+    """The other tasks of the request, and the next request, are answered."""
+    flat_video(folder / "root" / "long.mp4", 64, 64, 20_000)
+    with http_host([folder / "tiny"], "--root", folder / "root", kind="label-studio") as host:
+        pids = [
+            int(pid)
+            for thread in Path(f"/proc/{host.process.pid}/task").iterdir()
+            for pid in (thread / "children").read_text().split()
+        ]
+        assert pids
+        found: list[dict[str, Any]] = []
+
+        def ask() -> None:
+            answer = httpx.post(f"{host.url}/predict", json=predict_request("long.mp4", "warm.mp4"), timeout=PATIENT)
+            found.extend(answer.json()["results"])
+
+        def reading() -> list[int]:
+            links = [(pid, link) for pid in pids for link in Path(f"/proc/{pid}/fd").glob("*")]
+            return [pid for pid, link in links if str(link.resolve()).endswith("long.mp4")]
+
+        asking = threading.Thread(target=ask)
+        asking.start()
+        os.kill(until(reading, every=0.001)[0], signal.SIGSEGV)
+        asking.join(PATIENT)
+        assert "long.mp4: ended its decoder" in found[0]["error"]
+        assert found[1]["result"]
+        warm = httpx.post(f"{host.url}/predict", json=predict_request("warm.mp4"), timeout=PATIENT).json()
+        assert warm["results"] == found[1:]
