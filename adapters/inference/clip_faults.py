@@ -8,12 +8,19 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
-from adapters.errors import AdapterError, ConfigError, MissingExtraError, describe_failure
+from adapters.errors import (
+    AdapterError,
+    BundleError,
+    ConfigError,
+    MissingExtraError,
+    WeightsError,
+    describe_failure,
+)
 from adapters.records import Clip
 
 Output = TypeVar("Output")
 # What is wrong with the run, not with one file. Everything else becomes that file's error and the rest goes on.
-RUN_ERRORS = (ConfigError, MissingExtraError)
+RUN_ERRORS = (ConfigError, MissingExtraError, BundleError, WeightsError)
 _PLAIN_LEVELS = 128, 0  # gray and black
 
 
