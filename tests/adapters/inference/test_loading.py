@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -31,11 +32,16 @@ def bundle(own_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def counts(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """How often each file is opened, a config is checked ("check") and a clip is rendered ("render")."""
     counts: Counter[str] = Counter()
-    open_file, problems, render = Path.open, EfficientNetLiteAdapter.config_problems, golden.render_clip
+    open_path, open_descriptor = Path.open, os.open
+    problems, render = EfficientNetLiteAdapter.config_problems, golden.render_clip
 
-    def counted_open(self: Path, *arguments: Any, **named: Any) -> Any:
+    def counted_path(self: Path, *arguments: Any, **named: Any) -> Any:
         counts[self.name] += 1
-        return open_file(self, *arguments, **named)
+        return open_path(self, *arguments, **named)
+
+    def counted_descriptor(path: Any, *arguments: Any, **named: Any) -> int:
+        counts[Path(path).name] += 1
+        return open_descriptor(path, *arguments, **named)
 
     def counted_problems(config: dict[str, Any]) -> Iterable[str]:
         counts["check"] += 1
@@ -45,7 +51,8 @@ def counts(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
         counts["render"] += 1
         return render(*arguments, **named)
 
-    monkeypatch.setattr(Path, "open", counted_open)
+    monkeypatch.setattr(Path, "open", counted_path)
+    monkeypatch.setattr(os, "open", counted_descriptor)
     monkeypatch.setattr(EfficientNetLiteAdapter, "config_problems", counted_problems)
     monkeypatch.setattr(golden, "render_clip", counted_render)
     return counts
