@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -180,7 +181,10 @@ def test_a_damaged_key_frame_is_said(tmp_path: Path, name: str, threads: int) ->
 
 
 def times(clock: PacketClock, *stamps: float, keys: tuple[int, ...] = (0,)) -> list[float | None]:
-    return [clock.advance(stamp, n in keys, stamps[n + 1 : n + 9]) for n, stamp in enumerate(stamps)]
+    def following(n: int) -> tuple[float, ...]:
+        return stamps[n + 1 : n + 9]
+
+    return [clock.advance(stamp, n in keys, partial(following, n)) for n, stamp in enumerate(stamps)]
 
 
 @pytest.mark.parametrize("joined", [False, True])
