@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from statistics import median
 
@@ -87,22 +87,25 @@ class PacketClock:
         self.shift = 0.0
         self.top: float | None = None
 
-    def advance(self, stamp: float, is_key: bool, following: Sequence[float]) -> float | None:
+    def advance(self, stamp: float, is_key: bool, read_following: Callable[[], Sequence[float]]) -> float | None:
         """The source time of the next packet; None where its stamp is damaged.
 
         Args:
             stamp: Its presentation timestamp, in seconds.
             is_key: Whether it is a key frame.
-            following: The timestamps of packets that follow, in the order of decoding.
+            read_following: Returns the timestamps of packets that follow, in the order of decoding.
         """
         if self.top is None:
+            following = read_following()
             self.top = min(following) - self.interval if self._is_outlier(stamp, following) else stamp
             return self.top
-        self.shift += self._wrap(stamp + self.shift)
         time = stamp + self.shift
+        if wrap := self._wrap(time):
+            self.shift += wrap
+            time = stamp + self.shift
         # A key frame is shown after all that were decoded before it, another one perhaps long before.
         if abs(time - self.top) > (_CLOCK_RESET_SECONDS if is_key else self._back):
-            others = [other + self.shift + self._wrap(other + self.shift) for other in following]
+            others = [other + self.shift + self._wrap(other + self.shift) for other in read_following()]
             after = [other for other in others if abs(other - time) <= abs(other - self.top)]
             # The last frame of a file may be a long still; in a broadcast it is damage rather.
             if len(others) >= 2 * len(after) + 1 - self._may_be_joined and len(others) >= self._least_witnesses:

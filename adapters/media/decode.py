@@ -26,9 +26,6 @@ from adapters.media.packets import (
 )
 from adapters.media.single_thread import RecentPackets, decodes_in_parallel
 
-# Frames that are held back until those that they may lean on came out: as many as can be shown before one of these.
-_MOST_HELD = 16
-
 
 @dataclass(frozen=True, eq=False)
 class DecodedFrame:
@@ -190,7 +187,7 @@ class Decoder:
         if self._ready:
             return self._ready.popleft()
         while True:
-            while not self._ended and not self._next_is_certain():
+            while not self._ended and not self._decoded:
                 if self.limits is not None:
                     self.limits.check_stop(self.source)
                 self._advance()
@@ -199,20 +196,6 @@ class Decoder:
                 return None
             if (decoded := self._accept(*self._decoded.popleft())) is not None:
                 return decoded
-
-    def _next_is_certain(self) -> bool:
-        """Whether the next frame is there, and none that it may lean on can still turn out to be damaged."""
-        if not self._decoded:
-            return False
-        if self._recent is None or self._recent.decoder is not None or len(self._decoded) > _MOST_HELD:
-            return True
-        own = self._decoded[0][1]
-        for timed in self._times.waiting:  # in the order of decoding
-            if timed is own:
-                return True
-            if not timed.out:
-                return False
-        return True
 
     def _advance(self) -> None:
         """Decode one packet."""

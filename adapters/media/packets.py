@@ -218,15 +218,17 @@ class PacketReader:
     def _time(self, packet: Packet[VideoStream], stamp: int) -> float | None:
         if packet.is_discard:
             return stamp * self._tick + self.clock.shift
-        ahead = (self._stamp(other) for other in self._ahead if other.size and not other.is_discard)
-        following = [other * self._tick for other in ahead if other is not None]
-        seconds = self.clock.advance(stamp * self._tick, packet.is_keyframe, following)
+        seconds = self.clock.advance(stamp * self._tick, packet.is_keyframe, self._following)
         dts = packet.dts
         if seconds is not None:
             if packet.is_keyframe and dts is not None:
                 self._key_delay = stamp - dts
             return seconds + self._delay
         return self._key_seconds(dts) if packet.is_keyframe else None
+
+    def _following(self) -> list[float]:
+        ahead = (self._stamp(other) for other in self._ahead if other.size and not other.is_discard)
+        return [other * self._tick for other in ahead if other is not None]
 
     def _key_seconds(self, dts: int | None) -> float | None:
         """The time of a key frame of which the stamp is damaged: the same if the frames before it are not decoded."""
