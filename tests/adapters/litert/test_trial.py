@@ -28,10 +28,10 @@ def test_a_program_that_asks_for_gigabytes_is_refused(tmp_path: Path) -> None:
 
 def test_a_program_that_computes_for_minutes_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CLIPLAB_PROGRAM_SECONDS", "1")
-    monkeypatch.setenv("CLIPLAB_PROGRAM_MEMORY_MB", "3000")  # LiteRT 1.2 takes more for each operator
+    monkeypatch.setenv("CLIPLAB_PROGRAM_MEMORY_MB", "3000")  # LiteRT 1.2 takes 1.1 GB for it
     begin = time.monotonic()
     with pytest.raises(BundleError, match="CLIPLAB_PROGRAM_SECONDS"):
-        Program(frame_program(size=1024, layers=4000), num_threads=1)
+        Program(frame_program(size=128, layers=300, width=128), num_threads=1)
     assert time.monotonic() - begin < 60
 
 

@@ -78,29 +78,30 @@ class _Writer:
 
 
 @functools.cache
-def frame_program(size: int = SIZE, layers: int = 0) -> bytes:
+def frame_program(size: int = SIZE, layers: int = 0, width: int = 6) -> bytes:
     """float32 [1, 32, 32, 3] -> "scores" [1, 3] and "features" [1, 6]: convolutions, pooling and a dense layer.
 
     Args:
         size: In place of 32. A program of a few kB asks for any amount of memory.
         layers: Of further convolutions, with the same few weights. It computes for any time.
+        width: Channels of all convolutions, in place of 6.
     """
-    w, half = _Writer(0), size // 2
+    w, shape = _Writer(0), (1, size // 2, size // 2, width)
     image = w.tensor("image", (1, size, size, 3))
-    conv, depth = w.tensor("conv", (1, half, half, 6)), w.tensor("depth", (1, half, half, 6))
-    w.operator("CONV_2D", [image, w.weights("k", 6, 3, 3, 3), w.weights("b", 6)], [conv], "Conv2DOptions",
+    conv, depth = w.tensor("conv", shape), w.tensor("depth", shape)
+    w.operator("CONV_2D", [image, w.weights("k", width, 3, 3, 3), w.weights("b", width)], [conv], "Conv2DOptions",
                strideH=2, strideW=2)  # fmt: skip
     if layers:
-        kernel, bias = w.weights("again", 6, 1, 1, 6), w.weights("again_bias", 6)
+        kernel, bias = w.weights("again", width, 3, 3, width), w.weights("again_bias", width)
     for _ in range(layers):
-        before, conv = conv, w.tensor("conv", (1, half, half, 6))
+        before, conv = conv, w.tensor("conv", shape)
         w.operator("CONV_2D", [before, kernel, bias], [conv], "Conv2DOptions", strideH=1, strideW=1)
-    w.operator("DEPTHWISE_CONV_2D", [conv, w.weights("dk", 1, 3, 3, 6), w.weights("db", 6)], [depth],
+    w.operator("DEPTHWISE_CONV_2D", [conv, w.weights("dk", 1, 3, 3, width), w.weights("db", width)], [depth],
                "DepthwiseConv2DOptions", strideH=1, strideW=1, depthMultiplier=1,
                fusedActivationFunction=3)  # fmt: skip
-    features = w.tensor("features", (1, 6))
+    features = w.tensor("features", (1, width))
     w.operator("MEAN", [depth, w.numbers("axes", 1, 2)], [features], "ReducerOptions", keepDims=False)
-    return _classified(w, {"image": image}, features, 6)
+    return _classified(w, {"image": image}, features, width)
 
 
 @functools.cache
