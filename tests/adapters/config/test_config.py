@@ -64,6 +64,8 @@ def test_defaults_are_filled_in_depth() -> None:
         ({"positive_label": "a", "task": "multi_label"}, ['"positive_label" goes with task "single_label"']),
         ({"sampling": "rate"}, ['"fps" is required with sampling "rate"']),
         ({"stride_seconds": 1}, ['"stride_seconds" needs "window_seconds"']),
+        ({"window_seconds": 0.001}, ['"window_seconds" must be a number (>= 0.01', "got 0.001"]),
+        ({"stride_seconds": 1e-9, "window_seconds": 1}, ['"stride_seconds" must be a number (>= 0.01', "got 1e-09"]),
         ({"fine_tune_layers": 3, "freeze_layers": 3}, ['"fine_tune_layers" and "freeze_layers"', "give one"]),
         ({"split_fractions": [0.5, 0.1, 0.1]}, ['"split_fractions" must add up to 1']),
         ({"class_weights": {"a": 1}, "labels": ["a", "b"]}, ['"class_weights" must name each label once']),

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from adapters.errors import ConfigError, MediaError
 from adapters.media import Window, fill_clip, plan_clip, window_seconds
-from adapters.media.sampling import plan_windows
+from adapters.media.sampling import MAX_WINDOWS, check_window_count, plan_windows
 from adapters.records import InputSpec
 
 seconds = st.floats(0.05, 30.0)
@@ -299,3 +299,33 @@ def test_windows_at_a_rate_have_their_moments_and_a_stride_of_their_own() -> Non
 def test_the_last_window_of_four_seconds(length: float, last: tuple[float, float]) -> None:
     windows = list(plan_windows(spread(2, 4.0), 0.0, length))
     assert (windows[-1].start, windows[-1].end) == pytest.approx(last, abs=1e-9)
+
+
+# How many -----------------------------------------------------------------------------------------------------------
+
+
+@settings(deadline=None)
+@given(length=st.floats(0.05, 30.0), window=st.floats(0.05, 10.0), share=st.floats(0.1, 2.0), most=st.integers(1, 300))
+def test_no_more_windows_are_planned_than_are_allowed(length: float, window: float, share: float, most: int) -> None:
+    spec = spread(1, window, window * share)
+    count = len(list(plan_windows(spec, 0.0, length)))
+    try:
+        check_window_count(spec, 0.0, length, "clip.mp4", most)
+    except MediaError:
+        assert count + 2 > most  # the estimate is above the number by two at most
+    else:
+        assert count <= most
+
+
+def test_a_day_with_a_window_each_second_is_allowed_and_a_window_each_hundredth_is_not() -> None:
+    day = 86_400.0
+    check_window_count(spread(16, 10.0, 1.0), 0.0, day, "day.mp4")
+    check_window_count(rate(16, 5.0, 0.5), 0.0, day, "day.mp4")
+    check_window_count(InputSpec(8, 8, 1, sampling="every", fps=240.0), 0.0, day, "day.mp4")
+    words = rf"day\.mp4: .*8,640,\d+ windows; at most {MAX_WINDOWS:,} are allowed.*stride_seconds \(0\.432 or more\)"
+    with pytest.raises(MediaError, match=words):
+        check_window_count(spread(16, 0.01), 0.0, day, "day.mp4")
+    with pytest.raises(MediaError, match="at most 100 are allowed"):
+        check_window_count(spread(16, 10.0, 1.0), 0.0, day, "day.mp4", 100)
+    with pytest.raises(MediaError, match="2,592,000 pieces"):
+        check_window_count(InputSpec(8, 8, 8, sampling="every", fps=240.0), 0.0, day, "day.mp4", 10_000)
