@@ -49,7 +49,7 @@ def ready_configs() -> dict[str, Path]:
 
 
 def read_config(source: str | Path | Mapping[str, Any]) -> Config:
-    """Read a config as it was written; it is not checked yet.
+    """Read a config as it was written; it is not checked yet. A label file that ``labels`` names is read.
 
     Args:
         source: An object, a JSON or YAML file, or the name of a ready config.
@@ -67,7 +67,7 @@ def read_config(source: str | Path | Mapping[str, Any]) -> Config:
         raise ConfigError(
             f"{source}: there is no such file, and no ready config of this name; ready are: {', '.join(ready)}"
         )
-    return read_config_file(path)
+    return _with_label_file(read_config_file(path), path.parent)
 
 
 def open_model(

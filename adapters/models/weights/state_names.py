@@ -30,6 +30,8 @@ PREFIXES = (
     "trunk.",
     "base_model.",
     "feature_extractor.",
+    "ema_model.",
+    "online_model.",
 )
 # Modules in the classifier's place, whatever their layers are.
 HEADS = ("fc", "classifier", "head", "last_linear", "_fc", "head_fc", "classif", "classification_head")
@@ -74,12 +76,17 @@ def match_names(state: Mapping[str, npt.NDArray[Any]], wanted: Iterable[str], fa
     places = {name: _place(name, known) for name in plain}
     for prefix, short in places.values():
         prefixes[prefix] += short in known
-    usual = prefixes.most_common(1)[0][0] if prefixes else ""
+    # Of two copies under prefixes of their own the averaged one is taken.
+    usual = max(prefixes, key=lambda prefix: (prefixes[prefix], "ema" in prefix)) if prefixes else ""
     for name, (prefix, short) in places.items():
         if short in known and (short not in found or prefix == usual):
             found[short] = name
-    head = {short: plain[name] for name, (_, short) in places.items() if short.partition(".")[0] in HEADS}
-    _require_known([name for name, (_, s) in places.items() if s not in known and s not in head], usual, found, family)
+    head: Tensors = {}
+    for name, (prefix, short) in places.items():
+        if short.partition(".")[0] in HEADS and (short not in head or prefix == usual):
+            head[short] = plain[name]
+    unknown = [name for name, (_, short) in places.items() if short not in known and short not in head]
+    _require_known(unknown, usual, found, family)
     missing = [name for name in names if name not in found]
     if missing:
         raise WeightsError(

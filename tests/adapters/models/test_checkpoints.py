@@ -390,3 +390,11 @@ def test_fifty_mutations_of_a_file_end_in_weights_or_in_an_error_on_purpose(kind
         except AdapterError:
             continue
         raise AssertionError("such a file is not a ResNet18")
+
+
+def test_of_two_copies_in_one_state_dict_the_averaged_one_is_taken() -> None:
+    both = {f"online_model.{name}": value for name, value in STATE.items()}
+    both |= {f"ema_model.{name}": value * 2 for name, value in STATE.items()}
+    found = torch_to_variables(both | {"initted": np.array(True), "step": np.array(9)})
+    np.testing.assert_array_equal(found.backbone["bn1/beta"], STATE["bn1.bias"] * 2)
+    np.testing.assert_array_equal(found.classifier[OUTPUT_BIAS], STATE["fc.bias"] * 2)
