@@ -15,7 +15,7 @@ _CLOCK_RESET_SECONDS = 1.0
 _CLOCK_LEAP_SECONDS = 10.0
 # Frames are shown at most this many places from where they are decoded (H.264 and HEVC allow 16).
 _REORDERED_FRAMES = 17
-# So many packets must follow a leap before they can call it damage: the last frame may be a long still.
+# Fewer packets after a leap do not prove damage: the last frame may be a long still.
 _LEAST_WITNESSES = 3
 # One frame is shown at most this long, and a pause between two is shorter than a day: more is a damaged number.
 LONGEST_STILL_SECONDS = 3600.0

@@ -330,7 +330,7 @@ class Decoder:
         return "matroska" in names
 
     def stores_times(self) -> bool:
-        """Whether packets have timestamps at all, which those of raw streams have not."""
+        """Whether packets have timestamps, which raw streams do not store."""
         return not self._reader.raw
 
     def packets_have_times(self) -> bool:

@@ -58,7 +58,7 @@ class FrameTimes:
             timed.out = False
 
     def packet_of(self, frame: VideoFrame) -> TimedPacket | None:
-        """The packet of a frame that came out of the decoder; None where it cannot be told."""
+        """The packet of a frame that came out of the decoder; None where it is unknown."""
         pts = frame.pts
         found = next((timed for timed in self.waiting if timed.pts == pts and not timed.out), None)
         if found is not None:
@@ -145,7 +145,7 @@ class FrameTimes:
             self._errors = []
 
     def _is_before(self, other: TimedPacket, timed: TimedPacket, places: int) -> bool:
-        """Whether a packet, so many places before another in the order of decoding, is shown before it."""
+        """Whether a packet is shown before another, which is decoded that many places after it."""
         if other is timed:
             return False
         if other.seconds is None or timed.seconds is None or self._reader.dts_only:

@@ -191,7 +191,7 @@ class PacketReader:
         stamp = self._stamp(packet)
         seconds = None if stamp is None else self._time(packet, stamp)
         self._last = self._last if seconds is None else seconds
-        if packet.pts is None:  # so that its frame can be told from others
+        if packet.pts is None:  # identifies its frame
             packet.pts = NO_STAMP - self._count
             self._count += 1
         return TimedPacket(packet, stamp, seconds, packet.pts)

@@ -2,7 +2,8 @@
 
 With frame threads FFmpeg reports an error some packets late, repairs pictures while others lean on them already, and
 through PyAV loses what is in the decoder when an error comes out at the end of the stream. So the packets since a key
-frame are kept, and where something is wrong they are decoded again by one thread.
+frame are kept, and where something is wrong they are decoded again by one thread. (What is not noticed this way is a
+last packet that is damaged in part, now and then: PyAV keeps its error to itself when frames come out with it.)
 """
 
 from __future__ import annotations

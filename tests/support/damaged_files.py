@@ -31,14 +31,14 @@ def later_fragments(data: bytes, numbers: range) -> bytes:
 
 
 def with_box_field(data: bytes, box: bytes, offset: int, value: int) -> bytes:
-    """The data with a 32-bit field changed, so many bytes after the name of the first such box."""
+    """The data with a 32-bit field changed, at an offset from the end of the name of the first such box."""
     changed, at = bytearray(data), data.index(box) + len(box) + offset
     changed[at : at + 4] = struct.pack(">I", value)
     return bytes(changed)
 
 
 def with_avi_field(data: bytes, offset: int, value: int) -> bytes:
-    """The data with a field of the first stream header of an AVI changed, so many bytes after its FourCC ``strh``."""
+    """The data with a field of the first stream header of an AVI changed, at an offset in its content."""
     changed, at = bytearray(data), data.index(b"strh") + 8 + offset
     changed[at : at + 4] = struct.pack("<I", value)
     return bytes(changed)
