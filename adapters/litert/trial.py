@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from adapters.errors import BundleError, ConfigError
 from adapters.litert.flatbuffer import DamagedFlatBufferError
@@ -32,7 +33,6 @@ MEMORY_BYTES, MEMORY_PER_BYTE = 600 * MB, 20
 CPU_SECONDS, CPU_SECONDS_PER_MB = 6, 2
 CHILD = Path(__file__).with_name("trial_process.py")
 _WALL_SECONDS = 10  # for each second of CPU time, where other processes keep the cores
-_CRASHES = {"SIGSEGV", "SIGABRT", "SIGBUS", "SIGILL", "SIGFPE"}
 
 _logger = logging.getLogger(__name__)
 _known: set[str] = set()
@@ -113,29 +113,36 @@ def _try(model: bytes, threads: int, input_shape: Sequence[int]) -> str | None:
     """Why a program must not be opened here; None if it ran."""
     memory = _limit(MEMORY_VARIABLE, MB) or MEMORY_BYTES + MEMORY_PER_BYTE * len(model)
     seconds = _limit(SECONDS_VARIABLE, 1) or CPU_SECONDS + CPU_SECONDS_PER_MB * len(model) // MB
-    command = [sys.executable, str(CHILD)]
-    path = os.pathsep.join(entry for entry in sys.path if entry)
+    command = [sys.executable or "python3", str(CHILD), *map(str, (threads, memory, seconds, *input_shape))]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "PYTHONSAFEPATH": "1"}
     try:
         done = subprocess.run(
-            [*command, *map(str, (threads, memory, seconds, *input_shape))],
-            input=model,
-            capture_output=True,
-            timeout=_WALL_SECONDS * seconds,
-            env={**os.environ, "PYTHONPATH": path, "PYTHONSAFEPATH": "1"},
+            command, input=model, capture_output=True, timeout=_WALL_SECONDS * seconds, env=environment
         )
-    except subprocess.TimeoutExpired:
-        return _over_limit("seconds of computing for one batch", seconds, SECONDS_VARIABLE)
-    except (OSError, ValueError) as error:  # no interpreter at hand, as in a program that embeds Python
-        _logger.warning("a new program runs without a trial, since no process can be started for it (%s)", error)
+    except subprocess.TimeoutExpired as late:
+        done = subprocess.CompletedProcess(command, -signal.SIGKILL, late.stdout or b"", late.stderr or b"")
+    except (OSError, ValueError) as error:
+        done = subprocess.CompletedProcess(command, 0, b"", str(error).encode())
+    lines = _answers(done.stdout)
+    if {"ready": True} not in lines:
+        # Python is embedded in another program, or may start no process here.
+        last = done.stderr.decode(errors="replace").strip()[-200:]
+        _logger.warning("a new program runs without a trial, for which no process of Python began: %s", last)
         return None
-    return _verdict(done, memory, seconds)
+    return _verdict(lines[-1], memory) if "error" in lines[-1] else _crash(done, memory, seconds)
 
 
-def _verdict(done: subprocess.CompletedProcess[bytes], memory: int, seconds: int) -> str | None:
-    try:
-        error = json.loads(done.stdout.splitlines()[-1])["error"]
-    except (ValueError, IndexError, KeyError, TypeError):
-        return _crash(done, memory, seconds)
+def _answers(stdout: bytes) -> list[dict[str, Any]]:
+    """What the process of a trial has printed."""
+    found = []
+    for line in stdout.splitlines():
+        with suppress(ValueError):
+            found.append(json.loads(line))
+    return [item for item in found if isinstance(item, dict)]
+
+
+def _verdict(answer: dict[str, Any], memory: int) -> str | None:
+    error = answer["error"]
     if error is None:
         return None
     if "memory" in error or "bad_alloc" in error:
@@ -153,10 +160,8 @@ def _crash(done: subprocess.CompletedProcess[bytes], memory: int, seconds: int) 
         return _over_limit("seconds of computing for one batch", seconds, SECONDS_VARIABLE)
     if b"bad_alloc" in done.stderr or b"length_error" in done.stderr:
         return _over_limit("MB of memory", memory // MB, MEMORY_VARIABLE)
-    last = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or ["no message"]
-    if name in _CRASHES:
-        return f"it ends the process that runs it, by {name}; it may also need more than {memory // MB} MB of memory"
-    return f"its trial ended with code {done.returncode}: {last[0][:200]}"
+    ended = f"by {name}" if name else f"with code {done.returncode}"
+    return f"it ends the process that runs it, {ended}; it may also need more than {memory // MB} MB of memory"
 
 
 def _over_limit(what: str, limit: int, variable: str) -> str:

@@ -1,7 +1,7 @@
 """The process in which an unknown program runs for the first time: it may crash, hang or take too much memory.
 
 ``adapters.litert.trial`` starts this file by its path, with the program on stdin and the limits as arguments, so that
-little is imported. It prints one line of JSON, {"error": null or the reason}.
+little is imported. It prints {"ready": true} once it has begun, and then {"error": null or the reason}.
 """
 
 from __future__ import annotations
@@ -65,10 +65,11 @@ def main(arguments: list[str]) -> None:
         arguments: Threads, bytes of memory, seconds of CPU time, and the sizes of the input if it is resized.
     """
     threads, memory_bytes, cpu_seconds, *input_shape = map(int, arguments)
-    model = sys.stdin.buffer.read()
     answer: dict[str, Any] = {"error": None}
     import ai_edge_litert.interpreter  # noqa: F401  # before the limits, which are for the program
 
+    print(json.dumps({"ready": True}), flush=True)
+    model = sys.stdin.buffer.read()
     _limit(memory_bytes, cpu_seconds)
     try:
         try_program(model, threads, input_shape)

@@ -50,7 +50,8 @@ def test_each_fault_is_found_by_its_seed(tmp_path: Path, monkeypatch: pytest.Mon
     assert [
         word in str(finding) for word, finding in zip(("SIGSEGV", "end", "lost", "MB"), report.findings, strict=True)
     ]
-    assert (tmp_path / "kept" / "faulty-4" / "case.txt").read_text() == "4"
+    kept = {path.parent.name: path.read_text() for path in (tmp_path / "kept").glob("*/case.txt")}
+    assert kept == {f"faulty-{seed}": str(seed) for seed in (2, 4, 5, 6)}
     assert report.results["read"] == 5  # what takes too much memory is read, and found
 
 

@@ -37,10 +37,23 @@ def test_a_program_that_computes_for_minutes_is_refused(monkeypatch: pytest.Monk
 
 def test_a_program_that_ends_its_process_is_an_error_here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     crash = tmp_path / "crash.py"
-    crash.write_text("import os, signal, sys\nsys.stdin.buffer.read()\nos.kill(os.getpid(), signal.SIGSEGV)\n")
+    ready = """print('{"ready": true}', flush=True)"""
+    crash.write_text(
+        f"import os, signal, sys\n{ready}\nsys.stdin.buffer.read()\nos.kill(os.getpid(), signal.SIGSEGV)\n"
+    )
     monkeypatch.setattr(trial, "CHILD", crash)
     with pytest.raises(BundleError, match="SIGSEGV"):
         Program(frame_program(), num_threads=1)
+
+
+@pytest.mark.parametrize("program", ["false", "true", "there is no such program"])
+def test_where_no_python_can_be_started_programs_run_with_a_warning(
+    program: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As in a program that embeds Python, whose executable is not Python."""
+    monkeypatch.setattr(trial.sys, "executable", program)
+    assert Program(frame_program(), num_threads=1).size_bytes
+    assert "without a trial" in caplog.text
 
 
 def test_what_passed_is_tried_once_and_what_failed_again(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,6 @@
 """The process that runs cases: python child.py KIND FIRST COUNT FOLDER. It writes a line before and after each case.
 
-The lines are JSON on the descriptor that was stdout; what the code under test prints goes to stderr.
+The lines are JSON on the descriptor that was stdout, and a line on stdin lets it go on after a case. What the code under test prints goes to stderr.
 """
 
 from __future__ import annotations
@@ -93,6 +93,7 @@ def main(kind: str, first: int, count: int, folder: Path) -> None:
             ended_mb = ended_children_mb()
             mb = max(mb, ended_mb if ended_mb > before else 0)
             say(end=seed, seconds=seconds, mb=mb, result=result, error=error)
+            sys.stdin.readline()  # the files of the case stay until they are copied
     say(done=True)
     os._exit(0)  # hosts that threads serve do not end by themselves
 

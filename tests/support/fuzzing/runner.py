@@ -92,7 +92,9 @@ def _run_process(kind: str, first: int, count: int, report: Report, keep: Path |
         folder.mkdir()
         command = [sys.executable, str(CHILD), kind, str(first), str(count), str(folder)]
         environment = {**os.environ, "CLIPLAB_CACHE": str(Path(name) / "cache"), "PYTHONHASHSEED": "0"}
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, env=environment, start_new_session=True)
+        process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, env=environment, start_new_session=True
+        )
         try:
             return _Watch(process, kind, first, report, folder, keep, log).until_end()
         finally:
@@ -150,6 +152,13 @@ class _Watch:
             elif line["mb"] > MAX_MB:
                 self.find(f"takes {line['mb']} MB")
             self.seed = None
+            self._go_on()
+
+    def _go_on(self) -> None:
+        assert self.process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.write(b"\n")
+            self.process.stdin.flush()
 
     def find(self, what: str) -> None:
         if self.seed is None:
@@ -209,5 +218,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    if process.stdout is not None:
-        process.stdout.close()
+    for pipe in (process.stdin, process.stdout):
+        if pipe is not None:
+            with contextlib.suppress(BrokenPipeError):
+                pipe.close()
