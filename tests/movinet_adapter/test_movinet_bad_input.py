@@ -68,7 +68,12 @@ CASES: list[tuple[str, dict[str, str], int, str]] = [
         'these weights have no classifier, and without "labels" a model predicts',
     ),
     ("", {"weights": "FILES/five"}, 1, "these weights have a classifier of 5 classes, and without"),
-    ("", {"weights": "FILES/five", "labels": '["a", "b"]'}, 1, "the head for labels a, b is not trained. Train it"),
+    (
+        "",
+        {"weights": "FILES/five", "labels": '["a", "b"]'},
+        1,
+        "the head for labels a, b is not trained, and the classifier of the weights has 5 outputs",
+    ),
     ("FILES/two", {"labels": '["a", "b", "c"]'}, 2, 'it was made with ["warm", "cold"], got ["a", "b", "c"]'),
     ("", {"labels": '["a"]'}, 2, '"labels" must be a list of text (at least 1 characters) (at least 2 entries'),
     ("", {"labels": '["a", "b"]', "positive_label": "c"}, 2, "\"positive_label\" must be one of two labels, got 'c'"),

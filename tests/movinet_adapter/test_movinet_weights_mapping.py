@@ -123,7 +123,7 @@ def test_paths_that_are_no_weights_are_named(tmp_path: Path) -> None:
         resolve("kinetics600")
     with pytest.raises(WeightsError, match=r"neither a bundle .* nor a SavedModel .* nor a folder of checkpoints"):
         resolve(tmp_path / "empty")
-    with pytest.raises(WeightsError, match="is not a kind of weights file that is known"):
+    with pytest.raises(WeightsError, match="is a text that begins with 'HDF'"):
         resolve(tmp_path / "weights.h5")
 
 
