@@ -1,6 +1,7 @@
 """The process that runs cases: python child.py KIND FIRST COUNT FOLDER. It writes a line before and after each case.
 
-The lines are JSON on the descriptor that was stdout, and a line on stdin lets it go on after a case. What the code under test prints goes to stderr.
+The lines are JSON on the descriptor that was stdout; a line on stdin lets it go on after a case. What the code under
+test prints goes to stderr.
 """
 
 from __future__ import annotations

@@ -92,9 +92,8 @@ def _run_process(kind: str, first: int, count: int, report: Report, keep: Path |
         folder.mkdir()
         command = [sys.executable, str(CHILD), kind, str(first), str(count), str(folder)]
         environment = {**os.environ, "CLIPLAB_CACHE": str(Path(name) / "cache"), "PYTHONHASHSEED": "0"}
-        process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, env=environment, start_new_session=True
-        )
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": log}
+        process = subprocess.Popen(command, env=environment, start_new_session=True, **pipes)
         try:
             return _Watch(process, kind, first, report, folder, keep, log).until_end()
         finally:
