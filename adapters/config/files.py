@@ -58,7 +58,11 @@ def _yaml_loader() -> Any:
 
     def mapping(loader: yaml.SafeLoader, node: yaml.MappingNode) -> dict[Any, Any]:
         construct = loader.construct_object
-        return unique_pairs([(construct(key, deep=True), construct(value, deep=True)) for key, value in node.value])
+        pairs = [(construct(key, deep=True), construct(value, deep=True)) for key, value in node.value]
+        for key, _ in pairs:
+            if isinstance(key, (dict, list, set)):
+                raise ValueError(f"{json_kind(key)} is the key of an object; keys are text")
+        return unique_pairs(pairs)
 
     number = re.compile(r"^[-+]?(\d+\.\d*|\.\d+|\d+)([eE][-+]?\d+)$")
     Loader.add_implicit_resolver("tag:yaml.org,2002:float", number, list("-+0123456789."))
@@ -70,7 +74,10 @@ def _parse_yaml(text: str) -> Any:
     """ValueError for text that is not YAML, is nested too deeply, or multiplies itself with aliases."""
     import yaml
 
-    loader = _yaml_loader()(text)  # a SafeLoader
+    try:
+        loader = _yaml_loader()(text)  # a SafeLoader, which looks for control characters
+    except yaml.YAMLError as error:
+        raise ValueError(str(error)) from error
     try:
         node = loader.get_single_node()
         if node is None:

@@ -35,6 +35,7 @@ BUILT_IN_ADAPTERS = frozenset(
         ("adapters.models.mobilenet", "MobileNetAdapter"),
         ("adapters.models.resnet18", "ResNet18Adapter"),
         ("adapters.models.ensemble", "EnsembleAdapter"),
+        ("adapters.models.tflite_classifier", "TfliteClassifierAdapter"),
         ("movinet_adapter", "MoViNetAdapter"),
     )
     for module in (package, f"{package}.adapter")

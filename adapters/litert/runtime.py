@@ -306,7 +306,7 @@ def open_interpreter(model: bytes, name: str, threads: int = 1, input_shape: tup
     Raises:
         BundleError: The bytes are not a program that can run here.
     """
-    require_tried(model, name, threads)
+    require_tried(model, name, threads, input_shape)
     from ai_edge_litert.interpreter import Interpreter
 
     try:

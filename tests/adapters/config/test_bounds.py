@@ -155,3 +155,11 @@ def test_in_other_files(tmp_path: Path, name: str, make: Callable[[Path], None])
     with pytest.raises(AdapterError, match=name):
         read_manifest(tmp_path) if name == "model_manifest.json" else open_model(tmp_path / name)
     assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize("text", ["{a: 1}: 2", "? [1, 2]\n: 3", "name: 'x\x00y'", "a: \x1b[2J"])
+def test_yaml_with_keys_that_are_not_text_or_control_characters_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=r"config\.yaml: is not valid YAML"):
+        read_config_file(path)
