@@ -12,7 +12,7 @@ FLOORS := constraints/floors.txt
 FLOORS_ALL := .venv-floors
 FLOORS_CORE := .venv-floors-core
 # Packages of the `train` extra that work without TensorFlow.
-LIGHT_TRAIN := scikit-learn matplotlib
+LIGHT_TRAIN := scikit-learn scipy threadpoolctl matplotlib
 
 .PHONY: demo test test-full test-floors test-floors-core lint docs docs-check docs-serve bench mutants clean
 
