@@ -19,7 +19,7 @@ from adapters.training.clip_features import LabelledFeatures
 from adapters.training.feature_cache import CachedFeatures, ExampleView
 from adapters.training.fit_settings import FitData, FitResult, FitSettings, HeldOut, Inputs
 from adapters.training.fitting import Fitter
-from adapters.training.head import VARIABLE_PREFIX
+from adapters.training.head import VARIABLE_PREFIX, is_linear
 from adapters.training.linear_head import LinearHead, cross_validate, feature_scale, group_folds, mean_loss, solve
 from adapters.training.phases import TrainingRun, fit_data
 
@@ -53,16 +53,6 @@ def head_route(config: Config, defaults: Mapping[str, Any], trained: bool) -> Ro
     if solver == "logistic" or (solver == "auto" and not trained and not by_hand and is_linear(config)):
         return "logistic"
     return "as_given" if by_hand else "converge"
-
-
-def is_linear(config: Config) -> bool:
-    """Whether scores are a linear function of one item's features, but for dropout and the last activation.
-
-    Args:
-        config: A complete config.
-    """
-    hidden = any("units" in layer for layer in config["head"])
-    return not hidden and config.get("aggregation", "mean") == "mean"
 
 
 def fit_head(run: TrainingRun, features: CachedFeatures) -> FitResult:
