@@ -42,11 +42,11 @@ def share_interval(
     shares = sums[drawn].sum(axis=1) / sizes[drawn].sum(axis=1)
     tail = (1 - _LEVEL) / 2
     low, high = np.quantile(shares, [tail, 1 - tail])
-    return float(low), float(high)
+    return round(float(low), 6), round(float(high), 6)
 
 
 def _wilson(share: float, trials: int) -> tuple[float, float]:
     square = _NORMAL_QUANTILE**2
     middle = (share + square / (2 * trials)) / (1 + square / trials)
     half = _NORMAL_QUANTILE / (1 + square / trials) * np.sqrt(share * (1 - share) / trials + square / (4 * trials**2))
-    return max(0.0, float(middle - half)), min(1.0, float(middle + half))
+    return max(0.0, round(float(middle - half), 6)), min(1.0, round(float(middle + half), 6))

@@ -89,10 +89,10 @@ def _solve_head(run: TrainingRun, features: CachedFeatures) -> FitResult:
     stopped: list[bool] = []
     started = time.perf_counter()
 
-    def after(head: LinearHead) -> bool:
+    def after(head: LinearHead, loss: float) -> bool:
         nonlocal started
         now = time.perf_counter()
-        loss, accuracy = _figures(head, plain)
+        _, accuracy = _figures(head, plain)
         val_loss, val_accuracy = (None, None) if validation is None else _figures(head, validation)
         log = EpochLog("head", len(logs), loss, accuracy, val_loss, val_accuracy, now - started, best=True)
         logs.append(log)
@@ -103,7 +103,7 @@ def _solve_head(run: TrainingRun, features: CachedFeatures) -> FitResult:
 
     head = solve(whole, found.penalty, None, after)
     if not logs:
-        after(head)
+        after(head, _figures(head, plain)[0])
     layer = run.network.head.get_layer(f"{VARIABLE_PREFIX}output")
     layer.kernel.assign(head.kernel)
     layer.bias.assign(head.bias)

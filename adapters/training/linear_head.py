@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -124,7 +125,7 @@ def solve(
     data: LabelledFeatures,
     penalty: float,
     start: LinearHead | None = None,
-    on_iteration: Callable[[LinearHead], object] | None = None,
+    on_iteration: Callable[[LinearHead, float], object] | None = None,
 ) -> LinearHead:
     """The head that minimises the objective.
 
@@ -132,7 +133,8 @@ def solve(
         data: The clips.
         penalty: Above 0.
         start: Where to begin; None: at zero.
-        on_iteration: Receives the head after each iteration; the solution stays where it is if it returns False.
+        on_iteration: Receives the head and the objective after each iteration; the solution stays where it is if it
+            returns False.
     """
     with _threads_for(data.features.size):
         return _solve(data, penalty, start, on_iteration)
@@ -149,7 +151,7 @@ def _solve(
     data: LabelledFeatures,
     penalty: float,
     start: LinearHead | None,
-    on_iteration: Callable[[LinearHead], object] | None,
+    on_iteration: Callable[[LinearHead, float], object] | None,
 ) -> LinearHead:
     from scipy.optimize import minimize
 
@@ -185,8 +187,9 @@ def _solve(
         whole = (kernel if turn is None else turn.T @ kernel) * scale[:, None]
         return LinearHead(whole.astype(np.float32), (bias - mean @ whole).astype(np.float32))
 
-    def after(flat: FloatArray) -> None:
-        if on_iteration is not None and on_iteration(head_of(flat)) is False:
+    def after(intermediate_result: Any) -> None:
+        found = intermediate_result
+        if on_iteration is not None and on_iteration(head_of(found.x), float(found.fun)) is False:
             raise StopIteration
 
     first = np.zeros(width * units + units)

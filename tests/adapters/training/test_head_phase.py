@@ -14,15 +14,14 @@ from tiny_videos import render_video
 
 from adapters.base import TrainOptions
 from adapters.bundle import read_bundle
-from adapters.config import check_config
+from adapters.config import check_config, key_schemas
 from adapters.inference import open_model
 from adapters.media import read_clip
 from adapters.reports import EpochLog
-from adapters.training.head_phase import head_route
+from adapters.training.head_phase import HAND_SET_KEYS, head_route
 
 pytest.importorskip("tensorflow", reason="training needs the train extra: pip install 'cliplab[train]'")
 
-DEFAULTS = {"num_epochs": 200, "batch_size": 2, "learning_rate": 0.001}
 SMALL: dict[str, Any] = {"weights": "random", "imgz": 32, "n_frames": 2, "augment_views": 0, "head": []}
 
 
@@ -73,8 +72,10 @@ def write_data(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     ],
 )
 def test_the_route_follows_from_what_was_set(changes: dict[str, Any], trained: bool, route: str) -> None:
-    config = check_config({**open_model("efficientnet_lite0", SMALL).config, **changes})
-    assert head_route(config, DEFAULTS, trained) == route
+    model = open_model("efficientnet_lite0", SMALL)
+    keys = key_schemas(type(model))
+    defaults = {key: keys[key]["default"] for key in HAND_SET_KEYS}
+    assert head_route(check_config({**model.config, **changes}), defaults, trained) == route
 
 
 def test_a_solver_for_heads_without_hidden_layers_only() -> None:

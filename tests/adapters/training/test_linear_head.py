@@ -62,14 +62,15 @@ def test_where_it_starts_does_not_matter() -> None:
 
 
 def test_every_iteration_is_reported_and_can_be_the_last() -> None:
-    seen: list[LinearHead] = []
+    seen: list[float] = []
 
-    def stop(head: LinearHead) -> bool:
-        seen.append(head)
-        return len(seen) < 2
+    def stop(head: LinearHead, loss: float) -> bool:
+        seen.append(loss)
+        return len(seen) < 3
 
     solve(clips(), 0.01, None, stop)
-    assert len(seen) == 2
+    assert len(seen) == 3
+    assert seen == sorted(seen, reverse=True)
 
 
 def test_a_feature_that_never_varies_gets_no_weight() -> None:
