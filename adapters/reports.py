@@ -49,6 +49,9 @@ class TrainReport:
         skipped: The clips that could not be read, a sentence each.
         metrics: What evaluation measured, as the bundle keeps it.
         conversion: Of the single .tflite; None where none was requested.
+        cross_validation: What heads got right on training clips whose group they did not see; empty where nothing was
+            chosen by cross-validation.
+        calibration: The temperature, and the calibration error before and after it; empty without held-out clips.
     """
 
     output_path: str
@@ -62,6 +65,8 @@ class TrainReport:
     skipped: tuple[str, ...] = ()
     metrics: dict[str, Any] = field(default_factory=dict)
     conversion: ConversionReport | None = None
+    cross_validation: dict[str, Any] = field(default_factory=dict)
+    calibration: dict[str, Any] = field(default_factory=dict)
 
     @property
     def best_phase(self) -> Phase | None:

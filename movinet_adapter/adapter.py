@@ -68,6 +68,7 @@ class MoViNetAdapter(ModelAdapter):
         Args:
             config: A complete config whose keys are valid each by itself.
         """
+        yield from super().config_problems(config)
         stream, fps = config["model_mode"] == "stream", _fps(config)
         if config["variant"] == "int8" and (not stream or config["model_id"] != "a0"):
             weights = str(config["weights"])

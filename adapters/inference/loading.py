@@ -25,6 +25,8 @@ from adapters.errors import BundleError, ConfigError
 CONFIG_SUFFIXES = (".json", ".yaml", ".yml")
 # Keys that govern training alone, so that fine-tuning a stored model may change them: its network stays the same.
 FINETUNE_KEYS = (
+    "head_solver",
+    "calibrate",
     "num_epochs",
     "learning_rate",
     "early_stopping_patience",

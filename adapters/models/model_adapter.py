@@ -7,7 +7,7 @@ features, the head features into scores, and the scores of a clip's items are ag
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
@@ -29,7 +29,7 @@ from adapters.models.saving import golden_of, save_bundle
 from adapters.models.state import AnyProgram, LoadedModel, RunsItems, require_rows
 from adapters.records import Clip, Float32Array, InputSpec, Precision, Prediction, RequestedPrecision, aggregate
 from adapters.reports import ConversionReport, TrainReport
-from adapters.training import VARIABLE_PREFIX, class_scores
+from adapters.training import VARIABLE_PREFIX, class_scores, is_linear
 
 
 class ModelAdapter(BaseModelAdapter):
@@ -93,6 +93,14 @@ class ModelAdapter(BaseModelAdapter):
         self.metrics: dict[str, Any] = {}
         self.trained = False
         self._model = LoadedModel()
+
+    @classmethod
+    def config_problems(cls, config: Config) -> Iterable[str]:
+        if config["head_solver"] == "logistic" and not is_linear(config):
+            yield (
+                '"head_solver" is "logistic", which solves heads without hidden layers whose items are averaged; leave '
+                'it "auto", or make "head" [] and "aggregation" "mean"'
+            )
 
     # What the model is --------------------------------------------------------------------------------------------
 

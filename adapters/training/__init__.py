@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from adapters.training.head import VARIABLE_PREFIX as VARIABLE_PREFIX
     from adapters.training.head import build_head as build_head
     from adapters.training.head import class_scores as class_scores
+    from adapters.training.head import is_linear as is_linear
     from adapters.training.head import output_activation as output_activation
     from adapters.training.head import output_units as output_units
     from adapters.training.labelled import evaluate_examples as evaluate_examples
@@ -24,7 +25,14 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
         __name__,
         {
             "devices": ("describe_devices",),
-            "head": ("VARIABLE_PREFIX", "build_head", "class_scores", "output_activation", "output_units"),
+            "head": (
+                "VARIABLE_PREFIX",
+                "build_head",
+                "class_scores",
+                "is_linear",
+                "output_activation",
+                "output_units",
+            ),
             "labelled": ("evaluate_examples",),
             "run": ("train_model",),
             "trainable": ("TunableBackbone",),

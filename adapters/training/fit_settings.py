@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -50,6 +50,7 @@ class FitSettings:
         train_batch_norm: Whether the batch statistics are trained too.
         loss_scale: The factor against underflow in 16 bits; see ``devices.mixed_precision``.
         keep_best: Which epoch is better; see ``epoch_rank``.
+        decay_patience: Epochs without a better one after which the learning rate is halved; None: it stays.
     """
 
     phase: Literal["head", "fine_tune"]
@@ -65,6 +66,7 @@ class FitSettings:
     train_batch_norm: bool = False
     loss_scale: float = 1.0
     keep_best: KeepBest = "val_loss"
+    decay_patience: int | None = None
 
 
 @dataclass(frozen=True)
@@ -75,11 +77,47 @@ class FitResult:
         logs: One entry per epoch, in order.
         best_epoch: The epoch whose weights are kept; None if none was better than what the phase began with.
         stopped: Why the phase ended.
+        held_out: What heads that never saw a clip's group made of the training clips; None where none was asked.
     """
 
     logs: tuple[EpochLog, ...]
     best_epoch: int | None
     stopped: Stopped
+    held_out: HeldOut | None = None
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """The training clips, each seen by a head that did not learn from its group (cross-validation).
+
+    Attributes:
+        logits: float32 [N, items, units].
+        folds: How many heads there were.
+        chosen: What was chosen by them, such as {"penalty": 0.1} or {"epochs": 31}.
+    """
+
+    logits: Float32Array
+    folds: int
+    chosen: dict[str, float]
+
+
+def learning_rate_after(logs: Sequence[EpochLog], settings: FitSettings) -> float:
+    """The learning rate of the next epoch: halved whenever ``decay_patience`` epochs passed without a better one.
+
+    It follows from the epochs alone, so that a resumed run has the same.
+
+    Args:
+        logs: The epochs so far.
+        settings: The hyperparameters.
+    """
+    rate, waited = settings.learning_rate, 0
+    if settings.decay_patience is None:
+        return rate
+    for log in logs:
+        waited = 0 if log.best else waited + 1
+        if waited == settings.decay_patience:
+            rate, waited = rate / 2, 0
+    return rate
 
 
 def epoch_rank(log: EpochLog, keep_best: KeepBest) -> tuple[float, ...]:

@@ -22,7 +22,7 @@ from adapters.reports import EpochLog
 from adapters.system import import_keras, import_tensorflow
 from adapters.training.checkpoint import Checkpoint, Stopped, read_checkpoint, write_checkpoint
 from adapters.training.devices import Replicas, one_device, out_of_memory
-from adapters.training.fit_settings import FitData, FitResult, FitSettings, epoch_rank
+from adapters.training.fit_settings import FitData, FitResult, FitSettings, epoch_rank, learning_rate_after
 from adapters.training.losses import aggregate_items, clip_losses
 
 VALIDATION_BATCH = 256
@@ -110,6 +110,7 @@ class Fitter:
         while stopped is None and len(logs) < self.settings.epochs:
             known = [log for log in (before, *logs) if log is not None and log.best]
             best = min((epoch_rank(log, self.settings.keep_best) for log in known), default=None)
+            self.optimizer.learning_rate.assign(learning_rate_after(logs, self.settings))
             try:
                 log = self._epoch(len(logs), train, validation, best)
             except (MemoryError, import_tensorflow().errors.ResourceExhaustedError) as error:

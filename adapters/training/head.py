@@ -14,6 +14,16 @@ from adapters.training.devices import same_noise
 VARIABLE_PREFIX = "scores_"
 
 
+def is_linear(config: Config) -> bool:
+    """Whether scores are a linear function of one item's features, but for dropout and the last activation.
+
+    Args:
+        config: A complete config.
+    """
+    hidden = any("units" in layer for layer in config["head"])
+    return not hidden and config.get("aggregation", "mean") == "mean"
+
+
 def output_units(config: Config, labels: tuple[str, ...]) -> int:
     """How many outputs the head has: 1 where a single sigmoid decides between two classes, otherwise one per class.
 

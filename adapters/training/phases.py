@@ -16,7 +16,7 @@ from adapters.errors import ConfigError, StorageError
 from adapters.records import Float32Array
 from adapters.system import import_tensorflow, value_digest
 from adapters.training.devices import Replicas, mixed_precision, pick_devices
-from adapters.training.feature_cache import CachedFeatures, ExampleView, read_view
+from adapters.training.feature_cache import ExampleView, read_view
 from adapters.training.fit_settings import FitData, FitResult, FitSettings, Inputs
 from adapters.training.fitting import Fitter
 from adapters.training.trainable import Trainable, TrainableNetwork, TunableBackbone
@@ -39,6 +39,7 @@ class TrainingRun:
         on_epoch_end: Called after each epoch; training ends early if it returns False.
         replicas: The devices that train.
         on_note: Receives a sentence about the run, such as that a checkpoint cannot be resumed from.
+        continues: Whether the model was trained already, so that its head is gone on from.
     """
 
     adapter: Trainable
@@ -49,6 +50,7 @@ class TrainingRun:
     on_epoch_end: OnEpochEnd | None
     replicas: Replicas
     on_note: OnNote | None = None
+    continues: bool = False
 
     @property
     def config(self) -> Config:
@@ -136,6 +138,7 @@ def start_run(
     """
     from adapters.training.variables import assign
 
+    continues = adapter.trained
     adapter.begin_training(data.labels)
     replicas = pick_devices(options.devices)
     with replicas.scope():
@@ -153,7 +156,7 @@ def start_run(
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StorageError(f"{folder}: cannot be made ({error.strerror}). Name another output path") from error
-    return TrainingRun(adapter, data, network, folder, key, on_epoch_end, replicas, _once(options.on_note))
+    return TrainingRun(adapter, data, network, folder, key, on_epoch_end, replicas, _once(options.on_note), continues)
 
 
 def _once(on_note: OnNote | None) -> OnNote | None:
@@ -171,38 +174,6 @@ def _once(on_note: OnNote | None) -> OnNote | None:
 
 
 # Phases -------------------------------------------------------------------------------------------------------------
-
-
-def fit_head(run: TrainingRun, features: CachedFeatures) -> FitResult:
-    """Train the head alone.
-
-    Args:
-        run: The training.
-        features: The backbone's features of every view.
-    """
-    config, views = run.config, run.config["augment_views"]
-
-    def train_inputs(rows: Any, epoch: int | None) -> Float32Array:
-        rng = np.random.default_rng([config["seed"], 2, epoch or 0])
-        choice = rng.integers(0, views + 1, size=len(run.data.train))
-        return features.of([ExampleView(run.data.train[row], int(choice[row])) for row in rows])
-
-    def validation_inputs(rows: Any, epoch: int | None) -> Float32Array:
-        return features.of([ExampleView(run.data.validation[row], 0) for row in rows])
-
-    head = run.network.head
-    fitter = Fitter(
-        run.forward,
-        head.trainable_variables,
-        head.trainable_variables,
-        run.network.dropout_step,
-        run.settings("head"),
-        run.state_folder / "head.safetensors",
-        run.replicas,
-        run.on_note,
-    )
-    validation = fit_data(run, run.data.validation, validation_inputs) if run.data.validation else None
-    return fitter.fit(fit_data(run, run.data.train, train_inputs), validation, run.on_epoch_end)
 
 
 def layers_to_tune(run: TrainingRun) -> int:

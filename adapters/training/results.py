@@ -10,31 +10,41 @@ from typing import Any
 
 import numpy as np
 
-from adapters.records import Float32Array
 from adapters.reports import EpochLog
-from adapters.training.feature_cache import CachedFeatures, ExampleView
+from adapters.training.feature_cache import CachedFeatures
 from adapters.training.fit_settings import FitResult
 from adapters.training.head import class_scores
+from adapters.training.held_out_figures import cross_validation_figures, validation_scores
 from adapters.training.losses import aggregate_items
-from adapters.training.phases import TrainingRun, item_inputs
+from adapters.training.phases import TrainingRun
 from adapters.training.training_data import label_matrix
 
 
-def training_metrics(run: TrainingRun, features: CachedFeatures, results: Sequence[FitResult]) -> dict[str, Any]:
+def training_metrics(
+    run: TrainingRun, features: CachedFeatures, results: Sequence[FitResult], calibration: dict[str, Any] | None = None
+) -> dict[str, Any]:
     """The content of metrics.json: the history, and metrics on the validation clips if there are any.
 
     Args:
         run: The training, with the best weights set.
         features: The backbone's features of the validation clips.
         results: The phases, in order.
+        calibration: See ``held_out_figures.calibrate``.
     """
     history = [vars(log) for result in results for log in result.logs]
     metrics: dict[str, Any] = {"history": history, "clips": run.data.counts, "validation": {}}
+    if calibration is not None:
+        metrics["calibration"] = calibration
+    if results[0].held_out is not None:
+        metrics["cross_validation"] = cross_validation_figures(run, features, results[0].held_out)
     if not run.data.validation:
         return metrics
     from adapters.evaluation import evaluate
 
-    scores = class_scores(_validation_scores(run, features, tuned=len(results) > 1), run.config, run.data.labels)
+    settings = run.settings("head")
+    items = validation_scores(run, features, tuned=len(results) > 1)
+    clips = np.asarray(aggregate_items(items, settings.aggregation, settings.top_fraction))
+    scores = class_scores(clips, run.config, run.data.labels)
     matrix = label_matrix(run.data.validation, run.data.labels)
     truth = matrix if run.config["task"] == "multi_label" else matrix.argmax(axis=1)
     report = evaluate(
@@ -48,17 +58,6 @@ def training_metrics(run: TrainingRun, features: CachedFeatures, results: Sequen
     report.pop("mistakes", None)
     metrics["validation"] = report
     return metrics
-
-
-def _validation_scores(run: TrainingRun, features: CachedFeatures, *, tuned: bool) -> Float32Array:
-    """Clip scores [N, units] of the validation clips: from cached features, or through a backbone that has changed."""
-    items, backbone = item_inputs(run, run.data.validation), run.network.backbone if tuned else None
-    settings, found = run.settings("head"), []
-    for row, example in enumerate(run.data.validation):
-        inputs = items(np.array([row]), None) if tuned else features.of([ExampleView(example, 0)])
-        scores = run.forward(inputs, False, through=backbone)
-        found.append(np.asarray(aggregate_items(scores, settings.aggregation, settings.top_fraction))[0])
-    return np.stack(found)
 
 
 def curve_files(results: Sequence[FitResult]) -> dict[str, bytes]:

@@ -15,7 +15,9 @@ from adapters.reports import TrainReport
 from adapters.system import cache_dir, import_keras
 from adapters.training.devices import check_batch, pick_devices
 from adapters.training.feature_cache import CachedFeatures, ExampleView, cached_features, read_view
-from adapters.training.phases import TrainingRun, fine_tune, fit_head, layers_to_tune, start_run
+from adapters.training.head_phase import fit_head
+from adapters.training.held_out_figures import calibrate, held_out_notes
+from adapters.training.phases import TrainingRun, fine_tune, layers_to_tune, start_run
 from adapters.training.results import curve_files, training_metrics
 from adapters.training.trainable import Trainable
 from adapters.training.training_data import TrainingData, clips_note, training_data, with_chosen_sources
@@ -67,7 +69,11 @@ def train_model(
         layers = layers_to_tune(run)
         if layers and results[0].stopped != "interrupted":
             results.append(fine_tune(run, layers, results[0]))
-        metrics = training_metrics(run, features, results)
+        calibration = calibrate(run, features, results)
+        metrics = training_metrics(run, features, results, calibration)
+    for note in held_out_notes(metrics):
+        if options.on_note is not None:
+            options.on_note(note)
     _adopt(run, metrics)
     adapter.save_with(output_path, curve_files(results))
     shutil.rmtree(run.state_folder, ignore_errors=True)
@@ -83,6 +89,8 @@ def train_model(
         seconds=time.perf_counter() - started,
         skipped=tuple(features.skipped.values()),
         metrics=metrics["validation"],
+        cross_validation=metrics.get("cross_validation", {}),
+        calibration=metrics.get("calibration", {}),
     )
 
 

@@ -106,7 +106,10 @@ def training_keys(
         if value is not None and key in keys:
             option = "--epochs" if key == "num_epochs" else f"--{key.replace('_', '-')}"
             raise ConfigError(f"{option} is short for --set {key}=..., got both. Give one of them")
-    return keys | {key: value for key, value in given.items() if value is not None}
+    chosen = {key: value for key, value in given.items() if value is not None}
+    # Whoever sets one of them by hand asks for gradient steps, even where the value is the default.
+    solver = {"head_solver": "adam"} if chosen and "head_solver" not in keys else {}
+    return keys | chosen | solver
 
 
 def parsed(assignments: list[str] | None) -> dict[str, Any]:

@@ -173,7 +173,7 @@ def test_cached_head_equals_head_trained_through_the_network(dataset: Path, tmp_
     from adapters.training.fitting import Fitter
     from adapters.training.training_data import training_data
 
-    adapter = fresh(augment_views=0)
+    adapter = fresh(augment_views=0, calibrate=False)
     adapter.train(dataset, tmp_path / "cached")
     clips = [read_clip(path, adapter.input_spec) for path in sorted(dataset.parent.glob("*.mp4"))]
     cached = np.stack([prediction.scores for prediction in adapter.predict(clips)])

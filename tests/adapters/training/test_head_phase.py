@@ -1,0 +1,168 @@
+"""Which way a head is trained, what is measured on held-out clips, and that scores are calibrated in the program."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from command_line import cli
+from tiny_videos import render_video
+
+from adapters.base import TrainOptions
+from adapters.bundle import read_bundle
+from adapters.config import check_config, key_schemas
+from adapters.inference import open_model
+from adapters.media import read_clip
+from adapters.reports import EpochLog
+from adapters.training.head_phase import HAND_SET_KEYS, head_route
+
+pytest.importorskip("tensorflow", reason="training needs the train extra: pip install 'cliplab[train]'")
+
+SMALL: dict[str, Any] = {"weights": "random", "imgz": 32, "n_frames": 2, "augment_views": 0, "head": []}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cache(own_cache: Path) -> None:
+    """Every test of this module uses one cache."""
+
+
+@pytest.fixture(scope="module")
+def write_data(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Eight videos a class in groups of two; which split each has is the test's."""
+    folder = tmp_path_factory.mktemp("videos")
+    for kind in ("warm", "cold"):
+        for number in range(8):
+            render_video(folder / f"{kind}{number}.mp4", kind, number)
+
+    def write(validation: int = 0, one_group: bool = False, name: str = "data.jsonl") -> Path:
+        rows = [
+            {
+                "path": f"{kind}{number}.mp4",
+                "label": kind,
+                "group": "all" if one_group else f"g{number // 2}",
+                "split": "validation" if number // 2 < validation else "train",
+            }
+            for kind in ("warm", "cold")
+            for number in range(8)
+        ]
+        path = folder / name
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        return path
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("changes", "trained", "route"),
+    [
+        ({}, False, "logistic"),
+        ({"head": [{"dropout": 0.5}]}, False, "logistic"),
+        ({"head": [{"units": 8}]}, False, "converge"),
+        ({"aggregation": "max"}, False, "converge"),
+        ({"num_epochs": 8}, False, "as_given"),
+        ({"batch_size": 4}, False, "as_given"),
+        ({"learning_rate": 0.01}, False, "as_given"),
+        ({"head_solver": "adam"}, False, "converge"),
+        ({"head_solver": "logistic", "num_epochs": 8}, False, "logistic"),
+        ({}, True, "converge"),
+    ],
+)
+def test_the_route_follows_from_what_was_set(changes: dict[str, Any], trained: bool, route: str) -> None:
+    model = open_model("efficientnet_lite0", SMALL)
+    keys = key_schemas(type(model))
+    defaults = {key: keys[key]["default"] for key in HAND_SET_KEYS}
+    assert head_route(check_config({**model.config, **changes}), defaults, trained) == route
+
+
+def test_a_solver_for_heads_without_hidden_layers_only() -> None:
+    from adapters.errors import ConfigError
+
+    with pytest.raises(ConfigError, match="head_solver"):
+        open_model("efficientnet_lite0", {**SMALL, "head_solver": "logistic", "head": [{"units": 8}]})
+
+
+def test_a_solved_head_reports_its_iterations_and_its_held_out_figures(
+    write_data: Callable[..., Path], tmp_path: Path
+) -> None:
+    logs: list[EpochLog] = []
+    notes: list[str] = []
+    model = open_model("efficientnet_lite0", SMALL)
+    report = model.train(write_data(), tmp_path / "model", logs.append, TrainOptions(on_note=notes.append))
+    assert tuple(logs) == report.epochs
+    assert [log.epoch for log in logs] == list(range(len(logs)))
+    assert logs[-1].loss < logs[0].loss
+    assert report.best_epoch == logs[-1].epoch
+    figures = report.cross_validation
+    assert (figures["clips"], figures["groups"], figures["folds"]) == (16, 4, 4)
+    assert figures["interval"][0] <= figures["accuracy"] <= figures["interval"][1]
+    assert report.calibration["fitted_on"] == "out_of_fold"
+    assert read_bundle(tmp_path / "model").metrics["cross_validation"] == figures
+    assert any("interval" in note and "16 clips" in note for note in notes)
+    assert any("temperature" in note for note in notes)
+    assert json.loads(json.dumps(report.to_json()))["cross_validation"] == figures
+
+
+def test_the_program_has_the_calibrated_scores(write_data: Callable[..., Path], tmp_path: Path) -> None:
+    data = write_data()
+    plain, calibrated = (open_model("efficientnet_lite0", {**SMALL, "calibrate": flag}) for flag in (False, True))
+    assert plain.train(data, tmp_path / "plain").calibration == {}
+    temperature = calibrated.train(data, tmp_path / "calibrated").calibration["temperature"]
+    clip = read_clip(data.parent / "warm7.mp4", plain.input_spec)
+    before, after = (model.predict([clip])[0].frame_scores for model in (plain, calibrated))
+    assert before is not None
+    assert after is not None
+    odds = [np.log(scores[:, 0].astype(np.float64) / scores[:, 1]) for scores in (before, after)]
+    np.testing.assert_allclose(odds[0] / temperature, odds[1], rtol=0.02, atol=0.02)
+
+
+def test_the_same_clips_and_seed_are_the_same_bits(write_data: Callable[..., Path], tmp_path: Path) -> None:
+    data = write_data()
+    for name in ("one", "two"):
+        open_model("efficientnet_lite0", SMALL).train(data, tmp_path / name)
+    one, two = (read_bundle(tmp_path / name).weights() for name in ("one", "two"))
+    for name, value in one.items():
+        np.testing.assert_array_equal(value, two[name], err_msg=name)
+
+
+def test_a_solved_head_can_be_stopped(write_data: Callable[..., Path], tmp_path: Path) -> None:
+    report = open_model("efficientnet_lite0", SMALL).train(write_data(), tmp_path / "model", lambda log: log.epoch < 1)
+    assert len(report.epochs) == 2
+    assert report.stopped == "interrupted"
+
+
+def test_a_hidden_head_without_validation_clips_trains_as_long_as_held_out_groups_say(
+    write_data: Callable[..., Path], tmp_path: Path
+) -> None:
+    settings = {**SMALL, "head": [{"units": 8, "activation": "relu"}, {"dropout": 0.1}]}
+    report = open_model("efficientnet_lite0", settings).train(write_data(), tmp_path / "model")
+    assert len(report.epochs) == report.cross_validation["chosen"]["epochs"]
+    assert report.calibration["fitted_on"] == "out_of_fold"
+
+
+def test_a_hidden_head_stops_where_validation_no_longer_improves(
+    write_data: Callable[..., Path], tmp_path: Path
+) -> None:
+    settings = {**SMALL, "head": [{"units": 8, "activation": "relu"}]}
+    report = open_model("efficientnet_lite0", settings).train(write_data(validation=1), tmp_path / "model")
+    assert report.epochs[-1].val_loss is not None
+    assert report.calibration["fitted_on"] == "validation"
+    assert report.cross_validation == {}
+
+
+def test_clips_of_one_group_are_said_to_be(write_data: Callable[..., Path], tmp_path: Path) -> None:
+    notes: list[str] = []
+    data = write_data(one_group=True, name="one.jsonl")
+    open_model("efficientnet_lite0", SMALL).train(data, tmp_path / "model", None, TrainOptions(on_note=notes.append))
+    assert any("one group" in note for note in notes)
+
+
+def test_epochs_on_the_command_line_choose_gradient_steps(write_data: Callable[..., Path], tmp_path: Path) -> None:
+    changes = [part for key, value in SMALL.items() for part in ("--set", f"{key}={json.dumps(value)}")]
+    args = ("train", "efficientnet_lite0", write_data(), tmp_path / "model", *changes, "--epochs", 2, "--json")
+    report = json.loads(cli(*args).stdout)
+    assert len(report["epochs"]) == 2
+    assert read_bundle(tmp_path / "model").config["head_solver"] == "adam"

@@ -1,0 +1,148 @@
+"""Heads that are solved: the same as scikit-learn's regression, and chosen on groups that they did not see."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+pytest.importorskip("sklearn", reason="training needs the train extra: pip install 'cliplab[train]'")
+
+from adapters.training.calibration import clip_probabilities, fit_temperature
+from adapters.training.clip_features import LabelledFeatures, item_probabilities
+from adapters.training.linear_head import LinearHead, cross_validate, feature_scale, group_folds, solve
+
+
+def clips(count: int = 60, size: int = 12, classes: int = 3, items: int = 1, seed: int = 0, noise: float = 1.0) -> Any:
+    """Classes around centres of their own, ten clips a group."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, classes, count)
+    labels[:classes] = np.arange(classes)
+    centres = rng.normal(size=(classes, size))
+    features = centres[labels][:, None] + noise * rng.normal(size=(count, items, size)) * rng.uniform(0.5, 3, size)
+    targets = np.eye(classes, dtype=np.float32)[labels]
+    weights = rng.uniform(0.5, 2, count).astype(np.float32)
+    return LabelledFeatures(features.astype(np.float32), targets, weights, np.arange(count) // 10, True)
+
+
+@pytest.mark.parametrize("items", [1, 3])
+@pytest.mark.parametrize("size", [12, 200])
+def test_it_is_scikit_learns_logistic_regression(items: int, size: int) -> None:
+    from sklearn.linear_model import LogisticRegression
+
+    data, strength = clips(size=size, items=items), 0.5
+    head = solve(data, 1 / (strength * len(data.targets)))
+    rows = data.features.reshape(-1, size)
+    weights = np.repeat(data.weights / items, items)
+    weights *= len(data.targets) / weights.sum()
+    mean, scale = feature_scale(data)
+    reference = LogisticRegression(C=strength, max_iter=5000, tol=1e-8)
+    reference.fit((rows - mean) * scale, np.repeat(data.targets.argmax(axis=1), items), sample_weight=weights)
+    expected = reference.predict_proba((rows - mean) * scale)
+    np.testing.assert_allclose(item_probabilities(head.logits(rows), True), expected, atol=2e-3)
+
+
+def test_sigmoids_are_one_regression_per_class() -> None:
+    data = clips(classes=3)
+    several = LabelledFeatures(data.features, data.targets, data.weights, data.groups, False)
+    together = solve(several, 0.1).logits(data.features)
+    for unit in range(3):
+        alone = LabelledFeatures(data.features, data.targets[:, unit : unit + 1], data.weights, data.groups, False)
+        np.testing.assert_allclose(solve(alone, 0.1).logits(data.features)[..., 0], together[..., unit], atol=0.02)
+
+
+def test_where_it_starts_does_not_matter() -> None:
+    data = clips()
+    start = LinearHead(np.ones((12, 3), np.float32), np.zeros(3, np.float32))
+    one, two = (solve(data, 0.1, first).logits(data.features) for first in (start, None))
+    np.testing.assert_allclose(item_probabilities(one, True), item_probabilities(two, True), atol=2e-3)
+
+
+def test_every_iteration_is_reported_and_can_be_the_last() -> None:
+    seen: list[float] = []
+
+    def stop(head: LinearHead, loss: float) -> bool:
+        seen.append(loss)
+        return len(seen) < 3
+
+    solve(clips(), 0.01, None, stop)
+    assert len(seen) == 3
+    assert seen == sorted(seen, reverse=True)
+
+
+def test_a_feature_that_never_varies_gets_no_weight() -> None:
+    data = clips()
+    data.features[..., 4] = 1000.1
+    head = solve(data, 0.1)
+    assert not head.kernel[4].any()
+    assert np.isfinite(head.kernel).all()
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    groups=st.lists(st.integers(0, 6), min_size=4, max_size=40),
+    classes=st.integers(1, 4),
+    seed=st.integers(0, 2**31 - 1),
+)
+def test_no_group_is_on_both_sides(groups: list[int], classes: int, seed: int) -> None:
+    names = np.array(groups)
+    targets = np.eye(classes, dtype=np.float32)[np.arange(len(names)) % classes]
+    judged = []
+    for learn, judge in group_folds(names, targets, seed):
+        if len(set(groups)) > 1:
+            assert not set(names[learn]) & set(names[judge])
+        assert not set(learn) & set(judge)
+        judged += list(judge)
+    assert judged == [] or sorted(judged) == list(range(len(names)))
+
+
+def test_more_noise_wants_a_stronger_penalty() -> None:
+    clear, noisy = cross_validate(clips(200, noise=0.3), 0), cross_validate(clips(200, noise=6), 0)
+    assert noisy.penalty > clear.penalty
+    assert np.isfinite(noisy.logits).all()
+
+
+def test_labels_at_random_are_found_out() -> None:
+    data = clips(120, size=40)
+    rng = np.random.default_rng(3)
+    random = LabelledFeatures(data.features, rng.permutation(data.targets), data.weights, data.groups, True)
+    found = cross_validate(random, 0)
+    temperature, _ = fit_temperature(found.logits, random)
+    scores = clip_probabilities(found.logits, temperature, True)
+    assert scores.max(axis=1).mean() < 0.6, "scores of a head that learned nothing are near even"
+
+
+def test_three_clips_are_too_few_to_choose_on() -> None:
+    data = clips(3)
+    found = cross_validate(data, 0)
+    assert found.folds == 0
+    assert fit_temperature(found.logits, data)[0] == 1.0
+
+
+# Calibration ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("exclusive", [True, False])
+@pytest.mark.parametrize("true_temperature", [0.4, 1.0, 3.0])
+def test_the_temperature_is_found(exclusive: bool, true_temperature: float) -> None:
+    rng = np.random.default_rng(1)
+    logits = rng.normal(scale=2, size=(4000, 1, 3)).astype(np.float32)
+    scores = item_probabilities(logits, exclusive)[:, 0]
+    if exclusive:
+        targets = np.eye(3, dtype=np.float32)[[rng.choice(3, p=row / row.sum()) for row in scores.astype(np.float64)]]
+    else:
+        targets = (rng.uniform(size=scores.shape) < scores).astype(np.float32)
+    data = LabelledFeatures(logits, targets, np.ones(4000, np.float32), np.arange(4000), exclusive)
+    found, _ = fit_temperature(logits * true_temperature, data)
+    assert found == pytest.approx(true_temperature, rel=0.1)
+
+
+def test_a_few_clips_that_are_all_right_do_not_make_scores_certain() -> None:
+    logits = np.tile(np.array([4.0, 0, 0], np.float32), (8, 1, 1))
+    targets = np.tile(np.array([1.0, 0, 0], np.float32), (8, 1))
+    data = LabelledFeatures(logits, targets, np.ones(8, np.float32), np.arange(8), True)
+    temperature, _ = fit_temperature(logits, data)
+    assert clip_probabilities(logits, temperature, True).max() < 0.99
