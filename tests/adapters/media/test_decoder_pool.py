@@ -114,7 +114,7 @@ def test_errors_of_a_file_are_its_own_and_the_process_stays(pool: DecoderPool, v
     pids = pool.pids
     text = tmp_path / "notes.mp4"
     text.write_text("no video")
-    with pytest.raises(MediaError, match=r"notes\.mp4: not a video"):
+    with pytest.raises(MediaError, match=r"notes\.mp4: .*not a video"):
         pool.open_video(text, LIMITS)
     with pytest.raises(MediaError, match="no such file"):
         pool.open_video(tmp_path / "missing.mp4", LIMITS)
