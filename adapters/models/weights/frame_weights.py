@@ -104,7 +104,9 @@ def fitting_classifier(classifier: Variables, config: Config, labels: tuple[str,
     Returns:
         float32 arrays by name; None if it is for other labels.
     """
-    if set(classifier) != {OUTPUT_KERNEL, OUTPUT_BIAS} or any("units" in layer for layer in config["head"]):
+    # Without labels of its own the model is the classifier of the weights, whatever head it would train.
+    hidden = config["labels"] is not None and any("units" in layer for layer in config["head"])
+    if set(classifier) != {OUTPUT_KERNEL, OUTPUT_BIAS} or hidden:
         return None
     kernel, bias = classifier[OUTPUT_KERNEL], classifier[OUTPUT_BIAS]
     units = output_units(config, labels)
