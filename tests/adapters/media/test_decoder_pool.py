@@ -162,7 +162,7 @@ def test_a_process_that_dies_costs_its_video_only(pool: DecoderPool, video: Path
 def test_a_process_that_dies_between_videos_is_replaced(pool: DecoderPool, video: Path) -> None:
     (pid,) = pool.pids
     os.kill(pid, signal.SIGKILL)
-    until(lambda: not running(pid))
+    until(lambda: os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | os.WNOHANG))
     assert works(pool, video)
 
 
