@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _EXTENSIONS = (
-    "264 265 3g2 3gp asf avi dv f4v flv gif h264 h265 hevc ivf m2ts m2v m4v mjpeg mjpg mkv mov mp4 mpeg mpg mts mxf ogv "
-    "qt ts vob webm wmv y4m"
+    "264 265 3g2 3gp asf avi dv f4v flv gif h264 h265 hevc ivf m2ts m2v m4v mjpeg mjpg mkv mov mp4 mpeg mpg mts mxf "
+    "ogv qt ts vob webm wmv y4m"
 )
 VIDEO_SUFFIXES = frozenset(f".{name}" for name in _EXTENSIONS.split())
 
