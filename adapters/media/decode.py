@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import av
@@ -90,9 +91,10 @@ class Decoder:
         self._open(video_stream, container)
 
     def _open(self, video_stream: int | None, container: InputContainer | None = None) -> None:
-        self.container = container or open_container(self.source, self.allow_url, self.limits)
+        source = self.source
+        self.container = container or open_container(source, self.allow_url, self.limits)
         try:
-            self.stream = self._prepared_stream(self.container, video_stream)
+            self.stream = _prepared_stream(self.container, source, self.limits, video_stream)
         except BaseException:
             self.container.close()
             raise
@@ -110,7 +112,6 @@ class Decoder:
         self.slack = min(self._tick / 2, 0.001) + 1e-6
         self.closed = False
         self._index_loaded = "matroska" not in self.container.format.name.split(",")
-        source = self.source
         local = not self._live and isinstance(source, str | Path) and self.container.name.startswith("file:")
         self._reader = PacketReader(
             self.container,
@@ -121,24 +122,14 @@ class Decoder:
             path=Path(str(source)) if local else None,
         )
         if not self._live and self.threads != 1 and decodes_in_parallel(self.stream):
-            self._recent = RecentPackets(self._open_again)
+            self._recent = RecentPackets(
+                # No method of this object: the circle would keep the decoder's threads until it is collected.
+                partial(_open_again, source, self.allow_url, self.limits, self.stream.index)
+            )
             # The marks on repaired frames come too late from frame threads: an error is to be one here.
             context = self.stream.codec_context
             context.options = {**context.options, "err_detect": "explode"}
         self._begin()
-
-    def _prepared_stream(self, container: InputContainer, video_stream: int | None) -> VideoStream:
-        stream = choose_stream(container, self.source, video_stream)
-        if self.limits is not None:
-            context = stream.codec_context
-            self.limits.check_size(self.source, context.width, context.height)
-            context.options = {"max_pixels": str(self.limits.decoder_pixels)}
-        discard_other_streams(container, stream)
-        return stream
-
-    def _open_again(self) -> tuple[InputContainer, VideoStream]:
-        container = open_container(self.source, self.allow_url, self.limits)
-        return container, self._prepared_stream(container, self.stream.index)
 
     def _begin(self) -> None:
         self._reader.begin()
@@ -395,3 +386,22 @@ class Decoder:
         self._ready.append(first)
         exact = abs(first.seconds - (self._floor or 0.0)) <= self.slack
         return exact and (bool(first.frame.key_frame) or first.frame.pict_type == PictureType.I)
+
+
+def _prepared_stream(
+    container: InputContainer, source: Source, limits: MediaLimits | None, video_stream: int | None
+) -> VideoStream:
+    stream = choose_stream(container, source, video_stream)
+    if limits is not None:
+        context = stream.codec_context
+        limits.check_size(source, context.width, context.height)
+        context.options = {"max_pixels": str(limits.decoder_pixels)}
+    discard_other_streams(container, stream)
+    return stream
+
+
+def _open_again(
+    source: Source, allow_url: bool, limits: MediaLimits | None, video_stream: int
+) -> tuple[InputContainer, VideoStream]:
+    container = open_container(source, allow_url, limits)
+    return container, _prepared_stream(container, source, limits, video_stream)

@@ -116,6 +116,8 @@ class _Process:
         except (AdapterError, OSError) as error:
             if isinstance(error, BrokenPipeError):
                 raise
+            if isinstance(error.__cause__, MemoryError):
+                raise MemoryError from None
             raise _VideoError({"kind": _kind(error), "text": str(error)}, warnings) from None
         except MemoryError:
             raise
