@@ -41,7 +41,8 @@ class TrainReport:
         output_path: The folder of the bundle.
         labels: The classes in the model's order.
         epochs: In the order in which they ran.
-        best_epoch: The epoch that was kept, the last that is marked best: its number in the phase ``best_phase``.
+        best_epoch: The epoch that was kept, the last that is marked best: its number in the phase ``best_phase``; -1
+            where the model that training started from was better than every epoch.
         stopped: Why training ended.
         clips: How many clips each split has.
         decoded_clips: How many clips were decoded; the features of the others were in the cache.

@@ -78,12 +78,19 @@ class FitResult:
         best_epoch: The epoch whose weights are kept; None if none was better than what the phase began with.
         stopped: Why the phase ended.
         held_out: What heads that never saw a clip's group made of the training clips; None where none was asked.
+        start: What the phase began with, measured on the validation clips; None where it did not compete.
     """
 
     logs: tuple[EpochLog, ...]
     best_epoch: int | None
     stopped: Stopped
     held_out: HeldOut | None = None
+    start: EpochLog | None = None
+
+    @property
+    def kept(self) -> EpochLog | None:
+        """The epoch whose weights are kept: the last one that is marked best, or the start; None without either."""
+        return next((log for log in reversed(self.logs) if log.best), self.start)
 
 
 @dataclass(frozen=True)

@@ -134,7 +134,19 @@ class Fitter:
         for variable, value in zip(self.saved, self.best, strict=True):
             variable.assign(value)
         best_epoch = max((log.epoch for log in logs if log.best), default=None)
-        return FitResult(tuple(logs), best_epoch, stopped or "finished")
+        return FitResult(tuple(logs), best_epoch, stopped or "finished", start=before)
+
+    def measure(self, validation: FitData) -> EpochLog:
+        """The present weights on validation clips, as an epoch of number -1 that others have to better.
+
+        Args:
+            validation: The clips.
+        """
+        started = time.perf_counter()
+        loss, accuracy = self._pass(validation, np.arange(len(validation.targets)), None)
+        return EpochLog(
+            self.settings.phase, -1, loss, accuracy, loss, accuracy, time.perf_counter() - started, best=True
+        )
 
     def _epoch(
         self, epoch: int, train: FitData, validation: FitData | None, best: tuple[float, ...] | None

@@ -163,7 +163,10 @@ def _train_head(
     validation = None
     if run.data.validation:
         validation = fit_data(run, run.data.validation, _view_inputs(run, features, run.data.validation, 0, change))
-    return _fitter(run, settings, "head").fit(_training_clips(run, features, change), validation, run.on_epoch_end)
+    fitter = _fitter(run, settings, "head")
+    # A model that is trained further has to become better, or it stays as it was.
+    start = fitter.measure(validation) if run.continues and validation is not None else None
+    return fitter.fit(_training_clips(run, features, change), validation, run.on_epoch_end, start)
 
 
 def _fitter(run: TrainingRun, settings: FitSettings, name: str) -> Fitter:

@@ -221,7 +221,7 @@ def fine_tune(run: TrainingRun, layers: int, head_result: FitResult) -> FitResul
             run.replicas,
             run.on_note,
         )
-        reached = [log for log in head_result.logs if log.best][-1] if validation is not None else None
+        reached = head_result.kept if validation is not None else None
         return fitter.fit(train, validation, run.on_epoch_end, reached)
 
 

@@ -71,6 +71,12 @@ def train_model(
             results.append(fine_tune(run, layers, results[0]))
         calibration = calibrate(run, features, results)
         metrics = training_metrics(run, features, results, calibration)
+    if (
+        results[0].start is not None
+        and not any(log.best for result in results for log in result.logs)
+        and options.on_note
+    ):
+        options.on_note("the starting model is kept: no epoch was better on the validation clips")
     for note in held_out_notes(metrics):
         if options.on_note is not None:
             options.on_note(note)
@@ -82,7 +88,7 @@ def train_model(
         output_path=str(output_path),
         labels=data.labels,
         epochs=logs,
-        best_epoch=[log.epoch for log in logs if log.best][-1],
+        best_epoch=next((log.epoch for log in reversed(logs) if log.best), -1),
         stopped=results[-1].stopped,
         clips=data.counts,
         decoded_clips=features.decoded,

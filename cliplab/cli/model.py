@@ -156,7 +156,7 @@ def finetune(
             model,
             data,
             one_output(output, output_option),
-            overrides=training_keys(overrides, epochs, batch_size, learning_rate),
+            overrides=training_keys(overrides, epochs, batch_size, learning_rate, further=True),
             devices=parsed_devices(devices, multi_gpu),
             force=force,
             trust_adapters=trust_adapters or (),

@@ -95,7 +95,11 @@ def parsed_devices(devices: str | None, multi_gpu: bool) -> Devices:
 
 
 def training_keys(
-    assignments: list[str] | None, epochs: int | None, batch_size: int | None, learning_rate: float | None
+    assignments: list[str] | None,
+    epochs: int | None,
+    batch_size: int | None,
+    learning_rate: float | None,
+    further: bool = False,
 ) -> dict[str, Any]:
     """What ``--set`` and the options for keys of training say together. ConfigError where a key is given twice."""
     from adapters.errors import ConfigError
@@ -108,6 +112,9 @@ def training_keys(
             raise ConfigError(f"{option} is short for --set {key}=..., got both. Give one of them")
     chosen = {key: value for key, value in given.items() if value is not None}
     # Whoever sets one of them by hand asks for gradient steps, even where the value is the default.
+    if further:  # of fine-tuning the backbone's layers too
+        tuning = {"fine_tune_epochs": epochs, "fine_tune_learning_rate": learning_rate}
+        chosen |= {key: value for key, value in tuning.items() if value is not None and key not in keys}
     solver = {"head_solver": "adam"} if chosen and "head_solver" not in keys else {}
     return keys | chosen | solver
 

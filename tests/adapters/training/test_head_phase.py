@@ -19,6 +19,7 @@ from adapters.inference import open_model
 from adapters.media import read_clip
 from adapters.reports import EpochLog
 from adapters.training.head_phase import HAND_SET_KEYS, head_route
+from cliplab.cli.options import training_keys
 
 pytest.importorskip("tensorflow", reason="training needs the train extra: pip install 'cliplab[train]'")
 
@@ -166,3 +167,31 @@ def test_epochs_on_the_command_line_choose_gradient_steps(write_data: Callable[.
     report = json.loads(cli(*args).stdout)
     assert len(report["epochs"]) == 2
     assert read_bundle(tmp_path / "model").config["head_solver"] == "adam"
+
+
+def test_training_further_keeps_the_model_that_it_started_from_where_no_epoch_is_better(
+    write_data: Callable[..., Path], tmp_path: Path
+) -> None:
+    data = write_data(validation=1)
+    open_model("efficientnet_lite0", {**SMALL, "calibrate": False}).train(data, tmp_path / "first")
+    notes: list[str] = []
+    further = open_model(tmp_path / "first")
+    further.config |= {"head_solver": "adam", "num_epochs": 2, "learning_rate": 1e-12}
+    report = further.train(data, tmp_path / "second", None, TrainOptions(on_note=notes.append))
+    assert report.best_epoch == -1
+    assert report.best_phase is None
+    assert any("starting model" in note for note in notes)
+    one, two = (read_bundle(tmp_path / name).weights() for name in ("first", "second"))
+    for name, value in one.items():
+        np.testing.assert_array_equal(value, two[name], err_msg=name)
+
+
+def test_epochs_of_finetune_are_those_of_fine_tuning_too() -> None:
+    assert training_keys(None, 3, None, 0.01, further=True) == {
+        "num_epochs": 3,
+        "learning_rate": 0.01,
+        "fine_tune_epochs": 3,
+        "fine_tune_learning_rate": 0.01,
+        "head_solver": "adam",
+    }
+    assert training_keys(["fine_tune_epochs=5"], 3, None, None, further=True)["fine_tune_epochs"] == 5
