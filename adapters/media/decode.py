@@ -16,7 +16,15 @@ from av.video.stream import VideoStream
 from adapters.errors import MediaError
 from adapters.media.damage import Damage
 from adapters.media.frame_times import FrameTimes
-from adapters.media.opening import MediaLimits, Source, choose_stream, encrypted_message, ffmpeg_reason, open_container
+from adapters.media.opening import (
+    MediaLimits,
+    Source,
+    StoredFile,
+    choose_stream,
+    encrypted_message,
+    ffmpeg_reason,
+    open_container,
+)
 from adapters.media.packets import (
     NO_STAMP,
     PacketReader,
@@ -118,7 +126,8 @@ class Decoder:
             self.stream,
             self.damage,
             self.interval,
-            read_ahead=not self._live,
+            # Of a distant MP4 every block that is read costs, and its timestamps come from one table.
+            read_ahead=not self._live and not (isinstance(source, StoredFile) and self._has_table()),
             path=Path(str(source)) if local else None,
         )
         if not self._live and self.threads != 1 and decodes_in_parallel(self.stream):
@@ -130,6 +139,9 @@ class Decoder:
             context = self.stream.codec_context
             context.options = {**context.options, "err_detect": "explode"}
         self._begin()
+
+    def _has_table(self) -> bool:
+        return "mov" in self.container.format.name.split(",") and len(self.stream.index_entries) > 0
 
     def _begin(self) -> None:
         self._reader.begin()
@@ -215,6 +227,8 @@ class Decoder:
         try:
             frames = packet.decode()
         except (av.FFmpegError, OSError) as error:
+            if isinstance(error, MemoryError):  # of the machine or of a limit, no fault of this packet
+                raise
             if isinstance(error, av.EOFError) or self._decode_again(at_end=not packet.size):
                 return
             self._times.fail(timed, ffmpeg_reason(error))
@@ -256,6 +270,8 @@ class Decoder:
         try:
             frames = self._recent.decoder.decode(timed.packet if timed.packet.size else None)
         except (av.FFmpegError, OSError) as error:
+            if isinstance(error, MemoryError):
+                raise
             if not isinstance(error, av.EOFError):
                 self._times.fail(timed, ffmpeg_reason(error))
             return

@@ -71,6 +71,8 @@ def _by_index(decoder: Decoder, first: DecodedFrame | None, spacing: float) -> I
             # What is still in the decoder is drained, since the next jump empties it.
             frames = [*packet.decode(), *stream.codec_context.decode(None)]
         except (av.FFmpegError, OSError) as error:
+            if isinstance(error, MemoryError):
+                raise
             decoder.damage.failures[shown * tick] = ffmpeg_reason(error)
             continue
         before = shown * tick

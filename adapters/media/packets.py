@@ -173,11 +173,9 @@ class PacketReader:
 
     def read(self) -> TimedPacket | None:
         """The next packet; None after the empty one."""
-        while len(self._ahead) <= self._read_ahead and (packet := self._next()) is not None:
-            self._ahead.append(packet)
-        if not self._ahead:
+        packet = self._ahead.popleft() if self._ahead else self._next()
+        if packet is None:
             return None
-        packet = self._ahead.popleft()
         if self._blocks is not None and not self._blocks.follow(packet.pos if packet.size else None, packet.size):
             self._damage.gaps.add(self._last)
         if not packet.size:
@@ -208,6 +206,7 @@ class PacketReader:
         Args:
             stamp: Of the present packet.
         """
+        self._look_ahead()
         stamps = [packet.pts for packet in self._ahead if packet.size]
         return bool(stamps) and not self.dts_only and all(other is not None and other > stamp for other in stamps)
 
@@ -226,7 +225,13 @@ class PacketReader:
             return seconds + self._delay
         return self._key_seconds(dts) if packet.is_keyframe else None
 
+    def _look_ahead(self) -> None:
+        """Read some packets ahead. Only where a timestamp is in doubt: a distant storage is not read in vain."""
+        while len(self._ahead) < self._read_ahead and (packet := self._next()) is not None:
+            self._ahead.append(packet)
+
     def _following(self) -> list[float]:
+        self._look_ahead()
         ahead = (self._stamp(other) for other in self._ahead if other.size and not other.is_discard)
         return [other * self._tick for other in ahead if other is not None]
 

@@ -50,6 +50,7 @@ class FitSettings:
         train_batch_norm: Whether the batch statistics are trained too.
         loss_scale: The factor against underflow in 16 bits; see ``devices.mixed_precision``.
         keep_best: Which epoch is better; see ``epoch_rank``.
+        save_seconds: The least time between two checkpoints: an epoch of few clips takes less than writing one.
         decay_patience: Epochs without a better one after which the learning rate is halved; None: it stays.
     """
 
@@ -67,6 +68,7 @@ class FitSettings:
     loss_scale: float = 1.0
     keep_best: KeepBest = "val_loss"
     decay_patience: int | None = None
+    save_seconds: float = 0.0
 
 
 @dataclass(frozen=True)

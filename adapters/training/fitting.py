@@ -107,6 +107,7 @@ class Fitter:
             StorageError: The checkpoint cannot be written.
         """
         logs, stopped = self._resume()
+        saved = -math.inf
         while stopped is None and len(logs) < self.settings.epochs:
             known = [log for log in (before, *logs) if log is not None and log.best]
             best = min((epoch_rank(log, self.settings.keep_best) for log in known), default=None)
@@ -123,7 +124,9 @@ class Fitter:
                 self.best = [np.asarray(variable.numpy()) for variable in self.saved]
             if self._out_of_patience(logs):
                 stopped = "early_stopping"
-            self._save(logs, stopped)
+            if stopped or len(logs) == self.settings.epochs or time.monotonic() >= saved + self.settings.save_seconds:
+                self._save(logs, stopped)
+                saved = time.monotonic()
             if on_epoch_end is not None and on_epoch_end(log) is False:
                 stopped = "interrupted"
         if not logs:

@@ -32,6 +32,7 @@ HAND_SET_KEYS = ("num_epochs", "batch_size", "learning_rate")
 _CONVERGE_BATCH = 32
 _PATIENCE_STEPS = 200
 _FOLDS = 3
+_SECONDS_BETWEEN_CHECKPOINTS = 2.0
 # Numbers that the solver holds at once, in all views of all clips; beyond it only the plain views are solved for.
 _MOST_NUMBERS = 200_000_000
 
@@ -208,7 +209,9 @@ def _converge(run: TrainingRun, features: CachedFeatures) -> FitResult:
     settings = replace(run.settings("head"), batch_size=max(_CONVERGE_BATCH, run.config["batch_size"]))
     steps = -(-count // settings.batch_size)
     patience = max(settings.patience or settings.epochs, -(-_PATIENCE_STEPS // steps))
-    settings = replace(settings, patience=patience, decay_patience=max(2, patience // 3))
+    settings = replace(
+        settings, patience=patience, decay_patience=max(2, patience // 3), save_seconds=_SECONDS_BETWEEN_CHECKPOINTS
+    )
     mean, scale = feature_scale(labelled_features(run, features, run.data.train))
     layer = next(layer for layer in run.network.head.layers if layer.weights)
     _fold(layer, -mean * scale, np.where(scale > 0, 1 / np.where(scale > 0, scale, 1), 0).astype(np.float32))

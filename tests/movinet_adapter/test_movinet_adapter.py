@@ -45,7 +45,7 @@ def test_defaults_are_the_documented_ones() -> None:
         "model_mode": "base",
         "imgz": 224,
         "batch_size": 2,
-        "num_epochs": 8,
+        "num_epochs": 200,
         "n_frames": 13,
         "top_k": 3,
         "learning_rate": 0.001,

@@ -31,6 +31,9 @@ OWN_KEYS = {
 }
 _FOLDER = "members"
 
+# Defaults of earlier versions, which ensembles that these saved have written out.
+_EARLIER = {"num_epochs": 8}
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class EnsemblePrediction(Prediction):
@@ -61,7 +64,7 @@ class EnsembleAdapter(BaseModelAdapter):
     def config_problems(cls, config: Config) -> Iterable[str]:
         rules = key_schemas(cls)
         for key, value in config.items():
-            if key not in OWN_KEYS and value != fill_defaults({}, {key: rules[key]})[key]:
+            if key not in OWN_KEYS and value not in (fill_defaults({}, {key: rules[key]})[key], _EARLIER.get(key)):
                 yield f'"{key}" belongs to the members of an ensemble: set it in their configs'
         weights, members = config["member_weights"], config["members"]
         if len(members) < 2:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from adapters.bundle import read_bundle
 from adapters.config import check_config, key_schemas
 from adapters.inference import open_model
 from adapters.media import read_clip
-from adapters.reports import EpochLog
+from adapters.reports import EpochLog, TrainReport
 from adapters.training.head_phase import HAND_SET_KEYS, head_route
 from cliplab.cli.options import training_keys
 
@@ -86,13 +87,35 @@ def test_a_solver_for_heads_without_hidden_layers_only() -> None:
         open_model("efficientnet_lite0", {**SMALL, "head_solver": "logistic", "head": [{"units": 8}]})
 
 
-def test_a_solved_head_reports_its_iterations_and_its_held_out_figures(
-    write_data: Callable[..., Path], tmp_path: Path
-) -> None:
+@dataclass
+class Trained:
+    """A training and all that it said."""
+
+    path: Path
+    report: TrainReport
+    logs: list[EpochLog]
+    notes: list[str]
+
+
+def trained(data: Path, path: Path, **changes: Any) -> Trained:
     logs: list[EpochLog] = []
     notes: list[str] = []
-    model = open_model("efficientnet_lite0", SMALL)
-    report = model.train(write_data(), tmp_path / "model", logs.append, TrainOptions(on_note=notes.append))
+    model = open_model("efficientnet_lite0", {**SMALL, **changes})
+    return Trained(path, model.train(data, path, logs.append, TrainOptions(on_note=notes.append)), logs, notes)
+
+
+@pytest.fixture(scope="module")
+def solved(write_data: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    return trained(write_data(), tmp_path_factory.mktemp("solved") / "model")
+
+
+@pytest.fixture(scope="module")
+def uncalibrated(write_data: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    return trained(write_data(), tmp_path_factory.mktemp("plain") / "model", calibrate=False)
+
+
+def test_a_solved_head_reports_its_iterations_and_its_held_out_figures(solved: Trained) -> None:
+    report, logs = solved.report, solved.logs
     assert tuple(logs) == report.epochs
     assert [log.epoch for log in logs] == list(range(len(logs)))
     assert logs[-1].loss < logs[0].loss
@@ -101,18 +124,19 @@ def test_a_solved_head_reports_its_iterations_and_its_held_out_figures(
     assert (figures["clips"], figures["groups"], figures["folds"]) == (16, 4, 4)
     assert figures["interval"][0] <= figures["accuracy"] <= figures["interval"][1]
     assert report.calibration["fitted_on"] == "out_of_fold"
-    assert read_bundle(tmp_path / "model").metrics["cross_validation"] == figures
-    assert any("interval" in note and "16 clips" in note for note in notes)
-    assert any("temperature" in note for note in notes)
+    assert read_bundle(solved.path).metrics["cross_validation"] == figures
+    assert any("interval" in note and "16 clips" in note for note in solved.notes)
+    assert any("temperature" in note for note in solved.notes)
     assert json.loads(json.dumps(report.to_json()))["cross_validation"] == figures
 
 
-def test_the_program_has_the_calibrated_scores(write_data: Callable[..., Path], tmp_path: Path) -> None:
-    data = write_data()
-    plain, calibrated = (open_model("efficientnet_lite0", {**SMALL, "calibrate": flag}) for flag in (False, True))
-    assert plain.train(data, tmp_path / "plain").calibration == {}
-    temperature = calibrated.train(data, tmp_path / "calibrated").calibration["temperature"]
-    clip = read_clip(data.parent / "warm7.mp4", plain.input_spec)
+def test_the_program_has_the_calibrated_scores(
+    solved: Trained, uncalibrated: Trained, write_data: Callable[..., Path]
+) -> None:
+    assert uncalibrated.report.calibration == {}
+    temperature = solved.report.calibration["temperature"]
+    plain, calibrated = open_model(uncalibrated.path), open_model(solved.path)
+    clip = read_clip(write_data().parent / "warm7.mp4", plain.input_spec)
     before, after = (model.predict([clip])[0].frame_scores for model in (plain, calibrated))
     assert before is not None
     assert after is not None
@@ -120,19 +144,25 @@ def test_the_program_has_the_calibrated_scores(write_data: Callable[..., Path], 
     np.testing.assert_allclose(odds[0] / temperature, odds[1], rtol=0.02, atol=0.02)
 
 
-def test_the_same_clips_and_seed_are_the_same_bits(write_data: Callable[..., Path], tmp_path: Path) -> None:
-    data = write_data()
-    for name in ("one", "two"):
-        open_model("efficientnet_lite0", SMALL).train(data, tmp_path / name)
-    one, two = (read_bundle(tmp_path / name).weights() for name in ("one", "two"))
+def test_the_same_clips_and_seed_are_the_same_bits(
+    solved: Trained, write_data: Callable[..., Path], tmp_path: Path
+) -> None:
+    again = trained(write_data(), tmp_path / "again")
+    one, two = (read_bundle(path).weights() for path in (solved.path, again.path))
     for name, value in one.items():
         np.testing.assert_array_equal(value, two[name], err_msg=name)
 
 
-def test_a_solved_head_can_be_stopped(write_data: Callable[..., Path], tmp_path: Path) -> None:
-    report = open_model("efficientnet_lite0", SMALL).train(write_data(), tmp_path / "model", lambda log: log.epoch < 1)
+def test_a_solved_head_can_be_stopped_and_clips_of_one_group_are_said_to_be(
+    write_data: Callable[..., Path], tmp_path: Path
+) -> None:
+    notes: list[str] = []
+    data = write_data(one_group=True, name="one.jsonl")
+    options = TrainOptions(on_note=notes.append)
+    report = open_model("efficientnet_lite0", SMALL).train(data, tmp_path / "m", lambda log: log.epoch < 1, options)
     assert len(report.epochs) == 2
     assert report.stopped == "interrupted"
+    assert any("one group" in note for note in notes)
 
 
 def test_a_hidden_head_without_validation_clips_trains_as_long_as_held_out_groups_say(
@@ -154,13 +184,6 @@ def test_a_hidden_head_stops_where_validation_no_longer_improves(
     assert report.cross_validation == {}
 
 
-def test_clips_of_one_group_are_said_to_be(write_data: Callable[..., Path], tmp_path: Path) -> None:
-    notes: list[str] = []
-    data = write_data(one_group=True, name="one.jsonl")
-    open_model("efficientnet_lite0", SMALL).train(data, tmp_path / "model", None, TrainOptions(on_note=notes.append))
-    assert any("one group" in note for note in notes)
-
-
 def test_epochs_on_the_command_line_choose_gradient_steps(write_data: Callable[..., Path], tmp_path: Path) -> None:
     changes = [part for key, value in SMALL.items() for part in ("--set", f"{key}={json.dumps(value)}")]
     args = ("train", "efficientnet_lite0", write_data(), tmp_path / "model", *changes, "--epochs", 2, "--json")
@@ -170,18 +193,17 @@ def test_epochs_on_the_command_line_choose_gradient_steps(write_data: Callable[.
 
 
 def test_training_further_keeps_the_model_that_it_started_from_where_no_epoch_is_better(
-    write_data: Callable[..., Path], tmp_path: Path
+    uncalibrated: Trained, write_data: Callable[..., Path], tmp_path: Path
 ) -> None:
-    data = write_data(validation=1)
-    open_model("efficientnet_lite0", {**SMALL, "calibrate": False}).train(data, tmp_path / "first")
+    data = write_data(validation=1, name="further.jsonl")
     notes: list[str] = []
-    further = open_model(tmp_path / "first")
+    further = open_model(uncalibrated.path)
     further.config |= {"head_solver": "adam", "num_epochs": 2, "learning_rate": 1e-12}
     report = further.train(data, tmp_path / "second", None, TrainOptions(on_note=notes.append))
     assert report.best_epoch == -1
     assert report.best_phase is None
     assert any("starting model" in note for note in notes)
-    one, two = (read_bundle(tmp_path / name).weights() for name in ("first", "second"))
+    one, two = (read_bundle(path).weights() for path in (uncalibrated.path, tmp_path / "second"))
     for name, value in one.items():
         np.testing.assert_array_equal(value, two[name], err_msg=name)
 

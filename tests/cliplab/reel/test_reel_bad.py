@@ -153,7 +153,7 @@ def test_highlights_that_are_none(text: str, tmp_path: Path) -> None:
     (tmp_path / "h.json").write_bytes(text.encode("latin-1"))
     with pytest.raises(DatasetError, match="highlights"):
         reel(tmp_path / "h.json", tmp_path / "b.mp4")
-    with pytest.raises(DatasetError, match="cannot be read"):
+    with pytest.raises(DatasetError, match="is a folder"):
         reel(tmp_path, tmp_path / "b.mp4")
 
 

@@ -191,7 +191,7 @@ def test_bad_files_are_set_aside_listed_and_not_tried_again(library: Path, model
     assert (report.videos, report.highlights, report.failed) == (8, 6, 2)
     failures = {Path(item["path"]).name: item["error"] for item in read(output)["failures"]}
     assert failures.keys() == {"bad.mp4", "empty.mov"}
-    assert failures["bad.mp4"].startswith("not a video")
+    assert "not a video" in failures["bad.mp4"]
     again = scan(library, model, output=output, min_score=0)
     assert (again.scored, again.failed) == (0, 2)
     assert scan(library, model, output=output, retry_failed=True).scored == 2
