@@ -8,7 +8,7 @@ from typing import Any
 
 from adapters.config.files import Config
 
-# Values of "weights" that are no files.
+# Values of "weights" that do not name a file.
 _PUBLISHED = ("imagenet", "kinetics-600", "random")
 
 
@@ -38,7 +38,7 @@ def file_name(weights: str) -> str:
 
 
 def first_weights(config: Mapping[str, Any]) -> dict[str, str] | None:
-    """The file that ``"weights"`` names, by its name and SHA-256; None if it is no file or not there.
+    """The file that ``"weights"`` names, by its name and SHA-256; None if it is not a file or does not exist.
 
     Args:
         config: Keys and values.

@@ -73,7 +73,7 @@ def trusting(adapters: Iterable[str]) -> Iterator[None]:
 
 
 def trusted_adapters() -> tuple[str, ...]:
-    """The adapters that the present block trusts by name, for work that goes on after it."""
+    """The adapters that the present block trusts by name, for work that continues after it."""
     return tuple(sorted(_trusted.get()))
 
 
@@ -174,8 +174,8 @@ def _is_folder(entry: str, folder: Path) -> bool:
 
 @contextlib.contextmanager
 def _without_current_folder(distribution: Distribution) -> Iterator[None]:
-    """While it imports a registered adapter, the current folder is no place for modules, unless it is the package's own
-    folder, installed in editable mode."""
+    """Keep the current folder off the import path while a registered adapter is imported, unless the package itself is
+    installed from there in editable mode."""
     here = Path.cwd()
     about = distribution.read_text("direct_url.json") or ""
     if f'"{here.as_uri()}"' in about:

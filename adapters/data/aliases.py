@@ -69,7 +69,7 @@ _JOINED = re.compile(
     r"(?P<c>t|clip|seg|segment|event|action)(?P<d>start|begin|end|stop)|"
     r"(?P<e>in|out)(?P<f>point|time|frame|sec|ms)"
 )
-# Facts of the whole video, and times of the labelling, which are no range.
+# Facts of the whole video, and times of the labelling, which are not a range.
 _WHOLE = frozenset(["video", "total", "full", "file", "movie", "original", "untrimmed", "media"])
 _OTHER_CLOCKS = frozenset(
     ["created", "updated", "modified", "uploaded", "recorded", "annotated", "published", "labeled", "labelled"]

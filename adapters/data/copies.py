@@ -38,7 +38,7 @@ def check_copies(dataset: Dataset, single_label: bool = True) -> CopyReport:
     """Find the videos of a dataset that have the same content, and say what is wrong with them.
 
     Only files of equal size are read: first three blocks of each, then the whole of those that agree. Files that cannot
-    be read are passed over.
+    be read are skipped.
 
     Args:
         dataset: The clips.

@@ -55,7 +55,7 @@ def check_names(names: tuple[str, ...], where: str, extra_keys: bool = True) -> 
     Args:
         names: The columns.
         where: The file, for messages.
-        extra_keys: Whether names that are not understood and cannot be a mistake are passed over.
+        extra_keys: Whether names that are not understood and cannot be a mistake are ignored.
 
     Returns:
         Some of path, label, split, group and source.
@@ -73,7 +73,7 @@ def read_row(row: Mapping[str, Any], where: str, *, text: bool, extra_keys: bool
         row: The keys and values.
         where: The place of the row in its file, for messages.
         text: Whether numbers are text, as in a CSV.
-        extra_keys: Whether names that are not understood and cannot be a mistake are passed over.
+        extra_keys: Whether names that are not understood and cannot be a mistake are ignored.
 
     Raises:
         DatasetError: A name or a value is not allowed, or two contradict each other.

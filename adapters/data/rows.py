@@ -41,7 +41,7 @@ def make_dataset(
         labels: The order of the classes that the caller gives; None: that of the file.
         listed: The order of the classes that the file gives; None: as the rows first name them.
         text: Whether numbers are text, as in a CSV.
-        extra_keys: Whether keys that are not understood, and cannot be a mistake, are passed over.
+        extra_keys: Whether keys that are not understood, and cannot be a mistake, are ignored.
         frames: The prepared frames of each row.
 
     Raises:

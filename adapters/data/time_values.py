@@ -109,7 +109,7 @@ def read_ranges(row: Mapping[str, Any], where: str, *, text: bool) -> list[TimeR
 def not_understood(name: str) -> str:
     """The end of a message about a name that looks like a time and is not understood."""
     return (
-        f"{nearest_name(name, 0.3)} It looks like a time, and no time is passed over. Understood are start_seconds and "
+        f"{nearest_name(name, 0.3)} It looks like a time, and times are never ignored. Known names: start_seconds and "
         "end_seconds and the names in docs/dataset.md, such as start/end, time_start/time_end, start_frame/end_frame, "
         f"start/duration and segment. Rename it; to leave it out on purpose, remove it or call it {'_' + name!r}."
     )
@@ -196,7 +196,7 @@ def _moment(value: object, unit: Unit, name: str, where: str, text: bool) -> Mom
 
 
 def _clock(value: object) -> float | None:
-    """Seconds of ``h:mm:ss.mmm`` or ``m:ss``; None where the value is no such text."""
+    """Seconds of ``h:mm:ss.mmm`` or ``m:ss``; None where the value is other text."""
     found = _CLOCK.fullmatch(value.strip()) if isinstance(value, str) else None
     if found is None:
         return None

@@ -41,8 +41,8 @@ class VideoFinder:
     def find(self, given: str, where: str, seconds: tuple[object, object], hints: tuple[str, ...] = ()) -> Path:
         """The file that a row means; where there is none, the path as it is written.
 
-        A name without the suffix of a video that is no file is an id: the video of that name anywhere below the root,
-        or a clip ``ID_000012_000022.mp4`` that was cut at the row's seconds.
+        A name that has no suffix of a video and does not name a file is an id: the video of that name anywhere below
+        the root, or a clip ``ID_000012_000022.mp4`` that was cut at the row's seconds.
 
         Args:
             given: The path or id in the row.

@@ -19,7 +19,7 @@ from adapters.errors import (
 from adapters.records import Clip
 
 Output = TypeVar("Output")
-# What is wrong with the run, not with one file. Everything else becomes that file's error and the rest goes on.
+# What is wrong with the run, not with one file. Everything else becomes that file's error; the run continues.
 RUN_ERRORS = (ConfigError, MissingExtraError, BundleError, WeightsError)
 _PLAIN_LEVELS = 128, 0  # gray and black
 

@@ -86,7 +86,7 @@ def _predict_one(
 
 
 def _works(adapter: BaseModelAdapter, spec: InputSpec) -> bool:
-    """Whether the model predicts a plain gray frame: if not, what it raised is no fault of the video."""
+    """Whether the model predicts a plain gray frame: if not, what it raised is not the video's fault."""
     frame = np.full((spec.height, spec.width, 3), 128, np.uint8)
     try:
         adapter.predict_stream(iter([(0.0, frame)]), "a plain frame", 1.0)

@@ -65,7 +65,7 @@ class Quantization:
     Attributes:
         dtype: uint8 or int8.
         scale: Above 0.
-        zero_point: What stands for 0.
+        zero_point: The integer that represents 0.
     """
 
     dtype: np.dtype[Any]

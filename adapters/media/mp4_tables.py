@@ -18,8 +18,8 @@ import numpy.typing as npt
 
 Table: TypeAlias = npt.NDArray[np.int64]  # [rows, columns]
 
-# Samples that any file may declare, and one more for so many bytes. The thriftiest recordings, still screens in H.264,
-# have some 30 bytes per sample with their tables.
+# Samples that any file may declare, plus one for each of these bytes. The smallest recordings, still screens in H.264,
+# take some 30 bytes per sample with their tables.
 _FREE_SAMPLES = 500_000
 _BYTES_PER_SAMPLE = 16
 _MOST_TRACKS = 1000  # FFmpeg's own limit
@@ -130,7 +130,7 @@ def read_tables(file: BinaryIO, size: int, most_top_boxes: int | None = None) ->
 
 
 def _boxes(file: BinaryIO, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
-    """Kind, and beginning and end of the content, of the boxes in a range. Ends at what is no box."""
+    """Kind, and beginning and end of the content, of the boxes in a range. Ends where no box begins."""
     data, base = b"", start
     while start + 8 <= end:
         if not 0 <= start - base <= len(data) - 16:

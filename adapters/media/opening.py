@@ -33,7 +33,7 @@ _STORED_BOXES = 64  # of an MP4 outside this machine: each may cost a request
 _CLOSED = {"enable_drefs": "0", "use_absolute_path": "0"}
 # Larger frames are not decoded from any source: twice the width and height of 8K.
 MOST_FRAME_PIXELS = 16384 * 16384
-# A stream of one frame is a cover or a thumbnail, and one of a few where another has so many times more.
+# A stream of one frame is a cover or a thumbnail, and one of a few where another has this many times more.
 _ONE_FRAME, _FEW_FRAMES, _MANY_TIMES = 1.5, 3.5, 50
 _CLOCK_TIME = re.compile(r"(\d+):(\d+):(\d+(?:\.\d+)?)$")
 # Codecs of pictures, which serve as covers and thumbnails, too, where a file has another stream.

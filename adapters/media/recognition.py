@@ -176,7 +176,7 @@ def _jpeg_end_and_size(data: bytes, start: int) -> tuple[int, bytes | None] | No
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
             size = data[at + 5 : at + 9]
         at += 2 + int.from_bytes(data[at + 2 : at + 4])
-        if marker == 0xDA:  # the picture's data, in which FF00 and restart marks are no other marks
+        if marker == 0xDA:  # the picture's data, in which FF00 and restart marks are data
             following = _MARKER.search(data, at)
             if following is None:
                 return None if size is None else (len(data), size)

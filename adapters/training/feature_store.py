@@ -117,7 +117,7 @@ class FeatureStore:
         """Compare rows with their CRCs, and forget those that differ, so that they are computed and stored again.
 
         Args:
-            keys: Keys to look at; those without a row are passed over.
+            keys: Keys to look at; those without a row are skipped.
 
         Returns:
             The keys of the damaged rows.

@@ -43,7 +43,7 @@ def head_route(config: Config, defaults: Mapping[str, Any], trained: bool) -> Ro
     Args:
         config: A complete config.
         defaults: What the schema says of ``HAND_SET_KEYS`` where nobody set them.
-        trained: Whether there is a head that training goes on from.
+        trained: Whether there is a head from which training continues.
 
     Returns:
         "logistic": solved. "converge": by Adam until it no longer improves. "as_given": by Adam with the config's
@@ -79,12 +79,11 @@ def fit_head(run: TrainingRun, features: CachedFeatures) -> FitResult:
 def _solve_head(run: TrainingRun, features: CachedFeatures) -> FitResult:
     plain = labelled_features(run, features, run.data.train)
     found = cross_validate(plain, run.config["seed"])
-    views = run.config["augment_views"] + 1
-    whole = (
-        plain
-        if plain.features.size * views > _MOST_NUMBERS
-        else labelled_features(run, features, run.data.train, views)
-    )
+    views, whole = run.config["augment_views"] + 1, plain
+    if plain.features.size * views <= _MOST_NUMBERS:
+        whole = labelled_features(run, features, run.data.train, views)
+    elif views > 1:
+        _note(run, "the augmented views are left out: with them the features would not fit in memory")
     validation = labelled_features(run, features, run.data.validation) if run.data.validation else None
     logs: list[EpochLog] = []
     stopped: list[bool] = []
@@ -105,11 +104,18 @@ def _solve_head(run: TrainingRun, features: CachedFeatures) -> FitResult:
     head = solve(whole, found.penalty, None, after)
     if not logs:
         after(head, _figures(head, plain)[0])
+    chosen = f"chosen over {found.folds} folds" if found.folds else "the default: there are too few clips to choose"
+    _note(run, f"head: logistic regression solved in {len(logs)} iterations, penalty {found.penalty:.2g} ({chosen})")
     layer = run.network.head.get_layer(f"{VARIABLE_PREFIX}output")
     layer.kernel.assign(head.kernel)
     layer.bias.assign(head.bias)
     held_out = HeldOut(found.logits, found.folds, {"penalty": found.penalty}) if found.folds else None
     return FitResult(tuple(logs), logs[-1].epoch, "interrupted" if stopped else "finished", held_out)
+
+
+def _note(run: TrainingRun, text: str) -> None:
+    if run.on_note is not None:
+        run.on_note(text)
 
 
 def labelled_features(
@@ -215,7 +221,10 @@ def _converge(run: TrainingRun, features: CachedFeatures) -> FitResult:
     mean, scale = feature_scale(labelled_features(run, features, run.data.train))
     layer = next(layer for layer in run.network.head.layers if layer.weights)
     _fold(layer, -mean * scale, np.where(scale > 0, 1 / np.where(scale > 0, scale, 1), 0).astype(np.float32))
-    change: Change = lambda values: (values - mean) * scale  # noqa: E731
+
+    def change(values: Float32Array) -> Float32Array:
+        return (values - mean) * scale
+
     held_out = None
     if not run.data.validation:
         held_out = _held_out_by_gradient(run, features, settings, change)

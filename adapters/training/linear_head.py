@@ -29,7 +29,7 @@ _TYPICAL_PENALTY = 0.05
 _FOLDS = 10
 _FOLDS_OF_LARGE_SETS = 3
 _LARGE_SET_CLIPS = 400
-# Items of one clip resemble each other: so many rows decide between penalties as well as all of them.
+# Items of one clip resemble each other: this many rows are enough to compare penalties.
 _ROWS_TO_COMPARE = 1500
 _NUMBERS_PER_THREAD = 1_000_000
 

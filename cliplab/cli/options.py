@@ -65,7 +65,7 @@ OnDevices = Annotated[
 ]
 MultiGpu = Annotated[bool, typer.Option("--multi-gpu", help="Short for --devices all.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Write JSON to stdout.")]
-Force = Annotated[bool, typer.Option("--force", help="Replace an output that is there already.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace the output if it exists.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be written, and write nothing.")]
 
 

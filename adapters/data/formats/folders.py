@@ -108,7 +108,7 @@ def _split_tops(root: Path, classes: frozenset[str]) -> list[tuple[str | None, P
                 f"{folder}: holds videos and is beside folders that are named like splits, "
                 f"{', '.join(split.name for split in splits)}. {_WAY_OUT}"
             )
-        _log.warning("%s: holds no videos, so it is passed over beside the splits", folder)
+        _log.warning("%s: contains no videos; ignored beside the splits", folder)
     by_split: dict[str, Path] = {}
     for folder in splits:
         other = by_split.setdefault(normal_split(folder.name), folder)
@@ -122,7 +122,7 @@ def _split_tops(root: Path, classes: frozenset[str]) -> list[tuple[str | None, P
 def _check_split(folder: Path) -> None:
     """Refuse a folder that is named like a split and holds no class folders, or videos outside of them."""
     if normal_split(folder.name) not in SPLITS:
-        raise DatasetError(f"{folder}: is named like several splits, and is no class. {_WAY_OUT}")
+        raise DatasetError(f"{folder}: is named like several splits and is not a class. {_WAY_OUT}")
     loose = sorted(entry.name for entry in folder.iterdir() if is_video_name(entry.name) and not entry.is_dir())
     if loose:
         raise DatasetError(

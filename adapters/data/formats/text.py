@@ -28,7 +28,9 @@ def read_text(path: Path) -> str:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text. Save it as UTF-8"
         raise DatasetError(f"{path}: could not be read ({reason})") from None
     if "\0" in text:
-        raise DatasetError(f"{path}: has NUL bytes, so it is no text in UTF-8. Save it as UTF-8, or name another file.")
+        raise DatasetError(
+            f"{path}: contains NUL bytes, so it is not UTF-8 text. Save it as UTF-8, or name another file."
+        )
     return text
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from adapters.hosts.http_server.errors import RequestError
 
-# Values of Content-Encoding; "" and "identity" are no compression.
+# Values of Content-Encoding; "" and "identity" mean uncompressed.
 PLAIN = ("", "identity")
 COMPRESSED = ("gzip", "x-gzip", "deflate")
 _PIECE_BYTES = 1 << 18

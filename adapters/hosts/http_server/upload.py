@@ -27,7 +27,7 @@ from adapters.hosts.http_server.errors import ClientDisconnectedError, RequestEr
 from adapters.hosts.http_server.worker_pool import BodyShare
 
 FIELD = "file"
-# Its parser logs what is wrong with a form, which the client is told.
+# Its parser logs what is wrong with a form, which is sent to the client.
 logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
 _SUFFIX = re.compile(r"\.[A-Za-z0-9]{1,8}")
 _MAX_HEADER_BYTES = 4096  # of one part

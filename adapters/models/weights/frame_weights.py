@@ -44,7 +44,7 @@ def read_weights_file(
     from_torch: Callable[[Mapping[str, npt.NDArray[Any]]], Pretrained] | None = None,
     from_keras: Callable[[bytes, str], Pretrained] | None = None,
 ) -> Pretrained:
-    """Read a weights file of a frame model. Its format is told by its content, whatever its name ends in.
+    """Read a weights file of a frame model. Its format is detected from its content, whatever its name ends in.
 
     Args:
         path: A .safetensors with our variables, as in a bundle, or with a PyTorch state dict's tensors; a PyTorch
