@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from adapters.inference.clip_faults import ClipFunction as ClipFunction
     from adapters.inference.clip_faults import FailedClip as FailedClip
     from adapters.inference.loading import FINETUNE_KEYS as FINETUNE_KEYS
+    from adapters.inference.loading import loaded_config as loaded_config
     from adapters.inference.loading import open_model as open_model
     from adapters.inference.loading import read_config as read_config
     from adapters.inference.loading import read_stored as read_stored
@@ -34,6 +35,7 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
         {
             "loading": (
                 "FINETUNE_KEYS",
+                "loaded_config",
                 "open_model",
                 "read_config",
                 "read_stored",

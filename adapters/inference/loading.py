@@ -180,6 +180,25 @@ def _existing(path: Path) -> Path:
     return path
 
 
+def loaded_config(adapter: BaseModelAdapter, stored: StoredModel) -> Config:
+    """The config of a saved model with the keys that the adapter that loads it was given.
+
+    Args:
+        adapter: The adapter that is to load it.
+        stored: The saved model.
+
+    Raises:
+        BundleError: The model belongs to another class.
+        ConfigError: A key that was given contradicts the saved model.
+    """
+    require_class(adapter, stored)
+    own, name = adapter.given, stored.config["adapter"]
+    # A class may be named in several ways, and is the same.
+    given = own if own["adapter"] == name else {**own, "adapter": name}
+    config, _ = override_config(stored.config, given, str(stored.path), explicit=adapter.explicit)
+    return config
+
+
 def require_class(adapter: BaseModelAdapter, stored: StoredModel) -> None:
     """Refuse a saved model of another adapter's class.
 

@@ -16,9 +16,9 @@ import numpy.typing as npt
 
 from adapters.base import BaseModelAdapter, LiteRTProgram, OnEpochEnd, StoredModel, TrainOptions
 from adapters.bundle import Golden
-from adapters.config import Config, check_config, override_config
+from adapters.config import Config, check_config
 from adapters.errors import AdapterError, BundleError, WeightsError
-from adapters.inference import read_stored, require_class
+from adapters.inference import loaded_config, read_stored
 from adapters.litert import Program
 from adapters.litert.program_cache import HEAD_FORMAT
 from adapters.models import programs
@@ -27,6 +27,7 @@ from adapters.models.network import Backbone, Network, Pretrained, Variables
 from adapters.models.programs import PROGRAM_BATCH, backbone_identity
 from adapters.models.saving import golden_of, save_bundle
 from adapters.models.state import AnyProgram, LoadedModel, RunsItems, require_rows
+from adapters.models.weights import require_finite
 from adapters.records import Clip, Float32Array, InputSpec, Precision, Prediction, RequestedPrecision, aggregate
 from adapters.reports import ConversionReport, TrainReport
 from adapters.training import VARIABLE_PREFIX, class_scores, is_linear
@@ -161,11 +162,7 @@ class ModelAdapter(BaseModelAdapter):
         self.load_stored(read_stored(local_path))
 
     def load_stored(self, stored: StoredModel) -> None:
-        require_class(self, stored)
-        # Its class may be named in several ways, and is the same.
-        own, name = self.given, stored.config["adapter"]
-        given = own if own["adapter"] == name else {**own, "adapter": name}
-        self.config, _ = override_config(stored.config, given, str(stored.path), explicit=self.explicit)
+        self.config = loaded_config(self, stored)
         self.metrics, self.trained = dict(stored.metrics), True
         self._model = LoadedModel(programs=dict(stored.programs), stored=stored)
 
@@ -215,7 +212,12 @@ class ModelAdapter(BaseModelAdapter):
                     f"{model.where}: holds a program and no weights, so it predicts but cannot be trained, resized or "
                     "converted. Use the bundle directory that it was converted from"
                 )
-            model.variables = initial_variables(self, network) if model.stored is None else _finite(model.stored)
+            if model.stored is None:
+                model.variables = initial_variables(self, network)
+            else:
+                weights = model.stored.weights()
+                require_finite(weights, model.where)
+                model.variables = weights
         return model.variables
 
     def random_variables(self, network: Network) -> Variables:
@@ -487,15 +489,3 @@ def _classes_of(found: Pretrained | None, labels: Sequence[str]) -> str:
     if bias is None:
         return ""
     return f", and the classifier of the weights has {len(bias)} outputs where there are {len(labels)} labels"
-
-
-def _finite(stored: StoredModel) -> Variables:
-    """The weights of a saved model. WeightsError where one is NaN or infinite."""
-    weights = stored.weights()
-    for name, values in weights.items():
-        if np.issubdtype(values.dtype, np.floating) and not np.isfinite(values).all():
-            raise WeightsError(
-                f"{stored.path}: its weights for {name!r} hold values that are not finite numbers. Train the model "
-                "again, or use an earlier one"
-            )
-    return weights

@@ -38,7 +38,8 @@ def read_message(value: object, message: type[M], what: str) -> M:
     """
     try:
         return msgspec.convert(value, message)
-    except (ValueError, OverflowError, RecursionError) as error:  # also for characters that UTF-8 does not have
+    # Older versions of msgspec raise errors that are no ValueError; a ValueError also for characters that UTF-8 lacks.
+    except (msgspec.MsgspecError, ValueError, OverflowError, RecursionError) as error:
         raise RequestError(400, f"{what}: {error}. GET /openapi.json describes requests") from None
 
 

@@ -10,9 +10,9 @@ import numpy as np
 
 from adapters.base import BaseModelAdapter, LiteRTProgram, OnEpochEnd, StoredModel, TrainOptions
 from adapters.bundle import Bundle, Golden, golden_to_bytes, make_golden, render_card, render_clip, write_bundle
-from adapters.config import Config, override_config
+from adapters.config import Config
 from adapters.errors import AdapterError, BundleError, ConfigError, ConversionError, TrainingError
-from adapters.inference import StreamSession, merge_frames, read_stored, require_class
+from adapters.inference import StreamSession, loaded_config, merge_frames, read_stored
 from adapters.litert import Program, StreamProgram, compare, with_description, without_description
 from adapters.media import to_model_input
 from adapters.records import (
@@ -107,10 +107,7 @@ class TfliteClassifierAdapter(BaseModelAdapter):
         self.load_stored(read_stored(local_path))
 
     def load_stored(self, stored: StoredModel) -> None:
-        require_class(self, stored)
-        own, name = self.given, stored.config["adapter"]
-        given = own if own["adapter"] == name else {**own, "adapter": name}
-        config, _ = override_config(stored.config, given, str(stored.path), explicit=self.explicit)
+        config = loaded_config(self, stored)
         if config["input"] == "clips" and config["n_frames"] != stored.config["n_frames"]:
             raise ConfigError(
                 f'{stored.path}: "n_frames" is {config["n_frames"]}, and the program takes clips of '
