@@ -43,7 +43,7 @@ TRAIN = [
 DATALOOP = ["dtlpy>=1.124.2"]
 HTTP = [
     "starlette>=0.46.0",
-    "uvicorn>=0.35.0",
+    "uvicorn>=0.53.0",
     "websockets>=15.0",
     "python-multipart>=0.0.20",
     "msgspec>=0.19.0",
