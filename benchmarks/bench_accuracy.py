@@ -1,0 +1,252 @@
+"""What the default training gets right on recordings that it never saw, beside other learners and the old default.
+
+    python benchmarks/bench_accuracy.py [--quick]
+
+prints Markdown tables. Needs the folder `shared` beside the project (its clips and the published A0 stream weights).
+
+- Interactions: 71 clips of six actions from 12 recordings. Two recordings are left out at a time, the model is trained
+  on the others by `train`, and predicts the clips of the two; all clips are pooled.
+- Footage: graphics or live action, cut into clips of 2 s, one file left out at a time.
+- Skate tricks: kickflip or ollie, one group of look-alike clips left out at a time, in ten parts.
+
+"8 epochs" is the default of earlier versions: Adam, learning rate 0.001, no calibration. Logistic regression, ridge and
+the linear support vector machine are scikit-learn's on the same features, standardised, each strength by grouped
+cross-validation. Intervals: 95%, bootstrap over groups. Calibration error: 15 bins.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import sys
+import tempfile
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+A0_STREAM = {"weights": str(SHARED / "weights" / "movinet_a0_stream_int8.tflite"), "aspect": "pad"}
+EARLIER = {"num_epochs": 8, "calibrate": False, "head_solver": "adam"}
+CURVE_SIZES = (10, 20, 50)
+CURVE_DRAWS = 5
+CURVE_TEST_GROUPS = 3
+
+
+@dataclass(frozen=True)
+class Row:
+    """One labelled clip."""
+
+    path: Path
+    label: str
+    group: str
+    start_seconds: float | None = None
+    end_seconds: float | None = None
+
+    def as_json(self, split: str) -> str:
+        found: dict[str, Any] = {"path": str(self.path), "label": self.label, "group": self.group, "split": split}
+        if self.end_seconds is not None:
+            found |= {"start_seconds": self.start_seconds, "end_seconds": self.end_seconds}
+        return json.dumps(found) + "\n"
+
+
+def listed_rows(sets: Sequence[str]) -> list[Row]:
+    """The clips of some sets of shared/media/real.tsv."""
+    with (SHARED / "media" / "real.tsv").open(newline="") as file:
+        listed = [row for row in csv.DictReader(file, delimiter="\t") if row["set"] in sets]
+    return [Row(SHARED / "media" / "real" / row["file"], row["label"], row["group"]) for row in listed]
+
+
+def footage_rows() -> list[Row]:
+    """The files of shared/media/footage in clips of 2 s, six of each at most."""
+    from adapters import probe
+
+    rows = []
+    with (SHARED / "media" / "footage.tsv").open(newline="") as file:
+        for row in csv.DictReader(file, delimiter="\t"):
+            path = SHARED / "media" / "footage" / row["file"]
+            seconds = probe(path).duration_seconds or 2.0
+            count = int(max(1, min(6, seconds // 2)))
+            for number in range(count):
+                start = seconds * number / count
+                end = min(start + 2, seconds * (number + 1) / count)
+                rows.append(Row(path, row["label"], row["file"], start, end))
+    return rows
+
+
+def trained_scores(
+    model: str, changes: dict[str, Any], rows: Sequence[Row], test: Sequence[int], learn: Sequence[int]
+) -> tuple[np.ndarray, list[str]]:
+    """Train on some clips, predict others: scores [len(test), C] and the labels in their order."""
+    from adapters import predict_examples
+    from adapters.data import read_dataset
+    from adapters.inference import open_model
+
+    with tempfile.TemporaryDirectory() as name:
+        data = Path(name) / "data.jsonl"
+        data.write_text(
+            "".join(rows[i].as_json("train") for i in learn) + "".join(rows[i].as_json("test") for i in test)
+        )
+        adapter = open_model(model, changes)
+        adapter.train(data, Path(name) / "model")
+        examples = [example for example in read_dataset(data).examples if example.split == "test"]
+        results = list(predict_examples(adapter, examples))
+        return np.stack([result.predictions[0].scores for result in results]), list(adapter.config["labels"])
+
+
+def parts(rows: Sequence[Row], groups_per_part: int) -> list[list[int]]:
+    """The clips divided by whole groups, so many groups in each part."""
+    groups = sorted({row.group for row in rows})
+    chosen = [set(groups[first : first + groups_per_part]) for first in range(0, len(groups), groups_per_part)]
+    return [[i for i, row in enumerate(rows) if row.group in part] for part in chosen]
+
+
+def embeddings(model: str, changes: dict[str, Any], rows: Sequence[Row]) -> np.ndarray:
+    """What the model's head sees of each clip, float32 [N, D]: the mean over its items."""
+    from adapters.inference import open_model
+    from adapters.media import read_clip
+
+    labels = sorted({row.label for row in rows})
+    adapter = open_model(model, {**changes, "labels": labels})
+    clips = (read_clip(row.path, adapter.input_spec, row.start_seconds, row.end_seconds) for row in rows)
+    return np.concatenate([adapter.embed([clip]) for clip in clips])
+
+
+def peers() -> Iterator[tuple[str, Any, dict[str, list[float]]]]:
+    """scikit-learn's linear classifiers with the strengths that are tried."""
+    from sklearn.linear_model import LogisticRegression, RidgeClassifier
+    from sklearn.svm import LinearSVC
+
+    strengths = [1e-4, 1e-3, 1e-2, 1e-1, 1.0]
+    yield "logistic regression", LogisticRegression(max_iter=3000), {"C": strengths}
+    yield "ridge", RidgeClassifier(), {"alpha": [1.0, 10.0, 100.0, 1000.0, 10000.0]}
+    yield "linear SVM", LinearSVC(max_iter=20000), {"C": strengths}
+
+
+def peer_answers(name: str, features: np.ndarray, rows: Sequence[Row], divided: Sequence[Sequence[int]]) -> np.ndarray:
+    """Whether each clip is right by a scikit-learn classifier that never saw its part, bool [N]."""
+    from sklearn.model_selection import GridSearchCV, GroupKFold
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    _, classifier, grid = next(peer for peer in peers() if peer[0] == name)
+    truth, groups = np.array([row.label for row in rows]), np.array([row.group for row in rows])
+    right = np.zeros(len(rows), bool)
+    for test in divided:
+        learn = np.setdiff1d(np.arange(len(rows)), test)
+        named = {f"{type(classifier).__name__.lower()}__{key}": values for key, values in grid.items()}
+        inner = GroupKFold(min(5, len(set(groups[learn]))))
+        search = GridSearchCV(make_pipeline(StandardScaler(), classifier), named, cv=inner)
+        search.fit(features[learn], truth[learn], groups=groups[learn])
+        right[test] = search.predict(features[test]) == truth[test]
+    return right
+
+
+def line(name: str, right: np.ndarray, groups: Sequence[str], best: np.ndarray | None, error: float | None) -> str:
+    """One row of the table."""
+    from adapters.evaluation import difference_interval, share_interval
+
+    low, high = share_interval(right, groups)
+    cells = [name, f"{right.mean():.3f}", f"{low:.2f} to {high:.2f}", "" if error is None else f"{error:.3f}"]
+    if best is None:
+        return f"| {' | '.join(cells)} | |"
+    low, high = difference_interval(right, best, groups)
+    return (
+        f"| {' | '.join(cells)} | {100 * (right.mean() - best.mean()):+.1f} ({100 * low:+.1f} to {100 * high:+.1f}) |"
+    )
+
+
+def measure(title: str, model: str, changes: dict[str, Any], rows: Sequence[Row], divided: list[list[int]]) -> None:
+    """Print the table of one set of clips."""
+    from adapters.evaluation import calibration_error
+
+    groups = [row.group for row in rows]
+    print(f"\n### {title}\n\n{model}, {len(rows)} clips, {len(set(groups))} groups, {len(divided)} parts\n")
+    features = embeddings(model, changes, rows)
+    others = {name: peer_answers(name, features, rows, divided) for name, *_ in peers()}
+    best = max(others.values(), key=lambda right: right.mean())
+    print(
+        "| learner | accuracy | 95% interval | calibration error | points above the best peer |\n|---|---|---|---|---|"
+    )
+    for name, settings in (("default", {}), ("8 epochs", EARLIER)):
+        scores, truth = [], []
+        for test in divided:
+            learn = [i for i in range(len(rows)) if i not in set(test)]
+            found, labels = trained_scores(model, {**changes, **settings}, rows, test, learn)
+            scores.append(found)
+            truth.append(np.array([[rows[i].label == label for label in labels] for i in test]))
+        order = [i for test in divided for i in test]
+        every, right_class = np.concatenate(scores), np.concatenate(truth)
+        right = np.zeros(len(rows), bool)
+        right[order] = every.argmax(axis=1) == right_class.argmax(axis=1)
+        error = calibration_error(every.astype(np.float64), right_class, None, False)
+        print(line(name, right, groups, best, error), flush=True)
+    for name, right in others.items():
+        print(line(name, right, groups, None, None))
+
+
+def learning_curve(model: str, changes: dict[str, Any], rows: Sequence[Row]) -> None:
+    """Print accuracy on unseen recordings by the number of training clips."""
+    from adapters.evaluation import share_interval
+
+    print(
+        f"\n### Accuracy by the number of training clips\n\n{model}, interactions; {CURVE_DRAWS} draws, each with "
+        f"{CURVE_TEST_GROUPS} unseen recordings to judge\n"
+    )
+    print("| training clips | default | 8 epochs |\n|---|---|---|")
+    for size in CURVE_SIZES:
+        cells = []
+        for settings in ({}, EARLIER):
+            right, draws = [], []
+            for draw in range(CURVE_DRAWS):
+                random = np.random.default_rng(draw)
+                groups = random.permutation(sorted({row.group for row in rows}))
+                test = [i for i, row in enumerate(rows) if row.group in groups[:CURVE_TEST_GROUPS]]
+                learn = drawn(rows, [i for i in range(len(rows)) if i not in test], size, random)
+                found, labels = trained_scores(model, {**changes, **settings}, rows, test, learn)
+                right += [labels[best] == rows[i].label for best, i in zip(found.argmax(axis=1), test, strict=True)]
+                draws += [f"{draw} {rows[i].group}" for i in test]
+            low, high = share_interval(right, draws)
+            cells.append(f"{np.mean(right):.3f} ({low:.2f} to {high:.2f})")
+        print(f"| {size} | {' | '.join(cells)} |", flush=True)
+
+
+def drawn(rows: Sequence[Row], among: Sequence[int], size: int, random: np.random.Generator) -> list[int]:
+    """Clips drawn at random, the classes in turn."""
+    by_label = {
+        label: list(random.permutation([i for i in among if rows[i].label == label]))
+        for label in sorted({row.label for row in rows})
+    }
+    chosen: list[int] = []
+    while len(chosen) < min(size, len(among)):
+        for left in by_label.values():
+            if left and len(chosen) < size:
+                chosen.append(int(left.pop()))
+    return chosen
+
+
+def main(arguments: Sequence[str]) -> None:
+    if not SHARED.is_dir():
+        sys.exit(f"{SHARED}: no such folder; this benchmark measures on its clips")
+    warnings.filterwarnings("ignore")
+    with tempfile.TemporaryDirectory() as name:
+        os.environ["CLIPLAB_CACHE"] = str(Path(name) / "cache")
+        interactions = listed_rows(["ut_interaction"])
+        measure("Interactions", "movinet_a0_stream", A0_STREAM, interactions, parts(interactions, 2))
+        if "--quick" in arguments:
+            return
+        measure("Interactions, frames alone", "efficientnet_lite0", {}, interactions, parts(interactions, 2))
+        footage = footage_rows()
+        measure("Footage: graphics or live action", "efficientnet_lite0", {}, footage, parts(footage, 2))
+        skate = listed_rows(["skate_tricks", "skate_small"])
+        few = max(1, len({row.group for row in skate}) // 10)
+        measure("Skate tricks: kickflip or ollie", "movinet_a0_stream", A0_STREAM, skate, parts(skate, few))
+        learning_curve("movinet_a0_stream", A0_STREAM, interactions)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
