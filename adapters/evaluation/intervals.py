@@ -33,11 +33,57 @@ def share_interval(
     values = np.asarray(right, np.float64)
     if not len(values):
         return 0.0, 1.0
+    count = len(set(map(str, groups)))
+    if count < 2 or values.min() == values.max():
+        return _wilson(float(values.mean()), count)
+    return _resampled(values, groups, seed)
+
+
+def difference_interval(
+    right: npt.NDArray[Any] | Sequence[bool],
+    other: npt.NDArray[Any] | Sequence[bool],
+    groups: Sequence[Any],
+    seed: int = 0,
+) -> tuple[float, float, float]:
+    """How much more often one model is right than another on the same clips, with its 95% interval.
+
+    The clips' differences are resampled by whole groups, as ``share_interval`` does, so that what is hard for both
+    models cancels out. Where no resample differs from another, the interval is as far from 0 as Wilson's interval
+    (1927) of no difference in as many trials as there are groups.
+
+    Args:
+        right: bool [N], whether the first model is right on each clip.
+        other: bool [N], the same of the second model, in the same order.
+        groups: N names; clips of one name belong together.
+        seed: The seed of the resampling.
+
+    Returns:
+        The difference of the shares and its lower and upper end, in -1..1; (0, -1, 1) without clips.
+
+    Raises:
+        ValueError: The lengths differ.
+    """
+    differences = np.asarray(right, np.float64)
+    if not len(differences) == len(other) == len(groups):
+        raise ValueError(f"{len(differences)}, {len(other)} and {len(groups)} values are not of the same clips")
+    if not len(differences):
+        return 0.0, -1.0, 1.0
+    differences = differences - np.asarray(other, np.float64)
+    mean = round(float(differences.mean()), 6)
+    count = len(set(map(str, groups)))
+    if count < 2:
+        return mean, -1.0, 1.0
+    if differences.min() == differences.max():
+        reach = _wilson(0.0, count)[1]
+        return mean, max(-1.0, mean - reach), min(1.0, mean + reach)
+    return mean, *_resampled(differences, groups, seed)
+
+
+def _resampled(values: npt.NDArray[np.float64], groups: Sequence[Any], seed: int) -> tuple[float, float]:
+    """The 95% interval of the mean of clips' values, over resampled groups."""
     _, member = np.unique(np.asarray([str(group) for group in groups]), return_inverse=True)
     sums, sizes = np.bincount(member, values), np.bincount(member)
     count = len(sizes)
-    if count < 2 or values.min() == values.max():
-        return _wilson(float(values.mean()), count)
     drawn = np.random.default_rng(seed).integers(0, count, size=(_RESAMPLES, count))
     shares = sums[drawn].sum(axis=1) / sizes[drawn].sum(axis=1)
     tail = (1 - _LEVEL) / 2
