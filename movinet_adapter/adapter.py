@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from adapters.base import LiteRTProgram
 from adapters.config import Config, check_config
 from adapters.errors import AdapterError, ConfigError, WeightsError
 from adapters.inference import StreamSession
@@ -16,6 +15,7 @@ from adapters.litert import StreamProgram
 from adapters.media import to_model_input
 from adapters.models import AnyProgram, ModelAdapter, Network, Pretrained, Variables
 from adapters.models.weights import OUTPUT_BIAS
+from adapters.protocols import LiteRTProgram
 from adapters.records import Clip, Float32Array, InputSpec, Precision, take_evenly
 from adapters.training import class_scores, output_units
 from movinet_adapter.architecture import DENSE_UNITS, Architecture, architecture

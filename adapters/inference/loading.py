@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from adapters.base import BaseModelAdapter, StoredModel, model_class
+from adapters.base import BaseModelAdapter, model_class
 from adapters.config import (
     PACKAGES,
     Config,
@@ -21,6 +21,7 @@ from adapters.config import (
     trusting,
 )
 from adapters.errors import BundleError, ConfigError
+from adapters.protocols import StoredModel
 
 CONFIG_SUFFIXES = (".json", ".yaml", ".yml")
 # Keys that govern training alone, so that fine-tuning a stored model may change them: its network stays the same.

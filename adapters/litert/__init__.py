@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from adapters.litert.graph import read_graph as read_graph
     from adapters.litert.int8 import Observer as Observer
     from adapters.litert.int8 import with_8_bit_layers as with_8_bit_layers
+    from adapters.litert.interpreter import open_interpreter as open_interpreter
+    from adapters.litert.interpreter import xnnpack_partitions as xnnpack_partitions
     from adapters.litert.runtime import Program as Program
     from adapters.litert.runtime import available_cores as available_cores
-    from adapters.litert.runtime import open_interpreter as open_interpreter
-    from adapters.litert.runtime import xnnpack_partitions as xnnpack_partitions
     from adapters.litert.stream_program import StreamProgram as StreamProgram
     from adapters.litert.stream_signature import IMAGE as IMAGE
     from adapters.litert.stream_signature import INIT as INIT
@@ -38,7 +38,8 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
             "edit": ("counts_first",),
             "graph": ("builtin_code", "operator_name", "read_graph"),
             "int8": ("Observer", "with_8_bit_layers"),
-            "runtime": ("Program", "available_cores", "open_interpreter", "xnnpack_partitions"),
+            "interpreter": ("open_interpreter", "xnnpack_partitions"),
+            "runtime": ("Program", "available_cores"),
             "stream_program": ("StreamProgram",),
             "stream_signature": ("IMAGE", "INIT"),
             "tflite_file": ("read_described", "read_description", "with_description", "without_description"),

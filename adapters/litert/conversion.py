@@ -15,7 +15,7 @@ from adapters.errors import ConversionError
 from adapters.litert.dynamic_weights import with_8_bit_weights
 from adapters.litert.graph import operators
 from adapters.litert.int8 import In8Bits, Observer, with_8_bit_layers
-from adapters.litert.runtime import xnnpack_partitions
+from adapters.litert.interpreter import xnnpack_partitions
 from adapters.litert.trial import trust_program
 from adapters.records import Precision, as_precision
 from adapters.reports import ConversionReport

@@ -16,7 +16,7 @@ import numpy as np
 from adapters.errors import ConversionError
 from adapters.litert.dynamic_weights import quantized_kernel, with_8_bit_weights
 from adapters.litert.edit import Editor, Graph
-from adapters.litert.runtime import open_interpreter
+from adapters.litert.interpreter import open_interpreter
 from adapters.litert.trial import trust_program
 
 Ranges = dict[int, tuple[float, float]]

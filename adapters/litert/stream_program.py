@@ -23,7 +23,8 @@ import numpy.typing as npt
 
 from adapters.errors import BundleError
 from adapters.litert import graph as litert_graph
-from adapters.litert.runtime import not_run, open_interpreter, read_program, thread_count
+from adapters.litert.interpreter import not_run, open_interpreter, read_program
+from adapters.litert.runtime import thread_count
 from adapters.litert.stream_signature import IMAGE, States, TensorSpec, read_initial_states, step_signature
 from adapters.records import Float32Array, Precision
 

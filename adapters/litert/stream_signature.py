@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from adapters.errors import BundleError
-from adapters.litert.runtime import not_run
+from adapters.litert.interpreter import not_run
 from adapters.system import captured_stderr
 
 STEP, INIT, IMAGE = "serving_default", "init", "image"

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from adapters.models.network import Network as Network
     from adapters.models.network import Pretrained as Pretrained
     from adapters.models.network import Variables as Variables
+    from adapters.models.network_adapter import NetworkAdapter as NetworkAdapter
     from adapters.models.state import AnyProgram as AnyProgram
 else:  # hidden from type checkers, so that a name that is not exported is an error
     __getattr__, __dir__, __all__ = lazy_exports(
@@ -21,6 +22,7 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
             "frame_adapter": ("FrameModelAdapter",),
             "model_adapter": ("ModelAdapter",),
             "network": ("Backbone", "Network", "Pretrained", "Variables"),
+            "network_adapter": ("NetworkAdapter",),
             "state": ("AnyProgram",),
         },
     )

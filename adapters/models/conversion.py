@@ -20,9 +20,9 @@ from adapters.reports import ConversionReport
 from adapters.system import write_bytes_atomic
 
 if TYPE_CHECKING:
-    from adapters.base import LiteRTProgram
     from adapters.models.protocols import Convertible
     from adapters.models.state import AnyProgram
+    from adapters.protocols import LiteRTProgram
 
 
 def convert_model(

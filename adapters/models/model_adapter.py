@@ -6,155 +6,31 @@ features, the head features into scores, and the scores of a clip's items are ag
 
 from __future__ import annotations
 
-from abc import abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, cast
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
-from adapters.base import BaseModelAdapter, FeatureSource, LiteRTProgram, OnEpochEnd, StoredModel, TrainOptions
+from adapters.base import FeatureSource, OnEpochEnd, TrainOptions
 from adapters.bundle import Golden
-from adapters.config import Config, check_config
-from adapters.errors import AdapterError, BundleError, WeightsError
+from adapters.config import check_config
+from adapters.errors import AdapterError
 from adapters.inference import loaded_config, read_stored
-from adapters.litert import Program
-from adapters.litert.program_cache import HEAD_FORMAT
 from adapters.models import programs
-from adapters.models.first_weights import build_network, initial_variables
-from adapters.models.network import Backbone, Network, Pretrained, Variables
-from adapters.models.programs import PROGRAM_BATCH, backbone_identity
+from adapters.models.network import Pretrained, Variables
+from adapters.models.network_adapter import NetworkAdapter
 from adapters.models.saving import golden_of, save_bundle
 from adapters.models.state import AnyProgram, LoadedModel, RunsItems, require_rows
-from adapters.models.weights import require_finite
-from adapters.records import Clip, Float32Array, InputSpec, Precision, Prediction, RequestedPrecision, aggregate
+from adapters.protocols import StoredModel
+from adapters.records import Clip, Float32Array, Prediction, RequestedPrecision, aggregate
 from adapters.reports import ConversionReport, TrainReport
-from adapters.training import VARIABLE_PREFIX, class_scores, is_linear
+from adapters.training import VARIABLE_PREFIX, class_scores
 
 
-class ModelAdapter(BaseModelAdapter):
-    """The contract, for a network of backbone and head whose LiteRT program has one float32 tensor of items as input.
-
-    A subclass declares what an item is (``item_shape``, ``items``), which network (``build_backbone``) and which
-    weights (``pretrained``).
-
-    Attributes:
-        own_labels_path: The names of the published classifier's classes, one per line.
-        backbone_keys: The config's keys that shape the backbone.
-        family: The network's name in cache keys, wherever its module is.
-        network_format: Raised with a change of the network's code that changes its programs or features, so that cached
-            ones are made again.
-        published_names: What ``weights`` says for the published weights.
-        metrics: The content of metrics.json; empty before training.
-        trained: Whether it was loaded or trained.
-    """
-
-    own_labels_path: ClassVar[Path]
-    backbone_keys: ClassVar[tuple[str, ...]]
-    family: ClassVar[str]
-    network_format: ClassVar[int] = 1
-    published_names: ClassVar[tuple[str, ...]] = ("imagenet",)
-
-    @property
-    @abstractmethod
-    def item_shape(self) -> tuple[int, ...]:
-        """The shape of one item of the network's input."""
-
-    @abstractmethod
-    def items(self, clip: Clip) -> Float32Array:
-        """A clip, preprocessed.
-
-        Args:
-            clip: Frames uint8 [T, H, W, 3] RGB of any size.
-
-        Returns:
-            float32 [items, *item_shape].
-        """
-
-    @property
-    @abstractmethod
-    def items_per_clip(self) -> int:
-        """Items of a clip that was sampled as ``input_spec`` says."""
-
-    @abstractmethod
-    def build_backbone(self) -> Backbone:
-        """The backbone of the config, with fresh variables. Imports TensorFlow."""
-
-    @abstractmethod
-    def pretrained(self) -> Pretrained:
-        """The weights that ``weights`` names, verified; not called if it is "random".
-
-        Raises:
-            WeightsError: They cannot be found or do not fit; the message says how to get them.
-        """
-
-    def __init__(self, config: Mapping[str, Any], *, explicit: bool = False) -> None:
-        super().__init__(config, explicit=explicit)
-        self.metrics: dict[str, Any] = {}
-        self.trained = False
-        self._model = LoadedModel()
-
-    @classmethod
-    def config_problems(cls, config: Config) -> Iterable[str]:
-        if config["head_solver"] == "logistic" and not is_linear(config):
-            yield (
-                '"head_solver" is "logistic", which solves heads without hidden layers whose items are averaged; leave '
-                'it "auto", or make "head" [] and "aggregation" "mean"'
-            )
-
-    # What the model is --------------------------------------------------------------------------------------------
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        if self.config["labels"] is not None:
-            return tuple(self.config["labels"])
-        return tuple(self.own_labels_path.read_text(encoding="utf-8").splitlines())
-
-    @property
-    def input_spec(self) -> InputSpec:
-        config = self.config
-        return InputSpec(
-            height=config["imgz"],
-            width=config["imgz"],
-            n_frames=config["n_frames"],
-            aspect=config["aspect"],
-            sampling=config["sampling"],
-            fps=config["fps"],
-            window_seconds=config["window_seconds"],
-            stride_seconds=config["stride_seconds"],
-            short_clip=config["short_clip"],
-            crop_fraction=config.get("crop_fraction", 1.0),
-        )
-
-    @property
-    def network_config(self) -> Config:
-        """The config that shapes the network: without labels of its own it is the published classifier alone."""
-        return self.config if self.config["labels"] is not None else {**self.config, "head": self.published_head}
-
-    @property
-    def published_head(self) -> list[Config]:
-        """The layers before the published classifier's last one, as a config's ``head`` lists them."""
-        return []
-
-    @classmethod
-    def family_name(cls) -> str:
-        """``family``; the class's full name where it declares none: a subclass may build another network."""
-        return str(vars(cls).get("family", f"{cls.__module__}:{cls.__qualname__}"))
-
-    @property
-    def program_formats(self) -> dict[str, int]:
-        """Format numbers of the code that makes the program, beside those of the backbone and of every conversion."""
-        return {"head": HEAD_FORMAT}
-
-    def program_name(self, quantize: Precision | None = None) -> str:
-        """The name of a program, e.g. float32_1x224x224x3.
-
-        Args:
-            quantize: The precision; None for the config's.
-        """
-        shape = "x".join(str(size) for size in (PROGRAM_BATCH, *self.item_shape))
-        return f"{quantize or self.config['quantize']}_{shape}"
+class ModelAdapter(NetworkAdapter):
+    """The contract, for a network of backbone and head. See ``NetworkAdapter`` for what a subclass declares."""
 
     # Load and save ------------------------------------------------------------------------------------------------
 
@@ -191,101 +67,6 @@ class ModelAdapter(BaseModelAdapter):
         """
         return golden_of(self, self._model)
 
-    # Weights, network, programs -----------------------------------------------------------------------------------
-
-    def variables(self, network: Network | None = None) -> Variables:
-        """Every variable of backbone and head.
-
-        Args:
-            network: A network of the present config, if the caller has built one: first weights then need no other.
-
-        Returns:
-            float32 arrays by name.
-
-        Raises:
-            WeightsError: The model came without weights, its first weights cannot be found, or some are not finite.
-        """
-        model = self._model
-        if model.variables is None:
-            if not model.has_weights:
-                raise WeightsError(
-                    f"{model.where}: holds a program and no weights, so it predicts but cannot be trained, resized or "
-                    "converted. Use the bundle directory that it was converted from"
-                )
-            if model.stored is None:
-                model.variables = initial_variables(self, network)
-            else:
-                weights = model.stored.weights()
-                require_finite(weights, model.where)
-                model.variables = weights
-        return model.variables
-
-    def random_variables(self, network: Network) -> Variables:
-        """The first weights if ``weights`` is "random", drawn with the config's seed.
-
-        Args:
-            network: The network, for names and shapes.
-        """
-        from adapters.training import random_variables
-
-        return random_variables(network, self.config["seed"])
-
-    def build_network(self) -> Network:
-        """The network of the config, with fresh variables. Imports TensorFlow."""
-        return build_network(self)
-
-    def program(self) -> LiteRTProgram:
-        """The LiteRT program that the config asks for: stored, cached, or made from the weights now."""
-        name, model = self.program_name(), self._model
-        with model.lock:
-            if model.active is None or model.active[0] != name:
-                if name not in model.programs:
-                    model.programs[name] = programs.get_program(self, model)
-                opened = self.open_program(model.programs[name], self.config["num_threads"])
-                if "scores" not in opened.output_shapes:
-                    found = ", ".join(opened.output_shapes) or "none"
-                    raise BundleError(
-                        f'{model.where}: its program has no output "scores" (it has: {found}). Convert it again'
-                    )
-                model.active = (name, opened)
-            return model.active[1]
-
-    def open_program(self, source: Path | bytes, num_threads: int | None, name: str | None = None) -> LiteRTProgram:
-        """Open a program of this model.
-
-        Args:
-            source: A .tflite's path or bytes.
-            num_threads: The most cores to use; None for all.
-            name: What messages call it; default: the path.
-
-        Raises:
-            BundleError: The program is missing or damaged.
-        """
-        return Program(source, num_threads=num_threads, name=name)
-
-    def convert_network(self, network: Network, quantize: Precision, calibration: Sequence[Clip]) -> bytes:
-        """Convert a network with its weights to a LiteRT program.
-
-        Args:
-            network: The network.
-            quantize: The precision.
-            calibration: Clips for int8.
-
-        Returns:
-            The bytes of the .tflite.
-        """
-        return programs.convert_items(self, network, quantize, calibration)
-
-    @property
-    def brings_classifier(self) -> bool:
-        """Whether the weights that the config names have a classifier for its labels, so that it needs no training."""
-        return self.config["labels"] is None
-
-    @property
-    def names_a_file(self) -> bool:
-        """Whether ``weights`` is the path of a file or folder."""
-        return self.config["weights"] not in ("random", *self.published_names)
-
     def _require_trained(self) -> None:
         if self.trained or self.config["weights"] == "random":
             return
@@ -304,20 +85,6 @@ class ModelAdapter(BaseModelAdapter):
             return []
         self._require_trained()
         return self.predict_with(self.active_program(), batch)
-
-    def active_program(self) -> AnyProgram:
-        """The program that predicts on the config's device.
-
-        Raises:
-            AdapterError: ``device`` is "gpu" and TensorFlow sees none.
-        """
-        if self.config["device"] == "cpu":
-            return self.program()
-        if self._model.on_gpu is None:
-            from adapters.models.tensorflow_program import TensorFlowProgram, first_gpu
-
-            self._model.on_gpu = TensorFlowProgram(self, first_gpu())
-        return self._model.on_gpu
 
     def predict_with(self, program: AnyProgram, batch: Sequence[Clip]) -> list[Prediction]:
         """``predict`` with a certain program of this model.
@@ -412,19 +179,6 @@ class ModelAdapter(BaseModelAdapter):
             BundleError: There is no such output, or it has another type or number of values.
         """
         return require_rows(outputs, output, self.config, self.labels, self._model.where)
-
-    def feature_program(self) -> Program:
-        """The float32 LiteRT program of the backbone alone, cached by the weights' content."""
-        if self._model.backbone is None:
-            source = programs.get_backbone_program(self)
-            self._model.backbone = Program(source, num_threads=self.config["num_threads"])
-        return self._model.backbone
-
-    def feature_identity(self) -> Config:
-        """What cached features follow from, beside the clip."""
-        keys = ("aspect", "mean", "scale", "n_frames", "sampling", "fps", "short_clip")
-        own = {key: self.config[key] for key in keys} | {"crop_fraction": self.input_spec.crop_fraction}
-        return own | {"backbone": backbone_identity(self)}
 
     # Train and convert --------------------------------------------------------------------------------------------
 

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from adapters.base import LiteRTProgram
 from adapters.bundle import Golden
 from adapters.config import Config
 from adapters.models.network import Backbone, Network, Pretrained, Variables
 from adapters.models.state import AnyProgram
+from adapters.protocols import LiteRTProgram
 from adapters.records import Clip, Float32Array, InputSpec, Precision, Prediction
 
 

@@ -11,10 +11,10 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from adapters.base import LiteRTProgram, StoredModel
 from adapters.config import Config
 from adapters.errors import BundleError
 from adapters.litert import Program
+from adapters.protocols import LiteRTProgram, StoredModel
 from adapters.records import Float32Array
 from adapters.training import output_units
 

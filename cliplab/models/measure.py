@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from adapters.base import BaseModelAdapter, LiteRTProgram
+from adapters.base import BaseModelAdapter
 from adapters.errors import ConfigError, DatasetError, MediaError
+from adapters.protocols import LiteRTProgram
 from adapters.records import Clip, Float32Array
 from adapters.reports import ConversionReport
 

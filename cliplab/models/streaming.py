@@ -8,9 +8,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from adapters.base import OpenStream
 from adapters.errors import ConfigError
 from adapters.inference import open_model
+from adapters.protocols import OpenStream
 from adapters.records import Prediction
 
 if TYPE_CHECKING:

@@ -24,7 +24,6 @@ import numpy as np
 from starlette.datastructures import QueryParams
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from adapters.base import OpenStream
 from adapters.errors import AdapterError
 from adapters.hosts.http_server.errors import (
     RequestError,
@@ -36,6 +35,7 @@ from adapters.hosts.http_server.errors import (
 )
 from adapters.hosts.http_server.state import HttpHost, ServedModel
 from adapters.media import jpeg_size
+from adapters.protocols import OpenStream
 from adapters.records import Prediction, UInt8Array
 
 QUERY = ("model", "fps", "every", "top_k")

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from adapters.base import BaseModelAdapter, OnEpochEnd, StoredModel, TrainOptions
+from adapters.base import BaseModelAdapter, OnEpochEnd, TrainOptions
 from adapters.bundle import SEAL, Bundle, make_golden, read_bundle, read_seal, render_card, write_bundle
 from adapters.config import Config, fill_defaults, key_schemas, override_config, without_local_paths
 from adapters.errors import BundleError, ConversionError, TrainingError
@@ -20,6 +20,7 @@ from adapters.inference import read_stored, require_class
 from adapters.litert import read_description, with_description
 from adapters.models.ensemble.members import Member, member_clip, open_members, shared_spec
 from adapters.models.ensemble.voting import vote
+from adapters.protocols import StoredModel
 from adapters.records import Clip, Float32Array, InputSpec, Prediction, RequestedPrecision
 from adapters.reports import ConversionReport, TrainReport
 

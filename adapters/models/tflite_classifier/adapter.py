@@ -8,13 +8,14 @@ from typing import Any, cast
 
 import numpy as np
 
-from adapters.base import BaseModelAdapter, LiteRTProgram, OnEpochEnd, StoredModel, TrainOptions
+from adapters.base import BaseModelAdapter, OnEpochEnd, TrainOptions
 from adapters.bundle import Bundle, Golden, golden_to_bytes, make_golden, render_card, render_clip, write_bundle
 from adapters.config import Config
 from adapters.errors import AdapterError, BundleError, ConfigError, ConversionError, TrainingError
 from adapters.inference import StreamSession, loaded_config, merge_frames, read_stored
 from adapters.litert import Program, StreamProgram, compare, with_description, without_description
 from adapters.media import to_model_input
+from adapters.protocols import LiteRTProgram, StoredModel
 from adapters.records import (
     Clip,
     Float32Array,

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 from tiny_adapter import TinyAdapter
 
-from adapters.base import StoredModel
 from adapters.bundle import golden, read_bundle, render_clip, write_bundle
 from adapters.errors import BundleError, ConfigError
 from adapters.inference import open_model, read_stored
 from adapters.models.efficientnet_lite import EfficientNetLiteAdapter
 from adapters.models.resnet18 import ResNet18Adapter
+from adapters.protocols import StoredModel
 
 SMALL = {"weights": "random", "imgz": 32, "n_frames": 2}
 
