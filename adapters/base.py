@@ -35,6 +35,21 @@ class TrainOptions:
     devices: Devices = 1
 
 
+@dataclass(frozen=True)
+class FeatureSource:
+    """How a model computes the features that heads are trained on.
+
+    Attributes:
+        identity: What the features follow from beside the clip, as JSON values: weights, preprocessing, sampling.
+        shape: (items, D) of the features of one clip.
+        compute: Maps clips that were sampled as ``input_spec`` says to float32 ``shape`` each, whatever the head.
+    """
+
+    identity: Config
+    shape: tuple[int, int]
+    compute: Callable[[list[Clip]], list[Float32Array]]
+
+
 class LiteRTProgram(Protocol):
     """The LiteRT program of a model, as its file and in memory."""
 
@@ -116,7 +131,7 @@ class BaseModelAdapter(ABC):
     A new adapter is a subclass with a ``schema.json`` of its keys, and one JSON in ``configs/`` that names it.
     Every model implements the abstract members. The others are optional and have a default here; callers find out
     what a model can do from these members alone: ``scores_frames``, ``streams``, ``merges_pieces``, ``votes``,
-    ``fps``, ``program``.
+    ``fps``, ``program``, ``feature_source``.
 
     Attributes:
         schema_path: The JSON Schema of the adapter's own keys, a file beside its module.
@@ -307,6 +322,14 @@ class BaseModelAdapter(ABC):
 
     def program(self) -> LiteRTProgram | None:
         """The LiteRT program that predicts on the CPU; None for a model without one, or with several."""
+        return None
+
+    def feature_source(self) -> FeatureSource | None:
+        """The frozen backbone, for heads that are trained on its features; None for a model without one.
+
+        Raises:
+            WeightsError: The weights cannot be found, or the model came without.
+        """
         return None
 
     @property

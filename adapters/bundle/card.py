@@ -78,7 +78,10 @@ def _other_metrics(metrics: Mapping[str, Any]) -> dict[str, Any]:
     """What is not shown in a section of its own."""
     reports = [name for name in _REPORTS if _report("", metrics.get(name))]
     hidden = {*reports, "thresholds", *(["cross_validation"] if "out_of_fold" in reports else [])}
-    return {name: value for name, value in metrics.items() if name not in hidden}
+    shown = {name: value for name, value in metrics.items() if name not in hidden}
+    if isinstance(shown.get("calibration"), Mapping):  # the points of its picture are in metrics.json
+        shown["calibration"] = {name: value for name, value in shown["calibration"].items() if name != "reliability"}
+    return shown
 
 
 def _report(title: str, report: Any) -> list[str]:

@@ -45,6 +45,50 @@ def share_interval(right: npt.NDArray[Any] | Sequence[bool], groups: Sequence[An
     return resampled_interval(float(values.mean()), drawn[:, 0] / drawn[:, 1], len(counts))
 
 
+def difference_interval(
+    right: npt.NDArray[Any] | Sequence[bool],
+    other: npt.NDArray[Any] | Sequence[bool],
+    groups: Sequence[Any],
+    seed: int = 0,
+) -> tuple[float, float, float]:
+    """How much more often one model is right than another on the same clips, with its 95% interval.
+
+    The clips' differences are resampled by whole groups, as ``share_interval`` does, so that what is hard for both
+    models cancels out. Where no resample differs from another, the interval is as far from 0 as Wilson's interval
+    (1927) of no difference in as many trials as there are groups.
+
+    Args:
+        right: bool [N], whether the first model is right on each clip.
+        other: bool [N], the same of the second model, in the same order.
+        groups: N names; clips of one name belong together.
+        seed: The seed of the resampling.
+
+    Returns:
+        The difference of the shares and its lower and upper end, in -1..1; (0, -1, 1) without clips.
+
+    Raises:
+        ValueError: The lengths differ.
+    """
+    differences = np.asarray(right, np.float64)
+    if not len(differences) == len(other) == len(groups):
+        raise ValueError(f"{len(differences)}, {len(other)} and {len(groups)} values are not of the same clips")
+    if not len(differences):
+        return 0.0, -1.0, 1.0
+    differences = differences - np.asarray(other, np.float64)
+    mean = round(float(differences.mean()), 6)
+    count = len(set(map(str, groups)))
+    if count < 2:
+        return mean, -1.0, 1.0
+    if differences.min() == differences.max():
+        reach = _wilson(0.0, count)[1]
+        return mean, max(-1.0, mean - reach), min(1.0, mean + reach)
+    member = group_numbers(groups)
+    counts = sums_by_group(np.stack([differences, np.ones_like(differences)], axis=1), member)
+    drawn = resample_groups(counts, seed)
+    low, high = _percentiles(drawn[:, 0] / drawn[:, 1], count)
+    return mean, round(low, 6), round(high, 6)
+
+
 def group_numbers(groups: Sequence[Any]) -> IntArray:
     """Numbers of groups from their names.
 
@@ -113,11 +157,16 @@ def resampled_interval(figure: float, drawn: FloatArray, groups: int) -> Interva
     wilson = _wilson(figure, max(groups, 1))
     if groups < 2 or not len(known) or np.ptp(known) < 1e-12:
         return wilson
-    tail = _tail_of(groups)
-    low, high = (float(end) for end in np.quantile(known, [tail, 1 - tail]))
+    low, high = _percentiles(known, groups)
     if groups < _FEW_GROUPS:
         low, high = min(low, wilson[0]), max(high, wilson[1])
     return round(max(0.0, min(low, figure)), 6), round(min(1.0, max(high, figure)), 6)
+
+
+def _percentiles(drawn: FloatArray, groups: int) -> Interval:
+    tail = _tail_of(groups)
+    low, high = np.quantile(drawn, [tail, 1 - tail])
+    return float(low), float(high)
 
 
 def _tail_of(groups: int) -> float:

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, cast
 import numpy as np
 import numpy.typing as npt
 
-from adapters.base import BaseModelAdapter, LiteRTProgram, OnEpochEnd, StoredModel, TrainOptions
+from adapters.base import BaseModelAdapter, FeatureSource, LiteRTProgram, OnEpochEnd, StoredModel, TrainOptions
 from adapters.bundle import Golden
 from adapters.config import Config, check_config
 from adapters.errors import AdapterError, BundleError, WeightsError
@@ -383,16 +383,14 @@ class ModelAdapter(BaseModelAdapter):
         features = self._by_clip(batch, program, "features")
         return np.stack([self.clip_features(values) for values in features])
 
-    def backbone_features(self, batch: Sequence[Clip]) -> list[Float32Array]:
-        """The features that training caches: of the backbone alone, whatever the head.
-
-        Args:
-            batch: Clips.
-
-        Returns:
-            float32 [items, D] for each clip.
-        """
-        return self._by_clip(batch, self.feature_program(), "features")
+    def feature_source(self) -> FeatureSource:
+        """The LiteRT program of the backbone alone."""
+        program = self.feature_program()
+        return FeatureSource(
+            self.feature_identity(),
+            (self.items_per_clip, program.output_shapes["features"][-1]),
+            lambda batch: self._by_clip(batch, program, "features"),
+        )
 
     def _by_clip(self, batch: Sequence[Clip], program: AnyProgram, output: str) -> list[Float32Array]:
         """An output of the program, float32 [items, ...] for each clip; all clips run together."""

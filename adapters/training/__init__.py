@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 from adapters.system.lazy import lazy_exports
 
 if TYPE_CHECKING:
+    from adapters.training.backbone_features import ExampleFeatures as ExampleFeatures
+    from adapters.training.backbone_features import example_features as example_features
+    from adapters.training.clip_features import LabelledFeatures as LabelledFeatures
     from adapters.training.devices import describe_devices as describe_devices
     from adapters.training.head import VARIABLE_PREFIX as VARIABLE_PREFIX
     from adapters.training.head import build_head as build_head
@@ -15,8 +18,13 @@ if TYPE_CHECKING:
     from adapters.training.head import output_activation as output_activation
     from adapters.training.head import output_units as output_units
     from adapters.training.labelled import evaluate_examples as evaluate_examples
+    from adapters.training.out_of_fold import OutOfFold as OutOfFold
+    from adapters.training.out_of_fold import out_of_fold_scores as out_of_fold_scores
+    from adapters.training.out_of_fold import right_labels as right_labels
     from adapters.training.run import train_model as train_model
     from adapters.training.trainable import TunableBackbone as TunableBackbone
+    from adapters.training.training_data import fitting_dataset as fitting_dataset
+    from adapters.training.training_data import label_features as label_features
     from adapters.training.training_data import label_matrix as label_matrix
     from adapters.training.variables import assign as assign
     from adapters.training.variables import random_variables as random_variables
@@ -24,6 +32,8 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
     __getattr__, __dir__, __all__ = lazy_exports(
         __name__,
         {
+            "backbone_features": ("ExampleFeatures", "example_features"),
+            "clip_features": ("LabelledFeatures",),
             "devices": ("describe_devices",),
             "head": (
                 "VARIABLE_PREFIX",
@@ -34,9 +44,10 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
                 "output_units",
             ),
             "labelled": ("evaluate_examples",),
+            "out_of_fold": ("OutOfFold", "out_of_fold_scores", "right_labels"),
             "run": ("train_model",),
             "trainable": ("TunableBackbone",),
-            "training_data": ("label_matrix",),
+            "training_data": ("fitting_dataset", "label_features", "label_matrix"),
             "variables": ("assign", "random_variables"),
         },
     )

@@ -22,6 +22,7 @@ from adapters.training.fitting import Fitter
 from adapters.training.head import VARIABLE_PREFIX, is_linear
 from adapters.training.linear_head import LinearHead, cross_validate, feature_scale, group_folds, mean_loss, solve
 from adapters.training.phases import TrainingRun, fit_data
+from adapters.training.training_data import label_features
 
 Route = Literal["logistic", "converge", "as_given"]
 
@@ -129,12 +130,8 @@ def labelled_features(
         which: N clips.
         views: How many views of each, the plain one first.
     """
-    data = fit_data(run, which, lambda rows, epoch: np.zeros(0, np.float32))
     rows = [features.of([ExampleView(example, number) for example in which]) for number in range(views)]
-    groups = np.unique([example.group for example in which], return_inverse=True)[1]
-    return LabelledFeatures(
-        np.concatenate(rows, axis=1), data.targets, data.weights, groups.reshape(-1), run.settings("head").exclusive
-    )
+    return label_features(np.concatenate(rows, axis=1), which, run.data.labels, run.config, run.data.train)
 
 
 def _figures(head: LinearHead, data: LabelledFeatures) -> tuple[float, float]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -142,9 +143,19 @@ def solve(
 
 def _threads_for(numbers: int) -> AbstractContextManager[object]:
     """One thread for small matrices: several would wait for each other longer than they compute."""
-    from threadpoolctl import threadpool_limits
+    if numbers >= _NUMBERS_PER_THREAD:
+        return nullcontext()
+    limit: AbstractContextManager[object] = _blas().limit(limits=1, user_api="blas")
+    return limit
 
-    return threadpool_limits(1, "blas") if numbers < _NUMBERS_PER_THREAD else nullcontext()
+
+@cache
+def _blas() -> Any:
+    """The matrix libraries of this process. To look for them takes as long as to solve a small head."""
+    import scipy.linalg  # noqa: F401  # brings its own
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
 
 
 def _solve(
@@ -201,14 +212,15 @@ def _solve(
     return head_of(found.x)
 
 
-def cross_validate(data: LabelledFeatures, seed: int) -> CrossValidation:
+def cross_validate(data: LabelledFeatures, seed: int, most: int | None = None) -> CrossValidation:
     """Choose the penalty whose heads have the lowest loss, after calibration, on groups that they never saw.
 
     Args:
         data: Clips, each in one view.
         seed: Another seed divides the groups in another way.
+        most: At most this many folds; see ``group_folds``.
     """
-    folds = group_folds(data.groups, data.targets, seed)
+    folds = group_folds(data.groups, data.targets, seed, most)
     count, items, _ = data.features.shape
     units = data.targets.shape[1]
     best = CrossValidation(PENALTIES[len(PENALTIES) // 3], np.full((count, items, units), np.nan, np.float32), 0)

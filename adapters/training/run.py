@@ -13,9 +13,10 @@ from adapters.data import clips_digest
 from adapters.errors import DatasetError
 from adapters.records import take_evenly
 from adapters.reports import TrainReport
-from adapters.system import cache_dir, import_keras
+from adapters.system import import_keras
+from adapters.training.backbone_features import features_of_views
 from adapters.training.devices import check_batch, pick_devices
-from adapters.training.feature_cache import CachedFeatures, ExampleView, cached_features, read_view
+from adapters.training.feature_cache import CachedFeatures, ExampleView, read_view
 from adapters.training.head_phase import fit_head
 from adapters.training.held_out_figures import held_out_metrics, held_out_notes
 from adapters.training.phases import TrainingRun, fine_tune, layers_to_tune, start_run
@@ -111,17 +112,7 @@ def _features(
     config = adapter.config
     views = [ExampleView(example, n) for example in data.train for n in range(config["augment_views"] + 1)]
     views += [ExampleView(example, 0) for example in data.validation]
-    found = cached_features(
-        cache_dir() / "features",
-        adapter.feature_identity(),
-        adapter.input_spec,
-        views,
-        config["augmentation"],
-        config["seed"],
-        adapter.backbone_features,
-        (adapter.items_per_clip, adapter.feature_program().output_shapes["features"][-1]),
-        on_progress,
-    )
+    found = features_of_views(adapter, adapter.feature_source(), views, on_progress)
     complete = {view.example for view in found.keys} - {view.example for view in views if view not in found.keys}
     train = tuple(example for example in data.train if example in complete)
     validation = tuple(example for example in data.validation if example in complete)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from adapters.base import FeatureSource
 from adapters.config import Config
 from adapters.records import Clip, Float32Array, InputSpec
 
@@ -46,13 +47,6 @@ class TrainableNetwork(Protocol):
         """See ``build_head``."""
 
 
-class FeatureProgram(Protocol):
-    """The program of the backbone alone."""
-
-    @property
-    def output_shapes(self) -> Mapping[str, tuple[int, ...]]: ...
-
-
 class Trainable(Protocol):
     """An adapter that ``train_model`` can train."""
 
@@ -72,19 +66,14 @@ class Trainable(Protocol):
     @property
     def scores_frames(self) -> bool: ...
 
-    @property
-    def items_per_clip(self) -> int: ...
-
     def items(self, clip: Clip) -> Float32Array:
         """A clip preprocessed: float32 [items, *item_shape]."""
-
-    def feature_program(self) -> FeatureProgram: ...
 
     def feature_identity(self) -> Config:
         """What cached features follow from, beside the clip."""
 
-    def backbone_features(self, batch: Sequence[Clip]) -> list[Float32Array]:
-        """float32 [items, D] of each clip, by the backbone alone."""
+    def feature_source(self) -> FeatureSource:
+        """The backbone alone, and how its features are cached."""
 
     def begin_training(self, labels: Sequence[str]) -> None:
         """Take the class order."""

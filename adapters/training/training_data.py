@@ -24,7 +24,8 @@ from adapters.data import (
 )
 from adapters.errors import DatasetError
 from adapters.records import Float32Array
-from adapters.training.head import targets
+from adapters.training.clip_features import LabelledFeatures
+from adapters.training.head import output_activation, targets
 
 _log = logging.getLogger(__name__)
 
@@ -57,13 +58,8 @@ def training_data(path: Path, config: Config, wanted: Sequence[str] | None) -> T
     Raises:
         DatasetError: It cannot be read, a class has too few clips, a label is unknown, or a path has two labels.
     """
-    dataset = read_dataset(path)
-    dataset = match_labels(dataset, _known_labels(wanted, config))
-    labels = tuple(wanted) if wanted is not None else _label_order(dataset, config)
-    # A missing file is set aside later with its reason, as a damaged one is.
-    check_dataset(dataset, labels=labels, task=config["task"], allow_missing=True)
-    dataset = replace(dataset, labels=labels)
-    dataset = join_copies(dataset, config["task"] == "single_label")
+    dataset = fitting_dataset(read_dataset(path), config, wanted)
+    labels = dataset.labels
     if any(example.split is None for example in dataset.examples):
         dataset = split_dataset(dataset, tuple(config["split_fractions"]), seed=config["seed"])
     train, validation = dataset.of_split("train").examples, dataset.of_split("validation").examples
@@ -77,6 +73,25 @@ def training_data(path: Path, config: Config, wanted: Sequence[str] | None) -> T
         _log.warning("%s: %s Its figures say nothing about it, and no gate of theirs is passed.", path, sentence)
     counts = {name: len(dataset.of_split(name).examples) for name in ("train", "validation", "test")}
     return TrainingData(labels, train, validation, counts)
+
+
+def fitting_dataset(dataset: Dataset, config: Config, wanted: Sequence[str] | None) -> Dataset:
+    """The clips of every split as a model sees them: its spelling and order of the labels, copies of a clip joined.
+
+    Clips whose file is missing stay in: they are set aside later with their reason, as damaged ones are.
+
+    Args:
+        dataset: The clips as they were read.
+        config: A complete config.
+        wanted: The class order of the model or the config; None for the dataset's own.
+
+    Raises:
+        DatasetError: A class has too few clips, a label is unknown, or a path has two labels.
+    """
+    dataset = match_labels(dataset, _known_labels(wanted, config))
+    labels = tuple(wanted) if wanted is not None else _label_order(dataset, config)
+    check_dataset(dataset, labels=labels, task=config["task"], allow_missing=True)
+    return join_copies(replace(dataset, labels=labels), config["task"] == "single_label")
 
 
 def with_chosen_sources(data: TrainingData, single_frames: bool) -> TrainingData:
@@ -177,3 +192,29 @@ def target_array(examples: Sequence[Example], labels: tuple[str, ...], config: C
         float32 [N, units], 0 or 1.
     """
     return targets(label_matrix(examples, labels), config, labels)
+
+
+def label_features(
+    features: Float32Array,
+    examples: Sequence[Example],
+    labels: Sequence[str],
+    config: Config,
+    train: Sequence[Example] | None = None,
+) -> LabelledFeatures:
+    """Features of clips with what a config's head should output for them.
+
+    Args:
+        features: float32 [N, items, D].
+        examples: N clips.
+        labels: The classes in order.
+        config: A complete config.
+        train: The training clips, which class weights are balanced over; None: these clips.
+    """
+    groups = np.unique([example.group for example in examples], return_inverse=True)[1]
+    return LabelledFeatures(
+        features,
+        target_array(examples, tuple(labels), config),
+        clip_weights(examples, labels, config, examples if train is None else train),
+        groups.reshape(-1),
+        output_activation(config) == "softmax",
+    )
