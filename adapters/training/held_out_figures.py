@@ -179,6 +179,18 @@ def _cross_validation_notes(figures: Mapping[str, Any], more: Sequence[str]) -> 
     return notes + [note for note in more if "the largest class" not in note]
 
 
+def held_out_temperature(run: TrainingRun, features: CachedFeatures, results: Sequence[FitResult]) -> float:
+    """The temperature that calibration would fold into the head; 1 without calibration or held-out clips.
+
+    Args:
+        run: The training, with the best weights set.
+        features: The backbone's features.
+        results: The phases, in order.
+    """
+    found = _held_out_clips(run, features, results) if run.config["calibrate"] else None
+    return 1.0 if found is None else fit_temperature(found.logits, found.data)[0]
+
+
 def _calibrate(run: TrainingRun, held_out: HeldOutScores) -> dict[str, Any]:
     """Fit a temperature and fold it into the head's last layer.
 

@@ -192,6 +192,17 @@ def evaluate(
             "that training kept.",
         ),
     ] = None,
+    cross_validate: Annotated[
+        bool,
+        typer.Option(
+            "--cross-validate",
+            help="Refit the head for each fold of whole groups and measure it on the others: for small sets, and for "
+            "configs that are not trained.",
+        ),
+    ] = False,
+    leave_one_group_out: Annotated[
+        bool, typer.Option("--leave-one-group-out", help="Cross-validate with each group as a fold of its own.")
+    ] = False,
     output: Annotated[Path | None, opt("FOLDER", "A folder for evaluation.json and plots.")] = None,
     overrides: Overrides = None,
     force: Force = False,
@@ -207,6 +218,7 @@ def evaluate(
             model,
             data,
             split=split,
+            cross_validate="groups" if leave_one_group_out else "folds" if cross_validate else None,
             output=output,
             overrides=parsed(overrides),
             force=force,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from adapters.base import BaseModelAdapter
 from adapters.errors import ConfigError, DatasetError
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from adapters.data import Dataset, Example
     from adapters.evaluation import EvaluationReport
 
+GroupFolds = Literal["folds", "groups"]
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -25,8 +27,8 @@ class Evaluation:
 
     Attributes:
         report: The metrics, with latency and size.
-        split: What was measured: "train", "validation", "test", "all", or "out_of_fold" for the figures that training
-            kept of its own clips.
+        split: What was measured: "train", "validation", "test", "all", "out_of_fold" for the figures that training kept
+            of its own clips, or "cross_validation" for heads that were refitted.
         measured_on: The same in words.
         failures: One sentence for each gate of the config that was missed.
         skipped: The clips that could not be read.
@@ -71,6 +73,7 @@ def evaluate(
     data: str | Path,
     *,
     split: str | None = None,
+    cross_validate: GroupFolds | None = None,
     output: str | Path | None = None,
     overrides: Mapping[str, Any] | None = None,
     force: bool = False,
@@ -88,6 +91,9 @@ def evaluate(
         split: "train", "validation", "test" or "all". None: test clips; without any the validation clips; without these
             the out-of-fold figures that training kept, if data has the clips that the model was trained on; and all
             clips otherwise. The result says which.
+        cross_validate: "folds" or "groups": refit the head of the model's config for each fold of whole groups, or with
+            one group left out, and measure it on the clips of that fold; all clips of data count, and model may also be
+            a config that is not trained. None: measure the model as it is.
         output: A folder for evaluation.json and plots; None writes nothing.
         overrides: Config keys to change.
         force: Replace output if it exists.
@@ -108,6 +114,11 @@ def evaluate(
     from cliplab.models.measure import labelled_clips, with_cost
 
     require_new(output, force)
+    if cross_validate is not None:
+        if split is not None:
+            raise ConfigError(f"split is {split!r}, and cross-validation uses all clips. Leave one of them out")
+        adapter = open_model(model, overrides, trust_adapters)
+        return _cross_validated(model, adapter, data, cross_validate, output, on_progress)
     adapter = open_model(model, overrides, trust_adapters)
     stored = {} if isinstance(model, Mapping) or not is_stored(model) else read_stored(model).metrics
     if split is None:
@@ -131,6 +142,43 @@ def evaluate(
     where = None if output is None else str(output)
     notes = (clips.note,) if clips.note else ()
     return Evaluation(report, clips.split, clips.words, tuple(failures), skipped, where, notes)
+
+
+def _cross_validated(
+    model: ModelSource,
+    adapter: BaseModelAdapter,
+    data: str | Path,
+    division: GroupFolds,
+    output: str | Path | None,
+    on_progress: OnVideoProgress | None,
+) -> Evaluation:
+    from adapters.data import read_dataset
+    from adapters.evaluation import GATES, check_gates, write_report
+    from adapters.training import cross_validate_examples, fitting_dataset
+    from cliplab.models.measure import with_cost
+
+    def progress(stage: str, done: int, total: int) -> None:
+        if on_progress is not None:
+            on_progress(stage, 0.0, None, done, total)
+
+    trained = not isinstance(model, Mapping) and is_stored(model)
+    wanted = adapter.labels if trained else adapter.config["labels"]
+    dataset = fitting_dataset(read_dataset(data), adapter.config, wanted)
+    found = cross_validate_examples(adapter, dataset.examples, dataset.labels, division, progress)
+    report, gates = found.report, dict(adapter.config["gates"])
+    notes = list(found.notes)
+    if trained:
+        report = with_cost(report, adapter)
+    elif costs := [name for name in gates if GATES[name][0] in ("latency_ms", "size_bytes")]:
+        gates = {name: value for name, value in gates.items() if name not in costs}
+        notes.append(f"{', '.join(costs)}: not checked, since the config is not trained and has no program to time")
+    if output is not None:
+        write_report(report, output)
+    kind = "each group left out once" if division == "groups" else f"{found.folds} folds of whole groups"
+    skipped = tuple(VideoResult(reason.partition(": ")[0], error=reason) for reason in found.skipped)
+    where = None if output is None else str(output)
+    failures = tuple(check_gates(report, gates))
+    return Evaluation(report, "cross_validation", f"cross-validation, {kind}", failures, skipped, where, tuple(notes))
 
 
 def _choose_clips(adapter: BaseModelAdapter, data: str | Path, stored: Mapping[str, Any]) -> _Clips:
