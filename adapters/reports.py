@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from adapters.records import Phase, Precision
+from adapters.system import rounded
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,7 @@ class TrainReport:
         cross_validation: What heads got right on training clips whose group they did not see; empty where nothing was
             chosen by cross-validation.
         calibration: The temperature, and the calibration error before and after it; empty without held-out clips.
+        thresholds: The threshold of each class that ``optimize`` asked for, with what it reaches; empty without it.
     """
 
     output_path: str
@@ -68,6 +70,7 @@ class TrainReport:
     conversion: ConversionReport | None = None
     cross_validation: dict[str, Any] = field(default_factory=dict)
     calibration: dict[str, Any] = field(default_factory=dict)
+    thresholds: dict[str, Any] = field(default_factory=dict)
 
     @property
     def best_phase(self) -> Phase | None:
@@ -75,8 +78,8 @@ class TrainReport:
         return next((log.phase for log in reversed(self.epochs) if log.best), None)
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON object of the same names, with ``best_phase``."""
-        return {**asdict(self), "best_phase": self.best_phase}
+        """A JSON object of the same names, with ``best_phase``; fractions have six digits."""
+        return dict(rounded({**asdict(self), "best_phase": self.best_phase}))
 
 
 @dataclass(frozen=True)
@@ -112,5 +115,5 @@ class ConversionReport:
     partitions: int | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON object of the same names."""
-        return asdict(self)
+        """A JSON object of the same names; fractions have six digits."""
+        return dict(rounded(asdict(self)))
