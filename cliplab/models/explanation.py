@@ -12,7 +12,7 @@ import numpy as np
 from adapters.base import BaseModelAdapter, OnProgress
 from adapters.errors import ConfigError, MissingExtraError
 from adapters.inference import OnVideoProgress, open_model
-from adapters.media import fit_frames, picture_fit
+from adapters.media import fit_frames, one_clip_spec, picture_fit
 from adapters.records import Clip, InputSpec, Prediction, UInt8Array
 from cliplab.models import explain_masks as masks
 from cliplab.models.explain_clip import ChosenClip, check_label, choose_clip
@@ -141,7 +141,8 @@ def explain_video(
     chosen = choose_clip(adapter, video, label, start_seconds, end_seconds, on_video)
     clip, specs = chosen.clip, _distinct(adapter.network_specs)
     size = chosen.video_size
-    view = _View(clip, _seen_by_all(specs, clip), masks.stretches(len(clip.frames)), size)
+    edges = _edges(chosen, adapter.input_spec)
+    view = _View(clip, _seen_by_all(specs, clip), masks.stretches(len(clip.frames)), edges, size)
     patches, shape = masks.patches(clip, view.seen, grid)
     scorer = masks.Scorer(adapter, chosen.as_stream)
     base = scorer([clip])[0]
@@ -235,7 +236,12 @@ class _View:
     clip: Clip
     seen: masks.Box
     stretches: list[masks.FrameRange]
+    edges: tuple[float, ...]
     video_size: tuple[int, int]
+
+    def seconds(self, frames: masks.FrameRange) -> tuple[float, float]:
+        """Where the time of some frames begins and ends."""
+        return self.edges[frames.first], self.edges[frames.after]
 
     @property
     def time_spans(self) -> list[tuple[int, int]]:
@@ -296,24 +302,27 @@ def _time_masks(run: _Runs, view: _View) -> tuple[TimeMask, ...]:
     blank = run(masks.with_blank_time(clip, frames, color) for frames in hidden)
     bridged = run(masks.with_bridged_time(clip, frames) for frames in hidden)
     return tuple(
-        TimeMask(*_seconds(clip, frames), frames.first, frames.after - 1, b, b - run.base, c, c - run.base)
+        TimeMask(*view.seconds(frames), frames.first, frames.after - 1, b, b - run.base, c, c - run.base)
         for frames, b, c in zip(hidden, blank, bridged, strict=True)
     )
 
 
-def _seconds(clip: Clip, frames: masks.FrameRange) -> tuple[float, float]:
-    """From when to when frames are shown: until the next one begins, the last until the clip's end."""
-    start = clip.start if frames.first == 0 else float(clip.times[frames.first])
-    end = max(clip.end, start) if frames.after == len(clip.times) else float(clip.times[frames.after])
-    return start, end
+def _edges(chosen: ChosenClip, spec: InputSpec) -> tuple[float, ...]:
+    """Which time each frame of a clip stands for: seconds [T + 1], from one to the next.
+
+    With "spread" the frames are those in the middles of equal parts; otherwise each is shown until the next one begins.
+    """
+    clip = chosen.clip
+    sampling = spec.sampling if chosen.windows else one_clip_spec(spec).sampling
+    if sampling == "spread" and not spec.parts and not chosen.as_stream:
+        return tuple(np.linspace(clip.start, clip.end, len(clip.times) + 1).tolist())
+    return (clip.start, *clip.times[1:].tolist(), max(clip.end, float(clip.times[-1])))
 
 
 def _stretches(view: _View, found: Sequence[TimeMask], way: TimeWay) -> tuple[StretchChange, ...]:
     changes = [mask.blank_change if way == "blank" else mask.bridge_change for mask in found]
     means = masks.stretch_means(view.time_spans, changes, len(view.stretches))
-    return tuple(
-        StretchChange(*_seconds(view.clip, frames), mean) for frames, mean in zip(view.stretches, means, strict=True)
-    )
+    return tuple(StretchChange(*view.seconds(frames), mean) for frames, mean in zip(view.stretches, means, strict=True))
 
 
 def _picture_masks(run: _Runs, view: _View, patches: Sequence[masks.Patch]) -> tuple[PictureMask, ...]:
