@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from adapters.config import check_config as check_config
     from adapters.config import parse_assignments as parse_assignments
     from adapters.config import trusting as trusting
+    from adapters.data import ClipDataset as ClipDataset
     from adapters.errors import AdapterError as AdapterError
     from adapters.inference import open_model as open_model
     from adapters.inference import predict_videos as predict_videos
@@ -32,6 +33,7 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
         {
             "base": ("BaseModelAdapter", "TrainOptions"),
             "config": ("check_config", "parse_assignments", "trusting"),
+            "data": ("ClipDataset",),
             "errors": ("AdapterError",),
             "inference": ("open_model", "predict_videos"),
             "media": ("open_video", "probe"),

@@ -57,7 +57,7 @@ class BaseModelAdapter(ABC):
     A new adapter is a subclass with a ``schema.json`` of its keys, and one JSON in ``configs/`` that names it.
     Every model implements the abstract members. The others are optional and have a default here; callers find out
     what a model can do from these members alone: ``scores_frames``, ``streams``, ``merges_pieces``, ``votes``,
-    ``fps``, ``program``, ``feature_source``.
+    ``network_specs``, ``fps``, ``program``, ``feature_source``.
 
     Attributes:
         schema_path: The JSON Schema of the adapter's own keys, a file beside its module.
@@ -240,6 +240,11 @@ class BaseModelAdapter(ABC):
         If so, the scores of a clip aggregate those of its frames, and a picture is a clip of one frame.
         """
         return False
+
+    @property
+    def network_specs(self) -> tuple[InputSpec, ...]:
+        """How each network of the model fits frames into its input: the model's own spec, or one for each member."""
+        return (self.input_spec,)
 
     @property
     def fps(self) -> float | None:

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from adapters.data.checks import classes_without_clips as classes_without_clips
     from adapters.data.checks import dataset_problems as dataset_problems
     from adapters.data.checks import summarize_dataset as summarize_dataset
+    from adapters.data.clip_dataset import ClipDataset as ClipDataset
+    from adapters.data.clip_dataset import UnreadableClip as UnreadableClip
     from adapters.data.copies import CopyReport as CopyReport
     from adapters.data.copies import check_copies as check_copies
     from adapters.data.copies import join_copies as join_copies
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from adapters.data.formats import FORMATS as FORMATS
     from adapters.data.formats import find_format as find_format
     from adapters.data.prepared_frames import prefer_video as prefer_video
+    from adapters.data.prepared_frames import read_example as read_example
     from adapters.data.prepared_frames import read_prepared_clip as read_prepared_clip
     from adapters.data.splits import split_dataset as split_dataset
 else:  # hidden from type checkers, so that a name that is not exported is an error
@@ -34,11 +37,12 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
         __name__,
         {
             "checks": ("check_dataset", "classes_without_clips", "dataset_problems", "summarize_dataset"),
+            "clip_dataset": ("ClipDataset", "UnreadableClip"),
             "copies": ("CopyReport", "check_copies", "join_copies"),
             "dataset": ("detect_format", "export_dataset", "read_dataset", "write_dataset"),
             "examples": ("Dataset", "Example", "Split", "clips_digest", "match_labels", "without_missing"),
             "formats": ("FORMATS", "find_format"),
-            "prepared_frames": ("prefer_video", "read_prepared_clip"),
+            "prepared_frames": ("prefer_video", "read_example", "read_prepared_clip"),
             "splits": ("split_dataset",),
         },
     )

@@ -1,4 +1,4 @@
-"""Frames that ``cliplab dataset prepare`` wrote, read in place of a video that is gone."""
+"""The clip of an example: of its video or, where that is gone, of frames that ``cliplab dataset prepare`` wrote."""
 
 from __future__ import annotations
 
@@ -9,7 +9,16 @@ import numpy as np
 
 from adapters.data.examples import Example, PreparedFrames
 from adapters.errors import MediaError
-from adapters.media import EPSILON_SECONDS, decode_picture, decode_size, fill_clip, one_clip_spec, plan_clip, resize
+from adapters.media import (
+    EPSILON_SECONDS,
+    decode_picture,
+    decode_size,
+    fill_clip,
+    one_clip_spec,
+    plan_clip,
+    read_clip,
+    resize,
+)
 from adapters.records import Clip, InputSpec, UInt8Array
 from adapters.system import read_regular_bytes
 
@@ -29,6 +38,27 @@ def prefer_video(example: Example, single_frames: bool) -> Example:
     if example.frames is None or (single_frames and not os.path.isfile(example.path)):
         return example
     return replace(example, frames=None)
+
+
+def read_example(
+    example: Example, spec: InputSpec, start_seconds: float | None = None, end_seconds: float | None = None
+) -> Clip:
+    """One clip of a range, from the example's prepared frames if it has them, otherwise from its video.
+
+    Training and ``ClipDataset`` read labelled clips with it, with the example's own start and end as the range.
+
+    Args:
+        example: A labelled clip, after ``prefer_video``.
+        spec: What the model needs; windows in it are ignored.
+        start_seconds: Where the range begins, in seconds since the video's first frame; None: at its start.
+        end_seconds: Where it ends, likewise; None: at its end.
+
+    Raises:
+        MediaError: The frames or the video cannot be read.
+    """
+    if example.frames is not None:
+        return read_prepared_clip(example, spec, start_seconds, end_seconds)
+    return read_clip(example.path, spec, start_seconds, end_seconds)
 
 
 def read_prepared_clip(

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from adapters.media.preprocess import PerChannel as PerChannel
     from adapters.media.preprocess import decode_picture as decode_picture
     from adapters.media.preprocess import decode_size as decode_size
+    from adapters.media.preprocess import fit_frames as fit_frames
+    from adapters.media.preprocess import picture_fit as picture_fit
     from adapters.media.preprocess import resize as resize
     from adapters.media.preprocess import to_model_input as to_model_input
     from adapters.media.sampling import EPSILON_SECONDS as EPSILON_SECONDS
@@ -49,7 +51,15 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
             "live": ("LiveVideo", "is_live"),
             "opening": ("MediaLimits", "open_container", "ffmpeg_reason"),
             "picture_size": ("jpeg_size",),
-            "preprocess": ("PerChannel", "decode_picture", "decode_size", "resize", "to_model_input"),
+            "preprocess": (
+                "PerChannel",
+                "decode_picture",
+                "decode_size",
+                "fit_frames",
+                "picture_fit",
+                "resize",
+                "to_model_input",
+            ),
             "sampling": (
                 "EPSILON_SECONDS",
                 "Window",

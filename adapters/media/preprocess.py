@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -81,23 +82,73 @@ def to_model_input(
     return result
 
 
-def fit_frames(frames: UInt8Array, spec: InputSpec) -> UInt8Array:
-    """uint8 [T, H, W, 3] to [T, spec.height, spec.width, 3]: resized only if needed, then cropped or padded."""
-    height, width = frames.shape[1:3]
-    wanted = decode_size(spec, width, height)
-    if wanted != (width, height):
-        frames = resize(frames, *wanted)
-        width, height = wanted
-    if (height, width) == (spec.height, spec.width):
-        return frames
+@dataclass(frozen=True)
+class PictureFit:
+    """Where a picture lies in a model's input.
+
+    Attributes:
+        width: To which the picture is scaled, in pixels.
+        height: Likewise.
+        left: Where the model's input begins in the scaled picture, in pixels; negative where it has a black bar.
+        top: Likewise.
+    """
+
+    width: int
+    height: int
+    left: int
+    top: int
+
+    def seen(self, spec: InputSpec) -> tuple[float, float, float, float]:
+        """The part of the picture that the model sees: left, top, right and bottom as shares of its sides, in 0..1.
+
+        Args:
+            spec: The one that this follows from.
+        """
+        return (
+            max(self.left, 0) / self.width,
+            max(self.top, 0) / self.height,
+            min(self.left + spec.width, self.width) / self.width,
+            min(self.top + spec.height, self.height) / self.height,
+        )
+
+
+def picture_fit(spec: InputSpec, width: int, height: int) -> PictureFit:
+    """How a picture is scaled, cropped or padded to a model's input.
+
+    Args:
+        spec: The size and aspect of the model's input.
+        width: Of the picture, in pixels.
+        height: Likewise.
+    """
+    scaled_width, scaled_height = decode_size(spec, width, height)
     if spec.aspect == "crop":
-        over = height - spec.height, width - spec.width
+        over = scaled_height - spec.height, scaled_width - spec.width
         # An odd pixel more is left out on the right or, where torchvision's crop is meant, where it leaves it out.
         top, left = (round(pixels / 2) if spec.crop_fraction < 1 else pixels // 2 for pixels in over)
-        return frames[:, top : top + spec.height, left : left + spec.width]
-    top, left = (spec.height - height) // 2, (spec.width - width) // 2
+        return PictureFit(scaled_width, scaled_height, left, top)
+    bars = (spec.height - scaled_height) // 2, (spec.width - scaled_width) // 2
+    return PictureFit(scaled_width, scaled_height, -bars[1], -bars[0])
+
+
+def fit_frames(frames: UInt8Array, spec: InputSpec) -> UInt8Array:
+    """Frames to the size of a model's input: resized only if needed, then cropped at the centre or padded with black.
+
+    Args:
+        frames: uint8 [T, H, W, 3] RGB of any size.
+        spec: The size and aspect of the model's input.
+
+    Returns:
+        uint8 [T, spec.height, spec.width, 3]; a view of the frames where nothing is resized or padded.
+    """
+    height, width = frames.shape[1:3]
+    fit = picture_fit(spec, width, height)
+    frames = resize(frames, fit.width, fit.height)
+    if (fit.height, fit.width) == (spec.height, spec.width):
+        return frames
+    if spec.aspect == "crop":
+        return frames[:, fit.top : fit.top + spec.height, fit.left : fit.left + spec.width]
     padded = np.zeros((len(frames), spec.height, spec.width, 3), dtype=np.uint8)
-    padded[:, top : top + height, left : left + width] = frames
+    padded[:, -fit.top : fit.height - fit.top, -fit.left : fit.width - fit.left] = frames
     return padded
 
 

@@ -12,10 +12,9 @@ from typing import Any
 import numpy as np
 
 from adapters.config import Config
-from adapters.data import Example, read_prepared_clip
+from adapters.data import Example, read_example
 from adapters.errors import ConfigError, MediaError, ScoresError, describe_failure
 from adapters.inference import ClipFunction, FailedClip, map_ahead
-from adapters.media import read_clip
 from adapters.records import Clip, Float32Array, InputSpec
 from adapters.system import file_fingerprint, value_digest
 from adapters.training.augmentation import augment, time_shift_seconds
@@ -154,14 +153,8 @@ def read_view(view: ExampleView, spec: InputSpec, augmentation: Config, seed: in
         MediaError: They cannot be read.
     """
     example = view.example
-
-    def read(start: float | None, end: float | None) -> Clip:
-        if example.frames is not None:
-            return read_prepared_clip(example, spec, start, end)
-        return read_clip(example.path, spec, start, end)
-
     if view.number == 0:
-        return read(example.start_seconds, example.end_seconds)
+        return read_example(example, spec, example.start_seconds, example.end_seconds)
     # By content and not by path: the same clips in another folder are changed alike and train the same model.
     drawn_for = [_readable_fingerprint(example), example.start_seconds, example.end_seconds]
     rng = np.random.default_rng([seed, view.number, *value_digest(drawn_for).encode()])
@@ -170,9 +163,9 @@ def read_view(view: ExampleView, spec: InputSpec, augmentation: Config, seed: in
         shift = time_shift_seconds(augmentation, (end - start) / spec.n_frames, rng)
         start, end = max(0.0, start + shift), max(0.0, end + shift)
     try:
-        clip = read(start, end)
+        clip = read_example(example, spec, start, end)
     except MediaError:  # shifted past the end of the video
-        clip = read(example.start_seconds, example.end_seconds)
+        clip = read_example(example, spec, example.start_seconds, example.end_seconds)
     frames = augment(clip.frames, augmentation, rng)
     return Clip(frames, clip.times, clip.source, clip.start, clip.end)
 

@@ -18,6 +18,9 @@ from cliplab.cli import (
     dataloop as commands_dataloop,
 )
 from cliplab.cli import (
+    explain as commands_explain,
+)
+from cliplab.cli import (
     host as commands_host,
 )
 from cliplab.cli import (
@@ -82,6 +85,7 @@ def options(
 
 
 commands_model.register(app)
+commands_explain.register(app)
 commands_stream.register(app)
 commands_scan.register(app)
 commands_reel.register(app)

@@ -20,6 +20,11 @@ if TYPE_CHECKING:
     from cliplab.models.dataloop_app import dataloop_manifest as dataloop_manifest
     from cliplab.models.evaluation import Evaluation as Evaluation
     from cliplab.models.evaluation import evaluate as evaluate
+    from cliplab.models.explain_figure import explanation_png as explanation_png
+    from cliplab.models.explain_report import Explanation as Explanation
+    from cliplab.models.explanation import explain as explain
+    from cliplab.models.explanation import explain_video as explain_video
+    from cliplab.models.explanation import write_explanation as write_explanation
     from cliplab.models.measure import rendered_clips as rendered_clips
     from cliplab.models.measure import time_predict as time_predict
     from cliplab.models.prediction import PredictReport as PredictReport
@@ -42,6 +47,9 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
             "conversion": ("convert", "verify"),
             "dataloop_app": ("DataloopManifestReport", "dataloop_manifest"),
             "evaluation": ("Evaluation", "evaluate"),
+            "explain_figure": ("explanation_png",),
+            "explain_report": ("Explanation",),
+            "explanation": ("explain", "explain_video", "write_explanation"),
             "measure": ("rendered_clips", "time_predict"),
             "prediction": ("PredictReport", "find_segments", "predict"),
             "serving": ("host_http", "host_label_studio"),

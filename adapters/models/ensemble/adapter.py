@@ -107,6 +107,10 @@ class EnsembleAdapter(BaseModelAdapter):
         return shared_spec(self.members, self.config)
 
     @property
+    def network_specs(self) -> tuple[InputSpec, ...]:
+        return tuple(member.adapter.input_spec for member in self.members)
+
+    @property
     def scores_frames(self) -> bool:
         """Where all members do: they then vote on each frame."""
         return all(member.adapter.scores_frames for member in self.members)
