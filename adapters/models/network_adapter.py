@@ -10,11 +10,11 @@ from typing import Any, ClassVar
 from adapters.base import BaseModelAdapter
 from adapters.config import Config
 from adapters.errors import BundleError, WeightsError
-from adapters.litert import Program
+from adapters.litert import GraphWriter, Program
 from adapters.litert.program_cache import HEAD_FORMAT
 from adapters.models import programs
 from adapters.models.first_weights import build_network, initial_variables
-from adapters.models.network import Backbone, Network, Pretrained, Variables
+from adapters.models.network import Backbone, BackboneShapes, Network, Pretrained, Variables
 from adapters.models.programs import PROGRAM_BATCH, backbone_identity
 from adapters.models.state import AnyProgram, LoadedModel
 from adapters.models.weights import require_finite
@@ -70,6 +70,22 @@ class NetworkAdapter(BaseModelAdapter):
     @abstractmethod
     def build_backbone(self) -> Backbone:
         """The backbone of the config, with fresh variables. Imports TensorFlow."""
+
+    def backbone_shapes(self) -> BackboneShapes | None:
+        """The backbone's variables, for a network that ``write_backbone`` writes; None if TensorFlow converts it."""
+        return None
+
+    def write_backbone(self, writer: GraphWriter, values: Variables) -> int:
+        """Write the backbone with its weights, where ``backbone_shapes`` is not None.
+
+        Args:
+            writer: A program whose input is items, float32 [B, *item_shape].
+            values: The backbone's variables, float32 by name, and maybe others.
+
+        Returns:
+            The features, float32 [B, D], as the writer knows them.
+        """
+        raise NotImplementedError
 
     @abstractmethod
     def pretrained(self) -> Pretrained:
@@ -189,7 +205,21 @@ class NetworkAdapter(BaseModelAdapter):
         """The network of the config, with fresh variables. Imports TensorFlow."""
         return build_network(self)
 
+    def ready_program(self) -> bytes | None:
+        """The program that the file of ``weights`` is itself, if it predicts as it is; None where it is to be made."""
+        return None
+
     def program(self) -> LiteRTProgram:
+        """The LiteRT program that predicts: the one that the weights came as, otherwise ``made_program``."""
+        name, model = self.program_name(), self._model
+        with model.lock:
+            if model.ready is None or model.ready[0] != name:
+                data, where = self.ready_program(), self.config["weights"]
+                opened = None if data is None else self.open_program(data, self.config["num_threads"], where)
+                model.ready = (name, opened)
+            return model.ready[1] or self.made_program()
+
+    def made_program(self) -> LiteRTProgram:
         """The LiteRT program that the config asks for: stored, cached, or made from the weights now."""
         name, model = self.program_name(), self._model
         with model.lock:

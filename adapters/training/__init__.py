@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from adapters.training.head import VARIABLE_PREFIX as VARIABLE_PREFIX
     from adapters.training.head import build_head as build_head
     from adapters.training.head import class_scores as class_scores
+    from adapters.training.head import head_layers as head_layers
     from adapters.training.head import is_linear as is_linear
     from adapters.training.head import output_activation as output_activation
     from adapters.training.head import output_units as output_units
@@ -29,7 +30,9 @@ if TYPE_CHECKING:
     from adapters.training.training_data import label_features as label_features
     from adapters.training.training_data import label_matrix as label_matrix
     from adapters.training.variables import assign as assign
+    from adapters.training.variables import random_values as random_values
     from adapters.training.variables import random_variables as random_variables
+    from adapters.training.variables import require_variables as require_variables
 else:  # hidden from type checkers, so that a name that is not exported is an error
     __getattr__, __dir__, __all__ = lazy_exports(
         __name__,
@@ -41,6 +44,7 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
             "head": (
                 "VARIABLE_PREFIX",
                 "build_head",
+                "head_layers",
                 "class_scores",
                 "is_linear",
                 "output_activation",
@@ -51,6 +55,6 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
             "run": ("train_model",),
             "trainable": ("TunableBackbone",),
             "training_data": ("fitting_dataset", "label_features", "label_matrix"),
-            "variables": ("assign", "random_variables"),
+            "variables": ("assign", "random_values", "random_variables", "require_variables"),
         },
     )
