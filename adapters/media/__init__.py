@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from adapters.media.preprocess import decode_size as decode_size
     from adapters.media.preprocess import resize as resize
     from adapters.media.preprocess import to_model_input as to_model_input
+    from adapters.media.reading_limits import limited_reading as limited_reading
     from adapters.media.sampling import EPSILON_SECONDS as EPSILON_SECONDS
     from adapters.media.sampling import Window as Window
     from adapters.media.sampling import fill_clip as fill_clip
@@ -50,6 +51,7 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
             "opening": ("MediaLimits", "open_container", "ffmpeg_reason"),
             "picture_size": ("jpeg_size",),
             "preprocess": ("PerChannel", "decode_picture", "decode_size", "resize", "to_model_input"),
+            "reading_limits": ("limited_reading",),
             "sampling": (
                 "EPSILON_SECONDS",
                 "Window",

@@ -255,12 +255,32 @@ class ChildVideo:
             ConfigError: The windows of the spec contradict each other.
         """
         for head, content in self._items({"do": "clips", "spec": asdict(spec)}):
-            with understood(self._lease):
-                moments = shape_of(head, 4)[0] * 8
-                times = np.frombuffer(content[:moments], np.float64)
-                frames = frames_of(content[moments:], head, 4)
-                clip = Clip(frames, times, self._lease.source, float(head["start"]), float(head["end"]))
-            yield clip
+            yield self._clip(head, content)
+
+    def clip(self, spec: InputSpec, start_seconds: float | None = None, end_seconds: float | None = None) -> Clip:
+        """One clip of the whole range, whatever windows the spec has; as ``Video.clip``.
+
+        Args:
+            spec: What the model needs.
+            start_seconds: Where the range begins, in seconds since the first frame; None: at the video's start.
+            end_seconds: Where it ends; None: at the video's end.
+
+        Raises:
+            MediaError: As ``clips``.
+            ConfigError: As ``clips``.
+        """
+        wanted = {"do": "clip", "spec": asdict(spec), "start": start_seconds, "end": end_seconds}
+        made = [self._clip(head, content) for head, content in self._items(wanted)]
+        with understood(self._lease):
+            (clip,) = made
+        return clip
+
+    def _clip(self, head: dict[str, Any], content: memoryview) -> Clip:
+        with understood(self._lease):
+            moments = shape_of(head, 4)[0] * 8
+            times = np.frombuffer(content[:moments], np.float64)
+            frames = frames_of(content[moments:], head, 4)
+            return Clip(frames, times, self._lease.source, float(head["start"]), float(head["end"]))
 
     def frames(
         self, *, height: int, width: int, aspect: Aspect = "crop", fps: float | None = None

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adapters.base import OpenStream
-from adapters.errors import ConfigError
+from adapters.errors import AdapterError, ConfigError, MediaError, describe_failure
 from adapters.inference import open_model
 from adapters.records import Prediction
 
@@ -64,14 +65,16 @@ def stream(
     )
     session = adapter.open_stream(fps, source=str(source), on_note=on_note)
     frames = _frames(str(source), adapter.input_spec, session.fps, on_note or (lambda text: None))
-    return _rows(session, frames, every, adapter.config["top_k"])
+    return _rows(partial(_pushed, session, str(source)), frames, every, adapter.config["top_k"])
 
 
-def _rows(session: OpenStream, frames: Iterator[tuple[float, Any]], every: float | None, top_k: int) -> Iterator[Row]:
+def _rows(
+    push: Callable[[Any, float], Prediction], frames: Iterator[tuple[float, Any]], every: float | None, top_k: int
+) -> Iterator[Row]:
     due, last, written = 0.0, None, None
     with closing(frames):  # type: ignore[type-var] # both are generators
         for seconds, picture in frames:
-            prediction = session.push(picture, seconds)
+            prediction = push(picture, seconds)
             if prediction is last:
                 continue
             last = prediction
@@ -80,6 +83,16 @@ def _rows(session: OpenStream, frames: Iterator[tuple[float, Any]], every: float
                 yield _row(last, top_k)
     if last is not None and last is not written:
         yield _row(last, top_k)
+
+
+def _pushed(session: OpenStream, source: str, picture: Any, seconds: float) -> Prediction:
+    """The prediction after a frame. Whatever the frame raises is the source's error, with its name."""
+    try:
+        return session.push(picture, seconds)
+    except AdapterError:
+        raise
+    except Exception as error:
+        raise MediaError(describe_failure(source, error)) from error
 
 
 def _row(prediction: Prediction, top_k: int) -> Row:
