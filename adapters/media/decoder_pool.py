@@ -100,6 +100,30 @@ class DecoderPool:
             self._release(lease, lease.worn)
             raise
 
+    def read_clip(
+        self,
+        source: str | Path,
+        limits: MediaLimits,
+        spec: InputSpec,
+        start_seconds: float | None = None,
+        end_seconds: float | None = None,
+    ) -> Clip:
+        """Open a video in a process and read one clip of the whole range; as ``adapters.media.read_clip``.
+
+        Args:
+            source: A path.
+            limits: As for ``open_video``.
+            spec: What the model needs.
+            start_seconds: As for ``ChildVideo.clip``.
+            end_seconds: As for ``ChildVideo.clip``.
+
+        Raises:
+            MediaError: As ``open_video`` and ``ChildVideo.clip``.
+            StorageError: No process can be started.
+        """
+        with self.open_video(source, limits) as video:
+            return video.clip(spec, start_seconds, end_seconds)
+
     def decode_picture(self, data: bytes, limits: MediaLimits) -> UInt8Array | None:
         """Decode a JPEG or another picture in a process; as ``adapters.media.preprocess.decode_picture``.
 

@@ -8,11 +8,25 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import Protocol
 
-if TYPE_CHECKING:
-    from adapters.media.decoder_pool import DecoderPool
-    from adapters.media.opening import MediaLimits
+from adapters.media.opening import MediaLimits
+from adapters.records import Clip, InputSpec
+
+
+class ReadsClips(Protocol):
+    """What reads clips in processes of its own: a ``DecoderPool``."""
+
+    def read_clip(
+        self,
+        source: str | Path,
+        limits: MediaLimits,
+        spec: InputSpec,
+        start_seconds: float | None = None,
+        end_seconds: float | None = None,
+    ) -> Clip:
+        """As ``DecoderPool.read_clip``."""
 
 
 @dataclass(frozen=True)
@@ -25,14 +39,14 @@ class Guard:
     """
 
     limits: MediaLimits | None = None
-    decoders: DecoderPool | None = None
+    decoders: ReadsClips | None = None
 
 
 _guard = Guard()
 
 
 @contextmanager
-def limited_reading(limits: MediaLimits, decoders: DecoderPool | None) -> Iterator[None]:
+def limited_reading(limits: MediaLimits, decoders: ReadsClips | None) -> Iterator[None]:
     """Have ``read_clip`` keep to limits, in every thread of this process, while the block runs.
 
     Args:

@@ -22,9 +22,9 @@ from adapters.media.faults import SourceErrors, pass_over_source
 from adapters.media.frame_cursor import FrameCursor
 from adapters.media.info import VideoInfo, describe_video, note_chosen_stream, nothing_decoded
 from adapters.media.key_frames import read_keys
-from adapters.media.reading_limits import current_guard
 from adapters.media.opening import MOST_FRAME_PIXELS, MediaLimits, Source
 from adapters.media.preprocess import decode_size
+from adapters.media.reading_limits import current_guard
 from adapters.media.sampling import (
     EPSILON_SECONDS,
     Window,
@@ -111,8 +111,7 @@ def read_clip(
     """
     guard = current_guard()
     if guard.limits is not None and guard.decoders is not None and video_stream is None and not allow_url:
-        with guard.decoders.open_video(source, guard.limits) as child:
-            return child.clip(spec, start_seconds, end_seconds)
+        return guard.decoders.read_clip(source, guard.limits, spec, start_seconds, end_seconds)
     with open_video(source, video_stream, allow_url=allow_url, limits=guard.limits) as video:
         return video.clip(spec, start_seconds, end_seconds)
 

@@ -16,10 +16,10 @@ from scan_helpers import save_model
 from tiny_adapter import TinyAdapter
 from tiny_videos import render_video
 
+from adapters import media
 from adapters.data import Example, read_dataset
 from adapters.errors import MediaError
 from adapters.inference import predict_examples, predict_videos
-from adapters import media
 from adapters.media import MediaLimits, decode, live, open_video, read_clip, video
 from adapters.records import Clip, InputSpec, Prediction
 from adapters.reports import TrainReport

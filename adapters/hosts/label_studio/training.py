@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +63,7 @@ class Trainer:
     process: subprocess.Popen[bytes] | None = None
     folder: Path | None = None
     trust_adapters: tuple[str, ...] = ()
-    options: HttpOptions = HttpOptions()
+    options: HttpOptions = field(default_factory=HttpOptions)
 
     def __post_init__(self) -> None:
         if self.fetcher.client is None:
