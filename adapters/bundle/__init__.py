@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from adapters.bundle.bundle import read_bundle as read_bundle
     from adapters.bundle.bundle import read_bundle_config as read_bundle_config
     from adapters.bundle.bundle import write_bundle as write_bundle
+    from adapters.bundle.card import card_text as card_text
     from adapters.bundle.card import render_card as render_card
     from adapters.bundle.digest import model_digest as model_digest
     from adapters.bundle.golden import Golden as Golden
@@ -24,17 +25,18 @@ if TYPE_CHECKING:
     from adapters.bundle.sealed_folder import SEAL as SEAL
     from adapters.bundle.sealed_folder import read_seal as read_seal
     from adapters.bundle.sealed_writer import require_own as require_own
+    from adapters.bundle.sealed_writer import seal_of as seal_of
     from adapters.bundle.sealed_writer import write_sealed as write_sealed
 else:  # hidden from type checkers, so that a name that is not exported is an error
     __getattr__, __dir__, __all__ = lazy_exports(
         __name__,
         {
             "bundle": ("Bundle", "is_bundle", "read_bundle", "read_bundle_config", "write_bundle"),
-            "card": ("render_card",),
+            "card": ("card_text", "render_card"),
             "digest": ("model_digest",),
             "golden": ("Golden", "check_golden", "golden_to_bytes", "make_golden", "measure_tolerance"),
             "rendered_clip": ("VARIANTS", "render_clip"),
             "sealed_folder": ("SEAL", "read_seal"),
-            "sealed_writer": ("require_own", "write_sealed"),
+            "sealed_writer": ("require_own", "seal_of", "write_sealed"),
         },
     )

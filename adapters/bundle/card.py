@@ -54,7 +54,7 @@ def render_card(
         Markdown.
     """
     title = str(config.get("name") or str(config.get("adapter", "model")).rpartition(":")[2])
-    parts = [f"# {_text(title)}", _sentence(config, labels)]
+    parts = [f"# {card_text(title)}", _sentence(config, labels)]
     parts += _section("Model", _rows(without_local_paths(config), _MODEL_KEYS) + _first_weights(metrics))
     parts += _section("Input", _rows(config, _INPUT_KEYS))
     parts += ["## Labels", _labels(labels)]
@@ -95,9 +95,9 @@ def _report(title: str, report: Any) -> list[str]:
     which = report["positive_label"] or "mean over classes"
     for name, item in [(which, {**overall, "support": clips, "groups": groups}), *_classes(report)]:
         figures = " | ".join(_with_interval(item.get(name), item["intervals"].get(name)) for name in _FIGURES)
-        lines.append(f"| {_text(str(name))} | {item['support']} | {item['groups']} | {figures} |")
+        lines.append(f"| {card_text(str(name))} | {item['support']} | {item['groups']} | {figures} |")
     others = ", ".join(f"{name.replace('_', ' ')} {_value(report[name])}" for name in _OTHER_FIGURES if report[name])
-    notes = "\n".join(f"- {_text(note)}" for note in report["notes"])
+    notes = "\n".join(f"- {card_text(note)}" for note in report["notes"])
     return [
         f"## Measured on {title}",
         text,
@@ -147,18 +147,18 @@ def _first_weights(metrics: Mapping[str, Any]) -> list[tuple[str, str]]:
     began = metrics.get("first_weights")
     if not isinstance(began, Mapping):
         return []
-    return [("SHA-256 of the weights file", _text(str(began.get("sha256", ""))))]
+    return [("SHA-256 of the weights file", card_text(str(began.get("sha256", ""))))]
 
 
 def _section(title: str, rows: list[tuple[str, str]]) -> list[str]:
     if not rows:
         return []
-    table = ["| | |", "|---|---|", *(f"| {_text(name)} | {value} |" for name, value in rows)]
+    table = ["| | |", "|---|---|", *(f"| {card_text(name)} | {value} |" for name, value in rows)]
     return [f"## {title}", "\n".join(table)]
 
 
 def _labels(labels: Sequence[str]) -> str:
-    shown = "\n".join(f"{number}. {_text(label)}" for number, label in enumerate(labels[:_SHOWN_LABELS]))
+    shown = "\n".join(f"{number}. {card_text(label)}" for number, label in enumerate(labels[:_SHOWN_LABELS]))
     more = len(labels) - _SHOWN_LABELS
     return shown + (f"\n\nand {more} more: see `labels` in config.json." if more > 0 else "")
 
@@ -186,10 +186,14 @@ def _value(value: object) -> str:
         return f"{value:.4g}"
     if isinstance(value, (list, tuple)):
         return ", ".join(_value(item) for item in value)
-    return _text(str(value))
+    return card_text(str(value))
 
 
-def _text(text: str) -> str:
-    """Text from outside as Markdown that stays in its line and its cell."""
+def card_text(text: str) -> str:
+    """Text from outside as Markdown that stays in its line and its cell.
+
+    Args:
+        text: Such as a label or a path.
+    """
     plain = terminal_text(" ".join(text.split()))
     return "".join(f"\\{c}" if c in "\\`*_[]<>|#" else c for c in plain)

@@ -85,7 +85,12 @@ def require_own(folder: Path) -> None:
     refuse_unlisted(folder, {*listed, *obsolete_names(folder)}, _NOT_OVER_OTHERS)
 
 
-def _manifest_bytes(files: Mapping[str, bytes]) -> bytes:
+def seal_of(files: Mapping[str, bytes]) -> bytes:
+    """The bytes of ``bundle.json`` for the files of a sealed folder.
+
+    Args:
+        files: The bytes of each file by relative name.
+    """
     entries = {n: {"sha256": hashlib.sha256(files[n]).hexdigest(), "size_bytes": len(files[n])} for n in sorted(files)}
     manifest = {"format": FORMAT, "version": VERSION, "files": entries, "digest": list_digest(entries)}
     return (json.dumps(manifest, indent=2) + "\n").encode()
@@ -110,7 +115,7 @@ def _is_waiting(folder: Path, name: str, sha256: str) -> bool:
 
 
 def _stage_and_commit(folder: Path, files: Mapping[str, bytes], obsolete: list[str]) -> None:
-    manifest = _manifest_bytes(files)
+    manifest = seal_of(files)
     try:
         for name, data in files.items():
             write_bytes_atomic(folder / STAGED / name, data)

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import wraps
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -23,6 +24,7 @@ from adapters.hosts.mlflow_rows import clip_of_frames, read_rows, row_name, vide
 from adapters.hosts.results import SHAPES, to_pipeline
 from adapters.inference import ClipFunction, FailedClip, open_model, predict_videos
 from adapters.media import MediaLimits
+from adapters.models import clean_copy
 from adapters.records import Clip, VideoResult
 
 try:
@@ -73,9 +75,8 @@ def save_model(
         ConfigError: An override is not allowed, or cliplab is not installed and ``pip_requirements`` is None.
         mlflow.exceptions.MlflowException: MLflow cannot write the model, for example because ``path`` exists.
     """
-    mlflow.pyfunc.save_model(
-        path=str(path), **_arguments(model, overrides, root, pip_requirements, trust_adapters), **options
-    )
+    with _arguments(model, overrides, root, pip_requirements, trust_adapters) as arguments:
+        mlflow.pyfunc.save_model(path=str(path), **arguments, **options)
 
 
 def log_model(
@@ -107,36 +108,40 @@ def log_model(
         ConfigError: As for ``save_model``.
         mlflow.exceptions.MlflowException: MLflow cannot store the model.
     """
-    return mlflow.pyfunc.log_model(
-        name=name, **_arguments(model, overrides, root, pip_requirements, trust_adapters), **options
-    )
+    with _arguments(model, overrides, root, pip_requirements, trust_adapters) as arguments:
+        return mlflow.pyfunc.log_model(name=name, **arguments, **options)
 
 
+@contextmanager
 def _arguments(
     model: str | Path,
     overrides: Mapping[str, Any] | None,
     root: str | Path | None,
     pip_requirements: Sequence[str] | None,
     trust_adapters: Sequence[str],
-) -> dict[str, Any]:
-    """Arguments for MLflow: the model's path, its loader, inputs, outputs and requirements."""
+) -> Iterator[dict[str, Any]]:
+    """Arguments for MLflow: the model's path, its loader, inputs, outputs and requirements.
+
+    What a model of an older version tells about its maker's machine is left out.
+    """
     stored = Path(model)
     if not stored.exists():
         raise BundleError(f"{model}: there is no such file or folder. A bundle or a self-describing .tflite is needed")
     open_model(
         stored, overrides, trust_adapters
     )  # reports a damaged model or a wrong override before anything is written
-    return {
-        "loader_module": LOADER_MODULE,
-        "data_path": str(stored.absolute()),
-        "model_config": {
-            "overrides": dict(overrides or {}),
-            "root": None if root is None else str(Path(root).absolute()),
-        },
-        "signature": signature(),
-        "input_example": input_example(),
-        "pip_requirements": list(pip_requirements) if pip_requirements is not None else [_requirement()],
-    }
+    with clean_copy(stored) as copied:
+        yield {
+            "loader_module": LOADER_MODULE,
+            "data_path": str(copied.absolute()),
+            "model_config": {
+                "overrides": dict(overrides or {}),
+                "root": None if root is None else str(Path(root).absolute()),
+            },
+            "signature": signature(),
+            "input_example": input_example(),
+            "pip_requirements": list(pip_requirements) if pip_requirements is not None else [_requirement()],
+        }
 
 
 def signature() -> ModelSignature:

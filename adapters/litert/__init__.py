@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from adapters.litert.stream_program import StreamProgram as StreamProgram
     from adapters.litert.stream_signature import IMAGE as IMAGE
     from adapters.litert.stream_signature import INIT as INIT
+    from adapters.litert.tflite_file import clean_description as clean_description
     from adapters.litert.tflite_file import read_described as read_described
     from adapters.litert.tflite_file import read_description as read_description
     from adapters.litert.tflite_file import with_description as with_description
@@ -47,7 +48,13 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
             "runtime": ("Program", "available_cores"),
             "stream_program": ("StreamProgram",),
             "stream_signature": ("IMAGE", "INIT"),
-            "tflite_file": ("read_described", "read_description", "with_description", "without_description"),
+            "tflite_file": (
+                "clean_description",
+                "read_described",
+                "read_description",
+                "with_description",
+                "without_description",
+            ),
             "trial": ("trust_program",),
             "writer": ("GraphWriter", "folded"),
         },

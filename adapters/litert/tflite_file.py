@@ -71,6 +71,24 @@ def with_description(model_bytes: bytes, description: dict[str, Any]) -> bytes:
         raise BundleError(f"model: is not a whole .tflite ({error}). Convert it again.") from error
 
 
+def clean_description(model_bytes: bytes) -> bytes:
+    """The model as this version would describe it: without paths of the machine on which it was made.
+
+    Args:
+        model_bytes: The bytes of a .tflite that describes itself.
+
+    Returns:
+        The same bytes where there is nothing to leave out.
+
+    Raises:
+        BundleError: As ``read_description`` raises.
+    """
+    description = read_description(model_bytes)
+    if without_local_paths(description["config"]) == description["config"]:
+        return model_bytes
+    return with_description(model_bytes, description)
+
+
 @dataclass(frozen=True, eq=False)
 class DescribedFile:
     """A .tflite that describes itself, as it was read and checked: a model of one program and no weights.

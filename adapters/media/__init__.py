@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from adapters.media.preprocess import picture_fit as picture_fit
     from adapters.media.preprocess import resize as resize
     from adapters.media.preprocess import to_model_input as to_model_input
+    from adapters.media.reading_limits import limited_reading as limited_reading
     from adapters.media.sampling import EPSILON_SECONDS as EPSILON_SECONDS
     from adapters.media.sampling import Window as Window
     from adapters.media.sampling import fill_clip as fill_clip
@@ -60,6 +61,7 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
                 "resize",
                 "to_model_input",
             ),
+            "reading_limits": ("limited_reading",),
             "sampling": (
                 "EPSILON_SECONDS",
                 "Window",

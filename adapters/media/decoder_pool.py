@@ -100,6 +100,30 @@ class DecoderPool:
             self._release(lease, lease.worn)
             raise
 
+    def read_clip(
+        self,
+        source: str | Path,
+        limits: MediaLimits,
+        spec: InputSpec,
+        start_seconds: float | None = None,
+        end_seconds: float | None = None,
+    ) -> Clip:
+        """Open a video in a process and read one clip of the whole range; as ``adapters.media.read_clip``.
+
+        Args:
+            source: A path.
+            limits: As for ``open_video``.
+            spec: What the model needs.
+            start_seconds: As for ``ChildVideo.clip``.
+            end_seconds: As for ``ChildVideo.clip``.
+
+        Raises:
+            MediaError: As ``open_video`` and ``ChildVideo.clip``.
+            StorageError: No process can be started.
+        """
+        with self.open_video(source, limits) as video:
+            return video.clip(spec, start_seconds, end_seconds)
+
     def decode_picture(self, data: bytes, limits: MediaLimits) -> UInt8Array | None:
         """Decode a JPEG or another picture in a process; as ``adapters.media.preprocess.decode_picture``.
 
@@ -255,12 +279,32 @@ class ChildVideo:
             ConfigError: The windows of the spec contradict each other.
         """
         for head, content in self._items({"do": "clips", "spec": asdict(spec)}):
-            with understood(self._lease):
-                moments = shape_of(head, 4)[0] * 8
-                times = np.frombuffer(content[:moments], np.float64)
-                frames = frames_of(content[moments:], head, 4)
-                clip = Clip(frames, times, self._lease.source, float(head["start"]), float(head["end"]))
-            yield clip
+            yield self._clip(head, content)
+
+    def clip(self, spec: InputSpec, start_seconds: float | None = None, end_seconds: float | None = None) -> Clip:
+        """One clip of the whole range, whatever windows the spec has; as ``Video.clip``.
+
+        Args:
+            spec: What the model needs.
+            start_seconds: Where the range begins, in seconds since the first frame; None: at the video's start.
+            end_seconds: Where it ends; None: at the video's end.
+
+        Raises:
+            MediaError: As ``clips``.
+            ConfigError: As ``clips``.
+        """
+        wanted = {"do": "clip", "spec": asdict(spec), "start": start_seconds, "end": end_seconds}
+        made = [self._clip(head, content) for head, content in self._items(wanted)]
+        with understood(self._lease):
+            (clip,) = made
+        return clip
+
+    def _clip(self, head: dict[str, Any], content: memoryview) -> Clip:
+        with understood(self._lease):
+            moments = shape_of(head, 4)[0] * 8
+            times = np.frombuffer(content[:moments], np.float64)
+            frames = frames_of(content[moments:], head, 4)
+            return Clip(frames, times, self._lease.source, float(head["start"]), float(head["end"]))
 
     def frames(
         self, *, height: int, width: int, aspect: Aspect = "crop", fps: float | None = None

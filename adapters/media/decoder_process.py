@@ -149,6 +149,8 @@ def _read(video: Video, wanted: dict[str, Any]) -> Iterator[tuple[Any, ...]]:
     if wanted.get("do") == "clips":
         for clip in video.clips(spec_from_json(wanted["spec"])):
             yield _clip_message(clip)
+    elif wanted.get("do") == "clip":
+        yield _clip_message(video.clip(spec_from_json(wanted["spec"]), wanted["start"], wanted["end"]))
     elif wanted.get("do") == "frames":
         size = {key: wanted[key] for key in ("height", "width", "aspect", "fps")}
         for seconds, picture in video.frames(**size):

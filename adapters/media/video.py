@@ -24,6 +24,7 @@ from adapters.media.info import VideoInfo, describe_video, note_chosen_stream, n
 from adapters.media.key_frames import read_keys
 from adapters.media.opening import MOST_FRAME_PIXELS, MediaLimits, Source
 from adapters.media.preprocess import decode_size
+from adapters.media.reading_limits import current_guard
 from adapters.media.sampling import (
     EPSILON_SECONDS,
     Window,
@@ -95,6 +96,8 @@ def read_clip(
 ) -> Clip:
     """Open a video and read one clip of the whole range, whatever windows the spec has.
 
+    Inside of :func:`adapters.media.limited_reading` it keeps to the limits that were set there.
+
     Args:
         source: A path or, if allowed, a URL.
         spec: What the model needs.
@@ -106,7 +109,10 @@ def read_clip(
     Raises:
         MediaError: As :func:`open_video` and :meth:`Video.clips`.
     """
-    with open_video(source, video_stream, allow_url=allow_url) as video:
+    guard = current_guard()
+    if guard.limits is not None and guard.decoders is not None and video_stream is None and not allow_url:
+        return guard.decoders.read_clip(source, guard.limits, spec, start_seconds, end_seconds)
+    with open_video(source, video_stream, allow_url=allow_url, limits=guard.limits) as video:
         return video.clip(spec, start_seconds, end_seconds)
 
 

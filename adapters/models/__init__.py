@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from adapters.system.lazy import lazy_exports
 
 if TYPE_CHECKING:
+    from adapters.models.cleaning import clean_copy as clean_copy
     from adapters.models.frame_adapter import FrameModelAdapter as FrameModelAdapter
     from adapters.models.model_adapter import ModelAdapter as ModelAdapter
     from adapters.models.network import Backbone as Backbone
@@ -19,6 +20,7 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
     __getattr__, __dir__, __all__ = lazy_exports(
         __name__,
         {
+            "cleaning": ("clean_copy",),
             "frame_adapter": ("FrameModelAdapter",),
             "model_adapter": ("ModelAdapter",),
             "network": ("Backbone", "Network", "Pretrained", "Variables"),

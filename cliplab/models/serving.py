@@ -166,6 +166,8 @@ def host_label_studio(
     fetcher = VideoFetcher(folder, client, options.body_bytes)
     trainer = None
     if train_config is not None and train_output is not None:
-        trainer = Trainer(train_config, Path(train_output), fetcher, trust_adapters=tuple(trust_adapters))
+        trainer = Trainer(
+            train_config, Path(train_output), fetcher, trust_adapters=tuple(trust_adapters), options=options
+        )
     (served,) = open_models([model], overrides, trust_adapters).values()
     serve(served, options, fetcher, trainer, on_ready)

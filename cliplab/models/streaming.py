@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from adapters.errors import ConfigError
+from adapters.errors import AdapterError, ConfigError, MediaError, describe_failure
 from adapters.inference import MinScore, min_scores_of, open_model
 from adapters.protocols import OpenStream
 from adapters.records import Prediction
@@ -69,11 +70,11 @@ def stream(
     least = None if min_score is None else min_scores_of(adapter, min_score)
     session = adapter.open_stream(fps, source=str(source), on_note=on_note)
     frames = _frames(str(source), adapter.input_spec, session.fps, on_note or (lambda text: None))
-    return _rows(session, frames, every, adapter.config["top_k"], least)
+    return _rows(partial(_pushed, session, str(source)), frames, every, adapter.config["top_k"], least)
 
 
 def _rows(
-    session: OpenStream,
+    push: Callable[[Any, float], Prediction],
     frames: Iterator[tuple[float, Any]],
     every: float | None,
     top_k: int,
@@ -82,7 +83,7 @@ def _rows(
     due, last, written = 0.0, None, None
     with closing(frames):  # type: ignore[type-var] # both are generators
         for seconds, picture in frames:
-            prediction = session.push(picture, seconds)
+            prediction = push(picture, seconds)
             if prediction is last:
                 continue
             last = prediction
@@ -91,6 +92,16 @@ def _rows(
                 yield _row(last, top_k, least)
     if last is not None and last is not written:
         yield _row(last, top_k, least)
+
+
+def _pushed(session: OpenStream, source: str, picture: Any, seconds: float) -> Prediction:
+    """The prediction after a frame. Whatever the frame raises is the source's error, with its name."""
+    try:
+        return session.push(picture, seconds)
+    except AdapterError:
+        raise
+    except Exception as error:
+        raise MediaError(describe_failure(source, error)) from error
 
 
 def _row(prediction: Prediction, top_k: int, least: Mapping[str, float] | None) -> Row:

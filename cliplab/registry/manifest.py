@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from adapters.errors import BundleError, ConfigError
-from adapters.litert import read_description
+from adapters.litert import clean_description
 from adapters.system import open_regular_file, write_bytes_atomic
 from cliplab.registry.manifest_file import (
     Manifest,
@@ -97,7 +97,8 @@ def registry_manifest(
 
     Args:
         folder: The folder of the models.
-        add: A .tflite to enter; it is copied into the folder if it is not there. The name of another file is refused.
+        add: A .tflite to enter; it is copied into the folder if it is not there, without the path of its first weights
+            that older versions wrote. The name of another file is refused.
         metrics: A JSON file with the metrics of add, see ``read_metrics``; they replace those of a listed model. None
             uses the validation metrics that the .tflite carries.
         keep_best: A metric; the whole model with the best value becomes current (see ``lower_is_better``).
@@ -204,7 +205,9 @@ def _enter(manifest: Manifest, source: Path, name: str | None, metrics: str | Pa
         return entered, None, []
     with open_regular_file(source, BundleError) as file:
         data = file.read()
-    if target.exists() and target.read_bytes() == data:
+    # Reads the bytes that are copied, should the file have changed since it was checked.
+    clean = clean_description(data)
+    if target.exists() and target.read_bytes() in (data, clean):
         return entered, None, []
     if target.exists() or name in manifest.names:
         state = "is another file" if target.exists() else "is listed and its file is gone"
@@ -212,8 +215,7 @@ def _enter(manifest: Manifest, source: Path, name: str | None, metrics: str | Pa
             f"{target}: {state}, and a version is never replaced: workers and metrics refer to it by name. "
             f"Enter {source} under a new name: --next-name {_stem(name)}"
         )
-    read_description(data)  # the bytes that are copied, should the file have changed since it was checked
-    return entered, (target, data), []
+    return entered, (target, clean), []
 
 
 def _enter_folder(manifest: Manifest) -> _Entered:

@@ -7,7 +7,7 @@ from fuzzing.kinds import KINDS
 from fuzzing.runner import run_cases
 
 
-@pytest.mark.parametrize("kind", ["video", "video_http", "picture"])
+@pytest.mark.parametrize("kind", ["video", "video_http", "video_studio", "picture"])
 def test_a_damaged_video_is_read_or_refused(kind: str) -> None:
     pytest.importorskip("uvicorn", reason="pip install 'cliplab[http]'")
     report = run_cases(kind, 0, KINDS[kind].cases)

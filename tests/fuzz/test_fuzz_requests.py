@@ -22,7 +22,7 @@ def test_a_random_request_is_answered_below_500(kind: str) -> None:
     assert {"read", "refused"} <= set(report.results), "all alike: the requests are too mild or too coarse"
 
 
-@pytest.mark.parametrize("kind", ["hostile", "hostile_http"])
+@pytest.mark.parametrize("kind", ["hostile", "hostile_http", "hostile_studio"])
 def test_a_file_that_names_others_is_refused_and_nothing_else_is_opened(kind: str) -> None:
     report = run_cases(kind, 0, COUNT)
     assert not report.findings, "\n".join(map(str, report.findings))

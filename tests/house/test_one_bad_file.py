@@ -16,11 +16,13 @@ from scan_helpers import save_model
 from tiny_adapter import TinyAdapter
 from tiny_videos import render_video
 
-from adapters.data import Example
+from adapters import media
+from adapters.data import Example, read_dataset
 from adapters.errors import MediaError
-from adapters.inference import predict_videos
-from adapters.media import decode, open_video, read_clip, video
+from adapters.inference import predict_examples, predict_videos
+from adapters.media import MediaLimits, decode, live, open_video, read_clip, video
 from adapters.records import Clip, InputSpec, Prediction
+from adapters.reports import TrainReport
 from adapters.training.feature_cache import ExampleView, cached_features
 
 ODD = "odd.mp4"
@@ -213,6 +215,185 @@ def test_http(videos: list[Path], tmp_path: Path) -> None:
             answer = httpx.post(f"{host.url}/v1/videos", files={"file": path.read_bytes()}, timeout=PATIENT)
             assert answer.status_code == status, answer.text
             assert "IndexError" in answer.json().get("error", "") if status == 422 else answer.json()
+
+
+class Following(TinyAdapter):
+    """The tiny adapter for streams: each frame by itself."""
+
+    streams = True
+
+    def open_stream(self, fps: float | None = None, *, source: str = "", on_note: Any = None) -> Any:
+        return Session(self, fps or 4.0, source)
+
+
+TRUSTED = (f"{__name__}:Following",)
+
+
+class Session:
+    """raised: by the third frame, where it is set."""
+
+    raised: Exception | None = None
+
+    def __init__(self, adapter: TinyAdapter, fps: float, source: str) -> None:
+        self.adapter, self.fps, self.source, self.count = adapter, fps, source, 0
+
+    def push(self, picture: Any, seconds: float) -> Prediction:
+        frame = picture() if callable(picture) else picture
+        self.count += 1
+        if self.raised is not None and self.count == 3:
+            raise self.raised
+        return self.adapter.predict([Clip(frame[None], np.array([seconds]), self.source, seconds, seconds + 0.1)])[0]
+
+
+@pytest.fixture(scope="module")
+def following(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("following") / "model"
+    Following({"imgz": 32}).save(folder)
+    return folder
+
+
+@pytest.mark.parametrize("error", RAISED, ids=lambda error: type(error).__name__)
+def test_stream(
+    videos: list[Path], following: Path, stage: Stage, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """Of the one source that it follows: an error that names it, after the rows that came before."""
+    from cliplab.models import stream
+
+    stage(monkeypatch, error)
+    assert len(list(stream(following, videos[0], trust_adapters=TRUSTED))) == 4
+    with pytest.raises(MediaError) as failed:
+        list(stream(following, videos[1], trust_adapters=TRUSTED))
+    assert str(failed.value).startswith(f"{videos[1]}: ")
+    expected = "Input/output error" if isinstance(error, OSError) else type(error).__name__
+    assert expected in str(failed.value)
+
+
+@pytest.mark.parametrize("error", RAISED, ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize("live", [False, True], ids=["file", "pipe"])
+def test_stream_whose_model_fails(
+    videos: list[Path], following: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, live: bool
+) -> None:
+    from cliplab.models import streaming
+
+    monkeypatch.setattr(Session, "raised", error)
+    if live:
+        monkeypatch.setattr(media, "is_live", lambda source: True)
+    rows = streaming.stream(following, videos[1], trust_adapters=TRUSTED, fps=8)
+    assert [next(rows)["time"], next(rows)["time"]] == pytest.approx([0.1, 0.225])
+    with pytest.raises(MediaError) as failed:
+        next(rows)
+    assert str(failed.value).startswith(f"{videos[1]}: ")
+    assert list(rows) == []
+
+
+def test_stream_of_a_live_source(
+    videos: list[Path], following: Path, stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from cliplab.models import stream
+
+    monkeypatch.setattr(media, "is_live", lambda source: True)
+    monkeypatch.setattr(live, "Scaler", scaler_that_fails if stage is at_scaling else live.Scaler)
+    if stage is at_opening:
+        monkeypatch.setattr(live, "open_container", raising)
+    stage(monkeypatch, RAISED[0])
+    with pytest.raises(MediaError) as failed:
+        list(stream(following, videos[1], trust_adapters=TRUSTED))
+    check_reason(str(failed.value))
+
+
+def raising(*rest: Any, **more: Any) -> Any:
+    raise RAISED[0]
+
+
+def scaler_that_fails(*rest: Any, **more: Any) -> Any:
+    return raising
+
+
+def label_studio_config(kind: str) -> str:
+    labels = '<Label value="warm"/><Label value="cold"/>'
+    return f'<View><Video name="v" value="$clip"/><{kind} name="t" toName="v">{labels}</{kind}></View>'
+
+
+@pytest.mark.usefixtures("faulty")
+def test_label_studio_predicts(videos: list[Path], tmp_path: Path) -> None:
+    pytest.importorskip("uvicorn", reason="pip install 'cliplab[http]'")
+    from adapters.hosts.http_server.state import ServedModel
+    from adapters.hosts.label_studio.labels import parse_label_config
+    from adapters.hosts.label_studio_host import LabelStudioBackend, VideoFetcher
+
+    model = ServedModel("tiny", TinyAdapter({}), ("cold", "warm"))
+    backend = LabelStudioBackend(model, VideoFetcher(videos[0].parent, None, 10**7))
+    tasks = [{"id": number, "data": {"clip": path.name}} for number, path in enumerate(videos)]
+    controls = parse_label_config(label_studio_config("TimelineLabels"))
+    answers = backend._predictions(tasks, controls, MediaLimits(10**6), tmp_path, None)
+    assert ["error" in answer for answer in answers] == [False, True, False]
+    check_reason(answers[1]["error"])
+    assert answers[0]["result"]
+
+
+def test_label_studio_host_whose_model_fails(videos: list[Path], tmp_path: Path) -> None:
+    pytest.importorskip("uvicorn", reason="pip install 'cliplab[http]'")
+    import httpx
+    from http_server import PATIENT, PickyAdapter, http_host
+
+    PickyAdapter({"adapter": "http_server:PickyAdapter"}).save(tmp_path / "picky")
+    asked = {
+        "tasks": [{"id": number, "data": {"clip": path.name}} for number, path in enumerate(videos)],
+        "label_config": label_studio_config("TimelineLabels"),
+    }
+    with http_host([tmp_path / "picky"], "--root", videos[0].parent, kind="label-studio") as host:
+        answer = httpx.post(f"{host.url}/predict", json=asked, timeout=PATIENT)
+    assert answer.status_code == 200, answer.text
+    errors = [item.get("error") for item in answer.json()["results"]]
+    assert [error is None for error in errors] == [True, False, False]
+    assert "IndexError" in errors[1]
+
+
+class Reading(TinyAdapter):
+    """Its training reads every clip, as the frame models' does, and reports those that it leaves out."""
+
+    def train(self, data_path: Any, output_path: Any, *rest: Any, **more: Any) -> TrainReport:
+        results = list(predict_examples(self, read_dataset(data_path).examples))
+        self.save(output_path)
+        skipped = tuple(item.error for item in results if item.error)
+        return TrainReport(str(output_path), self.labels, (), 0, "finished", {}, len(results), 0.0, skipped)
+
+
+@pytest.mark.usefixtures("faulty")
+def test_label_studio_trains(videos: list[Path], tmp_path: Path) -> None:
+    pytest.importorskip("uvicorn", reason="pip install 'cliplab[http]'")
+    from label_studio_server import LEGACY, label_studio
+
+    from adapters.hosts.http_server.options import HttpOptions
+    from adapters.hosts.label_studio.training import decoding_options, train
+
+    tasks = [
+        {
+            "id": number,
+            "data": {"clip": path.name},
+            "annotations": [{"result": [{"from_name": "t", "value": {"timelinelabels": [kind], "ranges": [whole]}}]}],
+        }
+        for number, (path, kind) in enumerate(zip(videos, KINDS, strict=True))
+        for whole in [{"start": 1, "end": 8}]
+    ]
+    with label_studio() as studio:
+        studio.exports[3] = tasks
+        job = {
+            "config": str(tmp_path / "config.json"),
+            "project": 3,
+            "label_config": label_studio_config("TimelineLabels"),
+            "url": studio.url,
+            "root": str(videos[0].parent),
+            "max_bytes": 10**7,
+            "trust_adapters": [f"{__name__}:Reading"],
+            **decoding_options(HttpOptions(decoders=0)),
+        }
+        (tmp_path / "config.json").write_text(json.dumps({"adapter": f"{__name__}:Reading"}))
+        (tmp_path / "job.json").write_text(json.dumps(job))
+        state = train(tmp_path, LEGACY)
+    assert state["status"] == "finished"
+    [left_out] = state["left_out"]
+    check_reason(left_out)
 
 
 @pytest.mark.usefixtures("faulty")

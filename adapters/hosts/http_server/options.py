@@ -104,6 +104,11 @@ class HttpOptions:
         return self.worker_count if self.decoders is None else self.decoders
 
     @property
+    def decoding_seconds(self) -> float:
+        """``decoder_seconds``, or ``timeout_seconds``."""
+        return self.timeout_seconds if self.decoder_seconds is None else self.decoder_seconds
+
+    @property
     def body_bytes(self) -> int:
         """``max_body_mb`` in bytes."""
         return int(self.max_body_mb * MB)

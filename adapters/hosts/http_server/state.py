@@ -77,11 +77,7 @@ class HttpHost:
         options = self.options
         self.decoders = None
         if options.decoder_count:
-            self.decoders = DecoderPool(
-                options.decoder_count,
-                options.decoder_memory_mb,
-                options.timeout_seconds if options.decoder_seconds is None else options.decoder_seconds,
-            )
+            self.decoders = DecoderPool(options.decoder_count, options.decoder_memory_mb, options.decoding_seconds)
         self.worker_pool = WorkerPool(options.worker_count, options.queue, options.timeout_seconds)
         self.memory = ByteBudget(BODIES_AT_A_TIME * options.tensor_bytes, "tensor requests")
         self.disk = ByteBudget(BODIES_AT_A_TIME * options.body_bytes, "uploads")

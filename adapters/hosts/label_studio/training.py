@@ -10,18 +10,20 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, closing, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from adapters.config import PACKAGES
 from adapters.data import Dataset, Example, write_dataset
 from adapters.errors import AdapterError, ConfigError, DatasetError, MediaError, StorageError
+from adapters.hosts.http_server.options import HttpOptions
 from adapters.hosts.label_studio.labels import Control, parse_label_config, to_seconds
 from adapters.hosts.label_studio.videos import LabelStudioClient, VideoFetcher
 from adapters.inference import open_model, read_config
+from adapters.media import DecoderPool, MediaLimits, limited_reading
 from adapters.reports import EpochLog
 from adapters.system import file_lock, write_json_atomic
 
@@ -48,6 +50,7 @@ class Trainer:
         process: The process that was started last; None if there is none.
         folder: The folder of the training that was started last; None if there is none.
         trust_adapters: Adapters of other packages that the config may name; see ``open_model``.
+        options: The host's, whose limits on frames and on decoding hold for the videos of a training too.
 
     Raises:
         ConfigError: The config is wrong, or the fetcher has no Label Studio client.
@@ -60,6 +63,7 @@ class Trainer:
     process: subprocess.Popen[bytes] | None = None
     folder: Path | None = None
     trust_adapters: tuple[str, ...] = ()
+    options: HttpOptions = field(default_factory=HttpOptions)
 
     def __post_init__(self) -> None:
         if self.fetcher.client is None:
@@ -101,6 +105,7 @@ class Trainer:
             "root": None if root is None else str(root.resolve()),
             "max_bytes": self.fetcher.max_bytes,
             "trust_adapters": list(self.trust_adapters),
+            **decoding_options(self.options),
         }
         write_json_atomic(folder / _JOB, job)
         _write_state(folder, status="starting", labels=list(control.values))
@@ -132,6 +137,20 @@ class Trainer:
             error = f"the training process ended with code {code}; {self.folder / _LOG} tells more"
             state = {**state, "status": "failed", "error": error}
         return {"folder": str(self.folder), **state}
+
+
+def decoding_options(options: HttpOptions) -> dict[str, Any]:
+    """The keys of a job that say how its videos are decoded.
+
+    Args:
+        options: The host's.
+    """
+    return {
+        "frame_pixels": options.frame_pixels,
+        "decoders": options.decoder_count,
+        "decoder_memory_mb": options.decoder_memory_mb,
+        "decoder_seconds": options.decoding_seconds,
+    }
 
 
 def _import_path() -> list[str]:
@@ -197,7 +216,8 @@ def train(folder: Path, token: str) -> dict[str, Any]:
             labels=labels,
         )
 
-    report = adapter.train(folder / "dataset.jsonl", folder / "model", epoch_done)
+    with _limits_of(job):
+        report = adapter.train(folder / "dataset.jsonl", folder / "model", epoch_done)
     return {
         "status": "finished",
         "model": str(folder / "model"),
@@ -207,6 +227,19 @@ def train(folder: Path, token: str) -> dict[str, Any]:
         "stopped": report.stopped,
         "left_out": [*skipped, *report.skipped],
     }
+
+
+@contextmanager
+def _limits_of(job: Mapping[str, Any]) -> Iterator[None]:
+    """Decode as the host does, in processes with limits: annotators and their videos are not known to it either."""
+    limits = MediaLimits(job["frame_pixels"])
+    if not job["decoders"]:
+        with limited_reading(limits, None):
+            yield
+        return
+    decoders = DecoderPool(job["decoders"], job["decoder_memory_mb"], job["decoder_seconds"])
+    with closing(decoders), limited_reading(limits, decoders):
+        yield
 
 
 def read_tasks(tasks: Any, control: Control, fetcher: VideoFetcher, folder: Path) -> tuple[list[Example], list[str]]:
@@ -231,18 +264,19 @@ def read_tasks(tasks: Any, control: Control, fetcher: VideoFetcher, folder: Path
         raise DatasetError(f"Label Studio's export must be a list of tasks, got {type(tasks).__name__}")
     examples: list[Example] = []
     left_out: list[str] = []
-    for task in tasks:
+    for number, task in enumerate(tasks):
         name = f"task {task.get('id') if isinstance(task, dict) else task!r:.60}"
         try:
             found = _labelled(task, control)
             if found:
-                path = fetcher.fetch(task.get("data", {}).get(control.video_key), folder, str(task.get("id")))
-                source = f"label-studio-{task.get('id')}"
+                # By number: an id that is no number could name a place outside of the folder.
+                path = fetcher.fetch(task.get("data", {}).get(control.video_key), folder, f"task{number}")
+                source = f"label-studio-{task.get('id')!s:.60}"
                 examples += [Example(path.resolve(), *what, source=source, group=source) for what in found]
         except (AdapterError, OSError) as error:
             left_out.append(f"{name}: {error}")
-        except (KeyError, TypeError, AttributeError) as error:
-            left_out.append(f"{name}: is not of the form of Label Studio's export ({error!r})")
+        except Exception as error:  # of this task alone
+            left_out.append(f"{name}: is not of the form of Label Studio's export ({error!r:.200})")
     return examples, left_out
 
 

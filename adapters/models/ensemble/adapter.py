@@ -14,10 +14,11 @@ import numpy as np
 
 from adapters.base import BaseModelAdapter, OnEpochEnd, TrainOptions
 from adapters.bundle import SEAL, Bundle, make_golden, read_bundle, read_seal, render_card, write_bundle
-from adapters.config import Config, fill_defaults, key_schemas, override_config, without_local_paths
+from adapters.config import Config, fill_defaults, key_schemas, override_config
 from adapters.errors import BundleError, ConversionError, TrainingError
 from adapters.inference import read_stored, require_class
-from adapters.litert import read_description, with_description
+from adapters.litert import clean_description
+from adapters.models.cleaning import clean_copy
 from adapters.models.ensemble.members import Member, member_clip, open_members, shared_spec
 from adapters.models.ensemble.voting import vote
 from adapters.protocols import StoredModel
@@ -273,12 +274,10 @@ def _is_file(member: Member) -> bool:
 def _member_files(member: Member, at: str) -> dict[str, bytes]:
     """The files of a member, as they lie on disk; what was opened from a config is saved first."""
     if _is_file(member):
-        data = Path(member.source).read_bytes()
-        return {f"{at}.tflite": with_description(data, read_description(data))}  # an older one with a path in it
+        return {f"{at}.tflite": clean_description(Path(member.source).read_bytes())}
     if isinstance(member.source, Path) and member.source.is_dir():
-        own = read_bundle(member.source).config
-        if without_local_paths(own) == own:
-            return _bundle_files(member.source, at)
+        with clean_copy(member.source) as source:  # an older one with a path in it
+            return _bundle_files(source, at)
     with tempfile.TemporaryDirectory(prefix="cliplab_") as folder:
         member.adapter.save(Path(folder) / "member")
         return _bundle_files(Path(folder) / "member", at)

@@ -27,12 +27,16 @@ from tiny_adapter import TinyAdapter
 from tiny_videos import render_video
 from waiting import until
 
+from adapters.data import read_dataset
 from adapters.errors import ConfigError, MediaError
+from adapters.hosts.http_server.options import HttpOptions
 from adapters.hosts.label_studio.labels import for_labels, parse_label_config, to_frames, to_regions, to_seconds
-from adapters.hosts.label_studio.training import Trainer
+from adapters.hosts.label_studio.training import Trainer, read_tasks
 from adapters.hosts.label_studio.videos import LabelStudioClient, VideoFetcher
-from adapters.inference import open_model, predict_videos
+from adapters.inference import open_model, predict_examples, predict_videos
+from adapters.media.reading_limits import current_guard
 from adapters.records import Prediction, VideoResult
+from adapters.reports import TrainReport
 from cliplab.models import host_label_studio
 
 # As in the template for the classification of video frames, with another whole-video question beside it.
@@ -303,6 +307,90 @@ def test_a_training_started_by_webhook(http: httpx.Client, folder: Path, studio:
     assert http.post("/webhook", json=start).status_code == 201
     until(lambda: training()["status"] in ("finished", "failed"), 120)
     assert training()["error"] == "project 3 has no task that is labelled with 'videoLabels'"
+
+
+class Reading(TinyAdapter):
+    """Its training reads every clip, as the frame models' does; it also says in which processes that was."""
+
+    def train(self, data_path: Any, output_path: Any, *rest: Any, **more: Any) -> TrainReport:
+        results = list(predict_examples(self, read_dataset(data_path).examples))
+        self.save(output_path)
+        skipped = tuple(item.error for item in results if item.error)
+        decoders = current_guard().decoders
+        assert decoders is not None
+        counts = {"processes": len(decoders.pids), "seconds": int(decoders.seconds)}
+        return TrainReport(str(output_path), self.labels, (), 0, "finished", counts, len(results), 0.0, skipped)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is limited on Linux only")
+def test_a_training_decodes_within_the_hosts_limits(
+    folder: Path, studio: LabelStudioServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Videos that take too much memory or have too large frames cost their own clips only."""
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(SUPPORT), str(Path(__file__).parent)]))
+    root = tmp_path / "root"
+    root.mkdir()
+    render_video(root / "good.mp4", "warm", 0, seconds=2)
+    flat_video(root / "heavy.mp4", 3200, 3000, 3, {"preset": "ultrafast"})
+    flat_video(root / "wide.mp4", 4000, 3000, 1, {"preset": "ultrafast"})
+    (root / "torn.mp4").write_bytes((root / "good.mp4").read_bytes()[:300])
+    name = f"{__name__}:Reading"
+    (tmp_path / "train.json").write_text(json.dumps({"adapter": name}))
+    whole = {"type": "choices", "from_name": "kind", "value": {"choices": ["warm"]}}
+    names = ("good", "heavy", "wide", "torn")
+    studio.exports[8] = [annotated(at, f"{name}.mp4", whole) for at, name in enumerate(names)]
+    options = HttpOptions(decoders=2, decoder_memory_mb=40, decoder_seconds=40)
+    fetcher = VideoFetcher(root, LabelStudioClient(studio.url, LEGACY), 10_000_000)
+    trainer = Trainer(
+        str(tmp_path / "train.json"), tmp_path / "trained", fetcher, trust_adapters=(name,), options=options
+    )
+    trainer.start(
+        8, CHOICES.replace("$clip", "$video").format("").replace("</Choices>", '<Choice value="cold"/></Choices>')
+    )
+    assert trainer.process is not None
+    trainer.process.wait(PATIENT)
+    state = trainer.state()
+    assert state["status"] == "finished", state
+    reasons = dict(zip(names[1:], state["left_out"], strict=True))
+    for which, part in (
+        ("heavy", "more than the 40 MB"),
+        ("wide", "million"),
+        ("torn", "index"),
+    ):
+        assert f"{which}.mp4: " in reasons[which]
+        assert part in reasons[which]
+    assert state["clips"] == {"processes": 2, "seconds": 40}
+
+
+def test_an_odd_export_costs_its_own_tasks(tmp_path: Path, folder: Path) -> None:
+    """What an export of another version, or a hostile one, may hold: nothing is written outside of the folder."""
+    (control, _) = parse_label_config(CONFIG)
+    hostile = [
+        annotated(1, "warm.mp4", labelled("warm", 10**400, 10**401)),
+        annotated(2, "warm.mp4", labelled("warm", float("nan"), 4)),
+        annotated(3, "warm.mp4", labelled("warm", 8, "x")),  # type: ignore[arg-type]
+        annotated(4, "warm.mp4", {**labelled("warm", 1, 8), "value": [[]]}),
+        {**annotated(5, "x", labelled("warm", 1, 8)), "data": {"video": {"a": ["b"]}}},
+        {**annotated(6, "warm.mp4", labelled("warm", 1, 8)), "annotations": 7},
+        {**annotated(7, "../outside.mp4", labelled("warm", 1, 8))},
+        {**annotated(8, "warm.mp4", labelled("warm", 1, 8)), "id": "../../up"},
+        [[[]]],
+        None,
+    ]
+    examples, left_out = read_tasks(hostile, control, VideoFetcher(folder / "root", None, 1000), tmp_path)
+    assert [example.source for example in examples] == ["label-studio-../../up"]
+    assert len(left_out) == len(hostile) - 1
+    assert all(reason.startswith("task ") for reason in left_out)
+    client = LabelStudioClient("http://127.0.0.1:9", LEGACY)
+    asked: list[Path] = []
+
+    class Fetcher(VideoFetcher):
+        def fetch(self, value: object, folder: Path, name: str, stop: Any = None) -> Path:
+            asked.append(folder / name)
+            raise MediaError("is not needed")
+
+    read_tasks(hostile[-3:], control, Fetcher(None, client, 1000), tmp_path)
+    assert [path.parent for path in asked] == [tmp_path]
 
 
 def test_a_host_without_training_or_root_says_so(folder: Path) -> None:

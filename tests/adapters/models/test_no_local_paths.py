@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import shutil
@@ -16,11 +17,13 @@ from safetensors.numpy import save
 from tiny_adapter import TinyAdapter
 from tiny_videos import render_video
 
-from adapters.bundle import read_bundle, write_bundle
+from adapters.bundle import read_bundle, render_clip, write_bundle
 from adapters.config import file_name, override_config, without_local_paths
 from adapters.errors import ConfigError
 from adapters.inference import open_model
 from adapters.litert import read_description, with_description
+from adapters.models import clean_copy
+from adapters.models.ensemble import adapter as ensemble
 from cliplab.models import convert, train
 from cliplab.registry import registry_manifest
 
@@ -142,6 +145,52 @@ def test_an_mlflow_model_tells_nothing(home: Path) -> None:
     require_clean(home / "out" / "mlflow")
 
 
+@pytest.fixture
+def older(home: Path, tmp_path: Path) -> Path:
+    """A folder with a bundle, a .tflite and an ensemble of both as older versions wrote them."""
+    path = str(home / "own.safetensors")
+    bundle = Path(shutil.copytree(home / "out" / "bundle", tmp_path / "bundle"))
+    card = (bundle / "card.md").read_text().replace("own.safetensors", path.replace("_", "\\_"))
+    assert CANARY in card
+    seal_with(bundle, {"weights": path}, {"card.md": card.encode()})
+    (tmp_path / "a.tflite").write_bytes(described_with((home / "out" / "a.tflite").read_bytes(), path))
+    config = {"schema_version": 2, "adapter": "adapters.models.ensemble:EnsembleAdapter"}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ensemble, "clean_copy", contextlib.nullcontext)
+        patch.setattr(ensemble, "clean_description", lambda data: data)
+        open_model({**config, "members": [str(bundle), str(tmp_path / "a.tflite")]}).save(tmp_path / "ensemble")
+    for name in ("bundle/config.json", "bundle/card.md", "a.tflite", "ensemble/members/a.tflite"):
+        assert CANARY.encode() in (tmp_path / name).read_bytes(), name
+    return tmp_path
+
+
+def test_copies_of_older_models_tell_nothing(older: Path) -> None:
+    (older / "registry").mkdir()
+    for _ in range(2):
+        report = registry_manifest(older / "registry", add=older / "a.tflite")
+        assert report.problems == ()
+    require_clean(older / "registry")
+    before, after = open_model(older / "a.tflite"), open_model(older / "registry" / "a.tflite")
+    clip = render_clip(before.input_spec)
+    assert after.predict([clip])[0].scores.tolist() == before.predict([clip])[0].scores.tolist()
+    for name in ("bundle", "ensemble", "a.tflite"):
+        with clean_copy(older / name) as copied:
+            assert copied.name == name
+            require_clean(copied)
+            assert open_model(copied).predict([clip])[0].scores.shape == (2,)
+        with clean_copy(older / "registry" / "a.tflite") as same:
+            assert same == older / "registry" / "a.tflite"
+    assert not copied.exists()
+
+
+def test_mlflow_copies_of_older_models_tell_nothing(older: Path) -> None:
+    host = pytest.importorskip("adapters.hosts.mlflow_host")
+    for name in ("bundle", "ensemble", "a.tflite"):
+        host.save_model(older / name, older / "mlflow" / name, pip_requirements=["cliplab"])
+        require_clean(older / "mlflow" / name)
+        host._load_pyfunc(str(older / "mlflow" / name / "data" / name))
+
+
 def test_an_ensemble_cleans_the_members_of_older_versions(home: Path) -> None:
     bundle = Path(shutil.copytree(home / "out" / "bundle", home / "members" / "bundle"))
     shutil.copy(home / "out" / "a.tflite", home / "members" / "a.tflite")
@@ -157,14 +206,14 @@ def test_an_ensemble_cleans_the_members_of_older_versions(home: Path) -> None:
     assert len(open_model(home / "out" / "ensemble").labels) == 2
 
 
-def seal_with(folder: Path, changes: dict[str, Any]) -> None:
+def seal_with(folder: Path, changes: dict[str, Any], other: dict[str, bytes] | None = None) -> None:
     """A bundle as an older version wrote it."""
     from adapters.bundle import write_sealed
 
     names = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
     files = {name: (folder / name).read_bytes() for name in names if name != "bundle.json"}
     files["config.json"] = json.dumps({**json.loads(files["config.json"]), **changes}).encode()
-    write_sealed(folder, files)
+    write_sealed(folder, {**files, **(other or {})})
 
 
 def described_with(data: bytes, weights: str) -> bytes:

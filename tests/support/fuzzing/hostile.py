@@ -107,13 +107,15 @@ def _watch(path: Path) -> int | None:
     return descriptor if descriptor >= 0 and added >= 0 else None
 
 
-def _cases(folder: Path) -> tuple[Traps, list[tuple[str, bytes, str]]]:
+def hostile_cases(folder: Path) -> tuple[Traps, list[tuple[str, bytes, str]]]:
+    """The traps, and each attack with each suffix."""
     traps = Traps(folder / "traps")
     named = attacks(f"http://127.0.0.1:{traps.port}", traps.port, traps.canary)
     return traps, [(name, data, suffix) for name, data in named for suffix in SUFFIXES]
 
 
-def _checked(traps: Traps, name: str, suffix: str, send: Callable[[], str]) -> str:
+def checked_by(traps: Traps, name: str, suffix: str, send: Callable[[], str]) -> str:
+    """Send a case. UnexpectedAnswerError: it was read, or touched a trap."""
     result = send()
     traps.check()
     if not result.startswith("refused"):
@@ -125,7 +127,7 @@ def _checked(traps: Traps, name: str, suffix: str, send: Callable[[], str]) -> s
 def hostile(folder: Path) -> Iterator[Run]:
     from adapters.media import open_video
 
-    traps, cases = _cases(folder)
+    traps, cases = hostile_cases(folder)
 
     def run(seed: int) -> str:
         name, data, suffix = cases[seed % len(cases)]
@@ -137,7 +139,7 @@ def hostile(folder: Path) -> Iterator[Run]:
             with open_video(path) as opened:
                 list(opened.frames(height=16, width=16))
 
-        return _checked(traps, name, suffix, lambda: outcome(read))
+        return checked_by(traps, name, suffix, lambda: outcome(read))
 
     yield run
 
@@ -146,12 +148,12 @@ def hostile(folder: Path) -> Iterator[Run]:
 def hostile_http(folder: Path) -> Iterator[Run]:
     from fuzzing.served_host import served
 
-    traps, cases = _cases(folder)
+    traps, cases = hostile_cases(folder)
     with served(folder, traps.canary.parent) as client:
 
         def run(seed: int) -> str:
             name, data, suffix = cases[seed % len(cases)]
-            return _checked(traps, name, suffix, lambda: client.upload(f"case%03d{suffix}", data))
+            return checked_by(traps, name, suffix, lambda: client.upload(f"case%03d{suffix}", data))
 
         yield run
 

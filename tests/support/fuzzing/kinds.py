@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fuzzing import data_kinds, hostile, media_kinds, model_kinds, picture_kinds, request_kinds
+from fuzzing import data_kinds, hostile, media_kinds, model_kinds, picture_kinds, request_kinds, studio_kinds
 from fuzzing.case import Kind
 
 KINDS: dict[str, Kind] = {
@@ -12,4 +12,5 @@ KINDS: dict[str, Kind] = {
     **data_kinds.KINDS,
     **request_kinds.KINDS,
     **hostile.KINDS,
+    **studio_kinds.KINDS,
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import json
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -31,12 +32,21 @@ class Client:
         return self.request("POST", f"/v1/videos{query}", body, f"multipart/form-data; boundary={BOUNDARY}")
 
     def request(self, method: str, path: str, body: bytes, content_type: str) -> str:
-        """One request as HTTP's own client sends it."""
+        """One request as HTTP's own client sends it, and how its answer is called."""
+        return checked(*self._sent(method, path, body, content_type))
+
+    def answered(self, method: str, path: str, body: bytes, content_type: str) -> tuple[int, Any]:
+        """The same, and the answer: its status and its JSON."""
+        status, content = self._sent(method, path, body, content_type)
+        checked(status, content)
+        return status, json.loads(content)
+
+    def _sent(self, method: str, path: str, body: bytes, content_type: str) -> tuple[int, bytes]:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=SECONDS)
         try:
             connection.request(method, path, body, {"Content-Type": content_type})
             answer = connection.getresponse()
-            return checked(answer.status, answer.read())
+            return answer.status, answer.read()
         finally:
             connection.close()
 
