@@ -55,7 +55,9 @@ MODULES = {
     "adapters/models/ensemble/voting.py": ("adapters/models/test_ensemble.py",),
     "cliplab/registry/manifest.py": ("cliplab/registry/test_manifest.py",),
     "cliplab/registry/manifest_file.py": ("cliplab/registry/test_manifest.py",),
+    "cliplab/scan/score_rows.py": ("cliplab/scan/test_scan_store.py",),
     "cliplab/scan/store.py": ("cliplab/scan/test_scan_store.py",),
+    "cliplab/scan/store_file.py": ("cliplab/scan/test_scan_store.py",),
     "cliplab/scan/store_schema.py": ("cliplab/scan/test_scan_store.py",),
     "adapters/hosts/http_server/request_limits.py": HTTP_TESTS,
 }
