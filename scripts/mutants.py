@@ -31,14 +31,22 @@ from cosmic_ray.operators.operator import Operator
 from cosmic_ray.plugins import get_operator, operator_names
 
 ROOT = Path(__file__).parent.parent
-FORMAT_TESTS = ("adapters/data/test_dataset.py", "adapters/data/test_dataset_roundtrip.py")
+FORMAT_TESTS = tuple(
+    f"adapters/data/test_{name}.py"
+    for name in ("dataset_meaning", "foreign_times", "dataset", "dataset_formats", "dataset_roundtrip")
+)
+EVALUATION_TESTS = ("adapters/evaluation/test_evaluation_exact.py", "adapters/evaluation/test_evaluation.py")
+STORE_TESTS = ("cliplab/scan/test_scan_known.py", "cliplab/scan/test_scan_store.py")
 HTTP_TESTS = ("adapters/hosts/test_http_host_bad.py", "adapters/hosts/test_http_host.py")
 # Each module, and the test files below tests/ that concern it, the quickest first.
 MODULES = {
     "adapters/media/sampling.py": ("adapters/media/test_sampling.py", "adapters/media/test_media.py"),
-    "adapters/media/clock.py": ("adapters/media/test_media.py", "adapters/media/test_media_odd.py"),
+    "adapters/media/clock.py": (
+        *("adapters/media/test_media_clock.py", "adapters/media/test_media_stamps.py"),
+        *("adapters/media/test_media.py", "adapters/media/test_media_odd.py"),
+    ),
     "adapters/inference/segments.py": ("adapters/inference/test_segments.py",),
-    "adapters/data/splits.py": ("adapters/data/test_dataset_split.py",),
+    "adapters/data/splits.py": ("adapters/data/test_splits_and_spellings.py", "adapters/data/test_dataset_split.py"),
     "adapters/data/formats/activitynet.py": FORMAT_TESTS,
     "adapters/data/formats/coco.py": (*FORMAT_TESTS, "cliplab/datasets/test_dataset_prepare.py"),
     "adapters/data/formats/csv_table.py": FORMAT_TESTS,
@@ -47,16 +55,20 @@ MODULES = {
     "adapters/data/formats/jsonl.py": FORMAT_TESTS,
     "adapters/data/formats/labels_json.py": FORMAT_TESTS,
     "adapters/data/formats/video_entries.py": FORMAT_TESTS,
-    "adapters/evaluation/metrics.py": ("adapters/evaluation/test_evaluation.py",),
-    "adapters/evaluation/curves.py": ("adapters/evaluation/test_evaluation.py",),
-    "adapters/evaluation/report.py": ("adapters/evaluation/test_evaluation.py",),
-    "adapters/training/head.py": ("adapters/models/test_network.py", "adapters/training/test_fitting.py"),
+    "adapters/evaluation/metrics.py": EVALUATION_TESTS,
+    "adapters/evaluation/curves.py": EVALUATION_TESTS,
+    "adapters/evaluation/report.py": EVALUATION_TESTS,
+    "adapters/training/head.py": (
+        *("adapters/training/test_head.py", "adapters/models/test_network.py", "adapters/training/test_fitting.py"),
+    ),
     "adapters/training/feature_store.py": ("adapters/training/test_feature_store.py",),
     "adapters/models/ensemble/voting.py": ("adapters/models/test_ensemble.py",),
     "cliplab/registry/manifest.py": ("cliplab/registry/test_manifest.py",),
     "cliplab/registry/manifest_file.py": ("cliplab/registry/test_manifest.py",),
-    "cliplab/scan/store.py": ("cliplab/scan/test_scan_store.py",),
-    "cliplab/scan/store_schema.py": ("cliplab/scan/test_scan_store.py",),
+    "cliplab/scan/score_rows.py": STORE_TESTS,
+    "cliplab/scan/store.py": STORE_TESTS,
+    "cliplab/scan/store_file.py": STORE_TESTS,
+    "cliplab/scan/store_schema.py": STORE_TESTS,
     "adapters/hosts/http_server/request_limits.py": HTTP_TESTS,
 }
 # Replacing one arithmetic operator by each other finds nothing that one replacement does not; bit operators are mostly

@@ -23,12 +23,15 @@ LONGEST_FIRST = (
     "test_contract",
     "test_demo",
     "test_movinet_adapter",
-    "test_training",
+    "test_library",
     "test_real_footage",
     "test_movinet_network",
-    "test_movinet_weights",
     "test_wheel",
+    "test_training",
+    "test_cli_models",
+    "test_resnet18",
     "test_dataloop_gateway_train",
+    "test_movinet_weights",
     "test_movinet_end_to_end",
 )
 # Files whose tests need TensorFlow, MLflow, Ray, dtlpy or schemathesis: `make test-floors-core` does not import them.

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from adapters.bundle.digest import model_digest as model_digest
     from adapters.bundle.golden import Golden as Golden
     from adapters.bundle.golden import check_golden as check_golden
-    from adapters.bundle.golden import golden_to_bytes as golden_to_bytes
     from adapters.bundle.golden import make_golden as make_golden
     from adapters.bundle.golden import measure_tolerance as measure_tolerance
+    from adapters.bundle.golden_file import golden_to_bytes as golden_to_bytes
     from adapters.bundle.rendered_clip import VARIANTS as VARIANTS
     from adapters.bundle.rendered_clip import render_clip as render_clip
     from adapters.bundle.sealed_folder import SEAL as SEAL
@@ -34,7 +34,8 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
             "bundle": ("Bundle", "is_bundle", "read_bundle", "read_bundle_config", "write_bundle"),
             "card": ("card_text", "render_card"),
             "digest": ("model_digest",),
-            "golden": ("Golden", "check_golden", "golden_to_bytes", "make_golden", "measure_tolerance"),
+            "golden": ("Golden", "check_golden", "make_golden", "measure_tolerance"),
+            "golden_file": ("golden_to_bytes",),
             "rendered_clip": ("VARIANTS", "render_clip"),
             "sealed_folder": ("SEAL", "read_seal"),
             "sealed_writer": ("require_own", "seal_of", "write_sealed"),

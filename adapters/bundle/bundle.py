@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from adapters.bundle.golden import Golden, golden_from_bytes, golden_to_bytes
+from adapters.bundle.golden import Golden
+from adapters.bundle.golden_file import golden_from_bytes, golden_to_bytes
 from adapters.bundle.sealed_folder import SEAL, SealedContents, SealedFile, check_name, read_sealed
 from adapters.bundle.sealed_writer import write_sealed
 from adapters.config import without_local_paths

@@ -4,24 +4,21 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import av
 from av.container import InputContainer
 from av.video.frame import PictureType, VideoFrame
-from av.video.stream import VideoStream
 
 from adapters.errors import MediaError
+from adapters.media.container_index import ContainerIndex, has_table
 from adapters.media.damage import Damage
-from adapters.media.frame_times import FrameTimes
+from adapters.media.frame_times import DecodedFrame, FrameTimes
 from adapters.media.opening import (
     MediaLimits,
     Source,
     StoredFile,
-    choose_stream,
-    encrypted_message,
     ffmpeg_reason,
     open_container,
 )
@@ -29,24 +26,10 @@ from adapters.media.packets import (
     NO_STAMP,
     PacketReader,
     TimedPacket,
-    discard_other_streams,
     frame_rate,
-    times_are_doubtful,
 )
 from adapters.media.single_thread import RecentPackets, decodes_in_parallel
-
-
-@dataclass(frozen=True, eq=False)
-class DecodedFrame:
-    """A frame and when it is shown.
-
-    Attributes:
-        seconds: Source time.
-        frame: As stored: not scaled, turned or converted.
-    """
-
-    seconds: float
-    frame: VideoFrame
+from adapters.media.stream_choice import encrypted_message, open_stream, prepare_stream
 
 
 class Decoder:
@@ -58,6 +41,7 @@ class Decoder:
         container: The open source.
         stream: The video stream that is read.
         damage: What was skipped so far.
+        index: What the container lists of its packets.
         wants: Whether to decode a packet; None: all of them.
         rate: Frames per second, on average; None where unknown.
         interval: Seconds from one frame to the next, on average.
@@ -102,7 +86,7 @@ class Decoder:
         source = self.source
         self.container = container or open_container(source, self.allow_url, self.limits)
         try:
-            self.stream = _prepared_stream(self.container, source, self.limits, video_stream)
+            self.stream = prepare_stream(self.container, source, self.limits, video_stream)
         except BaseException:
             self.container.close()
             raise
@@ -119,7 +103,6 @@ class Decoder:
         # Containers round timestamps to their tick (Matroska: 1 ms), so a frame may be half a tick late.
         self.slack = min(self._tick / 2, 0.001) + 1e-6
         self.closed = False
-        self._index_loaded = "matroska" not in self.container.format.name.split(",")
         local = not self._live and isinstance(source, str | Path) and self.container.name.startswith("file:")
         self._reader = PacketReader(
             self.container,
@@ -127,21 +110,20 @@ class Decoder:
             self.damage,
             self.interval,
             # Of a distant MP4 every block that is read costs, and its timestamps come from one table.
-            read_ahead=not self._live and not (isinstance(source, StoredFile) and self._has_table()),
+            read_ahead=not self._live
+            and not (isinstance(source, StoredFile) and has_table(self.container, self.stream)),
             path=Path(str(source)) if local else None,
         )
+        self.index = ContainerIndex(self.container, self.stream, self._reader, self._tick)
         if not self._live and self.threads != 1 and decodes_in_parallel(self.stream):
             self._recent = RecentPackets(
                 # No method of this object: the circle would keep the decoder's threads until it is collected.
-                partial(_open_again, source, self.allow_url, self.limits, self.stream.index)
+                partial(open_stream, source, self.allow_url, self.limits, self.stream.index)
             )
             # The marks on repaired frames come too late from frame threads: an error is to be one here.
             context = self.stream.codec_context
             context.options = {**context.options, "err_detect": "explode"}
         self._begin()
-
-    def _has_table(self) -> bool:
-        return "mov" in self.container.format.name.split(",") and len(self.stream.index_entries) > 0
 
     def _begin(self) -> None:
         self._reader.begin()
@@ -323,52 +305,6 @@ class Decoder:
         self.close()
         self._open(index)
 
-    def index_is_sound(self) -> bool:
-        """Whether the container lists every key frame, so that a jump can land on the right one.
-
-        True for MP4 and MOV with a complete index and no edit that hides frames, and for Matroska and WebM with cues.
-        """
-        names = self.container.format.name.split(",")
-        entries = self.stream.index_entries
-        if times_are_doubtful(self.stream):
-            return False
-        if "mov" in names:
-            return 0 < self.stream.frames == len(entries) and not any(entry.is_discard for entry in entries)
-        return "matroska" in names
-
-    def stores_times(self) -> bool:
-        """Whether packets have timestamps, which raw streams do not store."""
-        return not self._reader.raw
-
-    def packets_have_times(self) -> bool:
-        """Whether the time of a frame can be known without decoding those before it.
-
-        False for raw streams, and for AVI with frames out of order, of which neither stores the order of presentation.
-        """
-        reordered = self._reader.dts_only and self.stream.codec_context.reorder_depth > 0
-        return not (self._reader.raw or reordered)
-
-    def is_key_by_index(self, timed: TimedPacket) -> bool:
-        """Whether Matroska or AVI call a packet a key frame; FFmpeg does not where it cannot parse the packet."""
-        entries, stamp = self.stream.index_entries, timed.stamp
-        names = {"matroska", "avi"} & set(self.container.format.name.split(","))
-        place = entries.search_timestamp(stamp) if names and stamp is not None else -1
-        return place >= 0 and entries[place].timestamp == stamp and entries[place].is_keyframe
-
-    def key_seconds(self, seconds: float) -> float | None:
-        """The time of the last key frame at or before a time by the index, or None where it lists none.
-
-        Args:
-            seconds: Source time.
-        """
-        if not self._index_loaded:
-            # Matroska reads its cues at the first seek, so the first jump is a guess that the rest profits from.
-            self._index_loaded = True
-            return seconds
-        entries = self.stream.index_entries
-        place = entries.search_timestamp(int(seconds / self._tick))
-        return None if place < 0 else entries[place].timestamp * self._tick
-
     def jump(self, seconds: float) -> bool:
         """Go to a key frame at or before a time.
 
@@ -402,22 +338,3 @@ class Decoder:
         self._ready.append(first)
         exact = abs(first.seconds - (self._floor or 0.0)) <= self.slack
         return exact and (bool(first.frame.key_frame) or first.frame.pict_type == PictureType.I)
-
-
-def _prepared_stream(
-    container: InputContainer, source: Source, limits: MediaLimits | None, video_stream: int | None
-) -> VideoStream:
-    stream = choose_stream(container, source, video_stream)
-    if limits is not None:
-        context = stream.codec_context
-        limits.check_size(source, context.width, context.height)
-        context.options = {"max_pixels": str(limits.decoder_pixels)}
-    discard_other_streams(container, stream)
-    return stream
-
-
-def _open_again(
-    source: Source, allow_url: bool, limits: MediaLimits | None, video_stream: int
-) -> tuple[InputContainer, VideoStream]:
-    container = open_container(source, allow_url, limits)
-    return container, _prepared_stream(container, source, limits, video_stream)

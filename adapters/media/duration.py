@@ -12,8 +12,9 @@ from adapters.errors import MediaError
 from adapters.media.clock import Lasting, may_be_joined
 from adapters.media.damage import Damage
 from adapters.media.decode import Decoder
-from adapters.media.opening import StoredFile, choose_stream, open_container
+from adapters.media.opening import StoredFile, open_container
 from adapters.media.packets import PacketReader, discard_other_streams, is_raw, times_are_doubtful
+from adapters.media.stream_choice import choose_stream
 
 _TAIL_SECONDS = 5  # read before the declared end: seeking by time is rough where there is no index
 # A video that ends this much before its declared end was cut short; less is how muxers round.
@@ -43,7 +44,7 @@ def find_end_seconds(decoder: Decoder, first_seconds: float) -> float | None:
     if not (container.name.startswith("file:") or isinstance(decoder.source, StoredFile)):
         return declared
     try:
-        whole = may_be_joined(container) or not decoder.stores_times() or times_are_doubtful(stream)
+        whole = may_be_joined(container) or not decoder.index.stores_times() or times_are_doubtful(stream)
         tail = None if whole else _packets_end(decoder, first_seconds, near_end=True)
         found = tail or _packets_end(decoder, first_seconds, near_end=False)
     except MediaError:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from av.video.frame import VideoFrame
 
-from adapters.media.decode import DecodedFrame, Decoder
+from adapters.media.decode import Decoder
+from adapters.media.frame_times import DecodedFrame
 
 # A jump costs the refilling of the decoder's pipeline: worth it from about this many frames that need no decoding.
 _JUMP_GAIN_FRAMES = 24
@@ -71,8 +72,8 @@ class FrameCursor:
         if self._sound is False or here is None or moment - here.seconds <= gain:
             return
         if self._sound is None:
-            self._sound = self.decoder.index_is_sound()
-        key = self.decoder.key_seconds(moment) if self._sound else None
+            self._sound = self.decoder.index.is_sound()
+        key = self.decoder.index.key_seconds(moment) if self._sound else None
         if key is None or key - here.seconds <= gain:
             return
         self._sound = self.decoder.jump(moment)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from av.video.frame import VideoFrame
 
 from adapters.media.clock import Clock, Lasting
@@ -10,6 +12,19 @@ from adapters.media.packets import NO_STAMP, PacketReader, TimedPacket
 
 # A frame comes out at most this many packets after its own.
 _MOST_REORDERED = 32
+
+
+@dataclass(frozen=True, eq=False)
+class DecodedFrame:
+    """A frame and when it is shown.
+
+    Attributes:
+        seconds: Source time.
+        frame: As stored: not scaled, turned or converted.
+    """
+
+    seconds: float
+    frame: VideoFrame
 
 
 class FrameTimes:

@@ -7,10 +7,12 @@ from typing import Any
 
 from adapters.errors import MediaError
 from adapters.media.color import ColorInfo, describe_color
-from adapters.media.decode import DecodedFrame, Decoder
+from adapters.media.decode import Decoder
 from adapters.media.duration import find_end_seconds
-from adapters.media.opening import Source, video_streams
+from adapters.media.frame_times import DecodedFrame
+from adapters.media.opening import Source
 from adapters.media.scaling import Orientation, display_size, is_gray, is_rgb, sample_aspect_ratio
+from adapters.media.stream_choice import video_streams
 
 
 @dataclass(frozen=True)

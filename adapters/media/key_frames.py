@@ -9,7 +9,8 @@ from av.packet import Packet
 from av.video.frame import PictureType, VideoFrame
 from av.video.stream import VideoStream
 
-from adapters.media.decode import DecodedFrame, Decoder
+from adapters.media.decode import Decoder
+from adapters.media.frame_times import DecodedFrame
 from adapters.media.opening import ffmpeg_reason
 from adapters.media.packets import TimedPacket
 
@@ -35,7 +36,7 @@ def read_keys(decoder: Decoder, first: DecodedFrame | None, every_seconds: float
         last = first.seconds
         yield first
     names = decoder.container.format.name.split(",")
-    found = _by_index if "mov" in names and decoder.index_is_sound() else _by_packet
+    found = _by_index if "mov" in names and decoder.index.is_sound() else _by_packet
     for decoded in found(decoder, first, spacing):
         # Where the index was not to be relied on after all they come from the first again: each is given once.
         if last is None or (decoded.seconds > last and decoded.seconds >= last + spacing):
@@ -104,7 +105,7 @@ def _by_packet(decoder: Decoder, first: DecodedFrame | None, spacing: float) -> 
 
     def wants(timed: TimedPacket) -> bool:
         nonlocal before
-        if not (timed.packet.is_keyframe or decoder.is_key_by_index(timed)):
+        if not (timed.packet.is_keyframe or decoder.index.lists_key(timed)):
             return False
         if timed.seconds is not None:
             if before is not None and timed.seconds < before + spacing:
@@ -113,7 +114,7 @@ def _by_packet(decoder: Decoder, first: DecodedFrame | None, spacing: float) -> 
         sent.add(timed.pts)
         return True
 
-    if decoder.packets_have_times():
+    if decoder.index.packets_have_times():
         decoder.wants = wants
     while (decoded := decoder.read()) is not None:
         # Frames that were sent before the first came out still follow; those that are not key frames are dropped.

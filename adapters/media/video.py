@@ -8,38 +8,31 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import numpy as np
-
 from adapters.errors import MediaError
 from adapters.media.damage import Damage
-from adapters.media.decode import DecodedFrame, Decoder
-from adapters.media.duration import EARLY_END_SECONDS, early_end
+from adapters.media.decode import Decoder
 from adapters.media.faults import SourceErrors, pass_over_source
 from adapters.media.frame_cursor import FrameCursor
+from adapters.media.frame_times import DecodedFrame
 from adapters.media.info import VideoInfo, describe_video, note_chosen_stream, nothing_decoded
-from adapters.media.key_frames import read_keys
 from adapters.media.opening import MOST_FRAME_PIXELS, MediaLimits, Source
 from adapters.media.preprocess import decode_size
 from adapters.media.reading_limits import current_guard
 from adapters.media.sampling import (
-    EPSILON_SECONDS,
     Window,
     check_window_count,
-    fill_clip,
-    merged_moments,
     one_clip_spec,
     plan_clip,
     plan_windows,
 )
 from adapters.media.scaling import LONGEST_SIDE, Layout, Scaler, orientation_of, shape_message
+from adapters.media.video_pass import VideoPass
 from adapters.records import Aspect, Clip, InputSpec, UInt8Array
-
-# A frame may be that of any number of moments: the limits are asked that often without a frame in between.
-_MOMENTS_PER_STOP = 64
 
 
 def probe(source: str | Path, video_stream: int | None = None, *, allow_url: bool = False) -> VideoInfo:
@@ -243,22 +236,8 @@ class Video:
 
     @pass_over_source
     def _read_keys(self, spec: InputSpec, every_seconds: float, start: float, end: float) -> Iterator[Clip]:
-        scale, origin = self._scaler(decode_size(spec, self.info.width, self.info.height)), self.info.start_seconds
-        decoder, cursor = self._begin_pass()
-        last: tuple[float, UInt8Array] | None = None
-        try:
-            for shown in read_keys(decoder, cursor.first, every_seconds):
-                seconds = max(shown.seconds - origin, start)
-                if last is not None:
-                    yield self._one_frame(*last, seconds)
-                last = seconds, scale(shown.frame)
-            if last is not None:
-                yield self._one_frame(*last, max(end, last[0]) if math.isfinite(end) else last[0] + decoder.interval)
-        finally:
-            self._end_pass(decoder)
-
-    def _one_frame(self, seconds: float, picture: UInt8Array, end: float) -> Clip:
-        return Clip(picture[None], np.array([seconds]), str(self._source), seconds, end)
+        with self._pass(decode_size(spec, self.info.width, self.info.height)) as one:
+            yield from one.key_frames(every_seconds, start, end)
 
     def frames(
         self,
@@ -306,95 +285,42 @@ class Video:
 
     # -- passes ------------------------------------------------------------------------------------------------------
 
-    def _begin_pass(self) -> tuple[Decoder, FrameCursor]:
+    @contextmanager
+    def _pass(self, size: tuple[int, int], layout: Layout = "rgb24") -> Iterator[VideoPass]:
+        scale = self._scaler(size, layout)
+        decoder, first = self._begin_pass()
+        self._passes.append(decoder)
+        try:
+            yield VideoPass(self._source, self.info, self._damage, decoder, FrameCursor(decoder, first), scale)
+        finally:
+            self._frames_seen = max(self._frames_seen, decoder.frame_count)
+            decoder.close()
+            if decoder in self._passes:
+                self._passes.remove(decoder)
+
+    def _begin_pass(self) -> tuple[Decoder, DecodedFrame | None]:
+        """A decoder, and the frame that was read from it already."""
         if self._closed:
             raise MediaError(f"{self._source}: this video is closed. Open it again.")
         if self._primed is not None:
-            decoder, first = self._primed, self._first
-            self._primed = self._first = None
-        else:
-            decoder = Decoder(
-                self._source,
-                self.info.video_stream,
-                self._allow_url,
-                self._damage,
-                limits=self._limits,
-                threads=self._threads,
-            )
-            first = None
-        self._passes.append(decoder)
-        return decoder, FrameCursor(decoder, first)
-
-    def _end_pass(self, decoder: Decoder) -> None:
-        self._frames_seen = max(self._frames_seen, decoder.frame_count)
-        decoder.close()
-        if decoder in self._passes:
-            self._passes.remove(decoder)
+            primed, self._primed = (self._primed, self._first), None
+            self._first = None
+            return primed
+        stream, allow_url = self.info.video_stream, self._allow_url
+        limits, threads = self._limits, self._threads
+        return Decoder(self._source, stream, allow_url, self._damage, limits=limits, threads=threads), None
 
     @pass_over_source
     def _stream(
         self, size: tuple[int, int], fps: float | None, start: float, end: float, layout: Layout
     ) -> Iterator[tuple[float, UInt8Array]]:
-        decoder, cursor = self._begin_pass()
-        scale, origin = self._scaler(size, layout), self.info.start_seconds
-        try:
-            shown = cursor.at(origin + start)
-            count, last, picture = 0, None, None
-            while shown is not None:
-                moment = shown.seconds - origin if fps is None else start + count / fps
-                if moment >= end - EPSILON_SECONDS and count:
-                    return
-                if shown is not last or picture is None:
-                    last, picture = shown, scale(shown.frame, *cursor.neighbors)
-                yield moment, picture
-                count += 1
-                shown = cursor.step() if fps is None else cursor.at(origin + start + count / fps)
-            self._note_early_end(decoder, end)
-        finally:
-            self._end_pass(decoder)
+        with self._pass(size, layout) as one:
+            yield from one.frames(fps, start, end)
 
     @pass_over_source
     def _take(self, spec: InputSpec, windows: Iterator[Window]) -> Iterator[Clip]:
-        scale = self._scaler(decode_size(spec, self.info.width, self.info.height))
-        origin = self.info.start_seconds
-        decoder, cursor = self._begin_pass()
-        taken: dict[int, list[tuple[float, UInt8Array]]] = {}  # by window: what overlapping windows share is one array
-        last: DecodedFrame | None = None
-        picture: UInt8Array | None = None
-        made = 0
-        try:
-            for looked, (moment, number, window) in enumerate(merged_moments(windows)):
-                if self._limits is not None and looked % _MOMENTS_PER_STOP == 0:
-                    self._limits.check_stop(self._source)
-                pictures = taken.setdefault(number, [])
-                shown = cursor.at(origin + moment)
-                if shown is not None:
-                    if shown is not last or picture is None:
-                        last, picture = shown, scale(shown.frame, *cursor.neighbors)
-                    pictures.append((max(shown.seconds - origin, 0.0), picture))
-                    if len(pictures) == len(window.times):
-                        made += 1
-                        yield self._assemble(spec, window, taken.pop(number))
-                    continue
-                self._note_early_end(decoder, window.end)
-                if pictures and moment == window.times[len(pictures)]:
-                    real_end = (decoder.end_seconds or 0.0) - origin
-                    made += 1
-                    cut = Window(window.start, max(real_end, window.start), window.times[: len(pictures)])
-                    yield self._assemble(spec, cut, taken.pop(number))
-            if not made:
-                real = (decoder.end_seconds or 0.0) - origin
-                raise MediaError(
-                    f"{self._source}: nothing is shown in the range: the video ends at {real:.2f} s of "
-                    f"{self.info.duration_seconds or 0:.2f} s declared. Take an earlier range, or copy the file again."
-                )
-        finally:
-            self._end_pass(decoder)
-
-    def _assemble(self, spec: InputSpec, window: Window, taken: list[tuple[float, UInt8Array]]) -> Clip:
-        source = str(self._source)
-        indices, times = fill_clip(spec, window, [seconds for seconds, _ in taken], self.info.fps, source)
-        return Clip(np.stack([taken[i][1] for i in indices]), times, source, window.start, window.end)
+        with self._pass(decode_size(spec, self.info.width, self.info.height)) as one:
+            yield from one.clips(spec, windows, self._limits)
 
     def _scaler(self, size: tuple[int, int], layout: Layout = "rgb24") -> Scaler:
         if size[0] * size[1] > MOST_FRAME_PIXELS or max(size) > LONGEST_SIDE:
@@ -418,14 +344,6 @@ class Video:
                 f"Take 0 <= start_seconds < end_seconds, with start_seconds inside the video."
             )
         return first, float(last)
-
-    def _note_early_end(self, decoder: Decoder, asked_end: float) -> None:
-        declared = self.info.duration_seconds
-        if decoder.end_seconds is None or declared is None:
-            return
-        real = decoder.end_seconds - self.info.start_seconds
-        if real < min(asked_end, declared) - max(EARLY_END_SECONDS, decoder.interval):
-            self._damage.note(early_end(real, declared))
 
 
 __all__ = ["MediaLimits", "Video", "VideoInfo", "open_video", "probe", "read_clip"]

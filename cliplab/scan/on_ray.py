@@ -26,8 +26,8 @@ from adapters.system import cache_dir
 from cliplab.library import is_remote, storage
 from cliplab.scan.one_pass import Engine, OnNote
 from cliplab.scan.sampling import Sampling
+from cliplab.scan.score_rows import Scores
 from cliplab.scan.scoring import ScoredVideo, ScoringJob, score_one
-from cliplab.scan.store import Scores
 
 # Videos that a worker has in hand where each read waits for the network.
 ITEMS_PER_WORKER_REMOTE = 4

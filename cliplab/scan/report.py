@@ -17,7 +17,8 @@ from adapters.records import Aggregation, Float32Array, aggregate
 from adapters.system import atomic_file, json_text, storage_error
 from cliplab.library import HIGHLIGHTS_FORMAT
 from cliplab.scan.sampling import best_windows
-from cliplab.scan.store import Scores, Store
+from cliplab.scan.score_rows import Scores
+from cliplab.scan.store import Store
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from adapters.media import VideoFile
 from adapters.records import Clip, Float32Array, InputSpec
 from cliplab.library import StoredVideo, is_remote, storage
 from cliplab.scan.sampling import Sampling, read_rows
-from cliplab.scan.store import Scores
+from cliplab.scan.score_rows import Scores
 
 # Frames a batch where the model sees frames: enough that all cores work, few enough that a batch takes well under 1 s.
 FRAMES_PER_BATCH = 32

@@ -10,57 +10,27 @@ store whose tables cannot be read is moved aside, and a new one begun.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import sqlite3
 import threading
-import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from itertools import count
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from adapters.errors import StorageError
 from adapters.media import VideoFile
-from adapters.records import Float32Array, Float64Array
-from adapters.system import check_regular_file, file_lock
-from cliplab.scan.store_schema import APPLICATION_ID, prepare_database
+from adapters.system import file_lock
+from cliplab.scan.score_rows import COLUMNS, Scores, crc_of, pack, unpack
+from cliplab.scan.store_file import in_use, open_whole, storage_errors
 
-# How long a write waits for another program that has the database locked.
-BUSY_SECONDS = 10.0
-# More classes than this are kept as float16, of 11 bits: a Kinetics model gives 600 scores for every window.
-FLOAT32_CLASSES = 16
 _PAGE = 256
-_COLUMNS = "fingerprint, run, duration, classes, spans, scores, error, warnings"
 _PENDING = (
     "FROM files LEFT JOIN scores ON scores.fingerprint = files.fingerprint AND scores.run = :run "
     "WHERE files.scan = :scan AND (scores.run IS NULL OR (:retry AND scores.error IS NOT NULL)) "
 )
-
-
-@dataclass(frozen=True)
-class Scores:
-    """A model's scores of one video, or why there are none.
-
-    Attributes:
-        duration: Length of the video in seconds; None if unknown.
-        spans: float64 [N, 2], start and end in seconds of what each row of scores covers, in order of time; None with
-            an error.
-        scores: float32 [N, C] in 0..1; None with an error.
-        error: Why the video could not be scored; None if it was.
-        warnings: Damage that decoding passed over.
-    """
-
-    duration: float | None
-    spans: Float64Array | None
-    scores: Float32Array | None
-    error: str | None = None
-    warnings: tuple[str, ...] = ()
 
 
 @contextmanager
@@ -81,8 +51,8 @@ def open_store(path: str | Path, on_note: Callable[[str], object] | None = None)
             written.
     """
     target = os.path.abspath(path)
-    with file_lock(f"{target}.lock", busy=lambda holder: _in_use(target, holder)), _storage_errors(target):
-        connection = _open_whole(target, on_note or (lambda text: None))
+    with file_lock(f"{target}.lock", busy=lambda holder: in_use(target, holder)), storage_errors(target):
+        connection = open_whole(target, on_note or (lambda text: None))
         try:
             store = Store(connection, target)
             try:
@@ -91,78 +61,6 @@ def open_store(path: str | Path, on_note: Callable[[str], object] | None = None)
                 store.commit()
         finally:
             connection.close()
-
-
-def _open_whole(path: str, note: Callable[[str], object]) -> sqlite3.Connection:
-    """The database without damaged rows; a new one where the old one's tables cannot be read."""
-    for name in (path, f"{path}-wal", f"{path}-shm", f"{path}-journal"):
-        if os.path.lexists(name):
-            check_regular_file(name, StorageError)
-    connection = _connect(path)
-    try:
-        prepare_database(connection, path)
-        removed = _remove_damaged(connection)
-        if removed:
-            note(f"{path}: the scores of {removed} videos were damaged; they are scored again")
-        return connection
-    except sqlite3.DatabaseError as error:
-        connection.close()
-        if "malformed" not in str(error) or not _is_ours(path):
-            raise
-        aside = _move_aside(path)
-        note(f"{path}: was damaged ({error}) and is now {aside}; every video is scored again")
-    except BaseException:
-        connection.close()
-        raise
-    connection = _connect(path)
-    try:
-        prepare_database(connection, path)
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-def _connect(path: str) -> sqlite3.Connection:
-    return sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
-
-
-def _remove_damaged(connection: sqlite3.Connection) -> int:
-    """Delete rows of scores whose content is not what was stored; how many there were."""
-    last: tuple[bytes, int] = (b"", 0)
-    damaged: list[tuple[bytes, int]] = []
-    query = f"SELECT {_COLUMNS}, crc FROM scores WHERE (fingerprint, run) > (?, ?) ORDER BY fingerprint, run LIMIT 256"
-    while rows := connection.execute(query, last).fetchall():
-        damaged += [(row[0], row[1]) for row in rows if not _is_sound(row)]
-        last = rows[-1][:2]
-    if damaged:
-        connection.execute("BEGIN IMMEDIATE")
-        connection.executemany("DELETE FROM scores WHERE fingerprint = ? AND run = ?", damaged)
-        connection.execute("COMMIT")
-    return len(damaged)
-
-
-def _is_ours(path: str) -> bool:
-    """Whether a file has the header of a scan's store, wherever it is damaged."""
-    with open(path, "rb") as file:
-        header = file.read(100)
-    return header.startswith(b"SQLite format 3\0") and header[68:72] == APPLICATION_ID.to_bytes(4, "big")
-
-
-def _move_aside(path: str) -> str:
-    """Rename a damaged store and the files that SQLite keeps beside it; the new name."""
-    aside = next(name for n in count(1) if not os.path.lexists(name := f"{path}.damaged-{n}"))
-    for suffix in ("-wal", "-shm"):
-        with contextlib.suppress(FileNotFoundError):
-            os.replace(f"{path}{suffix}", f"{aside}{suffix}")
-    os.replace(path, aside)
-    return aside
-
-
-def _in_use(path: str, holder: str) -> StorageError:
-    return StorageError(
-        f"{path}: is in use by {holder}. Wait for that scan to end, stop it, or name another with --store."
-    )
 
 
 class Store:
@@ -175,7 +73,7 @@ class Store:
 
     def commit(self) -> None:
         """Make everything so far durable."""
-        with self._lock, _storage_errors(self.path):
+        with self._lock, storage_errors(self.path):
             if self._connection.in_transaction:
                 self._connection.execute("COMMIT")
 
@@ -246,12 +144,12 @@ class Store:
             result: The scores, or why there are none.
         """
         spans = None if result.spans is None else np.ascontiguousarray(result.spans, "<f8").tobytes()
-        scores = None if result.scores is None else _pack(result.scores)
+        scores = None if result.scores is None else pack(result.scores)
         classes = None if result.scores is None else result.scores.shape[1]
         warnings = json.dumps(result.warnings)
         row = (content, run, result.duration, classes, spans, scores, result.error, warnings)
         self._write(
-            f"INSERT OR REPLACE INTO scores ({_COLUMNS}, crc) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", (*row, _crc(row))
+            f"INSERT OR REPLACE INTO scores ({COLUMNS}, crc) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", (*row, crc_of(row))
         )
 
     def count(self, run: int, retry_failed: bool) -> tuple[int, int, int]:
@@ -307,10 +205,10 @@ class Store:
         if paths is not None:
             for path in paths:
                 values["path"] = os.fsencode(path)
-                yield from map(_unpack, self._read(f"{columns} = :path", values))
+                yield from map(unpack, self._read(f"{columns} = :path", values))
             return
         while rows := self._read(f"{columns} > :path ORDER BY path LIMIT {_PAGE}", values):
-            yield from map(_unpack, rows)
+            yield from map(unpack, rows)
             values["path"] = rows[-1][0]
 
     def problems(self) -> Iterator[tuple[str, str]]:
@@ -326,74 +224,14 @@ class Store:
             last = rows[-1][0]
 
     def _read(self, query: str, values: Any = ()) -> list[Any]:
-        with self._lock, _storage_errors(self.path):
+        with self._lock, storage_errors(self.path):
             return self._connection.execute(query, values).fetchall()
 
     def _write(self, query: str, values: Any = ()) -> None:
         self._write_many(query, [values])
 
     def _write_many(self, query: str, rows: list[Any]) -> None:
-        with self._lock, _storage_errors(self.path):
+        with self._lock, storage_errors(self.path):
             if not self._connection.in_transaction:
                 self._connection.execute("BEGIN IMMEDIATE")
             self._connection.executemany(query, rows)
-
-
-def _pack(scores: Float32Array) -> bytes:
-    return np.ascontiguousarray(scores, "<f4" if scores.shape[1] <= FLOAT32_CLASSES else "<f2").tobytes()
-
-
-def _crc(row: Sequence[Any]) -> int:
-    """The CRC of a row of scores, by the values of ``_COLUMNS``."""
-    crc = 0
-    for value in row:
-        is_bytes = isinstance(value, bytes)
-        head = f"{len(value)} bytes" if is_bytes else json.dumps(value)
-        crc = zlib.crc32(f"{head}\n".encode(), crc)
-        crc = zlib.crc32(value, crc) if is_bytes else crc
-    return crc
-
-
-def _is_sound(row: Sequence[Any]) -> bool:
-    """Whether a row of scores, with its CRC last, can be used. Those of older versions have none."""
-    *values, crc = row
-    try:
-        if crc is not None:
-            return bool(crc == _crc(values))
-        _, found = _unpack((b"", *values[2:]))
-    except (ArithmeticError, TypeError, ValueError, RecursionError):
-        return False
-    if found.scores is None or found.spans is None:
-        return found.error is not None
-    return bool(np.isfinite(found.scores).all() and np.isfinite(found.spans).all())
-
-
-def _unpack(row: Any) -> tuple[str, Scores]:
-    path, duration, classes, spans, scores, error, warnings = row
-    notes = tuple(json.loads(warnings))
-    if classes is None:
-        return os.fsdecode(path), Scores(duration, None, None, error, notes)
-    times = np.frombuffer(spans, "<f8").reshape(-1, 2)
-    kind = f"<f{len(scores) // (len(times) * classes)}"
-    values = np.frombuffer(scores, kind).reshape(-1, classes).astype(np.float32)
-    return os.fsdecode(path), Scores(duration, times, values, error, notes)
-
-
-@contextmanager
-def _storage_errors(path: str) -> Iterator[None]:
-    """SQLite's errors as StorageError, in one clear line."""
-    try:
-        yield
-    except sqlite3.Error as error:
-        reason = str(error)
-        if "locked" in reason or "busy" in reason:
-            step = "another program keeps it locked. Close that program and run the scan again: it goes on from here"
-        elif "full" in reason or "disk I/O" in reason:
-            step = f"the disk is full or fails ({reason}). Free some space and run the scan again: it goes on from here"
-        elif "not a database" in reason or "malformed" in reason:
-            step = (
-                f"it is damaged or no database ({reason}). Name another path with --store, or remove it to begin anew"
-            )
-        else:
-            step = f"{reason}. Check that its folder is there and can be written, or name another path with --store"
-        raise StorageError(f"{path}: the scores could not be read or written: {step}.") from error

@@ -11,8 +11,9 @@ from adapters.bundle import make_golden
 from adapters.config import Config, check_config
 from adapters.errors import BundleError, ConfigError
 from adapters.litert import with_description, without_description
-from adapters.models.tflite_classifier.adapter import TfliteClassifierAdapter, describe, open_program
+from adapters.models.tflite_classifier.adapter import TfliteClassifierAdapter
 from adapters.models.tflite_classifier.inspection import ProgramFacts, TensorFacts, inspect_program
+from adapters.models.tflite_classifier.program import describe, open_program
 from adapters.system import write_bytes_atomic
 
 ADAPTER = "adapters.models.tflite_classifier:TfliteClassifierAdapter"

@@ -24,7 +24,8 @@ from adapters.bundle import (
     render_card,
     render_clip,
 )
-from adapters.bundle.golden import PredictFunction, golden_from_bytes
+from adapters.bundle.golden import PredictFunction
+from adapters.bundle.golden_file import golden_from_bytes
 from adapters.errors import BundleError
 from adapters.records import Clip, InputSpec, Prediction
 

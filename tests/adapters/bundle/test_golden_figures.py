@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from adapters.bundle import Golden, check_golden, golden_to_bytes, make_golden, measure_tolerance, render_clip
-from adapters.bundle.golden import DEFAULT_TOLERANCES, PERTURBATIONS, golden_from_bytes
+from adapters.bundle.golden import DEFAULT_TOLERANCES, PERTURBATIONS
+from adapters.bundle.golden_file import golden_from_bytes
 from adapters.errors import BundleError
 from adapters.records import Clip, InputSpec, Prediction
 

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from adapters.bundle.golden import golden_from_bytes, golden_to_bytes, make_golden
+from adapters.bundle.golden import make_golden
+from adapters.bundle.golden_file import golden_from_bytes, golden_to_bytes
 from adapters.bundle.npz_file import read_arrays
 from adapters.errors import BundleError
 from adapters.records import Clip, InputSpec, Prediction

@@ -20,9 +20,9 @@ from adapters.errors import AdapterError
 from adapters.inference import read_config
 from adapters.records import InputSpec
 
-LITE0 = {
-    "adapter": "adapters.models.efficientnet_lite:EfficientNetLiteAdapter",
-    "weights": "imagenet",
+SMALL = {
+    "adapter": "small_network:SmallNetworkAdapter",
+    "weights": "random",
     "imgz": 64,
     "n_frames": 4,
     "top_k": 2,
@@ -63,8 +63,8 @@ def _no_faults(world: World) -> None:
 
 @pytest.fixture(scope="module")
 def trained(world: World) -> tuple[str, Progress, list[Json]]:
-    """A Lite0 that was trained through dtlpy's train_model: its id, what was told on the way, the PATCHes."""
-    model, progress = world.add_model("lite0", LITE0), Progress()
+    """A small network that was trained through dtlpy: its id, what was told on the way, the PATCHes."""
+    model, progress = world.add_model("lite0", SMALL), Progress()
     runner(world, model).train_model(model=world.dl.models.get(model_id=model), progress=progress)
     return model, progress, [request.body for request in world.state.asked("PATCH", model)]
 
@@ -151,7 +151,7 @@ def test_features_are_uploaded(world: World, trained: tuple[str, Progress, list[
     vectors = {v["entityId"]: v["value"] for v in world.state.vectors.values()}
     assert list(vectors) == [item.id for item in items]
     (feature_set,) = world.state.feature_sets.values()
-    assert {len(value) for value in vectors.values()} == {feature_set["size"]} == {1280}
+    assert {len(value) for value in vectors.values()} == {feature_set["size"]} == {256}
     (sent,) = world.state.asked("POST", "/features/vectors")
     check_snapshot("upload_of_features", [{**vector, "value": "<numbers>"} for vector in sent.body])
 

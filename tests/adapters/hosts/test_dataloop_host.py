@@ -244,8 +244,8 @@ def test_a_frame_model_takes_images(tmp_path: Path, own_cache: Path) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (64, 96, 3), dtype=np.uint8)
     assert cv2.imwrite(str(picture), pixels)
     torn.write_bytes(b"no picture")
-    lite0 = {"adapter": "adapters.models.efficientnet_lite:EfficientNetLiteAdapter", "weights": "random", "imgz": 32}
-    adapter = ModelAdapter(model(**lite0, n_frames=2, top_k=3))
+    small = {"adapter": "small_network:SmallNetworkAdapter", "weights": "random", "imgz": 32}
+    adapter = ModelAdapter(model(**small, n_frames=2, top_k=3))
     clip = render_video(tmp_path / "clip.mp4", "warm", 0)
     batch = [item(picture, "image/png"), item(clip), item(torn, "image/jpeg"), item(clip)]
     results = list(dataloop_items.predict_items(adapter.loaded_adapter, batch))
@@ -257,7 +257,7 @@ def test_a_frame_model_takes_images(tmp_path: Path, own_cache: Path) -> None:
     assert "endTime" not in of_picture
     assert of_video["endTime"] == 1
     [vector] = adapter.embed([item(picture, "image/png")])
-    assert len(vector) == 1280
+    assert len(vector) == 256
     rgb = Clip(pixels[None, :, :, ::-1], np.zeros(1), "", 0, 0)
     expected = adapter.loaded_adapter.predict([rgb])[0].scores
     np.testing.assert_allclose(results[0].predictions[0].scores, expected, atol=1e-6)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from media_patterns import number_of, write_numbered
 
 from adapters.media import open_video
-from adapters.media.clock import Clock, may_be_joined
+from adapters.media.clock import LONGEST_STILL_SECONDS, Clock, Lasting, may_be_joined
 
 
 def times(clock: Clock, *stamps: float) -> list[float]:
@@ -52,6 +52,33 @@ def test_a_step_back_is_another_clock_from_more_than_a_second_on() -> None:
     assert times(Clock(0.5, False), 10.0, 9.0, 10.75) == [10.0, 10.25, 10.75]
     assert times(Clock(0.5, False), 10.0, 8.75, 9.25) == [10.0, 10.5, 11.0]
     assert times(Clock(0.5, False), 10.0, 10.0, 10.5) == [10.0, 10.25, 10.5], "the same stamp twice"
+
+
+def test_the_last_frame_lasts_as_long_as_the_frames_whose_times_differ() -> None:
+    lasting = Lasting(0.04)
+    for seconds in (0.0, 0.0, 0.0, 0.5, 1.0):
+        lasting.add(seconds, 0.0)
+    assert lasting.seconds(1.0) == 0.5
+    lasting.add(1.25, 0.75)
+    assert lasting.seconds(1.25) == 0.75, "what is stored counts first"
+    lasting.add(1.5, LONGEST_STILL_SECONDS)
+    assert lasting.seconds(1.5) == LONGEST_STILL_SECONDS
+    lasting.add(2.0, LONGEST_STILL_SECONDS + 1)
+    assert lasting.seconds(2.0) == 0.5, "no still lasts that long"
+
+
+def test_how_long_the_last_frame_lasts_is_known_from_three_frames_or_its_own_duration() -> None:
+    lasting = Lasting(0.04)
+    lasting.add(0.0, 0.0)
+    assert lasting.seconds(0.0) == 0.04
+    lasting.add(0.5, 0.0)
+    assert not lasting.is_known()
+    assert (lasting.seconds(0.5), lasting.seconds(0.0)) == (0.5, 0.04), "only frames up to the last one count"
+    lasting.add(1.0, 0.0)
+    assert lasting.is_known()
+    other = Lasting(0.04)
+    other.add(0.0, 0.25)
+    assert other.is_known()
 
 
 def test_a_step_ahead_is_another_clock_only_where_recordings_may_be_joined() -> None:

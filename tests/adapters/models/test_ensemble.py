@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from small_network import SMALL_NETWORK
 from tiny_adapter import TinyAdapter
 from tiny_videos import render_video
 
@@ -59,7 +60,7 @@ def tiny(folder: Path, name: str, **config: Any) -> Path:
 def frames_model(folder: Path, name: str, **config: Any) -> Path:
     """A network that looks at every frame, of random weights."""
     own = {"labels": NAMES, "weights": "random", "imgz": 32, "n_frames": 3, "sampling": "every", "fps": 2, **config}
-    open_model("efficientnet_lite0", own).save(folder / name)
+    open_model(SMALL_NETWORK, own).save(folder / name)
     return folder / name
 
 

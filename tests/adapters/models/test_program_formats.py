@@ -14,7 +14,7 @@ from program_formats import Described, adapter_of, problem, read_record
 
 from adapters.config import adapter_class
 from adapters.litert import program_cache
-from adapters.models import ModelAdapter
+from adapters.models import ModelAdapter, NetworkAdapter
 from adapters.models.programs import backbone_identity, program_identity
 
 NUMBERS, RECORDED = read_record()
@@ -96,7 +96,7 @@ def test_another_number_is_another_program(what: str, monkeypatch: pytest.Monkey
     adapter = adapter_of("movinet_stream")
     places: dict[str, Any] = {
         "CONVERSION_FORMAT": program_cache,
-        "HEAD_FORMAT": sys.modules[ModelAdapter.__module__],
+        "HEAD_FORMAT": sys.modules[NetworkAdapter.__module__],
         "network_format": type(adapter),
         "STREAM_FORMAT": sys.modules[type(adapter).__module__],
     }

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from command_line import cli
+from small_network import SMALL_NETWORK
 from tiny_videos import render_video
 
 from adapters.base import TrainOptions
@@ -74,7 +75,7 @@ def write_data(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     ],
 )
 def test_the_route_follows_from_what_was_set(changes: dict[str, Any], trained: bool, route: str) -> None:
-    model = open_model("efficientnet_lite0", SMALL)
+    model = open_model(SMALL_NETWORK, SMALL)
     keys = key_schemas(type(model))
     defaults = {key: keys[key]["default"] for key in HAND_SET_KEYS}
     assert head_route(check_config({**model.config, **changes}), defaults, trained) == route
@@ -84,7 +85,7 @@ def test_a_solver_for_heads_without_hidden_layers_only() -> None:
     from adapters.errors import ConfigError
 
     with pytest.raises(ConfigError, match="head_solver"):
-        open_model("efficientnet_lite0", {**SMALL, "head_solver": "logistic", "head": [{"units": 8}]})
+        open_model(SMALL_NETWORK, {**SMALL, "head_solver": "logistic", "head": [{"units": 8}]})
 
 
 @dataclass
@@ -100,7 +101,7 @@ class Trained:
 def trained(data: Path, path: Path, **changes: Any) -> Trained:
     logs: list[EpochLog] = []
     notes: list[str] = []
-    model = open_model("efficientnet_lite0", {**SMALL, **changes})
+    model = open_model(SMALL_NETWORK, {**SMALL, **changes})
     return Trained(path, model.train(data, path, logs.append, TrainOptions(on_note=notes.append)), logs, notes)
 
 
@@ -159,7 +160,7 @@ def test_a_solved_head_can_be_stopped_and_clips_of_one_group_are_said_to_be(
     notes: list[str] = []
     data = write_data(one_group=True, name="one.jsonl")
     options = TrainOptions(on_note=notes.append)
-    report = open_model("efficientnet_lite0", SMALL).train(data, tmp_path / "m", lambda log: log.epoch < 1, options)
+    report = open_model(SMALL_NETWORK, SMALL).train(data, tmp_path / "m", lambda log: log.epoch < 1, options)
     assert len(report.epochs) == 2
     assert report.stopped == "interrupted"
     assert any("one group" in note for note in notes)
@@ -169,7 +170,7 @@ def test_a_hidden_head_without_validation_clips_trains_as_long_as_held_out_group
     write_data: Callable[..., Path], tmp_path: Path
 ) -> None:
     settings = {**SMALL, "head": [{"units": 8, "activation": "relu"}, {"dropout": 0.1}]}
-    report = open_model("efficientnet_lite0", settings).train(write_data(), tmp_path / "model")
+    report = open_model(SMALL_NETWORK, settings).train(write_data(), tmp_path / "model")
     assert len(report.epochs) == report.cross_validation["chosen"]["epochs"]
     assert report.calibration["fitted_on"] == "out_of_fold"
 
@@ -178,7 +179,7 @@ def test_a_hidden_head_stops_where_validation_no_longer_improves(
     write_data: Callable[..., Path], tmp_path: Path
 ) -> None:
     settings = {**SMALL, "head": [{"units": 8, "activation": "relu"}]}
-    report = open_model("efficientnet_lite0", settings).train(write_data(validation=1), tmp_path / "model")
+    report = open_model(SMALL_NETWORK, settings).train(write_data(validation=1), tmp_path / "model")
     assert report.epochs[-1].val_loss is not None
     assert report.calibration["fitted_on"] == "validation"
     assert report.cross_validation == {}
@@ -186,7 +187,7 @@ def test_a_hidden_head_stops_where_validation_no_longer_improves(
 
 def test_epochs_on_the_command_line_choose_gradient_steps(write_data: Callable[..., Path], tmp_path: Path) -> None:
     changes = [part for key, value in SMALL.items() for part in ("--set", f"{key}={json.dumps(value)}")]
-    args = ("train", "efficientnet_lite0", write_data(), tmp_path / "model", *changes, "--epochs", 2, "--json")
+    args = ("train", SMALL_NETWORK, write_data(), tmp_path / "model", *changes, "--epochs", 2, "--json")
     report = json.loads(cli(*args).stdout)
     assert len(report["epochs"]) == 2
     assert read_bundle(tmp_path / "model").config["head_solver"] == "adam"

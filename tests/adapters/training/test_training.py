@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from command_line import start_python
+from small_network import SMALL_NETWORK
 from tiny_videos import render_dataset, render_video
 
 from adapters.base import TrainOptions
@@ -48,7 +49,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def fresh(**changes: Any) -> ModelAdapter:
-    adapter = open_model("efficientnet_lite0", {**SMALL, **changes})
+    adapter = open_model(SMALL_NETWORK, {**SMALL, **changes})
     assert isinstance(adapter, ModelAdapter)
     return adapter
 
@@ -145,9 +146,9 @@ def test_killed_training_goes_on(dataset: Path, tmp_path: Path) -> None:
         "settings = json.loads(sys.argv[3]) | {'num_epochs': 100000}\n"
         "def told(log):\n"
         "    print(log.epoch, flush=True)\n"
-        "open_model('efficientnet_lite0', settings).train(sys.argv[1], sys.argv[2], told)\n"
+        "open_model(sys.argv[4], settings).train(sys.argv[1], sys.argv[2], told)\n"
     )
-    child = start_python(code, dataset, tmp_path / "model", json.dumps(SMALL))
+    child = start_python(code, dataset, tmp_path / "model", json.dumps(SMALL), SMALL_NETWORK)
     assert child.stdout is not None
     for line in child.stdout:
         if int(line) >= 3:

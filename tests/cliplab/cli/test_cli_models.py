@@ -12,7 +12,7 @@ from tiny_videos import render_dataset
 
 pytest.importorskip("tensorflow", reason="training needs the train extra: pip install 'cliplab[train]'")
 
-SMALL = {"weights": "random", "imgz": 64, "n_frames": 2, "num_epochs": 4, "augment_views": 0, "min_agreement": 0.5}
+SMALL = {"weights": "random", "imgz": 32, "n_frames": 2, "num_epochs": 4, "augment_views": 0, "min_agreement": 0.5}
 
 
 def as_json(*arguments: object, code: int = 0) -> Any:

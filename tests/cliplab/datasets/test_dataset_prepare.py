@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import pytest
 from command_line import Ran, cli, start_python
+from small_network import SMALL_NETWORK
 from tiny_videos import render_video
 from waiting import until
 
@@ -202,7 +203,7 @@ def test_a_model_of_frames_is_trained_where_the_videos_have_gone(labels: Path, t
     without_videos(labels)
     keys = ("weights=random", "imgz=32", "n_frames=3", "augment_views=1", "num_epochs=2")
     settings = [word for key in keys for word in ("--set", key)]
-    command = ["train", "efficientnet_lite0", str(there), "--json", *settings]
+    command = ["train", SMALL_NETWORK, str(there), "--json", *settings]
     result = cli(*command, "--output", tmp_path / "model")
     assert result.exit_code == 0, result.output
     assert "clips: 8 train, 2 validation; of 10 the video is gone and the prepared frames are read" in result.stderr

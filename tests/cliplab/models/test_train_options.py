@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from command_line import Ran, cli
+from small_network import SMALL_NETWORK
 from tiny_videos import render_dataset
 
 from adapters.errors import TrainingError
@@ -27,7 +28,7 @@ def cache(own_cache: Path) -> None:
 
 def train(*arguments: object) -> Ran:
     settings = [word for key in SMALL for word in ("--set", key)]
-    return cli("train", "efficientnet_lite0", *arguments, *settings)
+    return cli("train", SMALL_NETWORK, *arguments, *settings)
 
 
 def test_short_options_device_and_epochs(tmp_path: Path) -> None:

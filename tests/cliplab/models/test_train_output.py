@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from command_line import cli
+from small_network import SMALL_NETWORK
 from tiny_videos import render_dataset
 
 from adapters.inference import open_model
@@ -33,7 +34,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def trained(data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
     path = tmp_path_factory.mktemp("models") / "warm_v001.tflite"
     settings = [word for key in SMALL for word in ("--set", key)]
-    result = cli("train", "efficientnet_lite0", data, "--output", path, *settings, "--json")
+    result = cli("train", SMALL_NETWORK, data, "--output", path, *settings, "--json")
     assert result.exit_code == 0, result.output
     return path, json.loads(result.stdout)
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from command_line import python, start_python
+from small_network import SMALL_NETWORK
 from tflite_adapter import make_tflite
 from waiting import until
 
@@ -340,7 +341,7 @@ print((time.perf_counter() - start) * 1e3, "us a get", file=sys.stderr)
 def test_a_converted_network_switches_in_a_worker_without_tensorflow(tmp_path: Path, own_cache: Path) -> None:
     pytest.importorskip("tf_keras", reason="pip install 'cliplab[train]'")
     config = {"weights": "random", "imgz": 32, "n_frames": 2, "labels": ["normal", "trick"]}
-    network = open_model("efficientnet_lite0", config)
+    network = open_model(SMALL_NETWORK, config)
     network.convert(tmp_path / "real_v001.tflite")
     folder = tmp_path / "models"
     folder.mkdir()

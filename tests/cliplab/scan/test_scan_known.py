@@ -15,7 +15,8 @@ from adapters.media import UnreadablePath, VideoFile
 from cliplab.library import SettleFilter, fingerprint, printable, walk
 from cliplab.library import settle as scan_settle
 from cliplab.library.storage_cache import BLOCK_BYTES
-from cliplab.scan.store import Scores, Store, open_store
+from cliplab.scan.score_rows import Scores
+from cliplab.scan.store import Store, open_store
 
 # Settling
 

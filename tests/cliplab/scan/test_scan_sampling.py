@@ -17,7 +17,8 @@ from adapters.records import InputSpec
 from cliplab.scan import choose_sampling, read_rows
 from cliplab.scan.report import HighlightCriteria, all_failures, require_replaceable, write_highlights
 from cliplab.scan.sampling import Sampling, best_windows
-from cliplab.scan.store import Scores, open_store
+from cliplab.scan.score_rows import Scores
+from cliplab.scan.store import open_store
 
 
 def model(scores_frames: bool = True, own_fps: float | None = None, **spec: Any) -> Any:

@@ -19,10 +19,10 @@ from adapters.errors import StorageError
 from adapters.media import VideoFile
 from adapters.system.digest import BLOCK_BYTES
 from cliplab.library import fingerprint, printable
-from cliplab.scan import scan
-from cliplab.scan import store as scan_store
+from cliplab.scan import scan, store_file
 from cliplab.scan.sampling import best_windows
-from cliplab.scan.store import Scores, open_store
+from cliplab.scan.score_rows import Scores
+from cliplab.scan.store import open_store
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +95,7 @@ def test_two_scans_on_one_store(library: Path, model: Path, tmp_path: Path) -> N
 
 def test_a_locked_database(library: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     scan(library, model, output=tmp_path / "h.json")
-    monkeypatch.setattr(scan_store, "BUSY_SECONDS", 0.2)
+    monkeypatch.setattr(store_file, "BUSY_SECONDS", 0.2)
     connection = sqlite3.connect(tmp_path / "scan.db", isolation_level=None)
     connection.execute("BEGIN IMMEDIATE")
     with pytest.raises(StorageError, match=r"scan\.db: .*another program keeps it locked.*goes on from here"):

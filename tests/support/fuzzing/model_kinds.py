@@ -216,7 +216,7 @@ def _rezipped(random: Random, archive: bytes) -> bytes:
 @contextmanager
 def model_files(folder: Path) -> Iterator[Run]:
     from adapters.bundle import Golden, golden_to_bytes, read_bundle, read_bundle_config, write_bundle
-    from adapters.bundle.golden import golden_from_bytes
+    from adapters.bundle.golden_file import golden_from_bytes
     from adapters.config import check_config, read_config_file
     from adapters.models.weights.files import read_safetensors, write_safetensors
     from adapters.records import Clip

@@ -1,0 +1,145 @@
+"""One pass over an open video: its frames by time, scaled, one by one or as the clips of windows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from adapters.errors import MediaError
+from adapters.media.damage import Damage
+from adapters.media.decode import Decoder
+from adapters.media.duration import EARLY_END_SECONDS, early_end
+from adapters.media.frame_cursor import FrameCursor
+from adapters.media.frame_times import DecodedFrame
+from adapters.media.info import VideoInfo
+from adapters.media.key_frames import read_keys
+from adapters.media.opening import MediaLimits, Source
+from adapters.media.sampling import EPSILON_SECONDS, Window, fill_clip, merged_moments
+from adapters.media.scaling import Scaler
+from adapters.records import Clip, InputSpec, UInt8Array
+
+# A frame may be that of any number of moments: the limits are asked that often without a frame in between.
+_MOMENTS_PER_STOP = 64
+
+
+@dataclass(frozen=True, eq=False)
+class VideoPass:
+    """A pass from the start of the video. Each of its generators uses it up.
+
+    Attributes:
+        source: For messages.
+        info: The properties of the video.
+        damage: Where an early end is noted.
+        decoder: The pass over the frames.
+        cursor: Its place among them.
+        scale: Makes the picture of a frame.
+    """
+
+    source: Source
+    info: VideoInfo
+    damage: Damage
+    decoder: Decoder
+    cursor: FrameCursor
+    scale: Scaler
+
+    def frames(self, fps: float | None, start: float, end: float) -> Iterator[tuple[float, UInt8Array]]:
+        """Frames one by one, as ``Video.frames`` does.
+
+        Args:
+            fps: Frames per second; None: every frame.
+            start: Where to begin, in seconds since the first frame.
+            end: Where to end, in the same seconds.
+        """
+        cursor, origin = self.cursor, self.info.start_seconds
+        shown = cursor.at(origin + start)
+        count, last, picture = 0, None, None
+        while shown is not None:
+            moment = shown.seconds - origin if fps is None else start + count / fps
+            if moment >= end - EPSILON_SECONDS and count:
+                return
+            if shown is not last or picture is None:
+                last, picture = shown, self.scale(shown.frame, *cursor.neighbors)
+            yield moment, picture
+            count += 1
+            shown = cursor.step() if fps is None else cursor.at(origin + start + count / fps)
+        self._note_early_end(end)
+
+    def clips(self, spec: InputSpec, windows: Iterator[Window], limits: MediaLimits | None) -> Iterator[Clip]:
+        """The clip of each window, in order.
+
+        Args:
+            spec: What the model needs.
+            windows: In the order of their beginnings.
+            limits: Whose ``stop`` is asked meanwhile; None: none.
+
+        Raises:
+            MediaError: Nothing is shown in any window, a window is short and the spec says ``error``, or ``limits`` end
+                the reading.
+        """
+        cursor, origin = self.cursor, self.info.start_seconds
+        taken: dict[int, list[tuple[float, UInt8Array]]] = {}  # by window: what overlapping windows share is one array
+        last: DecodedFrame | None = None
+        picture: UInt8Array | None = None
+        made = 0
+        for looked, (moment, number, window) in enumerate(merged_moments(windows)):
+            if limits is not None and looked % _MOMENTS_PER_STOP == 0:
+                limits.check_stop(self.source)
+            pictures = taken.setdefault(number, [])
+            shown = cursor.at(origin + moment)
+            if shown is not None:
+                if shown is not last or picture is None:
+                    last, picture = shown, self.scale(shown.frame, *cursor.neighbors)
+                pictures.append((max(shown.seconds - origin, 0.0), picture))
+                if len(pictures) == len(window.times):
+                    made += 1
+                    yield self._assemble(spec, window, taken.pop(number))
+                continue
+            self._note_early_end(window.end)
+            if pictures and moment == window.times[len(pictures)]:
+                real_end = (self.decoder.end_seconds or 0.0) - origin
+                made += 1
+                cut = Window(window.start, max(real_end, window.start), window.times[: len(pictures)])
+                yield self._assemble(spec, cut, taken.pop(number))
+        if not made:
+            real = (self.decoder.end_seconds or 0.0) - origin
+            raise MediaError(
+                f"{self.source}: nothing is shown in the range: the video ends at {real:.2f} s of "
+                f"{self.info.duration_seconds or 0:.2f} s declared. Take an earlier range, or copy the file again."
+            )
+
+    def _assemble(self, spec: InputSpec, window: Window, taken: list[tuple[float, UInt8Array]]) -> Clip:
+        source = str(self.source)
+        indices, times = fill_clip(spec, window, [seconds for seconds, _ in taken], self.info.fps, source)
+        return Clip(np.stack([taken[i][1] for i in indices]), times, source, window.start, window.end)
+
+    def key_frames(self, every_seconds: float, start: float, end: float) -> Iterator[Clip]:
+        """Clips of one key frame each, as ``Video.key_frames`` does.
+
+        Args:
+            every_seconds: The least time from one to the next.
+            start: Where the range begins, in seconds since the first frame.
+            end: Where it ends, in the same seconds; infinite where that is unknown.
+        """
+        decoder, origin = self.decoder, self.info.start_seconds
+        last: tuple[float, UInt8Array] | None = None
+        for shown in read_keys(decoder, self.cursor.first, every_seconds):
+            seconds = max(shown.seconds - origin, start)
+            if last is not None:
+                yield self._one_frame(*last, seconds)
+            last = seconds, self.scale(shown.frame)
+        if last is not None:
+            yield self._one_frame(*last, max(end, last[0]) if math.isfinite(end) else last[0] + decoder.interval)
+
+    def _one_frame(self, seconds: float, picture: UInt8Array, end: float) -> Clip:
+        return Clip(picture[None], np.array([seconds]), str(self.source), seconds, end)
+
+    def _note_early_end(self, asked_end: float) -> None:
+        declared = self.info.duration_seconds
+        if self.decoder.end_seconds is None or declared is None:
+            return
+        real = self.decoder.end_seconds - self.info.start_seconds
+        if real < min(asked_end, declared) - max(EARLY_END_SECONDS, self.decoder.interval):
+            self.damage.note(early_end(real, declared))
