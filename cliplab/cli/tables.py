@@ -341,7 +341,11 @@ def demo(report: DemoReport) -> Shown:
         return ", ".join(f"{s.start:.1f}-{s.end:.1f} s" for s in found) or "none"
 
     rows = [
-        ("test clips: F1", number(model.f1), number(baseline.f1)),
+        (
+            "test clips: F1 (95% interval)",
+            _with_interval(model.f1, model.f1_interval),
+            _with_interval(baseline.f1, baseline.f1_interval),
+        ),
         ("test clips: average precision", number(model.average_precision), number(baseline.average_precision)),
         ("broadcast windows: average precision", number(model.window_ap), number(baseline.window_ap)),
         (f"ad break found (true: {span(report.truth)})", span(model.found), span(baseline.found)),
@@ -353,6 +357,7 @@ def demo(report: DemoReport) -> Shown:
     ]
     return [
         table(("", ">EfficientNet-Lite0", ">colour and sharpness"), rows),
+        f"test clips: {report.clips} in {counted(report.groups, 'group')}",
         "",
         table(("program", ">size", ">ms a clip", ">same label", ">score difference"), programs),
         "",
