@@ -11,7 +11,7 @@ import numpy as np
 from adapters.config import check_config, parse_objective
 from adapters.data import Example
 from adapters.records import Float32Array, aggregate
-from adapters.system import rounded
+from adapters.reports import rounded
 from adapters.training.calibration import fit_temperature
 from adapters.training.clip_features import LabelledFeatures, item_probabilities
 from adapters.training.feature_cache import CachedFeatures, ExampleView
@@ -82,6 +82,8 @@ def held_out_metrics(run: TrainingRun, features: CachedFeatures, results: Sequen
         whole = _out_of_fold(run, features, held_out)
         own = found is not None and found.origin == "out_of_fold"
         report = _report(run, whole, temperature if own else 1.0, by_label)
+        if own and thresholds is not None:
+            report["thresholds"] = threshold_rows(thresholds)
         metrics["out_of_fold"] = report
         metrics["cross_validation"] = {
             "accuracy": report["accuracy"],
@@ -129,6 +131,19 @@ def _thresholds(run: TrainingRun, held_out: HeldOutScores, temperature: float) -
         run.config["seed"],
     )
     return {**dict(rounded(chosen)), "chosen_on": held_out.origin}
+
+
+def threshold_rows(chosen: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Chosen thresholds as a report lists them, with the figures of groups that the choice did not see.
+
+    Args:
+        chosen: ``thresholds`` of metrics.json.
+    """
+    extra = ("value", "reached", "held_out")
+    return [
+        {"label": label, **{name: value for name, value in entry.items() if name not in extra}}
+        for label, entry in chosen["classes"].items()
+    ]
 
 
 def held_out_notes(metrics: Mapping[str, Any]) -> list[str]:

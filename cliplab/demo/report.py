@@ -6,8 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from adapters.records import Prediction, Segment
-from adapters.reports import ConversionReport
-from adapters.system import rounded
+from adapters.reports import ConversionReport, rounded
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import pytest
 from adapters.data import Example
 from adapters.errors import ConfigError, DatasetError
 from adapters.evaluation import EvaluationReport, evaluate
-from adapters.system import rounded
+from adapters.reports import rounded
 
 
 def scores_of(best: np.ndarray, classes: int = 3) -> np.ndarray:
