@@ -146,11 +146,12 @@ def threshold_rows(chosen: Mapping[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-def held_out_notes(metrics: Mapping[str, Any]) -> list[str]:
+def held_out_notes(metrics: Mapping[str, Any], optimize: str | None = None) -> list[str]:
     """What held-out clips say, in sentences, with what a reader should know of the figures.
 
     Args:
         metrics: The content of metrics.json.
+        optimize: What thresholds were to be chosen for; None for nothing.
     """
     from adapters.evaluation import figure_text, threshold_notes
 
@@ -168,7 +169,14 @@ def held_out_notes(metrics: Mapping[str, Any]) -> list[str]:
         figures = ", ".join(figure_text(name, validation[name], validation["intervals"][name]) for name in _FIGURES)
         notes.append(f"validation: {figures}; {validation['clips']} clips in {validation['groups']} groups")
         notes += [f"validation: {note}" for note in validation["notes"]]
-    if metrics.get("thresholds"):
+    if not validation and metrics.get("cross_validation") is None:
+        notes.append("no clip was held out, so that no figure says what the model does on new clips: label more clips")
+    if optimize is not None and not metrics.get("thresholds", {}).get("classes"):
+        notes.append(
+            f"no threshold is chosen for {optimize}: there are no held-out clips of more than one class to choose on. "
+            "Label at least four clips of each class, in several groups"
+        )
+    elif metrics.get("thresholds"):
         origin = _ORIGINS[metrics["thresholds"]["chosen_on"]]
         notes += [f"{note} ({origin} clips)" for note in threshold_notes(metrics["thresholds"])]
     return notes
