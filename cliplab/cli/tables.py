@@ -103,9 +103,11 @@ def epoch_name(log: EpochLog) -> str:
 def training(report: TrainReport) -> Shown:
     """The last epochs, best marked, and where the bundle is, which holds the curves of all."""
     left_out = max(0, len(report.epochs) - LAST_EPOCHS)
-    kept = [log for log in report.epochs if log.best][-1]
-    reached = "" if kept.val_accuracy is None else f", validation accuracy {kept.val_accuracy:.2%}"
-    if report.metrics:
+    # None of the epochs where the model that training started from was better than each.
+    kept = next((log for log in reversed(report.epochs) if log.best), None)
+    best = "the starting model is kept" if kept is None else f"best {epoch_name(kept)}"
+    reached = "" if kept is None or kept.val_accuracy is None else f", validation accuracy {kept.val_accuracy:.2%}"
+    if "intervals" in report.metrics:
         ends = interval(report.metrics["intervals"]["accuracy"])
         counts = f"{report.metrics['clips']} clips in {counted(report.metrics['groups'], 'group')}"
         reached = f", validation accuracy {report.metrics['accuracy']:.2f} (95% interval {ends}; {counts})"
@@ -127,7 +129,7 @@ def training(report: TrainReport) -> Shown:
         *([f"the last {LAST_EPOCHS} of {len(report.epochs)} epochs"] if left_out else []),
         table(names, rows),
         f"{report.output_path}: labels {', '.join(report.labels)}; {clips} clips; {report.stopped}, "
-        f"best {epoch_name(kept)}{reached}; {report.decoded_clips} clips decoded, {report.seconds:.1f} s",
+        f"{best}{reached}; {report.decoded_clips} clips decoded, {report.seconds:.1f} s",
         *_held_out(report),
         *(problem(f"left out: {reason}") for reason in report.skipped),
         *(["", *conversion(report.conversion)] if report.conversion else []),

@@ -143,7 +143,7 @@ def test_best_is_the_threshold_that_the_scan_wrote_down(library: dict[str, Path]
     marked.write_text(json.dumps({**content, "best_min_score": 0.9}))
     assert len(reel(marked, tmp_path / "a.mp4", min_score="best", dry_run=True).timeline) == 1
     marked.write_text(json.dumps({**content, "best_min_score": 0.999}))
-    with pytest.raises(DatasetError, match="at least 0.999"):
+    with pytest.raises(DatasetError, match=r"at least 0\.999"):
         reel(marked, tmp_path / "a.mp4", min_score="best", dry_run=True)
 
 
