@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from numbers import Integral, Real
 from typing import Any, Literal
 
 from adapters.records import Phase, Precision
-from adapters.system import rounded
 
 
 @dataclass(frozen=True)
@@ -117,3 +119,21 @@ class ConversionReport:
     def to_json(self) -> dict[str, Any]:
         """A JSON object of the same names; fractions have six digits."""
         return dict(rounded(asdict(self)))
+
+
+def rounded(value: Any) -> Any:
+    """A JSON value whose fractions have six decimals, or six significant digits where they are below 0.1.
+
+    Args:
+        value: Numbers, text, mappings, lists and tuples; numpy numbers become plain ones.
+
+    Returns:
+        The same with tuples as lists; whole numbers, text and what is not finite stay as they are.
+    """
+    if isinstance(value, Mapping):
+        return {key: rounded(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [rounded(item) for item in value]
+    if not isinstance(value, Real) or isinstance(value, Integral) or not math.isfinite(value):
+        return value
+    return float(f"{float(value):.6g}") if abs(value) < 0.1 else round(float(value), 6)

@@ -281,17 +281,15 @@ def _class_metrics(
     metrics = sklearn_metrics()
     truth, chosen = onehot[:, index], decided[:, index]
     support, predicted = int(truth.sum()), int(chosen.sum())
-    precision, recall, f1, _ = metrics.precision_recall_fscore_support(
-        truth, chosen, average="binary", pos_label=True, zero_division=0.0
-    )
+    right = int((truth & chosen).sum())
     both = 0 < support < len(truth)
     return ClassMetrics(
         label=labels[index],
         support=support,
         predicted=predicted,
-        precision=float(precision) if predicted else None,
-        recall=float(recall) if support else None,
-        f1=float(f1) if support or predicted else None,
+        precision=right / predicted if predicted else None,
+        recall=right / support if support else None,
+        f1=2 * right / (support + predicted) if support or predicted else None,
         average_precision=float(metrics.average_precision_score(truth, values[:, index])) if both else None,
         roc_auc=float(metrics.roc_auc_score(truth, values[:, index])) if both else None,
         groups=intervals.class_groups[index],

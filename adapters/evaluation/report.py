@@ -11,7 +11,8 @@ import numpy as np
 from adapters.errors import ConfigError
 from adapters.evaluation.class_figures import Intervals
 from adapters.evaluation.thresholds import ThresholdFigures
-from adapters.system import did_you_mean, rounded
+from adapters.reports import rounded
+from adapters.system import did_you_mean
 
 Average = Literal["positive", "macro"]
 

@@ -127,11 +127,12 @@ def choose_thresholds(
         ``reached`` (whether that is the objective's target), and ``held_out`` (whether the figures are those of other
         groups). A class without clips, or that every clip has, is left out.
     """
-    member = group_numbers(groups)
+    member, count = group_numbers(groups), len(set(map(str, groups)))
     kept = [index for index in range(len(labels)) if 0 < onehot[:, index].sum() < len(onehot)]
     values = np.asarray(scores, np.float32).astype(np.float64)[:, kept]
     truth, names = onehot[:, kept], [labels[index] for index in kept]
-    count = int(member.max()) + 1
+    if not kept:
+        return {"optimize": str(objective), "clips": len(scores), "groups": count, "classes": {}}
     fold_of = np.random.default_rng(seed).permutation(count)[member] % min(_FOLDS, count)
     chosen = [_choose(values[:, column], truth[:, column], objective) for column in range(len(kept))]
     decided = reached(values, [threshold for threshold, _ in chosen])
@@ -174,10 +175,8 @@ def _choose(scores: FloatArray, truth: BoolArray, objective: Objective) -> tuple
         objective.measure, figures["precision"]
     )
     enough = wanted >= (wanted.max() if objective.target is None else objective.target) - _ROUNDING
-    if enough.any():
-        best = int(np.argmax(np.where(enough, other, -1.0)))
-    else:
-        best = int(np.lexsort((-other, -wanted))[0])
+    keys = (-wanted, -np.where(enough, other, -1.0)) if enough.any() else (-other, -wanted)
+    best = int(np.lexsort(keys)[0])
     edges = ranked[last]
     below = float(edges[best + 1]) if best + 1 < len(edges) else 0.0
     return _between(below, float(edges[best])), float(wanted[best])

@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from adapters.system.regular_files import open_regular_file as open_regular_file
     from adapters.system.regular_files import read_regular_bytes as read_regular_bytes
     from adapters.system.regular_files import read_regular_text as read_regular_text
-    from adapters.system.rounding import rounded as rounded
     from adapters.system.safetensors_format import parse_safetensors as parse_safetensors
     from adapters.system.safetensors_format import safetensors_metadata as safetensors_metadata
     from adapters.system.strict_json import MAX_DEPTH as MAX_DEPTH
@@ -71,7 +70,6 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
             "nearest": ("did_you_mean", "nearest_hint"),
             "path_names": ("in_own_form", "is_url"),
             "regular_files": ("check_regular_file", "open_regular_file", "read_regular_bytes", "read_regular_text"),
-            "rounding": ("rounded",),
             "safetensors_format": ("parse_safetensors", "safetensors_metadata"),
             "strict_json": ("MAX_DEPTH", "parse_json", "unique_pairs"),
             "terminal": ("terminal_json", "terminal_text"),

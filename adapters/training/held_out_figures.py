@@ -11,7 +11,7 @@ import numpy as np
 from adapters.config import check_config, parse_objective
 from adapters.data import Example
 from adapters.records import Float32Array, aggregate
-from adapters.system import rounded
+from adapters.reports import rounded
 from adapters.training.calibration import fit_temperature
 from adapters.training.clip_features import LabelledFeatures, item_probabilities
 from adapters.training.feature_cache import CachedFeatures, ExampleView
@@ -82,6 +82,8 @@ def held_out_metrics(run: TrainingRun, features: CachedFeatures, results: Sequen
         whole = _out_of_fold(run, features, held_out)
         own = found is not None and found.origin == "out_of_fold"
         report = _report(run, whole, temperature if own else 1.0, by_label)
+        if own and thresholds is not None:
+            report["thresholds"] = threshold_rows(thresholds)
         metrics["out_of_fold"] = report
         metrics["cross_validation"] = {
             "accuracy": report["accuracy"],
@@ -131,11 +133,25 @@ def _thresholds(run: TrainingRun, held_out: HeldOutScores, temperature: float) -
     return {**dict(rounded(chosen)), "chosen_on": held_out.origin}
 
 
-def held_out_notes(metrics: Mapping[str, Any]) -> list[str]:
+def threshold_rows(chosen: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Chosen thresholds as a report lists them, with the figures of groups that the choice did not see.
+
+    Args:
+        chosen: ``thresholds`` of metrics.json.
+    """
+    extra = ("value", "reached", "held_out")
+    return [
+        {"label": label, **{name: value for name, value in entry.items() if name not in extra}}
+        for label, entry in chosen["classes"].items()
+    ]
+
+
+def held_out_notes(metrics: Mapping[str, Any], optimize: str | None = None) -> list[str]:
     """What held-out clips say, in sentences, with what a reader should know of the figures.
 
     Args:
         metrics: The content of metrics.json.
+        optimize: What thresholds were to be chosen for; None for nothing.
     """
     from adapters.evaluation import figure_text, threshold_notes
 
@@ -153,7 +169,14 @@ def held_out_notes(metrics: Mapping[str, Any]) -> list[str]:
         figures = ", ".join(figure_text(name, validation[name], validation["intervals"][name]) for name in _FIGURES)
         notes.append(f"validation: {figures}; {validation['clips']} clips in {validation['groups']} groups")
         notes += [f"validation: {note}" for note in validation["notes"]]
-    if metrics.get("thresholds"):
+    if not validation and metrics.get("cross_validation") is None:
+        notes.append("no clip was held out, so that no figure says what the model does on new clips: label more clips")
+    if optimize is not None and not metrics.get("thresholds", {}).get("classes"):
+        notes.append(
+            f"no threshold is chosen for {optimize}: there are no held-out clips of more than one class to choose on. "
+            "Label at least four clips of each class, in several groups"
+        )
+    elif metrics.get("thresholds"):
         origin = _ORIGINS[metrics["thresholds"]["chosen_on"]]
         notes += [f"{note} ({origin} clips)" for note in threshold_notes(metrics["thresholds"])]
     return notes

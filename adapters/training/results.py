@@ -10,12 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from adapters.reports import EpochLog
-from adapters.system import rounded
+from adapters.reports import EpochLog, rounded
 from adapters.training.feature_cache import CachedFeatures
 from adapters.training.fit_settings import FitResult
 from adapters.training.head import class_scores
-from adapters.training.held_out_figures import validation_scores
+from adapters.training.held_out_figures import threshold_rows, validation_scores
 from adapters.training.losses import aggregate_items
 from adapters.training.phases import TrainingRun
 from adapters.training.training_data import label_matrix
@@ -55,6 +54,9 @@ def training_metrics(
         thresholds=run.config["best_thresholds"],
     ).to_json()
     report.pop("mistakes", None)
+    chosen = metrics.get("thresholds")
+    if chosen is not None and chosen["chosen_on"] == "validation":
+        report["thresholds"] = threshold_rows(chosen)
     metrics["validation"] = report
     return dict(rounded(metrics))
 

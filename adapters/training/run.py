@@ -81,7 +81,7 @@ def train_model(
         and options.on_note
     ):
         options.on_note("the starting model is kept: no epoch was better on the validation clips")
-    for note in held_out_notes(metrics):
+    for note in held_out_notes(metrics, adapter.config["optimize"]):
         if options.on_note is not None:
             options.on_note(note)
     _adopt(run, metrics)

@@ -103,9 +103,11 @@ def epoch_name(log: EpochLog) -> str:
 def training(report: TrainReport) -> Shown:
     """The last epochs, best marked, and where the bundle is, which holds the curves of all."""
     left_out = max(0, len(report.epochs) - LAST_EPOCHS)
-    kept = [log for log in report.epochs if log.best][-1]
-    reached = "" if kept.val_accuracy is None else f", validation accuracy {kept.val_accuracy:.2%}"
-    if report.metrics:
+    # None of the epochs where the model that training started from was better than each.
+    kept = next((log for log in reversed(report.epochs) if log.best), None)
+    best = "the starting model is kept" if kept is None else f"best {epoch_name(kept)}"
+    reached = "" if kept is None or kept.val_accuracy is None else f", validation accuracy {kept.val_accuracy:.2%}"
+    if "intervals" in report.metrics:
         ends = interval(report.metrics["intervals"]["accuracy"])
         counts = f"{report.metrics['clips']} clips in {counted(report.metrics['groups'], 'group')}"
         reached = f", validation accuracy {report.metrics['accuracy']:.2f} (95% interval {ends}; {counts})"
@@ -127,7 +129,7 @@ def training(report: TrainReport) -> Shown:
         *([f"the last {LAST_EPOCHS} of {len(report.epochs)} epochs"] if left_out else []),
         table(names, rows),
         f"{report.output_path}: labels {', '.join(report.labels)}; {clips} clips; {report.stopped}, "
-        f"best {epoch_name(kept)}{reached}; {report.decoded_clips} clips decoded, {report.seconds:.1f} s",
+        f"{best}{reached}; {report.decoded_clips} clips decoded, {report.seconds:.1f} s",
         *_held_out(report),
         *(problem(f"left out: {reason}") for reason in report.skipped),
         *(["", *conversion(report.conversion)] if report.conversion else []),
@@ -341,7 +343,11 @@ def demo(report: DemoReport) -> Shown:
         return ", ".join(f"{s.start:.1f}-{s.end:.1f} s" for s in found) or "none"
 
     rows = [
-        ("test clips: F1", number(model.f1), number(baseline.f1)),
+        (
+            "test clips: F1 (95% interval)",
+            _with_interval(model.f1, model.f1_interval),
+            _with_interval(baseline.f1, baseline.f1_interval),
+        ),
         ("test clips: average precision", number(model.average_precision), number(baseline.average_precision)),
         ("broadcast windows: average precision", number(model.window_ap), number(baseline.window_ap)),
         (f"ad break found (true: {span(report.truth)})", span(model.found), span(baseline.found)),
@@ -353,6 +359,7 @@ def demo(report: DemoReport) -> Shown:
     ]
     return [
         table(("", ">EfficientNet-Lite0", ">colour and sharpness"), rows),
+        f"test clips: {report.clips} in {counted(report.groups, 'group')}",
         "",
         table(("program", ">size", ">ms a clip", ">same label", ">score difference"), programs),
         "",
