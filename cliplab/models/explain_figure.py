@@ -244,7 +244,7 @@ def _draw_bars(axes: Any, found: Explanation) -> None:
     changes = [item.change for item in found.stretches]
     low, high = min(0.0, *changes), max(0.0, *changes)
     room = max(high - low, LEAST_SCALE)
-    axes.set(ylim=(low - 0.22 * room, high + 0.22 * room))
+    axes.set(ylim=(low - 0.32 * room, high + 0.3 * room))
     axes.axhline(0, color=LINE, linewidth=0.9)
     axes.set_ylabel("change of\nthe score", fontsize=9)
     entries = [
