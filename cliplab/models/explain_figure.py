@@ -233,7 +233,7 @@ def _draw_bars(axes: Any, found: Explanation) -> None:
         axes.bar(item.start_seconds + 0.05 * length, item.change, width=0.9 * length, align="edge", color=color)
         below = item.change < 0
         axes.annotate(
-            f"{item.change:+.2f}",
+            f"{item.change:+.2f}" if abs(item.change) >= 0.005 else "0",
             (item.start_seconds + length / 2, item.change),
             xytext=(0, -3 if below else 3),
             textcoords="offset points",

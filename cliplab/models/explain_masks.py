@@ -6,6 +6,7 @@ run the model again, and see how far the score falls. It asks nothing of a model
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice, pairwise
@@ -79,7 +80,8 @@ def stretches(frames: int) -> list[FrameRange]:
     """
     if frames < 2:
         return []
-    edges = np.linspace(0, frames, min(frames, MOST_STRETCHES) + 1).round().astype(int).tolist()
+    length = math.ceil(frames / MOST_STRETCHES)
+    edges = np.linspace(0, frames, math.ceil(frames / length) + 1).round().astype(int).tolist()
     return [FrameRange(first, after) for first, after in pairwise(edges)]
 
 

@@ -13,7 +13,7 @@ TimeWay = Literal["blank", "bridge"]
 CurveKind = Literal["per_frame", "after_each_frame", "growing_clip"]
 # A change of less than this is called none in words: it is what re-encoding a clip does to a score.
 SMALL_CHANGE = 0.02
-ALIKE = 0.75  # the least share of the largest drop that hiding any other part must reach to be called alike
+ALIKE = 0.6  # the least share of the largest drop that hiding any other part must reach to be called alike
 WAYS: dict[TimeWay, str] = {
     "blank": "frames filled with the clip's mean colour",
     "bridge": "frames replaced by a cross-fade of their neighbours",
