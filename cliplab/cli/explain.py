@@ -31,7 +31,7 @@ def explain(
     overrides: Overrides = None,
     window_seconds: Annotated[float | None, opt("S", "Length of each window in seconds.")] = None,
     stride_seconds: Annotated[float | None, opt("S", "Seconds from one window's start to the next.")] = None,
-    grid: Annotated[int, opt("N", "Cells of the heat map along each side, 2 to 32.")] = 6,
+    grid: Annotated[int, opt("N", "Cells of the heat map along each side, 2 to 32.")] = 7,
     output: Annotated[
         Path | None, opt("PATH", "A folder for explain.png and explain.json, or X.png or X.json.", "-o", "--output")
     ] = None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 # Of a recording that is followed as a stream: each mask follows all of it again. 26 seconds at 5 frames per second.
 MOST_STREAM_FRAMES = 128
+# Of a video all of whose frames are scored one by one.
+MOST_PIECE_FRAMES = 32
 # The whole picture is kept at this size at most; it is drawn smaller.
 LONGEST_PICTURE_SIDE = 720
 # An end that is asked for may lie this far past the video's end, as tools round lengths.
@@ -119,8 +121,9 @@ def choose_clip(
                     f"up to {clip.end:.2f} s only"
                 )
         else:
-            if predicted is not None and adapter.merges_pieces and len(predicted) == 1 and _in_pieces(spec):
-                best, note = _best_piece(predicted[0], label or "", spec.n_frames)
+            if predicted is not None and label is not None and adapter.merges_pieces and _in_pieces(spec):
+                spec = replace(spec, n_frames=MOST_PIECE_FRAMES)
+                best, note = _best_piece(predicted[0], label)
                 notes += note
             clip = next(islice(opened.clips(spec), best, None))
         picture = _picture(opened, clip)
@@ -168,19 +171,18 @@ def _in_pieces(spec: InputSpec) -> bool:
     return spec.sampling == "every" and spec.window_seconds is None and spec.stride_seconds is None
 
 
-def _best_piece(whole: Prediction, label: str, n_frames: int) -> tuple[int, list[str]]:
-    """Of a video that is predicted in pieces of n_frames: the piece whose frames score highest, and what to say."""
-    rows = whole.frame_scores
-    if rows is None or len(rows) <= n_frames:
+def _best_piece(whole: Prediction, label: str) -> tuple[int, list[str]]:
+    """Of a video all of whose frames are scored: the full piece whose frames score highest, and what to say."""
+    rows, size = whole.frame_scores, MOST_PIECE_FRAMES
+    if rows is None or len(rows) <= size:
         return 0, []
     column = rows[:, whole.labels.index(label)]
-    means = [float(column[first : first + n_frames].mean()) for first in range(0, len(column), n_frames)]
-    best = int(np.argmax(means))
+    means = [float(column[first : first + size].mean()) for first in range(0, len(column) - size + 1, size)]
     note = (
         f"predict answers for the whole video from {len(rows)} frames (score {whole.score_of(label):.3f}); explained "
-        f"are the {n_frames} frames in a row that score highest. --start and --end choose another stretch"
+        f"are the {size} frames in a row that score highest. --start and --end choose another stretch"
     )
-    return best, [note]
+    return int(np.argmax(means)), [note]
 
 
 def _stream_clip(

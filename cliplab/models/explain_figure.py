@@ -233,7 +233,7 @@ def _draw_bars(axes: Any, found: Explanation) -> None:
         axes.bar(item.start_seconds + 0.05 * length, item.change, width=0.9 * length, align="edge", color=color)
         below = item.change < 0
         axes.annotate(
-            f"{item.change:+.2f}",
+            f"{item.change:+.2f}" if abs(item.change) >= 0.005 else "0",
             (item.start_seconds + length / 2, item.change),
             xytext=(0, -3 if below else 3),
             textcoords="offset points",
@@ -244,7 +244,7 @@ def _draw_bars(axes: Any, found: Explanation) -> None:
     changes = [item.change for item in found.stretches]
     low, high = min(0.0, *changes), max(0.0, *changes)
     room = max(high - low, LEAST_SCALE)
-    axes.set(ylim=(low - 0.22 * room, high + 0.22 * room))
+    axes.set(ylim=(low - 0.32 * room, high + 0.3 * room))
     axes.axhline(0, color=LINE, linewidth=0.9)
     axes.set_ylabel("change of\nthe score", fontsize=9)
     entries = [

@@ -6,6 +6,7 @@ run the model again, and see how far the score falls. It asks nothing of a model
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice, pairwise
@@ -19,8 +20,8 @@ from adapters.litert import available_cores
 from adapters.records import Clip, Float64Array, Prediction, UInt8Array
 
 Box = tuple[float, float, float, float]  # left, top, right and bottom as shares of a picture's sides, in 0..1
-# A mask hides this many cells of the grid along each side, or stretches of time, and moves by one: each lies under
-# several masks, as in the paper, so that what lies on the border of two of them is found.
+# A mask hides this many cells of the grid along each side, or stretches of time, and moves by one: masks overlap, as in
+# the paper, so that what lies on the border of two of them is found.
 MASK_CELLS = 2
 MOST_STRETCHES = 10
 MOST_CURVE_POINTS = 12
@@ -79,7 +80,8 @@ def stretches(frames: int) -> list[FrameRange]:
     """
     if frames < 2:
         return []
-    edges = np.linspace(0, frames, min(frames, MOST_STRETCHES) + 1).round().astype(int).tolist()
+    length = math.ceil(frames / MOST_STRETCHES)
+    edges = np.linspace(0, frames, math.ceil(frames / length) + 1).round().astype(int).tolist()
     return [FrameRange(first, after) for first, after in pairwise(edges)]
 
 
@@ -174,10 +176,9 @@ def patches(clip: Clip, seen: Box, grid: int) -> tuple[list[Patch], tuple[int, i
 
 
 def _spans(cells: int) -> list[tuple[int, int]]:
-    """Every place of a patch along one side; at the borders a part of it lies outside."""
-    if cells < MASK_CELLS:
-        return [(0, cells)]
-    return [(max(0, end - MASK_CELLS), min(end, cells)) for end in range(1, cells + MASK_CELLS)]
+    """Every place of a mask along one side: all of one size, so that their changes can be compared."""
+    size = min(MASK_CELLS, cells)
+    return [(first, first + size) for first in range(cells - size + 1)]
 
 
 def cell_means(found: Sequence[Patch], values: Sequence[float], shape: tuple[int, int]) -> Float64Array:

@@ -13,6 +13,7 @@ TimeWay = Literal["blank", "bridge"]
 CurveKind = Literal["per_frame", "after_each_frame", "growing_clip"]
 # A change of less than this is called none in words: it is what re-encoding a clip does to a score.
 SMALL_CHANGE = 0.02
+ALIKE = 0.6  # the least share of the largest drop that hiding any other part must reach to be called alike
 WAYS: dict[TimeWay, str] = {
     "blank": "frames filled with the clip's mean colour",
     "bridge": "frames replaced by a cross-fade of their neighbours",
@@ -249,11 +250,12 @@ class Explanation:
         return found
 
     def _time_sentence(self) -> str:
-        found = self.decisive_time
+        found, changes = self.decisive_time, [self.time_change(mask) for mask in self.time_masks]
         if found is None:
-            changes = [self.time_change(mask) for mask in self.time_masks]
             return f"no stretch of time matters by itself: {_largest(changes)}"
         score = found.blank_score if self.time_way == "blank" else found.bridge_score
+        if _alike(changes):
+            return f"all stretches of time matter alike: without any one the score is {score:.3f} or more"
         return (
             f"time that matters most: {found.start_seconds:.2f} to {found.end_seconds:.2f} s; without it the score is "
             f"{score:.3f}"
@@ -304,6 +306,11 @@ class Explanation:
                 ],
             },
         }
+
+
+def _alike(changes: list[float]) -> bool:
+    """Whether hiding any one lowers the score nearly as much as hiding any other."""
+    return len(changes) > 1 and max(changes) <= ALIKE * min(changes) < 0
 
 
 def _largest(changes: list[float]) -> str:

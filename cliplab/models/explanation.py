@@ -30,7 +30,7 @@ from cliplab.models.explain_report import (
 from cliplab.models.source import ModelSource
 from cliplab.outputs import require_new
 
-GRID, GRIDS = 6, (2, 32)
+GRID, GRIDS = 7, (2, 32)
 _PICTURES = (".jpg", ".jpeg", ".svg", ".pdf", ".gif", ".webp")
 
 

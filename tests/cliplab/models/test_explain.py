@@ -65,7 +65,7 @@ class FrameAdapter(TinyAdapter):
 
     def _rows(self, clip: Clip) -> Float32Array:
         redness = (clip.frames[..., 0].mean(axis=(1, 2)) - clip.frames[..., 2].mean(axis=(1, 2))) / 255
-        warm = 1 / (1 + np.exp(-(redness - 0.02) / self.config["contrast"]))
+        warm = 1 / (1 + np.exp(-(redness - 0.035) / self.config["contrast"]))
         return np.stack([1 - warm, warm], axis=1).astype(np.float32)
 
     def _predict_one(self, clip: Clip) -> Prediction:
@@ -161,6 +161,15 @@ def test_a_clip_without_anything_to_find_is_called_so(tmp_path: Path) -> None:
     assert all("matters by itself" in text for text in found.sentences()[1:])
 
 
+def test_stretches_that_matter_alike_are_called_so(video: Path) -> None:
+    class Texture(FrameAdapter):
+        def _rows(self, clip: Clip) -> Float32Array:
+            warm = (clip.frames.std(axis=(1, 2, 3)) > 2).astype(np.float64)
+            return np.stack([1 - warm, warm], axis=1).astype(np.float32)
+
+    assert "all stretches of time matter alike" in explain_video(Texture(CONFIG), video, label="warm").sentences()[1]
+
+
 # What went in ---------------------------------------------------------------------------------------------------------
 
 
@@ -172,7 +181,7 @@ def test_frames_and_times_are_those_that_predict_takes(video: Path) -> None:
     assert found.frame_times_seconds == tuple(clip.times)
     assert np.array_equal(found.frames, clip.frames)
     assert found.score == adapter.predict([clip])[0].top_k(1)[0].score
-    assert found.runs == 1 + 2 * 11 + 49 + 11  # itself, time in two ways, the picture, the growing clip
+    assert found.runs == 1 + 2 * 5 + 36 + 11  # itself, time in two ways, the picture, the growing clip
     assert found.curve_kind == "growing_clip"
     assert found.curve[-1] == (clip.times[-1], found.score)
 
@@ -220,14 +229,21 @@ def test_the_window_that_scores_highest_is_explained(video: Path) -> None:
     assert found.score == max(window.score for window in found.windows)
 
 
-def test_of_a_video_in_pieces_the_best_piece_is_explained(video: Path) -> None:
+def test_of_a_video_whose_frames_are_all_scored_the_best_piece_is_explained(
+    video: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     class EveryFrame(FrameAdapter):
         @property
         def input_spec(self) -> InputSpec:
-            return InputSpec(height=48, width=48, n_frames=5, sampling="every", fps=5)
+            return InputSpec(height=48, width=48, n_frames=4, sampling="every", fps=5)
 
+    whole = explain_video(EveryFrame(CONFIG), video, label="warm")
+    assert len(whole.frame_times_seconds) == 30
+    (window,) = whole.windows
+    assert whole.score == window.score
+    monkeypatch.setattr("cliplab.models.explain_clip.MOST_PIECE_FRAMES", 8)
     found = explain_video(EveryFrame(CONFIG), video, label="warm")
-    assert (found.start_seconds, found.end_seconds) == (4.0, 5.0)
+    assert (found.start_seconds, found.end_seconds) == (3.2, 4.8)
     assert any("whole video from 30 frames" in note for note in found.notes)
     assert found.curve_kind == "per_frame"
 
@@ -304,10 +320,13 @@ def test_patches_cover_what_is_seen_and_nothing_else() -> None:
     for patch in found:
         hidden += masks.with_blank_part(clip, patch.box, np.array([1, 1, 1], np.uint8)).frames[0, ..., 0]
     assert shape == (4, 4)
-    assert (hidden[:, 20:60] == 4).all()  # each cell under four patches
+    assert len(found) == 9
+    assert (hidden[10:30, 30:50] == 4).all()  # inner cells are under four patches, those in the corners under one
+    assert (hidden[:10, 20:30] == 1).all()
     assert hidden[:, :20].sum() == hidden[:, 60:].sum() == 0
     tiny = clip_of(np.zeros((1, 3, 2, 3), np.uint8))
     assert masks.patches(tiny, (0, 0, 1, 1), 8)[1] == (3, 2)
+    assert masks.patches(clip_of(np.zeros((1, 1, 1, 3), np.uint8)), (0, 0, 1, 1), 8)[1] == (1, 1)
 
 
 def test_a_flash_that_a_model_answers_to_everywhere_does_not_count() -> None:
@@ -331,7 +350,7 @@ def test_the_command_writes_a_picture_and_the_same_figures_each_time(tmp_path: P
     words = ("explain", tmp_path / "tiny.json", video, "--label", "warm", "--trust-adapter", "tiny_adapter:TinyAdapter")
     shown = cli(*words, "-o", tmp_path / "out", code=0).stdout
     assert "warm" in shown
-    assert "83 runs of the model" in shown
+    assert "58 runs of the model" in shown
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["explain.json", "explain.png"]
     picture = cv2.imread(str(tmp_path / "out" / "explain.png"))
     assert picture is not None
