@@ -104,7 +104,7 @@ def _shown(found: Comparison, data: Path) -> Shown:
     """The table of models, what was left out, and the one to take."""
     factor = found.limits.device_factor
     device = (">on device",) if factor != 1 else ()
-    names = ("model", ">accuracy", ">95% interval", ">class mean", ">ms/clip", *device, ">size", ">int8 est.", "")
+    names = ("model", ">accuracy (95%)", ">class mean", ">ms/clip", *device, ">size", ">int8 est.", "")
     shown: Shown = [
         table(names, [_row(model, found, factor) for model in found.models]),
         f"{found.clips} clips in {found.groups} groups; always answering {found.largest_class}: "
@@ -128,8 +128,7 @@ def _row(model: ModelFigures, found: Comparison, factor: float) -> tuple[Any, ..
     style = "bold" if model.model == found.recommended else ""
     return (
         Text(model.model, style=style),
-        f"{model.accuracy:.0%}",
-        f"{100 * low:.0f} to {high:.0%}",
+        f"{model.accuracy:.0%} ({100 * low:.0f} to {high:.0%})",
         f"{model.mean_recall:.0%}",
         number(model.latency_ms, 1),
         *device,

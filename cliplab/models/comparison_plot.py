@@ -103,7 +103,7 @@ def _finish(axes: Any, found: Comparison) -> None:
     low, high = axes.get_xlim()
     if high / low < 10:  # a logarithmic axis would have a number or none
         axes.set_xscale("linear")
-        axes.set_xlim(low, high)
+        axes.set_xlim(0, high)
         axes.xaxis.set_major_locator(MaxNLocator(6))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, place: f"{value:g}"))
     else:
