@@ -163,10 +163,10 @@ def _next_step(found: Comparison, data: Path) -> list[str]:
     import shlex
 
     taken = next((model for model in found.models if model.model == found.recommended), None)
-    if taken is None or "=" in taken.model or Path(taken.model).is_dir():
+    if taken is None or taken.source is None:
         return []
     keys = [
         f"--set {shlex.quote(f'{key}={value if isinstance(value, str) else json.dumps(value)}')}"
         for key, value in taken.overrides.items()
     ]
-    return [" ".join(["train it: cliplab train", shlex.quote(taken.model), shlex.quote(str(data)), "MODEL", *keys])]
+    return [" ".join(["train it: cliplab train", shlex.quote(taken.source), shlex.quote(str(data)), "MODEL", *keys])]

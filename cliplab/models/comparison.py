@@ -237,7 +237,7 @@ def _compared(measured: _Measurements, left_out: Sequence[LeftOut], limits: Limi
         largest_class=largest,
         largest_class_share=share,
         limits=limits,
-        threads=measured[0][0].adapter.config["num_threads"] or available_cores(),
+        threads=max(item.threads for item in figures),
         warnings=(*notes, *_warnings(examples, measured)),
         skipped=tuple(skipped.values()),
     )
@@ -269,6 +269,7 @@ def _figures(
         recall=found.judged.recall,
         calibration_error=round(found.judged.calibration_error, 6),
         latency_ms=found.latency_ms,
+        threads=contestant.adapter.config["num_threads"] or available_cores(),
         device_latency_ms=round(device, 3),
         size_bytes=found.size_bytes,
         int8_bytes=found.int8_bytes,
@@ -276,7 +277,8 @@ def _figures(
         difference=difference,
         difference_interval=(low, high),
         decoded=found.decoded,
-        notes=contestant.notes,
+        notes=(*contestant.notes, *found.notes),
+        source=contestant.source,
         overrides=contestant.overrides,
     )
 

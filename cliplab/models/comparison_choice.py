@@ -10,6 +10,7 @@ from cliplab.models.comparison_report import Limits, ModelFigures, megabytes, pe
 Noise = Sequence[Sequence[tuple[float, float, float]]]
 
 _MORE = 1.1  # a relaxed limit leaves this much room, since times vary
+_AS_CHEAP = 1.3  # a cost within this factor of another is no reason: times vary as much
 
 
 def fitting_precision(
@@ -40,7 +41,8 @@ def choose(
     """The model to take.
 
     Among the models that satisfy the limits it is the cheapest of those whose accuracy the clips do not tell apart from
-    the best one's. Cheap is a small product of latency and size.
+    the best one's. Cheap is a small product of latency and size; of several that cost about the same it is the most
+    accurate.
 
     Args:
         models: At least one, in any order.
@@ -58,7 +60,9 @@ def choose(
     better = [number for number in fitting if models[number].interval[0] > largest_class_share]
     best = max(better or fitting, key=lambda number: (models[number].accuracy, -_cost(models[number])))
     alike = [number for number in better or fitting if number == best or noise[best][number][1] <= 0]
-    taken = min(alike, key=lambda number: (_cost(models[number]), number != best))
+    least = min(_cost(models[number]) for number in alike)
+    cheap = [number for number in alike if _cost(models[number]) <= _AS_CHEAP * least]
+    taken = max(cheap, key=lambda number: (models[number].accuracy, number == best, -_cost(models[number])))
     name, figures = models[taken].model, models[taken]
     if not better:
         return None, [
@@ -94,7 +98,8 @@ def _measured(model: ModelFigures) -> str:
 
 def _points(found: tuple[float, float, float]) -> str:
     mean, low, high = (100 * value for value in found)
-    return f"{mean:.0f} points (95% interval {low:.0f} to {high:.0f})"
+    points = "point" if f"{mean:.0f}" in ("1", "-1") else "points"
+    return f"{mean:.0f} {points} (95% interval {low:.0f} to {high:.0f})"
 
 
 def _as_good(taken: ModelFigures, best: ModelFigures, noise: tuple[float, float, float]) -> str:

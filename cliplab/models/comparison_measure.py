@@ -29,6 +29,7 @@ _FORMAT = 1
 _MOST_BYTES = 64 << 20  # of what was judged before
 _WARM_UP_RUNS, _MOST_RUNS, _FEWEST_RUNS = 2, 15, 3
 _TIMING_SECONDS = 1.5
+_BUSY = 1.5  # the median over the least time; 1.0 to 1.2 on an idle machine
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,7 @@ class Measured:
         decoded: How many clips were decoded now.
         skipped: The other clips, each with the reason.
         follows_from: A digest of what its figures follow from, beside the clips.
+        notes: What a reader should know of its speed, one sentence each.
     """
 
     examples: tuple[Example, ...]
@@ -77,6 +79,7 @@ class Measured:
     decoded: int
     skipped: tuple[tuple[Example, str], ...]
     follows_from: str
+    notes: tuple[str, ...]
 
 
 def measure_model(contestant: Contestant, dataset: Dataset, seed: int, on_progress: OnProgress) -> Measured:
@@ -103,14 +106,24 @@ def measure_model(contestant: Contestant, dataset: Dataset, seed: int, on_progre
     assert source is not None  # or there would be no features
     data = found.labelled(fitting.labels, adapter.config)
     run = source.compute if contestant.shipped is None else contestant.shipped.predict
-    latency = _latency(run, rendered_clips(adapter)[:1], on_progress)
+    times = _times(run, rendered_clips(adapter)[:1], on_progress)
     size, int8 = _sizes(source, contestant.shipped, data.targets.shape[1])
     judged = _judged(found, data, fitting.labels, adapter.config, seed, on_progress)
     exclusive = adapter.config["task"] == "single_label"
     keys = ("task", "positive_label", "class_weights", "num_threads")
     follows = value_digest([source.identity, size, *(adapter.config[key] for key in keys)])
     return Measured(
-        found.examples, fitting.labels, exclusive, judged, latency, size, int8, found.decoded, found.skipped, follows
+        found.examples,
+        fitting.labels,
+        exclusive,
+        judged,
+        round(float(np.median(times)), 3),
+        size,
+        int8,
+        found.decoded,
+        found.skipped,
+        follows,
+        tuple(_speed_notes(contestant.name, times)),
     )
 
 
@@ -196,8 +209,8 @@ def _decided(probabilities: npt.NDArray[Any], exclusive: bool) -> npt.NDArray[np
 # Speed and size -------------------------------------------------------------------------------------------------------
 
 
-def _latency(run: Callable[[list[Clip]], Any], clip: list[Clip], on_progress: OnProgress) -> float:
-    """The median milliseconds of one clip, alone and decoded, from its frames to the end."""
+def _times(run: Callable[[list[Clip]], Any], clip: list[Clip], on_progress: OnProgress) -> list[float]:
+    """Milliseconds of runs of one clip, alone and decoded, from its frames to the end."""
     for _ in range(_WARM_UP_RUNS):
         run(clip)
     times: list[float] = []
@@ -207,7 +220,18 @@ def _latency(run: Callable[[list[Clip]], Any], clip: list[Clip], on_progress: On
         run(clip)
         times.append((time.perf_counter() - start) * 1e3)
         on_progress("speed", len(times), _MOST_RUNS)
-    return round(float(np.median(times)), 3)
+    return times
+
+
+def _speed_notes(name: str, times: Sequence[float]) -> list[str]:
+    """That the times say more of the machine than of the model, where they vary much."""
+    least, median = min(times), float(np.median(times))
+    if median <= _BUSY * least:
+        return []
+    return [
+        f"the speed of {name} varied from {least:.1f} to {max(times):.1f} ms, as on a busy machine: compare again when "
+        "it is idle"
+    ]
 
 
 def _sizes(source: FeatureSource, shipped: BaseModelAdapter | None, units: int) -> tuple[int, int]:

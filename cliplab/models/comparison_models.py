@@ -44,7 +44,8 @@ class Contestant:
         labels: Its class order; None where it takes the dataset's.
         asked_for: Whether the user named it.
         shipped: What predicts as the trained model will, for its speed and size; None where its backbone alone tells.
-        overrides: The config keys that differ from those of the model that was named.
+        source: What ``cliplab train`` takes to train it; None for a saved model and for a config in memory.
+        overrides: The config keys to train it with as it is measured.
         notes: What a reader should know of its figures, one sentence each.
     """
 
@@ -53,6 +54,7 @@ class Contestant:
     labels: tuple[str, ...] | None
     asked_for: bool
     shipped: BaseModelAdapter | None = None
+    source: str | None = None
     overrides: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
@@ -129,9 +131,19 @@ def _open(
             f"layers of the backbone of {name} were trained on labelled clips: where these are among them, its figures "
             "are too good"
         )
-    shipped = adapter if stored else _untrained_copy(adapter) if adapter.streams else None
+    if adapter.config.get("aggregation", "mean") != "mean":
+        notes.append(f'{name} is measured with the mean of its frames\' scores, whatever its "aggregation"')
+    # A solved head has no hidden layers: so that what is trained is what was measured.
+    hidden = any("units" in layer for layer in adapter.config["head"])
     return Contestant(
-        name, adapter, None if labels is None else tuple(labels), asked_for, shipped, overrides, tuple(notes)
+        name,
+        adapter,
+        None if labels is None else tuple(labels),
+        asked_for,
+        shipped=adapter if stored else _untrained_copy(adapter) if adapter.streams else None,
+        source=None if stored or isinstance(source, Mapping) else str(source),
+        overrides={**overrides, **({"head": []} if hidden and not stored else {})},
+        notes=tuple(notes),
     )
 
 

@@ -40,6 +40,7 @@ class ModelFigures:
         recall: The share of right clips of each class; None for one without clips.
         calibration_error: The expected calibration error of the scores.
         latency_ms: The median time for one clip on this machine, decoding not included.
+        threads: Cores that a prediction used.
         device_latency_ms: The same times the device factor.
         size_bytes: The float32 file.
         int8_bytes: The file with 8-bit kernels, estimated; what int8 loses is not measured.
@@ -48,7 +49,8 @@ class ModelFigures:
         difference_interval: Its 95% interval, paired over the same clips and resampled by groups.
         decoded: How many clips were decoded now; the features of the others were in the cache.
         notes: What a reader should know of these figures, one sentence each.
-        overrides: The config keys that make this model of the one that was named.
+        source: The name or file that ``cliplab train`` takes; None for a saved model, or a config that has neither.
+        overrides: The config keys to train it with as it was measured.
     """
 
     model: str
@@ -58,6 +60,7 @@ class ModelFigures:
     recall: dict[str, float | None]
     calibration_error: float
     latency_ms: float
+    threads: int
     device_latency_ms: float
     size_bytes: int
     int8_bytes: int
@@ -66,6 +69,7 @@ class ModelFigures:
     difference_interval: tuple[float, float]
     decoded: int
     notes: tuple[str, ...] = ()
+    source: str | None = None
     overrides: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -100,7 +104,7 @@ class Comparison:
         largest_class: The label, or labels, that most clips have.
         largest_class_share: The share of clips that have it: what always answering it would reach.
         limits: What the model may need on the device.
-        threads: Cores that each prediction used.
+        threads: Cores that a prediction used, where no config says otherwise.
         warnings: What a reader should know of all figures, one sentence each.
         skipped: The clips that could not be read, each with its reason.
         output: The folder with comparison.json and comparison.png; None if there is none.

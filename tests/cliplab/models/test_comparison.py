@@ -254,6 +254,7 @@ def test_the_command_shows_a_table_or_json(data: Path, tmp_path: Path) -> None:
     shown = command(data, tmp_path, "--vary", "weights=color,gray", "--device-factor", "2").stdout
     assert "weights=gray" in shown
     assert "take weights=color" in shown
+    assert f"cliplab train {tmp_path / 'color.json'} {data} MODEL --set weights=color" in shown
     found = json.loads(command(data, tmp_path, "--json", "--threads", "1").stdout)
     assert found["recommended"].endswith("color.json")
     assert found["threads"] == 1

@@ -15,7 +15,7 @@ Noise = tuple[float, float, float]
 def figures(name: str, accuracy: float, ms: float, size: int, low: float | None = None) -> ModelFigures:
     interval = (accuracy - 0.1 if low is None else low, min(1.0, accuracy + 0.1))
     return ModelFigures(
-        name, accuracy, interval, accuracy, {}, 0.1, ms, ms, size, size // 4, "float32", 0.0, (0.0, 0.0), 0
+        name, accuracy, interval, accuracy, {}, 0.1, ms, 1, ms, size, size // 4, "float32", 0.0, (0.0, 0.0), 0
     )
 
 
@@ -50,6 +50,12 @@ def test_within_noise_the_cheaper_one_is_taken() -> None:
     assert name == "fast"
     assert "do not tell the two apart" in why
     assert "50.0 ms" in why
+
+
+def test_of_models_that_cost_about_the_same_the_more_accurate_is_taken() -> None:
+    name, why = chosen([figures("lucky", 0.81, 9, 4_000_000), FAST])
+    assert name == "lucky"
+    assert "do not tell the two apart (difference 1 point (" in why
 
 
 def test_an_only_model_is_taken() -> None:
