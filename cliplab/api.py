@@ -5,6 +5,7 @@ from cliplab.demo import demo
 from cliplab.models import (
     adopt,
     bench,
+    compare,
     config_check,
     config_schema,
     config_show,
@@ -27,6 +28,7 @@ from cliplab.scan import scan, score
 __all__ = [
     "adopt",
     "bench",
+    "compare",
     "config_check",
     "config_schema",
     "config_show",

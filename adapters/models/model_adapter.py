@@ -157,6 +157,7 @@ class ModelAdapter(NetworkAdapter):
             self.feature_identity(),
             (self.items_per_clip, program.output_shapes["features"][-1]),
             lambda batch: self._by_clip(batch, program, "features"),
+            program,
         )
 
     def _by_clip(self, batch: Sequence[Clip], program: AnyProgram, output: str) -> list[Float32Array]:
