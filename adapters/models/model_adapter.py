@@ -28,7 +28,16 @@ from adapters.models.programs import PROGRAM_BATCH, backbone_identity
 from adapters.models.saving import golden_of, save_bundle
 from adapters.models.state import AnyProgram, LoadedModel, RunsItems, require_rows
 from adapters.models.weights import require_finite
-from adapters.records import Clip, Float32Array, InputSpec, Precision, Prediction, RequestedPrecision, aggregate
+from adapters.records import (
+    Clip,
+    Float32Array,
+    InputSpec,
+    Precision,
+    Prediction,
+    RequestedPrecision,
+    UInt8Array,
+    aggregate,
+)
 from adapters.reports import ConversionReport, TrainReport
 from adapters.training import VARIABLE_PREFIX, class_scores, is_linear
 
@@ -42,19 +51,23 @@ class ModelAdapter(BaseModelAdapter):
     Attributes:
         own_labels_path: The names of the published classifier's classes, one per line.
         backbone_keys: The config's keys that shape the backbone.
+        head_keys: The config's keys that shape the head, beside ``head``.
         family: The network's name in cache keys, wherever its module is.
         network_format: Raised with a change of the network's code that changes its programs or features, so that cached
             ones are made again.
         published_names: What ``weights`` says for the published weights.
+        has_published_classifier: Whether the published weights predict classes of their own without training.
         metrics: The content of metrics.json; empty before training.
         trained: Whether it was loaded or trained.
     """
 
     own_labels_path: ClassVar[Path]
     backbone_keys: ClassVar[tuple[str, ...]]
+    head_keys: ClassVar[tuple[str, ...]] = ()
     family: ClassVar[str]
     network_format: ClassVar[int] = 1
     published_names: ClassVar[tuple[str, ...]] = ("imagenet",)
+    has_published_classifier: ClassVar[bool] = True
 
     @property
     @abstractmethod
@@ -112,11 +125,16 @@ class ModelAdapter(BaseModelAdapter):
         return tuple(self.own_labels_path.read_text(encoding="utf-8").splitlines())
 
     @property
+    def image_size(self) -> int:
+        """Height and width of the model's input in pixels."""
+        return int(self.config["imgz"])
+
+    @property
     def input_spec(self) -> InputSpec:
         config = self.config
         return InputSpec(
-            height=config["imgz"],
-            width=config["imgz"],
+            height=self.image_size,
+            width=self.image_size,
             n_frames=config["n_frames"],
             aspect=config["aspect"],
             sampling=config["sampling"],
@@ -147,13 +165,29 @@ class ModelAdapter(BaseModelAdapter):
         """Format numbers of the code that makes the program, beside those of the backbone and of every conversion."""
         return {"head": HEAD_FORMAT}
 
+    @property
+    def program_shape(self) -> tuple[int, ...]:
+        """The shape of one input of the program that predicts: an item, unless a clip's items are scored together."""
+        return self.item_shape
+
+    def program_inputs(self, clip: Clip) -> Float32Array:
+        """A clip as inputs of the program that predicts: its items, unless they are scored together.
+
+        Args:
+            clip: Frames uint8 [T, H, W, 3] RGB of any size.
+
+        Returns:
+            float32 [inputs, *program_shape].
+        """
+        return self.items(clip)
+
     def program_name(self, quantize: Precision | None = None) -> str:
         """The name of a program, e.g. float32_1x224x224x3.
 
         Args:
             quantize: The precision; None for the config's.
         """
-        shape = "x".join(str(size) for size in (PROGRAM_BATCH, *self.item_shape))
+        shape = "x".join(str(size) for size in (PROGRAM_BATCH, *self.program_shape))
         return f"{quantize or self.config['quantize']}_{shape}"
 
     # Load and save ------------------------------------------------------------------------------------------------
@@ -291,11 +325,14 @@ class ModelAdapter(BaseModelAdapter):
             return
         # A weights file is opened before anything is said of heads: a fault of the file is the first thing to know.
         found = self.pretrained() if self.names_a_file else None
-        if not self.brings_classifier:
-            raise AdapterError(
-                f"the head for labels {', '.join(self.labels[:5])} is not trained{_classes_of(found, self.labels)}. "
-                'Train it (cliplab train), load a bundle, or leave "labels" out to use the classes of the weights'
-            )
+        if self.brings_classifier:
+            return
+        if not self.has_published_classifier:
+            raise AdapterError("the head is not trained. Train it (cliplab train), or load a bundle")
+        raise AdapterError(
+            f"the head for labels {', '.join(self.labels[:5])} is not trained{_classes_of(found, self.labels)}. "
+            'Train it (cliplab train), load a bundle, or leave "labels" out to use the classes of the weights'
+        )
 
     # Predict ------------------------------------------------------------------------------------------------------
 
@@ -392,13 +429,16 @@ class ModelAdapter(BaseModelAdapter):
         Returns:
             float32 [items, D] for each clip.
         """
-        return self._by_clip(batch, self.feature_program(), "features")
+        return self._run([self.items(clip) for clip in batch], self.feature_program(), "features")
 
     def _by_clip(self, batch: Sequence[Clip], program: AnyProgram, output: str) -> list[Float32Array]:
-        """An output of the program, float32 [items, ...] for each clip; all clips run together."""
-        items = [self.items(clip) for clip in batch]
-        values = self.rows_of(cast(RunsItems, program).run(np.concatenate(items)), output)
-        return np.split(values, np.cumsum([len(clip_items) for clip_items in items])[:-1])
+        """An output of the program that predicts, float32 [items, ...] for each clip; all clips run together."""
+        return self._run([self.program_inputs(clip) for clip in batch], program, output)
+
+    def _run(self, inputs: Sequence[Float32Array], program: AnyProgram, output: str) -> list[Float32Array]:
+        """An output of a program for several arrays of inputs, float32 [inputs, ...] for each."""
+        values = self.rows_of(cast(RunsItems, program).run(np.concatenate(inputs)), output)
+        return np.split(values, np.cumsum([len(rows) for rows in inputs])[:-1])
 
     def rows_of(self, outputs: Mapping[str, npt.NDArray[Any]], output: str) -> Float32Array:
         """One output of a program, which may come from a file that somebody else made.
@@ -481,6 +521,28 @@ class ModelAdapter(BaseModelAdapter):
         from adapters.models.conversion import convert_model
 
         return convert_model(self, Path(output_path), quantize, calibration, clips)
+
+
+def even_frames(clip: Clip, count: int) -> UInt8Array:
+    """A fixed number of a clip's frames, taken evenly from all of them.
+
+    Args:
+        clip: At least ``count`` frames uint8 [T, H, W, 3].
+        count: How many the model takes.
+
+    Returns:
+        uint8 [count, H, W, 3].
+
+    Raises:
+        AdapterError: The clip has fewer frames.
+    """
+    frames = clip.frames
+    if len(frames) < count:
+        raise AdapterError(
+            f"{clip.source}: {len(frames)} frames were given and the model takes {count}. Sample the clip as "
+            "input_spec says (adapters.media.read_clip does)"
+        )
+    return frames if len(frames) == count else frames[((np.arange(count) + 0.5) * len(frames) / count).astype(int)]
 
 
 def _classes_of(found: Pretrained | None, labels: Sequence[str]) -> str:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from adapters.training.head import VARIABLE_PREFIX as VARIABLE_PREFIX
     from adapters.training.head import build_head as build_head
     from adapters.training.head import class_scores as class_scores
+    from adapters.training.head import head_layers as head_layers
     from adapters.training.head import is_linear as is_linear
     from adapters.training.head import output_activation as output_activation
     from adapters.training.head import output_units as output_units
@@ -29,6 +30,7 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
                 "VARIABLE_PREFIX",
                 "build_head",
                 "class_scores",
+                "head_layers",
                 "is_linear",
                 "output_activation",
                 "output_units",

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from adapters.models.tflite_classifier import Adoption
     from cliplab.datasets import DatasetReport, PrepareReport
     from cliplab.demo import DemoReport
-    from cliplab.models import BenchReport, ConfigCheck, Evaluation, PredictReport
+    from cliplab.models import BenchReport, ConfigCheck, EnsembleReport, Evaluation, PredictReport
 
 Shown = list[Any]
 LAST_EPOCHS = 15
@@ -173,6 +173,18 @@ def conversion(report: ConversionReport) -> Shown:
     if report.partitions is not None:
         shown.append(f"{sum(report.operators.values())} operators, {report.partitions} XNNPACK partition(s)")
     return shown
+
+
+def ensemble(report: EnsembleReport) -> Shown:
+    """Each member with its share of the vote, and where the bundle is."""
+    shares = report.shares or [None] * len(report.models)
+    rows = [(name, "-" if share is None else f"{share:.0%}") for name, share in zip(report.models, shares, strict=True)]
+    where = f"{report.output_path}: {size(report.size_bytes)}" if report.written else "Dry run: nothing was written"
+    return [
+        table(("model", ">share"), rows),
+        f"voting {report.voting} on {', '.join(report.labels[:8])}{' ...' if len(report.labels) > 8 else ''}",
+        where,
+    ]
 
 
 def benchmark(report: BenchReport) -> Shown:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from cliplab.models.conversion import verify as verify
     from cliplab.models.dataloop_app import DataloopManifestReport as DataloopManifestReport
     from cliplab.models.dataloop_app import dataloop_manifest as dataloop_manifest
+    from cliplab.models.ensembles import EnsembleReport as EnsembleReport
+    from cliplab.models.ensembles import ensemble as ensemble
     from cliplab.models.evaluation import Evaluation as Evaluation
     from cliplab.models.evaluation import evaluate as evaluate
     from cliplab.models.measure import rendered_clips as rendered_clips
@@ -41,6 +43,7 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
             "configs": ("ConfigCheck", "config_check", "config_schema", "config_show"),
             "conversion": ("convert", "verify"),
             "dataloop_app": ("DataloopManifestReport", "dataloop_manifest"),
+            "ensembles": ("EnsembleReport", "ensemble"),
             "evaluation": ("Evaluation", "evaluate"),
             "measure": ("rendered_clips", "time_predict"),
             "prediction": ("PredictReport", "find_segments", "predict"),

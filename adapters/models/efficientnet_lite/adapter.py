@@ -19,11 +19,16 @@ class EfficientNetLiteAdapter(FrameModelAdapter):
     family = "efficientnet_lite"
     network_format = 1
 
+    @property
+    def image_size(self) -> int:
+        from adapters.models.efficientnet_lite.network import NATIVE_SIZES
+
+        return NATIVE_SIZES[self.config["variant"]] if self.config["imgz"] == "native" else super().image_size
+
     def build_backbone(self) -> KerasBackbone:
         from adapters.models.efficientnet_lite.network import build_backbone
 
-        size = self.config["imgz"]
-        return KerasBackbone(build_backbone(size, size, self.config["variant"]))
+        return KerasBackbone(build_backbone(self.image_size, self.image_size, self.config["variant"]))
 
     def published_path(self) -> Path:
         from adapters.models.weights import find_package_weights
