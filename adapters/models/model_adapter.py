@@ -254,6 +254,12 @@ class ModelAdapter(BaseModelAdapter):
                 model.variables = weights
         return model.variables
 
+    def torch_state(self) -> dict[str, Any]:
+        """The weights by our own names, in TensorFlow's layouts. A family whose tensors have names in PyTorch overrides
+        it."""
+        self._require_trained()
+        return dict(self.variables())
+
     def random_variables(self, network: Network) -> Variables:
         """The first weights if ``weights`` is "random", drawn with the config's seed.
 

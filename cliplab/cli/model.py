@@ -205,7 +205,7 @@ def evaluate(
 
 def convert(
     model: Model,
-    output: Annotated[Path, opt("FILE", "The .tflite to write.", "--output")],
+    output: Annotated[Path, opt("FILE", "The .tflite to write; X.pth: the weights as a state dict.", "--output")],
     quantize: Annotated[RequestedPrecision, opt("Q", "float32, float16, dynamic or int8.")] = "float32",
     data: Annotated[
         Path | None,

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from adapters.models.tflite_classifier import Adoption
     from cliplab.datasets import DatasetReport, PrepareReport
     from cliplab.demo import DemoReport
-    from cliplab.models import BenchReport, ConfigCheck, EnsembleReport, Evaluation, PredictReport
+    from cliplab.models import BenchReport, ConfigCheck, EnsembleReport, Evaluation, PredictReport, StateDictReport
 
 Shown = list[Any]
 LAST_EPOCHS = 15
@@ -159,8 +159,16 @@ def adoption(report: Adoption) -> Shown:
     return [table(["", "of the program"], rows), f"{report.output_path}: {report.labels} classes"]
 
 
-def conversion(report: ConversionReport) -> Shown:
-    """Source against converted."""
+def conversion(report: ConversionReport | StateDictReport) -> Shown:
+    """Source against converted; of a state dict, what it holds."""
+    if not isinstance(report, ConversionReport):
+        head = ", ".join(f"{name} {list(shape)}" for name, shape in report.head.items())
+        return [
+            f"{report.output_path}: {size(report.size_bytes)}, a PyTorch state dict of {report.tensors} tensors, "
+            f"{report.parameters:,} numbers, float32",
+            f"head: {head}",
+            f"outputs in the order of the labels: {_names(report.labels)}",
+        ]
     rows = [
         ("size", size(report.source_size_bytes), size(report.size_bytes)),
         ("ms a clip, one thread", number(report.source_ms, 2), number(report.converted_ms, 2)),

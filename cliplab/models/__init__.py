@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from cliplab.models.configs import config_check as config_check
     from cliplab.models.configs import config_schema as config_schema
     from cliplab.models.configs import config_show as config_show
+    from cliplab.models.conversion import StateDictReport as StateDictReport
     from cliplab.models.conversion import convert as convert
     from cliplab.models.conversion import verify as verify
     from cliplab.models.dataloop_app import DataloopManifestReport as DataloopManifestReport
@@ -41,7 +42,7 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
             "adoption": ("adopt",),
             "benchmark": ("BenchReport", "bench"),
             "configs": ("ConfigCheck", "config_check", "config_schema", "config_show"),
-            "conversion": ("convert", "verify"),
+            "conversion": ("StateDictReport", "convert", "verify"),
             "dataloop_app": ("DataloopManifestReport", "dataloop_manifest"),
             "ensembles": ("EnsembleReport", "ensemble"),
             "evaluation": ("Evaluation", "evaluate"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from adapters.models.frame_adapter import FrameModelAdapter
 from adapters.models.network import KerasBackbone, Pretrained
@@ -40,3 +41,14 @@ class EfficientNetLiteAdapter(FrameModelAdapter):
         from adapters.models.weights import read_weights_file
 
         return read_weights_file(path, lambda state: torch_to_variables(state, self.config["variant"]))
+
+    def torch_state(self) -> dict[str, Any]:
+        """Named as in the published packages; a head with hidden layers is ``_fc`` as an nn.Sequential."""
+        from adapters.models.efficientnet_lite.torch_names import backbone_to_torch
+        from adapters.models.weights import head_tensors
+
+        self._require_trained()
+        values = self.variables()
+        return backbone_to_torch(values, self.config["variant"]) | head_tensors(
+            values, self.network_config["head"], "_fc"
+        )

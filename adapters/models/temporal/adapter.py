@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from adapters.config import Config
 from adapters.media import to_model_input
-from adapters.models import Network, Pretrained, Variables, even_frames
+from adapters.models import ModelAdapter, Network, Pretrained, Variables, even_frames
 from adapters.models.efficientnet_lite import EfficientNetLiteAdapter
 from adapters.records import Clip, Float32Array
 from adapters.training import output_units
@@ -65,3 +66,7 @@ class TemporalAdapter(EfficientNetLiteAdapter):
 
         values = super().random_variables(network)
         return values | first_lstm_values(values, self.config["seed"])
+
+    def torch_state(self) -> dict[str, Any]:
+        """By our names: no published network has this head."""
+        return ModelAdapter.torch_state(self)
