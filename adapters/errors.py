@@ -51,15 +51,20 @@ class ClusterError(AdapterError):
 class MissingExtraError(AdapterError):
     """A feature whose optional packages are not installed."""
 
-    def __init__(self, package: str, extra: str) -> None:
+    def __init__(self, package: str, extra: str, needed_for: str = "this", otherwise: str = "") -> None:
         """The message names the command that installs them.
 
         Args:
             package: The module or package that is missing.
             extra: The extra of cliplab that has it, such as ``train``.
+            needed_for: What needs it.
+            otherwise: Another way to reach the same, as a sentence.
         """
+        self.package, self.extra = package, extra
+        advice = f". {otherwise}" if otherwise else ""
         super().__init__(
-            f"{package} is not installed and this needs it. Install it with: pip install 'cliplab[{extra}]'"
+            f"{package} is not installed and {needed_for} needs it. Install it with: "
+            f"pip install 'cliplab[{extra}]'{advice}"
         )
 
 

@@ -17,7 +17,7 @@ from adapters.media import to_model_input
 from adapters.models import AnyProgram, ModelAdapter, Network, Pretrained, Variables, even_frames
 from adapters.models.weights import OUTPUT_BIAS
 from adapters.records import Clip, Float32Array, InputSpec, Precision, take_evenly
-from adapters.training import class_scores, output_units
+from adapters.training import class_scores, output_activation, output_units
 from movinet_adapter.architecture import DENSE_UNITS, Architecture, architecture
 from movinet_adapter.backbone import MoViNetBackbone, published_variables, random_movinet_variables
 from movinet_adapter.weights.variant import variant_of_file
@@ -232,6 +232,23 @@ class MoViNetAdapter(ModelAdapter):
         if not self.streams:
             return super().open_program(source, num_threads, name)
         return StreamProgram(source, num_threads=num_threads, name=name)
+
+    def ready_program(self) -> bytes | None:
+        """A published int8 model predicts as it is, unless another precision, size or labels are asked for."""
+        config = self.config
+        precision_is_open = config["quantize"] == "int8" or not self._names_precision
+        if self.trained or not self.streams or not _is_tflite(str(config["weights"])) or not precision_is_open:
+            return None
+        if not self.brings_classifier:
+            return None
+        from movinet_adapter.streaming.published import published_program
+
+        return published_program(Path(config["weights"]), self.image_size, output_activation(self.network_config))
+
+    @property
+    def _names_precision(self) -> bool:
+        """Whether the config asks for a precision: a key that the caller wrote, not one of a platform's full config."""
+        return "quantize" in self.given and set(self.given) != set(self.config)
 
     def convert_network(self, network: Network, quantize: Precision, calibration: Sequence[Clip]) -> bytes:
         if not self.streams:

@@ -11,12 +11,14 @@ if TYPE_CHECKING:
     from adapters.litert.conversion import converter_reason as converter_reason
     from adapters.litert.conversion import to_litert as to_litert
     from adapters.litert.dynamic_weights import with_8_bit_weights as with_8_bit_weights
+    from adapters.litert.dynamic_weights import with_16_bit_weights as with_16_bit_weights
     from adapters.litert.edit import counts_first as counts_first
     from adapters.litert.graph import builtin_code as builtin_code
     from adapters.litert.graph import operator_name as operator_name
     from adapters.litert.graph import read_graph as read_graph
     from adapters.litert.int8 import Observer as Observer
     from adapters.litert.int8 import with_8_bit_layers as with_8_bit_layers
+    from adapters.litert.outputs import with_scores as with_scores
     from adapters.litert.runtime import Program as Program
     from adapters.litert.runtime import available_cores as available_cores
     from adapters.litert.runtime import open_interpreter as open_interpreter
@@ -29,19 +31,23 @@ if TYPE_CHECKING:
     from adapters.litert.tflite_file import with_description as with_description
     from adapters.litert.tflite_file import without_description as without_description
     from adapters.litert.trial import trust_program as trust_program
+    from adapters.litert.writer import GraphWriter as GraphWriter
+    from adapters.litert.writer import folded as folded
 else:  # hidden from type checkers, so that a name that is not exported is an error
     __getattr__, __dir__, __all__ = lazy_exports(
         __name__,
         {
             "conversion": ("compare", "converter_reason", "to_litert"),
-            "dynamic_weights": ("with_8_bit_weights",),
+            "dynamic_weights": ("with_8_bit_weights", "with_16_bit_weights"),
             "edit": ("counts_first",),
             "graph": ("builtin_code", "operator_name", "read_graph"),
             "int8": ("Observer", "with_8_bit_layers"),
+            "outputs": ("with_scores",),
             "runtime": ("Program", "available_cores", "open_interpreter", "xnnpack_partitions"),
             "stream_program": ("StreamProgram",),
             "stream_signature": ("IMAGE", "INIT"),
             "tflite_file": ("read_described", "read_description", "with_description", "without_description"),
             "trial": ("trust_program",),
+            "writer": ("GraphWriter", "folded"),
         },
     )

@@ -20,6 +20,8 @@ MIN_ELEMENTS = 1024  # TensorFlow's own limit: under it a kernel's scales and op
 # than the multiplications. LiteRT and XNNPACK multiply an 8-bit kernel with a row that they round to 8 bits themselves.
 DENSE_ELEMENTS = 1 << 18
 HYBRID_VERSION = 9  # of FULLY_CONNECTED, with a scale a channel (tflite/tools/versioning/op_version.cc)
+LARGEST_FLOAT16 = 65504.0
+FLOAT16_VERSION = 3  # of DEQUANTIZE (tflite/tools/versioning/op_version.cc)
 LIMIT = 127  # symmetric, as the specification has it for weights
 
 
@@ -54,6 +56,30 @@ def with_8_bit_weights(model: bytes) -> bytes:
             else:
                 widened.append(graph.dequantized(stored, index))
             dense += kind == "FULLY_CONNECTED"
+        graph.put_first(widened)
+    return editor.packed()
+
+
+def with_16_bit_weights(model: bytes) -> bytes:
+    """A float32 program with its constants stored as float16, which are widened when the program is opened.
+
+    Args:
+        model: The bytes of a float32 .tflite.
+
+    Returns:
+        The bytes of the .tflite, which computes in float32.
+
+    Raises:
+        BundleError: The bytes are not a LiteRT program.
+    """
+    editor = Editor(model)
+    for graph in editor.graphs():
+        read = [int(index) for operator in graph.operators() for index in operator.inputs if index >= 0]
+        widened = []
+        for index in dict.fromkeys(index for index in read if graph.is_float_constant(index)):
+            values = np.clip(graph.constant(index), -LARGEST_FLOAT16, LARGEST_FLOAT16).astype(np.float16)
+            stored = graph.add_constant(f"{graph.name(index)}_float16", values)
+            widened.append(graph.dequantized(stored, index, FLOAT16_VERSION))
         graph.put_first(widened)
     return editor.packed()
 

@@ -149,11 +149,11 @@ class Graph:
         code = self.editor.model.operatorCodes[operator.opcodeIndex]
         code.version = max(code.version, version)
 
-    def dequantized(self, source: int, target: int) -> Any:
+    def dequantized(self, source: int, target: int, version: int = 5) -> Any:
         """An operator that makes ``target``, a constant until now, from the constant ``source``."""
         self.graph.tensors[target].buffer = 0
         # Version 5 is the first to know scales by channel (tflite/tools/versioning/op_version.cc).
-        return self.operator("DEQUANTIZE", [source], [target], version=5)
+        return self.operator("DEQUANTIZE", [source], [target], version)
 
     def takes_constant(self, operator: Any, position: int, constant: int, version: int) -> None:
         """Give an operator another constant in place of the one at a position of its inputs."""

@@ -63,7 +63,7 @@ def convert_model(
             "int8 is calibrated on clips like those that the model will see, and none were given. "
             "Give some (cliplab convert --data DATASET), or use float16 or dynamic, which need none"
         )
-    own = adapter.program()
+    own = adapter.made_program()
     program = own.model_bytes if same else _program_bytes(adapter, precision, calibration or ())
     source = _float_program(adapter) or own if same and precision != "float32" else own
     chosen, origin = _clips_to_measure(adapter, calibration, clips)

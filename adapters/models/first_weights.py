@@ -5,7 +5,8 @@ from __future__ import annotations
 from adapters.errors import WeightsError
 from adapters.models.network import Network, Variables
 from adapters.models.protocols import DescribesNetwork
-from adapters.training import VARIABLE_PREFIX, build_head, output_units
+from adapters.models.written_programs import variable_shapes
+from adapters.training import VARIABLE_PREFIX, build_head, output_units, random_values
 
 
 def build_network(adapter: DescribesNetwork) -> Network:
@@ -33,7 +34,11 @@ def initial_variables(adapter: DescribesNetwork, network: Network | None = None)
         WeightsError: The published weights cannot be found or do not fit the network.
     """
     config = adapter.config
-    values = adapter.random_variables(adapter.build_network() if network is None else network)
+    shapes = variable_shapes(adapter)
+    if shapes is not None:
+        values = random_values(shapes, config["seed"])
+    else:
+        values = adapter.random_variables(adapter.build_network() if network is None else network)
     if config["weights"] == "random":
         return values
     pretrained = adapter.pretrained()

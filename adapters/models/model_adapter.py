@@ -19,11 +19,11 @@ from adapters.bundle import Golden
 from adapters.config import Config, check_config
 from adapters.errors import AdapterError, BundleError, WeightsError
 from adapters.inference import loaded_config, read_stored
-from adapters.litert import Program
+from adapters.litert import GraphWriter, Program
 from adapters.litert.program_cache import HEAD_FORMAT
 from adapters.models import programs
 from adapters.models.first_weights import build_network, initial_variables
-from adapters.models.network import Backbone, Network, Pretrained, Variables
+from adapters.models.network import Backbone, BackboneShapes, Network, Pretrained, Variables
 from adapters.models.programs import PROGRAM_BATCH, backbone_identity
 from adapters.models.saving import golden_of, save_bundle
 from adapters.models.state import AnyProgram, LoadedModel, RunsItems, require_rows
@@ -57,6 +57,7 @@ class ModelAdapter(BaseModelAdapter):
             ones are made again.
         published_names: What ``weights`` says for the published weights.
         has_published_classifier: Whether the published weights predict classes of their own without training.
+        scores_items: Whether the head scores each item of a clip by itself; see ``Network``.
         metrics: The content of metrics.json; empty before training.
         trained: Whether it was loaded or trained.
     """
@@ -68,6 +69,7 @@ class ModelAdapter(BaseModelAdapter):
     network_format: ClassVar[int] = 1
     published_names: ClassVar[tuple[str, ...]] = ("imagenet",)
     has_published_classifier: ClassVar[bool] = True
+    scores_items: ClassVar[bool] = True
 
     @property
     @abstractmethod
@@ -93,6 +95,22 @@ class ModelAdapter(BaseModelAdapter):
     @abstractmethod
     def build_backbone(self) -> Backbone:
         """The backbone of the config, with fresh variables. Imports TensorFlow."""
+
+    def backbone_shapes(self) -> BackboneShapes | None:
+        """The backbone's variables, for a network that ``write_backbone`` writes; None if TensorFlow converts it."""
+        return None
+
+    def write_backbone(self, writer: GraphWriter, values: Variables) -> int:
+        """Write the backbone with its weights, where ``backbone_shapes`` is not None.
+
+        Args:
+            writer: A program whose input is items, float32 [B, *item_shape].
+            values: The backbone's variables, float32 by name, and maybe others.
+
+        Returns:
+            The features, float32 [B, D], as the writer knows them.
+        """
+        raise NotImplementedError
 
     @abstractmethod
     def pretrained(self) -> Pretrained:
@@ -274,7 +292,21 @@ class ModelAdapter(BaseModelAdapter):
         """The network of the config, with fresh variables. Imports TensorFlow."""
         return build_network(self)
 
+    def ready_program(self) -> bytes | None:
+        """The program that the file of ``weights`` is itself, if it predicts as it is; None where it is to be made."""
+        return None
+
     def program(self) -> LiteRTProgram:
+        """The LiteRT program that predicts: the one that the weights came as, otherwise ``made_program``."""
+        name, model = self.program_name(), self._model
+        with model.lock:
+            if model.ready is None or model.ready[0] != name:
+                data, where = self.ready_program(), self.config["weights"]
+                opened = None if data is None else self.open_program(data, self.config["num_threads"], where)
+                model.ready = (name, opened)
+            return model.ready[1] or self.made_program()
+
+    def made_program(self) -> LiteRTProgram:
         """The LiteRT program that the config asks for: stored, cached, or made from the weights now."""
         name, model = self.program_name(), self._model
         with model.lock:

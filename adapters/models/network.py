@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
 from adapters.records import Float32Array
 from adapters.system import import_tensorflow
 from adapters.training import TunableBackbone
+
+NORM_KINDS = ("gamma", "beta", "moving_mean", "moving_variance")
 
 Variables = dict[str, Float32Array]
 
@@ -28,6 +30,19 @@ class Pretrained:
     classifier: Variables
 
 
+@dataclass(frozen=True)
+class BackboneShapes:
+    """A backbone whose programs are written without TensorFlow: what its variables are.
+
+    Attributes:
+        variables: Shapes by name.
+        feature_size: Numbers per item, D.
+    """
+
+    variables: dict[str, tuple[int, ...]]
+    feature_size: int
+
+
 class Backbone(TunableBackbone, Protocol):
     """Items to features, with TensorFlow variables."""
 
@@ -45,6 +60,26 @@ class Backbone(TunableBackbone, Protocol):
 
     def for_conversion(self) -> Backbone:
         """The same with its present values, in the form that converts best."""
+
+
+def norm_shapes(name: str, channels: int) -> dict[str, tuple[int, ...]]:
+    """The variables of a batch normalisation, with their shapes.
+
+    Args:
+        name: The layer's name.
+        channels: How many channels it normalises.
+    """
+    return {f"{name}/{kind}": (channels,) for kind in NORM_KINDS}
+
+
+def norm_of(values: Mapping[str, Float32Array], name: str) -> dict[str, Float32Array]:
+    """The values of a batch normalisation by kind: gamma, beta, moving_mean, moving_variance.
+
+    Args:
+        values: Variables by name.
+        name: The layer's name.
+    """
+    return {kind: values[f"{name}/{kind}"] for kind in NORM_KINDS}
 
 
 class KerasBackbone:

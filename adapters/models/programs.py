@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from adapters.config import Config
-from adapters.errors import ConfigError
+from adapters.errors import ConfigError, MissingExtraError
 from adapters.litert import program_cache
 from adapters.models.network import Network, Variables
-from adapters.records import Clip, Float32Array, Precision, take_evenly
+from adapters.models.written_programs import variable_shapes, written_backbone, written_program
+from adapters.records import Clip, Float32Array, Precision, as_precision, take_evenly
 from adapters.training import VARIABLE_PREFIX, output_activation, output_units
 
 if TYPE_CHECKING:
@@ -49,6 +50,8 @@ def get_program(adapter: HasPrograms, model: LoadedModel) -> Path | bytes:
             f"--quantize {quantize} --set imgz={adapter.config['imgz']} --output X.tflite"
         )
     if quantize == "int8":
+        if (ready := adapter.ready_program()) is not None:
+            return ready
         raise ConfigError(
             '"quantize" is "int8", which is calibrated on clips, and the model has no int8 program yet. '
             "Make it with: cliplab convert MODEL --quantize int8 --data DATASET --output X.tflite"
@@ -84,14 +87,21 @@ def make_program_bytes(adapter: HasPrograms, quantize: Precision, calibration: S
     Raises:
         ConversionError: An operator cannot be converted, or int8 has no clips.
     """
-    from adapters.litert import with_8_bit_weights
+    from adapters.litert import with_8_bit_weights, with_16_bit_weights
     from adapters.training import assign
 
     # Made of the float32 program, which may be there already.
     if quantize == "dynamic" and not adapter.streams:
         source = get_program_at(adapter, "float32")
         return with_8_bit_weights(source if isinstance(source, bytes) else source.read_bytes())
-    network = adapter.build_network()
+    precision = as_precision(quantize)
+    if precision in ("float32", "float16") and variable_shapes(adapter) is not None:
+        program = written_program(adapter, PROGRAM_BATCH)
+        return program if precision == "float32" else with_16_bit_weights(program)
+    try:
+        network = adapter.build_network()
+    except MissingExtraError as missing:
+        raise _needs_conversion(missing, "a LiteRT program of these weights") from missing
     assign(network, adapter.variables(network))
     return adapter.convert_network(network, quantize, calibration)
 
@@ -147,11 +157,27 @@ def _make_backbone_bytes(adapter: HasPrograms) -> bytes:
     from adapters.litert import to_litert
     from adapters.training import assign
 
-    backbone = adapter.build_backbone()
+    if adapter.backbone_shapes() is not None:
+        return written_backbone(adapter, backbone_part(adapter.variables()), PROGRAM_BATCH)
+    try:
+        backbone = adapter.build_backbone()
+    except MissingExtraError as missing:
+        raise _needs_conversion(missing, "the features of these weights") from missing
     assign(backbone, backbone_part(adapter.variables()))
     fixed = backbone.for_conversion()
     model = _Convertible(fixed, fixed.weights)
     return to_litert(model, (PROGRAM_BATCH, *adapter.item_shape), output_name="features")
+
+
+def _needs_conversion(missing: MissingExtraError, what: str) -> MissingExtraError:
+    """The error of a network that only TensorFlow converts, on a machine without it."""
+    return MissingExtraError(
+        missing.package,
+        missing.extra,
+        f"converting this network to {what}",
+        "Or run `cliplab convert MODEL --output X.tflite` where it is installed, and use X.tflite here: predicting "
+        "with it needs no TensorFlow",
+    )
 
 
 class _Convertible:

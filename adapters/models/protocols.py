@@ -9,7 +9,8 @@ from typing import Any, Protocol
 from adapters.base import LiteRTProgram
 from adapters.bundle import Golden
 from adapters.config import Config
-from adapters.models.network import Backbone, Network, Pretrained, Variables
+from adapters.litert import GraphWriter
+from adapters.models.network import Backbone, BackboneShapes, Network, Pretrained, Variables
 from adapters.models.state import AnyProgram
 from adapters.records import Clip, Float32Array, InputSpec, Precision, Prediction
 
@@ -28,12 +29,20 @@ class DescribesNetwork(Protocol):
         """The config that shapes the network, with the head that it has."""
 
     @property
+    def scores_items(self) -> bool:
+        """Whether the head scores each item of a clip by itself."""
+
+    @property
     def brings_classifier(self) -> bool:
         """Whether the weights that the config names have a classifier for its labels."""
 
     def build_backbone(self) -> Backbone: ...
 
     def build_network(self) -> Network: ...
+
+    def ready_program(self) -> bytes | None: ...
+
+    def backbone_shapes(self) -> BackboneShapes | None: ...
 
     def pretrained(self) -> Pretrained: ...
 
@@ -85,6 +94,8 @@ class HasPrograms(DescribesNetwork, Protocol):
 
     def variables(self, network: Network | None = None) -> Variables: ...
 
+    def write_backbone(self, writer: GraphWriter, values: Variables) -> int: ...
+
     def convert_network(self, network: Network, quantize: Precision, calibration: Sequence[Clip]) -> bytes: ...
 
 
@@ -97,7 +108,7 @@ class Convertible(HasPrograms, Protocol):
     @property
     def input_spec(self) -> InputSpec: ...
 
-    def program(self) -> LiteRTProgram: ...
+    def made_program(self) -> LiteRTProgram: ...
 
     def open_program(self, source: Path | bytes, num_threads: int | None, name: str | None = None) -> LiteRTProgram: ...
 

@@ -28,7 +28,7 @@ def save_bundle(adapter: Convertible, model: LoadedModel, local_path: Path, extr
         StorageError: The folder cannot be written.
         BundleError: The folder has files that are not a bundle's.
     """
-    files = {adapter.program_name(): adapter.program().model_bytes}
+    files = {adapter.program_name(): adapter.made_program().model_bytes}
     if isinstance(model.stored, Bundle):
         files = {name: path.read_bytes() for name, path in model.stored.programs.items()} | files
     config = {**adapter.config, "labels": list(adapter.labels), "head": adapter.network_config["head"]}
@@ -60,9 +60,9 @@ def golden_of(adapter: Convertible, model: LoadedModel) -> Golden:
     if isinstance(model.stored, Bundle) and model.stored.golden is not None:
         return model.stored.golden
     if adapter.config["quantize"] == "float32" or not model.has_weights:
-        return make_golden(adapter.input_spec, lambda clips: adapter.predict_with(adapter.program(), clips))
+        return make_golden(adapter.input_spec, lambda clips: adapter.predict_with(adapter.made_program(), clips))
     exact = adapter.open_program(get_program_at(adapter, "float32"), adapter.config["num_threads"])
     golden = make_golden(adapter.input_spec, lambda clips: adapter.predict_with(exact, clips))
     return measure_tolerance(
-        golden, lambda clips: adapter.predict_with(adapter.program(), clips), adapter.config["quantize"]
+        golden, lambda clips: adapter.predict_with(adapter.made_program(), clips), adapter.config["quantize"]
     )

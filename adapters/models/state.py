@@ -42,6 +42,8 @@ class LoadedModel:
         stored: The saved model that it was loaded from; None if it was not loaded.
         variables: float32 arrays by name, once they were read or trained.
         active: The opened program and its name.
+        ready: The opened program that the weights came as, None where they came as none, and the name of the one that
+            the config asks for.
         backbone: The opened program of the backbone alone.
         on_gpu: What predicts if the config's ``device`` is "gpu".
         lock: Held while a program is made, so that threads that ask for it at once share one.
@@ -51,6 +53,7 @@ class LoadedModel:
     stored: StoredModel | None = None
     variables: dict[str, Float32Array] | None = None
     active: tuple[str, LiteRTProgram] | None = None
+    ready: tuple[str, LiteRTProgram | None] | None = None
     backbone: Program | None = None
     on_gpu: RunsItems | None = None
     lock: threading.RLock = field(default_factory=threading.RLock)

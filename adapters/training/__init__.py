@@ -9,6 +9,7 @@ from adapters.system.lazy import lazy_exports
 if TYPE_CHECKING:
     from adapters.training.devices import describe_devices as describe_devices
     from adapters.training.head import VARIABLE_PREFIX as VARIABLE_PREFIX
+    from adapters.training.head import apply_head as apply_head
     from adapters.training.head import build_head as build_head
     from adapters.training.head import class_scores as class_scores
     from adapters.training.head import head_layers as head_layers
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
     from adapters.training.trainable import TunableBackbone as TunableBackbone
     from adapters.training.training_data import label_matrix as label_matrix
     from adapters.training.variables import assign as assign
+    from adapters.training.variables import random_values as random_values
     from adapters.training.variables import random_variables as random_variables
+    from adapters.training.variables import require_variables as require_variables
 else:  # hidden from type checkers, so that a name that is not exported is an error
     __getattr__, __dir__, __all__ = lazy_exports(
         __name__,
@@ -28,6 +31,7 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
             "devices": ("describe_devices",),
             "head": (
                 "VARIABLE_PREFIX",
+                "apply_head",
                 "build_head",
                 "class_scores",
                 "head_layers",
@@ -39,6 +43,6 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
             "run": ("train_model",),
             "trainable": ("TunableBackbone",),
             "training_data": ("label_matrix",),
-            "variables": ("assign", "random_variables"),
+            "variables": ("assign", "random_values", "random_variables", "require_variables"),
         },
     )

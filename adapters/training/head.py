@@ -78,6 +78,21 @@ def targets(label_indices: np.ndarray[Any, Any], config: Config, labels: tuple[s
     return wanted[:, position : position + 1]
 
 
+def head_layers(config: Config, units: int) -> list[tuple[str, Config]]:
+    """The dense layers of a head, by the names that their variables begin with; dropout is left out.
+
+    Args:
+        config: A complete config, whose ``head`` lists the layers.
+        units: Outputs; see ``output_units``.
+
+    Returns:
+        Names and layers in order. The last is ``scores_output``, linear: its activation is ``output_activation``.
+    """
+    dense = [layer for layer in config["head"] if "units" in layer]
+    named = [(f"{VARIABLE_PREFIX}dense{index}", layer) for index, layer in enumerate(dense)]
+    return [*named, (f"{VARIABLE_PREFIX}output", {"units": units})]
+
+
 def build_head(config: Config, feature_size: int, units: int) -> tuple[Any, Any]:
     """Build the layers between features and scores.
 
@@ -93,12 +108,12 @@ def build_head(config: Config, feature_size: int, units: int) -> tuple[Any, Any]
     """
     keras = import_keras()
     inputs = keras.Input([feature_size], name="features")
-    scores, step = head_layers(inputs, config, units)
+    scores, step = apply_head(inputs, config, units)
     return keras.Model(inputs, scores, name="scores"), step
 
 
-def head_layers(value: Any, config: Config, units: int) -> tuple[Any, Any]:
-    """The layers of ``head`` and the classifier, after another layer of a tf_keras model.
+def apply_head(value: Any, config: Config, units: int) -> tuple[Any, Any]:
+    """Apply the layers of ``head`` and the classifier to what another layer of a tf_keras model gives.
 
     Args:
         value: A Keras tensor [B, D].

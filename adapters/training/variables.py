@@ -46,21 +46,37 @@ def assign(model: Any, values: Mapping[str, npt.NDArray[Any]]) -> None:
         WeightsError: A variable is missing, unknown, of another shape or not finite; the message names it.
     """
     named = _named(model)
-    where = f"model {model.name!r}"
-    if missing := [name for name in named if name not in values]:
-        raise WeightsError(
-            f"{where}: the weights have no {missing[0]!r} ({_count(missing)} missing of {len(named)})"
-            f"{nearest_hint(missing[0], values)}. Give weights that were made for this network and head."
-        )
-    if extra := [name for name in values if name not in named]:
-        raise WeightsError(
-            f"{where} has no variable {extra[0]!r} ({_count(extra)} unknown of {len(values)})"
-            f"{nearest_hint(extra[0], named)}. Give weights that were made for this network and head."
-        )
-    for name, variable in named.items():
-        _check(where, name, values[name], tuple(variable.shape))
+    shapes = {name: tuple(variable.shape) for name, variable in named.items()}
+    require_variables(shapes, values, f"model {model.name!r}")
     for name, variable in named.items():
         variable.assign(np.asarray(values[name], np.float32))
+
+
+def require_variables(
+    shapes: Mapping[str, tuple[int, ...]], values: Mapping[str, npt.NDArray[Any]], where: str
+) -> None:
+    """Return if arrays are the variables of a network: every one, no other, of its shape and finite.
+
+    Args:
+        shapes: The variables' shapes by name.
+        values: Arrays by name.
+        where: What messages call the network.
+
+    Raises:
+        WeightsError: A variable is missing, unknown, of another shape or not finite; the message names it.
+    """
+    if missing := [name for name in shapes if name not in values]:
+        raise WeightsError(
+            f"{where}: the weights have no {missing[0]!r} ({_count(missing)} missing of {len(shapes)})"
+            f"{nearest_hint(missing[0], values)}. Give weights that were made for this network and head."
+        )
+    if extra := [name for name in values if name not in shapes]:
+        raise WeightsError(
+            f"{where} has no variable {extra[0]!r} ({_count(extra)} unknown of {len(values)})"
+            f"{nearest_hint(extra[0], shapes)}. Give weights that were made for this network and head."
+        )
+    for name, shape in shapes.items():
+        _check(where, name, values[name], shape)
 
 
 def random_variables(model: Any, seed: int) -> dict[str, Float32Array]:
@@ -76,7 +92,20 @@ def random_variables(model: Any, seed: int) -> dict[str, Float32Array]:
     Returns:
         float32 arrays by name, in the model's order.
     """
-    return {name: _draw(name, tuple(variable.shape), seed) for name, variable in _named(model).items()}
+    return random_values({name: tuple(variable.shape) for name, variable in _named(model).items()}, seed)
+
+
+def random_values(shapes: Mapping[str, tuple[int, ...]], seed: int) -> dict[str, Float32Array]:
+    """``random_variables`` of a network whose variables are known by name and shape.
+
+    Args:
+        shapes: The variables' shapes by name.
+        seed: The seed.
+
+    Returns:
+        float32 arrays by name.
+    """
+    return {name: _draw(name, shape, seed) for name, shape in shapes.items()}
 
 
 def _named(model: Any) -> dict[str, Any]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from adapters.litert import GraphWriter
 from adapters.models.frame_adapter import FrameModelAdapter
-from adapters.models.network import KerasBackbone, Pretrained
+from adapters.models.network import BackboneShapes, KerasBackbone, Pretrained, Variables
 
 IMAGENET_LABELS = Path(__file__).parent.parent / "labels" / "imagenet1000.txt"
 
@@ -30,6 +31,18 @@ class EfficientNetLiteAdapter(FrameModelAdapter):
         from adapters.models.efficientnet_lite.network import build_backbone
 
         return KerasBackbone(build_backbone(self.image_size, self.image_size, self.config["variant"]))
+
+    def backbone_shapes(self) -> BackboneShapes | None:
+        from adapters.models.efficientnet_lite.program import backbone_shapes
+
+        # A subclass that builds another network has it converted.
+        own = type(self).build_backbone is EfficientNetLiteAdapter.build_backbone
+        return backbone_shapes(self.config["variant"]) if own else None
+
+    def write_backbone(self, writer: GraphWriter, values: Variables) -> int:
+        from adapters.models.efficientnet_lite.program import write_backbone
+
+        return write_backbone(writer, values, self.config["variant"])
 
     def published_path(self) -> Path:
         from adapters.models.weights import find_package_weights

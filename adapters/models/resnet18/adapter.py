@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from adapters.errors import WeightsError
+from adapters.litert import GraphWriter
 from adapters.models.frame_adapter import FrameModelAdapter, classifier_text
-from adapters.models.network import KerasBackbone, Pretrained
+from adapters.models.network import BackboneShapes, KerasBackbone, Pretrained, Variables
 from adapters.models.resnet18.network import (
     CLASSIFIER,
     backbone_to_torch,
@@ -39,6 +40,17 @@ class ResNet18Adapter(FrameModelAdapter):
 
     def build_backbone(self) -> KerasBackbone:
         return KerasBackbone(build_backbone(self.config["imgz"], self.config["imgz"]))
+
+    def backbone_shapes(self) -> BackboneShapes | None:
+        from adapters.models.resnet18.program import backbone_shapes
+
+        # A subclass that builds another network has it converted.
+        return backbone_shapes() if type(self).build_backbone is ResNet18Adapter.build_backbone else None
+
+    def write_backbone(self, writer: GraphWriter, values: Variables) -> int:
+        from adapters.models.resnet18.program import write_backbone
+
+        return write_backbone(writer, values)
 
     def published_path(self) -> Path:
         return find_published_weights("resnet18")

@@ -30,6 +30,7 @@ class TemporalAdapter(EfficientNetLiteAdapter):
     scores_frames = False
     merges_pieces = False
     has_frame_scores = False
+    scores_items = False
     has_published_classifier = False
     brings_classifier = False
 

@@ -15,7 +15,7 @@ from adapters.config import Config
 from adapters.models import Backbone, Network, Variables
 from adapters.records import Float32Array
 from adapters.system import import_keras, import_tensorflow
-from adapters.training import VARIABLE_PREFIX, head_layers
+from adapters.training import VARIABLE_PREFIX, apply_head
 
 PROJECTION, LSTM = f"{VARIABLE_PREFIX}projection", f"{VARIABLE_PREFIX}lstm"
 
@@ -50,7 +50,7 @@ def build_network(backbone: Backbone, config: Config, units: int) -> TemporalNet
     inputs = keras.Input([config["n_frames"], backbone.feature_size], name="features")
     value = keras.layers.Dense(config["projection_units"], "relu", name=PROJECTION)(inputs)
     value = _lstm_layer(config["lstm_units"])(value)
-    scores, step = head_layers(value, config, units)
+    scores, step = apply_head(value, config, units)
     return TemporalNetwork(backbone, keras.Model(inputs, scores, name="scores"), step)
 
 
