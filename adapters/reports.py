@@ -136,4 +136,5 @@ def rounded(value: Any) -> Any:
         return [rounded(item) for item in value]
     if not isinstance(value, Real) or isinstance(value, Integral) or not math.isfinite(value):
         return value
-    return float(f"{float(value):.6g}") if abs(value) < 0.1 else round(float(value), 6)
+    number = float(value)
+    return float(f"{number:.6g}") if abs(number) < 0.1 else round(number, 6)

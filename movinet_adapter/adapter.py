@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from adapters.config import Config, check_config
-from adapters.errors import AdapterError, ConfigError, WeightsError
+from adapters.errors import ConfigError, WeightsError
 from adapters.inference import StreamSession
 from adapters.litert import StreamProgram
 from adapters.media import to_model_input
-from adapters.models import AnyProgram, ModelAdapter, Network, Pretrained, Variables
+from adapters.models import AnyProgram, ModelAdapter, Network, Pretrained, Variables, even_frames
 from adapters.models.weights import OUTPUT_BIAS
 from adapters.protocols import LiteRTProgram
 from adapters.records import Clip, Float32Array, InputSpec, Precision, take_evenly
@@ -106,8 +106,12 @@ class MoViNetAdapter(ModelAdapter):
         return architecture(self.config["model_id"], self.config["model_mode"], variant=self.config["variant"])
 
     @property
+    def image_size(self) -> int:
+        return NATIVE_SIZE[self.config["model_id"]] if self.config["imgz"] == "native" else super().image_size
+
+    @property
     def input_spec(self) -> InputSpec:
-        config, size, frames = self.config, _size(self.config), _n_frames(self.config)
+        config, size, frames = self.config, self.image_size, _n_frames(self.config)
         rate = self.streams or config["sampling"] == "rate"
         window, stride = config["window_seconds"], config["stride_seconds"]
         if self.streams and window is not None:
@@ -128,7 +132,7 @@ class MoViNetAdapter(ModelAdapter):
 
     @property
     def item_shape(self) -> tuple[int, ...]:
-        size = _size(self.config)
+        size = self.image_size
         return (_n_frames(self.config), size, size, 3)
 
     @property
@@ -147,15 +151,7 @@ class MoViNetAdapter(ModelAdapter):
         Raises:
             AdapterError: The clip has fewer frames.
         """
-        frames, count = clip.frames, _n_frames(self.config)
-        if len(frames) < count:
-            raise AdapterError(
-                f"{clip.source}: {len(frames)} frames were given and the model takes {count}. Sample the clip as "
-                "input_spec says (adapters.media.read_clip does)"
-            )
-        if len(frames) > count:
-            frames = frames[((np.arange(count) + 0.5) * len(frames) / count).astype(int)]
-        return self._preprocessed(frames)[None]
+        return self._preprocessed(even_frames(clip, _n_frames(self.config)))[None]
 
     def _preprocessed(self, frames: Any) -> Float32Array:
         return to_model_input(frames, self.input_spec, self.config["mean"], self.config["scale"])
@@ -167,7 +163,7 @@ class MoViNetAdapter(ModelAdapter):
         return [{"units": DENSE_UNITS, "activation": self.architecture.classifier_activation}]
 
     def build_backbone(self) -> MoViNetBackbone:
-        return MoViNetBackbone.build(self.architecture, _size(self.config), _n_frames(self.config))
+        return MoViNetBackbone.build(self.architecture, self.image_size, _n_frames(self.config))
 
     def random_variables(self, network: Network) -> Variables:
         return random_movinet_variables(self.architecture, network, self.config["seed"])
@@ -225,7 +221,7 @@ class MoViNetAdapter(ModelAdapter):
     def program_name(self, quantize: Precision | None = None) -> str:
         if not self.streams:
             return super().program_name(quantize)
-        size = _size(self.config)
+        size = self.image_size
         return f"{quantize or self.config['quantize']}_stream_1x1x{size}x{size}x3"
 
     @property
@@ -247,7 +243,7 @@ class MoViNetAdapter(ModelAdapter):
             return None
         from movinet_adapter.streaming.published import published_program
 
-        return published_program(Path(config["weights"]), _size(config), output_activation(self.network_config))
+        return published_program(Path(config["weights"]), self.image_size, output_activation(self.network_config))
 
     @property
     def _names_precision(self) -> bool:
@@ -319,10 +315,6 @@ class MoViNetAdapter(ModelAdapter):
 
 def _is_tflite(weights: str) -> bool:
     return weights.endswith(".tflite")
-
-
-def _size(config: Config) -> int:
-    return NATIVE_SIZE[config["model_id"]] if config["imgz"] == "native" else int(config["imgz"])
 
 
 def _n_frames(config: Config) -> int:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from adapters.config.schemas import key_effect as key_effect
     from adapters.config.schemas import key_schemas as key_schemas
     from adapters.config.schemas import use_class as use_class
+    from adapters.config.schemas import with_own_names as with_own_names
     from adapters.config.trust import BUILT_IN_ADAPTERS as BUILT_IN_ADAPTERS
     from adapters.config.trust import PACKAGES as PACKAGES
     from adapters.config.trust import require_trusted as require_trusted
@@ -55,6 +56,7 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
                 "key_schemas",
                 "adapter_schema",
                 "use_class",
+                "with_own_names",
             ),
             "trust": ("BUILT_IN_ADAPTERS", "PACKAGES", "require_trusted", "trusted_adapters", "trusting"),
         },

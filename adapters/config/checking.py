@@ -13,7 +13,7 @@ from adapters.config.messages import short_json, unknown_key_message, violation_
 from adapters.config.migration import SCHEMA_VERSION, migrate_config
 from adapters.config.objective import parse_objective
 from adapters.config.rules import UnknownKeywordError, satisfies
-from adapters.config.schemas import adapter_class, cached_key_schemas, fill_defaults
+from adapters.config.schemas import adapter_class, cached_key_schemas, fill_defaults, with_own_names
 from adapters.errors import ConfigError
 from adapters.system import parse_json
 
@@ -52,6 +52,7 @@ def check_config(config: Mapping[str, Any], where: str = "config") -> Config:
         raise ConfigError(f'{where}: "adapter" is required, e.g. "movinet_adapter:MoViNetAdapter", got {name!r}')
     cls = adapter_class(name, where)
     keys = cached_key_schemas(cls.schema_path)
+    migrated = with_own_names(migrated, name, where)
     problems = list(_problems(migrated, keys))
     if problems:
         raise ConfigError("\n".join(f"{where}: {problem}" for problem in problems))
@@ -146,8 +147,9 @@ def merge_config(config: Mapping[str, Any], changes: Mapping[str, Any]) -> Confi
         config: Keys and values; not changed.
         changes: Keys and values that take precedence.
     """
-    result = copy.deepcopy(dict(config))
-    for key, value in changes.items():
+    adapter = changes.get("adapter", config.get("adapter"))
+    result = copy.deepcopy(with_own_names(config, adapter))
+    for key, value in with_own_names(changes, adapter).items():
         if isinstance(value, Mapping) and isinstance(result.get(key), dict) and key in MERGED_KEYS:
             result[key] = merge_config(result[key], value)
         else:
@@ -176,7 +178,7 @@ def override_config(
     Raises:
         ConfigError: A key or value is not allowed, or a retrain key differs.
     """
-    given = _with_stored_weights(stored, given)
+    given = _with_stored_weights(stored, with_own_names(given, stored["adapter"], where))
     if all(name in stored and _same(stored[name], value) for name, value in given.items()):
         return stored, []
     # The stored keys are used where none was given, so that only what the user wrote can be wrong.

@@ -10,7 +10,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-_WORDS = {"title", "description", "default", "examples", "x-effect", "$comment"}  # say nothing about the value
+# These say nothing about the value.
+_WORDS = {"title", "description", "default", "examples", "x-effect", "x-aliases", "$comment"}
 _SCALARS = (str, int, float, bool, type(None))
 
 

@@ -2,7 +2,7 @@
 
 A schema is JSON Schema draft 2020-12: the common keys and the adapter's own under ``allOf``. Every key has a title, a
 description, a default and ``x-effect``: ``runtime`` (takes effect at once), ``program`` (needs another LiteRT program)
-or ``retrain`` (belongs to the weights).
+or ``retrain`` (belongs to the weights). ``x-aliases`` lists other names under which the key is accepted.
 """
 
 from __future__ import annotations
@@ -126,6 +126,10 @@ def adapter_schema(adapter: str | AdapterClass) -> Config:
     # A key that the adapter says again is the adapter's alone: under allOf both would hold.
     common["properties"] = {k: v for k, v in common["properties"].items() if k not in own["properties"]}
     own["properties"] = {name: value for name, value in key_schemas(cls).items() if name in own["properties"]}
+    for name, rule in list(own["properties"].items()):
+        for alias in rule.get("x-aliases", ()):
+            also = {key: value for key, value in rule.items() if key not in ("default", "x-aliases")}
+            own["properties"][alias] = also | {"description": f'Another name of "{name}".'}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": own.get("title", cls.schema_path.parent.name),
@@ -133,6 +137,38 @@ def adapter_schema(adapter: str | AdapterClass) -> Config:
         "allOf": [common, own],
         "unevaluatedProperties": False,
     }
+
+
+def with_own_names(given: Mapping[str, Any], adapter: object, where: str = "config") -> Config:
+    """Keys and values under the names of the adapter's schema, where some were given under an alias (``x-aliases``).
+
+    Args:
+        given: Keys and values; not changed.
+        adapter: The config's "adapter". The keys stay as they are if it names no class that may be imported, which is
+            reported where the config is checked.
+        where: The name of the config, for messages.
+
+    Raises:
+        ConfigError: A key is given twice, under two names and with different values.
+    """
+    result = dict(given)
+    if not isinstance(adapter, str):
+        return result
+    try:
+        keys = cached_key_schemas(adapter_class(adapter, where).schema_path)
+    except ConfigError:
+        return result
+    for name, key in keys.items():
+        for alias in key.get("x-aliases", ()):
+            if alias not in result or alias in keys:
+                continue
+            value = result.pop(alias)
+            if result.setdefault(name, value) != value:
+                raise ConfigError(
+                    f'{where}: "{alias}" is another name of "{name}", and they differ: {value!r} and {result[name]!r}. '
+                    f'Keep "{name}"'
+                )
+    return result
 
 
 def key_effect(adapter: str | AdapterClass, key: str) -> Effect:

@@ -34,6 +34,7 @@ BUILT_IN_ADAPTERS = frozenset(
         ("adapters.models.efficientnet_lite", "EfficientNetLiteAdapter"),
         ("adapters.models.mobilenet", "MobileNetAdapter"),
         ("adapters.models.resnet18", "ResNet18Adapter"),
+        ("adapters.models.temporal", "TemporalAdapter"),
         ("adapters.models.ensemble", "EnsembleAdapter"),
         ("adapters.models.tflite_classifier", "TfliteClassifierAdapter"),
         ("movinet_adapter", "MoViNetAdapter"),

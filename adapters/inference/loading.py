@@ -109,6 +109,11 @@ def _open(source: str | Path | Mapping[str, Any], overrides: Config) -> BaseMode
         config = migrate_config(config, "config" if isinstance(source, Mapping) else str(source))
     if "adapter" not in config:
         where = "config" if isinstance(source, Mapping) else str(source)
+        if "ensemble" in config:
+            raise ConfigError(
+                f"{where}: lists the models of an ensemble. Make a bundle of it and name that: "
+                f"cliplab ensemble {where} --output FOLDER"
+            )
         raise ConfigError(
             f'{where}: "adapter" is required, e.g. "adapters.models.efficientnet_lite:EfficientNetLiteAdapter". '
             "A model is a bundle directory, a .tflite, a config file or one of: " + ", ".join(ready_configs())

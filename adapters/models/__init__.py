@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from adapters.models.cleaning import clean_copy as clean_copy
     from adapters.models.frame_adapter import FrameModelAdapter as FrameModelAdapter
     from adapters.models.model_adapter import ModelAdapter as ModelAdapter
+    from adapters.models.model_adapter import even_frames as even_frames
     from adapters.models.network import Backbone as Backbone
     from adapters.models.network import Network as Network
     from adapters.models.network import Pretrained as Pretrained
@@ -22,7 +23,7 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
         {
             "cleaning": ("clean_copy",),
             "frame_adapter": ("FrameModelAdapter",),
-            "model_adapter": ("ModelAdapter",),
+            "model_adapter": ("ModelAdapter", "even_frames"),
             "network": ("Backbone", "Network", "Pretrained", "Variables"),
             "network_adapter": ("NetworkAdapter",),
             "state": ("AnyProgram",),

@@ -55,11 +55,20 @@ class FrameModelAdapter(ModelAdapter):
             self._fitted = (key, self._fit(name))
         return self._fitted[1]
 
-    def _fit(self, name: str) -> Pretrained:
+    def file_weights(self) -> Pretrained:
+        """Everything that the file of ``weights`` holds; it is read once.
+
+        Raises:
+            WeightsError: It is missing, damaged or of another network.
+        """
+        name = self.config["weights"]
         if self._read is None or self._read[0] != name:
             path = self.published_path() if name in self.published_names else Path(name).expanduser()
             self._read = (name, self.read_weights(path))
-        found = self._read[1]
+        return self._read[1]
+
+    def _fit(self, name: str) -> Pretrained:
+        found = self.file_weights()
         fitting = fitting_classifier(found.classifier, self.config, self.labels)
         if fitting is not None:
             require_finite(fitting, name)
@@ -84,7 +93,7 @@ class FrameModelAdapter(ModelAdapter):
 
     @property
     def item_shape(self) -> tuple[int, ...]:
-        return (self.config["imgz"], self.config["imgz"], 3)
+        return (self.image_size, self.image_size, 3)
 
     @property
     def items_per_clip(self) -> int:

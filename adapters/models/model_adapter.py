@@ -24,7 +24,7 @@ from adapters.models.network_adapter import NetworkAdapter
 from adapters.models.saving import golden_of, save_bundle
 from adapters.models.state import AnyProgram, LoadedModel, RunsItems, require_rows
 from adapters.protocols import StoredModel
-from adapters.records import Clip, Float32Array, Prediction, RequestedPrecision, aggregate
+from adapters.records import Clip, Float32Array, Prediction, RequestedPrecision, UInt8Array, aggregate
 from adapters.reports import ConversionReport, TrainReport
 from adapters.training import VARIABLE_PREFIX, class_scores
 
@@ -72,11 +72,14 @@ class ModelAdapter(NetworkAdapter):
             return
         # A weights file is opened before anything is said of heads: a fault of the file is the first thing to know.
         found = self.pretrained() if self.names_a_file else None
-        if not self.brings_classifier:
-            raise AdapterError(
-                f"the head for labels {', '.join(self.labels[:5])} is not trained{_classes_of(found, self.labels)}. "
-                'Train it (cliplab train), load a bundle, or leave "labels" out to use the classes of the weights'
-            )
+        if self.brings_classifier:
+            return
+        if not self.has_published_classifier:
+            raise AdapterError("the head is not trained. Train it (cliplab train), or load a bundle")
+        raise AdapterError(
+            f"the head for labels {', '.join(self.labels[:5])} is not trained{_classes_of(found, self.labels)}. "
+            'Train it (cliplab train), load a bundle, or leave "labels" out to use the classes of the weights'
+        )
 
     # Predict ------------------------------------------------------------------------------------------------------
 
@@ -150,21 +153,30 @@ class ModelAdapter(NetworkAdapter):
         features = self._by_clip(batch, program, "features")
         return np.stack([self.clip_features(values) for values in features])
 
+    def torch_state(self) -> dict[str, Any]:
+        """The weights by our own names, in TensorFlow's layouts. A family whose tensors have names in PyTorch overrides
+        it."""
+        self._require_trained()
+        return dict(self.variables())
+
     def feature_source(self) -> FeatureSource:
         """The LiteRT program of the backbone alone."""
         program = self.feature_program()
         return FeatureSource(
             self.feature_identity(),
             (self.items_per_clip, program.output_shapes["features"][-1]),
-            lambda batch: self._by_clip(batch, program, "features"),
+            lambda batch: self._run([self.items(clip) for clip in batch], program, "features"),
             program,
         )
 
     def _by_clip(self, batch: Sequence[Clip], program: AnyProgram, output: str) -> list[Float32Array]:
-        """An output of the program, float32 [items, ...] for each clip; all clips run together."""
-        items = [self.items(clip) for clip in batch]
-        values = self.rows_of(cast(RunsItems, program).run(np.concatenate(items)), output)
-        return np.split(values, np.cumsum([len(clip_items) for clip_items in items])[:-1])
+        """An output of the program that predicts, float32 [items, ...] for each clip; all clips run together."""
+        return self._run([self.program_inputs(clip) for clip in batch], program, output)
+
+    def _run(self, inputs: Sequence[Float32Array], program: AnyProgram, output: str) -> list[Float32Array]:
+        """An output of a program for several arrays of inputs, float32 [inputs, ...] for each."""
+        values = self.rows_of(cast(RunsItems, program).run(np.concatenate(inputs)), output)
+        return np.split(values, np.cumsum([len(rows) for rows in inputs])[:-1])
 
     def rows_of(self, outputs: Mapping[str, npt.NDArray[Any]], output: str) -> Float32Array:
         """One output of a program, which may come from a file that somebody else made.
@@ -234,6 +246,28 @@ class ModelAdapter(NetworkAdapter):
         from adapters.models.conversion import convert_model
 
         return convert_model(self, Path(output_path), quantize, calibration, clips)
+
+
+def even_frames(clip: Clip, count: int) -> UInt8Array:
+    """A fixed number of a clip's frames, taken evenly from all of them.
+
+    Args:
+        clip: At least ``count`` frames uint8 [T, H, W, 3].
+        count: How many the model takes.
+
+    Returns:
+        uint8 [count, H, W, 3].
+
+    Raises:
+        AdapterError: The clip has fewer frames.
+    """
+    frames = clip.frames
+    if len(frames) < count:
+        raise AdapterError(
+            f"{clip.source}: {len(frames)} frames were given and the model takes {count}. Sample the clip as "
+            "input_spec says (adapters.media.read_clip does)"
+        )
+    return frames if len(frames) == count else frames[((np.arange(count) + 0.5) * len(frames) / count).astype(int)]
 
 
 def _classes_of(found: Pretrained | None, labels: Sequence[str]) -> str:

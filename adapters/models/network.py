@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 from adapters.records import Float32Array
+from adapters.system import import_tensorflow
 from adapters.training import TunableBackbone
 
 NORM_KINDS = ("gamma", "beta", "moving_mean", "moving_variance")
@@ -127,12 +128,32 @@ class Network:
         backbone: Items to features.
         head: A tf_keras model, features to scores.
         dropout_step: See ``build_head``.
+        scores_items: Whether the head scores each item by itself; if not, it sees those of a clip together.
     """
 
     name = "network"
+    scores_items = True
 
     def __init__(self, backbone: Backbone, head: Any, dropout_step: Any) -> None:
         self.backbone, self.head, self.dropout_step = backbone, head, dropout_step
+
+    def for_conversion(self) -> Self:
+        """The same with its present values, in the form that converts best."""
+        return type(self)(self.backbone.for_conversion(), self.head, self.dropout_step)
+
+    def scores(self, features: Any, training: bool = False) -> Any:
+        """The scores of clips from the features of their items.
+
+        Args:
+            features: float32 tensor [B, items, D].
+            training: Whether dropout drops.
+
+        Returns:
+            float32 tensor [B, items, units] in 0..1; [B, 1, units] if items are not scored by themselves.
+        """
+        tf = import_tensorflow()
+        scores = self.head(tf.reshape(features, [-1, features.shape[-1]]), training=training)
+        return tf.reshape(scores, [-1, features.shape[1], scores.shape[-1]])
 
     @property
     def weights(self) -> list[Any]:

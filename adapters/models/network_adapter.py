@@ -32,19 +32,25 @@ class NetworkAdapter(BaseModelAdapter):
     Attributes:
         own_labels_path: The names of the published classifier's classes, one per line.
         backbone_keys: The config's keys that shape the backbone.
+        head_keys: The config's keys that shape the head, beside ``head``.
         family: The network's name in cache keys, wherever its module is.
         network_format: Raised with a change of the network's code that changes its programs or features, so that cached
             ones are made again.
         published_names: What ``weights`` says for the published weights.
+        has_published_classifier: Whether the published weights predict classes of their own without training.
+        scores_items: Whether the head scores each item of a clip by itself; see ``Network``.
         metrics: The content of metrics.json; empty before training.
         trained: Whether it was loaded or trained.
     """
 
     own_labels_path: ClassVar[Path]
     backbone_keys: ClassVar[tuple[str, ...]]
+    head_keys: ClassVar[tuple[str, ...]] = ()
     family: ClassVar[str]
     network_format: ClassVar[int] = 1
     published_names: ClassVar[tuple[str, ...]] = ("imagenet",)
+    has_published_classifier: ClassVar[bool] = True
+    scores_items: ClassVar[bool] = True
 
     @property
     @abstractmethod
@@ -118,11 +124,16 @@ class NetworkAdapter(BaseModelAdapter):
         return tuple(self.own_labels_path.read_text(encoding="utf-8").splitlines())
 
     @property
+    def image_size(self) -> int:
+        """Height and width of the model's input in pixels."""
+        return int(self.config["imgz"])
+
+    @property
     def input_spec(self) -> InputSpec:
         config = self.config
         return InputSpec(
-            height=config["imgz"],
-            width=config["imgz"],
+            height=self.image_size,
+            width=self.image_size,
             n_frames=config["n_frames"],
             aspect=config["aspect"],
             sampling=config["sampling"],
@@ -153,13 +164,29 @@ class NetworkAdapter(BaseModelAdapter):
         """Format numbers of the code that makes the program, beside those of the backbone and of every conversion."""
         return {"head": HEAD_FORMAT}
 
+    @property
+    def program_shape(self) -> tuple[int, ...]:
+        """The shape of one input of the program that predicts: an item, unless a clip's items are scored together."""
+        return self.item_shape
+
+    def program_inputs(self, clip: Clip) -> Float32Array:
+        """A clip as inputs of the program that predicts: its items, unless they are scored together.
+
+        Args:
+            clip: Frames uint8 [T, H, W, 3] RGB of any size.
+
+        Returns:
+            float32 [inputs, *program_shape].
+        """
+        return self.items(clip)
+
     def program_name(self, quantize: Precision | None = None) -> str:
         """The name of a program, e.g. float32_1x224x224x3.
 
         Args:
             quantize: The precision; None for the config's.
         """
-        shape = "x".join(str(size) for size in (PROGRAM_BATCH, *self.item_shape))
+        shape = "x".join(str(size) for size in (PROGRAM_BATCH, *self.program_shape))
         return f"{quantize or self.config['quantize']}_{shape}"
 
     # Weights, network, programs -----------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from adapters.config import Config
 from adapters.errors import ConfigError, MissingExtraError
 from adapters.litert import program_cache
 from adapters.models.network import Network, Variables
-from adapters.models.written_programs import written_backbone, written_program
+from adapters.models.written_programs import variable_shapes, written_backbone, written_program
 from adapters.records import Clip, Float32Array, Precision, as_precision, take_evenly
 from adapters.training import VARIABLE_PREFIX, output_activation, output_units
 
@@ -95,7 +95,7 @@ def make_program_bytes(adapter: HasPrograms, quantize: Precision, calibration: S
         source = get_program_at(adapter, "float32")
         return with_8_bit_weights(source if isinstance(source, bytes) else source.read_bytes())
     precision = as_precision(quantize)
-    if precision in ("float32", "float16") and adapter.backbone_shapes() is not None:
+    if precision in ("float32", "float16") and variable_shapes(adapter) is not None:
         program = written_program(adapter, PROGRAM_BATCH)
         return program if precision == "float32" else with_16_bit_weights(program)
     try:
@@ -123,17 +123,12 @@ def convert_items(adapter: HasPrograms, network: Network, quantize: Precision, c
     """
     from adapters.litert import to_litert
 
-    backbone, head = network.backbone.for_conversion(), network.head
-
-    def run(items: Any) -> dict[str, Any]:
-        features = backbone(items)
-        return {"scores": head(features), "features": features}
-
+    fixed = network.for_conversion()
     samples = _calibration_items(adapter, calibration) if calibration else None
-    model = _Convertible(run, [*backbone.weights, *head.weights])
+    model = _Convertible(fixed, fixed.weights)
     # A backbone may know which of its layers can be computed in 8 bits at little loss.
-    in_8_bits = getattr(backbone, "in_8_bits", None)
-    return to_litert(model, (PROGRAM_BATCH, *adapter.item_shape), quantize, samples, in_8_bits=in_8_bits)
+    in_8_bits = getattr(fixed.backbone, "in_8_bits", None)
+    return to_litert(model, (PROGRAM_BATCH, *adapter.program_shape), quantize, samples, in_8_bits=in_8_bits)
 
 
 def get_backbone_program(adapter: HasPrograms) -> Path | bytes:
@@ -153,7 +148,7 @@ def _calibration_items(adapter: HasPrograms, clips: Sequence[Clip]) -> Iterator[
     chosen = take_evenly(clips, min(adapter.config["calibration_clips"], CALIBRATION_ITEMS))
     each = max(1, CALIBRATION_ITEMS // len(chosen))
     for clip in chosen:
-        items = adapter.items(clip)
+        items = adapter.program_inputs(clip)
         for position in np.unique(np.linspace(0, len(items) - 1, min(each, len(items))).round().astype(int)):
             yield items[position][None]
 
@@ -207,6 +202,7 @@ def program_identity(adapter: HasPrograms) -> Config:
     config = adapter.network_config
     own = {"head": config["head"], "quantize": config["quantize"], "name": adapter.program_name()}
     own |= {"units": output_units(config, adapter.labels), "activation": output_activation(config)}
+    own |= {key: config[key] for key in adapter.head_keys}
     own |= {"formats": adapter.program_formats, "backbone": backbone_identity(adapter)}
     if adapter.trained:
         own["variables"] = _digest(adapter.variables())

@@ -29,6 +29,10 @@ class DescribesNetwork(Protocol):
         """The config that shapes the network, with the head that it has."""
 
     @property
+    def scores_items(self) -> bool:
+        """Whether the head scores each item of a clip by itself."""
+
+    @property
     def brings_classifier(self) -> bool:
         """Whether the weights that the config names have a classifier for its labels."""
 
@@ -53,6 +57,10 @@ class HasPrograms(DescribesNetwork, Protocol):
         """The config keys that shape the backbone."""
 
     @property
+    def head_keys(self) -> tuple[str, ...]:
+        """The config keys that shape the head, beside ``head``."""
+
+    @property
     def network_format(self) -> int:
         """Raised with a change of the network's code that changes its programs or features."""
 
@@ -73,7 +81,14 @@ class HasPrograms(DescribesNetwork, Protocol):
     @property
     def item_shape(self) -> tuple[int, ...]: ...
 
+    @property
+    def program_shape(self) -> tuple[int, ...]:
+        """The shape of one input of the program that predicts."""
+
     def items(self, clip: Clip) -> Float32Array: ...
+
+    def program_inputs(self, clip: Clip) -> Float32Array:
+        """A clip as inputs of the program that predicts: float32 [inputs, *program_shape]."""
 
     def program_name(self, quantize: Precision | None = None) -> str: ...
 

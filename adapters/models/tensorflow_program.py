@@ -45,13 +45,13 @@ class TensorFlowProgram:
         with tf.device(device):
             network = adapter.build_network()
             assign(network, adapter.variables(network))
-        spec = tf.TensorSpec([None, *adapter.item_shape], tf.float32)
+        spec = tf.TensorSpec([None, *adapter.program_shape], tf.float32)
         self._function = tf.function(network, input_signature=[spec], autograph=False)
         outputs = self._function.get_concrete_function().structured_outputs
         self.output_shapes = {name: tuple(value.shape) for name, value in outputs.items()}
 
     def run(self, batch: Float32Array) -> dict[str, Float32Array]:
-        """float32 [N, *item_shape] to {"scores": [N, units], "features": [N, D]}."""
+        """float32 [N, *program_shape] to {"scores": [N, units], "features": [N, D]}."""
         tf = import_tensorflow()
         parts: list[dict[str, Float32Array]] = []
         with self._lock, tf.device(self.device):

@@ -35,7 +35,7 @@ def variable_shapes(adapter: DescribesNetwork) -> Shapes | None:
         adapter: The model.
     """
     backbone = adapter.backbone_shapes()
-    if backbone is None:
+    if backbone is None or not adapter.scores_items:  # heads over several items are converted
         return None
     return {**backbone.variables, **_head_shapes(adapter, backbone.feature_size)}
 

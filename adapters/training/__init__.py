@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from adapters.training.cross_validation import cross_validate_examples as cross_validate_examples
     from adapters.training.devices import describe_devices as describe_devices
     from adapters.training.head import VARIABLE_PREFIX as VARIABLE_PREFIX
+    from adapters.training.head import apply_head as apply_head
     from adapters.training.head import build_head as build_head
     from adapters.training.head import class_scores as class_scores
     from adapters.training.head import head_layers as head_layers
@@ -43,9 +44,10 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
             "devices": ("describe_devices",),
             "head": (
                 "VARIABLE_PREFIX",
+                "apply_head",
                 "build_head",
-                "head_layers",
                 "class_scores",
+                "head_layers",
                 "is_linear",
                 "output_activation",
                 "output_units",

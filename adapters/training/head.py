@@ -106,10 +106,26 @@ def build_head(config: Config, feature_size: int, units: int) -> tuple[Any, Any]
         int32 tf.Variable [2] of (seed, step) that training sets and dropout follows, so that a resumed run drops the
         same.
     """
+    keras = import_keras()
+    inputs = keras.Input([feature_size], name="features")
+    scores, step = apply_head(inputs, config, units)
+    return keras.Model(inputs, scores, name="scores"), step
+
+
+def apply_head(value: Any, config: Config, units: int) -> tuple[Any, Any]:
+    """Apply the layers of ``head`` and the classifier to what another layer of a tf_keras model gives.
+
+    Args:
+        value: A Keras tensor [B, D].
+        config: A complete config.
+        units: Outputs; see ``output_units``.
+
+    Returns:
+        The Keras tensor of the scores [B, units], and the dropout step; see ``build_head``.
+    """
     tf, keras = import_tensorflow(), import_keras()
     step = tf.Variable([0, 0], dtype=tf.int32, trainable=False, name="dropout_step")
-    inputs = keras.Input([feature_size], name="features")
-    value, dense_index = inputs, 0
+    dense_index = 0
     layers = [*config["head"], {"units": units, "activation": output_activation(config), "last": True}]
     for index, layer in enumerate(layers):
         if "dropout" in layer:
@@ -119,7 +135,7 @@ def build_head(config: Config, feature_size: int, units: int) -> tuple[Any, Any]
         name = f"{VARIABLE_PREFIX}{'output' if last else f'dense{dense_index}'}"
         value = keras.layers.Dense(layer["units"], _activation(layer.get("activation", "linear")), name=name)(value)
         dense_index += 1
-    return keras.Model(inputs, value, name="scores"), step
+    return value, step
 
 
 def _activation(name: str) -> Any:

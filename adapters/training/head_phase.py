@@ -38,13 +38,14 @@ _SECONDS_BETWEEN_CHECKPOINTS = 2.0
 _MOST_NUMBERS = 200_000_000
 
 
-def head_route(config: Config, defaults: Mapping[str, Any], trained: bool) -> Route:
+def head_route(config: Config, defaults: Mapping[str, Any], trained: bool, *, scores_items: bool = True) -> Route:
     """How the head is trained.
 
     Args:
         config: A complete config.
         defaults: What the schema says of ``HAND_SET_KEYS`` where nobody set them.
         trained: Whether there is a head from which training continues.
+        scores_items: Whether the head scores each item of a clip by itself, as a linear head does.
 
     Returns:
         "logistic": solved. "converge": by Adam until it no longer improves. "as_given": by Adam with the config's
@@ -52,7 +53,8 @@ def head_route(config: Config, defaults: Mapping[str, Any], trained: bool) -> Ro
     """
     solver = config["head_solver"]
     by_hand = any(config[key] != defaults[key] for key in HAND_SET_KEYS)
-    if solver == "logistic" or (solver == "auto" and not trained and not by_hand and is_linear(config)):
+    linear = scores_items and is_linear(config)
+    if solver == "logistic" or (solver == "auto" and not trained and not by_hand and linear):
         return "logistic"
     return "as_given" if by_hand else "converge"
 
@@ -66,7 +68,7 @@ def fit_head(run: TrainingRun, features: CachedFeatures) -> FitResult:
     """
     keys = key_schemas(cast(AdapterClass, type(run.adapter)))
     defaults = {key: keys[key]["default"] for key in HAND_SET_KEYS}
-    route = head_route(run.config, defaults, run.continues)
+    route = head_route(run.config, defaults, run.continues, scores_items=run.network.scores_items)
     if route == "logistic":
         return _solve_head(run, features)
     if route == "as_given":

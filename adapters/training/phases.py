@@ -90,14 +90,15 @@ class TrainingRun:
             through: The backbone to send items through; None for features.
 
         Returns:
-            float32 tensor [B, items, units] in 0..1.
+            float32 tensor [B, items, units] in 0..1; [B, 1, units] if the head sees the items of a clip together.
         """
         tf = import_tensorflow()
-        flat = tf.reshape(inputs, [-1, *inputs.shape[2:]])
+        features = inputs
         if through is not None:
+            flat = tf.reshape(inputs, [-1, *inputs.shape[2:]])
             flat = through(flat, training=training and self.config["train_batch_norm"])
-        scores = self.network.head(flat, training=training)
-        return tf.reshape(scores, [-1, inputs.shape[1], scores.shape[-1]])
+            features = tf.reshape(flat, [-1, inputs.shape[1], flat.shape[-1]])
+        return self.network.scores(features, training)
 
 
 def fit_data(run: TrainingRun, which: Sequence[Example], inputs: Inputs) -> FitData:

@@ -40,11 +40,18 @@ class TrainableNetwork(Protocol):
 
     @property
     def head(self) -> Any:
-        """A tf_keras model, features [B, D] to scores [B, units]."""
+        """A tf_keras model with the head's layers; ``scores`` applies it."""
 
     @property
     def dropout_step(self) -> Any:
         """See ``build_head``."""
+
+    @property
+    def scores_items(self) -> bool:
+        """Whether the head scores each item by itself; if not, it sees those of a clip together."""
+
+    def scores(self, features: Any, training: bool = False) -> Any:
+        """float32 tensor [B, items, D] to scores [B, items, units], or [B, 1, units] of the items together."""
 
 
 class Trainable(Protocol):

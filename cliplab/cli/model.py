@@ -1,4 +1,4 @@
-"""Commands about a model: predict, train, finetune, evaluate, convert, adopt, verify, bench."""
+"""Commands about a model: predict, train, finetune, evaluate, convert, adopt, ensemble, verify, bench."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from cliplab.cli.options import (
     AsJson,
     BatchSize,
     Data,
+    DryRun,
     Epochs,
     Force,
     LearningRate,
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     """Add these commands to the app."""
-    for function in (predict, train, finetune, evaluate, convert, adopt, verify, bench):
+    for function in (predict, train, finetune, evaluate, convert, adopt, ensemble, verify, bench):
         app.command()(command(function))
 
 
@@ -231,7 +232,7 @@ def evaluate(
 
 def convert(
     model: Model,
-    output: Annotated[Path, opt("FILE", "The .tflite to write.", "--output")],
+    output: Annotated[Path, opt("FILE", "The .tflite to write; X.pth: the weights as a state dict.", "--output")],
     quantize: Annotated[RequestedPrecision, opt("Q", "float32, float16, dynamic or int8.")] = "float32",
     data: Annotated[
         Path | None,
@@ -330,6 +331,31 @@ def _numbers(name: str, text: str | None) -> list[float] | None:
         raise ConfigError(
             f"--{name} takes a number or three with commas, e.g. 127.5 or 0.5,0.5,0.5, got {text!r}"
         ) from None
+
+
+def ensemble(
+    config: Annotated[Path, arg("CONFIG", "YAML or JSON with models, voting and weights, also under ensemble.")],
+    output: Annotated[Path, opt("FOLDER", "The bundle directory to write.", "-o", "--output")],
+    overrides: Overrides = None,
+    force: Force = False,
+    dry_run: DryRun = False,
+    trust_adapters: TrustAdapters = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write several models that know the same labels as one bundle whose members vote."""
+    from cliplab import models
+    from cliplab.cli import tables as render
+
+    report = models.ensemble(
+        str(config),
+        output,
+        overrides=parsed(overrides),
+        force=force,
+        dry_run=dry_run,
+        trust_adapters=trust_adapters or (),
+        on_note=lambda text: print(f"note: {text}", file=sys.stderr),
+    )
+    write_json(report.to_json()) if as_json else show(*render.ensemble(report))
 
 
 def verify(

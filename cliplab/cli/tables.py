@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from adapters.models.tflite_classifier import Adoption
     from cliplab.datasets import DatasetReport, PrepareReport
     from cliplab.demo import DemoReport
-    from cliplab.models import BenchReport, ConfigCheck, Evaluation, PredictReport
+    from cliplab.models import BenchReport, ConfigCheck, EnsembleReport, Evaluation, PredictReport, StateDictReport
 
 Shown = list[Any]
 LAST_EPOCHS = 15
@@ -234,8 +234,16 @@ def adoption(report: Adoption) -> Shown:
     return [table(["", "of the program"], rows), f"{report.output_path}: {report.labels} classes"]
 
 
-def conversion(report: ConversionReport) -> Shown:
-    """Source against converted."""
+def conversion(report: ConversionReport | StateDictReport) -> Shown:
+    """Source against converted; of a state dict, what it holds."""
+    if not isinstance(report, ConversionReport):
+        head = ", ".join(f"{name} {list(shape)}" for name, shape in report.head.items())
+        return [
+            f"{report.output_path}: {size(report.size_bytes)}, a PyTorch state dict of {report.tensors} tensors, "
+            f"{report.parameters:,} numbers, float32",
+            f"head: {head}",
+            f"outputs in the order of the labels: {_names(report.labels)}",
+        ]
     rows = [
         ("size", size(report.source_size_bytes), size(report.size_bytes)),
         ("ms a clip, one thread", number(report.source_ms, 2), number(report.converted_ms, 2)),
@@ -248,6 +256,18 @@ def conversion(report: ConversionReport) -> Shown:
     if report.partitions is not None:
         shown.append(f"{sum(report.operators.values())} operators, {report.partitions} XNNPACK partition(s)")
     return shown
+
+
+def ensemble(report: EnsembleReport) -> Shown:
+    """Each member with its share of the vote, and where the bundle is."""
+    shares = report.shares or [None] * len(report.models)
+    rows = [(name, "-" if share is None else f"{share:.0%}") for name, share in zip(report.models, shares, strict=True)]
+    where = f"{report.output_path}: {size(report.size_bytes)}" if report.written else "Dry run: nothing was written"
+    return [
+        table(("model", ">share"), rows),
+        f"voting {report.voting} on {', '.join(report.labels[:8])}{' ...' if len(report.labels) > 8 else ''}",
+        where,
+    ]
 
 
 def benchmark(report: BenchReport) -> Shown:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from adapters.base import OnProgress
 from adapters.errors import DatasetError
 from adapters.records import Prediction, Segment
+from adapters.reports import ConversionReport
 from cliplab.demo.report import Contender, DemoReport
 from cliplab.models import PredictReport, convert, evaluate, find_segments, predict, train
 from cliplab.outputs import require_new
@@ -64,7 +65,7 @@ def demo(
     programs = {}
     for quantize in ("float16", "int8"):
         with _timed(seconds, f"convert to {quantize}"):
-            programs[quantize] = convert(
+            converted = convert(
                 bundle,
                 output / f"ad_{quantize}.tflite",
                 quantize=quantize,
@@ -73,6 +74,8 @@ def demo(
                 force=True,
                 on_progress=report,
             )
+        assert isinstance(converted, ConversionReport)  # of a .tflite
+        programs[quantize] = converted
     with _timed(seconds, "predict the broadcast"):
         found = predict(bundle, [broadcast], segments=LABEL, on_progress=_files(report))
     truth = _truth(folder / "broadcast.json")

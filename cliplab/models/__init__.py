@@ -17,10 +17,13 @@ if TYPE_CHECKING:
     from cliplab.models.configs import config_check as config_check
     from cliplab.models.configs import config_schema as config_schema
     from cliplab.models.configs import config_show as config_show
+    from cliplab.models.conversion import StateDictReport as StateDictReport
     from cliplab.models.conversion import convert as convert
     from cliplab.models.conversion import verify as verify
     from cliplab.models.dataloop_app import DataloopManifestReport as DataloopManifestReport
     from cliplab.models.dataloop_app import dataloop_manifest as dataloop_manifest
+    from cliplab.models.ensembles import EnsembleReport as EnsembleReport
+    from cliplab.models.ensembles import ensemble as ensemble
     from cliplab.models.evaluation import Evaluation as Evaluation
     from cliplab.models.evaluation import evaluate as evaluate
     from cliplab.models.explain_figure import explanation_png as explanation_png
@@ -49,8 +52,9 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
             "comparison": ("compare",),
             "comparison_report": ("Comparison", "ModelFigures"),
             "configs": ("ConfigCheck", "config_check", "config_schema", "config_show"),
-            "conversion": ("convert", "verify"),
+            "conversion": ("StateDictReport", "convert", "verify"),
             "dataloop_app": ("DataloopManifestReport", "dataloop_manifest"),
+            "ensembles": ("EnsembleReport", "ensemble"),
             "evaluation": ("Evaluation", "evaluate"),
             "explain_figure": ("explanation_png",),
             "explain_report": ("Explanation",),

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from adapters.base import BaseModelAdapter
-from adapters.errors import ConfigError
+from adapters.errors import ConfigError, ConversionError
 from adapters.inference import open_model
-from adapters.records import Clip, RequestedPrecision
+from adapters.records import Clip, RequestedPrecision, as_precision
 from adapters.reports import ConversionReport
 from adapters.system import atomic_path
 from cliplab.models.source import ModelSource, name_list
 from cliplab.outputs import require_new
+
+STATE_DICT_SUFFIXES = (".pth", ".pt")
 
 
 def convert(
@@ -27,12 +29,13 @@ def convert(
     force: bool = False,
     trust_adapters: Sequence[str] = (),
     on_progress: Callable[[str, int, int], object] | None = None,
-) -> ConversionReport:
+) -> ConversionReport | StateDictReport:
     """Write a model as one self-describing .tflite and compare it with the model's own program.
 
     Args:
         model: A bundle directory, a .tflite, a config file, a ready config's name, or the config itself.
-        output: The file to write; its name ends in .tflite.
+        output: The file to write; its name ends in .tflite. A name that ends in .pth or .pt asks for the weights alone,
+            as a PyTorch state dict in float32.
         quantize: "float32", "float16", "dynamic" or "int8".
         data: Labelled clips. int8 is calibrated on the train split (at most ``calibration_clips``), and the report
             compares on windows of the other splits (``held_out_windows``). None compares on rendered clips.
@@ -42,10 +45,12 @@ def convert(
         on_progress: Called with the stage's name, the clips done and the clips in all.
 
     Returns:
-        Sizes, speeds, score differences and the share of windows whose top label is the same.
+        Sizes, speeds, score differences and the share of windows whose top label is the same. For a state dict, its
+        tensors and the order of the labels.
 
     Raises:
-        ConfigError: A key is wrong, or output does not end in .tflite.
+        ConfigError: A key is wrong, or output has another ending.
+        WeightsError: A state dict is asked for, and the model came without weights.
         ConversionError: Fewer than ``min_agreement`` of the windows keep their label.
         DatasetError: The clips are not usable.
         StorageError: The output exists, or cannot be written.
@@ -53,10 +58,16 @@ def convert(
     from cliplab.models.held_out import held_out_windows
     from cliplab.models.measure import read_clips
 
-    if Path(output).suffix.lower() != ".tflite":
-        raise ConfigError(f"output must be a file whose name ends in .tflite, got {str(output)!r}")
+    suffix = Path(output).suffix.lower()
+    if suffix not in (".tflite", *STATE_DICT_SUFFIXES):
+        raise ConfigError(
+            "output must be a file whose name ends in .tflite, or in .pth or .pt for a PyTorch state dict, got "
+            f"{str(output)!r}"
+        )
     require_new(output, force)
     adapter = open_model(model, overrides, trust_adapters)
+    if suffix != ".tflite":
+        return _write_torch(adapter, Path(output), quantize)
     if data is None:
         return adapter.convert(output, quantize)
     clips, origin = held_out_windows(adapter, data, on_progress)
@@ -73,6 +84,56 @@ def convert(
             (origin, output),
             adapter.config["min_agreement"],
         )
+
+
+@dataclass(frozen=True)
+class StateDictReport:
+    """Weights that were written as a PyTorch state dict.
+
+    Attributes:
+        output_path: The file.
+        tensors: How many tensors it has.
+        parameters: How many numbers they hold.
+        head: The last tensors, those of the head, with their shapes.
+        labels: The classes in the order of the head's outputs; with ``positive_label`` the one output is its logit.
+        size_bytes: The size of the file.
+    """
+
+    output_path: str
+    tensors: int
+    parameters: int
+    head: dict[str, tuple[int, ...]]
+    labels: tuple[str, ...]
+    size_bytes: int
+
+    def to_json(self) -> dict[str, Any]:
+        """The same as a JSON object."""
+        head = {name: list(shape) for name, shape in self.head.items()}
+        return {**vars(self), "head": head, "labels": list(self.labels)}
+
+
+def _write_torch(adapter: BaseModelAdapter, output: Path, quantize: RequestedPrecision) -> StateDictReport:
+    """Write the weights, and read them back."""
+    from adapters.models.weights import read_state_dict, write_state_dict
+
+    if as_precision(quantize) != "float32":
+        raise ConfigError(f'{output}: a state dict holds float32 weights, got "quantize" {quantize!r}. Leave it out')
+    state = adapter.torch_state()
+    with atomic_path(output, suffix=output.suffix) as unproven:
+        write_state_dict(unproven, state)
+        found = read_state_dict(unproven.read_bytes(), str(output))
+        if list(found) != list(state) or any(found[name].tobytes() != value.tobytes() for name, value in state.items()):
+            raise ConversionError(f"{output}: reads back with other values than were written. Write it again")
+    last = list(state)[-2:]
+    hidden = [name for name in state if name.partition(".")[0] == last[-1].partition(".")[0]]
+    return StateDictReport(
+        output_path=str(output),
+        tensors=len(state),
+        parameters=sum(int(value.size) for value in state.values()),
+        head={name: state[name].shape for name in (hidden if "." in last[-1] else last)},
+        labels=adapter.labels,
+        size_bytes=output.stat().st_size,
+    )
 
 
 def verify(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from adapters.base import BaseModelAdapter, OnEpochEnd, OnProgress, TrainOptions
-from adapters.config import check_config, key_effect, merge_config
+from adapters.config import check_config, key_effect, merge_config, with_own_names
 from adapters.errors import ConfigError
 from adapters.inference import FINETUNE_KEYS, open_model
 from adapters.records import Devices
@@ -116,7 +116,7 @@ def finetune(
     if not is_stored(model):
         raise ConfigError(f"{model}: is no trained model to go on from. Name a bundle directory, or use train")
     adapter = open_model(model, trust_adapters=trust_adapters)
-    given = dict(overrides or {})
+    given = with_own_names(overrides or {}, adapter.config["adapter"])
     for key in given:
         if key in adapter.config and key not in FINETUNE_KEYS and key_effect(type(adapter), key) != "runtime":
             raise ConfigError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from adapters.litert import GraphWriter
 from adapters.models.frame_adapter import FrameModelAdapter
@@ -20,11 +21,16 @@ class EfficientNetLiteAdapter(FrameModelAdapter):
     family = "efficientnet_lite"
     network_format = 1
 
+    @property
+    def image_size(self) -> int:
+        from adapters.models.efficientnet_lite.network import NATIVE_SIZES
+
+        return NATIVE_SIZES[self.config["variant"]] if self.config["imgz"] == "native" else super().image_size
+
     def build_backbone(self) -> KerasBackbone:
         from adapters.models.efficientnet_lite.network import build_backbone
 
-        size = self.config["imgz"]
-        return KerasBackbone(build_backbone(size, size, self.config["variant"]))
+        return KerasBackbone(build_backbone(self.image_size, self.image_size, self.config["variant"]))
 
     def backbone_shapes(self) -> BackboneShapes | None:
         from adapters.models.efficientnet_lite.program import backbone_shapes
@@ -48,3 +54,14 @@ class EfficientNetLiteAdapter(FrameModelAdapter):
         from adapters.models.weights import read_weights_file
 
         return read_weights_file(path, lambda state: torch_to_variables(state, self.config["variant"]))
+
+    def torch_state(self) -> dict[str, Any]:
+        """Named as in the published packages; a head with hidden layers is ``_fc`` as an nn.Sequential."""
+        from adapters.models.efficientnet_lite.torch_names import backbone_to_torch
+        from adapters.models.weights import head_tensors
+
+        self._require_trained()
+        values = self.variables()
+        return backbone_to_torch(values, self.config["variant"]) | head_tensors(
+            values, self.network_config["head"], "_fc"
+        )

@@ -68,8 +68,11 @@ STAGES = (
     Stage(4, 5, 2, 6, 112, 192),
     Stage(1, 3, 1, 6, 192, 320),
 )
-# Variant: width and depth multipliers. The published input sizes are 224, 240 and 260.
+# Variant: width and depth multipliers, from efficientnet_lite_params of efficientnet_lite_builder.py.
 VARIANTS = {"lite0": (1.0, 1.0), "lite1": (1.0, 1.1), "lite2": (1.1, 1.2)}
+# The input sizes of the same table, in pixels. The published accuracy was measured on the middle of each picture:
+# size / (size + round(size / 7)) of its shorter side, 0.875 or 0.876 (preprocessing.py), which is ``crop_fraction``.
+NATIVE_SIZES = {"lite0": 224, "lite1": 240, "lite2": 260}
 
 
 def blocks(variant: str) -> list[Block]:

@@ -55,6 +55,29 @@ def torch_to_variables(state: Mapping[str, npt.NDArray[Any]], variant: str = "li
     return Pretrained(backbone, linear_classifier(found.head, FEATURES))
 
 
+def backbone_to_torch(variables: Mapping[str, npt.NDArray[Any]], variant: str) -> dict[str, npt.NDArray[Any]]:
+    """Map the variables before the head to the packages' tensors, in their order; counters are 0.
+
+    Args:
+        variables: The backbone's variables by name, among others.
+        variant: "lite0", "lite1" or "lite2".
+
+    Returns:
+        Arrays by tensor name.
+    """
+    state: dict[str, npt.NDArray[Any]] = {}
+    for name, ours in package_names(variant).items():
+        value = np.asarray(variables[ours], np.float32)
+        if ours.endswith("depthwise_kernel"):
+            value = value.transpose(2, 3, 0, 1)
+        elif value.ndim == 4:
+            value = value.transpose(3, 2, 0, 1)
+        state[name] = np.ascontiguousarray(value)
+        if name.endswith(".running_var"):
+            state[name.replace("running_var", "num_batches_tracked")] = np.array(0, np.int64)
+    return state
+
+
 def package_names(variant: str) -> dict[str, str]:
     """Every tensor before the classifier as the packages name it -> our variable.
 

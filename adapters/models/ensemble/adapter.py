@@ -19,7 +19,7 @@ from adapters.errors import BundleError, ConversionError, TrainingError
 from adapters.inference import read_stored, require_class
 from adapters.litert import clean_description
 from adapters.models.cleaning import clean_copy
-from adapters.models.ensemble.members import Member, member_clip, open_members, shared_spec
+from adapters.models.ensemble.members import Member, member_clip, member_path, open_members, shared_spec
 from adapters.models.ensemble.voting import vote
 from adapters.protocols import StoredModel
 from adapters.records import Clip, Float32Array, InputSpec, Prediction, RequestedPrecision
@@ -82,8 +82,8 @@ class EnsembleAdapter(BaseModelAdapter):
     @classmethod
     def resolve_paths(cls, config: Config, folder: Path) -> Config:
         """Members that lie beside the config file, by their path from here."""
-        beside = {name: folder / name for name in config.get("members", ()) if isinstance(name, str)}
-        found = {name: str(path) for name, path in beside.items() if path.exists()}
+        beside = {name: member_path(folder, name) for name in config.get("members", ()) if isinstance(name, str)}
+        found = {name: str(path) for name, path in beside.items() if path is not None}
         return {**config, "members": [found.get(name, name) for name in config["members"]]} if found else config
 
     # Members ------------------------------------------------------------------------------------------------------

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,12 +12,15 @@ import numpy as np
 import numpy.typing as npt
 
 from adapters.base import BaseModelAdapter
+from adapters.bundle import SEAL
 from adapters.config import Config
 from adapters.errors import ConfigError
 from adapters.media import EPSILON_SECONDS, Window, decode_size, fill_clip, sample_times, window_seconds
 from adapters.records import Clip, InputSpec
+from adapters.system import did_you_mean
 
 RUNTIME_KEYS = ("num_threads", "device")  # of the ensemble's config, handed on to every member
+_MOST_ENTRIES = 10_000  # of a folder, that are looked through for a similar name
 _SAME_TIMES = ("sampling", "n_frames", "fps", "short_clip")
 _SAME_PICTURE = ("height", "width", "aspect", "crop_fraction")
 
@@ -58,7 +63,7 @@ def open_members(
     from adapters.inference import open_model
 
     runtime = {key: config[key] for key in RUNTIME_KEYS if config[key] not in (None, "cpu")}
-    sources = [_find(name, folder) for name in config["members"]]
+    sources = [find_member(name, folder) for name in config["members"]]
     adapters = [open_model(source, runtime, trust_adapters) for source in sources]
     labels = tuple(config["labels"] or adapters[0].labels)
     for name, adapter in zip(config["members"], adapters, strict=True):
@@ -74,21 +79,66 @@ def open_members(
     return members, filled
 
 
-def _find(name: str, folder: Path | None) -> str | Path:
+def member_path(folder: Path, name: str) -> Path | None:
+    """A member's file or folder.
+
+    Args:
+        folder: Where a relative name is looked for.
+        name: Its name or path, with or without ".tflite".
+
+    Returns:
+        The path; None if there is nothing of this name.
+    """
+    path = folder / Path(name).expanduser()
+    try:
+        return next((found for found in (path, path.with_name(f"{path.name}.tflite")) if found.exists()), None)
+    except (OSError, ValueError):  # a name that no file can have
+        return None
+
+
+def find_member(name: str, folder: Path | None) -> str | Path:
+    """Where a member is.
+
+    Args:
+        name: Its name or path, with or without ".tflite", or a ready config's name.
+        folder: Where a relative name is looked for first; then the current folder, then the ready configs.
+
+    Returns:
+        Its path, or the name of the ready config.
+
+    Raises:
+        ConfigError: There is nothing of this name; the message has the nearest one.
+    """
     from adapters.inference import ready_configs
 
-    path = Path(name).expanduser()
-    tried = [path] if folder is None or path.is_absolute() else [folder / path, path]
-    for candidate in tried:
-        if candidate.exists():
-            return candidate
+    folders = [Path()] if folder is None or Path(name).is_absolute() else [folder, Path()]
+    for place in folders:
+        if (found := member_path(place, name)) is not None:
+            return found
     if name in ready_configs():
         return name
-    places = " and ".join(dict.fromkeys(str(candidate.absolute()) for candidate in tried))
+    places = " and ".join(dict.fromkeys(str((place / name).absolute()) for place in folders))
+    known = [model for place in folders for model in _models_in(place)]
     raise ConfigError(
-        f"member {name!r} of the ensemble is not there: looked for {places}, and it is no ready config. Train it with "
-        f'cliplab train, or name in "members" the bundle directories, .tflite or config files that there are'
+        f"member {name!r} of the ensemble is not there: looked for {places}, and there is no ready config of this "
+        f"name.{did_you_mean(name, [*known, *ready_configs()])} Members are bundle directories, .tflite files, config "
+        "files and ready configs; cliplab train makes them"
     )
+
+
+def _models_in(folder: Path) -> list[str]:
+    """Names in a folder that a member may have: bundles, and .tflite files with and without their ending."""
+    found = []
+    try:
+        with os.scandir(folder) as entries:
+            for entry in itertools.islice(entries, _MOST_ENTRIES):
+                if entry.name.endswith(".tflite"):
+                    found += [entry.name, entry.name.removesuffix(".tflite")]
+                elif entry.is_dir() and (Path(entry.path) / SEAL).is_file():
+                    found.append(entry.name)
+    except OSError:
+        return []
+    return found
 
 
 def _check_labels(name: str, adapter: BaseModelAdapter, labels: tuple[str, ...], config: Config) -> None:

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from adapters.errors import WeightsError
 from adapters.litert import GraphWriter
 from adapters.models.frame_adapter import FrameModelAdapter, classifier_text
 from adapters.models.network import BackboneShapes, KerasBackbone, Pretrained, Variables
-from adapters.models.resnet18.network import build_backbone, torch_to_variables, variables_to_torch
+from adapters.models.resnet18.network import (
+    CLASSIFIER,
+    backbone_to_torch,
+    build_backbone,
+    torch_to_variables,
+    variables_to_torch,
+)
 from adapters.models.state import LoadedModel
 from adapters.models.weights import (
     find_published_weights,
     fitting_classifier,
+    head_tensors,
     is_torch_path,
     read_weights_file,
     write_state_dict,
@@ -70,9 +78,18 @@ class ResNet18Adapter(FrameModelAdapter):
         return None
 
     def save(self, local_path: str | Path) -> None:
-        """Write a bundle, or to a name that ends in .pth, a state dict that torchvision's resnet18 loads."""
+        """Write a bundle, or to a name that ends in .pth, a state dict that torchvision's resnet18 loads.
+
+        ``torch_state`` also has the tensors of heads with hidden layers, which torchvision's network lacks.
+        """
         path = Path(local_path)
         if not is_torch_path(path):
             return super().save(path)
         self._require_trained()
         return write_state_dict(path, variables_to_torch(self.variables()))
+
+    def torch_state(self) -> dict[str, Any]:
+        """Named as torchvision names them; a head with hidden layers is ``fc`` as an nn.Sequential."""
+        self._require_trained()
+        values = self.variables()
+        return backbone_to_torch(values) | head_tensors(values, self.network_config["head"], CLASSIFIER)

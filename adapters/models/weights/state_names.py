@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from adapters.config import Config
 from adapters.errors import WeightsError
 from adapters.models.network import Variables
 from adapters.training import VARIABLE_PREFIX
@@ -115,6 +116,36 @@ def linear_classifier(head: Mapping[str, npt.NDArray[Any]], features: int) -> Va
     if bias.shape != weight.shape[:1]:
         return {}
     return {OUTPUT_KERNEL: np.ascontiguousarray(weight.T, np.float32), OUTPUT_BIAS: np.asarray(bias, np.float32)}
+
+
+def head_tensors(variables: Mapping[str, npt.NDArray[Any]], head: Sequence[Config], module: str) -> Tensors:
+    """A head's layers as PyTorch names them: one Linear, or an nn.Sequential of Linear, activations and Dropout.
+
+    Args:
+        variables: The head's variables by their names in ours, among others.
+        head: The config's ``head``.
+        module: The head's name in the network, such as "fc".
+
+    Returns:
+        float32 weights [out, in] and biases by tensor name.
+    """
+    hidden = any("units" in layer for layer in head)
+    result: Tensors = {}
+    position = number = 0
+
+    def add(ours: str) -> None:
+        at = f"{module}.{position}" if hidden else module
+        result[f"{at}.weight"] = np.ascontiguousarray(variables[f"{ours}/kernel"].T, np.float32)
+        result[f"{at}.bias"] = np.asarray(variables[f"{ours}/bias"], np.float32)
+
+    for layer in head:
+        if "units" in layer:
+            add(f"{VARIABLE_PREFIX}dense{number}")
+            number += 1
+            position += layer.get("activation", "linear") != "linear"
+        position += 1
+    add(f"{VARIABLE_PREFIX}output")
+    return result
 
 
 def _place(name: str, known: set[str]) -> tuple[str, str]:

@@ -326,3 +326,28 @@ def test_a_long_value_is_shown_in_part() -> None:
         check_config(lite(aspect="x" * 10_000))
     assert "xxx..." in str(caught.value)
     assert len(str(caught.value)) < 500
+
+
+# Other names of keys ------------------------------------------------------------------------------------------------
+
+
+def test_a_key_under_its_other_name_means_the_same(tmp_path: Path) -> None:
+    assert check_config(lite(model_id="lite1"))["variant"] == "lite1"
+    assert merge_config(lite(variant="lite0"), {"model_id": "lite2"})["variant"] == "lite2"
+    config, _ = override_config(check_config(lite(variant="lite1")), {"model_id": "lite1"})
+    assert config["variant"] == "lite1"
+    with pytest.raises(ConfigError, match=r'"variant" belongs to the model\'s weights'):
+        override_config(check_config(lite(variant="lite1")), {"model_id": "lite2"})
+    assert open_model("efficientnet_lite0", {"model_id": "lite2"}).config["variant"] == "lite2"
+    assert open_model("movinet_a0_base", {"model_id": "a1"}).config["model_id"] == "a1", "a key of its own there"
+
+
+def test_two_names_of_a_key_must_agree() -> None:
+    assert check_config(lite(model_id="lite1", variant="lite1"))["variant"] == "lite1"
+    with pytest.raises(ConfigError, match='"model_id" is another name of "variant", and they differ'):
+        check_config(lite(model_id="lite1", variant="lite2"))
+    with pytest.raises(ConfigError, match='"variant" must be one of "lite0", "lite1", "lite2", got "lite9"'):
+        check_config(lite(model_id="lite9"))
+    schema = adapter_schema(LITE)
+    assert Draft202012Validator(schema).is_valid(lite(model_id="lite1"))
+    assert not Draft202012Validator(schema).is_valid(lite(model_id="lite9"))
