@@ -1,6 +1,13 @@
 """Everything that the command line does, as Python: each function is one command of the same name and arguments."""
 
-from cliplab.datasets import dataset_export, dataset_import, dataset_prepare, dataset_split, dataset_stats
+from cliplab.datasets import (
+    dataset_advise,
+    dataset_export,
+    dataset_import,
+    dataset_prepare,
+    dataset_split,
+    dataset_stats,
+)
 from cliplab.demo import demo
 from cliplab.models import (
     adopt,
@@ -35,6 +42,7 @@ __all__ = [
     "config_show",
     "convert",
     "dataloop_manifest",
+    "dataset_advise",
     "dataset_export",
     "dataset_import",
     "dataset_prepare",

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from adapters.training.head import output_activation as output_activation
     from adapters.training.head import output_units as output_units
     from adapters.training.labelled import evaluate_examples as evaluate_examples
+    from adapters.training.linear_head import group_folds as group_folds
+    from adapters.training.linear_head import solve as solve
     from adapters.training.out_of_fold import OutOfFold as OutOfFold
     from adapters.training.out_of_fold import out_of_fold_scores as out_of_fold_scores
     from adapters.training.out_of_fold import right_labels as right_labels
@@ -52,6 +54,7 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
                 "output_activation",
                 "output_units",
             ),
+            "linear_head": ("group_folds", "solve"),
             "labelled": ("evaluate_examples",),
             "out_of_fold": ("OutOfFold", "out_of_fold_scores", "right_labels"),
             "run": ("train_model",),

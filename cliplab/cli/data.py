@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from adapters.data import FORMATS
+from cliplab.cli.advise import dataset_advise
 from cliplab.cli.console import FAILED, bar, command, show, write_json
 from cliplab.cli.options import AsJson, Data, DryRun, Force, Model, Overrides, TrustAdapters, arg, opt, parsed
 
@@ -22,13 +23,16 @@ def register(app: typer.Typer) -> None:
     config.command("check")(command(config_check))
     config.command("schema")(command(config_schema))
     dataset = typer.Typer(
-        help="Import, split, export, prepare and count labelled clips.", no_args_is_help=True, rich_markup_mode=None
+        help="Import, split, export, prepare, count and judge labelled clips.",
+        no_args_is_help=True,
+        rich_markup_mode=None,
     )
     dataset.command("import")(command(dataset_import))
     dataset.command("split")(command(dataset_split))
     dataset.command("export")(command(dataset_export))
     dataset.command("prepare")(command(dataset_prepare))
     dataset.command("stats")(command(dataset_stats))
+    dataset.command("advise")(command(dataset_advise))
     app.add_typer(config, name="config")
     app.add_typer(dataset, name="dataset")
     app.command()(command(demo))

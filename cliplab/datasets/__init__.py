@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 from adapters.system.lazy import lazy_exports
 
 if TYPE_CHECKING:
+    from cliplab.datasets.advise import dataset_advise as dataset_advise
+    from cliplab.datasets.advise_report import AdviseReport as AdviseReport
+    from cliplab.datasets.advise_words import gain_words as gain_words
     from cliplab.datasets.manage import DatasetReport as DatasetReport
     from cliplab.datasets.manage import dataset_export as dataset_export
     from cliplab.datasets.manage import dataset_import as dataset_import
@@ -18,6 +21,9 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
     __getattr__, __dir__, __all__ = lazy_exports(
         __name__,
         {
+            "advise": ("dataset_advise",),
+            "advise_report": ("AdviseReport",),
+            "advise_words": ("gain_words",),
             "manage": ("DatasetReport", "dataset_export", "dataset_import", "dataset_split", "dataset_stats"),
             "prepare": ("PrepareReport", "dataset_prepare"),
         },

@@ -1,0 +1,91 @@
+"""The picture of `cliplab dataset advise`: the learning curve, shortcuts, and the figure with look-alikes together."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+from adapters.errors import MissingExtraError
+from adapters.system import write_bytes_atomic
+from cliplab.datasets.advise_figures import Figure
+from cliplab.datasets.advise_report import AdviseReport
+
+# Colours that people with any colour vision tell apart: Okabe and Ito, "Color Universal Design", 2008.
+_BLUE, _ORANGE, _GREEN, _GREY = "#0072B2", "#E69F00", "#009E73", "#999999"
+
+
+def plot_advice(report: AdviseReport, path: Path) -> None:
+    """Write the picture as a PNG, atomically.
+
+    Args:
+        report: What was found.
+        path: The PNG.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+        StorageError: It cannot be written.
+    """
+    try:
+        from matplotlib.figure import Figure as Picture
+    except ImportError:
+        raise MissingExtraError("matplotlib", "train") from None
+    picture = Picture(figsize=(13.0, 4.6), layout="constrained")
+    curve, shortcuts, alike = picture.subplots(1, 3)
+    _draw_curve(curve, report)
+    _draw_bars(shortcuts, _shortcut_bars(report), "Shortcuts: one property alone", report)
+    _draw_bars(alike, _alike_bars(report), "Clips that look alike kept together", report)
+    for axes in (curve, shortcuts, alike):
+        axes.spines[["top", "right"]].set_visible(False)
+    buffer = io.BytesIO()
+    picture.savefig(buffer, format="png", dpi=110)
+    write_bytes_atomic(path, buffer.getvalue())
+
+
+def _draw_curve(axes: Any, report: AdviseReport) -> None:
+    points = report.curve.points
+    axes.set(ylim=(0, 1.02), xlabel="clips learned from", ylabel="accuracy on unseen groups", title="Learning curve")
+    if points:
+        x, y = [point.clips for point in points], [point.accuracy for point in points]
+        low, high = [point.interval[0] for point in points], [point.interval[1] for point in points]
+        axes.fill_between(x, low, high, color=_BLUE, alpha=0.18, linewidth=0, label="95% interval")
+        axes.plot(x, y, "o-", color=_BLUE, label="measured")
+        more = [gain for gain in report.curve.overall if gain.gain > 0]
+        if more:
+            ends = [(gain.now + gain.clips, gain.value + gain.gain) for gain in more]
+            axes.plot([x[-1], *(end[0] for end in ends)], [y[-1], *(end[1] for end in ends)], "--", color=_BLUE)
+        axes.set_xscale("log")
+        ticks = sorted({x[0], *x[1:], *(gain.now + gain.clips for gain in more)})
+        axes.set_xticks(ticks, [str(tick) for tick in ticks])
+        axes.minorticks_off()
+    axes.axhline(report.clips.largest_share, color=_GREY, linestyle="--", linewidth=1, label="largest class")
+    axes.legend(loc="lower right", fontsize="small")
+
+
+Bars = list[tuple[str, Figure, str]]
+
+
+def _shortcut_bars(report: AdviseReport) -> Bars:
+    real: Bars = [] if report.figure is None else [("the model", report.figure, _BLUE)]
+    return real + [(item.name, item.figure, _ORANGE) for item in report.shortcuts]
+
+
+def _alike_bars(report: AdviseReport) -> Bars:
+    bars: Bars = (
+        [] if report.figure is None else [(f"groups as they are ({report.figure.groups})", report.figure, _BLUE)]
+    )
+    for level in report.alike.levels if report.alike is not None else ():
+        if level.figure is not None:
+            bars.append((f"likeness {level.likeness:.2f} ({level.groups})", level.figure, _GREEN))
+    return bars
+
+
+def _draw_bars(axes: Any, bars: Bars, title: str, report: AdviseReport) -> None:
+    axes.set(xlim=(0, 1.02), xlabel="accuracy on unseen groups", title=title)
+    for place, (_, figure, colour) in enumerate(bars):
+        axes.barh(place, figure.accuracy, color=colour, alpha=0.85)
+        axes.plot(figure.interval, [place, place], color="black", linewidth=1.2)
+        axes.text(0.02, place, f"{figure.accuracy:.2f}", va="center", color="white", fontweight="bold", fontsize=9)
+    axes.set_yticks(range(len(bars)), [name for name, _, _ in bars])
+    axes.invert_yaxis()
+    axes.axvline(report.clips.largest_share, color=_GREY, linestyle="--", linewidth=1)
