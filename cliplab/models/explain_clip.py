@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -100,32 +101,20 @@ def choose_clip(
 
     spec, ranged = adapter.input_spec, start_seconds is not None or end_seconds is not None
     as_stream = adapter.streams and (ranged or spec.window_seconds is None)
-    notes: list[str] = []
-    windows: tuple[WindowScore, ...] = ()
-    best, predicted = 0, None
-    if not ranged:
-        predicted = _predicted(adapter, video, on_progress)
+    predicted = () if ranged else _predicted(adapter, video, on_progress)
+    if predicted:
         label = label or _best_label(predicted)
-        windows, best = _windows(predicted, label)
+    windows = _windows(predicted, label)
+    notes: list[str] = []
     with open_video(video) as opened:
         _check_range(video, opened.info.duration_seconds, start_seconds, end_seconds)
         if as_stream:
             whole = predicted[0] if predicted else None
-            clip = _stream_clip(adapter, opened, spec, start_seconds, end_seconds, whole, label, notes)
+            clip = _stream_clip(adapter, opened, start_seconds, end_seconds, whole, label, notes)
         elif ranged:
-            clip = opened.clip(spec, start_seconds, end_seconds)
-            asked = opened.info.duration_seconds if end_seconds is None else end_seconds
-            if asked is not None and clip.end < asked - END_TOLERANCE_SECONDS:
-                notes.append(
-                    f"the model takes {len(clip.frames)} frames at {spec.fps or 0:g} per second, so it sees the range "
-                    f"up to {clip.end:.2f} s only"
-                )
+            clip = _ranged_clip(opened, spec, start_seconds, end_seconds, notes)
         else:
-            if predicted is not None and label is not None and adapter.merges_pieces and _in_pieces(spec):
-                spec = replace(spec, n_frames=MOST_PIECE_FRAMES)
-                best, note = _best_piece(predicted[0], label)
-                notes += note
-            clip = next(islice(opened.clips(spec), best, None))
+            clip = _window_clip(adapter, opened, predicted, label or "", windows, notes)
         picture = _picture(opened, clip)
         notes += [f"{video}: {warning}" for warning in opened.warnings]
         size = opened.info.width, opened.info.height
@@ -146,14 +135,16 @@ def _best_label(predictions: tuple[Prediction, ...]) -> str:
     return predictions[0].labels[int(mean.argmax())]
 
 
-def _windows(predictions: tuple[Prediction, ...], label: str) -> tuple[tuple[WindowScore, ...], int]:
-    """Every window, and the place of the first of those that score highest."""
+def _windows(predictions: tuple[Prediction, ...], label: str | None) -> tuple[WindowScore, ...]:
+    """Every window; the first of those that score highest is explained."""
+    if label is None:
+        return ()
     scores = [item.score_of(label) for item in predictions]
-    best = int(np.argmax(scores))
+    best = int(np.argmax(scores)) if scores else 0
     return tuple(
         WindowScore(item.start, item.end, score, place == best)
         for place, (item, score) in enumerate(zip(predictions, scores, strict=True))
-    ), best
+    )
 
 
 def _check_range(video: str | Path, length: float | None, start: float | None, end: float | None) -> None:
@@ -167,8 +158,34 @@ def _check_range(video: str | Path, length: float | None, start: float | None, e
         raise MediaError(f"{video}: --end is {end:g} s and must come after --start, {start or 0.0:g} s")
 
 
-def _in_pieces(spec: InputSpec) -> bool:
-    return spec.sampling == "every" and spec.window_seconds is None and spec.stride_seconds is None
+def _ranged_clip(video: Video, spec: InputSpec, start: float | None, end: float | None, notes: list[str]) -> Clip:
+    clip = video.clip(spec, start, end)
+    asked = video.info.duration_seconds if end is None else end
+    if asked is not None and clip.end < asked - END_TOLERANCE_SECONDS:
+        notes.append(
+            f"the model takes {len(clip.frames)} frames at {spec.fps or 0:g} per second, so it sees the range up to "
+            f"{clip.end:.2f} s only"
+        )
+    return clip
+
+
+def _window_clip(
+    adapter: BaseModelAdapter,
+    video: Video,
+    predicted: tuple[Prediction, ...],
+    label: str,
+    windows: Sequence[WindowScore],
+    notes: list[str],
+) -> Clip:
+    """The clip of the window that is explained."""
+    spec = adapter.input_spec
+    best = next(place for place, window in enumerate(windows) if window.explained)
+    in_pieces = spec.sampling == "every" and spec.window_seconds is None and spec.stride_seconds is None
+    if in_pieces and adapter.merges_pieces:
+        spec = replace(spec, n_frames=MOST_PIECE_FRAMES)
+        best, note = _best_piece(predicted[0], label)
+        notes += note
+    return next(islice(video.clips(spec), best, None))
 
 
 def _best_piece(whole: Prediction, label: str) -> tuple[int, list[str]]:
@@ -188,7 +205,6 @@ def _best_piece(whole: Prediction, label: str) -> tuple[int, list[str]]:
 def _stream_clip(
     adapter: BaseModelAdapter,
     video: Video,
-    spec: InputSpec,
     start: float | None,
     end: float | None,
     whole: Prediction | None,
@@ -196,7 +212,7 @@ def _stream_clip(
     notes: list[str],
 ) -> Clip:
     """Every frame of a range at the model's rate; of a long recording those before the label's highest score."""
-    fps = adapter.fps or 1.0
+    spec, fps = adapter.input_spec, adapter.fps or 1.0
     first, last = start or 0.0, end
     rows = None if whole is None else whole.frame_scores
     if whole is not None and label is not None and rows is not None and len(rows) > MOST_STREAM_FRAMES:

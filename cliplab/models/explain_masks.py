@@ -7,26 +7,19 @@ run the model again, and see how far the score falls. It asks nothing of a model
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import islice, pairwise
+from itertools import pairwise
 
 import numpy as np
-import numpy.typing as npt
 
-from adapters.base import BaseModelAdapter
-from adapters.inference import map_ahead
-from adapters.litert import available_cores
-from adapters.records import Clip, Float64Array, Prediction, UInt8Array
+from adapters.records import Clip, Float64Array, UInt8Array
 
 Box = tuple[float, float, float, float]  # left, top, right and bottom as shares of a picture's sides, in 0..1
 # A mask hides this many cells of the grid along each side, or stretches of time, and moves by one: masks overlap, as in
 # the paper, so that what lies on the border of two of them is found.
 MASK_CELLS = 2
 MOST_STRETCHES = 10
-MOST_CURVE_POINTS = 12
-# Clips of this many frames together are masked and predicted at a time, so that memory stays the same for long clips.
-FRAMES_AT_A_TIME = 128
 
 
 @dataclass(frozen=True)
@@ -219,60 +212,3 @@ def _pixels(clip: Clip, box: Box) -> tuple[int, int, int, int]:
     top, bottom = round(box[1] * height), round(box[3] * height)
     left, top = min(left, width - 1), min(top, height - 1)
     return left, top, max(right, left + 1), max(bottom, top + 1)
-
-
-class Scorer:
-    """Scores clips as ``cliplab predict`` does, and counts how many.
-
-    Attributes:
-        runs: How many clips were scored.
-    """
-
-    def __init__(self, adapter: BaseModelAdapter, as_streams: bool) -> None:
-        """Prepare for a model.
-
-        Args:
-            adapter: The model.
-            as_streams: Whether a clip is a whole recording that the model follows from its first frame.
-        """
-        self._adapter, self._as_streams = adapter, as_streams
-        self.runs = 0
-
-    def __call__(
-        self, clips: Iterable[Clip], on_done: Callable[[int], object] = lambda count: None
-    ) -> list[Prediction]:
-        """Score clips, a few of them in memory at a time.
-
-        Args:
-            clips: All of the same number of frames; made as they are needed.
-            on_done: Receives how many more clips are done.
-        """
-        found: list[Prediction] = []
-        for batch in self._batches(iter(clips)):
-            found += self._streams(batch) if self._as_streams else self._adapter.predict(batch)
-            self.runs += len(batch)
-            on_done(len(batch))
-        return found
-
-    def _batches(self, clips: Iterator[Clip]) -> Iterator[list[Clip]]:
-        for first in clips:
-            count = max(available_cores(), FRAMES_AT_A_TIME // len(first.frames))
-            yield [first, *islice(clips, count - 1)]
-
-    def _streams(self, batch: list[Clip]) -> list[Prediction]:
-        def follow(clip: Clip) -> Prediction:
-            frames = zip(clip.times.tolist(), clip.frames, strict=True)
-            return self._adapter.predict_stream(frames, clip.source, clip.end)
-
-        cores = available_cores()
-        return [result for _, result in map_ahead(batch, follow, threads=cores, ahead=cores, name="explain")]
-
-
-def score_array(predictions: Sequence[Prediction], label: str) -> npt.NDArray[np.float64]:
-    """The score of one label in each prediction: float64 [N].
-
-    Args:
-        predictions: N predictions.
-        label: A class of theirs.
-    """
-    return np.array([prediction.score_of(label) for prediction in predictions], np.float64)

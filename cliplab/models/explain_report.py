@@ -314,7 +314,9 @@ def _alike(changes: list[float]) -> bool:
 
 
 def _largest(changes: list[float]) -> str:
-    return f"hiding one changes the score by {max(changes, key=abs):+.3f} at most"
+    largest = max(changes, key=abs)
+    most = f"{largest:+.3f} at most" if abs(largest) >= 0.001 else "less than 0.001"
+    return f"hiding one changes the score by {most}"
 
 
 def _place(box: PixelBox, whole: PixelBox) -> str:

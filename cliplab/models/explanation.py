@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,21 +11,21 @@ import numpy as np
 from adapters.base import BaseModelAdapter, OnProgress
 from adapters.errors import ConfigError, MissingExtraError
 from adapters.inference import OnVideoProgress, open_model
-from adapters.media import fit_frames, one_clip_spec, picture_fit
-from adapters.records import Clip, InputSpec, Prediction, UInt8Array
+from adapters.media import fit_frames
+from adapters.records import Clip
 from cliplab.models import explain_masks as masks
 from cliplab.models.explain_clip import ChosenClip, check_label, choose_clip
-from cliplab.models.explain_report import (
-    CurveKind,
-    Explanation,
-    PictureMask,
-    PixelBox,
-    SeenPicture,
-    StretchChange,
-    TimeMask,
-    TimeWay,
-    counting_way,
+from cliplab.models.explain_report import Explanation, counting_way
+from cliplab.models.explain_runs import (
+    LabelRuns,
+    Scorer,
+    plan_curve,
+    run_picture_masks,
+    run_time_masks,
+    score_curve,
+    stretch_changes,
 )
+from cliplab.models.explain_view import ClipView, distinct_ways, frame_edges, pixel_box, seen_by_all, seen_picture
 from cliplab.models.source import ModelSource
 from cliplab.outputs import require_new
 
@@ -139,20 +138,20 @@ def explain_video(
     """
     check_label(adapter, label)
     chosen = choose_clip(adapter, video, label, start_seconds, end_seconds, on_video)
-    clip, specs = chosen.clip, _distinct(adapter.network_specs)
+    clip, specs = chosen.clip, distinct_ways(adapter.network_specs)
     size = chosen.video_size
-    edges = _edges(chosen, adapter.input_spec)
-    view = _View(clip, _seen_by_all(specs, clip), masks.stretches(len(clip.frames)), edges, size)
+    edges = frame_edges(chosen, adapter.input_spec)
+    view = ClipView(clip, seen_by_all(specs, clip), masks.stretches(len(clip.frames)), edges, size)
     patches, shape = masks.patches(clip, view.seen, grid)
-    scorer = masks.Scorer(adapter, chosen.as_stream)
+    scorer = Scorer(adapter, chosen.as_stream)
     base = scorer([clip])[0]
     label = chosen.label or base.top_k(1)[0].label
-    run = _Runs(scorer, base.score_of(label), label, on_progress)
-    kind, growing = _curve_plan(adapter, base, clip)
+    run = LabelRuns(scorer, base.score_of(label), label, on_progress)
+    kind, growing = plan_curve(adapter, base, clip)
     run.total = 1 + 2 * len(view.time_spans) + len(patches) + len(growing)
-    time_masks = _time_masks(run, view)
+    time_masks = run_time_masks(run, view)
     way = counting_way(time_masks, adapter.scores_frames)
-    picture_masks = _picture_masks(run, view, patches)
+    picture_masks = run_picture_masks(run, view, patches)
     return Explanation(
         model=model_name or str(adapter.config["adapter"]),
         video=str(video),
@@ -166,15 +165,15 @@ def explain_video(
         spec=adapter.input_spec,
         frame_times_seconds=tuple(clip.times.tolist()),
         windows=chosen.windows,
-        seen=tuple(_seen_picture(spec, size) for spec in specs),
+        seen=tuple(seen_picture(spec, size) for spec in specs),
         curve_kind=kind,
-        curve=_curve(run, base, clip, growing),
+        curve=score_curve(run, base, clip, growing),
         time_masks=time_masks,
         time_way=way,
-        stretches=_stretches(view, time_masks, way),
+        stretches=stretch_changes(view, time_masks, way),
         picture_masks=picture_masks,
         cell_changes=masks.cell_means(patches, [mask.change for mask in picture_masks], shape),
-        grid_box=_pixel_box(view.seen, size),
+        grid_box=pixel_box(view.seen, size),
         mask_color=(int(view.color[0]), int(view.color[1]), int(view.color[2])),
         runs=scorer.runs,
         notes=_notes(chosen, clip),
@@ -224,135 +223,6 @@ def _check_output(output: str | Path | None, force: bool) -> None:
             import matplotlib.figure  # noqa: F401
         except ImportError:
             raise MissingExtraError("matplotlib", "train") from None
-
-
-# What the model sees ------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, eq=False)
-class _View:
-    """The clip and what is hidden of it."""
-
-    clip: Clip
-    seen: masks.Box
-    stretches: list[masks.FrameRange]
-    edges: tuple[float, ...]
-    video_size: tuple[int, int]
-
-    def seconds(self, frames: masks.FrameRange) -> tuple[float, float]:
-        """Where the time of some frames begins and ends."""
-        return self.edges[frames.first], self.edges[frames.after]
-
-    @property
-    def time_spans(self) -> list[tuple[int, int]]:
-        return masks.time_masks(self.stretches)
-
-    @property
-    def color(self) -> UInt8Array:
-        return masks.mean_color(self.clip, self.seen)
-
-
-def _distinct(specs: Sequence[InputSpec]) -> list[InputSpec]:
-    """One spec for each way of fitting the picture, in order."""
-    return list({(spec.width, spec.height, spec.aspect, spec.crop_fraction): spec for spec in specs}.values())
-
-
-def _seen_by_all(specs: Sequence[InputSpec], clip: Clip) -> masks.Box:
-    """The smallest box that holds what each network sees of the clip's frames."""
-    height, width = clip.frames.shape[1:3]
-    boxes = np.array([picture_fit(spec, width, height).seen(spec) for spec in specs])
-    left, top = boxes[:, :2].min(axis=0).tolist()
-    right, bottom = boxes[:, 2:].max(axis=0).tolist()
-    return left, top, right, bottom
-
-
-def _pixel_box(box: masks.Box, size: tuple[int, int]) -> PixelBox:
-    left, top, right, bottom = box
-    return PixelBox(left * size[0], top * size[1], (right - left) * size[0], (bottom - top) * size[1])
-
-
-def _seen_picture(spec: InputSpec, size: tuple[int, int]) -> SeenPicture:
-    fit = picture_fit(spec, *size)
-    left, top = max(-fit.left, 0), max(-fit.top, 0)
-    right, bottom = max(spec.width - left - fit.width, 0), max(spec.height - top - fit.height, 0)
-    return SeenPicture(_pixel_box(fit.seen(spec), size), spec.aspect, spec.width, spec.height, left, top, right, bottom)
-
-
-# Runs of the model --------------------------------------------------------------------------------------------------
-
-
-class _Runs:
-    """Scores of masked clips, with progress."""
-
-    def __init__(self, scorer: masks.Scorer, base: float, label: str, on_progress: OnProgress | None) -> None:
-        self.base, self.label, self.total = base, label, 1
-        self._scorer, self._on_progress = scorer, on_progress
-
-    def __call__(self, clips: Any) -> list[float]:
-        return masks.score_array(self._scorer(clips, self._report), self.label).tolist()  # type: ignore[no-any-return]
-
-    def _report(self, count: int) -> None:
-        if self._on_progress is not None:
-            self._on_progress("explain", self._scorer.runs, self.total)
-
-
-def _time_masks(run: _Runs, view: _View) -> tuple[TimeMask, ...]:
-    clip, color, parts = view.clip, view.color, view.stretches
-    hidden = [masks.FrameRange(parts[first].first, parts[after - 1].after) for first, after in view.time_spans]
-    blank = run(masks.with_blank_time(clip, frames, color) for frames in hidden)
-    bridged = run(masks.with_bridged_time(clip, frames) for frames in hidden)
-    return tuple(
-        TimeMask(*view.seconds(frames), frames.first, frames.after - 1, b, b - run.base, c, c - run.base)
-        for frames, b, c in zip(hidden, blank, bridged, strict=True)
-    )
-
-
-def _edges(chosen: ChosenClip, spec: InputSpec) -> tuple[float, ...]:
-    """Which time each frame of a clip stands for: seconds [T + 1], from one to the next.
-
-    With "spread" the frames are those in the middles of equal parts; otherwise each is shown until the next one begins.
-    """
-    clip = chosen.clip
-    sampling = spec.sampling if chosen.windows else one_clip_spec(spec).sampling
-    if sampling == "spread" and not spec.parts and not chosen.as_stream:
-        return tuple(np.linspace(clip.start, clip.end, len(clip.times) + 1).tolist())
-    return (clip.start, *clip.times[1:].tolist(), max(clip.end, float(clip.times[-1])))
-
-
-def _stretches(view: _View, found: Sequence[TimeMask], way: TimeWay) -> tuple[StretchChange, ...]:
-    changes = [mask.blank_change if way == "blank" else mask.bridge_change for mask in found]
-    means = masks.stretch_means(view.time_spans, changes, len(view.stretches))
-    return tuple(StretchChange(*view.seconds(frames), mean) for frames, mean in zip(view.stretches, means, strict=True))
-
-
-def _picture_masks(run: _Runs, view: _View, patches: Sequence[masks.Patch]) -> tuple[PictureMask, ...]:
-    color = view.color
-    scores = run(masks.with_blank_part(view.clip, patch.box, color) for patch in patches)
-    return tuple(
-        PictureMask(_pixel_box(patch.box, view.video_size), score, score - run.base)
-        for patch, score in zip(patches, scores, strict=True)
-    )
-
-
-def _curve_plan(adapter: BaseModelAdapter, base: Prediction, clip: Clip) -> tuple[CurveKind, list[int]]:
-    """How the score over time is had, and for a growing clip after how many frames it is scored."""
-    count = len(clip.frames)
-    if base.frame_scores is not None and len(base.frame_scores) == count:
-        return ("after_each_frame" if adapter.streams else "per_frame"), []
-    if count == 1:
-        return "growing_clip", []
-    points = np.linspace(1, count, min(count, masks.MOST_CURVE_POINTS)).round().astype(int)
-    return "growing_clip", points.tolist()[:-1]  # the last is the whole clip
-
-
-def _curve(run: _Runs, base: Prediction, clip: Clip, growing: Sequence[int]) -> tuple[tuple[float, float], ...]:
-    times = clip.times.tolist()
-    if base.frame_scores is not None and len(base.frame_scores) == len(times):
-        column = base.frame_scores[:, base.labels.index(run.label)].tolist()
-        return tuple(zip(times, column, strict=True))
-    scores = run(masks.with_held_end(clip, shown) for shown in growing)
-    points = [(times[shown - 1], score) for shown, score in zip(growing, scores, strict=True)]
-    return (*points, (times[-1], run.base))
 
 
 def _notes(chosen: ChosenClip, clip: Clip) -> tuple[str, ...]:
