@@ -37,7 +37,7 @@ FORMAT_TESTS = tuple(
 )
 EVALUATION_TESTS = ("adapters/evaluation/test_evaluation_exact.py", "adapters/evaluation/test_evaluation.py")
 STORE_TESTS = ("cliplab/scan/test_scan_known.py", "cliplab/scan/test_scan_store.py")
-HTTP_TESTS = ("adapters/hosts/test_http_host_bad.py", "adapters/hosts/test_http_host.py")
+HTTP_TESTS = tuple(f"adapters/hosts/test_{name}.py" for name in ("http_request_limits", "http_host_bad", "http_host"))
 # Each module, and the test files below tests/ that concern it, the quickest first.
 MODULES = {
     "adapters/media/sampling.py": ("adapters/media/test_sampling.py", "adapters/media/test_media.py"),
@@ -62,7 +62,7 @@ MODULES = {
         *("adapters/training/test_head.py", "adapters/models/test_network.py", "adapters/training/test_fitting.py"),
     ),
     "adapters/training/feature_store.py": ("adapters/training/test_feature_store.py",),
-    "adapters/models/ensemble/voting.py": ("adapters/models/test_ensemble.py",),
+    "adapters/models/ensemble/voting.py": ("adapters/models/test_voting.py", "adapters/models/test_ensemble.py"),
     "cliplab/registry/manifest.py": ("cliplab/registry/test_manifest.py",),
     "cliplab/registry/manifest_file.py": ("cliplab/registry/test_manifest.py",),
     "cliplab/scan/score_rows.py": STORE_TESTS,

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from dataset_files import touch, write
 
-from adapters.data import Dataset, Example, export_dataset, read_dataset
+from adapters.data import FORMATS, Dataset, Example, export_dataset, find_format, read_dataset
 from adapters.data.examples import PreparedFrames
 from adapters.errors import DatasetError
 
@@ -204,3 +204,17 @@ def test_a_column_that_comes_twice_is_refused_and_rows_are_counted_from_the_head
         read_dataset(write(tmp_path / "a.csv", "path,file,label\na,b,x\n"))
     with pytest.raises(DatasetError, match="row 4: has 1 cells where the header names 2"):
         read_dataset(write(tmp_path / "a.csv", "path,label\na,x\n\nb\n"))
+
+
+def test_annotations_of_a_video_are_counted_from_one(tmp_path: Path) -> None:
+    content = {"database": {"v": {"annotations": [{"label": "x", "segment": [0, 1]}, 5]}}}
+    with pytest.raises(DatasetError, match="annotation 2: must be an object"):
+        read_dataset(write(tmp_path / "activitynet.json", content))
+
+
+def test_two_formats_hold_the_videos_and_take_a_way_to_put_them_there(tmp_path: Path) -> None:
+    assert {name for name in FORMATS if find_format(name).holds_videos} == {"folders", "dataloop"}
+    touch(tmp_path, "a.mp4")
+    dataset = Dataset((Example(tmp_path / "a.mp4", ("x",)),), ("x",), tmp_path)
+    export_dataset(dataset, tmp_path / "out", "folders", media="link")
+    assert [path.is_symlink() for path in (tmp_path / "out").rglob("a*.mp4")] == [True]

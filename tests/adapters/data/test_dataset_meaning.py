@@ -215,6 +215,19 @@ def test_a_range_of_frames_from_the_first_on(tmp_path: Path) -> None:
     assert (found.start_seconds, found.end_seconds) == (0, 2)
 
 
+@pytest.mark.parametrize(
+    ("metadata", "last"),
+    [({"fps": 10}, 0.05), ({}, 0.02)],  # half a frame; of an unknown rate, of 25 frames per second
+)
+def test_an_end_within_half_a_frame_of_the_videos_own_is_its_end(
+    tmp_path: Path, metadata: dict[str, Any], last: float
+) -> None:
+    metadata = {**metadata, "system": {"ffmpeg": {"duration": "4"}}}
+    ends = [4.0, 4 - last + 0.0005, 4 - last - 0.0005]
+    found = [item_of(tmp_path, {"metadata": metadata, "annotations": [labelled(endTime=end)]}) for end in ends]
+    assert [item.end_seconds for item in found] == [None, None, ends[-1]]
+
+
 def test_seconds_go_before_frames(tmp_path: Path) -> None:
     content = {"metadata": {"fps": 25}, "annotations": [labelled(startTime=1, endTime=2, frame=100, endFrame=200)]}
     found = item_of(tmp_path, content)
