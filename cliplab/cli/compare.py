@@ -16,6 +16,8 @@ from cliplab.cli.tables import Shown, number, problem, size, table
 if TYPE_CHECKING:
     from cliplab.models import Comparison, ModelFigures
 
+_LONGEST_REASON = 300
+
 
 def register(app: typer.Typer) -> None:
     """Add the command to the app."""
@@ -152,9 +154,15 @@ def _left_out(found: Comparison) -> Shown:
     """The models that were left out, those of one reason together."""
     by_reason: dict[tuple[str, bool], list[str]] = {}
     for item in found.left_out:
-        by_reason.setdefault((item.reason.splitlines()[0], item.asked_for), []).append(item.model)
+        by_reason.setdefault((_in_short(item.reason), item.asked_for), []).append(item.model)
     lines = {f"left out: {', '.join(names)}: {reason}": asked_for for (reason, asked_for), names in by_reason.items()}
     return [problem(text) if asked_for else Text(text, style="dim") for text, asked_for in lines.items()]
+
+
+def _in_short(reason: str) -> str:
+    """A reason on one line; the JSON has all of it."""
+    text = " ".join(reason.split())
+    return text if len(text) <= _LONGEST_REASON else text[: _LONGEST_REASON - 1] + "…"
 
 
 def _next_step(found: Comparison, data: Path) -> list[str]:
