@@ -105,13 +105,13 @@ def _value(text: str) -> Any:
 def _shown(found: Comparison, data: Path) -> Shown:
     """The table of models, what was left out, and the one to take."""
     factor = found.limits.device_factor
-    device = (">on device",) if factor != 1 else ()
-    names = ("model", ">accuracy (95%)", ">class mean", ">ms/clip", *device, ">size", ">int8 est.", "")
+    time = ">ms/clip" if factor == 1 else ">device ms"
+    names = ("model", ">accuracy (95%)", ">class mean", time, ">size", ">int8 est.", "")
     shown: Shown = [
-        table(names, [_row(model, found, factor) for model in found.models]),
+        table(names, [_row(model, found) for model in found.models]),
         f"{found.clips} clips in {found.groups} groups; always answering {found.largest_class}: "
-        f"{found.largest_class_share:.0%}; {found.threads} threads"
-        + ("" if factor == 1 else f", times {factor:g} for the device"),
+        f"{found.largest_class_share:.0%}; {found.threads} thread{'' if found.threads == 1 else 's'}"
+        + ("" if factor == 1 else f"; the device is {factor:g} times slower than this machine"),
     ]
     notes = [note for model in found.models for note in model.notes]
     shown += [Text(f"note: {text}", style="yellow") for text in (*found.warnings, *notes)]
@@ -124,16 +124,14 @@ def _shown(found: Comparison, data: Path) -> Shown:
     return shown
 
 
-def _row(model: ModelFigures, found: Comparison, factor: float) -> tuple[Any, ...]:
+def _row(model: ModelFigures, found: Comparison) -> tuple[Any, ...]:
     low, high = model.interval
-    device = (number(model.device_latency_ms, 1),) if factor != 1 else ()
     style = "bold" if model.model == found.recommended else ""
     return (
         Text(model.model, style=style),
         f"{model.accuracy:.0%} ({100 * low:.0f} to {high:.0%})",
         f"{model.mean_recall:.0%}",
-        number(model.latency_ms, 1),
-        *device,
+        number(model.device_latency_ms, 1),
         size(model.size_bytes),
         size(model.int8_bytes),
         _state(model, found),
