@@ -174,7 +174,8 @@ def _cross_validated(
         notes.append(f"{', '.join(costs)}: not checked, since the config is not trained and has no program to time")
     if output is not None:
         write_report(report, output)
-    kind = "each group left out once" if division == "groups" else f"{found.folds} folds of whole groups"
+    kind = f"{found.folds} folds of whole groups" if report.groups > 1 else f"{found.folds} folds"
+    kind = "each group left out once" if division == "groups" and report.groups > 1 else kind
     skipped = tuple(VideoResult(reason.partition(": ")[0], error=reason) for reason in found.skipped)
     where = None if output is None else str(output)
     failures = tuple(check_gates(report, gates))
