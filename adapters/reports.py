@@ -134,6 +134,9 @@ def rounded(value: Any) -> Any:
         return {key: rounded(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [rounded(item) for item in value]
-    if not isinstance(value, Real) or isinstance(value, Integral) or not math.isfinite(value):
+    if not isinstance(value, Real) or isinstance(value, Integral):
         return value
-    return float(f"{float(value):.6g}") if abs(value) < 0.1 else round(float(value), 6)
+    number = float(value)
+    if not math.isfinite(number):
+        return value
+    return float(f"{number:.6g}") if abs(number) < 0.1 else round(number, 6)

@@ -97,6 +97,12 @@ def test_the_figures_that_training_kept_of_its_clips_stand_in_for_held_out_ones(
     assert (tmp_path / "out" / "reliability.png").is_file()
     other = evaluate(model, data("train", "train", "test"), trust_adapters=TRUST)
     assert (other.split, other.report.clips) == ("test", 2)
+    missed = {"optimize": "precision@0.95", "classes": {"warm": {"reached": False, "value": 0.8}}}
+    short = bundle(tmp_path / "short", {"thresholds": missed}, best_thresholds={"warm": 0.7})
+    assert any(
+        "reaches precision@0.95 for 'warm' (0.800)" in note
+        for note in evaluate(short, path, trust_adapters=TRUST).notes
+    )
     foreign = bundle(tmp_path / "foreign", {"out_of_fold": {**kept, "clips_digest": "0" * 64}})
     assert evaluate(foreign, path, trust_adapters=TRUST).split == "all"
 
