@@ -56,6 +56,8 @@ class TrainReport:
         cross_validation: What heads got right on training clips whose group they did not see; empty where nothing was
             chosen by cross-validation.
         calibration: The temperature, and the calibration error before and after it; empty without held-out clips.
+        cross_validated: What ``cliplab evaluate --cross-validate`` says of the same config and clips; empty without
+            it.
         thresholds: The threshold of each class that ``optimize`` asked for, with what it reaches; empty without it.
     """
 
@@ -73,6 +75,7 @@ class TrainReport:
     cross_validation: dict[str, Any] = field(default_factory=dict)
     calibration: dict[str, Any] = field(default_factory=dict)
     thresholds: dict[str, Any] = field(default_factory=dict)
+    cross_validated: dict[str, Any] = field(default_factory=dict)
 
     @property
     def best_phase(self) -> Phase | None:

@@ -18,7 +18,7 @@ from adapters.data import clips_digest, read_dataset
 from adapters.errors import ConfigError
 from adapters.evaluation import evaluate as measure
 from adapters.inference import open_model
-from cliplab.models import evaluate, predict
+from cliplab.models import evaluate, predict, train
 
 TRUST = ("tiny_adapter:TinyAdapter",)
 LABELS = ("cold", "warm")
@@ -149,5 +149,9 @@ def test_a_model_without_a_backbone_cannot_be_cross_validated(data: Callable[...
     model = bundle(tmp_path / "m")
     with pytest.raises(ConfigError, match="no backbone"):
         evaluate(model, data("train", "train", "train"), cross_validate="folds", trust_adapters=TRUST)
+    config = {"adapter": TRUST[0], "labels": list(LABELS), "imgz": 32, "n_frames": 2}
+    with pytest.raises(ConfigError, match="no backbone"):
+        train(config, data("train", "train", "train"), tmp_path / "t", cross_validate=True, trust_adapters=TRUST)
+    assert not (tmp_path / "t").exists()
     with pytest.raises(ConfigError, match="cross-validation uses all clips"):
         evaluate(model, data("train", "train", "train"), cross_validate="folds", split="test", trust_adapters=TRUST)
