@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from numbers import Integral, Real
 from typing import Any, Literal
 
 from adapters.records import Phase, Precision
@@ -53,6 +56,9 @@ class TrainReport:
         cross_validation: What heads got right on training clips whose group they did not see; empty where nothing was
             chosen by cross-validation.
         calibration: The temperature, and the calibration error before and after it; empty without held-out clips.
+        cross_validated: What ``cliplab evaluate --cross-validate`` says of the same config and clips; empty without
+            it.
+        thresholds: The threshold of each class that ``optimize`` asked for, with what it reaches; empty without it.
     """
 
     output_path: str
@@ -68,6 +74,8 @@ class TrainReport:
     conversion: ConversionReport | None = None
     cross_validation: dict[str, Any] = field(default_factory=dict)
     calibration: dict[str, Any] = field(default_factory=dict)
+    thresholds: dict[str, Any] = field(default_factory=dict)
+    cross_validated: dict[str, Any] = field(default_factory=dict)
 
     @property
     def best_phase(self) -> Phase | None:
@@ -75,8 +83,8 @@ class TrainReport:
         return next((log.phase for log in reversed(self.epochs) if log.best), None)
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON object of the same names, with ``best_phase``."""
-        return {**asdict(self), "best_phase": self.best_phase}
+        """A JSON object of the same names, with ``best_phase``; fractions have six digits."""
+        return dict(rounded({**asdict(self), "best_phase": self.best_phase}))
 
 
 @dataclass(frozen=True)
@@ -112,5 +120,26 @@ class ConversionReport:
     partitions: int | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON object of the same names."""
-        return asdict(self)
+        """A JSON object of the same names; fractions have six digits."""
+        return dict(rounded(asdict(self)))
+
+
+def rounded(value: Any) -> Any:
+    """A JSON value whose fractions have six decimals, or six significant digits where they are below 0.1.
+
+    Args:
+        value: Numbers, text, mappings, lists and tuples; numpy numbers become plain ones.
+
+    Returns:
+        The same with tuples as lists; whole numbers, text and what is not finite stay as they are.
+    """
+    if isinstance(value, Mapping):
+        return {key: rounded(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [rounded(item) for item in value]
+    if not isinstance(value, Real) or isinstance(value, Integral):
+        return value
+    number = float(value)
+    if not math.isfinite(number):
+        return value
+    return float(f"{number:.6g}") if abs(number) < 0.1 else round(number, 6)

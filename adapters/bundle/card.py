@@ -10,6 +10,12 @@ from adapters.config import without_local_paths
 from adapters.system import terminal_text
 
 _SHOWN_LABELS = 50
+_REPORTS = {
+    "validation": "the validation clips",
+    "out_of_fold": "the training clips, each by a head that did not see its group",
+}
+_FIGURES = ("accuracy", "precision", "recall", "f1")
+_OTHER_FIGURES = ("average_precision", "roc_auc", "log_loss", "calibration_error")
 _INPUT_KEYS = (
     "imgz",
     "height",
@@ -52,8 +58,12 @@ def render_card(
     parts += _section("Model", _rows(without_local_paths(config), _MODEL_KEYS) + _first_weights(metrics))
     parts += _section("Input", _rows(config, _INPUT_KEYS))
     parts += ["## Labels", _labels(labels)]
-    measured = [(name, _value(value)) for name, value in _numbers(metrics)]
-    parts += _section("Measured", measured) or ["## Measured", "Nothing yet: run `cliplab evaluate`."]
+    measured = [(name, _value(value)) for name, value in _numbers(_other_metrics(metrics))]
+    reports = [part for name, words in _REPORTS.items() for part in _report(words, metrics.get(name))]
+    parts += _section("Measured", _thresholds(metrics) + measured) + reports or [
+        "## Measured",
+        "Nothing yet: run `cliplab evaluate`.",
+    ]
     if golden is not None:
         parts += ["## Golden clip", _golden(golden)]
     parts += [
@@ -62,6 +72,78 @@ def render_card(
         "as the clips it was trained and measured on: check it on your own before you rely on it.",
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _other_metrics(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """What is not shown in a section of its own."""
+    reports = [name for name in _REPORTS if _report("", metrics.get(name))]
+    hidden = {*reports, "thresholds", *(["cross_validation"] if "out_of_fold" in reports else [])}
+    shown = {name: value for name, value in metrics.items() if name not in hidden}
+    if isinstance(shown.get("calibration"), Mapping):  # the points of its picture are in metrics.json
+        shown["calibration"] = {name: value for name, value in shown["calibration"].items() if name != "reliability"}
+    return shown
+
+
+def _report(title: str, report: Any) -> list[str]:
+    """Figures with their 95% intervals over groups, overall and for each class; nothing of a report without them."""
+    if not isinstance(report, Mapping) or "intervals" not in report or "per_class" not in report:
+        return []
+    try:
+        return _report_parts(title, report)
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError):  # of other software: in metrics.json
+        return []
+
+
+def _report_parts(title: str, report: Mapping[str, Any]) -> list[str]:
+    clips, groups = report["clips"], report["groups"]
+    text = f"{clips} clips in {groups} group{'' if groups == 1 else 's'}. Intervals are of 95%, over whole groups."
+    overall = {**{name: report[name] for name in _FIGURES}, "intervals": report["intervals"]}
+    lines = [f"| | clips | groups | {' | '.join(_FIGURES)} |", "|---|---|---|" + "---|" * len(_FIGURES)]
+    which = report["positive_label"] or "mean over classes"
+    for name, item in [(which, {**overall, "support": clips, "groups": groups}), *_classes(report)]:
+        figures = " | ".join(_with_interval(item.get(name), item["intervals"].get(name)) for name in _FIGURES)
+        lines.append(f"| {_text(str(name))} | {item['support']} | {item['groups']} | {figures} |")
+    others = ", ".join(f"{name.replace('_', ' ')} {_value(report[name])}" for name in _OTHER_FIGURES if report[name])
+    notes = "\n".join(f"- {_text(note)}" for note in report["notes"])
+    return [
+        f"## Measured on {title}",
+        text,
+        "\n".join(lines),
+        *([others] if others else []),
+        *([notes] if notes else []),
+    ]
+
+
+def _classes(report: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
+    return [(str(item["label"]), item) for item in report["per_class"][:_SHOWN_LABELS]]
+
+
+def _with_interval(figure: float | None, interval: Sequence[float] | None) -> str:
+    if figure is None:
+        return "-"
+    return f"{figure:.2f}" + ("" if interval is None else f" ({interval[0]:.2f} to {interval[1]:.2f})")
+
+
+def _thresholds(metrics: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The thresholds of ``--min-score best``, with what they reach on held-out clips."""
+    chosen = metrics.get("thresholds")
+    try:
+        return _threshold_rows(chosen) if isinstance(chosen, Mapping) else []
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError):
+        return []
+
+
+def _threshold_rows(chosen: Mapping[str, Any]) -> list[tuple[str, str]]:
+    rows = []
+    for label, entry in list(chosen["classes"].items())[:_SHOWN_LABELS]:
+        figures = ", ".join(
+            f"{name} {_with_interval(entry[name], entry['intervals'][name])}" for name in ("precision", "recall", "f1")
+        )
+        missed = "" if entry["reached"] else f"; not reached, at most {entry['value']:.2f}"
+        rows.append(
+            (f"threshold of {label} for {chosen['optimize']}", f"{_value(entry['threshold'])}: {figures}{missed}")
+        )
+    return rows
 
 
 def _sentence(config: Mapping[str, Any], labels: Sequence[str]) -> str:

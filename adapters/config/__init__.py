@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from adapters.config.local_paths import first_weights as first_weights
     from adapters.config.local_paths import without_local_paths as without_local_paths
     from adapters.config.migration import migrate_config as migrate_config
+    from adapters.config.objective import OBJECTIVES as OBJECTIVES
+    from adapters.config.objective import Objective as Objective
+    from adapters.config.objective import parse_objective as parse_objective
     from adapters.config.old_dataloop import is_old_dataloop as is_old_dataloop
     from adapters.config.schemas import COMMON_SCHEMA as COMMON_SCHEMA
     from adapters.config.schemas import AdapterClass as AdapterClass
@@ -41,6 +44,7 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
             "label_file": ("read_label_file",),
             "local_paths": ("file_name", "first_weights", "without_local_paths"),
             "migration": ("migrate_config",),
+            "objective": ("OBJECTIVES", "Objective", "parse_objective"),
             "old_dataloop": ("is_old_dataloop",),
             "schemas": (
                 "AdapterClass",

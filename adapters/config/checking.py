@@ -11,10 +11,13 @@ from adapters.config.files import Config
 from adapters.config.local_paths import file_name
 from adapters.config.messages import short_json, unknown_key_message, violation_message
 from adapters.config.migration import SCHEMA_VERSION, migrate_config
+from adapters.config.objective import parse_objective
 from adapters.config.rules import UnknownKeywordError, satisfies
 from adapters.config.schemas import adapter_class, cached_key_schemas, fill_defaults
 from adapters.errors import ConfigError
 from adapters.system import parse_json
+
+MERGED_KEYS = ("augmentation", "gates", "best_thresholds")
 
 
 class CheckedConfig(Config):
@@ -89,6 +92,14 @@ def _common_problems(config: Config) -> Iterable[str]:
         yield '"fine_tune_layers" and "freeze_layers" say the same in two ways: give one'
     if not math.isclose(sum(config["split_fractions"]), 1, abs_tol=1e-6):
         yield f'"split_fractions" must add up to 1, got {config["split_fractions"]}'
+    if config["optimize"] is not None:
+        try:
+            parse_objective(config["optimize"])
+        except ConfigError as error:
+            yield str(error)
+    foreign = sorted(set(config["best_thresholds"]) - set(labels)) if labels is not None else []
+    if foreign:
+        yield f'"best_thresholds" names {foreign[0]!r}, which is not one of the labels {labels}'
     weights = config["class_weights"]
     if isinstance(weights, dict) and labels is not None and set(weights) != set(labels):
         yield f'"class_weights" must name each label once, got {sorted(weights)} for labels {labels}'
@@ -129,7 +140,7 @@ def parse_assignments(assignments: Iterable[str]) -> Config:
 
 
 def merge_config(config: Mapping[str, Any], changes: Mapping[str, Any]) -> Config:
-    """A copy of the config with changes. The objects ``augmentation`` and ``gates`` are merged key by key.
+    """A copy of the config with changes. The objects of ``MERGED_KEYS`` are merged key by key.
 
     Args:
         config: Keys and values; not changed.
@@ -137,7 +148,7 @@ def merge_config(config: Mapping[str, Any], changes: Mapping[str, Any]) -> Confi
     """
     result = copy.deepcopy(dict(config))
     for key, value in changes.items():
-        if isinstance(value, Mapping) and isinstance(result.get(key), dict) and key in ("augmentation", "gates"):
+        if isinstance(value, Mapping) and isinstance(result.get(key), dict) and key in MERGED_KEYS:
             result[key] = merge_config(result[key], value)
         else:
             result[key] = copy.deepcopy(value)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from adapters.data.examples import Dataset as Dataset
     from adapters.data.examples import Example as Example
     from adapters.data.examples import Split as Split
+    from adapters.data.examples import clips_digest as clips_digest
     from adapters.data.examples import match_labels as match_labels
     from adapters.data.examples import without_missing as without_missing
     from adapters.data.formats import FORMATS as FORMATS
@@ -35,7 +36,7 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
             "checks": ("check_dataset", "classes_without_clips", "dataset_problems", "summarize_dataset"),
             "copies": ("CopyReport", "check_copies", "join_copies"),
             "dataset": ("detect_format", "export_dataset", "read_dataset", "write_dataset"),
-            "examples": ("Dataset", "Example", "Split", "match_labels", "without_missing"),
+            "examples": ("Dataset", "Example", "Split", "clips_digest", "match_labels", "without_missing"),
             "formats": ("FORMATS", "find_format"),
             "prepared_frames": ("prefer_video", "read_prepared_clip"),
             "splits": ("split_dataset",),

@@ -12,6 +12,7 @@ from typing import Literal, get_args
 
 from adapters.data.label_spellings import spelling_key
 from adapters.errors import DatasetError
+from adapters.system import value_digest
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
@@ -98,6 +99,17 @@ class Example:
     def key(self) -> str:
         """Which stretch of which file, whatever its label: for caches and for finding duplicates."""
         return f"{self.path}#t={self.start_seconds},{self.end_seconds}"
+
+
+def clips_digest(examples: Iterable[Example]) -> str:
+    """A digest of which clips these are, wherever their files lie: names, times and labels, in any order.
+
+    Args:
+        examples: The clips.
+    """
+    return value_digest(
+        sorted([e.path.name, str(e.start_seconds), str(e.end_seconds), *sorted(e.labels)] for e in examples)
+    )
 
 
 @dataclass(frozen=True)

@@ -8,22 +8,28 @@ from adapters.system.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from adapters.evaluation.curves import calibration_error as calibration_error
+    from adapters.evaluation.curves import reliability_of as reliability_of
     from adapters.evaluation.intervals import difference_interval as difference_interval
     from adapters.evaluation.intervals import share_interval as share_interval
     from adapters.evaluation.metrics import EvaluationReport as EvaluationReport
     from adapters.evaluation.metrics import check_gates as check_gates
     from adapters.evaluation.metrics import evaluate as evaluate
     from adapters.evaluation.metrics import write_report as write_report
+    from adapters.evaluation.plots import draw_reliability as draw_reliability
     from adapters.evaluation.plots import plot_learning_curves as plot_learning_curves
     from adapters.evaluation.report import GATES as GATES
+    from adapters.evaluation.thresholds import choose_thresholds as choose_thresholds
+    from adapters.evaluation.thresholds import figure_text as figure_text
+    from adapters.evaluation.thresholds import threshold_notes as threshold_notes
 else:  # hidden from type checkers, so that a name that is not exported is an error
     __getattr__, __dir__, __all__ = lazy_exports(
         __name__,
         {
-            "curves": ("calibration_error",),
+            "curves": ("calibration_error", "reliability_of"),
             "intervals": ("difference_interval", "share_interval"),
             "metrics": ("EvaluationReport", "check_gates", "evaluate", "write_report"),
-            "plots": ("plot_learning_curves",),
+            "plots": ("draw_reliability", "plot_learning_curves"),
             "report": ("GATES",),
+            "thresholds": ("choose_thresholds", "figure_text", "threshold_notes"),
         },
     )

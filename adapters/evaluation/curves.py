@@ -36,7 +36,12 @@ def _reliability(scores: FloatArray, right: BoolArray) -> dict[str, list[float]]
     held = count > 0
     score = np.bincount(bins, scores, CALIBRATION_BINS)[held] / count[held]
     share = np.bincount(bins, right.astype(np.float64), CALIBRATION_BINS)[held] / count[held]
-    return {"score": score.tolist(), "share": share.tolist(), "clips": count[held].tolist()}
+    return {
+        "start": (np.flatnonzero(held) / CALIBRATION_BINS).tolist(),
+        "score": score.tolist(),
+        "share": share.tolist(),
+        "clips": count[held].tolist(),
+    }
 
 
 def calibration_error(values: FloatArray, onehot: BoolArray, positive: int | None, multi: bool) -> float:
@@ -85,11 +90,28 @@ def curves(
         false, true, _ = metrics.roc_curve(onehot[:, index], values[:, index])
         curves["precision_recall"][labels[index]] = {"recall": _thin(recall), "precision": _thin(precision)}
         curves["roc"][labels[index]] = {"false_positive_rate": _thin(false), "true_positive_rate": _thin(true)}
-    pairs = _calibration_pairs(values, onehot, positive, multi)
-    curves["reliability"] = _reliability(
-        np.concatenate([scores for scores, _ in pairs]), np.concatenate([right for _, right in pairs])
-    )
+    curves["reliability"] = reliability_of(values, onehot, positive, multi)
     return curves
+
+
+def reliability_of(values: FloatArray, onehot: BoolArray, positive: int | None, multi: bool) -> dict[str, Any]:
+    """The points of a reliability diagram: how often scores of each of 15 bins of equal width were right.
+
+    Args:
+        values: float64 [N, C] scores in 0..1.
+        onehot: bool [N, C], which classes are right.
+        positive: The column of the positive label; None for none.
+        multi: Whether several classes may be right.
+
+    Returns:
+        For each bin that has clips, where it begins (``start``), the mean ``score``, the ``share`` that was right, and
+        the number of ``clips``; and the expected calibration ``error``.
+    """
+    pairs = _calibration_pairs(values, onehot, positive, multi)
+    points: dict[str, Any] = dict(
+        _reliability(np.concatenate([scores for scores, _ in pairs]), np.concatenate([right for _, right in pairs]))
+    )
+    return {**points, "error": calibration_error(values, onehot, positive, multi)}
 
 
 def _thin(points: FloatArray) -> list[float]:

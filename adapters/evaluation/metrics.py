@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +12,21 @@ import numpy.typing as npt
 
 from adapters.data import Example
 from adapters.errors import DatasetError
+from adapters.evaluation.class_figures import FigureIntervals, figure_intervals
 from adapters.evaluation.curves import (
     CALIBRATION_BINS,
     BoolArray,
     FloatArray,
     calibration_error,
     curves,
+    reliability_of,
     sklearn_metrics,
 )
+from adapters.evaluation.intervals import IntArray, group_numbers
+from adapters.evaluation.mistakes import find_mistakes
 from adapters.evaluation.report import GATES, ClassMetrics, EvaluationReport, Mistake, check_gates
+from adapters.evaluation.thresholds import ThresholdFigures, reached, threshold_figures
+from adapters.evaluation.words import figure_notes
 from adapters.records import Float32Array
 from adapters.system import write_json_atomic
 
@@ -46,6 +53,9 @@ def evaluate(
     size_bytes: int | None = None,
     paths: Sequence[Example | str | Path] | None = None,
     worst: int = 20,
+    groups: Sequence[Any] | None = None,
+    thresholds: Mapping[str, float] | None = None,
+    uncalibrated: Float32Array | None = None,
 ) -> EvaluationReport:
     """Measure a model's scores against the truth.
 
@@ -63,6 +73,10 @@ def evaluate(
     the best class's score; with positive_label of that class's score against its share of true clips; for multi_label
     the mean of that over classes.
 
+    Accuracy, precision, recall and F1 have 95% intervals, which resample whole groups: clips of one recording are right
+    or wrong together. ``notes`` says in words what the figures do not show, such as that the model is better than
+    always answering the largest class.
+
     Args:
         scores: float32 [N, C] in 0..1.
         truth: int [N] class indices, or bool [N, C] for multi_label.
@@ -73,6 +87,10 @@ def evaluate(
         size_bytes: The model's size, for the report and its gate.
         paths: N examples or paths, for the mistakes.
         worst: How many mistakes to keep, the surest ones.
+        groups: N names; clips of one name (a recording, a source) belong together. None: those of the examples in
+            paths, or each clip by itself.
+        thresholds: A score for some of the labels; the report says what each of them reaches.
+        uncalibrated: float32 [N, C], the scores before calibration, for the reliability diagram; None if not known.
 
     Raises:
         DatasetError: Arrays do not fit each other or are out of range.
@@ -87,13 +105,20 @@ def evaluate(
         raise DatasetError(f"threshold must be a score in 0..1, got {threshold!r}")
     if paths is not None and len(paths) != len(values):
         raise DatasetError(f"{len(paths)} paths for {len(values)} clips of scores")
+    member = _group_numbers(groups, paths, len(values))
     decided = _decide(values, positive, threshold, multi)
-    per_class = tuple(_class_metrics(i, names, values, onehot, decided) for i in range(len(names)))
+    intervals = figure_intervals(onehot, decided, member)
+    per_class = tuple(_class_metrics(i, names, values, onehot, decided, intervals) for i in range(len(names)))
+    by_threshold = _by_threshold(values, onehot, names, thresholds or {}, member)
     if not multi:
         values = values / values.sum(axis=1, keepdims=True)
-    wrong = _mistakes(values, onehot, decided, names, paths, multi)
-    mean = per_class[positive] if positive is not None else _macro(per_class)
-    return EvaluationReport(
+    wrong = find_mistakes(values, onehot, decided, names, paths, multi)
+    macro = _macro(per_class, intervals)
+    mean = per_class[positive] if positive is not None else macro
+    drawn = curves(values, onehot, names, positive, multi)
+    if uncalibrated is not None:
+        drawn["reliability_before"] = reliability_of(uncalibrated.astype(np.float64), onehot, positive, multi)
+    report = EvaluationReport(
         task="multi_label" if multi else "single_label",
         labels=names,
         positive_label=positive_label,
@@ -114,9 +139,18 @@ def evaluate(
         size_bytes=size_bytes,
         mistakes=tuple(wrong[: max(worst, 0)]),
         mistake_count=len(wrong),
-        curves=curves(values, onehot, names, positive, multi),
+        curves=drawn,
         labels_without_clips=tuple(item.label for item in per_class if not item.support),
+        groups=int(member.max()) + 1,
+        intervals={**mean.intervals, "accuracy": intervals.accuracy},
+        macro={
+            **{name: getattr(macro, name) for name in ("precision", "recall", "f1")},
+            "intervals": macro.intervals,
+        },
+        largest_class=_largest_class(onehot, names),
+        thresholds=by_threshold,
     )
+    return replace(report, notes=tuple(figure_notes(report)))
 
 
 def write_report(report: EvaluationReport, folder: str | Path) -> list[Path]:
@@ -155,6 +189,35 @@ def write_report(report: EvaluationReport, folder: str | Path) -> list[Path]:
             (folder / name).unlink(missing_ok=True)
     write_json_atomic(folder / "evaluation.json", report.to_json())
     return [*written, folder / "evaluation.json"]
+
+
+def _group_numbers(groups: Sequence[Any] | None, paths: Sequence[Example | str | Path] | None, clips: int) -> IntArray:
+    if groups is None:
+        known = paths is not None and all(isinstance(item, Example) for item in paths)
+        groups = [item.group for item in paths if isinstance(item, Example)] if known and paths else range(clips)
+    if len(groups) != clips:
+        raise DatasetError(f"{len(groups)} groups for {clips} clips of scores")
+    return group_numbers(groups)
+
+
+def _by_threshold(
+    values: FloatArray, onehot: BoolArray, labels: tuple[str, ...], thresholds: Mapping[str, float], member: IntArray
+) -> tuple[ThresholdFigures, ...]:
+    if not thresholds:
+        return ()
+    unknown = [label for label in thresholds if label not in labels]
+    if unknown:
+        raise DatasetError(f"thresholds: {unknown[0]!r} is not one of the labels {', '.join(labels[:20])}")
+    columns, wanted = [labels.index(label) for label in thresholds], list(thresholds.values())
+    return threshold_figures(reached(values[:, columns], wanted), onehot[:, columns], wanted, list(thresholds), member)
+
+
+def _largest_class(onehot: BoolArray, labels: tuple[str, ...]) -> dict[str, Any]:
+    """The most frequent answer: a label, or for multi_label a set of them."""
+    rows, counts = np.unique(onehot, axis=0, return_counts=True)
+    best = int(np.argmax(counts))
+    named = [label for label, on in zip(labels, rows[best], strict=True) if on]
+    return {"labels": named, "share": float(counts[best] / len(onehot))}
 
 
 def _check_scores(scores: Float32Array, labels: tuple[str, ...], multi: bool) -> FloatArray:
@@ -208,28 +271,33 @@ def _decide(values: FloatArray, positive: int | None, threshold: float, multi: b
 
 
 def _class_metrics(
-    index: int, labels: tuple[str, ...], values: FloatArray, onehot: BoolArray, decided: BoolArray
+    index: int,
+    labels: tuple[str, ...],
+    values: FloatArray,
+    onehot: BoolArray,
+    decided: BoolArray,
+    intervals: FigureIntervals,
 ) -> ClassMetrics:
     metrics = sklearn_metrics()
     truth, chosen = onehot[:, index], decided[:, index]
     support, predicted = int(truth.sum()), int(chosen.sum())
-    precision, recall, f1, _ = metrics.precision_recall_fscore_support(
-        truth, chosen, average="binary", pos_label=True, zero_division=0.0
-    )
+    right = int((truth & chosen).sum())
     both = 0 < support < len(truth)
     return ClassMetrics(
         label=labels[index],
         support=support,
         predicted=predicted,
-        precision=float(precision) if predicted else None,
-        recall=float(recall) if support else None,
-        f1=float(f1) if support or predicted else None,
+        precision=right / predicted if predicted else None,
+        recall=right / support if support else None,
+        f1=2 * right / (support + predicted) if support or predicted else None,
         average_precision=float(metrics.average_precision_score(truth, values[:, index])) if both else None,
         roc_auc=float(metrics.roc_auc_score(truth, values[:, index])) if both else None,
+        groups=intervals.class_groups[index],
+        intervals=intervals.per_class[index],
     )
 
 
-def _macro(per_class: Sequence[ClassMetrics]) -> ClassMetrics:
+def _macro(per_class: Sequence[ClassMetrics], intervals: FigureIntervals) -> ClassMetrics:
     def mean(figures: Sequence[float | None]) -> float | None:
         known = [figure for figure in figures if figure is not None]
         return float(np.mean(known)) if known else None
@@ -250,6 +318,7 @@ def _macro(per_class: Sequence[ClassMetrics]) -> ClassMetrics:
         f1=mean([item.f1 or 0.0 for item in per_class]),
         average_precision=counted([item.average_precision for item in per_class]),
         roc_auc=counted([item.roc_auc for item in per_class]),
+        intervals=intervals.macro,
     )
 
 
@@ -272,30 +341,3 @@ def _confusion(onehot: BoolArray, decided: BoolArray, multi: bool) -> list[Any]:
         ]
     labels = np.arange(onehot.shape[1])
     return list(metrics.confusion_matrix(onehot.argmax(axis=1), decided.argmax(axis=1), labels=labels).tolist())
-
-
-def _mistakes(
-    values: FloatArray,
-    onehot: BoolArray,
-    decided: BoolArray,
-    labels: tuple[str, ...],
-    paths: Sequence[Example | str | Path] | None,
-    multi: bool,
-) -> list[Mistake]:
-    """Every clip that was decided wrong, the surest first."""
-    wrong = decided != onehot
-    if multi:
-        surety = np.where(wrong, np.where(decided, values, 1 - values), -1.0).max(axis=1)
-    else:
-        surety = np.where(decided, values, 0.0).max(axis=1)
-    rows = [row for row in np.argsort(-surety, kind="stable") if wrong[row].any()]
-    found = []
-    for row in rows:
-        place = paths[row] if paths is not None else f"clip {row}"
-        start, end = (place.start_seconds, place.end_seconds) if isinstance(place, Example) else (None, None)
-        path = str(place.path if isinstance(place, Example) else place)
-        truth, predicted = (
-            tuple(name for name, on in zip(labels, mask[row], strict=True) if on) for mask in (onehot, decided)
-        )
-        found.append(Mistake(path, start, end, truth, predicted, float(surety[row])))
-    return found

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from adapters.errors import MissingExtraError
+from adapters.evaluation.curves import CALIBRATION_BINS
 from adapters.evaluation.report import EvaluationReport
 from adapters.records import Float32Array, Float64Array, Segment
 from adapters.reports import EpochLog
@@ -19,6 +20,7 @@ from adapters.system import write_bytes_atomic
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+_BIN_WIDTH = 1 / CALIBRATION_BINS
 _NUMBERED_CLASSES = 30
 _NAMED_CLASSES = 60
 # Longer names than this would run into each other below a matrix of two or three classes.
@@ -59,7 +61,10 @@ def plot_confusion_matrix(report: EvaluationReport, path: str | Path) -> Path | 
         slanted = len(names) > 3 or max(map(len, names)) > _LEVEL_NAME
         axes.set_xticks(range(len(names)), names, rotation=45 if slanted else 0, ha="right" if slanted else "center")
         axes.set_yticks(range(len(names)), names)
-    axes.set(xlabel="predicted", ylabel="true", title=f"Confusion matrix, {report.clips} clips")
+    low, high = report.intervals["accuracy"] or (0.0, 1.0)
+    figures = f"accuracy {report.accuracy:.2f} (95% interval {low:.2f} to {high:.2f})"
+    title = f"Confusion matrix: {_counted(report)}\n{figures}"
+    axes.set(xlabel="predicted", ylabel="true", title=title)
     return _save(figure, path)
 
 
@@ -93,6 +98,8 @@ def plot_roc(report: EvaluationReport, path: str | Path) -> Path | None:
 def plot_reliability(report: EvaluationReport, path: str | Path) -> Path | None:
     """Share that was right over mean score, bin by bin, with the number of clips of each bin below.
 
+    Where the report has the scores before calibration, they are drawn too.
+
     Args:
         report: The evaluation.
         path: The PNG to write.
@@ -103,15 +110,38 @@ def plot_reliability(report: EvaluationReport, path: str | Path) -> Path | None:
     bins = report.curves.get("reliability") or {}
     if not bins.get("score"):
         return None
+    return draw_reliability(bins, report.curves.get("reliability_before"), _counted(report), path)
+
+
+def draw_reliability(bins: Mapping[str, Any], before: Mapping[str, Any] | None, clips: str, path: str | Path) -> Path:
+    """A reliability diagram.
+
+    Args:
+        bins: What ``reliability_of`` gives for the scores.
+        before: The same before calibration; None where there was none.
+        clips: Which clips they are of, in words.
+        path: The PNG to write.
+
+    Returns:
+        The path.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+    """
     figure, (axes, below) = _figure(5.5, 6.0, rows=2, height_ratios=[3, 1], sharex=True)
     axes.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1, label="perfectly calibrated")
-    axes.plot(bins["score"], bins["share"], "o-", color=BLUE, label="model")
-    axes.set(
-        ylabel="share right", xlim=(0, 1), ylim=(0, 1.02), title=f"Reliability: error {report.calibration_error:.3f}"
-    )
-    axes.legend(loc="upper left")
-    below.bar(bins["score"], bins["clips"], width=0.05, color=BLUE)
-    below.set(xlabel="score", ylabel="clips")
+    if before is not None and before.get("score"):
+        name = f"before calibration: error {before['error']:.3f}"
+        axes.plot(before["score"], before["share"], "o--", color=ORANGE, markersize=4, label=name)
+    name = "scores" if before is None else "after calibration"
+    axes.plot(bins["score"], bins["share"], "o-", color=BLUE, label=f"{name}: error {bins['error']:.3f}")
+    axes.set(ylabel="share right", xlim=(0, 1), ylim=(0, 1.02), title=f"Reliability: {clips}")
+    axes.legend(loc="upper left", fontsize="small")
+    middles = [start + _BIN_WIDTH / 2 for start in bins["start"]]
+    bars = below.bar(middles, bins["clips"], width=_BIN_WIDTH * 0.9, color=BLUE)
+    below.bar_label(bars, fontsize="x-small")
+    below.margins(y=0.25)
+    below.set(xlabel=f"score, in {CALIBRATION_BINS} bins", ylabel="clips")
     return _save(figure, path)
 
 
@@ -215,6 +245,7 @@ def _plot_curves(
     if diagonal:
         axes.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1)
     axes.set(xlabel=keys[0].replace("_", " "), ylabel=keys[1].replace("_", " "), xlim=(0, 1), ylim=(0, 1.02))
+    axes.set_title(_counted(report), fontsize="small")
     axes.legend(loc="lower right" if diagonal else "lower left", fontsize="small")
     return _save(figure, path)
 
@@ -231,9 +262,14 @@ def _plot_multi_label_counts(report: EvaluationReport, path: str | Path) -> Path
         left += width
     axes.set_yticks(y, [_plain(label) for label, _ in shown])
     axes.invert_yaxis()
-    axes.set(xlabel="clips", title=f"Decisions by class, {report.clips} clips")
+    axes.set(xlabel="clips", title=f"Decisions by class: {_counted(report)}")
     axes.legend(fontsize="small")
     return _save(figure, path)
+
+
+def _counted(report: EvaluationReport) -> str:
+    """How many clips a report is of, such as "30 clips in 12 groups"."""
+    return f"{report.clips} clips in {report.groups} group{'' if report.groups == 1 else 's'}"
 
 
 def _clock(seconds: float, position: int | None = None) -> str:

@@ -9,6 +9,9 @@ from typing import Any, Literal
 import numpy as np
 
 from adapters.errors import ConfigError
+from adapters.evaluation.class_figures import Intervals
+from adapters.evaluation.thresholds import ThresholdFigures
+from adapters.reports import rounded
 from adapters.system import did_you_mean
 
 Average = Literal["positive", "macro"]
@@ -28,6 +31,10 @@ GATES: dict[str, tuple[str, int]] = {
 }
 
 
+# Sums of thirds and the like are off by a last bit, which must not fail a gate.
+_LAST_BITS = 1e-9
+
+
 @dataclass(frozen=True)
 class ClassMetrics:
     """One class against the rest. A measure that the clips do not define is None.
@@ -41,6 +48,8 @@ class ClassMetrics:
         f1: The harmonic mean of precision and recall.
         average_precision: The area under precision over recall, as scikit-learn sums it.
         roc_auc: The area under the ROC curve.
+        groups: How many groups have clips of it; clips of one recording or source are a group.
+        intervals: The 95% intervals of precision, recall and F1; None where they are undefined.
     """
 
     label: str
@@ -51,6 +60,8 @@ class ClassMetrics:
     f1: float | None
     average_precision: float | None
     roc_auc: float | None
+    groups: int = 0
+    intervals: Intervals = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -104,6 +115,14 @@ class EvaluationReport:
         mistake_count: How many mistakes there are.
         curves: Points of the precision-recall and ROC curves and of the reliability diagram, for plots.
         labels_without_clips: The classes of which no clip was measured, so that the figures say nothing about them.
+        groups: How many groups the clips are of; the intervals resample whole groups.
+        intervals: The 95% intervals of accuracy, precision, recall and F1; None where they are undefined.
+        macro: The plain means over the classes of precision, recall and F1, each with its ``intervals``, also where the
+            measures above are those of positive_label.
+        largest_class: What always answering the most frequent answer reaches: its ``labels``, and their ``share`` of
+            the clips.
+        notes: What a reader should know of the figures, in sentences.
+        thresholds: What the thresholds that were asked for reach; see ``ThresholdFigures``.
     """
 
     task: Literal["single_label", "multi_label"]
@@ -128,10 +147,39 @@ class EvaluationReport:
     mistake_count: int = 0
     curves: dict[str, Any] = field(default_factory=dict)
     labels_without_clips: tuple[str, ...] = ()
+    groups: int = 0
+    intervals: Intervals = field(default_factory=dict)
+    macro: dict[str, Any] = field(default_factory=dict)
+    largest_class: dict[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    thresholds: tuple[ThresholdFigures, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """The content of evaluation.json: every field, plain JSON."""
-        return asdict(self)
+        """The content of evaluation.json: every field, plain JSON, fractions with six digits."""
+        return dict(rounded(asdict(self)))
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> EvaluationReport:
+        """The report that ``to_json`` made JSON of, as a model keeps it; keys that it lacks have their defaults.
+
+        Args:
+            content: The JSON object.
+
+        Raises:
+            ConfigError: It is not such a report.
+        """
+        try:
+            fields = {name: content[name] for name in cls.__dataclass_fields__ if name in content}
+            fields["per_class"] = tuple(ClassMetrics(**item) for item in fields["per_class"])
+            fields["thresholds"] = tuple(ThresholdFigures(**item) for item in fields.get("thresholds", ()))
+            fields["mistakes"] = tuple(Mistake(**item) for item in fields.get("mistakes", ()))
+            for name in ("labels", "labels_without_clips", "notes"):
+                fields[name] = tuple(fields.get(name, ()))
+            return cls(**fields)
+        except (KeyError, TypeError) as error:
+            raise ConfigError(
+                f"evaluation: is not a report of this version ({error}). Measure the model again"
+            ) from None
 
 
 def check_gates(report: EvaluationReport, gates: Mapping[str, float]) -> list[str]:
@@ -166,7 +214,7 @@ def check_gates(report: EvaluationReport, gates: Mapping[str, float]) -> list[st
                 f"{measure} {figure:.6g} says nothing about {_listed(report.labels_without_clips)}, of which there "
                 f"is no clip, so {name} {gate:.6g} is not passed. Add clips of every class to the split."
             )
-        elif sign * (figure - gate) < 0:
+        elif sign * (figure - gate) < -_LAST_BITS:
             failures.append(f"{measure} {figure:.6g} is {'under' if sign > 0 else 'over'} {name} {gate:.6g}.")
     return failures
 

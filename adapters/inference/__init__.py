@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from adapters.inference.segments import match_segments as match_segments
     from adapters.inference.segments import scores_to_segments as scores_to_segments
     from adapters.inference.segments import timeline as timeline
+    from adapters.inference.stored_thresholds import MinScore as MinScore
+    from adapters.inference.stored_thresholds import min_score_of as min_score_of
+    from adapters.inference.stored_thresholds import min_scores_of as min_scores_of
+    from adapters.inference.stored_thresholds import parse_min_score as parse_min_score
     from adapters.inference.stream_session import StreamSession as StreamSession
     from adapters.inference.whole_video import merge_frames as merge_frames
 else:  # hidden from type checkers, so that a name that is not exported is an error
@@ -47,6 +51,7 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
             "pipeline": ("map_ahead", "read_ahead", "read_as_ready"),
             "predict": ("OnVideoProgress", "input_spec", "predict_examples", "predict_videos"),
             "segments": ("match_segments", "scores_to_segments", "timeline"),
+            "stored_thresholds": ("MinScore", "min_score_of", "min_scores_of", "parse_min_score"),
             "stream_session": ("StreamSession",),
             "whole_video": ("merge_frames",),
         },

@@ -27,6 +27,7 @@ CONFIG_SUFFIXES = (".json", ".yaml", ".yml")
 FINETUNE_KEYS = (
     "head_solver",
     "calibrate",
+    "optimize",
     "num_epochs",
     "learning_rate",
     "early_stopping_patience",

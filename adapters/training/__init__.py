@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from adapters.training.backbone_features import ExampleFeatures as ExampleFeatures
     from adapters.training.backbone_features import example_features as example_features
     from adapters.training.clip_features import LabelledFeatures as LabelledFeatures
+    from adapters.training.cross_validation import CrossValidated as CrossValidated
+    from adapters.training.cross_validation import cross_validate_examples as cross_validate_examples
     from adapters.training.devices import describe_devices as describe_devices
     from adapters.training.head import VARIABLE_PREFIX as VARIABLE_PREFIX
     from adapters.training.head import build_head as build_head
@@ -34,6 +36,7 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
         {
             "backbone_features": ("ExampleFeatures", "example_features"),
             "clip_features": ("LabelledFeatures",),
+            "cross_validation": ("CrossValidated", "cross_validate_examples"),
             "devices": ("describe_devices",),
             "head": (
                 "VARIABLE_PREFIX",

@@ -84,8 +84,7 @@ def out_of_fold_scores(
     Raises:
         DatasetError: The clips cannot be divided: fewer than four, all of one class, or one clip of each class.
     """
-    _require_classes(data)
-    folds = _divide(data, division, seed)
+    folds = divide_clips(data, division, seed)
     scores = np.zeros((len(data.targets), len(labels)), np.float32)
     fold = np.zeros(len(data.targets), np.int64)
     penalties, temperatures, unchosen = [], [], 0
@@ -103,7 +102,7 @@ def out_of_fold_scores(
         unchosen += inner.folds == 0
     if on_progress is not None:
         on_progress("heads", len(folds), len(folds))
-    warnings = _warnings(data, labels, config, folds)
+    warnings = division_warnings(data, labels, config, folds)
     if unchosen:
         warnings.append(
             f"in {unchosen} of {len(folds)} folds there are too few clips to choose a penalty and to calibrate: the "
@@ -143,14 +142,25 @@ def _require_classes(data: LabelledFeatures) -> None:
         )
 
 
-def _divide(data: LabelledFeatures, division: Division, seed: int) -> Folds:
-    """Rows to learn from and rows to judge for each fold."""
+def divide_clips(data: LabelledFeatures, division: Division, seed: int, most: int | None = None) -> Folds:
+    """Rows to learn from and rows to judge for each fold.
+
+    Args:
+        data: N clips.
+        division: As for ``out_of_fold_scores``.
+        seed: Another seed divides the groups in another way.
+        most: At most this many folds; None: up to ten, and three of a large set. Each group is a fold with "groups".
+
+    Raises:
+        DatasetError: The clips cannot be divided.
+    """
+    _require_classes(data)
     count = len(data.targets)
     if isinstance(division, str):
         several = len(np.unique(data.groups)) > 1
         if division == "groups" and several:
             return _by_number(data.groups)
-        folds = group_folds(data.groups, data.targets, seed, None if several else _FOLDS)
+        folds = group_folds(data.groups, data.targets, seed, most or (None if several else _FOLDS))
         if not folds:
             raise DatasetError(
                 f"the {count} clips cannot be divided into folds: each class has a single clip, or one that differs "
@@ -169,8 +179,15 @@ def _by_number(numbers: IntArray) -> Folds:
     return [(np.flatnonzero(numbers != value), np.flatnonzero(numbers == value)) for value in np.unique(numbers)]
 
 
-def _warnings(data: LabelledFeatures, labels: Sequence[str], config: Config, folds: Folds) -> list[str]:
-    """What is unusual of the clips or of their division, in sentences."""
+def division_warnings(data: LabelledFeatures, labels: Sequence[str], config: Config, folds: Folds) -> list[str]:
+    """What is unusual of the clips or of their division, in sentences.
+
+    Args:
+        data: N clips.
+        labels: C classes in order.
+        config: The complete config that the targets were made for.
+        folds: Rows to learn from and rows to judge for each fold.
+    """
     found = []
     if len(np.unique(data.groups)) == 1:
         found.append(

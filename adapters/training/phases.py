@@ -23,7 +23,7 @@ from adapters.training.trainable import Trainable, TrainableNetwork, TunableBack
 from adapters.training.training_data import TrainingData, clip_weights, target_array
 
 # Keys that a training does not follow from. The feature identity names the adapter, by its family.
-UNTRAINED = ("schema_version", "adapter", "name", "num_threads", "gates")
+UNTRAINED = ("schema_version", "adapter", "name", "num_threads", "gates", "optimize", "best_thresholds")
 
 
 @dataclass

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from adapters.reports import EpochLog
+from adapters.reports import EpochLog, rounded
 from adapters.training.feature_cache import CachedFeatures
 from adapters.training.fit_settings import FitResult
 from adapters.training.head import class_scores
-from adapters.training.held_out_figures import cross_validation_figures, validation_scores
+from adapters.training.held_out_figures import threshold_rows, validation_scores
 from adapters.training.losses import aggregate_items
 from adapters.training.phases import TrainingRun
 from adapters.training.training_data import label_matrix
 
 
 def training_metrics(
-    run: TrainingRun, features: CachedFeatures, results: Sequence[FitResult], calibration: dict[str, Any] | None = None
+    run: TrainingRun, features: CachedFeatures, results: Sequence[FitResult], held_out: Mapping[str, Any]
 ) -> dict[str, Any]:
     """The content of metrics.json: the history, and metrics on the validation clips if there are any.
 
@@ -29,16 +29,13 @@ def training_metrics(
         run: The training, with the best weights set.
         features: The backbone's features of the validation clips.
         results: The phases, in order.
-        calibration: See ``held_out_figures.calibrate``.
+        held_out: See ``held_out_figures.held_out_metrics``.
     """
     history = [vars(log) for result in results for log in result.logs]
     metrics: dict[str, Any] = {"history": history, "clips": run.data.counts, "validation": {}}
-    if calibration is not None:
-        metrics["calibration"] = calibration
-    if results[0].held_out is not None:
-        metrics["cross_validation"] = cross_validation_figures(run, features, results[0].held_out)
+    metrics |= held_out
     if not run.data.validation:
-        return metrics
+        return dict(rounded(metrics))
     from adapters.evaluation import evaluate
 
     settings = run.settings("head")
@@ -53,23 +50,28 @@ def training_metrics(
         run.data.labels,
         positive_label=run.config["positive_label"],
         threshold=run.config["threshold"],
-        paths=[str(example.path) for example in run.data.validation],
+        paths=run.data.validation,
+        thresholds=run.config["best_thresholds"],
     ).to_json()
     report.pop("mistakes", None)
+    chosen = metrics.get("thresholds")
+    if chosen is not None and chosen["chosen_on"] == "validation":
+        report["thresholds"] = threshold_rows(chosen)
     metrics["validation"] = report
-    return metrics
+    return dict(rounded(metrics))
 
 
-def curve_files(results: Sequence[FitResult]) -> dict[str, bytes]:
-    """The learning curves as a picture, as JSON and as CSV.
+def curve_files(results: Sequence[FitResult], metrics: Mapping[str, Any]) -> dict[str, bytes]:
+    """The learning curves as a picture, as JSON and as CSV, and the reliability before and after calibration.
 
     Args:
         results: The phases, in order.
+        metrics: The content of metrics.json.
 
     Returns:
         The bundle's files, name -> bytes.
     """
-    from adapters.evaluation import plot_learning_curves
+    from adapters.evaluation import draw_reliability, plot_learning_curves
 
     logs: list[EpochLog] = [log for result in results for log in result.logs]
     names = list(EpochLog.__dataclass_fields__)
@@ -77,8 +79,15 @@ def curve_files(results: Sequence[FitResult]) -> dict[str, bytes]:
     lines += [",".join("" if getattr(log, name) is None else str(getattr(log, name)) for name in names) for log in logs]
     with tempfile.TemporaryDirectory() as folder:
         picture = plot_learning_curves(logs, Path(folder) / "curves.png").read_bytes()
-    return {
-        "curves/curves.json": json.dumps([vars(log) for log in logs], indent=1).encode(),
+        reliability = {}
+        if "calibration" in metrics:
+            found = metrics["calibration"]
+            points = found["reliability"]
+            clips = f"{found['clips']} {found['fitted_on'].replace('_', '-')} clips in {found['groups']} groups"
+            drawn = draw_reliability(points["after"], points["before"], clips, Path(folder) / "reliability.png")
+            reliability = {"curves/reliability.png": drawn.read_bytes()}
+    return reliability | {
+        "curves/curves.json": json.dumps(rounded([vars(log) for log in logs]), indent=1).encode(),
         "curves/curves.csv": ("\n".join(lines) + "\n").encode(),
         "curves/curves.png": picture,
     }

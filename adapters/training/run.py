@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from adapters.base import OnEpochEnd, OnProgress, TrainOptions
+from adapters.data import clips_digest
 from adapters.errors import DatasetError
 from adapters.records import take_evenly
 from adapters.reports import TrainReport
@@ -17,7 +18,7 @@ from adapters.training.backbone_features import features_of_views
 from adapters.training.devices import check_batch, pick_devices
 from adapters.training.feature_cache import CachedFeatures, ExampleView, read_view
 from adapters.training.head_phase import fit_head
-from adapters.training.held_out_figures import calibrate, held_out_notes
+from adapters.training.held_out_figures import held_out_metrics, held_out_notes
 from adapters.training.phases import TrainingRun, fine_tune, layers_to_tune, start_run
 from adapters.training.results import curve_files, training_metrics
 from adapters.training.trainable import Trainable
@@ -61,6 +62,7 @@ def train_model(
     started = time.perf_counter()
     wanted = adapter.labels if adapter.trained else adapter.config["labels"]
     data = with_chosen_sources(training_data(data_path, adapter.config, wanted), adapter.scores_frames)
+    digest = clips_digest(data.train)
     features, data = _features(adapter, data, options.on_progress)
     if options.on_note is not None:
         options.on_note(clips_note(data))
@@ -70,19 +72,20 @@ def train_model(
         layers = layers_to_tune(run)
         if layers and results[0].stopped != "interrupted":
             results.append(fine_tune(run, layers, results[0]))
-        calibration = calibrate(run, features, results)
-        metrics = training_metrics(run, features, results, calibration)
+        metrics = training_metrics(run, features, results, held_out_metrics(run, features, results))
+    if "out_of_fold" in metrics:
+        metrics["out_of_fold"]["clips_digest"] = digest
     if (
         results[0].start is not None
         and not any(log.best for result in results for log in result.logs)
         and options.on_note
     ):
         options.on_note("the starting model is kept: no epoch was better on the validation clips")
-    for note in held_out_notes(metrics):
+    for note in held_out_notes(metrics, adapter.config["optimize"]):
         if options.on_note is not None:
             options.on_note(note)
     _adopt(run, metrics)
-    adapter.save_with(output_path, curve_files(results))
+    adapter.save_with(output_path, curve_files(results, metrics))
     shutil.rmtree(run.state_folder, ignore_errors=True)
     logs = tuple(log for result in results for log in result.logs)
     return TrainReport(
@@ -98,6 +101,7 @@ def train_model(
         metrics=metrics["validation"],
         cross_validation=metrics.get("cross_validation", {}),
         calibration=metrics.get("calibration", {}),
+        thresholds=metrics.get("thresholds", {}),
     )
 
 

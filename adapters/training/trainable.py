@@ -51,9 +51,7 @@ class Trainable(Protocol):
     """An adapter that ``train_model`` can train."""
 
     metrics: dict[str, Any]
-
-    @property
-    def config(self) -> Config: ...
+    config: Config
 
     @property
     def trained(self) -> bool:

@@ -18,9 +18,11 @@ from cliplab.cli.options import (
     Epochs,
     Force,
     LearningRate,
+    MinScoreOption,
     Model,
     MultiGpu,
     OnDevices,
+    Optimize,
     Output,
     OutputOption,
     Overrides,
@@ -53,7 +55,10 @@ def predict(
     window_seconds: Annotated[float | None, opt("S", "Length of each window in seconds.")] = None,
     stride_seconds: Annotated[float | None, opt("S", "Seconds from one window's start to the next.")] = None,
     top_k: Annotated[int | None, opt("K", "How many of the best labels to show.")] = None,
-    segments: Annotated[str | None, opt("LABEL", "Also the segments of this label, by the config's threshold.")] = None,
+    segments: Annotated[
+        str | None, opt("LABEL", "Also the segments of this label, by --min-score or the config's threshold.")
+    ] = None,
+    min_score: MinScoreOption = None,
     shape: Annotated[
         Shape, opt("SHAPE", "Of the JSON: rows, or hf for the lists of Hugging Face's video-classification pipeline.")
     ] = "rows",
@@ -78,6 +83,7 @@ def predict(
             stride_seconds=stride_seconds,
             top_k=top_k,
             segments=segments,
+            min_score=min_score,
             shape=shape,
             output=output,
             force=force,
@@ -104,6 +110,13 @@ def train(
     epochs: Epochs = None,
     batch_size: BatchSize = None,
     learning_rate: LearningRate = None,
+    optimize: Optimize = None,
+    cross_validate: Annotated[
+        bool,
+        typer.Option(
+            "--cross-validate", help="First say what such a model gets right on groups of clips that it did not see."
+        ),
+    ] = False,
     overrides: Overrides = None,
     devices: OnDevices = None,
     multi_gpu: MultiGpu = False,
@@ -123,8 +136,9 @@ def train(
             config,
             data,
             one_output(output, output_option),
-            overrides=training_keys(overrides, epochs, batch_size, learning_rate),
+            overrides=training_keys(overrides, epochs, batch_size, learning_rate, optimize=optimize),
             devices=parsed_devices(devices, multi_gpu),
+            cross_validate=cross_validate,
             force=force,
             trust_adapters=trust_adapters or (),
             on_progress=progress.stage,
@@ -141,6 +155,7 @@ def finetune(
     epochs: Epochs = None,
     batch_size: BatchSize = None,
     learning_rate: LearningRate = None,
+    optimize: Optimize = None,
     overrides: Overrides = None,
     devices: OnDevices = None,
     multi_gpu: MultiGpu = False,
@@ -156,7 +171,7 @@ def finetune(
             model,
             data,
             one_output(output, output_option),
-            overrides=training_keys(overrides, epochs, batch_size, learning_rate, further=True),
+            overrides=training_keys(overrides, epochs, batch_size, learning_rate, further=True, optimize=optimize),
             devices=parsed_devices(devices, multi_gpu),
             force=force,
             trust_adapters=trust_adapters or (),
@@ -176,7 +191,25 @@ def _trained(report: TrainReport, as_json: bool) -> int | None:
 def evaluate(
     model: Model,
     data: Data,
-    split: Annotated[str, opt("SPLIT", "Which clips: train, validation, test or all.")] = "test",
+    split: Annotated[
+        str | None,
+        opt(
+            "SPLIT",
+            "Which clips: train, validation, test or all; default: test, or without any validation, or the figures "
+            "that training kept.",
+        ),
+    ] = None,
+    cross_validate: Annotated[
+        bool,
+        typer.Option(
+            "--cross-validate",
+            help="Refit the head for each fold of whole groups and measure it on the others: for small sets, and for "
+            "configs that are not trained.",
+        ),
+    ] = False,
+    leave_one_group_out: Annotated[
+        bool, typer.Option("--leave-one-group-out", help="Cross-validate with each group as a fold of its own.")
+    ] = False,
     output: Annotated[Path | None, opt("FOLDER", "A folder for evaluation.json and plots.")] = None,
     overrides: Overrides = None,
     force: Force = False,
@@ -192,6 +225,7 @@ def evaluate(
             model,
             data,
             split=split,
+            cross_validate="groups" if leave_one_group_out else "folds" if cross_validate else None,
             output=output,
             overrides=parsed(overrides),
             force=force,

@@ -64,6 +64,14 @@ OnDevices = Annotated[
     typer.Option("--devices", metavar="N", help="How many GPUs share each batch, or all; else one."),
 ]
 MultiGpu = Annotated[bool, typer.Option("--multi-gpu", help="Short for --devices all.")]
+MinScoreOption = Annotated[
+    str | None,
+    opt("X", "Leave out labels with a lower score; best: the threshold that training chose for each label."),
+]
+Optimize = Annotated[
+    str | None,
+    opt("FIGURE", "Choose each label's threshold for f1, accuracy, precision@P or recall@R (--min-score best)."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Write JSON to stdout.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace the output if it exists.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be written, and write nothing.")]
@@ -100,6 +108,7 @@ def training_keys(
     batch_size: int | None,
     learning_rate: float | None,
     further: bool = False,
+    optimize: str | None = None,
 ) -> dict[str, Any]:
     """What ``--set`` and the options for keys of training say together. ConfigError where a key is given twice."""
     from adapters.errors import ConfigError
@@ -116,7 +125,12 @@ def training_keys(
         tuning = {"fine_tune_epochs": epochs, "fine_tune_learning_rate": learning_rate}
         chosen |= {key: value for key, value in tuning.items() if value is not None and key not in keys}
     solver = {"head_solver": "adam"} if chosen and "head_solver" not in keys else {}
-    return keys | chosen | solver
+    thresholds: dict[str, Any] = {}
+    if optimize is not None:
+        if "optimize" in keys:
+            raise ConfigError("--optimize is short for --set optimize=..., got both. Give one of them")
+        thresholds = {"optimize": optimize}
+    return keys | chosen | solver | thresholds
 
 
 def parsed(assignments: list[str] | None) -> dict[str, Any]:

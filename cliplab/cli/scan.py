@@ -44,7 +44,9 @@ def scan(
     ],
     bundle: Bundle,
     output: Annotated[Path, opt("FILE", "Where the highlights go.")] = Path("highlights.json"),
-    min_score: Annotated[float, opt("X", "Videos with at least this score are highlights.")] = 0.7,
+    min_score: Annotated[
+        str, opt("X", "Videos with at least this score are highlights; best: the threshold that training chose.")
+    ] = "0.7",
     label: Label = None,
     sample_fps: SampleFps = None,
     keyframes: KeyFrames = False,

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from cliplab.cli.console import command, say, write_row
-from cliplab.cli.options import AsJson, Model, Overrides, TrustAdapters, arg, opt, parsed
+from cliplab.cli.options import AsJson, MinScoreOption, Model, Overrides, TrustAdapters, arg, opt, parsed
 
 
 def register(app: typer.Typer) -> None:
@@ -27,6 +27,7 @@ def stream(
     ] = None,
     every: Annotated[float | None, opt("S", "Seconds from one line to the next; else a line a frame.")] = None,
     top_k: Annotated[int | None, opt("K", "How many of the best labels to write.")] = None,
+    min_score: MinScoreOption = None,
     trust_adapters: TrustAdapters = None,
     as_json: AsJson = False,
 ) -> None:
@@ -41,6 +42,7 @@ def stream(
         memory_seconds=memory_seconds,
         every=every,
         top_k=top_k,
+        min_score=min_score,
         trust_adapters=trust_adapters or (),
         on_note=_say,
     )

@@ -13,6 +13,7 @@ from adapters.reports import ConversionReport, EpochLog, TrainReport
 from adapters.system import terminal_text
 
 if TYPE_CHECKING:
+    from adapters.evaluation import EvaluationReport
     from adapters.models.tflite_classifier import Adoption
     from cliplab.datasets import DatasetReport, PrepareReport
     from cliplab.demo import DemoReport
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 Shown = list[Any]
 LAST_EPOCHS = 15
+_MEASURES = ("precision", "recall", "f1")
+_SHARES = ("accuracy", *_MEASURES)
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Table:
@@ -71,7 +74,7 @@ def predictions(report: PredictReport) -> Shown:
             continue
         shown += [Text(f"{result.path}: {warning}", style="yellow") for warning in result.warnings]
         if report.segments is None:
-            shown += [result.path, _windows(result, report.top_k)]
+            shown += [result.path, _windows(result, report)]
         else:
             rows = [(s.label, clock(s.start), clock(s.end), number(s.score)) for s in report.segments[index]]
             shown += [result.path, table(("segment", ">start", ">end", ">score"), rows) if rows else "no segments"]
@@ -84,11 +87,12 @@ def _after(path: str, error: str) -> str:
     return error if path in error else f"{path}: {error}"
 
 
-def _windows(result: VideoResult, top_k: int) -> Table:
-    rows = [
-        (clock(p.start), clock(p.end), ", ".join(f"{item.label} {item.score:.3f}" for item in p.top_k(top_k)))
-        for p in result.predictions
-    ]
+def _windows(result: VideoResult, report: PredictReport) -> Table:
+    rows = []
+    for p in result.predictions:
+        entries = report.shown([{"label": item.label, "score": item.score} for item in p.top_k(report.top_k)])
+        labels = ", ".join(f"{entry['label']} {entry['score']:.3f}" for entry in entries)
+        rows.append((clock(p.start), clock(p.end), labels or "-"))
     return table((">start", ">end", "labels"), rows)
 
 
@@ -100,8 +104,14 @@ def epoch_name(log: EpochLog) -> str:
 def training(report: TrainReport) -> Shown:
     """The last epochs, best marked, and where the bundle is, which holds the curves of all."""
     left_out = max(0, len(report.epochs) - LAST_EPOCHS)
-    kept = [log for log in report.epochs if log.best][-1]
-    reached = "" if kept.val_accuracy is None else f", validation accuracy {kept.val_accuracy:.2%}"
+    # None of the epochs where the model that training started from was better than each.
+    kept = next((log for log in reversed(report.epochs) if log.best), None)
+    best = "the starting model is kept" if kept is None else f"best {epoch_name(kept)}"
+    reached = "" if kept is None or kept.val_accuracy is None else f", validation accuracy {kept.val_accuracy:.2%}"
+    if "intervals" in report.metrics:
+        ends = interval(report.metrics["intervals"]["accuracy"])
+        counts = f"{report.metrics['clips']} clips in {counted(report.metrics['groups'], 'group')}"
+        reached = f", validation accuracy {report.metrics['accuracy']:.2f} (95% interval {ends}; {counts})"
     rows = [
         (
             log.phase,
@@ -120,31 +130,102 @@ def training(report: TrainReport) -> Shown:
         *([f"the last {LAST_EPOCHS} of {len(report.epochs)} epochs"] if left_out else []),
         table(names, rows),
         f"{report.output_path}: labels {', '.join(report.labels)}; {clips} clips; {report.stopped}, "
-        f"best {epoch_name(kept)}{reached}; {report.decoded_clips} clips decoded, {report.seconds:.1f} s",
+        f"{best}{reached}; {report.decoded_clips} clips decoded, {report.seconds:.1f} s",
+        *_held_out(report),
         *(problem(f"left out: {reason}") for reason in report.skipped),
         *(["", *conversion(report.conversion)] if report.conversion else []),
     ]
+
+
+def _held_out(report: TrainReport) -> Shown:
+    """What clips say that the model did not learn from: accuracy, and the thresholds that were asked for."""
+    shown: Shown = []
+    found, chosen, whole = report.cross_validation, report.thresholds, report.cross_validated
+    if whole:
+        counts = f"{whole['clips']} clips in {counted(whole['groups'], 'group')}"
+        figures = ", ".join(f"{name} {_with_interval(whole[name], whole['intervals'][name])}" for name in _SHARES)
+        shown.append(f"{whole['measured_on']}: {figures}; {counts}")
+        shown += [Text(f"note: {text}", style="yellow") for text in whole["notes"]]
+    if found:
+        counts = f"{found['clips']} clips in {counted(found['groups'], 'group')}"
+        shown.append(
+            f"cross-validation: accuracy {found['accuracy']:.2f} (95% interval {interval(found['interval'])}; {counts})"
+        )
+    if chosen:
+        rows = [
+            (
+                label,
+                f"{entry['threshold']:g}",
+                *(_with_interval(entry[name], entry["intervals"][name]) for name in _MEASURES),
+                "" if entry["reached"] else f"not reached, at most {entry['value']:.3f}",
+            )
+            for label, entry in chosen["classes"].items()
+        ]
+        names = (f"for {chosen['optimize']}", ">from score", *(f">{name}" for name in _MEASURES), "")
+        shown += ["", table(names, rows)]
+        shown.append(f"thresholds chosen on {chosen['clips']} clips in {counted(chosen['groups'], 'group')}")
+    return shown
 
 
 def evaluation(item: Evaluation) -> Shown:
     """The figures, the table of classes, and the gates that were missed."""
     report = item.report
     names = ("precision", "recall", "f1", "accuracy", "average_precision", "roc_auc", "log_loss", "calibration_error")
-    rows = [(name.replace("_", " "), number(getattr(report, name))) for name in names]
-    rows += [("latency", f"{number(report.latency_ms, 1)} ms a clip"), ("size", size(report.size_bytes))]
-    classes = [(c.label, c.support, number(c.precision), number(c.recall), number(c.f1)) for c in report.per_class]
-    shown: Shown = [
-        table((f"{item.split} split", ">"), rows),
-        "",
-        table(("class", ">clips", ">precision", ">recall", ">f1"), classes),
+    rows = [
+        (name.replace("_", " "), number(getattr(report, name)), interval(report.intervals.get(name))) for name in names
     ]
+    if report.average != "macro":
+        shares = report.macro["intervals"]
+        rows[3:3] = [(f"macro {name}", number(report.macro[name]), interval(shares[name])) for name in shares]
+    rows += [("latency", f"{number(report.latency_ms, 1)} ms a clip", ""), ("size", size(report.size_bytes), "")]
+    shown: Shown = [
+        table((item.measured_on, ">", "95% interval"), rows),
+        f"{report.clips} clips in {counted(report.groups, 'group')}; intervals resample whole groups",
+        "",
+        _class_table(report),
+    ]
+    shown += [Text(f"note: {text}", style="yellow") for text in (*item.notes, *report.notes)]
+    if report.thresholds:
+        shown += ["", _threshold_table(report)]
     if report.labels_without_clips:
-        shown.append(problem(f"no clip of the {item.split} split has the label {_names(report.labels_without_clips)}"))
+        shown.append(
+            problem(f"none of the clips ({item.measured_on}) has the label {_names(report.labels_without_clips)}")
+        )
     shown += [problem(f"left out: {_after(clip.path, clip.error or '')}") for clip in item.skipped]
     shown += [problem(f"gate: {failure}") for failure in item.failures]
     if item.output:
         shown.append(f"written: {item.output}")
     return shown
+
+
+def interval(ends: Sequence[float] | None) -> str:
+    """A 95% interval, such as "0.70 to 0.90"; nothing where it is undefined."""
+    return "" if ends is None else f"{ends[0]:.2f} to {ends[1]:.2f}"
+
+
+def counted(count: int, what: str) -> str:
+    """A number of things, such as "1 group" or "12 groups"."""
+    return f"{count} {what}{'' if count == 1 else 's'}"
+
+
+def _with_interval(figure: float | None, ends: Sequence[float] | None) -> str:
+    return "-" if figure is None else f"{figure:.3f}" + ("" if ends is None else f" ({interval(ends)})")
+
+
+def _class_table(report: EvaluationReport) -> Table:
+    rows = [
+        (c.label, c.support, c.groups, *(_with_interval(getattr(c, name), c.intervals.get(name)) for name in _MEASURES))
+        for c in report.per_class
+    ]
+    return table(("class", ">clips", ">groups", *(f">{name}" for name in _MEASURES)), rows)
+
+
+def _threshold_table(report: EvaluationReport) -> Table:
+    rows = [
+        (t.label, f"{t.threshold:g}", *(_with_interval(getattr(t, name), t.intervals.get(name)) for name in _MEASURES))
+        for t in report.thresholds
+    ]
+    return table(("--min-score best", ">from score", *(f">{name}" for name in _MEASURES)), rows)
 
 
 def _names(labels: Sequence[str]) -> str:
@@ -268,7 +349,11 @@ def demo(report: DemoReport) -> Shown:
         return ", ".join(f"{s.start:.1f}-{s.end:.1f} s" for s in found) or "none"
 
     rows = [
-        ("test clips: F1", number(model.f1), number(baseline.f1)),
+        (
+            "test clips: F1 (95% interval)",
+            _with_interval(model.f1, model.f1_interval),
+            _with_interval(baseline.f1, baseline.f1_interval),
+        ),
         ("test clips: average precision", number(model.average_precision), number(baseline.average_precision)),
         ("broadcast windows: average precision", number(model.window_ap), number(baseline.window_ap)),
         (f"ad break found (true: {span(report.truth)})", span(model.found), span(baseline.found)),
@@ -280,6 +365,7 @@ def demo(report: DemoReport) -> Shown:
     ]
     return [
         table(("", ">EfficientNet-Lite0", ">colour and sharpness"), rows),
+        f"test clips: {report.clips} in {counted(report.groups, 'group')}",
         "",
         table(("program", ">size", ">ms a clip", ">same label", ">score difference"), programs),
         "",

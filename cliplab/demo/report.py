@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from adapters.records import Prediction, Segment
-from adapters.reports import ConversionReport
+from adapters.reports import ConversionReport, rounded
 
 
 @dataclass(frozen=True)
@@ -15,6 +15,7 @@ class Contender:
 
     Attributes:
         f1: On the test clips; None where undefined.
+        f1_interval: Its 95% interval, over whole groups of clips; None where undefined.
         average_precision: On the test clips; None where undefined.
         window_ap: Average precision of the broadcast's windows, a window being true where its middle lies in the break.
         found: The ad breaks that it found.
@@ -30,6 +31,7 @@ class Contender:
     boundary_error: float | None
     within_tolerance: bool
     predictions: tuple[Prediction, ...] = field(repr=False, default=())
+    f1_interval: list[float] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The attributes as a JSON object, without the predictions."""
@@ -49,6 +51,8 @@ class DemoReport:
         gate_failures: A sentence for each gate of the config that the model missed.
         files: Paths of the "bundle", the "evaluation" and the "timeline".
         seconds: Duration of each step.
+        clips: How many test clips the first figures are of.
+        groups: How many groups these are of.
     """
 
     model: Contender
@@ -58,6 +62,8 @@ class DemoReport:
     gate_failures: tuple[str, ...]
     files: dict[str, str]
     seconds: dict[str, float]
+    clips: int
+    groups: int
 
     @property
     def found_break(self) -> bool:
@@ -66,8 +72,10 @@ class DemoReport:
 
     def to_json(self) -> dict[str, Any]:
         """The attributes and found_break as a JSON object."""
-        return {
+        content = {
             "found_break": self.found_break,
+            "clips": self.clips,
+            "groups": self.groups,
             "model": self.model.to_json(),
             "baseline": self.baseline.to_json(),
             "truth": [asdict(item) for item in self.truth],
@@ -76,3 +84,4 @@ class DemoReport:
             "files": self.files,
             "seconds": self.seconds,
         }
+        return dict(rounded(content))

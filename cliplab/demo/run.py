@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from adapters.base import OnProgress
 from adapters.errors import DatasetError
@@ -16,6 +16,9 @@ from adapters.records import Prediction, Segment
 from cliplab.demo.report import Contender, DemoReport
 from cliplab.models import PredictReport, convert, evaluate, find_segments, predict, train
 from cliplab.outputs import require_new
+
+if TYPE_CHECKING:
+    from adapters.evaluation import EvaluationReport
 
 LABEL = "ad"
 CONFIG = "ad_efficientnet_lite0"
@@ -74,13 +77,12 @@ def demo(
         found = predict(bundle, [broadcast], segments=LABEL, on_progress=_files(report))
     truth = _truth(folder / "broadcast.json")
     predictions = _good(found)
-    model = _contender(
-        evaluation.report.f1, evaluation.report.average_precision, predictions, (found.segments or ((),))[0], truth
-    )
+    model = _contender(evaluation.report, predictions, (found.segments or ((),))[0], truth)
     with _timed(seconds, "baseline"):
         baseline = _baseline(folder, bundle, predictions, truth)
     files = {"bundle": str(bundle), "evaluation": str(output / "evaluation"), "timeline": str(output / "timeline.png")}
-    result = DemoReport(model, baseline, truth, programs, evaluation.failures, files, seconds)
+    counts = (evaluation.report.clips, evaluation.report.groups)
+    result = DemoReport(model, baseline, truth, programs, evaluation.failures, files, seconds, *counts)
     _write(result, broadcast, output)
     return result
 
@@ -136,8 +138,7 @@ def _truth(path: Path) -> tuple[Segment, ...]:
 
 
 def _contender(
-    f1: float | None,
-    average_precision: float | None,
+    report: EvaluationReport,
     predictions: tuple[Prediction, ...],
     found: tuple[Segment, ...],
     truth: tuple[Segment, ...],
@@ -151,7 +152,14 @@ def _contender(
     window_ap = average_precision_score(inside, [item.score_of(LABEL) for item in predictions])
     match = match_segments(found, truth, TOLERANCE_SECONDS)
     return Contender(
-        f1, average_precision, float(window_ap), found, match.max_boundary_error, match.within_tolerance, predictions
+        report.f1,
+        report.average_precision,
+        float(window_ap),
+        found,
+        match.max_boundary_error,
+        match.within_tolerance,
+        predictions,
+        report.intervals["f1"],
     )
 
 
@@ -180,12 +188,13 @@ def _baseline(folder: Path, bundle: Path, windows: tuple[Prediction, ...], truth
         labels,
         positive_label=LABEL,
         threshold=adapter.config["threshold"],
+        groups=[row.get("group") or row.get("source") or row["path"] for row in test],
     )
     config, video = adapter.config, folder / "broadcast.mp4"
     scored = baseline.score_windows(fitted, video, config["window_seconds"], config["stride_seconds"])
     predictions = tuple(Prediction(scores_of(p), labels, start, end, str(video)) for start, end, p in scored)
     found = find_segments(adapter, VideoResult(str(video), predictions), LABEL)
-    return _contender(report.f1, report.average_precision, predictions, tuple(found), truth)
+    return _contender(report, predictions, tuple(found), truth)
 
 
 def _baseline_module(folder: Path) -> Any:

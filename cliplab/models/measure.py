@@ -16,7 +16,7 @@ from adapters.records import Clip, Float32Array
 from adapters.reports import ConversionReport
 
 if TYPE_CHECKING:
-    from adapters.data import Example, Split
+    from adapters.data import Dataset, Example, Split
     from adapters.evaluation import EvaluationReport
 
 ALL_SPLITS = ("train", "validation", "test")
@@ -44,24 +44,53 @@ def labelled_clips(
         ConfigError: The name of a split is wrong.
         DatasetError: The splits are empty, or the labels are unknown to the model.
     """
-    from adapters.data import check_dataset, join_copies, match_labels, read_dataset, split_dataset
-
     unknown = [name for name in splits if name not in ALL_SPLITS]
     if unknown:
         raise ConfigError(f"split must be one of {', '.join((*ALL_SPLITS, 'all'))}, got {unknown[0]!r}")
-    dataset = match_labels(read_dataset(data), adapter.labels)
-    check_dataset(dataset, labels=adapter.labels, task=adapter.config["task"], allow_missing=True)
-    dataset = replace(dataset, labels=adapter.labels)
-    dataset = join_copies(dataset, adapter.config["task"] == "single_label")
+    dataset = labelled_dataset(adapter, data)
     if len(splits) == len(ALL_SPLITS):
         return dataset.examples
-    if any(example.split is None for example in dataset.examples):
-        dataset = split_dataset(dataset, adapter.config["split_fractions"], adapter.config["seed"])
+    dataset = with_splits(adapter, dataset)
     chosen = tuple(example for name in splits for example in dataset.of_split(cast("Split", name)).examples)
     if not chosen:
         found = ", ".join(sorted({str(example.split) for example in dataset.examples}))
         raise DatasetError(f"{data}: no clip is in the split {' or '.join(splits)}; there are: {found}")
     return chosen
+
+
+def labelled_dataset(adapter: BaseModelAdapter, data: str | Path) -> Dataset:
+    """A dataset, checked against the adapter's labels and in their order.
+
+    Args:
+        adapter: The model that the clips are for.
+        data: A dataset in any format that ``adapters.data.read_dataset`` reads.
+
+    Raises:
+        DatasetError: It cannot be read, or the labels are unknown to the model.
+    """
+    from adapters.data import check_dataset, join_copies, match_labels, read_dataset
+
+    dataset = match_labels(read_dataset(data), adapter.labels)
+    check_dataset(dataset, labels=adapter.labels, task=adapter.config["task"], allow_missing=True)
+    dataset = replace(dataset, labels=adapter.labels)
+    return join_copies(dataset, adapter.config["task"] == "single_label")
+
+
+def with_splits(adapter: BaseModelAdapter, dataset: Dataset) -> Dataset:
+    """The dataset with a split for each clip: its own, or the one that training assigns it.
+
+    Args:
+        adapter: The model; its config's ``split_fractions`` and ``seed`` count.
+        dataset: Its clips.
+
+    Raises:
+        DatasetError: The clips cannot be divided.
+    """
+    from adapters.data import split_dataset
+
+    if all(example.split is not None for example in dataset.examples):
+        return dataset
+    return split_dataset(dataset, adapter.config["split_fractions"], adapter.config["seed"])
 
 
 def with_cost(report: EvaluationReport, adapter: BaseModelAdapter) -> EvaluationReport:

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from adapters.base import BaseModelAdapter
+from adapters.config import check_config
 from adapters.errors import ConfigError, describe_failure
 from adapters.hosts.results import SHAPES, Shape, to_pipeline
-from adapters.inference import OnVideoProgress, open_model, predict_videos
+from adapters.inference import MinScore, OnVideoProgress, min_score_of, min_scores_of, open_model, predict_videos
 from adapters.records import Segment, VideoResult
 from cliplab.library import find_videos
 from cliplab.models.source import ModelSource, name_list
@@ -26,12 +27,14 @@ class PredictReport:
         top_k: How many labels ``to_json`` writes for each window.
         segments: The segments of the label that was asked for, one tuple per result; None where none was asked for.
         shape: The form of ``to_json``: "rows", or "hf" for that of Hugging Face's video-classification pipeline.
+        min_scores: The score from which each label is shown; None shows the ``top_k`` best whatever their score.
     """
 
     results: tuple[VideoResult, ...]
     top_k: int
     segments: tuple[tuple[Segment, ...], ...] | None = None
     shape: Shape = "rows"
+    min_scores: Mapping[str, float] | None = None
 
     @property
     def failed(self) -> int:
@@ -41,11 +44,34 @@ class PredictReport:
     def to_json(self) -> list[Any]:
         """One row per video; in the shape "hf" a list of {"score", "label"} per video, None for one that failed."""
         if self.shape == "hf":
-            return [None if result.error else to_pipeline(result, self.top_k) for result in self.results]
+            lists = [None if result.error else to_pipeline(result, self.top_k) for result in self.results]
+            return [None if entries is None else self.shown([{**entry} for entry in entries]) for entries in lists]
         rows = [result.to_json(self.top_k) for result in self.results]
+        for row in rows if self.min_scores is not None else ():
+            for prediction in row["predictions"]:
+                prediction["labels"] = self.shown(prediction["labels"])
         for row, found in zip(rows, self.segments or (), strict=False):
             row["segments"] = [asdict(segment) for segment in found]
         return rows
+
+    def shown(self, entries: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        """The entries whose score reaches their label's least score.
+
+        Args:
+            entries: Objects with "label" and "score".
+        """
+        least = self.min_scores
+        return [one for one in entries if least is None or reaches(one["score"], least[one["label"]])]
+
+
+def reaches(score: float, least: float) -> bool:
+    """Whether a score, which was float32, is at least another: 0.7 as float32 reaches 0.7.
+
+    Args:
+        score: In 0..1.
+        least: In 0..1.
+    """
+    return score >= least - 1e-6
 
 
 def predict(
@@ -57,6 +83,7 @@ def predict(
     stride_seconds: float | None = None,
     top_k: int | None = None,
     segments: str | None = None,
+    min_score: MinScore | None = None,
     shape: Shape = "rows",
     output: str | Path | None = None,
     force: bool = False,
@@ -76,6 +103,9 @@ def predict(
         top_k: Short for this key of overrides: how many labels are written for each window.
         segments: A label whose scores become segments, by the config's ``threshold``, ``smoothing_seconds``,
             ``min_segment_seconds`` and ``merge_gap_seconds``; None for no segments.
+        min_score: Labels with a lower score are not shown, and segments begin at this score instead of the config's
+            ``threshold``: a score in 0..1, or "best" for the threshold of each label that training chose. None: the
+            ``top_k`` best labels whatever their score.
         shape: The form of the report's JSON: "rows", or "hf" for that of Hugging Face's video-classification pipeline.
         output: A JSON file to write the report to; None writes nothing.
         force: Replace output if it exists.
@@ -87,7 +117,7 @@ def predict(
         The predictions of every video.
 
     Raises:
-        ConfigError: A key, label or shape is wrong.
+        ConfigError: A key, label, shape or min_score is wrong, or it is "best" and the model has no chosen thresholds.
         BundleError: The model is missing or damaged.
         WeightsError: Pretrained weights could not be downloaded.
         StorageError: The output exists, or cannot be written.
@@ -105,12 +135,16 @@ def predict(
         raise ConfigError(
             f"segments: {segments!r} is not a label of this model; its labels: {name_list(adapter.labels)}"
         )
+    least = None if min_score is None else min_scores_of(adapter, min_score)
+    if min_score is not None and segments is not None:
+        threshold = min_score_of(adapter, min_score, segments)
+        adapter.config = check_config({**adapter.config, "threshold": threshold})
     results = tuple(predict_videos(adapter, find_videos(videos), on_progress=on_progress))
     found = None
     if segments is not None:
         pairs = [_with_segments(adapter, item, segments) for item in results]
         results, found = tuple(result for result, _ in pairs), tuple(found for _, found in pairs)
-    report = PredictReport(results, adapter.config["top_k"], found, shape)
+    report = PredictReport(results, adapter.config["top_k"], found, shape, least)
     if output is not None:
         from adapters.system import write_json_atomic
 

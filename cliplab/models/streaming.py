@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from adapters.base import OpenStream
 from adapters.errors import ConfigError
-from adapters.inference import open_model
+from adapters.inference import MinScore, min_scores_of, open_model
 from adapters.records import Prediction
+from cliplab.models.prediction import reaches
 
 if TYPE_CHECKING:
     from adapters.records import InputSpec
@@ -29,6 +30,7 @@ def stream(
     memory_seconds: float | None = None,
     every: float | None = None,
     top_k: int | None = None,
+    min_score: MinScore | None = None,
     trust_adapters: Sequence[str] = (),
     on_note: OnNote | None = None,
 ) -> Iterator[Row]:
@@ -44,6 +46,8 @@ def stream(
         memory_seconds: Short for this key of overrides: how much of the past counts.
         every: Seconds from one row to the next; None is one row per consumed frame.
         top_k: Short for this key of overrides: how many labels a row has.
+        min_score: Labels with a lower score are left out of the rows: a score in 0..1, or "best" for the threshold of
+            each label that training chose; None: the ``top_k`` best whatever their score.
         trust_adapters: Adapters of other packages that the model may name, "module:Class" each; their code is run.
         on_note: Called with a sentence for each stall, damage, change of size and reset.
 
@@ -52,7 +56,7 @@ def stream(
         prediction after the whole source.
 
     Raises:
-        ConfigError: A key is wrong, or the model does not stream.
+        ConfigError: A key or min_score is wrong, the model does not stream, or it has no chosen thresholds.
         BundleError: The model is missing or damaged.
         MediaError: The source cannot be opened, or, while iterating, contains no video.
     """
@@ -62,12 +66,19 @@ def stream(
     adapter = open_model(
         model, {**(overrides or {}), **{k: v for k, v in short.items() if v is not None}}, trust_adapters
     )
+    least = None if min_score is None else min_scores_of(adapter, min_score)
     session = adapter.open_stream(fps, source=str(source), on_note=on_note)
     frames = _frames(str(source), adapter.input_spec, session.fps, on_note or (lambda text: None))
-    return _rows(session, frames, every, adapter.config["top_k"])
+    return _rows(session, frames, every, adapter.config["top_k"], least)
 
 
-def _rows(session: OpenStream, frames: Iterator[tuple[float, Any]], every: float | None, top_k: int) -> Iterator[Row]:
+def _rows(
+    session: OpenStream,
+    frames: Iterator[tuple[float, Any]],
+    every: float | None,
+    top_k: int,
+    least: Mapping[str, float] | None,
+) -> Iterator[Row]:
     due, last, written = 0.0, None, None
     with closing(frames):  # type: ignore[type-var] # both are generators
         for seconds, picture in frames:
@@ -77,13 +88,14 @@ def _rows(session: OpenStream, frames: Iterator[tuple[float, Any]], every: float
             last = prediction
             if every is None or seconds >= due - 1e-6 or seconds < due - every:
                 written, due = last, seconds + (every or 0.0)
-                yield _row(last, top_k)
+                yield _row(last, top_k, least)
     if last is not None and last is not written:
-        yield _row(last, top_k)
+        yield _row(last, top_k, least)
 
 
-def _row(prediction: Prediction, top_k: int) -> Row:
-    return {"time": round(prediction.end, 3), "labels": [asdict(item) for item in prediction.top_k(top_k)]}
+def _row(prediction: Prediction, top_k: int, least: Mapping[str, float] | None) -> Row:
+    labels = [item for item in prediction.top_k(top_k) if least is None or reaches(item.score, least[item.label])]
+    return {"time": round(prediction.end, 3), "labels": [asdict(item) for item in labels]}
 
 
 def _frames(source: str, spec: InputSpec, fps: float, on_note: OnNote) -> Iterator[tuple[float, Any]]:

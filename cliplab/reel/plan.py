@@ -10,6 +10,7 @@ from fractions import Fraction
 from typing import Any
 
 from adapters.errors import ConfigError
+from adapters.inference import MinScore, parse_min_score
 from cliplab.reel.sources import SHORTEST_SECONDS, SkippedSource, SourceClip
 
 TRANSITION_SECONDS = 0.5
@@ -150,12 +151,12 @@ def place_clips(clips: Sequence[SourceClip], reel_format: ReelFormat, limits: Re
     return timeline
 
 
-def check_options(top: int, min_score: float, duration: float | None, per_clip: float | None, order: str) -> None:
+def check_options(top: int, min_score: MinScore, duration: float | None, per_clip: float | None, order: str) -> None:
     """Check the options of ``reel``.
 
     Args:
         top: The most clips.
-        min_score: Least score.
+        min_score: Least score, or "best".
         duration: The most seconds.
         per_clip: The most seconds of one clip.
         order: "score" or "time".
@@ -165,8 +166,7 @@ def check_options(top: int, min_score: float, duration: float | None, per_clip: 
     """
     if top < 1:
         raise ConfigError(f"--top must be at least 1, got {top}")
-    if not 0 <= min_score <= 1:
-        raise ConfigError(f"--min-score must be in 0..1, got {min_score:g}")
+    parse_min_score(min_score)
     for name, value in (("--duration", duration), ("--per-clip-seconds", per_clip)):
         if value is not None and not SHORTEST_SECONDS <= value < 1e6:
             raise ConfigError(f"{name} must be seconds from {SHORTEST_SECONDS:g} up, got {value:g}")

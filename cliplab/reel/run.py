@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from adapters.config import OBJECTIVES
 from adapters.errors import ConfigError, DatasetError, describe_failure
+from adapters.inference import MinScore, parse_min_score
 from adapters.system import write_bytes_atomic
 from cliplab.library import read_highlights
 from cliplab.outputs import require_new
@@ -89,7 +91,7 @@ def reel(
     output: str | Path,
     *,
     top: int = 50,
-    min_score: float = 0.85,
+    min_score: MinScore = 0.85,
     duration: float | None = None,
     transitions: bool = False,
     per_clip_seconds: float | None = None,
@@ -109,7 +111,8 @@ def reel(
         highlights: The highlights.json of :func:`cliplab.scan.scan`.
         output: The MP4 to write.
         top: The most clips.
-        min_score: Least score, 0..1, of a video.
+        min_score: Least score, 0..1, of a video; or "best" for the threshold that training chose for the scan's model,
+            which the scan wrote down.
         duration: The most seconds; None is no limit.
         transitions: Crossfade clips for half a second.
         per_clip_seconds: Longer windows are cut to this length, around their middle.
@@ -134,11 +137,12 @@ def reel(
     check_options(top, min_score, duration, per_clip_seconds, order)
     check_export(export)
     scan = read_highlights(source)
+    least = _min_score_of(source, scan, min_score)
     _check_output(target, scan, audio, force or dry_run)
     list_path = export_path(target, export)
     require_new(list_path, force or dry_run)
     _check_audio(audio)
-    rows = _rows_above(source, scan, min_score)
+    rows = _rows_above(source, scan, least)
     report_progress = on_progress or (lambda stage, done, total: None)
     limits = ReelLimits(top, duration, TRANSITION_SECONDS if transitions else 0.0)
     candidates = _Candidates(rows, per_clip_seconds, os.stat(source).st_mtime, min(top, len(rows)), report_progress)
@@ -150,7 +154,7 @@ def reel(
         reel_format = common_format(chosen)
         ordered = sorted(chosen, key=lambda clip: clip.shot_at) if order == "time" else chosen
         timeline = place_clips(ordered, reel_format, limits)
-        notes = _scan_notes(scan, min_score)
+        notes = _scan_notes(scan, least)
         edit_list = cut_list(timeline, reel_format, target.stem, export, audio == "keep", notes) if export else b""
         if not dry_run:
             try:
@@ -214,6 +218,16 @@ class _Candidates:
         except Exception as error:
             return SkippedSource(clip.path, describe_failure(clip.path, error), True)
         return clip
+
+
+def _min_score_of(source: Path, scan: dict[str, Any], min_score: MinScore) -> float:
+    score = parse_min_score(min_score)
+    if score is None and "best_min_score" not in scan:
+        raise ConfigError(
+            f"{source}: --min-score is best, and the scan's model has no chosen threshold for {scan['label']!r}. Train "
+            f"it with --optimize ({', '.join(OBJECTIVES)}) and scan again, or give a score in 0..1"
+        )
+    return float(scan["best_min_score"]) if score is None else score
 
 
 def _rows_above(source: Path, scan: dict[str, Any], min_score: float) -> list[dict[str, Any]]:

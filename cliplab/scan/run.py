@@ -15,7 +15,7 @@ from typing import Any
 from adapters.base import BaseModelAdapter
 from adapters.bundle import model_digest
 from adapters.errors import BundleError, ConfigError
-from adapters.inference import open_model
+from adapters.inference import MinScore, min_score_of, open_model, parse_min_score
 from adapters.records import Aggregation
 from cliplab.library import HIGHLIGHTS_FORMAT, HIGHLIGHTS_VERSION, is_remote, storage
 from cliplab.models import name_list
@@ -67,7 +67,7 @@ def scan(
     bundle: str | Path,
     *,
     output: str | Path = "highlights.json",
-    min_score: float = 0.7,
+    min_score: MinScore = 0.7,
     label: str | None = None,
     sample_fps: float | None = None,
     keyframes: bool = False,
@@ -95,7 +95,7 @@ def scan(
         library: A folder, or an address that fsspec opens, such as s3://bucket/folder.
         bundle: A bundle directory or a self-describing .tflite.
         output: The highlights.json to write; an older one of a scan is replaced.
-        min_score: Least score, 0..1, of a highlight.
+        min_score: Least score, 0..1, of a highlight; or "best" for the threshold that training chose for the label.
         label: The label whose score counts; None is the model's positive label.
         sample_fps: For a model of frames: frames per second to score; None is 1. With keyframes, at most this many key
             frames per second.
@@ -172,11 +172,10 @@ def scan(
 
 
 def _check(
-    library: str, min_score: float, window_seconds: float, engine: str, workers: int | None, settle: float
+    library: str, min_score: MinScore, window_seconds: float, engine: str, workers: int | None, settle: float
 ) -> None:
     storage.require_folder(library)
-    if not 0 <= min_score <= 1:
-        raise ConfigError(f"min_score is {min_score!r} and must be a score in 0..1")
+    parse_min_score(min_score)
     if not 0 < window_seconds < float("inf"):
         raise ConfigError(f"window_seconds is {window_seconds!r} and must be seconds above 0")
     if not 0 < settle < float("inf"):
@@ -192,7 +191,7 @@ def make_criteria(
     bundle: str | Path,
     label: str | None,
     aggregation: Aggregation | None,
-    min_score: float,
+    min_score: MinScore,
     window_seconds: float,
 ) -> HighlightCriteria:
     """The criteria that the options ask for.
@@ -202,11 +201,12 @@ def make_criteria(
         bundle: The model's path, for messages.
         label: The label whose score counts; None is the model's positive label.
         aggregation: None is the model's.
-        min_score: Least score, 0..1, of a highlight.
+        min_score: Least score, 0..1, of a highlight, or "best".
         window_seconds: Length of the best windows.
 
     Raises:
-        ConfigError: The label is unknown to the model, or none is given and the model has no positive label.
+        ConfigError: The label is unknown to the model, or none is given and the model has no positive label; or
+            min_score is "best" and the model has no chosen threshold for it.
     """
     labels, chosen = adapter.labels, label if label is not None else adapter.config.get("positive_label")
     if chosen is None:
@@ -217,12 +217,14 @@ def make_criteria(
     if how not in ("mean", "max", "top_mean"):
         raise ConfigError(f"aggregation is {how!r} and must be mean, max or top_mean")
     fraction = float(adapter.config.get("top_fraction", 0.25))
-    return HighlightCriteria(chosen, labels.index(chosen), how, fraction, min_score, window_seconds)
+    least = min_score_of(adapter, min_score, chosen)
+    return HighlightCriteria(chosen, labels.index(chosen), how, fraction, least, window_seconds)
 
 
 def _head(
     library: str, adapter: BaseModelAdapter, digest: str, sampling: Sampling, criteria: HighlightCriteria
 ) -> dict[str, Any]:
+    best = adapter.config["best_thresholds"].get(criteria.label)
     return {
         "format": HIGHLIGHTS_FORMAT,
         "version": HIGHLIGHTS_VERSION,
@@ -232,5 +234,6 @@ def _head(
         "label": criteria.label,
         "aggregation": criteria.aggregation,
         "min_score": criteria.min_score,
+        **({} if best is None else {"best_min_score": best}),
         "window_seconds": criteria.window_seconds,
     }

@@ -21,6 +21,7 @@ from adapters.media import read_clip
 from adapters.reports import EpochLog, TrainReport
 from adapters.training.head_phase import HAND_SET_KEYS, head_route
 from cliplab.cli.options import training_keys
+from cliplab.models import evaluate
 
 pytest.importorskip("tensorflow", reason="training needs the train extra: pip install 'cliplab[train]'")
 
@@ -106,7 +107,7 @@ def trained(data: Path, path: Path, **changes: Any) -> Trained:
 
 @pytest.fixture(scope="module")
 def solved(write_data: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Trained:
-    return trained(write_data(), tmp_path_factory.mktemp("solved") / "model")
+    return trained(write_data(), tmp_path_factory.mktemp("solved") / "model", optimize="precision@0.95")
 
 
 @pytest.fixture(scope="module")
@@ -128,6 +129,46 @@ def test_a_solved_head_reports_its_iterations_and_its_held_out_figures(solved: T
     assert any("interval" in note and "16 clips" in note for note in solved.notes)
     assert any("temperature" in note for note in solved.notes)
     assert json.loads(json.dumps(report.to_json()))["cross_validation"] == figures
+
+
+def test_chosen_thresholds_are_part_of_the_model_and_say_what_they_reach(
+    solved: Trained, write_data: Callable[..., Path], tmp_path: Path
+) -> None:
+    bundle = read_bundle(solved.path)
+    chosen = solved.report.thresholds
+    assert chosen == bundle.metrics["thresholds"]
+    assert (chosen["optimize"], chosen["chosen_on"], chosen["clips"], chosen["groups"]) == (
+        *("precision@0.95", "out_of_fold"),
+        *(16, 4),
+    )
+    thresholds = {label: entry["threshold"] for label, entry in chosen["classes"].items()}
+    assert bundle.config["best_thresholds"] == thresholds
+    assert set(thresholds) == {"warm", "cold"}
+    assert any("threshold of 'warm' for precision@0.95" in note and "interval" in note for note in solved.notes)
+    assert "threshold of warm for precision@0.95" in bundle.card
+    assert "95%" in bundle.card
+    assert (solved.path / "curves" / "reliability.png").read_bytes().startswith(b"\x89PNG")
+    assert sum(bundle.metrics["calibration"]["reliability"]["after"]["clips"]) == 16
+    open_model(solved.path).convert(tmp_path / "model.tflite")
+    assert open_model(tmp_path / "model.tflite").config["best_thresholds"] == thresholds
+    ran = cli("evaluate", solved.path, write_data(), "--json", code=0)
+    found = json.loads(ran.stdout)
+    assert (found["split"], found["clips"], found["groups"]) == ("out_of_fold", 16, 4)
+    assert [entry["label"] for entry in found["thresholds"]] == ["warm", "cold"]
+    assert found["accuracy"] == solved.report.cross_validation["accuracy"]
+    assert found["intervals"]["accuracy"] == solved.report.cross_validation["interval"]
+
+
+@pytest.mark.parametrize("head", [[], [{"units": 4, "activation": "relu"}]])
+def test_a_config_is_cross_validated_with_and_without_hidden_layers(
+    write_data: Callable[..., Path], head: list[Any], solved: Trained
+) -> None:
+    found = evaluate("efficientnet_lite0", write_data(), overrides={**SMALL, "head": head}, cross_validate="groups")
+    report = found.report
+    assert (found.split, report.clips, report.groups) == ("cross_validation", 16, 4)
+    assert sum(map(sum, report.confusion_matrix)) == 16
+    assert report.intervals["accuracy"] is not None
+    assert report.accuracy > 0.8, "these clips are easily told apart"
 
 
 def test_the_program_has_the_calibrated_scores(

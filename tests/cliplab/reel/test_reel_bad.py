@@ -135,6 +135,18 @@ def test_what_is_not_allowed_says_so(library: dict[str, Path], tmp_path: Path) -
     assert (tmp_path / "a.mp4").read_bytes() == b"mine"
 
 
+def test_best_is_the_threshold_that_the_scan_wrote_down(library: dict[str, Path], tmp_path: Path) -> None:
+    marked = highlights(tmp_path / "h.json", (library["red"], 0, 1))
+    with pytest.raises(ConfigError, match="--optimize"):
+        reel(marked, tmp_path / "a.mp4", min_score="best", dry_run=True)
+    content = json.loads(marked.read_text())
+    marked.write_text(json.dumps({**content, "best_min_score": 0.9}))
+    assert len(reel(marked, tmp_path / "a.mp4", min_score="best", dry_run=True).timeline) == 1
+    marked.write_text(json.dumps({**content, "best_min_score": 0.999}))
+    with pytest.raises(DatasetError, match=r"at least 0\.999"):
+        reel(marked, tmp_path / "a.mp4", min_score="best", dry_run=True)
+
+
 def test_a_reel_never_replaces_what_it_is_made_of(library: dict[str, Path], tmp_path: Path) -> None:
     mine = source(tmp_path / "mine.mp4", "red")
     (tmp_path / "link.mp4").symlink_to(mine)

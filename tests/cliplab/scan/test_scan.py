@@ -66,6 +66,22 @@ def test_highlights_are_the_videos_over_the_threshold_best_first(library: Path, 
     assert (tmp_path / "out" / "scan.db").is_file()
 
 
+def test_best_is_the_threshold_that_training_chose(library: Path, model: Path, tmp_path: Path) -> None:
+    scan(library, model, output=tmp_path / "all.json", min_score=0.0)
+    everything = read(tmp_path / "all.json")
+    assert "best_min_score" not in everything
+    third = everything["highlights"][2]["score"]
+    chosen = save_model(tmp_path / "chosen", best_thresholds={"warm": third})
+    report = scan(library, chosen, output=tmp_path / "best.json", min_score="best")
+    found = read(tmp_path / "best.json")
+    assert (found["min_score"], found["best_min_score"], report.highlights) == (third, third, 3)
+    with pytest.raises(ConfigError, match="Train it with --optimize"):
+        scan(library, model, output=tmp_path / "none.json", min_score="best")
+    cold = save_model(tmp_path / "cold", best_thresholds={"cold": 0.5})
+    with pytest.raises(ConfigError, match="no chosen threshold for 'warm'"):
+        scan(library, cold, output=tmp_path / "none.json", min_score="best")
+
+
 @pytest.mark.parametrize(
     ("options", "times"),
     [
