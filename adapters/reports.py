@@ -56,6 +56,8 @@ class TrainReport:
         cross_validation: What heads got right on training clips whose group they did not see; empty where nothing was
             chosen by cross-validation.
         calibration: The temperature, and the calibration error before and after it; empty without held-out clips.
+        cross_validated: What ``cliplab evaluate --cross-validate`` says of the same config and clips; empty without
+            it.
         thresholds: The threshold of each class that ``optimize`` asked for, with what it reaches; empty without it.
     """
 
@@ -73,6 +75,7 @@ class TrainReport:
     cross_validation: dict[str, Any] = field(default_factory=dict)
     calibration: dict[str, Any] = field(default_factory=dict)
     thresholds: dict[str, Any] = field(default_factory=dict)
+    cross_validated: dict[str, Any] = field(default_factory=dict)
 
     @property
     def best_phase(self) -> Phase | None:
@@ -134,7 +137,9 @@ def rounded(value: Any) -> Any:
         return {key: rounded(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [rounded(item) for item in value]
-    if not isinstance(value, Real) or isinstance(value, Integral) or not math.isfinite(value):
+    if not isinstance(value, Real) or isinstance(value, Integral):
         return value
     number = float(value)
+    if not math.isfinite(number):
+        return value
     return float(f"{number:.6g}") if abs(number) < 0.1 else round(number, 6)

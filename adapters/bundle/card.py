@@ -88,6 +88,13 @@ def _report(title: str, report: Any) -> list[str]:
     """Figures with their 95% intervals over groups, overall and for each class; nothing of a report without them."""
     if not isinstance(report, Mapping) or "intervals" not in report or "per_class" not in report:
         return []
+    try:
+        return _report_parts(title, report)
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError):  # of other software: in metrics.json
+        return []
+
+
+def _report_parts(title: str, report: Mapping[str, Any]) -> list[str]:
     clips, groups = report["clips"], report["groups"]
     text = f"{clips} clips in {groups} group{'' if groups == 1 else 's'}. Intervals are of 95%, over whole groups."
     overall = {**{name: report[name] for name in _FIGURES}, "intervals": report["intervals"]}
@@ -120,8 +127,13 @@ def _with_interval(figure: float | None, interval: Sequence[float] | None) -> st
 def _thresholds(metrics: Mapping[str, Any]) -> list[tuple[str, str]]:
     """The thresholds of ``--min-score best``, with what they reach on held-out clips."""
     chosen = metrics.get("thresholds")
-    if not isinstance(chosen, Mapping) or "classes" not in chosen:
+    try:
+        return _threshold_rows(chosen) if isinstance(chosen, Mapping) else []
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError):
         return []
+
+
+def _threshold_rows(chosen: Mapping[str, Any]) -> list[tuple[str, str]]:
     rows = []
     for label, entry in list(chosen["classes"].items())[:_SHOWN_LABELS]:
         figures = ", ".join(

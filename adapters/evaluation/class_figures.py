@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from adapters.evaluation.curves import BoolArray, FloatArray
-from adapters.evaluation.intervals import IntArray, Interval, resample_groups, resampled_interval, sums_by_group
+from adapters.evaluation.intervals import IntArray, resample_groups, resampled_interval, sums_by_group
 
 MEASURES = ("precision", "recall", "f1")
 Intervals = dict[str, list[float] | None]
@@ -55,35 +55,22 @@ def figure_intervals(onehot: BoolArray, decided: BoolArray, member: IntArray, se
         figure = float(figures[name][0, index])
         if np.isnan(figure):
             return None
-        return list(resampled_interval(figure, resampled[name][:, index], int(groups[name][index])))
+        clips = _denominators(whole, classes)[name][0, index]
+        return list(resampled_interval(figure, resampled[name][:, index], int(groups[name][index]), clips))
 
     def of_macro(name: str) -> list[float]:
         mean, means = (np.nan_to_num(found[name]).mean(axis=1) for found in (figures, resampled))
-        return list(resampled_interval(float(mean[0]), means, len(counts)))
+        return list(resampled_interval(float(mean[0]), means, len(counts), len(member)))
 
-    accuracy = resampled_interval(float(whole[0, -2] / whole[0, -1]), _divide(drawn[:, -2], drawn[:, -1]), len(counts))
+    accuracy = resampled_interval(
+        float(whole[0, -2] / whole[0, -1]), _divide(drawn[:, -2], drawn[:, -1]), len(counts), len(member)
+    )
     return FigureIntervals(
         accuracy=list(accuracy),
         macro={name: of_macro(name) for name in MEASURES},
         per_class=tuple({name: of_class(name, index) for name in MEASURES} for index in range(classes)),
         class_groups=tuple(int(number) for number in groups["recall"]),
     )
-
-
-def share_with_interval(counted: BoolArray, among: BoolArray, member: IntArray) -> tuple[float | None, Interval | None]:
-    """A share of some clips and its interval; None for both where there are none.
-
-    Args:
-        counted: bool [N], the clips that count.
-        among: bool [N], the clips of which it is a share.
-        member: int64 [N], the number of each clip's group.
-    """
-    if not among.any():
-        return None, None
-    counts = sums_by_group(np.stack([counted & among, among], axis=1).astype(np.float64), member)
-    drawn = resample_groups(counts)
-    figure = float(counts[:, 0].sum() / counts[:, 1].sum())
-    return figure, resampled_interval(figure, _divide(drawn[:, 0], drawn[:, 1]), int((counts[:, 1] > 0).sum()))
 
 
 def _ratios(sums: FloatArray, classes: int) -> dict[str, FloatArray]:
@@ -93,6 +80,12 @@ def _ratios(sums: FloatArray, classes: int) -> dict[str, FloatArray]:
         "recall": _divide(found, true),
         "f1": _divide(2 * found, given + true),
     }
+
+
+def _denominators(sums: FloatArray, classes: int) -> dict[str, FloatArray]:
+    """How many clips define each figure; of F1 the mean of those with the class and those decided for it."""
+    given, true = (sums[:, part * classes : (part + 1) * classes] for part in (1, 2))
+    return {"precision": given, "recall": true, "f1": (given + true) / 2}
 
 
 def _divide(part: FloatArray, whole: FloatArray) -> FloatArray:

@@ -14,6 +14,7 @@ _TAIL = 0.025  # on each side of a 95% interval
 _NORMAL_QUANTILE = 1.959964  # of a standard normal, two-sided 95%
 # Resampling fewer groups than this repeats the same few values, so that Wilson's interval is joined to it.
 _FEW_GROUPS = 5
+_NO_SPREAD = 1e-12
 _NUMBERS_AT_ONCE = 4_000_000
 
 FloatArray = npt.NDArray[np.float64]
@@ -26,7 +27,7 @@ def share_interval(right: npt.NDArray[Any] | Sequence[bool], groups: Sequence[An
 
     Clips of one recording are right or wrong together, so that the groups are what was drawn at random. Where every
     clip is right, or none, resampling says nothing: then it is Wilson's interval (1927) for as many trials as there are
-    groups. See ``resampled_interval``.
+    groups. See ``resampled_interval``, which also says what is done for few groups.
 
     Args:
         right: bool [N], whether each clip counts.
@@ -42,7 +43,7 @@ def share_interval(right: npt.NDArray[Any] | Sequence[bool], groups: Sequence[An
     member = group_numbers(groups)
     counts = sums_by_group(np.stack([values, np.ones_like(values)], axis=1), member)
     drawn = resample_groups(counts, seed)
-    return resampled_interval(float(values.mean()), drawn[:, 0] / drawn[:, 1], len(counts))
+    return resampled_interval(float(values.mean()), drawn[:, 0] / drawn[:, 1], len(counts), len(values))
 
 
 def difference_interval(
@@ -138,29 +139,33 @@ def resample_groups(counts: FloatArray, seed: int = 0) -> FloatArray:
     return np.concatenate(found)
 
 
-def resampled_interval(figure: float, drawn: FloatArray, groups: int) -> Interval:
+def resampled_interval(figure: float, drawn: FloatArray, groups: int, clips: float) -> Interval:
     """The 95% interval of a figure from its values on resampled groups.
 
     The percentiles are widened for few groups (the expanded percentile interval, Hesterberg 2015, "What teachers should
-    know about the bootstrap", section 3.2). Where the values do not vary, or with fewer than five groups, resampling
-    says little: then Wilson's interval (1927) for as many trials as there are groups counts too.
+    know about the bootstrap", section 3.2). Near 0 and 1 they are too short all the same, so that Wilson's interval
+    (1927) counts too, for the number of independent clips that would vary as the resamples do, and no more than there
+    are (Korn and Graubard 1998, Survey Methodology 24). Where the figure is 0 or 1, or with fewer than five groups,
+    resampling says little: then it is Wilson's for as many trials as there are groups.
 
     Args:
         figure: The figure on all clips, in 0..1.
         drawn: float64 [R], its values on resampled groups; NaN where one is undefined.
         groups: How many groups have clips that define the figure.
+        clips: How many clips define it.
 
     Returns:
         The lower and the upper end, in 0..1, around the figure.
     """
     known = drawn[np.isfinite(drawn)]
-    wilson = _wilson(figure, max(groups, 1))
-    if groups < 2 or not len(known) or np.ptp(known) < 1e-12:
-        return wilson
+    few = _wilson(figure, max(groups, 1))
+    spread = figure * (1 - figure)
+    if groups < 2 or not len(known) or spread < _NO_SPREAD or np.ptp(known) < _NO_SPREAD:
+        return few
+    independent = max(groups, min(clips, spread / float(np.var(known))))
+    wilson = few if groups < _FEW_GROUPS else _wilson(figure, independent)
     low, high = _percentiles(known, groups)
-    if groups < _FEW_GROUPS:
-        low, high = min(low, wilson[0]), max(high, wilson[1])
-    return round(max(0.0, min(low, figure)), 6), round(min(1.0, max(high, figure)), 6)
+    return round(max(0.0, min(low, wilson[0])), 6), round(min(1.0, max(high, wilson[1])), 6)
 
 
 def _percentiles(drawn: FloatArray, groups: int) -> Interval:
@@ -182,7 +187,7 @@ def _tail_of(groups: int) -> float:
     return min(_TAIL, NormalDist().cdf(-student * ((degrees + 1) / degrees) ** 0.5))
 
 
-def _wilson(share: float, trials: int) -> Interval:
+def _wilson(share: float, trials: float) -> Interval:
     square = _NORMAL_QUANTILE**2
     middle = (share + square / (2 * trials)) / (1 + square / trials)
     half = _NORMAL_QUANTILE / (1 + square / trials) * np.sqrt(share * (1 - share) / trials + square / (4 * trials**2))

@@ -16,6 +16,8 @@ from cliplab.cli.tables import Shown, number, problem, size, table
 if TYPE_CHECKING:
     from cliplab.models import Comparison, ModelFigures
 
+_LONGEST_REASON = 300
+
 
 def register(app: typer.Typer) -> None:
     """Add the command to the app."""
@@ -103,13 +105,13 @@ def _value(text: str) -> Any:
 def _shown(found: Comparison, data: Path) -> Shown:
     """The table of models, what was left out, and the one to take."""
     factor = found.limits.device_factor
-    device = (">on device",) if factor != 1 else ()
-    names = ("model", ">accuracy (95%)", ">class mean", ">ms/clip", *device, ">size", ">int8 est.", "")
+    time = ">ms/clip" if factor == 1 else ">device ms"
+    names = ("model", ">accuracy (95%)", ">class mean", time, ">size", ">int8 est.", "")
     shown: Shown = [
-        table(names, [_row(model, found, factor) for model in found.models]),
+        table(names, [_row(model, found) for model in found.models]),
         f"{found.clips} clips in {found.groups} groups; always answering {found.largest_class}: "
-        f"{found.largest_class_share:.0%}; {found.threads} threads"
-        + ("" if factor == 1 else f", times {factor:g} for the device"),
+        f"{found.largest_class_share:.0%}; {found.threads} thread{'' if found.threads == 1 else 's'}"
+        + ("" if factor == 1 else f"; the device is {factor:g} times slower than this machine"),
     ]
     notes = [note for model in found.models for note in model.notes]
     shown += [Text(f"note: {text}", style="yellow") for text in (*found.warnings, *notes)]
@@ -122,16 +124,14 @@ def _shown(found: Comparison, data: Path) -> Shown:
     return shown
 
 
-def _row(model: ModelFigures, found: Comparison, factor: float) -> tuple[Any, ...]:
+def _row(model: ModelFigures, found: Comparison) -> tuple[Any, ...]:
     low, high = model.interval
-    device = (number(model.device_latency_ms, 1),) if factor != 1 else ()
     style = "bold" if model.model == found.recommended else ""
     return (
         Text(model.model, style=style),
         f"{model.accuracy:.0%} ({100 * low:.0f} to {high:.0%})",
         f"{model.mean_recall:.0%}",
-        number(model.latency_ms, 1),
-        *device,
+        number(model.device_latency_ms, 1),
         size(model.size_bytes),
         size(model.int8_bytes),
         _state(model, found),
@@ -152,9 +152,15 @@ def _left_out(found: Comparison) -> Shown:
     """The models that were left out, those of one reason together."""
     by_reason: dict[tuple[str, bool], list[str]] = {}
     for item in found.left_out:
-        by_reason.setdefault((item.reason.splitlines()[0], item.asked_for), []).append(item.model)
+        by_reason.setdefault((_in_short(item.reason), item.asked_for), []).append(item.model)
     lines = {f"left out: {', '.join(names)}: {reason}": asked_for for (reason, asked_for), names in by_reason.items()}
     return [problem(text) if asked_for else Text(text, style="dim") for text, asked_for in lines.items()]
+
+
+def _in_short(reason: str) -> str:
+    """A reason on one line; the JSON has all of it."""
+    text = " ".join(reason.split())
+    return text if len(text) <= _LONGEST_REASON else text[: _LONGEST_REASON - 1] + "…"
 
 
 def _next_step(found: Comparison, data: Path) -> list[str]:

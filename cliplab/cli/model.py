@@ -112,6 +112,12 @@ def train(
     batch_size: BatchSize = None,
     learning_rate: LearningRate = None,
     optimize: Optimize = None,
+    cross_validate: Annotated[
+        bool,
+        typer.Option(
+            "--cross-validate", help="First say what such a model gets right on groups of clips that it did not see."
+        ),
+    ] = False,
     overrides: Overrides = None,
     devices: OnDevices = None,
     multi_gpu: MultiGpu = False,
@@ -133,6 +139,7 @@ def train(
             one_output(output, output_option),
             overrides=training_keys(overrides, epochs, batch_size, learning_rate, optimize=optimize),
             devices=parsed_devices(devices, multi_gpu),
+            cross_validate=cross_validate,
             force=force,
             trust_adapters=trust_adapters or (),
             on_progress=progress.stage,

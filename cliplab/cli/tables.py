@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 Shown = list[Any]
 LAST_EPOCHS = 15
 _MEASURES = ("precision", "recall", "f1")
+_SHARES = ("accuracy", *_MEASURES)
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Table:
@@ -139,7 +140,12 @@ def training(report: TrainReport) -> Shown:
 def _held_out(report: TrainReport) -> Shown:
     """What clips say that the model did not learn from: accuracy, and the thresholds that were asked for."""
     shown: Shown = []
-    found, chosen = report.cross_validation, report.thresholds
+    found, chosen, whole = report.cross_validation, report.thresholds, report.cross_validated
+    if whole:
+        counts = f"{whole['clips']} clips in {counted(whole['groups'], 'group')}"
+        figures = ", ".join(f"{name} {_with_interval(whole[name], whole['intervals'][name])}" for name in _SHARES)
+        shown.append(f"{whole['measured_on']}: {figures}; {counts}")
+        shown += [Text(f"note: {text}", style="yellow") for text in whole["notes"]]
     if found:
         counts = f"{found['clips']} clips in {counted(found['groups'], 'group')}"
         shown.append(

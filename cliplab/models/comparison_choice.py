@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Literal
 
@@ -179,11 +180,17 @@ def _excess(model: ModelFigures, limits: Limits) -> tuple[float, float]:
 
 def _more_time(model: ModelFigures, limits: Limits) -> str:
     assert limits.latency_ms is not None
-    wanted = model.device_latency_ms * _MORE
-    return f"with --max-latency-ms {wanted:.3g} ({wanted / limits.latency_ms:.2g} times as much)"
+    wanted = _upwards(model.device_latency_ms * _MORE)
+    return f"with --max-latency-ms {wanted:g} ({_upwards(wanted / limits.latency_ms):g} times as much)"
 
 
 def _more_room(model: ModelFigures, limits: Limits) -> str:
     assert limits.size_bytes is not None
-    wanted = model.int8_bytes * _MORE
-    return f"with --max-size {wanted / 1e6:.3g}MB ({wanted / limits.size_bytes:.2g} times as much)"
+    wanted = _upwards(model.int8_bytes * _MORE / 1e6)
+    return f"with --max-size {wanted:g}MB ({_upwards(1e6 * wanted / limits.size_bytes):g} times as much)"
+
+
+def _upwards(value: float) -> float:
+    """The next number up with two digits, such as 1.2, 35 or 1600."""
+    step = 10.0 ** (math.floor(math.log10(value)) - 1)
+    return float(f"{math.ceil(round(value / step, 6)) * step:.6g}")

@@ -142,7 +142,10 @@ def _open(
         asked_for,
         shipped=adapter if stored else _untrained_copy(adapter) if adapter.streams else None,
         source=None if stored or isinstance(source, Mapping) else str(source),
-        overrides={**overrides, **({"head": []} if hidden and not stored else {})},
+        overrides={
+            **{key: value for key, value in overrides.items() if key != "num_threads"},
+            **({"head": []} if hidden and not stored else {}),
+        },
         notes=tuple(notes),
     )
 

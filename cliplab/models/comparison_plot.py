@@ -40,7 +40,8 @@ def draw_comparison(found: Comparison, path: Path) -> None:
         _draw_model(time, size, model, number, model.model == found.recommended)
     limits, factor = found.limits, found.limits.device_factor
     device = "" if factor == 1 else f", {factor:g} times this machine's"
-    time.set(xlabel=f"milliseconds per clip ({found.threads} threads{device})", ylabel="accuracy")
+    threads = f"{found.threads} thread{'' if found.threads == 1 else 's'}"
+    time.set(xlabel=f"milliseconds per clip ({threads}{device})", ylabel="accuracy")
     size.set(xlabel="size in MB (filled: float32; hollow: int8, estimated)")
     for axes in (time, size):
         axes.set_xscale("log")

@@ -11,7 +11,7 @@ from adapters.base import BaseModelAdapter
 from adapters.errors import ConfigError, DatasetError
 from adapters.inference import OnVideoProgress, open_model, read_stored
 from adapters.records import VideoResult
-from cliplab.models.source import ModelSource, is_stored
+from cliplab.models.source import ModelSource, is_stored, name_list
 from cliplab.outputs import require_new
 
 if TYPE_CHECKING:
@@ -131,16 +131,13 @@ def evaluate(
     if clips.kept is not None:
         report = clips.kept
     else:
-        calibration = stored.get("calibration") or {}
-        report, skipped = evaluate_examples(
-            adapter, clips.examples, on_progress, temperature=calibration.get("temperature")
-        )
+        report, skipped = evaluate_examples(adapter, clips.examples, on_progress, temperature=_temperature(stored))
     report = with_cost(report, adapter)
     if output is not None:
         write_report(report, output)
     failures = check_gates(report, adapter.config["gates"])
     where = None if output is None else str(output)
-    notes = (clips.note,) if clips.note else ()
+    notes = (*([clips.note] if clips.note else []), *_missed_targets(stored))
     return Evaluation(report, clips.split, clips.words, tuple(failures), skipped, where, notes)
 
 
@@ -174,11 +171,37 @@ def _cross_validated(
         notes.append(f"{', '.join(costs)}: not checked, since the config is not trained and has no program to time")
     if output is not None:
         write_report(report, output)
-    kind = "each group left out once" if division == "groups" else f"{found.folds} folds of whole groups"
+    kind = f"{found.folds} folds of whole groups" if report.groups > 1 else f"{found.folds} folds"
+    kind = "each group left out once" if division == "groups" and report.groups > 1 else kind
     skipped = tuple(VideoResult(reason.partition(": ")[0], error=reason) for reason in found.skipped)
     where = None if output is None else str(output)
     failures = tuple(check_gates(report, gates))
     return Evaluation(report, "cross_validation", f"cross-validation, {kind}", failures, skipped, where, tuple(notes))
+
+
+def _missed_targets(stored: Mapping[str, Any]) -> list[str]:
+    """A sentence where training could not reach what its thresholds were to be chosen for."""
+    try:
+        chosen = stored["thresholds"]
+        entries = dict(chosen["classes"])
+        missed = [f"{label!r} ({entry['value']:.3f})" for label, entry in entries.items() if not entry["reached"]]
+        objective = str(chosen["optimize"])
+    except (KeyError, TypeError, ValueError):  # a model without, or of other software
+        return []
+    if not missed:
+        return []
+    return [
+        f"training found no threshold that reaches {objective} for {name_list(missed)}: the stored ones are those of "
+        "the highest figures, in brackets"
+    ]
+
+
+def _temperature(stored: Mapping[str, Any]) -> float | None:
+    """The temperature that calibration folded into a model; None where its metrics do not name one."""
+    calibration = stored.get("calibration")
+    found = calibration.get("temperature") if isinstance(calibration, Mapping) else None
+    usable = isinstance(found, (int, float)) and not isinstance(found, bool) and 1e-3 < found < 1e3
+    return float(found) if usable and found is not None else None
 
 
 def _choose_clips(adapter: BaseModelAdapter, data: str | Path, stored: Mapping[str, Any]) -> _Clips:
@@ -215,8 +238,8 @@ def _kept_report(adapter: BaseModelAdapter, dataset: Dataset, stored: Mapping[st
     from adapters.data import clips_digest
     from adapters.evaluation import EvaluationReport
 
-    content = stored.get("out_of_fold") or {}
-    if content.get("clips_digest") != clips_digest(dataset.examples):
+    content = stored.get("out_of_fold")
+    if not isinstance(content, Mapping) or content.get("clips_digest") != clips_digest(dataset.examples):
         return None
     try:
         report = EvaluationReport.from_json(content)

@@ -25,6 +25,7 @@ def train(
     *,
     overrides: Mapping[str, Any] | None = None,
     devices: Devices = 1,
+    cross_validate: bool = False,
     force: bool = False,
     trust_adapters: Sequence[str] = (),
     on_epoch_end: OnEpochEnd | None = None,
@@ -42,6 +43,8 @@ def train(
             kept beside it as X.
         overrides: Config keys to change.
         devices: How many GPUs share each batch, or "all".
+        cross_validate: First refit the head for each fold of whole groups of all clips, and measure it on the others,
+            as ``evaluate`` does; the report has the figures.
         force: Replace output if it exists.
         trust_adapters: Adapters of other packages that the model may name, "module:Class" each; their code is run.
         on_epoch_end: Called with each epoch's ``EpochLog``; returning False stops the training.
@@ -66,9 +69,39 @@ def train(
         raise ConfigError(
             f"{config}: is a trained model. Go on from its weights with finetune, or name a config to train"
         )
-    return _train(
+    cross_validated = {}
+    if cross_validate:
+        cross_validated = _cross_validated(config, data, overrides, trust_adapters, on_progress)
+    report = _train(
         open_model(config, overrides, trust_adapters), data, output, devices, on_epoch_end, on_progress, on_line
     )
+    return replace(report, cross_validated=cross_validated)
+
+
+def _cross_validated(
+    config: ModelSource,
+    data: str | Path,
+    overrides: Mapping[str, Any] | None,
+    trust_adapters: Sequence[str],
+    on_progress: OnProgress | None,
+) -> dict[str, Any]:
+    """The figures of ``cliplab evaluate --cross-validate``, without the points of its plots."""
+    from cliplab.models.evaluation import evaluate
+
+    def progress(stage: str, seconds: float, length: float | None, done: int, total: int) -> None:
+        if on_progress is not None:
+            on_progress(f"cross-validation: {stage}", done, total)
+
+    found = evaluate(
+        config,
+        data,
+        cross_validate="folds",
+        overrides=overrides,
+        trust_adapters=trust_adapters,
+        on_progress=progress,
+    )
+    left_out = ("mistakes", "curves", "gate_failures")
+    return {name: value for name, value in found.to_json().items() if name not in left_out}
 
 
 def finetune(

@@ -26,6 +26,15 @@ def test_figures_have_their_interval_clips_and_groups() -> None:
     assert "cross-validation: accuracy 0.80 (95% interval 0.70 to 0.90; 60 clips in 12 groups)" in text
 
 
+def test_a_cross_validation_before_the_training_is_shown() -> None:
+    figures = dict.fromkeys(("accuracy", "precision", "recall", "f1"), 0.8)
+    intervals = {key: [0.7, 0.9] for key in figures}
+    found = {**figures, "intervals": intervals, "measured_on": "cross-validation, 9 folds of whole groups"}
+    text = text_of(cross_validated={**found, "clips": 60, "groups": 12, "notes": []})
+    assert "cross-validation, 9 folds of whole groups: accuracy 0.800 (0.70 to 0.90)" in text
+    assert "60 clips in 12 groups" in text
+
+
 def test_thresholds_have_what_they_reach_or_the_highest() -> None:
     entry = {"threshold": 0.6, "precision": 0.7, "recall": 0.5, "f1": None, "reached": False, "value": 0.75}
     entry["intervals"] = {"precision": [0.5, 0.8], "recall": [0.2, 0.7], "f1": None}

@@ -103,6 +103,12 @@ def test_what_is_no_better_than_the_largest_class_is_not_taken() -> None:
     assert chosen([chance, BEST], width=0.9)[0] == "best"
 
 
+@pytest.mark.parametrize(("ms", "expected"), [(1372.8, "1600"), (0.12, "0.14"), (9.95, "11"), (100.0, "110")])
+def test_limits_to_relax_to_are_round_numbers(ms: float, expected: str) -> None:
+    _, why = chosen([figures("one", 0.9, ms, 1000)], Limits(latency_ms=ms / 10))
+    assert f"--max-latency-ms {expected} (" in why
+
+
 @pytest.mark.parametrize(
     ("text", "size"), [("5MB", 5_000_000), ("4.5 MiB", 4_718_592), ("800kb", 800_000), (".5MB", 500_000), (12, 12)]
 )

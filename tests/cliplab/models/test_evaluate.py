@@ -18,7 +18,7 @@ from adapters.data import clips_digest, read_dataset
 from adapters.errors import ConfigError
 from adapters.evaluation import evaluate as measure
 from adapters.inference import open_model
-from cliplab.models import evaluate, predict
+from cliplab.models import evaluate, predict, train
 
 TRUST = ("tiny_adapter:TinyAdapter",)
 LABELS = ("cold", "warm")
@@ -97,6 +97,12 @@ def test_the_figures_that_training_kept_of_its_clips_stand_in_for_held_out_ones(
     assert (tmp_path / "out" / "reliability.png").is_file()
     other = evaluate(model, data("train", "train", "test"), trust_adapters=TRUST)
     assert (other.split, other.report.clips) == ("test", 2)
+    missed = {"optimize": "precision@0.95", "classes": {"warm": {"reached": False, "value": 0.8}}}
+    short = bundle(tmp_path / "short", {"thresholds": missed}, best_thresholds={"warm": 0.7})
+    assert any(
+        "reaches precision@0.95 for 'warm' (0.800)" in note
+        for note in evaluate(short, path, trust_adapters=TRUST).notes
+    )
     foreign = bundle(tmp_path / "foreign", {"out_of_fold": {**kept, "clips_digest": "0" * 64}})
     assert evaluate(foreign, path, trust_adapters=TRUST).split == "all"
 
@@ -143,5 +149,9 @@ def test_a_model_without_a_backbone_cannot_be_cross_validated(data: Callable[...
     model = bundle(tmp_path / "m")
     with pytest.raises(ConfigError, match="no backbone"):
         evaluate(model, data("train", "train", "train"), cross_validate="folds", trust_adapters=TRUST)
+    config = {"adapter": TRUST[0], "labels": list(LABELS), "imgz": 32, "n_frames": 2}
+    with pytest.raises(ConfigError, match="no backbone"):
+        train(config, data("train", "train", "train"), tmp_path / "t", cross_validate=True, trust_adapters=TRUST)
+    assert not (tmp_path / "t").exists()
     with pytest.raises(ConfigError, match="cross-validation uses all clips"):
         evaluate(model, data("train", "train", "train"), cross_validate="folds", split="test", trust_adapters=TRUST)
