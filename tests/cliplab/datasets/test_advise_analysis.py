@@ -24,9 +24,15 @@ from cliplab.datasets.advise_words import gain_words
 
 @pytest.fixture(autouse=True)
 def few_folds(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A sixth of the heads: what is planted is found by these, too."""
-    monkeypatch.setattr("adapters.training.linear_head._FOLDS", 4)
-    monkeypatch.setattr("adapters.training.out_of_fold._INNER_FOLDS", 2)
+    """A tenth of the heads: what is planted is found by these, too."""
+    for name, value in {
+        "adapters.training.linear_head._FOLDS": 4,
+        "adapters.training.out_of_fold._INNER_FOLDS": 2,
+        "cliplab.datasets.advise_figures._CONTROLS": 2,
+        "cliplab.datasets.advise_shortcuts._TREES": 8,
+        "cliplab.datasets.advise_curve._REPEATS": 2,
+    }.items():
+        monkeypatch.setattr(name, value)
 
 
 STARTS = dict(zip(PROPERTIES, np.cumsum([0, *(len(names) for names in PROPERTIES.values())]).tolist(), strict=False))
@@ -124,7 +130,7 @@ def deceiving() -> Planted:
     source = np.arange(96) // 12
     planted.classes = np.array([0, 1, 0, 1, 1, 0, 1, 0])[source]
     planted.labels = [f"class{number}" for number in planted.classes]
-    planted.features += (planted.rng.normal(size=(8, 12)) * 4)[source].astype(np.float32)
+    planted.features[:, :8] += 6 * np.eye(8, dtype=np.float32)[source]  # a source says nothing of another
     for number in range(8):
         rows = np.flatnonzero(source == number)
         planted.look_like(rows[1:], rows[0])
@@ -234,12 +240,12 @@ def test_random_labels_are_said_to_teach_nothing() -> None:
 
 
 def test_confused_classes_are_counted() -> None:
-    planted = Planted(clips=120, classes=4, signal=4.0)
+    planted = Planted(clips=80, classes=4, signal=4.0)
     planted.features[planted.classes == 3] = planted.features[planted.classes == 2][::-1]
     found = planted.advice().confusions
     assert {found[0].label, found[0].taken_for} == {"class2", "class3"}
-    assert found[0].clips > 5
-    assert found[0].of == 30
+    assert found[0].clips > 3
+    assert found[0].of == 20
 
 
 def test_the_curve_rises_with_clips_and_says_what_more_would_bring() -> None:
@@ -259,9 +265,8 @@ def test_the_curve_rises_with_clips_and_says_what_more_would_bring() -> None:
 
 
 def test_the_advice_follows_from_its_arguments_alone() -> None:
-    one, again, other = (Planted(groups=20).advice(seed=seed) for seed in (0, 0, 1))
+    one, again = (Planted(clips=30, groups=10).advice() for _ in range(2))
     assert one.to_json() == again.to_json()
-    assert one.to_json() != other.to_json()
 
 
 # Bad input ----------------------------------------------------------------------------------------------------------

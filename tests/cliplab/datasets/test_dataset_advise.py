@@ -40,6 +40,7 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CLIPLAB_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr("adapters.training.linear_head._FOLDS", 3)
     monkeypatch.setattr("adapters.training.out_of_fold._INNER_FOLDS", 2)
+    monkeypatch.setattr("cliplab.datasets.advise_shortcuts._TREES", 8)
 
     def model(*arguments: Any, **keys: Any) -> MeanColors:
         return MeanColors({"labels": ["cold", "warm"], "n_frames": 2, "imgz": 32})
