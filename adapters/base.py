@@ -43,11 +43,13 @@ class FeatureSource:
         identity: What the features follow from beside the clip, as JSON values: weights, preprocessing, sampling.
         shape: (items, D) of the features of one clip.
         compute: Maps clips that were sampled as ``input_spec`` says to float32 ``shape`` each, whatever the head.
+        program: The LiteRT program that computes them, for its size; None without one.
     """
 
     identity: Config
     shape: tuple[int, int]
     compute: Callable[[list[Clip]], list[Float32Array]]
+    program: LiteRTProgram | None = None
 
 
 class LiteRTProgram(Protocol):

@@ -12,6 +12,7 @@ from cliplab.demo import demo
 from cliplab.models import (
     adopt,
     bench,
+    compare,
     config_check,
     config_schema,
     config_show,
@@ -33,6 +34,7 @@ from cliplab.scan import scan, score
 __all__ = [
     "adopt",
     "bench",
+    "compare",
     "config_check",
     "config_schema",
     "config_show",

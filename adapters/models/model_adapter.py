@@ -390,6 +390,7 @@ class ModelAdapter(BaseModelAdapter):
             self.feature_identity(),
             (self.items_per_clip, program.output_shapes["features"][-1]),
             lambda batch: self._by_clip(batch, program, "features"),
+            program,
         )
 
     def _by_clip(self, batch: Sequence[Clip], program: AnyProgram, output: str) -> list[Float32Array]:

@@ -88,7 +88,7 @@ def out_of_fold_scores(
     folds = _divide(data, division, seed)
     scores = np.zeros((len(data.targets), len(labels)), np.float32)
     fold = np.zeros(len(data.targets), np.int64)
-    penalties, temperatures = [], []
+    penalties, temperatures, unchosen = [], [], 0
     for number, (learn, judge) in enumerate(folds):
         if on_progress is not None:
             on_progress("heads", number, len(folds))
@@ -100,10 +100,16 @@ def out_of_fold_scores(
         scores[judge], fold[judge] = class_scores(probabilities, config, tuple(labels)), number
         penalties.append(inner.penalty)
         temperatures.append(temperature)
+        unchosen += inner.folds == 0
     if on_progress is not None:
         on_progress("heads", len(folds), len(folds))
-    warnings = tuple(_warnings(data, labels, config, folds))
-    return OutOfFold(scores, fold, tuple(penalties), tuple(temperatures), warnings)
+    warnings = _warnings(data, labels, config, folds)
+    if unchosen:
+        warnings.append(
+            f"in {unchosen} of {len(folds)} folds there are too few clips to choose a penalty and to calibrate: the "
+            "default penalty is used, and scores are as they come"
+        )
+    return OutOfFold(scores, fold, tuple(penalties), tuple(temperatures), tuple(warnings))
 
 
 def right_labels(probabilities: Float32Array, truth: npt.NDArray[np.bool_], exclusive: bool) -> npt.NDArray[np.bool_]:

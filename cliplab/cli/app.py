@@ -12,6 +12,9 @@ import typer
 from adapters.system import terminal_text
 from cliplab import __version__
 from cliplab.cli import (
+    compare as commands_compare,
+)
+from cliplab.cli import (
     data as commands_data,
 )
 from cliplab.cli import (
@@ -82,6 +85,7 @@ def options(
 
 
 commands_model.register(app)
+commands_compare.register(app)
 commands_stream.register(app)
 commands_scan.register(app)
 commands_reel.register(app)

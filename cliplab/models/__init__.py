@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     from cliplab.models.adoption import adopt as adopt
     from cliplab.models.benchmark import BenchReport as BenchReport
     from cliplab.models.benchmark import bench as bench
+    from cliplab.models.comparison import compare as compare
+    from cliplab.models.comparison_report import Comparison as Comparison
+    from cliplab.models.comparison_report import ModelFigures as ModelFigures
     from cliplab.models.configs import ConfigCheck as ConfigCheck
     from cliplab.models.configs import config_check as config_check
     from cliplab.models.configs import config_schema as config_schema
@@ -38,6 +41,8 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
         {
             "adoption": ("adopt",),
             "benchmark": ("BenchReport", "bench"),
+            "comparison": ("compare",),
+            "comparison_report": ("Comparison", "ModelFigures"),
             "configs": ("ConfigCheck", "config_check", "config_schema", "config_show"),
             "conversion": ("convert", "verify"),
             "dataloop_app": ("DataloopManifestReport", "dataloop_manifest"),

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from adapters.errors import WeightsError
 from adapters.models.weights import DownloadError, download, reason_of, require_first_use, trust_first_use
-from adapters.system import cache_dir, captured_stderr, import_tensorflow, value_digest
+from adapters.system import cache_dir, captured_stderr, downloads_allowed, import_tensorflow, value_digest
 from movinet_adapter.architecture import Architecture
 from movinet_adapter.weights.archives import unpacked
 from movinet_adapter.weights.cache import files_digest
@@ -66,6 +66,9 @@ def hub_saved_model(handle: str) -> Iterator[str]:
         FetchError: It could not be downloaded, or tensorflow_hub is missing.
         WeightsError: It is not what was found at the first use.
     """
+    remote = handle.startswith(("http://", "https://"))
+    if remote and not downloads_allowed() and not (hub_folder(handle) / _MODEL_FILE).is_file():
+        raise FetchError("nothing is downloaded here")
     import_tensorflow()
     try:
         with captured_stderr():

@@ -10,6 +10,8 @@ import urllib.request
 from pathlib import Path
 from typing import IO, Any
 
+from adapters.system import downloads_allowed
+
 _TIMEOUT_SECONDS = 30
 _TOTAL_SECONDS = 3600
 _CHUNK_BYTES = 1 << 20
@@ -37,6 +39,8 @@ def download(url: str, target: Path, *, max_bytes: int, named: bool = False) -> 
     scheme = urllib.parse.urlsplit(url).scheme.lower()
     if scheme not in (("https", "http", "file") if named else ("https",)):
         raise DownloadError(f"{scheme or 'no scheme'} is not allowed here, https is")
+    if scheme != "file" and not downloads_allowed():
+        raise DownloadError("nothing is downloaded here")
     opener = urllib.request.build_opener(_Redirects(scheme))
     try:
         with opener.open(url, timeout=_TIMEOUT_SECONDS) as response, target.open("wb") as file:

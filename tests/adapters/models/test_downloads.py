@@ -17,6 +17,7 @@ from loopback import serving
 from adapters.errors import WeightsError
 from adapters.models.weights import DownloadError, download, require_first_use, trust_first_use
 from adapters.models.weights import published as published_weights
+from adapters.system import downloads_allowed, without_downloads
 
 BODY = b"w" * 3000
 
@@ -123,3 +124,10 @@ def test_a_file_of_which_only_an_md5_is_published_must_stay_what_it_was(
     (tmp_path / "cache" / "first_use.json").write_text(json.dumps({entry.url: "0" * 64}))
     with pytest.raises(WeightsError, match="was found when it was first used"):
         published_weights.find_published_weights("mobilenet_v3_small")
+
+
+def test_within_a_search_nothing_is_downloaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("urllib.request.build_opener", None)
+    with without_downloads(), pytest.raises(DownloadError, match="nothing is downloaded"):
+        download("https://weights.example/x.pth", tmp_path / "x.pth", max_bytes=10)
+    assert downloads_allowed()

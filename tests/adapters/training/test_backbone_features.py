@@ -2,32 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from mean_colors import MeanColors
 from tiny_adapter import TinyAdapter
 from tiny_videos import render_video
 
-from adapters.base import FeatureSource
 from adapters.data import Example
 from adapters.errors import ConfigError, DatasetError
-from adapters.records import Clip, Float32Array
 from adapters.training import ExampleFeatures, example_features
-
-
-class MeanColors(TinyAdapter):
-    """The tiny adapter, with the mean colour of each frame for features."""
-
-    spoil: Callable[[Clip, Float32Array], Float32Array] = staticmethod(lambda clip, values: values)
-
-    def feature_source(self) -> FeatureSource:
-        def compute(clips: list[Clip]) -> list[Float32Array]:
-            return [self.spoil(clip, clip.frames.mean(axis=(1, 2), dtype=np.float32)) for clip in clips]
-
-        return FeatureSource({"of": "a test"}, (self.config["n_frames"], 3), compute)
 
 
 @pytest.fixture(autouse=True)
@@ -46,7 +32,7 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> list[Example]:
 
 
 def adapter(**keys: Any) -> MeanColors:
-    return MeanColors({"labels": ["cold", "warm"], "n_frames": 2, "imgz": 32, **keys})
+    return MeanColors({"labels": ["cold", "warm"], **keys})
 
 
 def test_features_come_in_the_order_of_the_clips_and_once(clips: list[Example]) -> None:
@@ -99,7 +85,7 @@ def test_a_config_says_what_the_head_should_output(clips: list[Example]) -> None
     data = found.labelled(("cold", "warm"), binary)
     assert not data.exclusive
     assert data.targets[:, 0].tolist() == [1, 0, 1, 0]
-    data = found.labelled(("warm", "cold"), adapter(positive_label=None).config)
+    data = found.labelled(("warm", "cold"), adapter().config)
     assert data.exclusive
     assert data.targets.argmax(axis=1).tolist() == [0, 1, 0, 1]
     assert len(np.unique(data.groups)) == 4

@@ -108,6 +108,13 @@ def test_a_class_without_clips_says_so() -> None:
     assert accuracy(found, data) > 0.5
 
 
+def test_two_clips_of_each_of_many_classes_say_that_nothing_was_chosen() -> None:
+    data = clips(40, 40, noise=0.1, classes=20)
+    found = out_of_fold_scores(data, [str(number) for number in range(20)], CONFIG)
+    assert "too few clips to choose" in found.warnings[-1]
+    assert accuracy(found, data) > 0.3
+
+
 def test_a_positive_label_and_many_labels_at_once() -> None:
     data = clips(classes=2, noise=0.5)
     binary = replace(data, targets=data.targets[:, 1:], exclusive=False)
