@@ -93,8 +93,9 @@ def _alike(report: AdviseReport) -> Shown:
 
     if report.alike is None or report.figure is None:
         return []
-    rows = [
-        ("as they are", report.figure.groups, "", f"{report.figure.accuracy:.2f}", _interval(report.figure.interval))
+    naive = report.figure
+    rows: list[tuple[object, ...]] = [
+        ("as they are", naive.groups, "", f"{naive.accuracy:.2f}", _interval(naive.interval))
     ]
     for level in report.alike.levels:
         figure = level.figure

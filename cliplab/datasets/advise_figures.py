@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 
 from adapters.base import OnProgress
-from adapters.errors import DatasetError
 from adapters.records import Float32Array
 from adapters.training import LabelledFeatures, OutOfFold, group_folds, out_of_fold_scores, right_labels, solve
 from cliplab.datasets.advise_alike import LEVELS, PROPOSED, IntArray, Tree, groups_alike
@@ -161,7 +160,8 @@ def quick_right(clips: AdvisedClips, groups: IntArray, penalty: float, seed: int
     data = clips.labelled(groups)
     logits = np.zeros(clips.truth.shape, np.float32)
     for learn, judge in group_folds(groups, data.targets, seed):
-        logits[judge] = solve(data.take(learn), penalty).logits(data.features[judge])[:, 0]
+        found = solve(data.take(learn), penalty).logits(data.features[judge])[:, 0]
+        logits[judge] = np.where(clips.truth[learn].any(axis=0), found, -np.inf) if clips.exclusive else found
     return decided_right(logits, clips.truth, clips.exclusive)
 
 
@@ -231,7 +231,7 @@ def alike_figures(
         if levels and int(member.max()) + 1 == levels[-1].groups:
             levels.append(replace(levels[-1], likeness=likeness))
         else:
-            levels.append(_level(clips, member, likeness, seed))
+            levels.append(_level(clips, member, likeness, penalty, seed))
     by_likeness = {level.likeness: level for level in levels}
     proposed = next((by_likeness[at] for at in PROPOSED if by_likeness[at].figure is not None), None)
     if proposed is None or proposed.figure is None or proposed.groups == naive.groups:
@@ -244,15 +244,11 @@ def alike_figures(
     return Alike(tuple(levels), proposed, float(np.mean(shuffled)), difference)
 
 
-def _level(clips: AdvisedClips, member: IntArray, likeness: float, seed: int) -> Level:
+def _level(clips: AdvisedClips, member: IntArray, likeness: float, penalty: float, seed: int) -> Level:
     sizes = np.bincount(member)
     reason = _cannot_judge(clips, member, sizes)
-    figure = None
-    if not reason:
-        try:
-            figure = judged(clips, member, seed)[1]
-        except DatasetError as error:
-            reason = str(error)
+    # The same heads as for the figure: only what is held out together differs.
+    figure = None if reason else figure_of(quick_right(clips, member, penalty, seed), member)
     return Level(likeness, len(sizes), int(sizes.max()), figure, reason, member)
 
 

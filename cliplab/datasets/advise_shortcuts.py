@@ -18,7 +18,7 @@ from cliplab.datasets.advise_looks import PROPERTIES, Looks
 
 SOURCE_NAME, ALL = "source name", "all together"
 _MOST_NAMES = 200
-_TREES = 60
+_TREES = 40
 _FEWEST_CLIPS = 5
 _RESAMPLES = 300
 # A class is said to be given away where a clip of it ranks above one of another class so often, surely.
@@ -68,7 +68,7 @@ def find_shortcuts(
 ) -> tuple[Shortcut, ...]:
     """Judge clips by each property alone and by all of them, with the groups as they are.
 
-    A tree for each property, and 60 random ones for all (Geurts et al. 2006): brightness may tell a class by being
+    A tree for each property, and 40 random ones for all (Geurts et al. 2006): brightness may tell a class by being
     neither high nor low.
 
     Args:

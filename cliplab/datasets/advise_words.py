@@ -93,7 +93,7 @@ def _alike(report: AdviseReport, figure: Figure) -> list[Finding]:
     text = f"{numbers}: {part} of the figure may be {where}, not the class.{unsure}"
     step = (
         f"Expect nearer {apart:.2f} on new sources. Write the true recording of each clip as its group "
-        "(proposed_groups.csv is a start), and label clips of each class from more sources, the same ones for all classes."
+        "(proposed_groups.csv is a start), and label clips from more sources, the same sources for all classes."
     )
     return [Finding("groups", True, text, step)]
 
