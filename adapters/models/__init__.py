@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from adapters.system.lazy import lazy_exports
 
 if TYPE_CHECKING:
+    from adapters.models.families import config_of_weights as config_of_weights
     from adapters.models.frame_adapter import FrameModelAdapter as FrameModelAdapter
     from adapters.models.model_adapter import ModelAdapter as ModelAdapter
     from adapters.models.model_adapter import even_frames as even_frames
@@ -19,6 +20,7 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
     __getattr__, __dir__, __all__ = lazy_exports(
         __name__,
         {
+            "families": ("config_of_weights",),
             "frame_adapter": ("FrameModelAdapter",),
             "model_adapter": ("ModelAdapter", "even_frames"),
             "network": ("Backbone", "Network", "Pretrained", "Variables"),
