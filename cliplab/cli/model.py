@@ -161,16 +161,17 @@ def finetune(
     if base_model is not None:  # the arguments are then DATA and OUTPUT
         if output is not None:
             raise ConfigError(f"--base-model {base_model} takes BUNDLE's place, got {model} too. Give one of them")
-        model, data, output = str(base_model), Path(model), data
+        data, output = Path(model), data
     if data is None:
         raise ConfigError("finetune takes BUNDLE and DATA, or DATA with --base-model FILE. Give the labelled clips")
 
     with bar() as progress:
         report = models.finetune(
-            model,
+            model if base_model is None else None,
             data,
             one_output(output, output_option),
             overrides=training_keys(overrides, epochs, batch_size, learning_rate, further=True),
+            base_model=base_model,
             devices=parsed_devices(devices, multi_gpu),
             force=force,
             trust_adapters=trust_adapters or (),

@@ -84,11 +84,12 @@ def _with_base_model(overrides: dict[str, Any], base_model: Path) -> dict[str, A
 
 
 def finetune(
-    model: str | Path,
+    model: str | Path | None,
     data: str | Path,
     output: str | Path,
     *,
     overrides: Mapping[str, Any] | None = None,
+    base_model: str | Path | None = None,
     devices: Devices = 1,
     force: bool = False,
     trust_adapters: Sequence[str] = (),
@@ -102,10 +103,11 @@ def finetune(
 
     Args:
         model: A bundle with weights; or a file of weights (.h5, .keras, .pth, .safetensors) of a network that is known
-            here, whose classes are new: the head is trained first.
+            here, whose classes are new: the head is trained first. None where base_model is given.
         data: A dataset in any format that ``adapters.data.read_dataset`` reads.
         output: A new bundle directory, or X.tflite, as for ``train``.
         overrides: Runtime keys and those of training (``FINETUNE_KEYS``), for example {"fine_tune_layers": 20}.
+        base_model: The same as model, by the name that train has for it.
         devices: How many GPUs share each batch, or "all".
         force: Replace output if it exists.
         trust_adapters: Adapters of other packages that the model may name, "module:Class" each; their code is run.
@@ -126,6 +128,10 @@ def finetune(
     from cliplab.models.single_file import require_places
 
     require_places(output, force)
+    if (model is None) == (base_model is None):
+        raise ConfigError(f"one model is needed to begin from, got {model} and the base model {base_model}. Give one")
+    model = base_model if model is None else model
+    assert model is not None
     if is_weights_file(model):
         from adapters.models import config_of_weights
 
