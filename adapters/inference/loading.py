@@ -23,6 +23,7 @@ from adapters.config import (
 from adapters.errors import BundleError, ConfigError
 from adapters.protocols import StoredModel
 
+WEIGHTS_SUFFIXES = (".h5", ".hdf5", ".keras", ".pth", ".pt", ".ckpt", ".safetensors")
 CONFIG_SUFFIXES = (".json", ".yaml", ".yml")
 # Keys that govern training alone, so that fine-tuning a stored model may change them: its network stays the same.
 FINETUNE_KEYS = (
@@ -103,6 +104,12 @@ def _open(source: str | Path | Mapping[str, Any], overrides: Config) -> BaseMode
         path = Path(source)
         if path.is_dir() or path.suffix.lower() == ".tflite":
             return _open_stored(path, overrides)
+        if path.suffix.lower() in WEIGHTS_SUFFIXES and path.exists():
+            raise ConfigError(
+                f"{path}: holds weights, and a model here is a bundle directory, a .tflite or a config. Name it in a "
+                f"config (--set weights={path}), begin a training from it (--base-model), or convert a whole network "
+                "of Keras (cliplab convert)"
+            )
     folder = None if isinstance(source, Mapping) else Path(source).parent
     config = _with_label_file(merge_config(read_config(source), overrides), folder)
     if "adapter" not in config:

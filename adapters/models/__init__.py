@@ -8,6 +8,7 @@ from adapters.system.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from adapters.models.cleaning import clean_copy as clean_copy
+    from adapters.models.families import config_of_weights as config_of_weights
     from adapters.models.frame_adapter import FrameModelAdapter as FrameModelAdapter
     from adapters.models.model_adapter import ModelAdapter as ModelAdapter
     from adapters.models.model_adapter import even_frames as even_frames
@@ -22,6 +23,7 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
         __name__,
         {
             "cleaning": ("clean_copy",),
+            "families": ("config_of_weights",),
             "frame_adapter": ("FrameModelAdapter",),
             "model_adapter": ("ModelAdapter", "even_frames"),
             "network": ("Backbone", "Network", "Pretrained", "Variables"),

@@ -63,6 +63,8 @@ def train_model(
     wanted = adapter.labels if adapter.trained else adapter.config["labels"]
     data = with_chosen_sources(training_data(data_path, adapter.config, wanted), adapter.scores_frames)
     digest = clips_digest(data.train)
+    if not adapter.trained:
+        adapter.begin_training(data.labels)  # weights of other classes fit a model that has classes of its own
     features, data = _features(adapter, data, options.on_progress)
     if options.on_note is not None:
         options.on_note(clips_note(data))

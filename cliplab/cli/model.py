@@ -13,6 +13,7 @@ from adapters.records import RequestedPrecision
 from cliplab.cli.console import FAILED, bar, command, say_error, show, write_json
 from cliplab.cli.options import (
     AsJson,
+    BaseModel,
     BatchSize,
     Data,
     DryRun,
@@ -24,6 +25,7 @@ from cliplab.cli.options import (
     MultiGpu,
     OnDevices,
     Optimize,
+    OptionalData,
     Output,
     OutputOption,
     Overrides,
@@ -108,6 +110,7 @@ def train(
     data: Data,
     output: Output = None,
     output_option: OutputOption = None,
+    base_model: BaseModel = None,
     epochs: Epochs = None,
     batch_size: BatchSize = None,
     learning_rate: LearningRate = None,
@@ -138,6 +141,7 @@ def train(
             data,
             one_output(output, output_option),
             overrides=training_keys(overrides, epochs, batch_size, learning_rate, optimize=optimize),
+            base_model=base_model,
             devices=parsed_devices(devices, multi_gpu),
             cross_validate=cross_validate,
             force=force,
@@ -149,10 +153,11 @@ def train(
 
 
 def finetune(
-    model: Annotated[str, arg("BUNDLE", "The bundle to go on from; it is not altered.")],
-    data: Data,
+    model: Annotated[str, arg("BUNDLE", "The bundle to go on from, which is not altered; left out with --base-model.")],
+    data: OptionalData = None,
     output: Output = None,
     output_option: OutputOption = None,
+    base_model: BaseModel = None,
     epochs: Epochs = None,
     batch_size: BatchSize = None,
     learning_rate: LearningRate = None,
@@ -165,14 +170,23 @@ def finetune(
     as_json: AsJson = False,
 ) -> int | None:
     """Train a bundle's model further on other clips of the same labels, e.g. with --set fine_tune_layers=20."""
+    from adapters.errors import ConfigError
     from cliplab import models
+
+    if base_model is not None:  # the arguments are then DATA and OUTPUT
+        if output is not None:
+            raise ConfigError(f"--base-model {base_model} takes BUNDLE's place, got {model} too. Give one of them")
+        data, output = Path(model), data
+    if data is None:
+        raise ConfigError("finetune takes BUNDLE and DATA, or DATA with --base-model FILE. Give the labelled clips")
 
     with bar() as progress:
         report = models.finetune(
-            model,
+            model if base_model is None else None,
             data,
             one_output(output, output_option),
             overrides=training_keys(overrides, epochs, batch_size, learning_rate, further=True, optimize=optimize),
+            base_model=base_model,
             devices=parsed_devices(devices, multi_gpu),
             force=force,
             trust_adapters=trust_adapters or (),
@@ -250,7 +264,10 @@ def convert(
     trust_adapters: TrustAdapters = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write a model as one self-describing .tflite, measured against the model it came from."""
+    """Write a model as one self-describing .tflite, measured against the model it came from.
+
+    The model may also be a whole network of Keras (.h5, .keras) of known layers, with --set labels=labels.txt.
+    """
     from cliplab import models
     from cliplab.cli import tables as render
 
@@ -264,6 +281,7 @@ def convert(
             force=force,
             trust_adapters=trust_adapters or (),
             on_progress=progress.stage,
+            on_note=progress.line,
         )
     write_json(report.to_json()) if as_json else show(*render.conversion(report))
 

@@ -35,6 +35,11 @@ Data = Annotated[
         "Dataloop export.",
     ),
 ]
+OptionalData = Annotated[Path | None, typer.Argument(metavar="DATA", help="Labelled clips, as for train.")]
+BaseModel = Annotated[
+    Path | None,
+    opt("FILE", "A file of weights to begin from: of Keras (.h5, .keras), PyTorch (.pth) or .safetensors."),
+]
 Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the config; may be given again. Nested: a.b=1."),

@@ -13,6 +13,7 @@ from adapters.inference import open_model
 from adapters.records import Clip, RequestedPrecision, as_precision
 from adapters.reports import ConversionReport
 from adapters.system import atomic_path
+from cliplab.models.keras_files import convert_keras, is_keras_file
 from cliplab.models.source import ModelSource, name_list
 from cliplab.outputs import require_new
 
@@ -29,11 +30,13 @@ def convert(
     force: bool = False,
     trust_adapters: Sequence[str] = (),
     on_progress: Callable[[str, int, int], object] | None = None,
+    on_note: Callable[[str], object] | None = None,
 ) -> ConversionReport | StateDictReport:
     """Write a model as one self-describing .tflite and compare it with the model's own program.
 
     Args:
-        model: A bundle directory, a .tflite, a config file, a ready config's name, or the config itself.
+        model: A bundle directory, a .tflite, a config file, a ready config's name, or the config itself. Or a whole
+            network of Keras (.h5, .keras), converted as ``adopt`` takes a .tflite: ``overrides`` name its ``labels``.
         output: The file to write; its name ends in .tflite. A name that ends in .pth or .pt asks for the weights alone,
             as a PyTorch state dict in float32.
         quantize: "float32", "float16", "dynamic" or "int8".
@@ -43,6 +46,7 @@ def convert(
         force: Replace output if it exists.
         trust_adapters: Adapters of other packages that the model may name, "module:Class" each; their code is run.
         on_progress: Called with the stage's name, the clips done and the clips in all.
+        on_note: Receives a sentence about each thing that a Keras file does not say and that was assumed.
 
     Returns:
         Sizes, speeds, score differences and the share of windows whose top label is the same. For a state dict, its
@@ -65,6 +69,10 @@ def convert(
             f"{str(output)!r}"
         )
     require_new(output, force)
+    if not isinstance(model, Mapping) and is_keras_file(model):
+        if suffix != ".tflite":
+            raise ConfigError(f"{model}: is a network of Keras, which is converted to X.tflite, got {str(output)!r}")
+        return convert_keras(Path(model), Path(output), quantize, data, overrides or {}, on_progress, on_note)
     adapter = open_model(model, overrides, trust_adapters)
     if suffix != ".tflite":
         return _write_torch(adapter, Path(output), quantize)

@@ -13,7 +13,7 @@ from adapters.errors import ConfigError
 from adapters.inference import FINETUNE_KEYS, open_model
 from adapters.records import Devices
 from adapters.reports import EpochLog, TrainReport
-from cliplab.models.source import ModelSource, is_stored
+from cliplab.models.source import ModelSource, is_stored, is_weights_file
 
 OnLine = Callable[[str], object]
 
@@ -24,6 +24,7 @@ def train(
     output: str | Path,
     *,
     overrides: Mapping[str, Any] | None = None,
+    base_model: str | Path | None = None,
     devices: Devices = 1,
     cross_validate: bool = False,
     force: bool = False,
@@ -42,6 +43,7 @@ def train(
         output: A bundle directory; or X.tflite for one self-describing file of the config's precision, whose bundle is
             kept beside it as X.
         overrides: Config keys to change.
+        base_model: The file of weights to begin from; the same as the key ``weights``.
         devices: How many GPUs share each batch, or "all".
         cross_validate: First refit the head for each fold of whole groups of all clips, and measure it on the others,
             as ``evaluate`` does; the report has the figures.
@@ -69,6 +71,8 @@ def train(
         raise ConfigError(
             f"{config}: is a trained model. Go on from its weights with finetune, or name a config to train"
         )
+    if base_model is not None:
+        overrides = _with_base_model(dict(overrides or {}), Path(base_model))
     cross_validated = {}
     if cross_validate:
         cross_validated = _cross_validated(config, data, overrides, trust_adapters, on_progress)
@@ -104,12 +108,21 @@ def _cross_validated(
     return {name: value for name, value in found.to_json().items() if name not in left_out}
 
 
+def _with_base_model(overrides: dict[str, Any], base_model: Path) -> dict[str, Any]:
+    if "weights" in overrides:
+        raise ConfigError(f'a base model is given as {base_model} and as "weights" {overrides["weights"]!r}. Keep one')
+    if base_model.is_dir() and (base_model / "config.json").exists():
+        raise ConfigError(f"{base_model}: is a trained model. Go on from its weights with finetune")
+    return {**overrides, "weights": str(base_model)}
+
+
 def finetune(
-    model: str | Path,
+    model: str | Path | None,
     data: str | Path,
     output: str | Path,
     *,
     overrides: Mapping[str, Any] | None = None,
+    base_model: str | Path | None = None,
     devices: Devices = 1,
     force: bool = False,
     trust_adapters: Sequence[str] = (),
@@ -122,10 +135,12 @@ def finetune(
     The model itself is not changed. If interrupted, call it again with the same arguments to resume.
 
     Args:
-        model: A bundle with weights.
+        model: A bundle with weights; or a file of weights (.h5, .keras, .pth, .safetensors) of a network that is known
+            here, whose classes are new: the head is trained first. None where base_model is given.
         data: A dataset in any format that ``adapters.data.read_dataset`` reads.
         output: A new bundle directory, or X.tflite, as for ``train``.
         overrides: Runtime keys and those of training (``FINETUNE_KEYS``), for example {"fine_tune_layers": 20}.
+        base_model: The same as model, by the name that train has for it.
         devices: How many GPUs share each batch, or "all".
         force: Replace output if it exists.
         trust_adapters: Adapters of other packages that the model may name, "module:Class" each; their code is run.
@@ -146,6 +161,16 @@ def finetune(
     from cliplab.models.single_file import require_places
 
     require_places(output, force)
+    if (model is None) == (base_model is None):
+        raise ConfigError(f"one model is needed to begin from, got {model} and the base model {base_model}. Give one")
+    model = base_model if model is None else model
+    assert model is not None
+    if is_weights_file(model):
+        from adapters.models import config_of_weights
+
+        own = config_of_weights(Path(model))
+        adapter = open_model(own, overrides, trust_adapters)
+        return _train(adapter, data, output, devices, on_epoch_end, on_progress, on_line)
     if not is_stored(model):
         raise ConfigError(f"{model}: is no trained model to go on from. Name a bundle directory, or use train")
     adapter = open_model(model, trust_adapters=trust_adapters)

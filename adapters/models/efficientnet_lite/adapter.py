@@ -50,10 +50,16 @@ class EfficientNetLiteAdapter(FrameModelAdapter):
         return find_package_weights(f"efficientnet_{self.config['variant']}")
 
     def read_weights(self, path: Path) -> Pretrained:
+        from adapters.models.efficientnet_lite.keras_names import keras_to_variables
         from adapters.models.efficientnet_lite.torch_names import torch_to_variables
         from adapters.models.weights import read_weights_file
 
-        return read_weights_file(path, lambda state: torch_to_variables(state, self.config["variant"]))
+        variant = self.config["variant"]
+        return read_weights_file(
+            path,
+            lambda state: torch_to_variables(state, variant),
+            lambda data, name: keras_to_variables(data, name, variant),
+        )
 
     def torch_state(self) -> dict[str, Any]:
         """Named as in the published packages; a head with hidden layers is ``_fc`` as an nn.Sequential."""

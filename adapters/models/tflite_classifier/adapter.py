@@ -176,13 +176,20 @@ class TfliteClassifierAdapter(BaseModelAdapter):
             rows = program.run_clips([self._frames(clip.frames) for clip in batch])
             outputs = [row[self.config["scores_output"]] for row in rows]
         else:
-            items = [self._items(clip) for clip in batch]
+            items = [self.program_inputs(clip) for clip in batch]
             values = cast(Program, program).run(np.concatenate(items))[self.config["scores_output"]]
             outputs = np.split(values, np.cumsum([len(item) for item in items])[:-1])
         return [to_scores(output, self.config, self.labels) for output in outputs]
 
-    def _items(self, clip: Clip) -> Float32Array:
-        """The program's input for a clip: float32 [T, ...] of frames or [1, ...] of the clip."""
+    def program_inputs(self, clip: Clip) -> Float32Array:
+        """A clip as inputs of the program: float32 [T, ...] of frames or [1, ...] of the clip.
+
+        Args:
+            clip: Frames uint8 [T, H, W, 3] RGB of any size.
+
+        Raises:
+            AdapterError: The program takes clips of more frames.
+        """
         frames = self._frames(clip.frames)
         if self.config["input"] == "clips":
             count = self.config["n_frames"]
