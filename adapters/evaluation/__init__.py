@@ -8,6 +8,7 @@ from adapters.system.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from adapters.evaluation.curves import calibration_error as calibration_error
+    from adapters.evaluation.intervals import drop_interval as drop_interval
     from adapters.evaluation.intervals import share_interval as share_interval
     from adapters.evaluation.metrics import EvaluationReport as EvaluationReport
     from adapters.evaluation.metrics import check_gates as check_gates
@@ -20,7 +21,7 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
         __name__,
         {
             "curves": ("calibration_error",),
-            "intervals": ("share_interval",),
+            "intervals": ("drop_interval", "share_interval"),
             "metrics": ("EvaluationReport", "check_gates", "evaluate", "write_report"),
             "plots": ("plot_learning_curves",),
             "report": ("GATES",),
