@@ -20,6 +20,7 @@ Ranges = dict[int, tuple[float, float]]
 
 CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D")
 LARGE_DENSE = 1 << 16  # values of a dense kernel from which on it is stored in 8 or 16 bits
+LARGE_GATE = 1 << 11  # the same of a convolution of one pixel, as in a gate
 
 
 def convolutions(graph: Graph) -> Iterator[tuple[int, Any]]:
@@ -73,7 +74,7 @@ class _Maker:
             return
         for index in map(int, operator.inputs):
             self.as_float(index)
-        if self.graph.kind(operator) == "FULLY_CONNECTED":
+        if len(operator.inputs) > 1 and self._is_large_dense(operator):
             self._dense(operator)
         self.placed.append(operator)
 
@@ -125,14 +126,22 @@ class _Maker:
             return np.asarray(error.sum(axis=(1, 2)) @ mean)
         return np.asarray(error.sum(axis=(0, 1, 2)) * np.repeat(mean, len(scales) // len(mean)))
 
+    def _is_large_dense(self, operator: Any) -> bool:
+        """Whether it is a dense layer, or a convolution of one pixel, whose kernel is worth storing in less."""
+        graph, (source, kernel) = self.graph, (int(index) for index in operator.inputs[:2])
+        if kernel < 0 or not graph.is_float_constant(kernel) or source not in self.observed:
+            return False
+        if graph.kind(operator) == "CONV_2D":
+            one_pixel = graph.shape(source)[1:3] == graph.shape(kernel)[1:3] == (1, 1)
+            return one_pixel and graph.size(kernel) >= LARGE_GATE
+        of_rows = graph.kind(operator) == "FULLY_CONNECTED" and len(graph.shape(kernel)) == 2
+        return of_rows and graph.size(kernel) >= LARGE_DENSE
+
     def _dense(self, operator: Any) -> None:
         """Store a large kernel in 8 bits, or 16 where 8 do not do; it is widened when the program is opened."""
         graph = self.graph
         source, kernel = int(operator.inputs[0]), int(operator.inputs[1])
         bias = int(operator.inputs[2]) if len(operator.inputs) > 2 else -1
-        large = kernel >= 0 and graph.is_float_constant(kernel) and graph.size(kernel) >= LARGE_DENSE
-        if not large or source not in self.observed or len(graph.shape(kernel)) != 2:
-            return
         weights = graph.constant(kernel)
         if is_uneven(weights):
             self.placed.append(widened_from_16_bits(graph, kernel))

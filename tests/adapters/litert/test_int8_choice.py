@@ -101,6 +101,21 @@ def test_large_dense_kernels_are_stored_in_8_bits() -> None:
     assert np.abs(expected - found).max() < 0.05 * expected.max()
 
 
+def test_convolutions_of_one_pixel_are_stored_in_8_bits() -> None:
+    draw = np.random.default_rng(0)
+    writer = GraphWriter((1, 2, 2, 3))
+    x = writer.conv(writer.images, draw.normal(size=(1, 1, 3, 8)).astype(np.float32), np.ones(8, np.float32), name="a")
+    pixel = writer.max_pool(x, 2, 1, name="pool")
+    wide = draw.normal(size=(1, 1, 8, 2000)).astype(np.float32)
+    model = writer.packed({"scores": writer.conv(pixel, wide, np.zeros(2000, np.float32), name="gate")})
+    given = [draw.normal(size=(1, 2, 2, 3)).astype(np.float32) for _ in range(4)]
+    made = to_int8(model, given)
+    assert made is not None
+    assert len(made) < 0.7 * len(model)
+    expected, found = (Program(program, 1).run(given[0])["scores"] for program in (model, made))
+    assert np.abs(expected - found).max() < 0.05 * np.abs(expected).max()
+
+
 @pytest.mark.parametrize("make", [lambda model: to_int8(model, items(2)), with_8_bit_weights])
 def test_a_head_of_very_unlike_weights_keeps_its_small_ones(make: Callable[[bytes], bytes]) -> None:
     """A head that was solved on standardised features has huge weights for features that hardly vary."""
