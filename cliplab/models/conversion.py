@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adapters.base import BaseModelAdapter
-from adapters.errors import ConfigError
+from adapters.errors import ConfigError, ConversionError
 from adapters.inference import open_model
 from adapters.models.conversion import DEFAULT_AGREEMENT
 from adapters.records import RequestedPrecision, take_evenly
@@ -71,7 +71,10 @@ def convert(
     else:
         calibration = take_evenly(held.clips, min(FIRST_LOOK_CLIPS, len(held.clips)))  # nothing is calibrated
     with atomic_path(output, suffix=".tflite") as unproven:
-        adapter.convert(unproven, quantize, calibration)
+        try:
+            adapter.convert(unproven, quantize, calibration)
+        except ConversionError as error:  # it knows the temporary file alone
+            raise ConversionError(str(error).replace(str(unproven), str(output))) from error
         return _compare(
             open_model(model, {**(overrides or {}), "num_threads": 1}, trust_adapters),
             open_model(unproven, {"num_threads": 1}, trust_adapters),
