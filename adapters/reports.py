@@ -88,6 +88,27 @@ class TrainReport:
 
 
 @dataclass(frozen=True)
+class AccuracyDrop:
+    """What a conversion costs on labelled clips.
+
+    Attributes:
+        source: Share of the clips that the source gets right, in 0..1.
+        converted: The same of the converted program.
+        drop: ``source`` less ``converted``; below 0 where the converted program is better.
+        interval: The 95% interval of ``drop``, by resampling groups.
+        clips: How many clips were compared.
+        groups: How many groups they belong to.
+    """
+
+    source: float
+    converted: float
+    drop: float
+    interval: tuple[float, float]
+    clips: int
+    groups: int
+
+
+@dataclass(frozen=True)
 class ConversionReport:
     """A conversion, measured against its source on real or rendered clips.
 
@@ -98,12 +119,14 @@ class ConversionReport:
         clip_origin: Where the clips came from, in words.
         max_score_difference: Largest absolute difference of any class score on any clip, in 0..1.
         agreement: Share of the clips whose top label is the same, in 0..1.
+        near_ties: How many labels changed between two scores of the source that are less than 0.1 apart.
         source_size_bytes: Size of the program that was converted.
         size_bytes: Size of the .tflite.
         source_ms: Median milliseconds per clip of the source, on one thread.
         converted_ms: Median milliseconds per clip of the .tflite, on one thread.
         operators: How often each LiteRT operator occurs in the .tflite.
         partitions: Into how many parts the XNNPACK delegate divides the graph; None where not known.
+        accuracy: What both get right on labelled clips; None without labels.
     """
 
     output_path: str
@@ -118,6 +141,8 @@ class ConversionReport:
     converted_ms: float
     operators: dict[str, int] = field(default_factory=dict)
     partitions: int | None = None
+    near_ties: int = 0
+    accuracy: AccuracyDrop | None = None
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object of the same names; fractions have six digits."""

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from adapters.litert.graph import read_graph as read_graph
     from adapters.litert.int8 import Observer as Observer
     from adapters.litert.int8 import with_8_bit_layers as with_8_bit_layers
+    from adapters.litert.int8_choice import to_int8 as to_int8
     from adapters.litert.interpreter import open_interpreter as open_interpreter
     from adapters.litert.interpreter import xnnpack_partitions as xnnpack_partitions
     from adapters.litert.outputs import with_scores as with_scores
@@ -43,6 +44,7 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
             "edit": ("counts_first",),
             "graph": ("builtin_code", "operator_name", "read_graph"),
             "int8": ("Observer", "with_8_bit_layers"),
+            "int8_choice": ("to_int8",),
             "interpreter": ("open_interpreter", "xnnpack_partitions"),
             "outputs": ("with_scores",),
             "runtime": ("Program", "available_cores"),

@@ -18,7 +18,7 @@ from adapters.litert.int8 import In8Bits, Observer, with_8_bit_layers
 from adapters.litert.interpreter import xnnpack_partitions
 from adapters.litert.trial import trust_program
 from adapters.records import Precision, as_precision
-from adapters.reports import ConversionReport
+from adapters.reports import AccuracyDrop, ConversionReport
 from adapters.system import CapturedLog, captured_stderr, import_tensorflow, warnings_only
 
 __all__ = ["compare", "operators", "to_litert", "xnnpack_partitions"]
@@ -27,6 +27,7 @@ Float32Array = npt.NDArray[np.float32]
 Batch = TypeVar("Batch")
 
 INPUT_NAME = "images"
+NEAR_TIE = 0.1  # between two scores of a clip: which one is larger says little
 
 
 def to_litert(
@@ -134,6 +135,9 @@ def compare(
     source_size_bytes: int,
     model: bytes,
     min_agreement: float,
+    allow_near_ties: bool = False,
+    accuracy: Callable[[Float32Array, Float32Array], AccuracyDrop] | None = None,
+    max_accuracy_drop: float = 1.0,
 ) -> ConversionReport:
     """Measure a converted program against its source on the same clips.
 
@@ -149,6 +153,10 @@ def compare(
         source_size_bytes: The size of the source program.
         model: The bytes of the converted .tflite.
         min_agreement: The smallest share of clips, 0..1, whose top label must be the same.
+        allow_near_ties: Whether a label counts as the same if it changed between two scores of the source that are
+            less than NEAR_TIE apart.
+        accuracy: Measures the drop from the scores of all clips, of the source and of the converted program.
+        max_accuracy_drop: The largest drop; one whose interval holds 0 passes all the same.
 
     Returns:
         Agreement, largest score difference, sizes, times in ms per clip, and operators.
@@ -160,7 +168,15 @@ def compare(
     if not measured.same:
         raise ConversionError(f"{output_path}: there were no clips to compare on ({clip_origin}). Give at least one.")
     kept, clips, difference = sum(measured.same), len(measured.same), max(measured.differences)
-    if kept / clips < min_agreement:
+    found = accuracy(np.concatenate(measured.expected), np.concatenate(measured.received)) if accuracy else None
+    if found is not None and found.drop > max_accuracy_drop and found.interval[0] > 0:
+        raise ConversionError(
+            f"{output_path}: the {quantize!r} program is right on {found.converted:.1%} of {clips} clips "
+            f"({clip_origin}) and its source on {found.source:.1%}: a drop of {found.drop:.3f}, 95% interval "
+            f"{found.interval[0]:.3f} to {found.interval[1]:.3f}, and at most {max_accuracy_drop:g} is allowed. "
+            f'{_other_ways(quantize)}, or raise "max_accuracy_drop".'
+        )
+    if (kept + (measured.near_ties if allow_near_ties else 0)) / clips < min_agreement:
         raise ConversionError(
             f"{output_path}: the {quantize!r} program gives the same top label as its source on {kept} of {clips} "
             f"clips ({clip_origin}), {kept / clips:.3f}, and at least {min_agreement:g} is asked for; the largest "
@@ -179,6 +195,8 @@ def compare(
         converted_ms=float(np.median(measured.converted_ms)),
         operators=operators(model, str(output_path)),
         partitions=xnnpack_partitions(model, str(output_path)),
+        near_ties=measured.near_ties,
+        accuracy=found,
     )
 
 
@@ -188,6 +206,9 @@ class _Measured:
     same: list[bool] = field(default_factory=list)
     source_ms: list[float] = field(default_factory=list)
     converted_ms: list[float] = field(default_factory=list)
+    expected: list[Float32Array] = field(default_factory=list)
+    received: list[Float32Array] = field(default_factory=list)
+    near_ties: int = 0
 
 
 def _measure(
@@ -204,7 +225,11 @@ def _measure(
         received, converted_ms = _timed(converted, batch)
         _check_scores(expected, received, where)
         found.differences.append(float(np.abs(expected - received).max()))
-        found.same += (_top(expected) == _top(received)).tolist()
+        same = _top(expected) == _top(received)
+        found.same += same.tolist()
+        found.near_ties += int((~same & (_lead(expected, received) < NEAR_TIE)).sum())
+        found.expected.append(expected)
+        found.received.append(received)
         found.source_ms.append(source_ms)
         found.converted_ms.append(converted_ms)
     return found
@@ -220,6 +245,14 @@ def _timed(scores: Callable[[Batch], Float32Array], batch: Batch) -> tuple[Float
 def _top(scores: Float32Array) -> npt.NDArray[np.intp]:
     """The top class of each row; of a single sigmoid, whether it says yes."""
     return scores.argmax(axis=1) if scores.shape[1] > 1 else (scores[:, 0] >= 0.5).astype(np.intp)
+
+
+def _lead(expected: Float32Array, received: Float32Array) -> Float32Array:
+    """By how much the source's top score is above its score of the label that the converted program puts first."""
+    if expected.shape[1] == 1:
+        return np.asarray(2 * np.abs(expected[:, 0] - 0.5), np.float32)
+    rows = np.arange(len(expected))
+    return np.asarray(expected.max(axis=1) - expected[rows, _top(received)], np.float32)
 
 
 def _check_scores(expected: Float32Array, received: Float32Array, where: str) -> None:

@@ -8,6 +8,8 @@ does for float32: in one piece, at that speed, with no rounding but that of the 
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from adapters.litert.edit import Array, Editor, Graph
@@ -21,6 +23,7 @@ MIN_ELEMENTS = 1024  # TensorFlow's own limit: under it a kernel's scales and op
 DENSE_ELEMENTS = 1 << 18
 HYBRID_VERSION = 9  # of FULLY_CONNECTED, with a scale a channel (tflite/tools/versioning/op_version.cc)
 LARGEST_FLOAT16 = 65504.0
+UNEVEN = 64  # the largest weight as a multiple of the median; of a normal distribution it is about 7
 FLOAT16_VERSION = 3  # of DEQUANTIZE (tflite/tools/versioning/op_version.cc)
 LIMIT = 127  # symmetric, as the specification has it for weights
 
@@ -48,6 +51,10 @@ def with_8_bit_weights(model: bytes) -> bytes:
         for operator in graph.operators():
             axis = CHANNEL_AXIS.get(kind := graph.kind(operator))
             if axis is None or len(operator.inputs) < 2 or not _is_heavy(graph, index := int(operator.inputs[1]), axis):
+                continue
+            if kind == "FULLY_CONNECTED" and is_uneven(graph.constant(index)):
+                widened.append(widened_from_16_bits(graph, index))
+                dense += 1
                 continue
             values, scales = quantized_kernel(graph.constant(index), axis)
             stored = graph.add_constant(f"{graph.name(index)}_int8", values, scales, axis)
@@ -77,11 +84,36 @@ def with_16_bit_weights(model: bytes) -> bytes:
         read = [int(index) for operator in graph.operators() for index in operator.inputs if index >= 0]
         widened = []
         for index in dict.fromkeys(index for index in read if graph.is_float_constant(index)):
-            values = np.clip(graph.constant(index), -LARGEST_FLOAT16, LARGEST_FLOAT16).astype(np.float16)
-            stored = graph.add_constant(f"{graph.name(index)}_float16", values)
-            widened.append(graph.dequantized(stored, index, FLOAT16_VERSION))
+            widened.append(widened_from_16_bits(graph, index))
         graph.put_first(widened)
     return editor.packed()
+
+
+def widened_from_16_bits(graph: Graph, index: int) -> Any:
+    """Store a float32 constant as float16.
+
+    Args:
+        graph: The graph.
+        index: The constant.
+
+    Returns:
+        The operator that widens it, not placed yet.
+    """
+    values = np.clip(graph.constant(index), -LARGEST_FLOAT16, LARGEST_FLOAT16).astype(np.float16)
+    stored = graph.add_constant(f"{graph.name(index)}_float16", values)
+    return graph.dequantized(stored, index, FLOAT16_VERSION)
+
+
+def is_uneven(kernel: Array) -> bool:
+    """Whether a dense kernel has inputs of weights so unlike that one 8-bit scale for an output loses the small ones.
+
+    A head that was solved on standardised features has large weights for features that hardly vary.
+
+    Args:
+        kernel: float32 [out, in].
+    """
+    sizes = np.abs(kernel)
+    return bool(sizes.max() > UNEVEN * max(float(np.median(sizes)), 1e-12))
 
 
 def quantized_kernel(kernel: Array, axis: int, least: Array | float = 0.0) -> tuple[Array, Float32Array]:

@@ -125,12 +125,12 @@ class _Quantizer:
         """The operators that stand for a float32 convolution: QUANTIZE where nobody has yet, itself, DEQUANTIZE."""
         graph, (source, target) = self.graph, _data_of(operator)
         placed = []
-        scale, zero = _scale_and_zero(*self.ranges[source])
+        scale, zero = scale_and_zero(*self.ranges[source])
         if source not in self.quantized:
             self.quantized[source] = self._int8(source, scale, zero)
             placed.append(graph.operator("QUANTIZE", [source], [self.quantized[source]], QUANTIZE_VERSION))
         kernel, bias = self._constants(int(operator.inputs[1]), int(operator.inputs[2]), scale)
-        output = self._int8(target, *_scale_and_zero(*self.ranges[target]))
+        output = self._int8(target, *scale_and_zero(*self.ranges[target]))
         operator.inputs, operator.outputs = [self.quantized[source], kernel, bias], [output]
         graph.needs(operator, CONV_VERSION)
         return [*placed, operator, graph.operator("DEQUANTIZE", [output], [target], DEQUANTIZE_VERSION)]
@@ -202,7 +202,12 @@ def _reduced(graph: Graph, end: str, tensor: int) -> int:
     return output
 
 
-def _scale_and_zero(low: float, high: float) -> tuple[float, int]:
-    """Of int8 -128..127 for a range that holds 0, as LiteRT's quantisation specification asks."""
+def scale_and_zero(low: float, high: float) -> tuple[float, int]:
+    """The scale and zero point of int8 -128..127 for a range that holds 0, as LiteRT's quantisation specification asks.
+
+    Args:
+        low: The least value, at most 0.
+        high: The largest value, at least 0.
+    """
     scale = float(np.float32(max(high - low, 1e-8) / 255))
     return scale, int(np.clip(round(-128 - low / scale), -128, 127))

@@ -19,6 +19,8 @@ from adapters.records import Clip, Float32Array, Precision, RequestedPrecision, 
 from adapters.reports import ConversionReport
 from adapters.system import write_bytes_atomic
 
+DEFAULT_AGREEMENT, UNBROKEN_AGREEMENT = 0.98, 0.8
+
 if TYPE_CHECKING:
     from adapters.models.protocols import Convertible
     from adapters.models.state import AnyProgram
@@ -76,10 +78,22 @@ def convert_model(
         quantize=precision,
         source_size_bytes=source.size_bytes,
         model=program,
-        min_agreement=adapter.config["min_agreement"],
+        **_least_agreement(adapter, precision, clips),
     )
     write_bytes_atomic(output_path, with_description(program, describe_model(adapter, precision)))
     return report
+
+
+def _least_agreement(adapter: Convertible, precision: Precision, clips: Sequence[Clip] | None) -> dict[str, Any]:
+    """What is asked of labels on clips whose own labels are not known here."""
+    least = adapter.config["min_agreement"]
+    if least != DEFAULT_AGREEMENT:
+        return {"min_agreement": least}
+    # On calibration clips int8 must only not be broken: what it costs is measured on labelled clips (cliplab convert).
+    return {
+        "min_agreement": UNBROKEN_AGREEMENT if precision == "int8" and not clips else least,
+        "allow_near_ties": True,
+    }
 
 
 def describe_model(adapter: Convertible, quantize: Precision) -> dict[str, object]:

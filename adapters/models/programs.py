@@ -24,9 +24,8 @@ if TYPE_CHECKING:
 # Items a program takes at once. One is fastest an item on the processors measured (benchmarks/results.md), and
 # batches are spread over interpreters anyway.
 PROGRAM_BATCH = 1
-# Items that int8 is calibrated on at most, spread over the clips: 44 frames gave the same agreement as 334, and each
-# takes the calibrator about 0.15 s (EfficientNet-Lite0, one core).
-CALIBRATION_ITEMS = 96
+# Items that int8 is calibrated on at most, spread over the clips; each takes about 0.06 s (EfficientNet-Lite0).
+CALIBRATION_ITEMS = 128
 
 
 def get_program(adapter: HasPrograms, model: LoadedModel) -> Path | bytes:
@@ -87,7 +86,7 @@ def make_program_bytes(adapter: HasPrograms, quantize: Precision, calibration: S
     Raises:
         ConversionError: An operator cannot be converted, or int8 has no clips.
     """
-    from adapters.litert import with_8_bit_weights, with_16_bit_weights
+    from adapters.litert import to_int8, with_8_bit_weights, with_16_bit_weights
     from adapters.training import assign
 
     # Made of the float32 program, which may be there already.
@@ -98,6 +97,10 @@ def make_program_bytes(adapter: HasPrograms, quantize: Precision, calibration: S
     if precision in ("float32", "float16") and variable_shapes(adapter) is not None:
         program = written_program(adapter, PROGRAM_BATCH)
         return program if precision == "float32" else with_16_bit_weights(program)
+    if precision == "int8" and adapter.backbone_shapes() is not None:
+        made = to_int8(written_program(adapter, PROGRAM_BATCH), list(_calibration_items(adapter, calibration)))
+        if made is not None:
+            return made
     try:
         network = adapter.build_network()
     except MissingExtraError as missing:
@@ -121,14 +124,18 @@ def convert_items(adapter: HasPrograms, network: Network, quantize: Precision, c
     Raises:
         ConversionError: An operator cannot be converted, or int8 has no clips.
     """
-    from adapters.litert import to_litert
+    from adapters.litert import to_int8, to_litert
 
     fixed = network.for_conversion()
-    samples = _calibration_items(adapter, calibration) if calibration else None
-    model = _Convertible(fixed, fixed.weights)
+    samples = list(_calibration_items(adapter, calibration)) if calibration else None
+    model, shape = _Convertible(fixed, fixed.weights), (PROGRAM_BATCH, *adapter.program_shape)
     # A backbone may know which of its layers can be computed in 8 bits at little loss.
     in_8_bits = getattr(fixed.backbone, "in_8_bits", None)
-    return to_litert(model, (PROGRAM_BATCH, *adapter.program_shape), quantize, samples, in_8_bits=in_8_bits)
+    if quantize == "int8" and samples and in_8_bits is None:
+        made = to_int8(to_litert(model, shape), samples)
+        if made is not None:
+            return made
+    return to_litert(model, shape, quantize, samples, in_8_bits=in_8_bits)
 
 
 def get_backbone_program(adapter: HasPrograms) -> Path | bytes:
@@ -145,6 +152,8 @@ def get_backbone_program(adapter: HasPrograms) -> Path | bytes:
 
 def _calibration_items(adapter: HasPrograms, clips: Sequence[Clip]) -> Iterator[Float32Array]:
     """Items of at most ``calibration_clips`` clips, as many of each, CALIBRATION_ITEMS in all."""
+    if not clips:
+        return
     chosen = take_evenly(clips, min(adapter.config["calibration_clips"], CALIBRATION_ITEMS))
     each = max(1, CALIBRATION_ITEMS // len(chosen))
     for clip in chosen:

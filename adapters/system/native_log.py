@@ -121,7 +121,7 @@ def import_tensorflow() -> Any:
     Raises:
         MissingExtraError: TensorFlow is not installed.
     """
-    if "tensorflow" in sys.modules:
+    if sys.modules.get("tensorflow") is not None:  # None: whoever runs this has barred it
         return sys.modules["tensorflow"]
     tensorflow = _import("tensorflow")
     # On Python 3.13 each trace of a function raises hundreds of them, which a notebook shows.
@@ -143,7 +143,7 @@ def import_keras() -> Any:
 
 
 def _import(name: str) -> Any:
-    if name in sys.modules:
+    if sys.modules.get(name) is not None:
         # By way of the import system, which waits where another thread has only begun to import it.
         return importlib.import_module(name)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")

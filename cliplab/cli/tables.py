@@ -259,6 +259,12 @@ def conversion(report: ConversionReport | StateDictReport) -> Shown:
         f"same top label on {report.agreement:.1%} of {report.clips} clips ({report.clip_origin}); "
         f"largest score difference {report.max_score_difference:.4f}",
     ]
+    if report.accuracy is not None:
+        of = report.accuracy
+        shown.append(
+            f"accuracy {of.source:.1%} before and {of.converted:.1%} after, of {of.clips} clips in {of.groups} groups; "
+            f"drop {100 * of.drop:.1f} points, 95% interval {100 * of.interval[0]:.1f} to {100 * of.interval[1]:.1f}"
+        )
     if report.partitions is not None:
         shown.append(f"{sum(report.operators.values())} operators, {report.partitions} XNNPACK partition(s)")
     return shown

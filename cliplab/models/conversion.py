@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from adapters.base import BaseModelAdapter
 from adapters.errors import ConfigError, ConversionError
 from adapters.inference import open_model
-from adapters.records import Clip, RequestedPrecision, as_precision
+from adapters.models.conversion import DEFAULT_AGREEMENT
+from adapters.records import RequestedPrecision, as_precision, take_evenly
 from adapters.reports import ConversionReport
 from adapters.system import atomic_path
 from cliplab.models.keras_files import convert_keras, is_keras_file
 from cliplab.models.source import ModelSource, name_list
 from cliplab.outputs import require_new
 
+if TYPE_CHECKING:
+    from cliplab.models.held_out import HeldOut
+
 STATE_DICT_SUFFIXES = (".pth", ".pt")
+FIRST_LOOK_CLIPS = 8  # on which a program that is not calibrated runs before it is measured
 
 
 def convert(
@@ -55,11 +60,12 @@ def convert(
     Raises:
         ConfigError: A key is wrong, or output has another ending.
         WeightsError: A state dict is asked for, and the model came without weights.
-        ConversionError: Fewer than ``min_agreement`` of the windows keep their label.
+        ConversionError: The accuracy on labelled windows drops by more than ``max_accuracy_drop`` and by more than
+            chance, or fewer than ``min_agreement`` of the windows keep their label where the config asks for that.
         DatasetError: The clips are not usable.
         StorageError: The output exists, or cannot be written.
     """
-    from cliplab.models.held_out import held_out_windows
+    from cliplab.models.held_out import labelled_windows
     from cliplab.models.measure import read_clips
 
     suffix = Path(output).suffix.lower()
@@ -78,19 +84,22 @@ def convert(
         return _write_torch(adapter, Path(output), quantize)
     if data is None:
         return adapter.convert(output, quantize)
-    clips, origin = held_out_windows(adapter, data, on_progress)
-    if quantize != "int8":
-        # Nothing is calibrated, so these are only what the contract measures on.
-        return replace(adapter.convert(output, quantize, clips), clip_origin=origin)
-    calibration = read_clips(adapter, data, ("train",), adapter.config["calibration_clips"], on_progress)
+    held = labelled_windows(adapter, data, on_progress)
+    if quantize == "int8":
+        calibration = read_clips(adapter, data, ("train",), adapter.config["calibration_clips"], on_progress)
+    else:
+        calibration = take_evenly(held.clips, min(FIRST_LOOK_CLIPS, len(held.clips)))  # nothing is calibrated
     with atomic_path(output, suffix=".tflite") as unproven:
-        adapter.convert(unproven, quantize, calibration)
+        try:
+            adapter.convert(unproven, quantize, calibration)
+        except ConversionError as error:  # it knows the temporary file alone
+            raise ConversionError(str(error).replace(str(unproven), str(output))) from error
         return _compare(
             open_model(model, {**(overrides or {}), "num_threads": 1}, trust_adapters),
             open_model(unproven, {"num_threads": 1}, trust_adapters),
-            clips,
-            (origin, output),
-            adapter.config["min_agreement"],
+            held,
+            output,
+            adapter.config["min_agreement"] if "min_agreement" in (overrides or {}) else None,
         )
 
 
@@ -160,8 +169,8 @@ def verify(
         converted: The model to compare with it.
         data: Labelled clips, of which the windows of the validation and test splits are compared; None compares on
             rendered clips.
-        min_agreement: The least share, 0..1, of windows whose top label must be the same; None is that of the source's
-            config.
+        min_agreement: The least share, 0..1, of windows whose top label must be the same; None is what the source's
+            config asks for: with labelled clips a drop in accuracy of at most ``max_accuracy_drop``.
         trust_adapters: Adapters of other packages that the models may name, "module:Class" each; their code is run.
         on_progress: Called with the stage's name, the clips done and the clips in all.
 
@@ -170,10 +179,10 @@ def verify(
 
     Raises:
         ConfigError: The labels differ.
-        ConversionError: The agreement is lower than min_agreement.
+        ConversionError: The agreement is lower than min_agreement, or the accuracy drops too far.
         DatasetError: The clips are not usable.
     """
-    from cliplab.models.held_out import held_out_windows
+    from cliplab.models.held_out import HeldOut, labelled_windows
     from cliplab.models.measure import rendered_clips
 
     one = open_model(source, {"num_threads": 1}, trust_adapters)
@@ -183,23 +192,35 @@ def verify(
             f"the labels differ: {name_list(one.labels)} against {name_list(other.labels)}. Compare models of one task"
         )
     if data is None:
-        clips, origin = rendered_clips(one), "rendered clips"
+        held = HeldOut(rendered_clips(one), [], "rendered clips")
     else:
-        clips, origin = held_out_windows(one, data, on_progress)
-    least = one.config["min_agreement"] if min_agreement is None else min_agreement
-    return _compare(one, other, clips, (origin, converted), least)
+        held = labelled_windows(one, data, on_progress)
+    return _compare(one, other, held, converted, min_agreement)
 
 
 def _compare(
     source: BaseModelAdapter,
     converted: BaseModelAdapter,
-    clips: Sequence[Clip],
-    names: tuple[str, ModelSource],
-    min_agreement: float,
+    held: HeldOut,
+    path: ModelSource,
+    min_agreement: float | None,
 ) -> ConversionReport:
+    """min_agreement: what the caller asks for; None for what the config asks for, which by default is accuracy."""
+    from cliplab.models.accuracy_drop import drop_measure
     from cliplab.models.measure import compare_models
 
-    origin, path = names
+    labelled = bool(held.examples)
+    least, asked = source.config["min_agreement"], min_agreement
+    if asked is None and least != DEFAULT_AGREEMENT:
+        asked = least
     return compare_models(
-        source, converted, clips, clip_origin=origin, output_path=str(path), min_agreement=min_agreement
+        source,
+        converted,
+        held.clips,
+        clip_origin=held.origin,
+        output_path=str(path),
+        min_agreement=asked if asked is not None else 0.0 if labelled else least,
+        allow_near_ties=asked is None,
+        accuracy=drop_measure(source, held.examples) if labelled else None,
+        max_accuracy_drop=source.config["max_accuracy_drop"],
     )

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from adapters.bundle import render_clip
-from adapters.errors import BundleError
+from adapters.errors import BundleError, MissingExtraError
 from adapters.inference import open_model
 from adapters.litert import StreamProgram, with_scores
 from adapters.models import ModelAdapter
@@ -81,6 +81,12 @@ def test_another_precision_size_or_label_set_is_made_from_the_weights(published:
 def test_names_of_our_own_for_its_600_classes_are_used(published: Path) -> None:
     model = opened(published, labels=[f"class {index}" for index in range(600)])
     assert model.ready_program() is not None
+
+
+def test_what_only_tensorflow_converts_says_so_and_how_to_do_without() -> None:
+    model = open_model("movinet_a0_base", {"weights": "random", "imgz": 32, "n_frames": 2})
+    with pytest.raises(MissingExtraError, match=r"cliplab\[train\].*cliplab convert MODEL"):
+        model.program()
 
 
 def test_a_model_without_the_layer_or_output_is_refused(published: Path) -> None:

@@ -16,7 +16,7 @@ from adapters.errors import ConversionError
 from adapters.litert import Program, compare, to_litert, xnnpack_partitions
 from adapters.litert.graph import operators
 from adapters.records import PRECISIONS, RequestedPrecision
-from adapters.reports import ConversionReport
+from adapters.reports import AccuracyDrop, ConversionReport
 
 tf_keras = pytest.importorskip("tf_keras", reason="pip install 'cliplab[train]'")
 
@@ -239,6 +239,37 @@ def test_a_single_sigmoid_agrees_where_both_say_yes_or_no() -> None:
     batches = [rows([0.9], [0.1], [0.6], [0.4])]
     found = report(lambda x: x, lambda x: x - np.float32(0.2), batches, 0.5)
     assert found.agreement == 0.75
+
+
+def test_a_label_that_changes_between_two_near_equal_scores_is_a_near_tie() -> None:
+    batches = [rows([0.52, 0.48], [0.9, 0.1]), rows([0.2, 0.8], [0.95, 0.05])]
+    changed = {"converted": lambda x: np.where(x[:, :1] == np.float32(0.52), x[:, ::-1], x)}
+    found = report(lambda x: x, changed["converted"], batches, 0.98, allow_near_ties=True)
+    assert (found.agreement, found.near_ties) == (0.75, 1)
+    with pytest.raises(ConversionError, match=r"at least 0\.98"):
+        report(lambda x: x, changed["converted"], batches, 0.98)
+    with pytest.raises(ConversionError, match="on 3 of 4"):
+        report(lambda x: x, lambda x: np.where(x[:, :1] > 0.92, x[:, ::-1], x), batches, 0.98, allow_near_ties=True)
+
+
+@pytest.mark.parametrize(
+    ("drop", "interval", "allowed", "passes"),
+    [(0.02, (0.01, 0.03), 0.01, False), (0.02, (-0.01, 0.05), 0.01, True), (0.02, (0.01, 0.03), 0.05, True)],
+)
+def test_a_drop_in_accuracy_that_is_no_chance_fails(
+    drop: float, interval: tuple[float, float], allowed: float, passes: bool
+) -> None:
+    def measured(before: np.ndarray, after: np.ndarray) -> AccuracyDrop:
+        assert before.shape == after.shape == (2, 2)
+        return AccuracyDrop(0.9, 0.9 - drop, drop, interval, 2, 2)
+
+    batches = [rows([0.6, 0.4]), rows([0.3, 0.7])]
+    settings: dict[str, Any] = {"accuracy": measured, "max_accuracy_drop": allowed}
+    if passes:
+        assert report(lambda x: x, lambda x: x, batches, 0.0, **settings).accuracy.drop == drop  # type: ignore[union-attr]
+        return
+    with pytest.raises(ConversionError, match=r"a drop of 0\.020, 95% interval 0\.010 to 0\.030, and at most 0\.01"):
+        report(lambda x: x, lambda x: x, batches, 0.0, **settings)
 
 
 def test_times_are_a_clips_and_leave_out_the_first_run() -> None:
