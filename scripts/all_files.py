@@ -174,9 +174,8 @@ def prepare(run: Run, outcome: Outcome) -> None:
 
 
 def stats(run: Run, outcome: Outcome) -> None:
-    text, notes = call(outcome, "dataset", "stats", run.data, "--json")
-    check_named(outcome, run.bad, text + notes)
-    outcome.done = len(run.files) - outcome.refused
+    call(outcome, "dataset", "stats", run.data, "--json")  # opens no video
+    outcome.done = len(run.files)
 
 
 def evaluate(run: Run, outcome: Outcome) -> None:
