@@ -63,14 +63,15 @@ class Example:
             raise DatasetError(f"{self.path}: the path of an example must be absolute")
         if not all(isinstance(label, str) and label for label in self.labels):
             raise DatasetError(f"{self.path}: labels must be non-empty strings, got {self.labels!r}")
-        if len(set(self.labels)) != len(self.labels):
+        if len(self.labels) > 1 and len(set(self.labels)) != len(self.labels):
             raise DatasetError(f"{self.path}: a label is given twice in {self.labels!r}")
         if self.split is not None and self.split not in SPLITS:
             raise DatasetError(f"{self.path}: split must be one of {', '.join(SPLITS)} or absent, got {self.split!r}")
         self._check_times()
-        source = self.source or str(self.path)
-        object.__setattr__(self, "source", source)
-        object.__setattr__(self, "group", self.group or source)
+        if not self.source:
+            object.__setattr__(self, "source", str(self.path))
+        if not self.group:
+            object.__setattr__(self, "group", self.source)
 
     def _check_times(self) -> None:
         for name in ("start_seconds", "end_seconds"):
@@ -79,7 +80,8 @@ class Example:
                 continue
             if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < math.inf:
                 raise DatasetError(f"{self.path}: {name} must be seconds >= 0, got {value!r}")
-            object.__setattr__(self, name, float(value))
+            if type(value) is not float:
+                object.__setattr__(self, name, float(value))
         if self.end_seconds is not None and self.end_seconds <= (self.start_seconds or 0.0):
             raise DatasetError(
                 f"{self.path}: end_seconds must be after start_seconds, got {self.start_seconds} to {self.end_seconds}"
@@ -95,6 +97,19 @@ class Example:
         if len(self.labels) != 1:
             raise DatasetError(f"{describe(self)} has {len(self.labels)} labels where a single-label task needs one")
         return self.labels[0]
+
+    def regrouped(self, group: str, labels: tuple[str, ...]) -> Example:
+        """The example with another group and other spellings of its labels.
+
+        Args:
+            group: Not empty.
+            labels: Non-empty strings, each once.
+        """
+        if group == self.group and labels == self.labels:
+            return self
+        changed = object.__new__(Example)  # the other values have been checked; a large file has many examples
+        changed.__dict__.update(self.__dict__, group=group, labels=labels)
+        return changed
 
     def key(self) -> str:
         """Which stretch of which file, whatever its label: for caches and for finding duplicates."""

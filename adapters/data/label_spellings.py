@@ -5,8 +5,10 @@ from __future__ import annotations
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 
+@lru_cache(maxsize=4096)
 def clean_label(label: str) -> str:
     """A label without spaces around it, in the normal form NFC."""
     return unicodedata.normalize("NFC", label.strip())

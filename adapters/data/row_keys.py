@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from adapters.data.aliases import (
     ROW_KEYS,
@@ -25,8 +25,7 @@ _MAX_NAME = 200
 _MAX_NAMES = 2000
 
 
-@dataclass(frozen=True)
-class RowValues:
+class RowValues(NamedTuple):
     """The values of a row under our own keys.
 
     Attributes:
@@ -81,6 +80,9 @@ def read_row(row: Mapping[str, Any], where: str, *, text: bool, extra_keys: bool
     names = _understand(tuple(row), where, extra_keys)
     values: dict[str, Any] = {}
     for key, given in names.keys.items():
+        if len(given) == 1:
+            values[key] = row[given[0]]
+            continue
         filled = [name for name in given if row[name] not in (None, "")] or list(given[:1])
         if any(row[name] != row[filled[0]] for name in filled[1:]):
             raise DatasetError(
@@ -89,28 +91,31 @@ def read_row(row: Mapping[str, Any], where: str, *, text: bool, extra_keys: bool
             )
         values[key] = row[filled[0]]
     ranges = read_ranges({name: row[name] for name in names.times}, where, text=text)
-    return RowValues(values, tuple(ranges), _rate(row, names.rates, where))
+    return RowValues(values, tuple(ranges), _rate(row, names.rates, where) if names.rates else None)
 
 
 def _understand(names: tuple[str, ...], where: str, extra_keys: bool) -> _Names:
-    longest = max(names, key=len, default="")
-    if (odd := next((name for name in names if not name.isprintable()), None)) is not None:
-        raise DatasetError(
-            f"{where}: the name {odd!r:.200} has a character that cannot be printed. Rename or remove it."
-        )
-    if len(longest) > _MAX_NAME or len(names) > _MAX_NAMES:
-        raise DatasetError(
-            f"{where}: has {len(names)} names of up to {len(longest)} characters, such as {longest[:40]!r}; at most "
-            f"{_MAX_NAMES} of {_MAX_NAME} characters are read. Check that it is a label file."
-        )
     try:
         return _cached(names, extra_keys)
     except DatasetError as error:
         raise DatasetError(f"{where}: {error}") from None
 
 
+def _check_printable_and_short(names: tuple[str, ...]) -> None:
+    longest = max(names, key=len, default="")
+    if (odd := next((name for name in names if not name.isprintable()), None)) is not None:
+        raise DatasetError(f"the name {odd!r:.200} has a character that cannot be printed. Rename or remove it.")
+    if len(longest) > _MAX_NAME or len(names) > _MAX_NAMES:
+        raise DatasetError(
+            f"has {len(names)} names of up to {len(longest)} characters, such as {longest[:40]!r}; at most "
+            f"{_MAX_NAMES} of {_MAX_NAME} characters are read. Check that it is a label file."
+        )
+
+
 @lru_cache(maxsize=1024)
 def _cached(names: tuple[str, ...], extra_keys: bool) -> _Names:
+    """What names mean; rows of a file mostly have the same ones. What is refused is not kept."""
+    _check_printable_and_short(names)
     others = frozenset(normal_name(name) for name in names)
     keys: dict[str, list[str]] = {}
     weaker: dict[str, list[str]] = {}

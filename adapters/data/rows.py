@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -20,6 +22,7 @@ from adapters.data.video_paths import VideoFinder, cut_from
 from adapters.errors import DatasetError, MediaError
 
 _log = logging.getLogger(__name__)
+_SURE_UNITS: tuple[frozenset[str], ...] = (frozenset(), frozenset({"seconds"}))
 
 
 def make_dataset(
@@ -47,15 +50,27 @@ def make_dataset(
     Raises:
         DatasetError: A key or value of a row is not allowed, or a label is not among ``labels``.
     """
-    reader = _RowReader(Path(os.path.abspath(root)))
-    examples: list[Example] = []
-    explicit: list[bool] = []
-    for number, (where, row) in enumerate(rows):
-        values = read_row(row, where, text=text, extra_keys=extra_keys)
-        for item in reader.examples(values, where):
-            examples.append(item if frames is None else replace(item, frames=frames[number]))
-            explicit.append(bool(values.values.get("group")))
-    reader.check_all_read(examples)
+    with _collector_paused():
+        reader = _RowReader(Path(os.path.abspath(root)))
+        examples: list[Example] = []
+        explicit: list[bool] = []
+        for number, (where, row) in enumerate(rows):
+            values = read_row(row, where, text=text, extra_keys=extra_keys)
+            for item in reader.examples(values, where):
+                examples.append(item if frames is None else replace(item, frames=frames[number]))
+                explicit.append(bool(values.values.get("group")))
+        reader.check_all_read(examples)
+        return _grouped(reader, examples, explicit, labels, listed)
+
+
+def _grouped(
+    reader: _RowReader,
+    examples: Sequence[Example],
+    explicit: Sequence[bool],
+    labels: Sequence[str] | None,
+    listed: Sequence[str] | None,
+) -> Dataset:
+    """The dataset of the examples, with one spelling of each label and a group for each video."""
     used = [label for item in examples for label in item.labels]
     kept, warnings = one_spelling(used, labels, listed or ())
     order = list(labels) if labels is not None else _in_order(listed, used, kept)
@@ -65,13 +80,25 @@ def make_dataset(
             "as its label and the split as its split. Where these are the classes, name them (--label, labels=)."
         )
     grouped = tuple(
-        replace(item, group=group, labels=tuple(dict.fromkeys(kept[name] for name in item.labels)))
+        item.regrouped(group, tuple(dict.fromkeys(kept[name] for name in item.labels)))
         for item, group in zip(examples, video_groups(examples, explicit), strict=True)
     )
     notes = tuple(f"{reader.root}: {sentence}" for sentence in warnings) + tuple(reader.left_out)
     for note in notes:
         _log.warning("%s", note)
     return Dataset(grouped, tuple(order), reader.root, notes)
+
+
+@contextmanager
+def _collector_paused() -> Iterator[None]:
+    """Let Python not look for cycles while rows are read: a large file makes millions of objects and no cycle."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _in_order(listed: Sequence[str] | None, used: Sequence[str], kept: Mapping[str, str]) -> list[str]:
@@ -116,7 +143,7 @@ class _RowReader:
             except MediaError as error:
                 self.left_out.append(f"{where}: left out, since its frames need the rate of a video: {error}")
                 continue
-            if (cut := cut_from(file.stem)) is not None and (start, end) == cut[1:]:
+            if end is not None and (cut := cut_from(file.stem)) is not None and (start, end) == cut[1:]:
                 start, end = None, None  # the file is the range
             try:
                 yield Example(
@@ -133,6 +160,8 @@ class _RowReader:
 
     def _check_units(self, span: TimeRange, where: str) -> None:
         """Refuse a file in which a name without a unit may be seconds or what other rows count in."""
+        if span.units in _SURE_UNITS:
+            return
         if span.units <= {"seconds", "bare"} and "bare" in span.units:
             self._bare = self._bare or where
         elif span.units - {"seconds", "bare"}:
@@ -150,6 +179,8 @@ class _RowReader:
 
 
 def _labels(value: object, where: str) -> tuple[str, ...]:
+    if isinstance(value, str) and value.strip():
+        return (value,)
     labels = [value] if isinstance(value, str) else value
     if not isinstance(labels, list) or not all(isinstance(item, str) and item.strip() for item in labels):
         raise DatasetError(f"{where}: label must be a non-empty string, or a list of them; got {value!r:.200}")
@@ -179,7 +210,9 @@ def video_groups(examples: Sequence[Example], explicit: Sequence[bool] | None = 
         return node
 
     nodes = [(f"path:{item.path}", f"source:{item.source}") for item in examples]
-    footage = [footage_of(item.path.stem) for item in examples]
+    shots = {by_path: item.path for (by_path, _), item in zip(nodes, examples, strict=True)}
+    found_shots = {by_path: footage_of(path.stem) for by_path, path in shots.items()}
+    footage = [found_shots[by_path] for by_path, _ in nodes]
     for (by_path, by_source), shot in zip(nodes, footage, strict=True):
         parent[find(by_source)] = find(by_path)
         if shot is not None:

@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from adapters.data.aliases import (
@@ -60,6 +61,9 @@ class TimeRange:
     units: frozenset[str] = frozenset()
 
 
+_WHOLE = TimeRange()
+
+
 def read_ranges(row: Mapping[str, Any], where: str, *, text: bool) -> list[TimeRange]:
     """The ranges of a row from every key of it that is a time.
 
@@ -74,8 +78,8 @@ def read_ranges(row: Mapping[str, Any], where: str, *, text: bool) -> list[TimeR
     Raises:
         DatasetError: A key is not understood, a value is not a time, or two contradict each other.
     """
-    if not row:
-        return [TimeRange()]
+    if (plain := _plain_range(row, text)) is not None:
+        return [plain]
     others = frozenset(normal_name(name) for name in row)
     starts: list[tuple[str, Moment]] = []
     ends: list[tuple[str, Moment]] = []
@@ -104,6 +108,48 @@ def read_ranges(row: Mapping[str, Any], where: str, *, text: bool) -> list[TimeR
         starts.append((name, start))
         ends.append((name, end))
     return [_one_range(starts, ends, lengths, frozenset(units), where)]
+
+
+def _plain_range(row: Mapping[str, Any], text: bool) -> TimeRange | None:
+    """The range of a row that has a start and an end as plain seconds, or none; None for any other row.
+
+    Most rows are such, and large files have many.
+    """
+    known = _start_and_end(tuple(row)) if len(row) == 2 else None
+    if known is None:
+        return _WHOLE if all(value is None or value == "" for value in row.values()) else None
+    start, end = row[known.start], row[known.end]
+    if text and type(start) is str and type(end) is str and ":" not in start + end:
+        try:
+            start, end = float(start), float(end)
+        except ValueError:
+            return None
+    if type(start) not in (int, float) or type(end) not in (int, float):
+        return _WHOLE if start in (None, "") and end in (None, "") else None
+    if not (0 <= start < math.inf and 0 <= end < math.inf):
+        return None
+    return TimeRange(start, end, (), known.units)
+
+
+@dataclass(frozen=True)
+class _StartAndEnd:
+    """The names of a start and an end in seconds."""
+
+    start: str
+    end: str
+    units: frozenset[str]
+
+
+@lru_cache(maxsize=1024)
+def _start_and_end(names: tuple[str, ...]) -> _StartAndEnd | None:
+    """Which of two names is the start and which the end, if they are these, in seconds."""
+    others = frozenset(normal_name(name) for name in names)
+    known = {name: found for name in names if (found := time_name(name, others)) and found.unit == "seconds"}
+    by_part = {found.part: name for name, found in known.items()}
+    if set(by_part) != {"start", "end"}:
+        return None
+    units = {"seconds", "bare"} if any(found.bare for found in known.values()) else {"seconds"}
+    return _StartAndEnd(by_part["start"], by_part["end"], frozenset(units))
 
 
 def not_understood(name: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 
@@ -17,6 +18,7 @@ _CUT = re.compile(r"(.+)_(\d{6})_(\d{6})")
 _MAX_FILES = 1_000_000
 
 
+@lru_cache(maxsize=4096)
 def cut_from(stem: str) -> tuple[str, int, int] | None:
     """The id of the video that a clip was cut from, and its seconds there, if the clip's name says so.
 
@@ -37,6 +39,10 @@ class VideoFinder:
 
     root: Path
     _by_stem: dict[str, list[Path]] | None = field(default=None, repr=False)
+    _named: dict[str, Path] = field(default_factory=dict, repr=False)  # rows of one video share its path
+
+    def __post_init__(self) -> None:
+        self._root = str(self.root)
 
     def find(self, given: str, where: str, seconds: tuple[object, object], hints: tuple[str, ...] = ()) -> Path:
         """The file that a row means; where there is none, the path as it is written.
@@ -53,13 +59,16 @@ class VideoFinder:
         Raises:
             DatasetError: It is a URL, or several files have that name.
         """
+        if (known := self._named.get(given)) is not None:
+            return known
         if "://" in given and is_url(given):
             raise DatasetError(
                 f"{where}: {given!r} is a URL, and a dataset names local files. Download the video and name its file."
             )
-        path = os.path.abspath(self.root / given)
+        path = os.path.normpath(os.path.join(self._root, given))
         if os.path.splitext(given)[1].lower() in VIDEO_SUFFIXES or os.path.lexists(path):
-            return Path(in_own_form(path))
+            found = self._named[given] = Path(in_own_form(path))
+            return found
         path = in_own_form(path)
         if os.path.lexists(path) or os.path.isabs(given):
             return Path(path)

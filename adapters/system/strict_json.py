@@ -20,7 +20,7 @@ def parse_json(text: str | bytes | bytearray, max_depth: int | None = None) -> A
             too deeply.
     """
     try:
-        value = json.loads(text, object_pairs_hook=unique_pairs, parse_constant=_refuse_constant)
+        value = _DECODER.decode(_text_of(text))
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
     if max_depth is not None:
@@ -61,5 +61,17 @@ def unique_pairs(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
     return result
 
 
+def _text_of(text: str | bytes | bytearray) -> str:
+    """As ``json.loads`` does, which makes a decoder for each text."""
+    if isinstance(text, str):
+        if text.startswith("\ufeff"):
+            raise ValueError("it begins with a byte order mark")
+        return text
+    return text.decode(json.detect_encoding(text), "surrogatepass")
+
+
 def _refuse_constant(name: str) -> Any:
     raise ValueError(f"{name} is not a JSON number")
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=unique_pairs, parse_constant=_refuse_constant)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
-from functools import lru_cache
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,15 +37,27 @@ def import_csv(path: str | Path, labels: Sequence[str] | None = None) -> Dataset
     text = read_text(path)
     header = text.split("\n", 1)[0]
     delimiter = next((mark for mark in "\t,;" if mark in header), ",")
+    lines = _lines(text, delimiter, path)
+    names = [" ".join(name.split()) for name in next(lines, [])]
+    _check_columns(names, path)
+    return not_empty(make_dataset(_rows(names, lines, path), path.parent, labels, text=True, extra_keys=True), path)
+
+
+def _lines(text: str, delimiter: str, path: Path) -> Iterator[list[str]]:
+    """The cells of each row, one by one: a large file has many. DatasetError: It is not CSV."""
     try:
-        lines = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True))
+        yield from csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     except csv.Error as error:
         raise DatasetError(f"{path}: is not CSV ({error})") from None
-    names = [" ".join(name.split()) for name in (lines[0] if lines else [])]
-    _check_columns(names, path)
-    placed = [(f"{path}, row {n}", _row(names, cells, f"{path}, row {n}")) for n, cells in enumerate(lines[1:], 2)]
-    rows = [(where, row) for where, row in placed if row]
-    return not_empty(make_dataset(rows, path.parent, labels, text=True, extra_keys=True), path)
+
+
+def _rows(names: list[str], lines: Iterator[list[str]], path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The place and values of each row that is not empty."""
+    labels = [name for name in names if _is_label(name)]
+    for number, cells in enumerate(lines, 2):
+        where = f"{path}, row {number}"
+        if row := _row(names, labels, cells, where):
+            yield where, row
 
 
 def export_csv(dataset: Dataset, path: str | Path) -> Path:
@@ -85,22 +96,20 @@ def _check_columns(names: list[str], path: Path) -> None:
         )
 
 
-@lru_cache(maxsize=1024)
 def _is_label(name: str) -> bool:
     """Whether a column may hold labels."""
     return normal_name(name) in key_names("label")
 
 
-def _row(names: list[str], cells: list[str], where: str) -> dict[str, Any]:
-    if not any(cell.strip() for cell in cells):
+def _row(names: list[str], labels: list[str], cells: list[str], where: str) -> dict[str, Any]:
+    if not any(map(str.strip, cells)):
         return {}
     if len(cells) != len(names):
         raise DatasetError(f"{where}: has {len(cells)} cells where the header names {len(names)}")
     row: dict[str, Any] = dict(zip(names, cells, strict=True))
-    for name in names:
-        if _is_label(name):
-            label = row[name].strip()
-            row[name] = parse_json(label, f"{where}, label") if label.startswith("[") else label
+    for name in labels:
+        label = row[name].strip()
+        row[name] = parse_json(label, f"{where}, label") if label.startswith("[") else label
     return row
 
 

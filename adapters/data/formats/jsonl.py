@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,19 @@ def import_jsonl(path: str | Path, labels: Sequence[str] | None = None) -> Datas
         DatasetError: The file cannot be read, or a line is wrong; names it and what is allowed.
     """
     path = Path(path)
-    rows: list[tuple[str, Mapping[str, Any]]] = []
+    rows = _rows(path)
     listed: list[str] | None = None
+    first: list[tuple[str, Mapping[str, Any]]] = []
+    for where, row in rows:
+        if set(row) != {"labels"}:
+            first.append((where, row))
+            break
+        listed = label_list(row["labels"], where)
+    return not_empty(make_dataset(chain(first, _without_labels(rows)), path.parent, labels, listed=listed), path)
+
+
+def _rows(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """The place and object of each line, one by one: a large file has many."""
     for number, line in enumerate(read_text(path).split("\n"), 1):
         if not line.strip():
             continue
@@ -36,13 +48,15 @@ def import_jsonl(path: str | Path, labels: Sequence[str] | None = None) -> Datas
         row = parse_json(line, where)
         if not isinstance(row, dict):
             raise DatasetError(f'{where}: a line must be a JSON object such as {{"path": "a.mp4", "label": "ad"}}')
-        if set(row) == {"labels"}:
-            if rows:
-                raise DatasetError(f"{where}: 'labels' is not a key of a row: the label order is for the first line")
-            listed = label_list(row["labels"], where)
-        else:
-            rows.append((where, row))
-    return not_empty(make_dataset(rows, path.parent, labels, listed=listed), path)
+        yield where, row
+
+
+def _without_labels(rows: Iterator[tuple[str, Mapping[str, Any]]]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """The rows after the first, none of which may be the order of the labels."""
+    for where, row in rows:
+        if len(row) == 1 and "labels" in row:
+            raise DatasetError(f"{where}: 'labels' is not a key of a row: the label order is for the first line")
+        yield where, row
 
 
 def export_jsonl(dataset: Dataset, path: str | Path) -> Path:

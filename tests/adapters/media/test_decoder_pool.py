@@ -20,7 +20,7 @@ from tiny_videos import render_video
 from waiting import until
 
 from adapters.errors import ConfigError, MediaError
-from adapters.media import ChildVideo, DecoderPool, MediaLimits, open_video
+from adapters.media import ChildVideo, DecoderPool, MediaLimits, limited_reading, open_video, read_clip
 from adapters.records import InputSpec
 
 LIMITS = MediaLimits(2_000_000)
@@ -83,6 +83,26 @@ def test_frames_are_the_same_as_without_a_process(pool: DecoderPool, video: Path
         for (their_time, theirs), (our_time, ours) in pairs:
             assert their_time == our_time
             np.testing.assert_array_equal(theirs, ours)
+
+
+def test_limits_for_all_clips_that_a_process_reads(pool: DecoderPool, video: Path, tmp_path: Path) -> None:
+    spec = InputSpec(height=20, width=20, n_frames=3)
+    expected = read_clip(video, spec, 0.5, 1.5)
+    text = tmp_path / "notes.mp4"
+    text.write_text("no video")
+    with limited_reading(LIMITS, pool):
+        found = read_clip(video, spec, 0.5, 1.5)
+        with pytest.raises(MediaError, match=r"notes\.mp4: .*not a video"):
+            read_clip(text, spec)
+        with pytest.raises(MediaError, match=r"clip\.mp4: the range"):
+            read_clip(video, spec, 7.0, 8.0)
+    assert (found.source, found.start, found.end) == (expected.source, expected.start, expected.end)
+    np.testing.assert_array_equal(found.frames, expected.frames)
+    np.testing.assert_array_equal(found.times, expected.times)
+    for decoders in (pool, None):
+        with limited_reading(MediaLimits(100), decoders), pytest.raises(MediaError, match="million"):
+            read_clip(video, spec)
+    assert read_clip(video, spec).frames.shape == (3, 20, 20, 3)
 
 
 def test_pictures(pool: DecoderPool) -> None:
