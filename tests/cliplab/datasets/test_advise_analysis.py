@@ -23,8 +23,8 @@ from cliplab.datasets.advise_words import gain_words
 
 
 @pytest.fixture(autouse=True)
-def few_folds(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A tenth of the heads: what is planted is found by these, too."""
+def few_heads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A small part of the heads: what is planted is found by these, too."""
     for name, value in {
         "adapters.training.linear_head._FOLDS": 4,
         "adapters.training.out_of_fold._INNER_FOLDS": 2,
