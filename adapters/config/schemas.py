@@ -148,26 +148,31 @@ def with_own_names(given: Mapping[str, Any], adapter: object, where: str = "conf
             reported where the config is checked.
         where: The name of the config, for messages.
 
+    Returns:
+        ``given`` itself where it has no alias.
+
     Raises:
         ConfigError: A key is given twice, under two names and with different values.
     """
-    result = dict(given)
+    same = given if isinstance(given, dict) else dict(given)  # a checked config is known by being the same object
     if not isinstance(adapter, str):
-        return result
+        return same
     try:
         keys = cached_key_schemas(adapter_class(adapter, where).schema_path)
     except ConfigError:
-        return result
-    for name, key in keys.items():
-        for alias in key.get("x-aliases", ()):
-            if alias not in result or alias in keys:
-                continue
-            value = result.pop(alias)
-            if result.setdefault(name, value) != value:
-                raise ConfigError(
-                    f'{where}: "{alias}" is another name of "{name}", and they differ: {value!r} and {result[name]!r}. '
-                    f'Keep "{name}"'
-                )
+        return same
+    listed = ((alias, name) for name, key in keys.items() for alias in key.get("x-aliases", ()))
+    found = [(alias, name) for alias, name in listed if alias in given and alias not in keys]
+    if not found:
+        return same
+    result = dict(given)
+    for alias, name in found:
+        value = result.pop(alias)
+        if result.setdefault(name, value) != value:
+            raise ConfigError(
+                f'{where}: "{alias}" is another name of "{name}", and they differ: {value!r} and {result[name]!r}. '
+                f'Keep "{name}"'
+            )
     return result
 
 

@@ -23,6 +23,7 @@ from adapters.records import InputSpec
 SMALL = {
     "adapter": "small_network:SmallNetworkAdapter",
     "weights": "random",
+    "head": [{"units": 256, "activation": "relu"}, {"dropout": 0.3}],
     "imgz": 64,
     "n_frames": 4,
     "top_k": 2,

@@ -46,7 +46,7 @@ def test_the_committed_file_is_what_the_configs_ask_for() -> None:
 
 def test_every_size_and_mode_of_movinet_and_the_frame_models_are_there(models: dict[str, Any]) -> None:
     movinet = {f"movinet-a{size}-{mode}" for size in range(6) for mode in ("base", "stream")}
-    frames = {"efficientnet-lite0"} | ({"resnet18"} & set(ready_configs()))
+    frames = {f"efficientnet-lite{size}" for size in range(3)} | ({"resnet18"} & set(ready_configs()))
     assert set(models) == movinet | frames
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from tiny_adapter import TinyAdapter
 
-from adapters.bundle import golden, read_bundle, render_clip, write_bundle
+from adapters.bundle import golden_file, read_bundle, render_clip, write_bundle
 from adapters.errors import BundleError, ConfigError
 from adapters.inference import open_model, read_stored
 from adapters.models.efficientnet_lite import EfficientNetLiteAdapter
@@ -33,7 +33,7 @@ def counts(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """How often each file is opened, a config is checked ("check") and a clip is rendered ("render")."""
     counts: Counter[str] = Counter()
     open_path, open_descriptor = Path.open, os.open
-    problems, render = EfficientNetLiteAdapter.config_problems, golden.render_clip
+    problems, render = EfficientNetLiteAdapter.config_problems, golden_file.render_clip
 
     def counted_path(self: Path, *arguments: Any, **named: Any) -> Any:
         counts[self.name] += 1
@@ -54,7 +54,7 @@ def counts(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     monkeypatch.setattr(Path, "open", counted_path)
     monkeypatch.setattr(os, "open", counted_descriptor)
     monkeypatch.setattr(EfficientNetLiteAdapter, "config_problems", counted_problems)
-    monkeypatch.setattr(golden, "render_clip", counted_render)
+    monkeypatch.setattr(golden_file, "render_clip", counted_render)
     return counts
 
 

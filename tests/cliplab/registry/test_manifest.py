@@ -499,7 +499,9 @@ def test_a_full_disk_changes_nothing(deployed: Path, tmp_path: Path) -> None:
         "except Exception as error: print(type(error).__name__, error)\n"
     )
     process = ready(code, deployed, big)
-    output = process.communicate(timeout=600)[0]
+    assert process.stdout is not None
+    output = process.stdout.read()  # communicate() would miss what came together with "ready"
+    process.wait(timeout=600)
     assert output.startswith(f"{StorageError.__name__} {deployed / 'big.tflite'}: could not be written")
     assert content(deployed) == before
 

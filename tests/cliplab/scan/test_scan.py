@@ -328,7 +328,7 @@ def test_closing_ends_the_decoders(videos: Path, model: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"min_score": 1.2}, "min_score"),
+        ({"min_score": 1.2}, "--min-score must be a score"),
         ({"sample_fps": 0.0}, "sample_fps"),
         ({"sample_fps": float("nan")}, "sample_fps"),
         ({"frames": 0}, "frames"),
