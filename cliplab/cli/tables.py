@@ -10,7 +10,7 @@ from rich.text import Text
 
 from adapters.records import VideoResult
 from adapters.reports import ConversionReport, EpochLog, TrainReport
-from adapters.system import terminal_text
+from adapters.system import quoted_list, terminal_text
 
 if TYPE_CHECKING:
     from adapters.evaluation import EvaluationReport
@@ -189,7 +189,9 @@ def evaluation(item: Evaluation) -> Shown:
         shown += ["", _threshold_table(report)]
     if report.labels_without_clips:
         shown.append(
-            problem(f"none of the clips ({item.measured_on}) has the label {_names(report.labels_without_clips)}")
+            problem(
+                f"none of the clips ({item.measured_on}) has the label {quoted_list(report.labels_without_clips, 10)}"
+            )
         )
     shown += [problem(f"left out: {_after(clip.path, clip.error or '')}") for clip in item.skipped]
     shown += [problem(f"gate: {failure}") for failure in item.failures]
@@ -228,12 +230,6 @@ def _threshold_table(report: EvaluationReport) -> Table:
     return table(("--min-score best", ">from score", *(f">{name}" for name in _MEASURES)), rows)
 
 
-def _names(labels: Sequence[str]) -> str:
-    return ", ".join(repr(label) for label in labels[:10]) + (
-        f" and {len(labels) - 10} more" if len(labels) > 10 else ""
-    )
-
-
 def adoption(report: Adoption) -> Shown:
     """What was read from a file of others, and what was assumed for it."""
     rows = [("read", text) for text in report.found] + [("assumed", text) for text in report.assumed]
@@ -248,7 +244,7 @@ def conversion(report: ConversionReport | StateDictReport) -> Shown:
             f"{report.output_path}: {size(report.size_bytes)}, a PyTorch state dict of {report.tensors} tensors, "
             f"{report.parameters:,} numbers, float32",
             f"head: {head}",
-            f"outputs in the order of the labels: {_names(report.labels)}",
+            f"outputs in the order of the labels: {quoted_list(report.labels, 10)}",
         ]
     rows = [
         ("size", size(report.source_size_bytes), size(report.size_bytes)),
