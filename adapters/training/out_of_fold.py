@@ -137,7 +137,7 @@ def _require_classes(data: LabelledFeatures) -> None:
         )
     if (data.targets == data.targets[0]).all():
         raise DatasetError(
-            f"all {count} readable clips have the same labels, so that there is nothing to tell apart. "
+            f"all {count} readable clips have the same labels, so that there is nothing to learn. "
             "Label clips of another class too"
         )
 
@@ -196,7 +196,7 @@ def division_warnings(data: LabelledFeatures, labels: Sequence[str], config: Con
         )
     elif any(np.isin(data.groups[judge], data.groups[learn]).any() for learn, judge in folds):
         found.append("clips of one group are in several folds, so that new footage may give less")
-    # With one output for two classes, both are told apart by it: 1 is the positive label and 0 the other.
+    # With one output for two classes, it decides between both: 1 is the positive label and 0 the other.
     binary = config["positive_label"] is not None
     columns = [data.targets[:, 0], 1 - data.targets[:, 0]] if binary else list(data.targets.T)
     other = [label for label in labels if label != config["positive_label"]]

@@ -177,7 +177,7 @@ def evaluation(item: Evaluation) -> Shown:
     if report.average != "macro":
         shares = report.macro["intervals"]
         rows[3:3] = [(f"macro {name}", number(report.macro[name]), interval(shares[name])) for name in shares]
-    rows += [("latency", f"{number(report.latency_ms, 1)} ms a clip", ""), ("size", size(report.size_bytes), "")]
+    rows += [("latency", f"{number(report.latency_ms, 1)} ms per clip", ""), ("size", size(report.size_bytes), "")]
     shown: Shown = [
         table((item.measured_on, ">", "95% interval"), rows),
         f"{report.clips} clips in {counted(report.groups, 'group')}; intervals resample whole groups",
@@ -248,7 +248,7 @@ def conversion(report: ConversionReport | StateDictReport) -> Shown:
         ]
     rows = [
         ("size", size(report.source_size_bytes), size(report.size_bytes)),
-        ("ms a clip, one thread", number(report.source_ms, 2), number(report.converted_ms, 2)),
+        ("ms per clip, one thread", number(report.source_ms, 2), number(report.converted_ms, 2)),
     ]
     shown: Shown = [
         table((report.output_path, ">source", f">{report.quantize}"), rows),
@@ -284,7 +284,7 @@ def benchmark(report: BenchReport) -> Shown:
         ("latency min", f"{latency['min']:.2f} ms"),
         ("latency median", f"{latency['median']:.2f} ms"),
         ("latency p95", f"{latency['p95']:.2f} ms"),
-        ("clips a second", f"{report.clips_per_second:.1f}"),
+        ("clips per second", f"{report.clips_per_second:.1f}"),
         ("size", size(report.size_bytes)),
         ("peak memory", size(report.peak_memory_bytes)),
         ("threads", report.threads),
@@ -389,7 +389,7 @@ def demo(report: DemoReport) -> Shown:
         table(("", ">EfficientNet-Lite0", ">colour and sharpness"), rows),
         f"test clips: {report.clips} in {counted(report.groups, 'group')}",
         "",
-        table(("program", ">size", ">ms a clip", ">same label", ">score difference"), programs),
+        table(("program", ">size", ">ms per clip", ">same label", ">score difference"), programs),
         "",
         *(Text(f"gate: {failure}", style="red") for failure in report.gate_failures),
         table(("step", ">seconds"), [(name, f"{seconds:.1f}") for name, seconds in report.seconds.items()]),

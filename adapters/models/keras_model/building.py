@@ -223,7 +223,7 @@ def _assign(leaves: list[Any], found: LayerArrays, where: str) -> None:
     """Set every weight from the file. WeightsError names the first that is missing or of another shape."""
     names = [leaf.name for leaf in leaves]
     if twice := next((name for name in names if names.count(name) > 1), None):
-        raise WeightsError(f"{where}: two layers are named {twice!r}, so that their weights cannot be told apart")
+        raise WeightsError(f"{where}: two layers are named {twice!r}, so that their weights are ambiguous")
     values = match_layers(found, leaves)
     for leaf in leaves:  # Keras 3 calls a depthwise kernel "kernel"
         if (own := found.by_name.get(f"{leaf.name}/kernel")) is not None:
