@@ -96,7 +96,7 @@ $(LOCK_TOOLS)/.installed: setup.py
 
 $(FLOORS_ALL)/.installed: setup.py pyproject.toml $(FLOORS)
 	$(PYTHON) -m venv --clear $(FLOORS_ALL)
-	$(FLOORS_ALL)/bin/python -m pip install --quiet --disable-pip-version-check --constraint $(FLOORS) --editable '.[all,dev]'
+	$(FLOORS_ALL)/bin/python -m pip install --quiet --disable-pip-version-check --constraint $(FLOORS) --editable '.[all,test-all]'
 	@touch $@
 
 $(FLOORS_CORE)/.installed: setup.py pyproject.toml $(FLOORS)

@@ -69,12 +69,8 @@ TEST = [
     "httpx>=0.28",
     "hypothesis>=6.170",
 ]
-DEV = [
-    # The documentation site: pages from docs/ and docstrings.
-    "mkdocs-material>=9.7",
-    "mkdocstrings[python]>=1.0",
-    # Its operators make the changes of `make mutants`.
-    "cosmic-ray>=8.7",
+# What further tests talk to and compare with.
+TEST_ALL = [
     # The client of the storage in the tests; users add the one that they need. It asks for the fsspec of its version.
     "s3fs>=2025.3.0",
     # The reference that MoViNet is compared with; the library itself does without.
@@ -83,6 +79,13 @@ DEV = [
     "schemathesis>=4.32",
     "nbclient>=0.11",
     "ipykernel>=7.4",
+]
+DEV = [
+    # The documentation site: pages from docs/ and docstrings.
+    "mkdocs-material>=9.7",
+    "mkdocstrings[python]>=1.0",
+    # Its operators make the changes of `make mutants`.
+    "cosmic-ray>=8.7",
     "ruff>=0.17",
     "mypy>=2.4",
     "import-linter>=2.17",
@@ -122,7 +125,8 @@ setup(
         "reel": REEL,
         "all": [*TRAIN, *DATALOOP, *HTTP, *REGISTRY, *SCALE, *REEL],
         "test": TEST,
-        "dev": [*TEST, *DEV],
+        "test-all": [*TEST, *TEST_ALL],
+        "dev": [*TEST, *TEST_ALL, *DEV],
         "lock": LOCK,
     },
     entry_points={"console_scripts": ["cliplab=cliplab.__main__:main"]},

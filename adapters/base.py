@@ -45,12 +45,14 @@ class FeatureSource:
         shape: (items, D) of the features of one clip.
         compute: Maps clips that were sampled as ``input_spec`` says to float32 ``shape`` each, whatever the head.
         program: The LiteRT program that computes them, for its size; None without one.
+        scores_items: Whether the model's head scores each item by itself; if not, it sees those of a clip together.
     """
 
     identity: Config
     shape: tuple[int, int]
     compute: Callable[[list[Clip]], list[Float32Array]]
     program: LiteRTProgram | None = None
+    scores_items: bool = True
 
 
 class BaseModelAdapter(ABC):

@@ -19,6 +19,7 @@ from cliplab.cli.options import (
     DryRun,
     Epochs,
     Force,
+    FreezeLayers,
     LearningRate,
     MinScoreOption,
     Model,
@@ -161,6 +162,7 @@ def finetune(
     epochs: Epochs = None,
     batch_size: BatchSize = None,
     learning_rate: LearningRate = None,
+    freeze_layers: FreezeLayers = None,
     optimize: Optimize = None,
     overrides: Overrides = None,
     devices: OnDevices = None,
@@ -185,7 +187,9 @@ def finetune(
             model if base_model is None else None,
             data,
             one_output(output, output_option),
-            overrides=training_keys(overrides, epochs, batch_size, learning_rate, further=True, optimize=optimize),
+            overrides=training_keys(
+                overrides, epochs, batch_size, learning_rate, True, optimize=optimize, freeze_layers=freeze_layers
+            ),
             base_model=base_model,
             devices=parsed_devices(devices, multi_gpu),
             force=force,

@@ -64,6 +64,9 @@ OutputOption = Annotated[Path | None, typer.Option("--output", "--output-dir", m
 Epochs = Annotated[int | None, opt("N", "Short for --set num_epochs=N: most epochs that the head is trained.")]
 BatchSize = Annotated[int | None, opt("N", "Short for --set batch_size=N: clips a step.")]
 LearningRate = Annotated[float | None, opt("R", "Short for --set learning_rate=R.")]
+FreezeLayers = Annotated[
+    int | None, opt("N", "Short for --set freeze_layers=N: train all layers of the backbone but the first N.")
+]
 OnDevices = Annotated[
     str | None,
     typer.Option("--devices", metavar="N", help="How many GPUs share each batch, or all; else one."),
@@ -114,6 +117,7 @@ def training_keys(
     learning_rate: float | None,
     further: bool = False,
     optimize: str | None = None,
+    freeze_layers: int | None = None,
 ) -> dict[str, Any]:
     """What ``--set`` and the options for keys of training say together. ConfigError where a key is given twice."""
     from adapters.errors import ConfigError
@@ -130,12 +134,11 @@ def training_keys(
         tuning = {"fine_tune_epochs": epochs, "fine_tune_learning_rate": learning_rate}
         chosen |= {key: value for key, value in tuning.items() if value is not None and key not in keys}
     solver = {"head_solver": "adam"} if chosen and "head_solver" not in keys else {}
-    thresholds: dict[str, Any] = {}
-    if optimize is not None:
-        if "optimize" in keys:
-            raise ConfigError("--optimize is short for --set optimize=..., got both. Give one of them")
-        thresholds = {"optimize": optimize}
-    return keys | chosen | solver | thresholds
+    others: dict[str, Any] = {"optimize": optimize, "freeze_layers": freeze_layers}
+    for key, value in others.items():
+        if value is not None and key in keys:
+            raise ConfigError(f"--{key.replace('_', '-')} is short for --set {key}=..., got both. Give one of them")
+    return keys | chosen | solver | {key: value for key, value in others.items() if value is not None}
 
 
 def parsed(assignments: list[str] | None) -> dict[str, Any]:

@@ -25,7 +25,8 @@ COMMANDS = dict(docs.commands())
 SECOND_SPELLINGS: dict[Any, str] = {
     "output_option": "output",
     "multi_gpu": "devices",
-    **dict.fromkeys(("epochs", "batch_size", "learning_rate"), "overrides"),
+    "leave_one_group_out": "cross_validate",
+    **dict.fromkeys(("epochs", "batch_size", "learning_rate", "freeze_layers", "optimize"), "overrides"),
 }
 SHOWING = {"as_json"}
 

@@ -11,7 +11,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 from places import ROOT
 
-# What users install. Of the development packages only s3fs is held down, as it asks for the fsspec of its version.
+# What users install. Of the packages for tests only s3fs is held down, as it asks for the fsspec of its version.
 LISTS = ("CORE", "TRAIN", "DATALOOP", "HTTP", "REGISTRY", "SCALE", "REEL")
 
 
@@ -21,7 +21,7 @@ def declared() -> dict[str, list[Requirement]]:
         node.targets[0].id: [Requirement(line) for line in ast.literal_eval(node.value)]
         for node in tree.body
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
-        if node.targets[0].id in (*LISTS, "DEV")
+        if node.targets[0].id in (*LISTS, "TEST_ALL")
     }
 
 
@@ -39,7 +39,7 @@ def test_the_constraints_are_the_lower_bounds() -> None:
     pinned = bounds([Requirement(line) for line in lines if not line.startswith("#")], "==")
     lists = declared()
     users = [requirement for name in LISTS for requirement in lists[name]]
-    storage = [requirement for requirement in lists["DEV"] if requirement.name == "s3fs"]
+    storage = [requirement for requirement in lists["TEST_ALL"] if requirement.name == "s3fs"]
     assert pinned == bounds([*users, *storage], ">=")
     assert {canonicalize_name(requirement.name) for requirement in users} <= set(pinned), "a package has no lower bound"
 
