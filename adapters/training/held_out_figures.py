@@ -130,12 +130,7 @@ def _thresholds(run: TrainingRun, held_out: HeldOutScores, temperature: float) -
         parse_objective(run.config["optimize"]),
         run.config["seed"],
     )
-    # The thresholds as they are: the six decimals of a report could lie on the other side of a score near 1.
-    exact = {
-        label: {**entry, "threshold": chosen["classes"][label]["threshold"]}
-        for label, entry in rounded(chosen)["classes"].items()
-    }
-    return {**dict(rounded(chosen)), "classes": exact, "chosen_on": held_out.origin}
+    return {**dict(rounded(chosen)), "chosen_on": held_out.origin}
 
 
 def threshold_rows(chosen: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -10,6 +10,7 @@ import pytest
 from adapters.config import parse_objective
 from adapters.errors import ConfigError, DatasetError
 from adapters.evaluation import choose_thresholds, evaluate, threshold_notes
+from adapters.reports import rounded
 
 LABELS = ("ad", "content")
 
@@ -63,6 +64,7 @@ def test_a_threshold_parts_scores_that_are_equal_to_it_but_for_float32(low: floa
     chosen = choose_thresholds(scores, truth, ["a"], ["g", "h"], parse_objective("f1"))["classes"]["a"]["threshold"]
     assert (scores.astype(np.float32) >= np.float32(chosen)).tolist() == truth.tolist()
     assert (scores >= chosen).tolist() == truth.tolist()
+    assert rounded({"classes": {"a": {"threshold": chosen}}})["classes"]["a"]["threshold"] == chosen
 
 
 def test_a_precision_that_cannot_be_reached_is_said_with_the_highest() -> None:
