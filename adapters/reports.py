@@ -156,10 +156,11 @@ def rounded(value: Any) -> Any:
         value: Numbers, text, mappings, lists and tuples; numpy numbers become plain ones.
 
     Returns:
-        The same with tuples as lists; whole numbers, text and what is not finite stay as they are.
+        The same with tuples as lists; whole numbers, text and what is not finite stay as they are, and so does each
+        "threshold", which could lie on the other side of a score that is near 1.
     """
     if isinstance(value, Mapping):
-        return {key: rounded(item) for key, item in value.items()}
+        return {key: item if key == "threshold" else rounded(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [rounded(item) for item in value]
     if not isinstance(value, Real) or isinstance(value, Integral):

@@ -7,11 +7,10 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from adapters.data.examples import SPLITS, Dataset, Example, clips_with_video, describe
+from adapters.data.examples import SPLITS, Dataset, Example, clips_with_video, describe, describe_labels, list_entries
 from adapters.errors import AdapterError, DatasetError
 
 Task = Literal["single_label", "multi_label"]
-_SHOWN = 5
 
 
 def summarize_dataset(dataset: Dataset, duration: Callable[[Path], float | None] | None = None) -> dict[str, Any]:
@@ -124,7 +123,7 @@ def classes_without_clips(dataset: Dataset) -> list[str]:
         part = dataset.of_split(name)
         absent = [repr(label) for label, count in part.counts().items() if not count]
         if part.examples and absent:
-            found.append(f"the {name} split has no clip of {_listed(absent, 10)}.")
+            found.append(f"the {name} split has no clip of {list_entries(absent, 10)}.")
     return found
 
 
@@ -143,7 +142,8 @@ def _foreign_labels(dataset: Dataset, labels: Sequence[str] | None) -> list[str]
     if not foreign:
         return []
     return [
-        f"labels unknown to the model: {_listed(foreign)}. Its labels: {_listed([repr(name) for name in labels], 20)}. "
+        f"labels unknown to the model: {list_entries(foreign)}. "
+        f"Its labels: {list_entries([repr(name) for name in labels], 20)}. "
         "Rename them in the data, or change the labels of the config."
     ]
 
@@ -153,8 +153,8 @@ def _not_one_label(dataset: Dataset) -> list[str]:
     if not wrong:
         return []
     return [
-        f"a single-label task needs exactly one label a clip: {_listed(wrong)}. Correct or remove these rows, or set "
-        '"task" to "multi_label".'
+        f"a single-label task needs exactly one label per clip: {list_entries(wrong)}. Correct or remove these rows, "
+        'or set "task" to "multi_label".'
     ]
 
 
@@ -168,11 +168,13 @@ def _contradictions(dataset: Dataset) -> list[str]:
             open_items = [other for other in open_items if _end(other) > (item.start_seconds or 0.0)]
             clash = next((other for other in open_items if set(other.labels) != set(item.labels)), None)
             if clash is not None:
-                found.append(f"{describe(clash)} is {_names(clash)} and {describe(item)} is {_names(item)}")
+                found.append(
+                    f"{describe(clash)} is {describe_labels(clash)} and {describe(item)} is {describe_labels(item)}"
+                )
             open_items.append(item)
     if not found:
         return []
-    return [f"the same stretch of a video stands under two labels: {_listed(found)}. Keep the right one of each."]
+    return [f"the same stretch of a video has two labels: {list_entries(found)}. Keep the right one of each."]
 
 
 def _leaks(dataset: Dataset) -> list[str]:
@@ -183,7 +185,9 @@ def _leaks(dataset: Dataset) -> list[str]:
     found = [f"{name!r} in {' and '.join(sorted(names))}" for name, names in splits.items() if len(names) > 1]
     if not found:
         return []
-    return [f"groups that stand in two splits, so that a measure would be of known footage: {_listed(found)}."]
+    return [
+        f"groups that appear in more than one split, so that figures would be of known footage: {list_entries(found)}."
+    ]
 
 
 def _missing(dataset: Dataset) -> list[str]:
@@ -191,7 +195,7 @@ def _missing(dataset: Dataset) -> list[str]:
     if not missing:
         return []
     return [
-        f"{len(missing)} file{'s are' if len(missing) > 1 else ' is'} missing: {_listed(missing)}. "
+        f"{len(missing)} file{'s are' if len(missing) > 1 else ' is'} missing: {list_entries(missing)}. "
         "Put them there, or correct the paths (relative ones start at the dataset's own folder)."
     ]
 
@@ -209,12 +213,3 @@ def _seconds(item: Example, end_of: Callable[[Path], float | None]) -> float | N
 
 def _end(item: Example) -> float:
     return float("inf") if item.end_seconds is None else item.end_seconds
-
-
-def _names(item: Example) -> str:
-    return " + ".join(repr(label) for label in item.labels)
-
-
-def _listed(entries: Sequence[str], shown: int = _SHOWN) -> str:
-    rest = len(entries) - shown
-    return "; ".join(entries[:shown]) + (f"; and {rest} more" if rest > 0 else "")

@@ -11,11 +11,10 @@ from itertools import combinations, islice, product
 from pathlib import Path
 from typing import Any
 
-from adapters.data.examples import Dataset, Example, clips_with_video, describe
+from adapters.data.examples import Dataset, Example, clips_with_video, describe, describe_labels, list_entries
 from adapters.system import BLOCK_BYTES, blocks_fingerprint, file_digest
 
 _log = logging.getLogger(__name__)
-_SHOWN = 5
 _MOST_PAIRS = 100_000  # of clips that are compared for one content
 
 
@@ -54,20 +53,22 @@ def check_copies(dataset: Dataset, single_label: bool = True) -> CopyReport:
         clash = _clash([by_path[path] for path in group]) if single_label else None
         if clash is not None:
             one, other = clash
-            labels.append(f"{describe(one)} is {_names(one)} and {describe(other)} is {_names(other)}")
+            labels.append(
+                f"{describe(one)} is {describe_labels(one)} and {describe(other)} is {describe_labels(other)}"
+            )
         if len(parted) > 1:
             splits.append(" and ".join(f"{item.path} in {split}" for split, item in parted.items()))
         if clash is None and len(parted) < 2:
             harmless.append(" = ".join(map(str, group[:3])))
     problems = []
     if labels:
-        problems.append(f"files of the same bytes have two labels: {_listed(labels)}. Keep the right one of each.")
+        problems.append(f"files of the same bytes have two labels: {list_entries(labels)}. Keep the right one of each.")
     if splits:
         problems.append(
             f"files of the same bytes are in two splits, so that a measure would be of known footage: "
-            f"{_listed(splits)}. Keep them in one."
+            f"{list_entries(splits)}. Keep them in one."
         )
-    notes = [f"files of the same bytes are clips of their own: {_listed(harmless)}."] if harmless else []
+    notes = [f"files of the same bytes are clips of their own: {list_entries(harmless)}."] if harmless else []
     return CopyReport(groups, tuple(problems), tuple(notes))
 
 
@@ -174,12 +175,3 @@ def _overlap(one: Example, other: Example) -> bool:
         return float("inf") if item.end_seconds is None else item.end_seconds
 
     return (one.start_seconds or 0.0) < end(other) and (other.start_seconds or 0.0) < end(one)
-
-
-def _names(item: Example) -> str:
-    return " + ".join(repr(label) for label in item.labels) or "without a label"
-
-
-def _listed(entries: Sequence[str]) -> str:
-    rest = len(entries) - _SHOWN
-    return "; ".join(entries[:_SHOWN]) + (f"; and {rest} more" if rest > 0 else "")

@@ -189,6 +189,17 @@ def describe(example: Example) -> str:
     return f"{example.path} ({example.start_seconds or 0:g} to {end} s)"
 
 
+def describe_labels(example: Example) -> str:
+    """An example's labels for a message, such as "'a' + 'b'"."""
+    return " + ".join(repr(label) for label in example.labels) or "without a label"
+
+
+def list_entries(entries: Sequence[str], most: int = 5) -> str:
+    """The first entries for a message, and how many more there are."""
+    rest = len(entries) - most
+    return "; ".join(entries[:most]) + (f"; and {rest} more" if rest > 0 else "")
+
+
 def first_seen(examples: Iterable[Example]) -> tuple[str, ...]:
     """Labels in the order in which the examples first name them."""
     return tuple(dict.fromkeys(label for item in examples for label in item.labels))

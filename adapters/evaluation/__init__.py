@@ -9,6 +9,16 @@ from adapters.system.lazy import lazy_exports
 if TYPE_CHECKING:
     from adapters.evaluation.curves import calibration_error as calibration_error
     from adapters.evaluation.curves import reliability_of as reliability_of
+    from adapters.evaluation.drawing import BLUE as BLUE
+    from adapters.evaluation.drawing import GREEN as GREEN
+    from adapters.evaluation.drawing import GREY as GREY
+    from adapters.evaluation.drawing import ORANGE as ORANGE
+    from adapters.evaluation.drawing import PURPLE as PURPLE
+    from adapters.evaluation.drawing import SKY as SKY
+    from adapters.evaluation.drawing import VERMILION as VERMILION
+    from adapters.evaluation.drawing import new_figure as new_figure
+    from adapters.evaluation.drawing import plot_text as plot_text
+    from adapters.evaluation.drawing import png_bytes as png_bytes
     from adapters.evaluation.intervals import difference_interval as difference_interval
     from adapters.evaluation.intervals import share_interval as share_interval
     from adapters.evaluation.metrics import EvaluationReport as EvaluationReport
@@ -26,6 +36,10 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
         __name__,
         {
             "curves": ("calibration_error", "reliability_of"),
+            "drawing": (
+                *("BLUE", "GREEN", "GREY", "ORANGE", "PURPLE", "SKY", "VERMILION"),
+                *("new_figure", "plot_text", "png_bytes"),
+            ),
             "intervals": ("difference_interval", "share_interval"),
             "metrics": ("EvaluationReport", "check_gates", "evaluate", "write_report"),
             "plots": ("draw_reliability", "plot_learning_curves"),

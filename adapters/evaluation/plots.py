@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import io
-import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from adapters.errors import MissingExtraError
 from adapters.evaluation.curves import CALIBRATION_BINS
+from adapters.evaluation.drawing import BLUE, GREEN, GREY, ORANGE, new_figure, plot_text, png_bytes
 from adapters.evaluation.report import EvaluationReport
 from adapters.records import Float32Array, Float64Array, Segment
 from adapters.reports import EpochLog
@@ -27,8 +25,6 @@ _NAMED_CLASSES = 60
 _LEVEL_NAME = 12
 # Seconds between the marks of a timeline: steps that people read clocks in.
 _TICKS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200)
-# Colours that people with any colour vision tell apart: Okabe and Ito, "Color Universal Design", 2008.
-BLUE, ORANGE, GREEN, GREY = "#0072B2", "#E69F00", "#009E73", "#999999"
 
 
 def plot_confusion_matrix(report: EvaluationReport, path: str | Path) -> Path | None:
@@ -57,7 +53,7 @@ def plot_confusion_matrix(report: EvaluationReport, path: str | Path) -> Path | 
             colour = "white" if share[row, column] > 0.5 else "black"
             axes.text(column, row, f"{counts[row, column]:.0f}", ha="center", va="center", color=colour)
     if len(counts) <= _NAMED_CLASSES:
-        names = [_plain(label) for label in report.labels]
+        names = [plot_text(label) for label in report.labels]
         slanted = len(names) > 3 or max(map(len, names)) > _LEVEL_NAME
         axes.set_xticks(range(len(names)), names, rotation=45 if slanted else 0, ha="right" if slanted else "center")
         axes.set_yticks(range(len(names)), names)
@@ -213,7 +209,7 @@ def plot_timeline(
         The path.
     """
     figure, axes = _figure(11.0, 3.2)
-    axes.plot(times, scores, color=BLUE, linewidth=1.2, label=_plain(label))
+    axes.plot(times, scores, color=BLUE, linewidth=1.2, label=plot_text(label))
     for number, item in enumerate(segments):
         axes.axvspan(item.start, item.end, color=ORANGE, alpha=0.35, label=None if number else "found", linewidth=0)
     for number, item in enumerate(truth):
@@ -226,7 +222,7 @@ def plot_timeline(
     axes.set_xticks(np.arange(0, end + ticks / 1e3, ticks))
     axes.xaxis.set_major_formatter(_clock)
     if title:
-        axes.set_title(_plain(title, 60), loc="left")
+        axes.set_title(plot_text(title, 60), loc="left")
     axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=4, fontsize="small", frameon=False)
     return _save(figure, path)
 
@@ -240,7 +236,7 @@ def _plot_curves(
     figure, axes = _figure(5.5, 5.0)
     figures = {item.label: getattr(item, measure) for item in report.per_class}
     for label, points in curves.items():
-        legend = f"{_plain(label)} ({measure.replace('_', ' ')} {figures[label]:.3f})"
+        legend = f"{plot_text(label)} ({measure.replace('_', ' ')} {figures[label]:.3f})"
         axes.plot(points[keys[0]], points[keys[1]], label=legend, drawstyle="default" if diagonal else "steps-post")
     if diagonal:
         axes.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1)
@@ -260,7 +256,7 @@ def _plot_multi_label_counts(report: EvaluationReport, path: str | Path) -> Path
         width = np.array([matrix[row][column] for _, matrix in shown], dtype=np.float64)
         axes.barh(y, width, left=left, color=colour, label=label)
         left += width
-    axes.set_yticks(y, [_plain(label) for label, _ in shown])
+    axes.set_yticks(y, [plot_text(label) for label, _ in shown])
     axes.invert_yaxis()
     axes.set(xlabel="clips", title=f"Decisions by class: {_counted(report)}")
     axes.legend(fontsize="small")
@@ -281,21 +277,10 @@ def _clock(seconds: float, position: int | None = None) -> str:
     return f"{hours}:{minutes:02d}:{tail}" if hours else f"{minutes}:{tail}"
 
 
-def _plain(text: str, longest: int = 28) -> str:
-    """Text on one line and short enough not to squeeze the plot; a dollar sign would start a formula."""
-    text = " ".join(text.split())
-    text = text if len(text) <= longest else text[: longest - 1] + "…"
-    return text.replace("$", r"\$")
-
-
 def _figure(
     width: float, height: float, rows: int = 1, height_ratios: Sequence[float] | None = None, sharex: bool = False
 ) -> tuple[Figure, Any]:
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise MissingExtraError("matplotlib", "train") from None
-    figure = Figure(figsize=(width, height), layout="constrained")
+    figure = new_figure(width, height)
     axes: Any = figure.subplots(rows, 1, sharex=sharex, gridspec_kw={"height_ratios": height_ratios or [1] * rows})
     for item in np.ravel(axes):
         item.spines[["top", "right"]].set_visible(False)
@@ -303,10 +288,5 @@ def _figure(
 
 
 def _save(figure: Figure, path: str | Path) -> Path:
-    buffer = io.BytesIO()
-    with warnings.catch_warnings():
-        # A label in a script that the font lacks is drawn as boxes; the figures beside it are right all the same.
-        warnings.filterwarnings("ignore", message="Glyph .* missing from")
-        figure.savefig(buffer, format="png", dpi=120)
-    write_bytes_atomic(path, buffer.getvalue())
+    write_bytes_atomic(path, png_bytes(figure))
     return Path(path)

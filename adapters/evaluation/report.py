@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -12,7 +12,7 @@ from adapters.errors import ConfigError
 from adapters.evaluation.class_figures import Intervals
 from adapters.evaluation.thresholds import ThresholdFigures
 from adapters.reports import rounded
-from adapters.system import did_you_mean
+from adapters.system import did_you_mean, quoted_list
 
 Average = Literal["positive", "macro"]
 
@@ -211,14 +211,9 @@ def check_gates(report: EvaluationReport, gates: Mapping[str, float]) -> list[st
             failures.append(f"{measure} {why}, and {name} asks for {gate:.6g}.")
         elif of_scores and report.labels_without_clips:
             failures.append(
-                f"{measure} {figure:.6g} says nothing about {_listed(report.labels_without_clips)}, of which there "
+                f"{measure} {figure:.6g} says nothing about {quoted_list(report.labels_without_clips)}, of which there "
                 f"is no clip, so {name} {gate:.6g} is not passed. Add clips of every class to the split."
             )
         elif sign * (figure - gate) < -_LAST_BITS:
             failures.append(f"{measure} {figure:.6g} is {'under' if sign > 0 else 'over'} {name} {gate:.6g}.")
     return failures
-
-
-def _listed(labels: Sequence[str]) -> str:
-    shown = ", ".join(repr(label) for label in labels[:5])
-    return f"{shown} and {len(labels) - 5} more" if len(labels) > 5 else shown

@@ -183,11 +183,11 @@ def _choose(scores: FloatArray, truth: BoolArray, objective: Objective) -> tuple
 
 
 def _between(low: float, high: float) -> float:
-    """The middle of two scores with as few decimals as keep it above low and at most high."""
+    """The middle of two scores in as few decimals as keep it above low, also as float32, and at most high."""
     middle = (low + high) / 2
     for digits in range(2, 12):
         short = round(middle, digits)
-        if low < short <= high:
+        if low < float(np.float32(short)) and short <= high:  # 0.7 is above the float32 of 0.7, which reaches it
             return short
     return high
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from adapters.evaluation.report import EvaluationReport
-
-_NAMED = 5
+from adapters.system import quoted_list
 
 
 def figure_notes(report: EvaluationReport) -> list[str]:
@@ -42,11 +41,11 @@ def figure_notes(report: EvaluationReport) -> list[str]:
     else:
         single = [item.label for item in known if item.support == 1]
         if single:
-            notes.append(f"only one clip of {_listed(single)}: its figures say little")
+            notes.append(f"only one clip of {quoted_list(single)}: its figures say little")
         alone = [item.label for item in known if item.groups == 1 and item.support > 1]
         if alone:
             notes.append(
-                f"all clips of {_listed(alone)} are of one group (one recording or source): the figures say little "
+                f"all clips of {quoted_list(alone)} are of one group (one recording or source): the figures say little "
                 "about others of the class"
             )
     return notes
@@ -55,9 +54,6 @@ def figure_notes(report: EvaluationReport) -> list[str]:
 def _answer(labels: Sequence[str]) -> str:
     if not labels:
         return "no label"
-    return f"the largest class, {labels[0]!r}" if len(labels) == 1 else f"the most frequent labels, {_listed(labels)},"
-
-
-def _listed(labels: Sequence[str]) -> str:
-    shown = ", ".join(repr(label) for label in labels[:_NAMED])
-    return f"{shown} and {len(labels) - _NAMED} more" if len(labels) > _NAMED else shown
+    return (
+        f"the largest class, {labels[0]!r}" if len(labels) == 1 else f"the most frequent labels, {quoted_list(labels)},"
+    )

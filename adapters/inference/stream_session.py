@@ -88,7 +88,9 @@ class StreamSession:
         """
         for name, value in (("fps", fps), ("memory_seconds", memory_seconds), ("max_gap_seconds", max_gap_seconds)):
             if value is not None and not 0 < value < math.inf:
-                raise ConfigError(f'"{name}" is {value!r} and must be a number of seconds or frames a second above 0.')
+                raise ConfigError(
+                    f'"{name}" is {value!r} and must be a number of seconds or frames per second above 0.'
+                )
         self.fps, self.memory_seconds, self.source = float(fps), memory_seconds, source
         self.counts = StreamCounts()
         self._state = program.open()

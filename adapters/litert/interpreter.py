@@ -20,7 +20,7 @@ Float32Array = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Quantization:
-    """How 8-bit values stand for numbers: value = (q - zero_point) * scale.
+    """How 8-bit values represent numbers: value = (q - zero_point) * scale.
 
     Attributes:
         dtype: uint8 or int8.
@@ -39,7 +39,7 @@ class Quantization:
         return np.asarray(np.clip(levels, limits.min, limits.max), self.dtype)
 
     def dequantize(self, values: Array) -> Float32Array:
-        """The numbers that 8-bit values stand for, float32."""
+        """The numbers that 8-bit values represent, float32."""
         return ((values.astype(np.float32) - self.zero_point) * self.scale).astype(np.float32)
 
 

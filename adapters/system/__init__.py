@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from adapters.system.native_log import warnings_only as warnings_only
     from adapters.system.nearest import did_you_mean as did_you_mean
     from adapters.system.nearest import nearest_hint as nearest_hint
+    from adapters.system.nearest import quoted_list as quoted_list
     from adapters.system.network import downloads_allowed as downloads_allowed
     from adapters.system.network import without_downloads as without_downloads
     from adapters.system.path_names import in_own_form as in_own_form
@@ -69,7 +70,7 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
             ),
             "locks": ("descriptor_lock", "file_lock"),
             "native_log": ("CapturedLog", "captured_stderr", "import_keras", "import_tensorflow", "warnings_only"),
-            "nearest": ("did_you_mean", "nearest_hint"),
+            "nearest": ("did_you_mean", "nearest_hint", "quoted_list"),
             "network": ("downloads_allowed", "without_downloads"),
             "path_names": ("in_own_form", "is_url"),
             "regular_files": ("check_regular_file", "open_regular_file", "read_regular_bytes", "read_regular_text"),

@@ -1,9 +1,9 @@
-"""Hints for mistyped names, as parts of messages; empty where none of the known names is similar."""
+"""Names as parts of messages: hints for mistyped ones, empty where no known name is similar, and lists."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 def did_you_mean(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:
@@ -27,3 +27,14 @@ def nearest_hint(name: str, known: Iterable[str]) -> str:
     """
     near = difflib.get_close_matches(name, list(known), n=1)
     return f"; the nearest is {near[0]!r}" if near else ""
+
+
+def quoted_list(names: Sequence[str], most: int = 5) -> str:
+    """Names in quotes for a message, such as "'a', 'b' and 7 more".
+
+    Args:
+        names: The names.
+        most: How many of them are shown.
+    """
+    shown = ", ".join(repr(name) for name in names[:most])
+    return f"{shown} and {len(names) - most} more" if len(names) > most else shown

@@ -17,6 +17,7 @@ from adapters.base import OnProgress
 from adapters.config import Config
 from adapters.errors import DatasetError
 from adapters.records import Float32Array
+from adapters.system import quoted_list
 from adapters.training.calibration import clip_probabilities, fit_temperature
 from adapters.training.clip_features import IntArray, LabelledFeatures
 from adapters.training.head import class_scores
@@ -29,7 +30,6 @@ _FOLDS = 10
 # Within a fold the choice is between penalties half a decade apart: fewer folds choose as well, in half the time.
 _INNER_FOLDS = 5
 _FEWEST_CLIPS = 4
-_NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ def _require_classes(data: LabelledFeatures) -> None:
         )
     if (data.targets == data.targets[0]).all():
         raise DatasetError(
-            f"all {count} readable clips have the same labels, so that there is nothing to tell apart. "
+            f"all {count} readable clips have the same labels, so that there is nothing to learn. "
             "Label clips of another class too"
         )
 
@@ -196,7 +196,7 @@ def division_warnings(data: LabelledFeatures, labels: Sequence[str], config: Con
         )
     elif any(np.isin(data.groups[judge], data.groups[learn]).any() for learn, judge in folds):
         found.append("clips of one group are in several folds, so that new footage may give less")
-    # With one output for two classes, both are told apart by it: 1 is the positive label and 0 the other.
+    # With one output for two classes, it decides between both: 1 is the positive label and 0 the other.
     binary = config["positive_label"] is not None
     columns = [data.targets[:, 0], 1 - data.targets[:, 0]] if binary else list(data.targets.T)
     other = [label for label in labels if label != config["positive_label"]]
@@ -208,15 +208,10 @@ def division_warnings(data: LabelledFeatures, labels: Sequence[str], config: Con
     ]
     absent = [name for name, column in zip(names, columns, strict=True) if not column.any()]
     if absent:
-        found.append(f"no readable clip has the label {_listed(absent)}: the figures say nothing about it")
+        found.append(f"no readable clip has the label {quoted_list(absent)}: the figures say nothing about it")
     if unseen:
         found.append(
-            f"no head that judges clips of {_listed(unseen)} has seen the class, because they are of too few groups: "
-            "label clips from other footage"
+            f"no head that judges clips of {quoted_list(unseen)} has seen the class, because they are of too few "
+            "groups: label clips from other footage"
         )
     return found
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return ", ".join(repr(name) for name in names[:_NAMED]) + more

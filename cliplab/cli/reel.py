@@ -81,6 +81,6 @@ def _summary(report: ReelReport) -> list[str]:
     made = "Reel" if report.written else "Would write"
     lines.append(
         f"{made}: {printable(report.output)}: {clips}, {report.seconds:.2f} s, {shown.width}x{shown.height} at "
-        f"{float(shown.fps):.4g} frames a second"
+        f"{float(shown.fps):.4g} frames per second"
     )
     return lines + ([f"Cut list: {printable(report.cut_list)}"] if report.cut_list else [])

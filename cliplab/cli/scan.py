@@ -22,7 +22,7 @@ Bundle = Annotated[str, arg("BUNDLE", "A bundle directory or a self-describing .
 Label = Annotated[str | None, opt("LABEL", "Whose score counts; else the model's positive label.")]
 SampleFps = Annotated[float | None, opt("F", "Frames a second that a model of frames sees; else 1.")]
 KeyFrames = Annotated[
-    bool, typer.Option("--keyframes", help="Key frames alone, at most --sample-fps a second: the least decoding.")
+    bool, typer.Option("--keyframes", help="Score key frames only, at most --sample-fps per second (fastest).")
 ]
 Frames = Annotated[int | None, opt("N", "So many frames, evenly over each video.")]
 HowAggregated = Annotated[

@@ -25,7 +25,7 @@ def stream(
     memory_seconds: Annotated[
         float | None, opt("S", "How much of the past counts in an endless stream; else its config's.")
     ] = None,
-    every: Annotated[float | None, opt("S", "Seconds from one line to the next; else a line a frame.")] = None,
+    every: Annotated[float | None, opt("S", "Seconds from one line to the next; default: one line per frame.")] = None,
     top_k: Annotated[int | None, opt("K", "How many of the best labels to write.")] = None,
     min_score: MinScoreOption = None,
     trust_adapters: TrustAdapters = None,

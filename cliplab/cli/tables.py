@@ -10,7 +10,7 @@ from rich.text import Text
 
 from adapters.records import VideoResult
 from adapters.reports import ConversionReport, EpochLog, TrainReport
-from adapters.system import terminal_text
+from adapters.system import quoted_list, terminal_text
 
 if TYPE_CHECKING:
     from adapters.evaluation import EvaluationReport
@@ -177,7 +177,7 @@ def evaluation(item: Evaluation) -> Shown:
     if report.average != "macro":
         shares = report.macro["intervals"]
         rows[3:3] = [(f"macro {name}", number(report.macro[name]), interval(shares[name])) for name in shares]
-    rows += [("latency", f"{number(report.latency_ms, 1)} ms a clip", ""), ("size", size(report.size_bytes), "")]
+    rows += [("latency", f"{number(report.latency_ms, 1)} ms per clip", ""), ("size", size(report.size_bytes), "")]
     shown: Shown = [
         table((item.measured_on, ">", "95% interval"), rows),
         f"{report.clips} clips in {counted(report.groups, 'group')}; intervals resample whole groups",
@@ -189,7 +189,9 @@ def evaluation(item: Evaluation) -> Shown:
         shown += ["", _threshold_table(report)]
     if report.labels_without_clips:
         shown.append(
-            problem(f"none of the clips ({item.measured_on}) has the label {_names(report.labels_without_clips)}")
+            problem(
+                f"none of the clips ({item.measured_on}) has the label {quoted_list(report.labels_without_clips, 10)}"
+            )
         )
     shown += [problem(f"left out: {_after(clip.path, clip.error or '')}") for clip in item.skipped]
     shown += [problem(f"gate: {failure}") for failure in item.failures]
@@ -228,12 +230,6 @@ def _threshold_table(report: EvaluationReport) -> Table:
     return table(("--min-score best", ">from score", *(f">{name}" for name in _MEASURES)), rows)
 
 
-def _names(labels: Sequence[str]) -> str:
-    return ", ".join(repr(label) for label in labels[:10]) + (
-        f" and {len(labels) - 10} more" if len(labels) > 10 else ""
-    )
-
-
 def adoption(report: Adoption) -> Shown:
     """What was read from a file of others, and what was assumed for it."""
     rows = [("read", text) for text in report.found] + [("assumed", text) for text in report.assumed]
@@ -248,11 +244,11 @@ def conversion(report: ConversionReport | StateDictReport) -> Shown:
             f"{report.output_path}: {size(report.size_bytes)}, a PyTorch state dict of {report.tensors} tensors, "
             f"{report.parameters:,} numbers, float32",
             f"head: {head}",
-            f"outputs in the order of the labels: {_names(report.labels)}",
+            f"outputs in the order of the labels: {quoted_list(report.labels, 10)}",
         ]
     rows = [
         ("size", size(report.source_size_bytes), size(report.size_bytes)),
-        ("ms a clip, one thread", number(report.source_ms, 2), number(report.converted_ms, 2)),
+        ("ms per clip, one thread", number(report.source_ms, 2), number(report.converted_ms, 2)),
     ]
     shown: Shown = [
         table((report.output_path, ">source", f">{report.quantize}"), rows),
@@ -288,7 +284,7 @@ def benchmark(report: BenchReport) -> Shown:
         ("latency min", f"{latency['min']:.2f} ms"),
         ("latency median", f"{latency['median']:.2f} ms"),
         ("latency p95", f"{latency['p95']:.2f} ms"),
-        ("clips a second", f"{report.clips_per_second:.1f}"),
+        ("clips per second", f"{report.clips_per_second:.1f}"),
         ("size", size(report.size_bytes)),
         ("peak memory", size(report.peak_memory_bytes)),
         ("threads", report.threads),
@@ -393,7 +389,7 @@ def demo(report: DemoReport) -> Shown:
         table(("", ">EfficientNet-Lite0", ">colour and sharpness"), rows),
         f"test clips: {report.clips} in {counted(report.groups, 'group')}",
         "",
-        table(("program", ">size", ">ms a clip", ">same label", ">score difference"), programs),
+        table(("program", ">size", ">ms per clip", ">same label", ">score difference"), programs),
         "",
         *(Text(f"gate: {failure}", style="red") for failure in report.gate_failures),
         table(("step", ">seconds"), [(name, f"{seconds:.1f}") for name, seconds in report.seconds.items()]),

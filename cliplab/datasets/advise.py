@@ -79,7 +79,8 @@ def dataset_advise(
     seen, looks = clip_looks(found.examples, on_progress)
     places = {example.key(): row for row, example in enumerate(found.examples)}
     skipped = [reason for _, reason in found.skipped]
-    skipped += [f"{item.path}: cannot be decoded" for item in set(found.examples) - set(seen)]
+    without_looks = set(found.examples) - set(seen)
+    skipped += [f"{item.path}: cannot be decoded" for item in found.examples if item in without_looks]
     report = analyse(
         _advised(dataset, seen, found.features[[places[item.key()] for item in seen]], exclusive, copies.groups),
         seen,

@@ -6,7 +6,7 @@ import csv
 import io
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from adapters.data import export_dataset
 from adapters.system import write_json_atomic, write_text_atomic
@@ -17,10 +17,14 @@ if TYPE_CHECKING:
     from adapters.data import Dataset
 
 ISSUE_COLUMNS = ("path", "start_seconds", "end_seconds", "given", "likely", "given_score", "likely_score")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")  # how a cell begins that is one
 
 
 def write_advice(report: AdviseReport, dataset: Dataset, folder: Path) -> None:
     """Write advise.png, label_issues.csv and .json, proposed_groups.csv where groups are proposed, and advise.json.
+
+    label_issues.csv is for spreadsheets: a label or path that one would take for a formula begins with an apostrophe.
+    label_issues.json has them as they are.
 
     proposed_groups.csv is the dataset with the proposed groups and without its splits, which the groups may cross.
 
@@ -38,7 +42,7 @@ def write_advice(report: AdviseReport, dataset: Dataset, folder: Path) -> None:
     text = io.StringIO()
     writer = csv.DictWriter(text, ISSUE_COLUMNS, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows({key: _plain_cell(value) for key, value in row.items()} for row in rows)
     write_text_atomic(folder / "label_issues.csv", text.getvalue())
     write_json_atomic(folder / "label_issues.json", rows)
     proposed = None if report.alike is None else report.alike.proposed
@@ -51,3 +55,8 @@ def write_advice(report: AdviseReport, dataset: Dataset, folder: Path) -> None:
     else:
         (folder / "proposed_groups.csv").unlink(missing_ok=True)
     write_json_atomic(folder / "advise.json", report.to_json())
+
+
+def _plain_cell(value: Any) -> Any:
+    """Text that a spreadsheet would take for a formula, with an apostrophe before it (OWASP, "CSV Injection")."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value

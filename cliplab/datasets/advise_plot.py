@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 from typing import Any
 
-from adapters.errors import MissingExtraError
+from adapters.evaluation import BLUE, GREEN, GREY, ORANGE, new_figure, png_bytes
 from adapters.system import write_bytes_atomic
 from cliplab.datasets.advise_figures import Figure
 from cliplab.datasets.advise_report import AdviseReport
-
-# Colours that people with any colour vision tell apart: Okabe and Ito, "Color Universal Design", 2008.
-_BLUE, _ORANGE, _GREEN, _GREY = "#0072B2", "#E69F00", "#009E73", "#999999"
 
 
 def plot_advice(report: AdviseReport, path: Path) -> None:
@@ -26,20 +22,14 @@ def plot_advice(report: AdviseReport, path: Path) -> None:
         MissingExtraError: matplotlib is not installed.
         StorageError: It cannot be written.
     """
-    try:
-        from matplotlib.figure import Figure as Picture
-    except ImportError:
-        raise MissingExtraError("matplotlib", "train") from None
-    picture = Picture(figsize=(13.0, 4.6), layout="constrained")
+    picture = new_figure(13.0, 4.6)
     curve, shortcuts, alike = picture.subplots(1, 3)
     _draw_curve(curve, report)
     _draw_bars(shortcuts, _shortcut_bars(report), "Shortcuts: one property alone", report)
     _draw_bars(alike, _alike_bars(report), "Clips that look alike kept together", report)
     for axes in (curve, shortcuts, alike):
         axes.spines[["top", "right"]].set_visible(False)
-    buffer = io.BytesIO()
-    picture.savefig(buffer, format="png", dpi=110)
-    write_bytes_atomic(path, buffer.getvalue())
+    write_bytes_atomic(path, png_bytes(picture, 110))
 
 
 def _draw_curve(axes: Any, report: AdviseReport) -> None:
@@ -48,17 +38,17 @@ def _draw_curve(axes: Any, report: AdviseReport) -> None:
     if points:
         x, y = [point.clips for point in points], [point.accuracy for point in points]
         low, high = [point.interval[0] for point in points], [point.interval[1] for point in points]
-        axes.fill_between(x, low, high, color=_BLUE, alpha=0.18, linewidth=0, label="95% interval")
-        axes.plot(x, y, "o-", color=_BLUE, label="measured")
+        axes.fill_between(x, low, high, color=BLUE, alpha=0.18, linewidth=0, label="95% interval")
+        axes.plot(x, y, "o-", color=BLUE, label="measured")
         more = [gain for gain in report.curve.overall if gain.gain > 0]
         if more:
             ends = [(gain.now + gain.clips, gain.value + gain.gain) for gain in more]
-            axes.plot([x[-1], *(end[0] for end in ends)], [y[-1], *(end[1] for end in ends)], "--", color=_BLUE)
+            axes.plot([x[-1], *(end[0] for end in ends)], [y[-1], *(end[1] for end in ends)], "--", color=BLUE)
         axes.set_xscale("log")
         ticks = sorted({x[0], *x[1:], *(gain.now + gain.clips for gain in more)})
         axes.set_xticks(ticks, [str(tick) for tick in ticks])
         axes.minorticks_off()
-    axes.axhline(report.clips.largest_share, color=_GREY, linestyle="--", linewidth=1, label="largest class")
+    axes.axhline(report.clips.largest_share, color=GREY, linestyle="--", linewidth=1, label="largest class")
     axes.legend(loc="lower right", fontsize="small")
 
 
@@ -66,17 +56,17 @@ Bars = list[tuple[str, Figure, str]]
 
 
 def _shortcut_bars(report: AdviseReport) -> Bars:
-    real: Bars = [] if report.figure is None else [("the model", report.figure, _BLUE)]
-    return real + [(item.name, item.figure, _ORANGE) for item in report.shortcuts]
+    real: Bars = [] if report.figure is None else [("the model", report.figure, BLUE)]
+    return real + [(item.name, item.figure, ORANGE) for item in report.shortcuts]
 
 
 def _alike_bars(report: AdviseReport) -> Bars:
     bars: Bars = (
-        [] if report.figure is None else [(f"groups as they are ({report.figure.groups})", report.figure, _BLUE)]
+        [] if report.figure is None else [(f"groups as they are ({report.figure.groups})", report.figure, BLUE)]
     )
     for level in report.alike.levels if report.alike is not None else ():
         if level.figure is not None:
-            bars.append((f"likeness {level.likeness:.2f} ({level.groups})", level.figure, _GREEN))
+            bars.append((f"likeness {level.likeness:.2f} ({level.groups})", level.figure, GREEN))
     return bars
 
 
@@ -88,4 +78,4 @@ def _draw_bars(axes: Any, bars: Bars, title: str, report: AdviseReport) -> None:
         axes.text(0.02, place, f"{figure.accuracy:.2f}", va="center", color="white", fontweight="bold", fontsize=9)
     axes.set_yticks(range(len(bars)), [name for name, _, _ in bars])
     axes.invert_yaxis()
-    axes.axvline(report.clips.largest_share, color=_GREY, linestyle="--", linewidth=1)
+    axes.axvline(report.clips.largest_share, color=GREY, linestyle="--", linewidth=1)

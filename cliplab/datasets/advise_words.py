@@ -103,8 +103,8 @@ def _not_judged(alike: Alike) -> list[Finding]:
     if alone is None:
         return []
     text = (
-        f"At a likeness of {alone.likeness:.2f}, {alone.reason}: whether the model knows the class or its source "
-        "cannot be told from these clips."
+        f"At a likeness of {alone.likeness:.2f}, {alone.reason}: these clips do not show whether the model knows "
+        "the class or its source."
     )
     return [Finding("groups", True, text, "Label clips of this class from other places, cameras and days.")]
 

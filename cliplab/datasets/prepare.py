@@ -287,10 +287,10 @@ def _known(listing: Path) -> _Known:
 def _rate(wanted: float | None, known: float | None, listing: Path) -> float:
     fps = wanted if wanted is not None else known if known is not None else 1.0
     if not 0 < fps <= 1000:
-        raise ConfigError(f"fps must be frames a second above 0 and at most 1000, got {fps!r}")
+        raise ConfigError(f"fps must be frames per second above 0 and at most 1000, got {fps!r}")
     if known is not None and fps != known:
         raise ConfigError(
-            f"{listing}: has {known:g} frames a second, got {fps:g}, and a dataset has one rate. Leave --fps out to "
+            f"{listing}: has {known:g} frames per second, got {fps:g}, and a dataset has one rate. Leave --fps out to "
             "merge, or prepare it anew with --force"
         )
     return fps

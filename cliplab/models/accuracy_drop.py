@@ -22,15 +22,15 @@ def drop_measure(
     """A function of the scores float32 [N, C] of two programs, for the clips of N examples.
 
     A clip counts as right if its top label is one of the example's; with a ``positive_label``, if its score lies on the
-    right side of the config's ``threshold``; with several labels a clip, by the share of labels that do. Groups are the
-    examples' groups, or their sources where they have none.
+    right side of the config's ``threshold``; with several labels per clip, by the share of labels that do. Groups are
+    those of the examples.
 
     Args:
         adapter: The model, for its labels, task and threshold.
         examples: The labelled clip of each row of scores.
     """
     truth = np.array([[label in example.labels for label in adapter.labels] for example in examples], bool)
-    groups = [example.group or example.source or str(example.path) for example in examples]
+    groups = [example.group for example in examples]
 
     def measure(source: Float32Array, converted: Float32Array) -> AccuracyDrop:
         before, after = (_right(scores, truth, adapter) for scores in (source, converted))

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import io
-import warnings
 from pathlib import Path
 from typing import Any
 
-from adapters.errors import MissingExtraError
+from adapters.evaluation import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION, new_figure, plot_text, png_bytes
 from adapters.system import write_bytes_atomic
 from cliplab.models.comparison_report import Comparison, ModelFigures
 
-# Okabe and Ito, "Color Universal Design", 2008, without yellow, which is faint on white.
-_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000")
+_COLOURS = (BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, "#000000")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-_GREY = "#888888"
 _LONGEST_NAME = 40
 
 
@@ -29,12 +25,8 @@ def draw_comparison(found: Comparison, path: Path) -> None:
         MissingExtraError: matplotlib is not installed.
         StorageError: The file cannot be written.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise MissingExtraError("matplotlib", "train") from None
     rows = -(-len(found.models) // 3)
-    figure = Figure(figsize=(11, 4.6 + 0.25 * rows), layout="constrained")
+    figure = new_figure(11, 4.6 + 0.25 * rows)
     time, size = figure.subplots(1, 2, sharey=True)
     for number, model in enumerate(found.models):
         _draw_model(time, size, model, number, model.model == found.recommended)
@@ -57,19 +49,16 @@ def draw_comparison(found: Comparison, path: Path) -> None:
     )
     handles, names = time.get_legend_handles_labels()
     figure.legend(handles, names, loc="outside lower center", ncols=min(3, len(names)), frameon=False, fontsize="small")
-    buffer = io.BytesIO()
-    with warnings.catch_warnings():
-        # A name in a script that the font lacks is drawn as boxes; the figures beside it are right all the same.
-        warnings.filterwarnings("ignore", message="Glyph .* missing from")
-        figure.savefig(buffer, format="png", dpi=120)
-    write_bytes_atomic(path, buffer.getvalue())
+    write_bytes_atomic(path, png_bytes(figure))
 
 
 def _draw_model(time: Any, size: Any, model: ModelFigures, number: int, recommended: bool) -> None:
     colour, marker = _COLOURS[number % len(_COLOURS)], _MARKERS[number // len(_COLOURS) % len(_MARKERS)]
     low, high = model.interval
     spread = [[max(0.0, model.accuracy - low)], [max(0.0, high - model.accuracy)]]
-    name = f"{_plain(model.model)} {model.accuracy:.0%}" + (" (take this one)" if recommended else "")
+    name = f"{plot_text(model.model, _LONGEST_NAME, keep_end=True)} {model.accuracy:.0%}" + (
+        " (take this one)" if recommended else ""
+    )
     style = {"color": colour, "marker": marker, "capsize": 3, "linewidth": 1.2, "markersize": 7}
     small, large = model.int8_bytes / 1e6, model.size_bytes / 1e6
     time.errorbar([model.device_latency_ms], [model.accuracy], spread, label=name, **style)
@@ -89,15 +78,15 @@ def _draw_limit(axes: Any, limit: float | None) -> None:
         axes.set_xlim(low, high)
         return
     axes.set_xlim(min(low, limit / 1.5), max(high, limit * 1.5))
-    axes.axvline(limit, color=_GREY, linestyle="--", linewidth=1)
-    axes.axvspan(limit, axes.get_xlim()[1], color=_GREY, alpha=0.12, linewidth=0)
-    axes.text(limit, 0.02, " limit", color=_GREY, fontsize="small", transform=axes.get_xaxis_transform())
+    axes.axvline(limit, color=GREY, linestyle="--", linewidth=1)
+    axes.axvspan(limit, axes.get_xlim()[1], color=GREY, alpha=0.12, linewidth=0)
+    axes.text(limit, 0.02, " limit", color=GREY, fontsize="small", transform=axes.get_xaxis_transform())
 
 
 def _finish(axes: Any, found: Comparison) -> None:
     from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
-    axes.axhline(found.largest_class_share, color=_GREY, linestyle=":", linewidth=1)
+    axes.axhline(found.largest_class_share, color=GREY, linestyle=":", linewidth=1)
     axes.set_ylim(0, 1.03)
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, place: f"{value:.0%}"))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, place: f"{value:g}"))
@@ -112,17 +101,10 @@ def _finish(axes: Any, found: Comparison) -> None:
     axes.text(
         0.99,
         found.largest_class_share + 0.01,
-        f"always {_plain(found.largest_class)}",
-        color=_GREY,
+        f"always {plot_text(found.largest_class, _LONGEST_NAME, keep_end=True)}",
+        color=GREY,
         fontsize="small",
         ha="right",
         transform=axes.get_yaxis_transform(),
     )
     axes.spines[["top", "right"]].set_visible(False)
-
-
-def _plain(text: str) -> str:
-    """Text on one line and short enough for a legend; a dollar sign would start a formula."""
-    text = " ".join(text.split())
-    text = text if len(text) <= _LONGEST_NAME else "…" + text[1 - _LONGEST_NAME :]
-    return text.replace("$", r"\$")

@@ -37,8 +37,9 @@ class ModelFigures:
         accuracy: The share of clips whose labels are right.
         interval: The 95% interval of the accuracy, over groups.
         mean_recall: The share of right clips by class, the mean over the classes that have clips.
-        recall: The share of right clips of each class; None for one without clips.
-        calibration_error: The expected calibration error of the scores.
+        recall: The share of right clips of each class, of the clips that this model could read; None for one without
+            clips.
+        calibration_error: The expected calibration error of the scores of these clips.
         latency_ms: The median time for one clip on this machine, decoding not included.
         threads: Cores that a prediction used.
         device_latency_ms: The same times the device factor.

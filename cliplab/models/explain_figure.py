@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import io
-import warnings
 from pathlib import PurePath
 from typing import Any
 
 import numpy as np
 
-from adapters.errors import MissingExtraError
+from adapters.evaluation import BLUE, VERMILION, new_figure, plot_text, png_bytes
 from cliplab.models.explain_report import CURVES, WAYS, Explanation, PixelBox
 
 MOST_THUMBNAILS = 10
-# Colours that people with any colour vision tell apart: Okabe and Ito, "Color Universal Design", 2008.
-FOR, AGAINST, LINE, QUIET = "#D55E00", "#0072B2", "#1A1A1A", "#8A8A8A"
+FOR, AGAINST, LINE, QUIET = VERMILION, BLUE, "#1A1A1A", "#8A8A8A"
 # Colours reach their full strength at this change at least, so that noise does not look like evidence.
 LEAST_SCALE = 0.1
 _WIDTH, _DPI = 13.0, 110  # inches, pixels per inch
@@ -34,12 +31,8 @@ def explanation_png(found: Explanation) -> bytes:
     Raises:
         MissingExtraError: matplotlib is not installed.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise MissingExtraError("matplotlib", "train") from None
     heights = _HEAD_HEIGHT, _pictures_height(found), _TIME_HEIGHT
-    figure: Any = Figure(figsize=(_WIDTH, sum(heights)), layout="constrained", facecolor="white")
+    figure: Any = new_figure(_WIDTH, sum(heights), facecolor="white")
     top, pictures, time = figure.subfigures(3, 1, height_ratios=heights)
     _draw_head(top, found)
     crop, heat, scores = pictures.subplots(1, 3, width_ratios=[1.25, 1.25, 0.8])
@@ -50,13 +43,7 @@ def explanation_png(found: Explanation) -> bytes:
     _draw_strip(strip, found)
     _draw_curve(curve, found)
     _draw_bars(bars, found)
-    buffer = io.BytesIO()
-    with warnings.catch_warnings():
-        # A label in a script that the font lacks is drawn as boxes; the figures beside it are right all the same.
-        warnings.filterwarnings("ignore", message="Glyph .* missing from")
-        # No date or version of the program in the file: the same explanation is the same bytes.
-        figure.savefig(buffer, format="png", dpi=_DPI, metadata={"Software": None})
-    return buffer.getvalue()
+    return png_bytes(figure, _DPI)
 
 
 def _pictures_height(found: Explanation) -> float:
@@ -68,11 +55,11 @@ def _pictures_height(found: Explanation) -> float:
 
 def _draw_head(figure: Any, found: Explanation) -> None:
     title = (
-        f"{_plain(found.label, 40)}  {found.score:.3f}    {_plain(PurePath(found.video).name, 50)}, "
+        f"{plot_text(found.label, 40)}  {found.score:.3f}    {plot_text(PurePath(found.video).name, 50)}, "
         f"{found.start_seconds:.2f} to {found.end_seconds:.2f} s"
     )
     figure.text(0.01, 0.92, title, fontsize=16, fontweight="bold", va="top")
-    words = "; ".join(_plain(text, 120) for text in found.sentences()[1:])
+    words = "; ".join(plot_text(text, 120) for text in found.sentences()[1:])
     figure.text(0.01, 0.36, words[:1].upper() + words[1:] + ".", fontsize=10.5, va="top", color=LINE)
 
 
@@ -152,7 +139,7 @@ def _draw_heat(figure: Any, axes: Any, found: Explanation) -> None:
 
 def _draw_scores(axes: Any, found: Explanation) -> None:
     best = found.scores[:6]
-    names = [_plain(item.label, 22) for item in best]
+    names = [plot_text(item.label, 22) for item in best]
     places = np.arange(len(best))
     colors = [FOR if item.label == found.label else "#BDBDBD" for item in best]
     axes.barh(places, [item.score for item in best], color=colors, height=0.62)
@@ -208,7 +195,7 @@ def _draw_curve(axes: Any, found: Explanation) -> None:
     moments = np.unique(found.frame_times_seconds)
     axes.plot(moments, np.full(len(moments), -0.03), "|", color=LINE, markersize=6, clip_on=False)
     axes.set(xlim=(begin, end), ylim=(-0.03, 1.03), yticks=[0, 0.5, 1])
-    axes.set_ylabel(_plain(found.label, 18), fontsize=9)
+    axes.set_ylabel(plot_text(found.label, 18), fontsize=9)
     axes.set_title(f"Over time: {CURVES[found.curve_kind]} (marks below: the frames)", loc="left", fontsize=11)
     axes.tick_params(labelsize=8.5, labelbottom=False)
     axes.spines[["top", "right"]].set_visible(False)
@@ -287,10 +274,3 @@ def _slices(box: PixelBox, found: Explanation) -> tuple[slice, slice]:
 def _bare(axes: Any) -> None:
     axes.set(xticks=[], yticks=[])
     axes.spines[:].set_visible(False)
-
-
-def _plain(text: str, longest: int) -> str:
-    """Text on one line and short enough for its place; a dollar sign would start a formula."""
-    text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    text = text if len(text) <= longest else text[: longest - 1] + "…"
-    return text.replace("$", r"\$")

@@ -8,6 +8,7 @@ from statistics import median
 from typing import Any, Literal
 
 from adapters.records import Float64Array, InputSpec, LabelScore, UInt8Array
+from adapters.reports import rounded
 
 TimeWay = Literal["blank", "bridge"]
 CurveKind = Literal["per_frame", "after_each_frame", "growing_clip"]
@@ -264,48 +265,46 @@ class Explanation:
     def to_json(self) -> dict[str, Any]:
         """Every figure, with the unit in the name of each key. Scores and changes are shares of 1."""
         spec = self.spec
-        return {
+        content = {
             "model": self.model,
             "video": self.video,
             "label": self.label,
-            "score": _score(self.score),
-            "scores": [{"label": item.label, "score": _score(item.score)} for item in self.scores],
-            "start_seconds": _seconds(self.start_seconds),
-            "end_seconds": _seconds(self.end_seconds),
+            "score": self.score,
+            "scores": [{"label": item.label, "score": item.score} for item in self.scores],
+            "start_seconds": self.start_seconds,
+            "end_seconds": self.end_seconds,
             "summary": self.sentences(),
             "notes": list(self.notes),
             "runs": self.runs,
-            "windows": [_rounded(asdict(window)) for window in self.windows],
+            "windows": [asdict(window) for window in self.windows],
             "input": {
                 "n_frames": len(self.frame_times_seconds),
                 "sampling": spec.sampling,
                 "frames_per_second": spec.fps,
-                "frame_times_seconds": [_seconds(value) for value in self.frame_times_seconds],
+                "frame_times_seconds": list(self.frame_times_seconds),
             },
             "picture": {
                 "video_width_pixels": self.video_width_pixels,
                 "video_height_pixels": self.video_height_pixels,
-                "seen": [_rounded({**asdict(item.box), **asdict(item), "box": None}) for item in self.seen],
+                "seen": [_with_box(asdict(item)) for item in self.seen],
             },
             "score_over_time": {
                 "kind": self.curve_kind,
-                "points": [{"time_seconds": _seconds(at), "score": _score(value)} for at, value in self.curve],
+                "points": [{"time_seconds": at, "score": value} for at, value in self.curve],
             },
             "time_masks": {
                 "counting_way": self.time_way,
-                "stretches": [_rounded(asdict(stretch)) for stretch in self.stretches],
-                "masks": [_rounded(asdict(mask)) for mask in self.time_masks],
+                "stretches": [asdict(stretch) for stretch in self.stretches],
+                "masks": [asdict(mask) for mask in self.time_masks],
             },
             "picture_masks": {
                 "mask_color_rgb": list(self.mask_color),
-                "grid": _rounded(asdict(self.grid_box)),
-                "cell_changes": [[_score(value) for value in row] for row in self.cell_changes.tolist()],
-                "masks": [
-                    {**_rounded(asdict(mask.box)), "score": _score(mask.score), "change": _score(mask.change)}
-                    for mask in self.picture_masks
-                ],
+                "grid": asdict(self.grid_box),
+                "cell_changes": self.cell_changes.tolist(),
+                "masks": [_with_box(asdict(mask)) for mask in self.picture_masks],
             },
         }
+        return dict(rounded(content))
 
 
 def _alike(changes: list[float]) -> bool:
@@ -328,16 +327,6 @@ def _place(box: PixelBox, whole: PixelBox) -> str:
     return "middle" if row == column else f"{row} {column}"
 
 
-def _score(value: float) -> float:
-    return round(float(value), 6)
-
-
-def _seconds(value: float) -> float:
-    return round(float(value), 6)
-
-
-def _rounded(row: dict[str, Any]) -> dict[str, Any]:
-    """The row without what is None, its numbers without the noise of float arithmetic."""
-    return {
-        key: round(value, 6) if isinstance(value, float) else value for key, value in row.items() if value is not None
-    }
+def _with_box(row: dict[str, Any]) -> dict[str, Any]:
+    """The row with the four numbers of its box beside the others."""
+    return {**row["box"], **{key: value for key, value in row.items() if key != "box"}}

@@ -119,7 +119,7 @@ def run_picture_masks(run: LabelRuns, view: ClipView, patches: Sequence[masks.Pa
 
 
 def plan_curve(adapter: BaseModelAdapter, base: Prediction, clip: Clip) -> tuple[CurveKind, list[int]]:
-    """How the score over time is had, and for a growing clip after how many frames it is scored."""
+    """How the score over time is computed, and for a growing clip after how many frames it is scored."""
     count = len(clip.frames)
     if base.frame_scores is not None and len(base.frame_scores) == count:
         return ("after_each_frame" if adapter.streams else "per_frame"), []

@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from adapters.base import BaseModelAdapter
 from adapters.config import check_config
 from adapters.errors import ConfigError, describe_failure
@@ -71,7 +73,7 @@ def reaches(score: float, least: float) -> bool:
         score: In 0..1.
         least: In 0..1.
     """
-    return score >= least - 1e-6
+    return bool(np.float32(score) >= np.float32(least))
 
 
 def predict(

@@ -60,7 +60,7 @@ def choose_sampling(
         ConfigError: The options contradict each other or the model.
     """
     if sample_fps is not None and not 0 < sample_fps < math.inf:
-        raise ConfigError(f"sample_fps is {sample_fps!r} and must be frames a second, above 0")
+        raise ConfigError(f"sample_fps is {sample_fps!r} and must be frames per second, above 0")
     if frames is not None and not (isinstance(frames, int) and frames >= 1):
         raise ConfigError(f"frames is {frames!r} and must be a whole number of at least 1")
     if frames is not None and (keyframes or sample_fps is not None):

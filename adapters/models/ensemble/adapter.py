@@ -77,7 +77,7 @@ class EnsembleAdapter(BaseModelAdapter):
                 f'"{config["voting"]}" and member_weights {weights}'
             )
         if weights is not None and (len(weights) != len(members) or not sum(weights)):
-            yield f'"member_weights" must be one number a member, not all 0, got {weights} for {len(members)} members'
+            yield f'"member_weights" must be one number per member, not all 0, got {weights} for {len(members)} members'
 
     @classmethod
     def resolve_paths(cls, config: Config, folder: Path) -> Config:

@@ -120,7 +120,7 @@ def find_member(name: str, folder: Path | None) -> str | Path:
     places = " and ".join(dict.fromkeys(str((place / name).absolute()) for place in folders))
     known = [model for place in folders for model in _models_in(place)]
     raise ConfigError(
-        f"member {name!r} of the ensemble is not there: looked for {places}, and there is no ready config of this "
+        f"member {name!r} of the ensemble does not exist: looked for {places}, and there is no ready config of this "
         f"name.{did_you_mean(name, [*known, *ready_configs()])} Members are bundle directories, .tflite files, config "
         "files and ready configs; cliplab train makes them"
     )
@@ -256,12 +256,12 @@ def _check_mixed(names: Sequence[str], specs: Sequence[InputSpec], window: float
     for name, spec in zip(names, specs, strict=True):
         if window is None and spec.sampling == "every":
             raise ConfigError(
-                f"member {name!r} looks at every frame of a video, at {spec.fps:g} a second, and others do not. Set "
+                f"member {name!r} looks at every frame of a video, at {spec.fps:g} per second, and others do not. Set "
                 '"window_seconds" of the ensemble, e.g. 10, so that all of them answer for the same stretches'
             )
         length = spec.n_frames / spec.fps if spec.sampling == "rate" and spec.fps else 0.0
         if window is not None and length > window + EPSILON_SECONDS:
             raise ConfigError(
-                f"member {name!r} looks at {spec.n_frames} frames at {spec.fps:g} a second, {length:g} s, and the "
+                f"member {name!r} looks at {spec.n_frames} frames at {spec.fps:g} per second, {length:g} s, and the "
                 f'windows of the ensemble are {window:g} s. Set "window_seconds" to at least {length:g}'
             )

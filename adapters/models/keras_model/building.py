@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,7 +13,14 @@ import numpy as np
 
 from adapters.errors import WeightsError
 from adapters.models.keras_model.description import IDENTITIES, Graph, Layer, read_graph
-from adapters.models.weights import LayerArrays, match_layers, read_keras_file, read_weights_bytes, weights_kind
+from adapters.models.weights import (
+    ARCHIVE_ERRORS,
+    LayerArrays,
+    match_layers,
+    read_keras_file,
+    read_weights_bytes,
+    weights_kind,
+)
 from adapters.records import Float32Array, Precision
 from adapters.system import import_keras, parse_json
 
@@ -84,16 +92,12 @@ def read_keras_model(path: Path, size: int | None = None) -> KerasNetwork:
 
 def _description(data: bytes, where: str) -> Any:
     """The JSON of the network in a file."""
-    if data[:2] == b"PK":
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            info = archive.NameToInfo.get(_CONFIG_ENTRY)
-            text = b"" if info is None or info.file_size > _MAX_CONFIG_BYTES else archive.read(info)
-    else:
-        import h5py
-
-        with h5py.File(io.BytesIO(data), "r") as file:
-            found = file.attrs.get("model_config", b"")
-            text = found.encode() if isinstance(found, str) else bytes(found)
+    try:
+        text = _description_text(data)
+    except (*ARCHIVE_ERRORS, TypeError) as error:
+        raise WeightsError(
+            f"{where}: the description of its network cannot be read ({error!s:.200}). Save or download it again"
+        ) from error
     if not text:
         raise WeightsError(
             f"{where}: holds weights alone, and not the layers of the network. Save the whole model (model.save), or "
@@ -104,6 +108,21 @@ def _description(data: bytes, where: str) -> Any:
         return parse_json(text[:_MAX_CONFIG_BYTES].decode("utf-8"))
     except (ValueError, UnicodeDecodeError) as error:
         raise WeightsError(f"{where}: the description of its network is damaged ({error}). Save it again") from error
+
+
+def _description_text(data: bytes) -> bytes:
+    """The bytes of the JSON; none where the file has no description, or one of another type or size."""
+    if data[:2] == b"PK":
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            info = archive.NameToInfo.get(_CONFIG_ENTRY)
+            return b"" if info is None or info.file_size > _MAX_CONFIG_BYTES else archive.read(info)
+    import h5py
+
+    with h5py.File(io.BytesIO(data), "r") as file:
+        found = file.attrs.get("model_config", b"")
+    if isinstance(found, str):
+        return found.encode()
+    return bytes(found) if isinstance(found, bytes) else b""
 
 
 def _with_size(graph: Graph, size: int | None, where: str) -> tuple[int, ...]:
@@ -146,6 +165,9 @@ def _apply(layer: Layer, inputs: list[Any], where: str, leaves: list[Any], numbe
         if layer.inner is not None:
             made = _build(layer.inner, where, leaves, tuple(int(size) for size in value.shape[1:]), numbers)
             return made(value)
+        # A description of more weights than the file has would only fill the memory.
+        if _largest_kernel(layer, value) > numbers:
+            raise _too_many(layer, where, numbers)
         made = _layer(layer)
         result = made(value)
     except WeightsError:
@@ -157,10 +179,34 @@ def _apply(layer: Layer, inputs: list[Any], where: str, leaves: list[Any], numbe
         ) from error
     if made.weights:
         leaves.append(made)
-    # A description of more weights than the file has would only fill the memory.
     if sum(int(leaf.count_params()) for leaf in leaves) > numbers:
-        raise WeightsError(f"{where}: its layers up to {layer.name!r} need more weights than the {numbers} of the file")
+        raise _too_many(layer, where, numbers)
     return result
+
+
+def _too_many(layer: Layer, where: str, numbers: int) -> WeightsError:
+    return WeightsError(f"{where}: its layers up to {layer.name!r} need more weights than the {numbers} of the file")
+
+
+def _largest_kernel(layer: Layer, inputs: Any) -> int:
+    """The numbers of a layer's largest kernel, before it is built; 0 of a layer without one."""
+    if layer.kind not in ("Dense", "Conv2D", "DepthwiseConv2D", "SeparableConv2D") or isinstance(inputs, list):
+        return 0
+    channels = int(inputs.shape[-1])
+    window = math.prod(_whole_numbers(layer, "kernel_size"))
+    outputs = _whole_numbers(layer, "units" if layer.kind == "Dense" else "filters")[0]
+    if layer.kind in ("DepthwiseConv2D", "SeparableConv2D"):
+        channels *= _whole_numbers(layer, "depth_multiplier")[0]
+        return max(window * channels, channels * outputs if layer.kind == "SeparableConv2D" else 0)
+    return window * channels * outputs // max(1, _whole_numbers(layer, "groups")[0])
+
+
+def _whole_numbers(layer: Layer, key: str) -> tuple[int, int]:
+    """A setting of one or two whole numbers as two; 1 where it is another, which Keras then refuses."""
+    value = layer.settings.get(key)
+    found = value if isinstance(value, list) and len(value) == 2 else [value, value if key == "kernel_size" else 1]
+    first, second = (number if type(number) is int else 1 for number in found)
+    return first, second
 
 
 def _layer(layer: Layer) -> Any:
@@ -177,7 +223,7 @@ def _assign(leaves: list[Any], found: LayerArrays, where: str) -> None:
     """Set every weight from the file. WeightsError names the first that is missing or of another shape."""
     names = [leaf.name for leaf in leaves]
     if twice := next((name for name in names if names.count(name) > 1), None):
-        raise WeightsError(f"{where}: two layers are named {twice!r}, so that their weights cannot be told apart")
+        raise WeightsError(f"{where}: two layers are named {twice!r}, so that their weights are ambiguous")
     values = match_layers(found, leaves)
     for leaf in leaves:  # Keras 3 calls a depthwise kernel "kernel"
         if (own := found.by_name.get(f"{leaf.name}/kernel")) is not None:

@@ -123,7 +123,7 @@ def _all_layers(graph: Graph) -> Iterator[Layer]:
 
 def _kinds(model: Any, depth: int) -> Iterator[str]:
     """The classes of all layers."""
-    if depth > _MAX_DEPTH or not isinstance(model, dict):
+    if depth > _MAX_DEPTH + 1 or not isinstance(model, dict):  # also the layers of the deepest network
         return
     kind, layers = model.get("class_name"), _layer_list(model)
     yield str(kind)[:80]
@@ -165,7 +165,7 @@ def _graph(model: Any, where: str, depth: int) -> Graph:
 
 
 def _chain(name: str, entries: list[Any], where: str, depth: int) -> Graph:
-    """A Sequential model; its input layer may be missing, and its shape stand on the first layer."""
+    """A Sequential model; the first layer has the shape where there is no input layer."""
     layers: list[Layer] = []
     kind = entries[0].get("class_name") if isinstance(entries[0], dict) else None
     shape = _shape(entries[0], where)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from adapters.models.weights.frame_weights import is_torch_path as is_torch_path
     from adapters.models.weights.frame_weights import read_weights_file as read_weights_file
     from adapters.models.weights.frame_weights import require_finite as require_finite
+    from adapters.models.weights.keras_h5 import ARCHIVE_ERRORS as ARCHIVE_ERRORS
     from adapters.models.weights.keras_h5 import LayerArrays as LayerArrays
     from adapters.models.weights.keras_h5 import match_layers as match_layers
     from adapters.models.weights.keras_h5 import read_keras_file as read_keras_file
@@ -49,7 +50,7 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
                 "read_weights_file",
                 "require_finite",
             ),
-            "keras_h5": ("LayerArrays", "match_layers", "read_keras_file"),
+            "keras_h5": ("ARCHIVE_ERRORS", "LayerArrays", "match_layers", "read_keras_file"),
             "published": ("find_published_weights",),
             "state_names": ("OUTPUT_BIAS", "OUTPUT_KERNEL", "head_tensors", "linear_classifier", "match_names"),
             "torch_pickle": ("read_state_dict",),

@@ -8,8 +8,10 @@ beside arrays - code, links to other files, filters of other libraries - is foll
 from __future__ import annotations
 
 import io
+import lzma
 import re
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -23,6 +25,8 @@ MAX_DATASETS = 20_000
 _MAX_DEPTH = 16
 # Compressed datasets may be larger than the file; weights hardly compress.
 _MAX_EXPANSION = 8
+# What reading from a damaged zip archive raises; NotImplementedError is a RuntimeError.
+ARCHIVE_ERRORS = (zipfile.BadZipFile, KeyError, OSError, EOFError, RuntimeError, ValueError, zlib.error, lzma.LZMAError)
 
 Array = npt.NDArray[Any]
 
@@ -124,7 +128,7 @@ def _from_archive(data: bytes, name: str) -> bytes:
                     "times the archive. Weights do not compress so far: the file is damaged or was made to harm."
                 )
             return archive.read(info)
-    except (zipfile.BadZipFile, KeyError, OSError, EOFError, RuntimeError, ValueError, NotImplementedError) as error:
+    except ARCHIVE_ERRORS as error:
         raise WeightsError(f"{name}: is a damaged .keras archive ({error}). Save or download it again.") from error
 
 

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from adapters.config import Config
 from adapters.errors import WeightsError
 from adapters.models.network import Variables
+from adapters.system import quoted_list
 from adapters.training import VARIABLE_PREFIX
 
 Tensors = dict[str, npt.NDArray[Any]]
@@ -92,7 +93,7 @@ def match_names(state: Mapping[str, npt.NDArray[Any]], wanted: Iterable[str], fa
     if missing:
         raise WeightsError(
             f"tensor {missing[0]!r} of {family} is missing ({len(found)} of {len(names)} are there; also missing: "
-            f"{_listed(missing[1:])}). {advice}"
+            f"{quoted_list(missing[1:], _NAMED) or 'none'}). {advice}"
         )
     return NamedTensors({name: plain[found[name]] for name in names}, head)
 
@@ -167,10 +168,6 @@ def _require_known(unknown: list[str], usual: str, found: Mapping[str, str], fam
     advice = f"Give a state dict of {family}" if found else f"Give the state dict of {family}, whole"
     raise WeightsError(
         f"tensor {within[0]!r} is not part of {family} ({len(within)} such, {len(found)} that fit; also unknown: "
-        f"{_listed(within[1:])}). {advice}, with the names that torchvision or timm give its tensors."
+        f"{quoted_list(within[1:], _NAMED) or 'none'}). {advice}, with the names that torchvision or timm give its "
+        "tensors."
     )
-
-
-def _listed(names: list[str]) -> str:
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return (", ".join(repr(name) for name in names[:_NAMED]) or "none") + more

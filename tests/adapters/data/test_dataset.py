@@ -426,11 +426,11 @@ def with_rows(*items: dict[str, Any]) -> Callable[[Path], Dataset]:
     ("build", "message"),
     [
         (with_rows({"path": "a", "label": "ad"}), r"two classes or more; there are clips of 'ad' \(1 clips\)"),
-        (with_rows({"path": "a", "label": []}, {"path": "b", "label": "x"}), "exactly one label a clip: .*a has 0"),
+        (with_rows({"path": "a", "label": []}, {"path": "b", "label": "x"}), "exactly one label per clip: .*a has 0"),
         (with_rows({"path": "a", "label": ["x", "y"]}, {"path": "b", "label": "x"}), "a has 2"),
         (
             with_rows({"path": "a", "label": "x"}, {"path": "a", "label": "y"}),
-            "under two labels: .*is 'x' and .*is 'y'",
+            "has two labels: .*is 'x' and .*is 'y'",
         ),
         (
             with_rows(
@@ -445,7 +445,7 @@ def with_rows(*items: dict[str, Any]) -> Callable[[Path], Dataset]:
                 {"path": "a", "label": "x", "group": "g", "split": "train"},
                 {"path": "b", "label": "y", "group": "g", "split": "test"},
             ),
-            "groups that stand in two splits.*'g' in test and train",
+            "groups that appear in more than one split.*'g' in test and train",
         ),
     ],
 )

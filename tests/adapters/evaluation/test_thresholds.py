@@ -10,6 +10,7 @@ import pytest
 from adapters.config import parse_objective
 from adapters.errors import ConfigError, DatasetError
 from adapters.evaluation import choose_thresholds, evaluate, threshold_notes
+from adapters.reports import rounded
 
 LABELS = ("ad", "content")
 
@@ -54,6 +55,16 @@ def test_a_threshold_lies_between_the_scores_that_it_parts(
     assert low < entry["threshold"] <= high
     assert entry["value"] == pytest.approx(value)
     assert entry["reached"]
+
+
+@pytest.mark.parametrize("low, high", [(0.7, 0.71), (0.999999, 0.99999994), (1e-9, 2e-9), (0.1, 0.11)])
+def test_a_threshold_parts_scores_that_are_equal_to_it_but_for_float32(low: float, high: float) -> None:
+    scores = np.array([[low], [high]], np.float32).astype(np.float64)
+    truth = np.array([[False], [True]])
+    chosen = choose_thresholds(scores, truth, ["a"], ["g", "h"], parse_objective("f1"))["classes"]["a"]["threshold"]
+    assert (scores.astype(np.float32) >= np.float32(chosen)).tolist() == truth.tolist()
+    assert (scores >= chosen).tolist() == truth.tolist()
+    assert rounded({"classes": {"a": {"threshold": chosen}}})["classes"]["a"]["threshold"] == chosen
 
 
 def test_a_precision_that_cannot_be_reached_is_said_with_the_highest() -> None:

@@ -54,7 +54,7 @@ class Session:
 
 
 class Follower(TinyAdapter):
-    """Streams at 5 frames a second."""
+    """Streams at 5 frames per second."""
 
     @property
     def streams(self) -> bool:

@@ -207,7 +207,7 @@ def test_windows_must_suit_the_members(tmp_path: Path) -> None:
     assert ensemble(whole, windows, window_seconds=4.0).input_spec.window_seconds == 4.0
     assert ensemble(windows, tiny(tmp_path, "too", window_seconds=3.0)).input_spec.window_seconds == 3.0
     long = tiny(tmp_path, "long", sampling="rate", fps=1.0, n_frames=8)
-    with pytest.raises(ConfigError, match=r"long' looks at 8 frames at 1 a second, 8 s, .* are 4 s"):
+    with pytest.raises(ConfigError, match=r"long' looks at 8 frames at 1 per second, 8 s, .* are 4 s"):
         _ = ensemble(whole, long, window_seconds=4.0).input_spec
 
 
@@ -232,7 +232,7 @@ def test_a_short_video_is_one_files_error(video: Path, tmp_path: Path) -> None:
         ({"members": ["one"]}, "at least two models"),
         ({"members": ["one", "two"], "voting": "weighted"}, '"member_weights" and voting "weighted" go together'),
         ({"members": ["one", "two"], "member_weights": [1, 2]}, "go together"),
-        ({"members": ["one", "two"], "voting": "weighted", "member_weights": [1, 2, 3]}, "one number a member"),
+        ({"members": ["one", "two"], "voting": "weighted", "member_weights": [1, 2, 3]}, "one number per member"),
         ({"members": ["one", "two"], "voting": "weighted", "member_weights": [0, 0]}, "not all 0"),
         ({"members": ["one", "two"], "imgz": 64}, '"imgz" belongs to the members'),
         ({"members": ["one", "one"]}, '"members"'),
@@ -261,7 +261,7 @@ def test_members_that_do_not_go_together(tmp_path: Path) -> None:
     ensemble(one, first).save(tmp_path / "together")
     with pytest.raises(ConfigError, match="is itself an ensemble"):
         _ = ensemble(tmp_path / "together", one).labels
-    with pytest.raises(ConfigError, match=r"'missing' of the ensemble is not there: looked for .*cliplab train"):
+    with pytest.raises(ConfigError, match=r"'missing' of the ensemble does not exist: looked for .*cliplab train"):
         _ = ensemble(one, "missing").labels
 
 
@@ -284,7 +284,7 @@ def test_members_by_relative_names(video: Path, tmp_path: Path, monkeypatch: pyt
     path = tmp_path / "models" / "mine.json"
     path.write_text(json.dumps({"adapter": ENSEMBLE, "members": ["racing", "cinematic", "proximity"]}))
     expected = predicted(open_model(path), video)[0].scores
-    with pytest.raises(ConfigError, match="'racing' of the ensemble is not there"):
+    with pytest.raises(ConfigError, match="'racing' of the ensemble does not exist"):
         _ = open_model("drone_ensemble").input_spec
     monkeypatch.chdir(tmp_path / "models")
     np.testing.assert_allclose(predicted(open_model("drone_ensemble"), video)[0].scores, expected, atol=1e-6)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from cliplab.datasets.advise_alike import groups_alike, likeness_tree
 from cliplab.datasets.advise_analysis import analyse
 from cliplab.datasets.advise_figures import AdvisedClips, compact
 from cliplab.datasets.advise_files import write_advice
+from cliplab.datasets.advise_labels import LabelIssue
 from cliplab.datasets.advise_looks import PROPERTIES, Looks, source_names
 from cliplab.datasets.advise_report import AdviseReport
 from cliplab.datasets.advise_words import gain_words
@@ -173,7 +175,7 @@ def test_a_class_that_looks_all_alike_cannot_be_told_from_its_source() -> None:
     assert report.alike is not None
     assert report.alike.proposed is None
     assert "'class1'" in said(report, "groups")
-    assert "cannot be told" in said(report, "groups")
+    assert "do not show whether" in said(report, "groups")
 
 
 def test_written_groups_stay_whole_at_every_level() -> None:
@@ -229,6 +231,17 @@ def test_planted_mislabels_come_first_with_their_likely_label(tmp_path: Path) ->
     rows = json.loads((tmp_path / "out" / "label_issues.json").read_text())
     assert {row["path"] for row in rows[:3]} == {f"/clips/{row}.mp4" for row in wrong}
     assert json.loads((tmp_path / "out" / "advise.json").read_text())["label_issues"] == rows
+
+
+def test_a_spreadsheet_runs_nothing_of_a_label(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="the picture needs the train extra")
+    report = Planted(clips=40, classes=2, signal=2.5).advice()
+    issue = LabelIssue(0, "=HYPERLINK(1)", "@sum", 0.1, 0.9)
+    report = replace(report, issues=(issue,))
+    write_advice(report, Dataset(report.examples, report.clips.labels, Path("/clips")), tmp_path / "out")
+    (row,) = csv.DictReader((tmp_path / "out" / "label_issues.csv").read_text().splitlines())
+    assert (row["given"], row["likely"]) == ("'=HYPERLINK(1)", "'@sum")
+    assert json.loads((tmp_path / "out" / "label_issues.json").read_text())[0]["given"] == "=HYPERLINK(1)"
 
 
 def test_random_labels_are_said_to_teach_nothing() -> None:

@@ -105,7 +105,7 @@ def test_merging_decodes_only_what_is_new(labels: Path, tmp_path: Path) -> None:
     assert {name: now[name] for name in old if name not in moved} == {k: v for k, v in old.items() if k not in moved}
     assert not moved & set(now)
     assert dataset_prepare(labels, out, merge=True).decoded == 0
-    with pytest.raises(ConfigError, match="has 2 frames a second, got 1"):
+    with pytest.raises(ConfigError, match="has 2 frames per second, got 1"):
         dataset_prepare(labels, out, fps=1, merge=True)
 
 

@@ -52,7 +52,7 @@ def model(own_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def videos(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Transport streams of 2 s at 10 frames a second: small and large."""
+    """Transport streams of 2 s at 10 frames per second: small and large."""
     folder = tmp_path_factory.mktemp("videos")
     return {
         name: render_video(folder / f"{name}.ts", kind, seed=1, seconds=2, fps=10, size=size)

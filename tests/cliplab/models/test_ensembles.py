@@ -109,10 +109,10 @@ def test_what_is_wrong_is_said_in_the_words_of_the_file(
 def test_models_are_found_by_name_and_the_nearest_is_named(folder: Path, tmp_path: Path) -> None:
     text = (folder / "ensemble.yaml").read_text()
     (folder / "ensemble.yaml").write_text(text.replace("sports-nfl-v1", "sports-nfl-v2"))
-    with pytest.raises(ConfigError, match=r"'sports-nfl-v2\.0\.0' .*is not there: .*you mean .sports-nfl-v1\.0\.0"):
+    with pytest.raises(ConfigError, match=r"'sports-nfl-v2\.0\.0' .*does not exist: .*you mean .sports-nfl-v1\.0\.0"):
         ensemble(folder / "ensemble.yaml", tmp_path / "out")
     (folder / "ensemble.yaml").write_text(text.replace("temporal-v1.0.0", "../" * 3 + "\\0" + "x" * 300))
-    with pytest.raises(ConfigError, match="is not there"):
+    with pytest.raises(ConfigError, match="does not exist"):
         ensemble(folder / "ensemble.yaml", tmp_path / "out")
 
 

@@ -19,6 +19,7 @@ from adapters.inference import open_model
 from adapters.models import config_of_weights
 from adapters.models.efficientnet_lite.keras_names import keras_names, keras_to_variables
 from adapters.models.keras_model import read_keras_model
+from adapters.models.keras_model.description import read_graph
 from adapters.records import Clip
 from adapters.system import import_keras
 from cliplab.api import convert
@@ -99,6 +100,51 @@ def test_int8_is_calibrated_on_clips(file: Path, tmp_path: Path) -> None:
     assert report.quantize == "int8"
     assert "validation and test clips" in report.clip_origin
     assert open_model(tmp_path / "model.tflite").config["quantize"] == "int8"
+
+
+def test_a_kernel_far_larger_than_the_file_is_refused_before_it_is_made(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def large(description: Any) -> None:  # 32 x 32 x 8 values to 60,000: 2 GB
+        layers = description["config"]["layers"]
+        layers[-4] = {"class_name": "Flatten", "config": {"name": "flat"}}
+        layers[-3]["config"]["units"] = 60_000
+
+    monkeypatch.setattr(import_keras().layers.Dense, "build", lambda *_: pytest.fail("was made"))
+    with pytest.raises(WeightsError, match="'d1' need more weights than"):
+        read_keras_model(changed(file, tmp_path / "a.h5", large))
+
+
+@pytest.mark.parametrize("value", [np.int64(7), h5py.Empty("f"), np.array([b"a", b"b"])])
+def test_a_description_of_another_type_is_refused(file: Path, tmp_path: Path, value: Any) -> None:
+    (tmp_path / "a.h5").write_bytes(file.read_bytes())
+    with h5py.File(tmp_path / "a.h5", "r+") as stored:
+        stored.attrs["model_config"] = value
+    with pytest.raises(WeightsError, match="weights alone"):
+        read_keras_model(tmp_path / "a.h5")
+
+
+def test_a_damaged_description_in_an_archive_is_an_error_that_names_the_file(network: Any, tmp_path: Path) -> None:
+    path = tmp_path / "model.keras"
+    network.save(path)
+    with zipfile.ZipFile(path) as archive:
+        entries = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in entries.items():
+            archive.writestr(name, content)
+    at = zipfile.ZipFile(path).getinfo("config.json").header_offset + 60
+    packed = path.read_bytes()
+    path.write_bytes(packed[:at] + b"\xff" * 40 + packed[at + 40 :])
+    with pytest.raises(WeightsError, match=r"model\.keras.* Save or download it again"):
+        read_keras_model(path)
+
+
+def test_an_unknown_layer_in_the_deepest_network_that_is_read_is_named() -> None:
+    entry: Any = {"class_name": "Lambda", "config": {"name": "x", "batch_shape": [None, 8, 8, 3]}}
+    for _ in range(9):
+        entry = {"class_name": "Sequential", "config": {"name": "m", "layers": [entry]}}
+    with pytest.raises(WeightsError, match="unknown here: Lambda"):
+        read_graph(entry, "x.h5")
 
 
 def changed(file: Path, target: Path, change: Any) -> Path:

@@ -215,7 +215,7 @@ def test_the_command_says_what_was_left_out(library: dict[str, Path], tmp_path: 
     assert lines[0].endswith(f"0.990  0.00-1.00 s  {library['red']}")
     assert lines[1].startswith(f"set aside: {tmp_path}/gone\\n.mp4: no such file")
     assert lines[2] == f"left out: {copy}: looks the same as {library['red']}"
-    assert lines[-1] == f"Would write: {tmp_path}/r.mp4: 1 clip, 1.00 s, 96x64 at 25 frames a second"
+    assert lines[-1] == f"Would write: {tmp_path}/r.mp4: 1 clip, 1.00 s, 96x64 at 25 frames per second"
     assert not (tmp_path / "r.mp4").exists()
     run = cli("reel", marked, tmp_path / "r.mp4", "--json", "--audio", "none", process=True)
     told = json.loads(run.stdout)
