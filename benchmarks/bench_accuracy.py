@@ -82,9 +82,8 @@ def trained_scores(
     model: str, changes: dict[str, Any], rows: Sequence[Row], test: Sequence[int], learn: Sequence[int]
 ) -> tuple[np.ndarray, list[str]]:
     """Train on some clips, predict others: scores [len(test), C] and the labels in their order."""
-    from adapters import predict_examples
     from adapters.data import read_dataset
-    from adapters.inference import open_model
+    from adapters.inference import open_model, predict_examples
 
     with tempfile.TemporaryDirectory() as name:
         data = Path(name) / "data.jsonl"
@@ -107,13 +106,16 @@ def parts(rows: Sequence[Row], groups_per_part: int) -> list[list[int]]:
 
 def embeddings(model: str, changes: dict[str, Any], rows: Sequence[Row]) -> np.ndarray:
     """What the model's head sees of each clip, float32 [N, D]: the mean over its items."""
+    from adapters.data import read_dataset
     from adapters.inference import open_model
-    from adapters.media import read_clip
+    from adapters.training import example_features
 
-    labels = sorted({row.label for row in rows})
-    adapter = open_model(model, {**changes, "labels": labels})
-    clips = (read_clip(row.path, adapter.input_spec, row.start_seconds, row.end_seconds) for row in rows)
-    return np.concatenate([adapter.embed([clip]) for clip in clips])
+    with tempfile.TemporaryDirectory() as name:
+        data = Path(name) / "data.jsonl"
+        data.write_text("".join(row.as_json("train") for row in rows))
+        found = example_features(open_model(model, changes), read_dataset(data).examples)
+    assert not found.skipped
+    return found.features.mean(axis=1)
 
 
 def peers() -> Iterator[tuple[str, Any, dict[str, list[float]]]]:
