@@ -177,7 +177,7 @@ def evaluation(item: Evaluation) -> Shown:
     if report.average != "macro":
         shares = report.macro["intervals"]
         rows[3:3] = [(f"macro {name}", number(report.macro[name]), interval(shares[name])) for name in shares]
-    rows += [("latency", f"{number(report.latency_ms, 1)} ms a clip", ""), ("size", size(report.size_bytes), "")]
+    rows += [("latency", f"{number(report.latency_ms, 1)} ms per clip", ""), ("size", size(report.size_bytes), "")]
     shown: Shown = [
         table((item.measured_on, ">", "95% interval"), rows),
         f"{report.clips} clips in {counted(report.groups, 'group')}; intervals resample whole groups",
@@ -248,11 +248,13 @@ def conversion(report: ConversionReport | StateDictReport) -> Shown:
             f"{report.output_path}: {size(report.size_bytes)}, a PyTorch state dict of {report.tensors} tensors, "
             f"{report.parameters:,} numbers, float32",
             f"head: {head}",
-            f"outputs in the order of the labels: {_names(report.labels)}",
+            f"outputs in the order of the labels: {_names(report.labels)}"
+            if report.positive_label is None
+            else f"one output, the logit of {report.positive_label!r}: its sigmoid is the score",
         ]
     rows = [
         ("size", size(report.source_size_bytes), size(report.size_bytes)),
-        ("ms a clip, one thread", number(report.source_ms, 2), number(report.converted_ms, 2)),
+        ("ms per clip, one thread", number(report.source_ms, 2), number(report.converted_ms, 2)),
     ]
     shown: Shown = [
         table((report.output_path, ">source", f">{report.quantize}"), rows),
@@ -393,7 +395,7 @@ def demo(report: DemoReport) -> Shown:
         table(("", ">EfficientNet-Lite0", ">colour and sharpness"), rows),
         f"test clips: {report.clips} in {counted(report.groups, 'group')}",
         "",
-        table(("program", ">size", ">ms a clip", ">same label", ">score difference"), programs),
+        table(("program", ">size", ">ms per clip", ">same label", ">score difference"), programs),
         "",
         *(Text(f"gate: {failure}", style="red") for failure in report.gate_failures),
         table(("step", ">seconds"), [(name, f"{seconds:.1f}") for name, seconds in report.seconds.items()]),
