@@ -45,14 +45,12 @@ class FeatureSource:
         shape: (items, D) of the features of one clip.
         compute: Maps clips that were sampled as ``input_spec`` says to float32 ``shape`` each, whatever the head.
         program: The LiteRT program that computes them, for its size; None without one.
-        scores_items: Whether the model's head scores each item by itself; if not, it sees those of a clip together.
     """
 
     identity: Config
     shape: tuple[int, int]
     compute: Callable[[list[Clip]], list[Float32Array]]
     program: LiteRTProgram | None = None
-    scores_items: bool = True
 
 
 class BaseModelAdapter(ABC):
@@ -65,6 +63,7 @@ class BaseModelAdapter(ABC):
 
     Attributes:
         schema_path: The JSON Schema of the adapter's own keys, a file beside its module.
+        scores_items: Whether the head scores each item of a clip by itself, so that a linear head shows what it gives.
         config: The complete config, checked and with every default filled in; ``load`` replaces it.
         given: The config as the caller wrote it.
         explicit: Whether the caller meant every key of ``given``; see ``__init__``.
@@ -72,6 +71,7 @@ class BaseModelAdapter(ABC):
     """
 
     schema_path: ClassVar[Path]
+    scores_items: ClassVar[bool] = True
 
     def __init__(self, config: Mapping[str, Any], *, explicit: bool = False) -> None:
         """Check the config and keep it. Weights and programs are loaded later, when they are needed.

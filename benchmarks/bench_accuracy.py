@@ -156,7 +156,7 @@ def line(name: str, right: np.ndarray, groups: Sequence[str], best: np.ndarray |
     cells = [name, f"{right.mean():.3f}", f"{low:.2f} to {high:.2f}", "" if error is None else f"{error:.3f}"]
     if best is None:
         return f"| {' | '.join(cells)} | |"
-    low, high = difference_interval(right, best, groups)
+    _, low, high = difference_interval(right, best, groups)
     return (
         f"| {' | '.join(cells)} | {100 * (right.mean() - best.mean()):+.1f} ({100 * low:+.1f} to {100 * high:+.1f}) |"
     )

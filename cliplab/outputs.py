@@ -23,7 +23,7 @@ def require_new(path: str | Path | None, force: bool) -> None:
     target = Path(path)
     filled = any(target.iterdir()) if target.is_dir() else target.exists()
     if filled and not force:
-        raise StorageError(f"{path}: is there already. Give --force (force=True) to replace it, or name another path")
+        raise StorageError(f"{path}: already exists; use --force (force=True) to replace it, or name another path")
     parent = target if target.is_dir() else target.absolute().parent
     while not parent.exists():
         parent = parent.parent

@@ -167,7 +167,6 @@ class ModelAdapter(NetworkAdapter):
             (self.items_per_clip, program.output_shapes["features"][-1]),
             lambda batch: self._run([self.items(clip) for clip in batch], program, "features"),
             program,
-            self.scores_items,
         )
 
     def _by_clip(self, batch: Sequence[Clip], program: AnyProgram, output: str) -> list[Float32Array]:

@@ -38,7 +38,6 @@ class NetworkAdapter(BaseModelAdapter):
             ones are made again.
         published_names: What ``weights`` says for the published weights.
         has_published_classifier: Whether the published weights predict classes of their own without training.
-        scores_items: Whether the head scores each item of a clip by itself; see ``Network``.
         metrics: The content of metrics.json; empty before training.
         trained: Whether it was loaded or trained.
     """
@@ -50,7 +49,6 @@ class NetworkAdapter(BaseModelAdapter):
     network_format: ClassVar[int] = 1
     published_names: ClassVar[tuple[str, ...]] = ("imagenet",)
     has_published_classifier: ClassVar[bool] = True
-    scores_items: ClassVar[bool] = True
 
     @property
     @abstractmethod

@@ -85,9 +85,7 @@ def cross_validate_examples(
     data = found.labelled(labels, config)
     defaults = {key: key_schemas(cast(AdapterClass, type(adapter)))[key]["default"] for key in HAND_SET_KEYS}
     notes: tuple[str, ...]
-    source = adapter.feature_source()
-    assert source is not None  # or there would be no features
-    if head_route(config, defaults, False, scores_items=source.scores_items) == "logistic":
+    if head_route(config, defaults, False, scores_items=adapter.scores_items) == "logistic":
         linear = out_of_fold_scores(
             data, labels, config, division=division, seed=config["seed"], on_progress=on_progress
         )

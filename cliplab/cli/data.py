@@ -154,7 +154,7 @@ def dataset_prepare(
 ) -> int | None:
     """Write the frames of labelled clips into class folders, with a dataset.json that train takes.
 
-    Interrupted, it goes on where it stopped when run again. Exits with 1 where some clips could not be read.
+    If interrupted, run it again to resume. Exits with 1 where some clips could not be read.
     """
     from cliplab import datasets
     from cliplab.cli import tables as render

@@ -129,10 +129,10 @@ def train(
     trust_adapters: TrustAdapters = None,
     as_json: AsJson = False,
 ) -> int | None:
-    """Train a model on labelled clips. Interrupted, it goes on where it stopped when run again.
+    """Train a model on labelled clips. If interrupted, run it again to resume.
 
     With X.tflite as output it writes one self-describing file of the config's precision, and keeps the bundle as X.
-    Device, memory and a line for each epoch are told on stderr.
+    Device, memory and a line for each epoch are written to stderr.
     """
     from cliplab import models
 
@@ -214,8 +214,8 @@ def evaluate(
         str | None,
         opt(
             "SPLIT",
-            "Which clips: train, validation, test or all; default: test, or without any validation, or the figures "
-            "that training kept.",
+            "Which clips: train, validation, test or all; default: the first that has clips of test and validation; "
+            "without both, the figures that training kept, or all clips.",
         ),
     ] = None,
     cross_validate: Annotated[

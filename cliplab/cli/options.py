@@ -62,14 +62,14 @@ Output = Annotated[
 ]
 OutputOption = Annotated[Path | None, typer.Option("--output", "--output-dir", metavar="PATH", help="The same, named.")]
 Epochs = Annotated[int | None, opt("N", "Short for --set num_epochs=N: most epochs that the head is trained.")]
-BatchSize = Annotated[int | None, opt("N", "Short for --set batch_size=N: clips a step.")]
+BatchSize = Annotated[int | None, opt("N", "Short for --set batch_size=N: clips per step.")]
 LearningRate = Annotated[float | None, opt("R", "Short for --set learning_rate=R.")]
 FreezeLayers = Annotated[
     int | None, opt("N", "Short for --set freeze_layers=N: train all layers of the backbone but the first N.")
 ]
 OnDevices = Annotated[
     str | None,
-    typer.Option("--devices", metavar="N", help="How many GPUs share each batch, or all; else one."),
+    typer.Option("--devices", metavar="N", help="How many GPUs share each batch, or all; default: one."),
 ]
 MultiGpu = Annotated[bool, typer.Option("--multi-gpu", help="Short for --devices all.")]
 MinScoreOption = Annotated[

@@ -244,7 +244,9 @@ def conversion(report: ConversionReport | StateDictReport) -> Shown:
             f"{report.output_path}: {size(report.size_bytes)}, a PyTorch state dict of {report.tensors} tensors, "
             f"{report.parameters:,} numbers, float32",
             f"head: {head}",
-            f"outputs in the order of the labels: {quoted_list(report.labels, 10)}",
+            f"outputs in the order of the labels: {quoted_list(report.labels, 10)}"
+            if report.positive_label is None
+            else f"one output, the logit of {report.positive_label!r}: its sigmoid is the score",
         ]
     rows = [
         ("size", size(report.source_size_bytes), size(report.size_bytes)),

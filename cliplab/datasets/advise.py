@@ -11,7 +11,7 @@ import numpy as np
 
 from adapters.base import OnProgress
 from adapters.data import Dataset, Example, check_copies, dataset_problems, read_dataset
-from adapters.errors import DatasetError, MissingExtraError
+from adapters.errors import ConfigError, DatasetError, MissingExtraError
 from adapters.records import Float32Array
 from cliplab.datasets.advise_alike import joined
 from cliplab.datasets.advise_report import AdviseReport
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 # Of more classes, those with the most clips are advised on: heads of a thousand classes take minutes.
 MOST_CLASSES = 100
+_MOST_SEED = 2**31 - 1  # as of the config's "seed"
 
 
 def dataset_advise(
@@ -68,9 +69,16 @@ def dataset_advise(
     from cliplab.datasets.advise_files import write_advice
     from cliplab.datasets.advise_looks import clip_looks
 
+    if not 0 <= seed <= _MOST_SEED:
+        raise ConfigError(f"seed must be a whole number (>= 0, <= {_MOST_SEED}), got {seed}")
     require_new(output, force)
     _require_packages(output is not None)
     adapter = open_model(model, overrides, trust_adapters)
+    if not adapter.scores_items:
+        raise ConfigError(
+            f"{model}: its head sees several frames in their order, and advice solves heads that score each frame or clip "
+            "by itself. Name another model, such as efficientnet_lite0"
+        )
     dataset, notes = _usable(read_dataset(data), adapter.config["task"] == "multi_label")
     exclusive = adapter.config["task"] == "single_label" and all(len(item.labels) == 1 for item in dataset)
     problems = dataset_problems(dataset, task="single_label" if exclusive else "multi_label")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,8 @@ from adapters.evaluation import BLUE, GREEN, GREY, ORANGE, new_figure, png_bytes
 from adapters.system import write_bytes_atomic
 from cliplab.datasets.advise_figures import Figure
 from cliplab.datasets.advise_report import AdviseReport
+
+_LABEL_WIDTH = 0.1  # of a tick's number, as a share of the axis
 
 
 def plot_advice(report: AdviseReport, path: Path) -> None:
@@ -46,10 +50,21 @@ def _draw_curve(axes: Any, report: AdviseReport) -> None:
             axes.plot([x[-1], *(end[0] for end in ends)], [y[-1], *(end[1] for end in ends)], "--", color=BLUE)
         axes.set_xscale("log")
         ticks = sorted({x[0], *x[1:], *(gain.now + gain.clips for gain in more)})
-        axes.set_xticks(ticks, [str(tick) for tick in ticks])
+        axes.set_xticks(ticks, _tick_labels(ticks))
         axes.minorticks_off()
     axes.axhline(report.clips.largest_share, color=GREY, linestyle="--", linewidth=1, label="largest class")
     axes.legend(loc="lower right", fontsize="small")
+
+
+def _tick_labels(ticks: Sequence[int]) -> list[str]:
+    """The labels of ticks on a logarithmic axis; empty where one would touch the next on the right."""
+    labels = [str(ticks[-1])]
+    kept = ticks[-1]
+    for tick in reversed(ticks[:-1]):
+        apart = math.log(kept / tick) / math.log(ticks[-1] / ticks[0])
+        labels.append(str(tick) if apart >= _LABEL_WIDTH else "")
+        kept = tick if labels[-1] else kept
+    return labels[::-1]
 
 
 Bars = list[tuple[str, Figure, str]]

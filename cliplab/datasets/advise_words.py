@@ -52,8 +52,10 @@ def with_interval(figure: Figure) -> str:
 
 def _figure(report: AdviseReport, figure: Figure) -> Finding:
     base = report.clips.largest_share
+    where = f"{figure.groups} groups" if figure.groups > 1 else "1 group, so that unseen groups were not measured"
+    unseen = "groups" if figure.groups > 1 else "clips"
     text = (
-        f"Accuracy on unseen groups: {with_interval(figure)}, {figure.clips} clips in {figure.groups} groups; always "
+        f"Accuracy on unseen {unseen}: {with_interval(figure)}, {figure.clips} clips in {where}; always "
         f"answering the largest class gives {base:.2f}."
     )
     if learned(report):

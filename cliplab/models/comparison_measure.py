@@ -102,11 +102,6 @@ def measure_model(contestant: Contestant, dataset: Dataset, seed: int, on_progre
     fitting = fitting_dataset(dataset, adapter.config, contestant.labels)
     on_progress("backbone", 0, 1)
     source = adapter.feature_source()
-    if source is not None and not source.scores_items:
-        raise ConfigError(
-            f"{contestant.name}: its head sees the frames of a clip together, and compare solves heads that score each "
-            "frame or clip by itself. Measure it with evaluate --cross-validate"
-        )
     found = example_features(adapter, fitting.examples, on_progress)
     assert source is not None  # or there would be no features
     data = found.labelled(fitting.labels, adapter.config)

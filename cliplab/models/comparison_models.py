@@ -123,6 +123,11 @@ def _open(
     name: str, source: ModelSource, overrides: Mapping[str, Any], trust_adapters: Sequence[str], asked_for: bool
 ) -> Contestant:
     adapter = open_model(source, overrides, trust_adapters)
+    if not adapter.scores_items:
+        raise AdapterError(
+            f"{name}: its head sees several frames in their order, which the linear heads of a comparison cannot. "
+            f"Measure it with `cliplab evaluate {name} DATA --cross-validate`, and compare its backbone instead"
+        )
     stored = not isinstance(source, Mapping) and is_stored(source)
     labels = adapter.labels if stored else adapter.config["labels"]
     notes = []

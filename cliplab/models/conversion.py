@@ -112,7 +112,8 @@ class StateDictReport:
         tensors: How many tensors it has.
         parameters: How many numbers they hold.
         head: The last tensors, those of the head, with their shapes.
-        labels: The classes in the order of the head's outputs; with ``positive_label`` the one output is its logit.
+        labels: The classes in the order of the head's outputs.
+        positive_label: The class whose logit is the one output; None where each class has its own.
         size_bytes: The size of the file.
     """
 
@@ -121,6 +122,7 @@ class StateDictReport:
     parameters: int
     head: dict[str, tuple[int, ...]]
     labels: tuple[str, ...]
+    positive_label: str | None
     size_bytes: int
 
     def to_json(self) -> dict[str, Any]:
@@ -149,6 +151,7 @@ def _write_torch(adapter: BaseModelAdapter, output: Path, quantize: RequestedPre
         parameters=sum(int(value.size) for value in state.values()),
         head={name: state[name].shape for name in (hidden if "." in last[-1] else last)},
         labels=adapter.labels,
+        positive_label=adapter.config["positive_label"],
         size_bytes=output.stat().st_size,
     )
 

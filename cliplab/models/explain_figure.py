@@ -178,7 +178,7 @@ def _draw_strip(axes: Any, found: Explanation) -> None:
         axes.text(middle, 0.0, f"{found.frame_times_seconds[number]:.2f} s", ha="center", va="bottom", fontsize=8.5)
     axes.spines[:].set_visible(False)
     axes.tick_params(bottom=False, labelbottom=False)
-    some = f"{shown} of the {count}" if shown < count else f"the {count}"
+    some = f"{shown} of {count}" if shown < count else f"all {count}"
     axes.set_title(f"Frames that went into the model: {some}, {width}x{height} pixels", loc="left", fontsize=11)
 
 

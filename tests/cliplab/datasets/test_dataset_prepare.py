@@ -142,7 +142,7 @@ def test_what_is_there_is_not_replaced_unasked(labels: Path, tmp_path: Path) -> 
     with pytest.raises(StorageError, match="no dataset to merge with"):
         dataset_prepare(labels, out, merge=True)
     dataset_prepare(labels, out)
-    with pytest.raises(StorageError, match="is there already"):
+    with pytest.raises(StorageError, match="already exists"):
         dataset_prepare(labels, out)
     change(labels, normal=[f"flight {n}.mp4" for n in range(2, 10, 2)])
     assert dataset_prepare(labels, out, force=True).decoded == 0

@@ -177,6 +177,11 @@ def test_models_that_cannot_be_compared_are_left_out_with_the_reason(data: Path)
         compare(data, models=[missing, other], **TRUST)
 
 
+def test_a_model_whose_head_sees_frames_in_order_is_left_out(data: Path) -> None:
+    with pytest.raises(DatasetError, match="--cross-validate"):
+        compare(data, models=["ads_temporal"])
+
+
 def test_default_models_without_weights_are_left_out_and_nothing_is_downloaded(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
