@@ -149,7 +149,8 @@ def test_sizes_that_a_program_leaves_open_are_asked_for(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "program, message",
     [
-        (lambda: color_program((1, 3)), r"must be \[B, H, W, 3\]"),
+        # LiteRT 1.2 refuses to prepare it at all.
+        (lambda: color_program((1, 3)), r"must be \[B, H, W, 3\]|failed to prepare"),
         (lambda: color_program(custom="FlexConv3D"), "custom:FlexConv3D.*built-in operators"),
         (lambda: color_program()[:200], "damaged"),
         (lambda: b"TFL3" * 3, "damaged"),
