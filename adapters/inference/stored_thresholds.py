@@ -27,6 +27,11 @@ def min_score_of(adapter: BaseModelAdapter, min_score: MinScore, label: str) -> 
     if score is not None:
         return score
     chosen: Mapping[str, float] = adapter.config["best_thresholds"]
+    if not chosen and adapter.votes:
+        raise ConfigError(
+            "--min-score is best, and an ensemble has no chosen thresholds: its members' thresholds are of their own "
+            "scores. Give a score in 0..1"
+        )
     if not chosen:
         raise ConfigError(
             "--min-score is best, and this model has no chosen thresholds. Train it with --optimize "

@@ -167,7 +167,8 @@ def held_out_notes(metrics: Mapping[str, Any], optimize: str | None = None) -> l
         )
     if validation:
         figures = ", ".join(figure_text(name, validation[name], validation["intervals"][name]) for name in _FIGURES)
-        notes.append(f"validation: {figures}; {validation['clips']} clips in {validation['groups']} groups")
+        plural = "" if validation["groups"] == 1 else "s"
+        notes.append(f"validation: {figures}; {validation['clips']} clips in {validation['groups']} group{plural}")
         notes += [f"validation: {note}" for note in validation["notes"]]
     if not validation and metrics.get("cross_validation") is None:
         notes.append("no clip was held out, so that no figure says what the model does on new clips: label more clips")

@@ -83,7 +83,8 @@ def curve_files(results: Sequence[FitResult], metrics: Mapping[str, Any]) -> dic
         if "calibration" in metrics:
             found = metrics["calibration"]
             points = found["reliability"]
-            clips = f"{found['clips']} {found['fitted_on'].replace('_', '-')} clips in {found['groups']} groups"
+            plural = "" if found["groups"] == 1 else "s"
+            clips = f"{found['clips']} {found['fitted_on'].replace('_', '-')} clips in {found['groups']} group{plural}"
             drawn = draw_reliability(points["after"], points["before"], clips, Path(folder) / "reliability.png")
             reliability = {"curves/reliability.png": drawn.read_bytes()}
     return reliability | {

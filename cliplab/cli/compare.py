@@ -109,7 +109,8 @@ def _shown(found: Comparison, data: Path) -> Shown:
     names = ("model", ">accuracy (95%)", ">class mean", time, ">size", ">int8 est.", "")
     shown: Shown = [
         table(names, [_row(model, found) for model in found.models]),
-        f"{found.clips} clips in {found.groups} groups; always answering {found.largest_class}: "
+        f"{found.clips} clips in {found.groups} group{'' if found.groups == 1 else 's'}; "
+        f"always answering {found.largest_class}: "
         f"{found.largest_class_share:.0%}; {found.threads} thread{'' if found.threads == 1 else 's'}"
         + ("" if factor == 1 else f"; the device is {factor:g} times slower than this machine"),
     ]

@@ -260,7 +260,8 @@ def conversion(report: ConversionReport | StateDictReport) -> Shown:
     if report.accuracy is not None:
         of = report.accuracy
         shown.append(
-            f"accuracy {of.source:.1%} before and {of.converted:.1%} after, of {of.clips} clips in {of.groups} groups; "
+            f"accuracy {of.source:.1%} before and {of.converted:.1%} after, "
+            f"of {of.clips} clips in {counted(of.groups, 'group')}; "
             f"drop {100 * of.drop:.1f} points, 95% interval {100 * of.interval[0]:.1f} to {100 * of.interval[1]:.1f}"
         )
     if report.partitions is not None:

@@ -76,8 +76,8 @@ def dataset_advise(
     adapter = open_model(model, overrides, trust_adapters)
     if not adapter.scores_items:
         raise ConfigError(
-            f"{model}: its head sees several frames in their order, and advice solves heads that score each frame or clip "
-            "by itself. Name another model, such as efficientnet_lite0"
+            f"{model}: its head sees several frames in their order, and advice solves heads that score each frame or "
+            "clip by itself. Name another model, such as efficientnet_lite0"
         )
     dataset, notes = _usable(read_dataset(data), adapter.config["task"] == "multi_label")
     exclusive = adapter.config["task"] == "single_label" and all(len(item.labels) == 1 for item in dataset)

@@ -66,8 +66,9 @@ def choose(
     taken = max(cheap, key=lambda number: (models[number].accuracy, number == best, -_cost(models[number])))
     name, figures = models[taken].model, models[taken]
     if not better:
+        none = "no model" if len(fitting) == len(models) else "no model that satisfies the limits"
         return None, [
-            "no model that satisfies the limits is shown to be better than always answering "
+            f"{none} is shown to be better than always answering "
             f"{largest_class} ({percent(largest_class_share)} of the clips). Label more clips, of more footage, before "
             f"you choose; until then {name} is the cheapest to try ({_measured(figures)})",
         ]

@@ -156,3 +156,9 @@ def test_the_command_names_what_is_missing() -> None:
     ran = cli("dataset", "advise", "nowhere.csv")
     assert ran.exit_code == 1
     assert "nowhere.csv" in ran.stderr
+
+
+def test_a_head_that_sees_frames_in_order_is_refused(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(MeanColors, "scores_items", False)
+    with pytest.raises(ConfigError, match="several frames in their order"):
+        dataset_advise(data, model="ads_temporal")
