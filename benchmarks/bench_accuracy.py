@@ -98,7 +98,7 @@ def trained_scores(
 
 
 def parts(rows: Sequence[Row], groups_per_part: int) -> list[list[int]]:
-    """The clips divided by whole groups, so many groups in each part."""
+    """The rows of each part of the clips, divided by whole groups."""
     groups = sorted({row.group for row in rows})
     chosen = [set(groups[first : first + groups_per_part]) for first in range(0, len(groups), groups_per_part)]
     return [[i for i, row in enumerate(rows) if row.group in part] for part in chosen]

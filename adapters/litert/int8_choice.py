@@ -21,7 +21,8 @@ from adapters.litert.trial import trust_program
 from adapters.records import Float32Array, take_evenly
 
 # Layers are left in float32, the worst first, until those that stay in 8 bits add less than this to the outputs' mean
-# square, or a quarter of what all would add; and no more than so many, none with a kernel of more values.
+# square, or a quarter of what all would add; at most MOST_FLOAT_LAYERS, none with a kernel of more than
+# MOST_FLOAT_VALUES.
 SMALL_ERROR, SMALL_SHARE = 0.001, 0.25
 MOST_FLOAT_LAYERS, MOST_FLOAT_VALUES = 10, 1 << 16
 MEASURED_ITEMS = 8

@@ -38,7 +38,7 @@ def read_message(value: object, message: type[M], what: str) -> M:
     """
     try:
         return msgspec.convert(value, message)
-    # Older versions of msgspec raise errors that are no ValueError; a ValueError also for characters that UTF-8 lacks.
+    # MsgspecError: only newer versions derive it from ValueError, which characters that UTF-8 lacks raise too.
     except (msgspec.MsgspecError, ValueError, OverflowError, RecursionError) as error:
         raise RequestError(400, f"{what}: {error}. GET /openapi.json describes requests") from None
 

@@ -26,7 +26,7 @@ class TemporalAdapter(EfficientNetLiteAdapter):
     head_keys = ("projection_units", "lstm_units")
     family = EfficientNetLiteAdapter.family  # of the backbone, whose programs and features it shares
 
-    # A clip is scored as a whole, so that it is no model of single frames.
+    # A clip is scored as a whole: this is not a model of single frames.
     scores_frames = False
     merges_pieces = False
     has_frame_scores = False
