@@ -294,18 +294,22 @@ def test_the_limits_count_what_comes_out(
     assert served.uploads() == []
 
 
+# Without the time of day, which would be in the names of the tests.
+GZIPPED = gzip.compress(b"{}", mtime=0)
+
+
 @pytest.mark.parametrize(
     "encoding, body",
     [
         ("gzip", b"no gzip at all"),
-        ("gzip", gzip.compress(b"{}")[:-9]),
-        ("gzip", gzip.compress(b"{}") + b"more"),
-        ("gzip", gzip.compress(b"{}")[:-8] + bytes(8)),
+        ("gzip", GZIPPED[:-9]),
+        ("gzip", GZIPPED + b"more"),
+        ("gzip", GZIPPED[:-8] + bytes(8)),
         ("gzip", b"\x1f"),
         ("deflate", b"\xff" * 40),
         ("deflate", b"x"),
         ("deflate", zlib.compress(b"{}") + b"more"),
-        ("deflate", gzip.compress(b"{}")),
+        ("deflate", GZIPPED),
     ],
 )
 def test_a_body_that_is_not_compressed_as_it_says(http: httpx.Client, encoding: str, body: bytes) -> None:
