@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Literal
 
 from adapters.config import Config
@@ -73,9 +74,9 @@ class MoViNetBackbone:
             if name.partition("/")[0] in chosen and variable.trainable
         ], []
 
-    def in_8_bits(self, name: str) -> bool:
-        """Whether int8 computes the convolution of that name in 8 bits."""
-        return computes_in_8_bits(self.network.architecture, name)
+    @property
+    def layers_in_8_bits(self) -> Callable[[str], bool]:
+        return partial(computes_in_8_bits, self.network.architecture)
 
     def for_conversion(self) -> MoViNetBackbone:
         return MoViNetBackbone(freeze(self.network))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
@@ -58,6 +58,10 @@ class Backbone(TunableBackbone, Protocol):
     def feature_size(self) -> int:
         """Numbers per item, D."""
 
+    @property
+    def layers_in_8_bits(self) -> Callable[[str], bool] | None:
+        """Whether int8 computes the convolution of a name in 8 bits; None where measuring decides that."""
+
     def for_conversion(self) -> Backbone:
         """The same with its present values, in the form that converts best."""
 
@@ -105,6 +109,10 @@ class KerasBackbone:
     @property
     def layer_count(self) -> int:
         return len(self.model.layers)
+
+    @property
+    def layers_in_8_bits(self) -> None:
+        return None
 
     def for_conversion(self) -> KerasBackbone:
         return self

@@ -129,8 +129,7 @@ def convert_items(adapter: HasPrograms, network: Network, quantize: Precision, c
     fixed = network.for_conversion()
     samples = list(_calibration_items(adapter, calibration)) if calibration else None
     model, shape = _Convertible(fixed, fixed.weights), (PROGRAM_BATCH, *adapter.program_shape)
-    # A backbone may know which of its layers can be computed in 8 bits at little loss.
-    in_8_bits = getattr(fixed.backbone, "in_8_bits", None)
+    in_8_bits = fixed.backbone.layers_in_8_bits
     if quantize == "int8" and samples and in_8_bits is None:
         made = to_int8(to_litert(model, shape), samples)
         if made is not None:

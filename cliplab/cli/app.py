@@ -15,6 +15,9 @@ from cliplab.cli import (
     compare as commands_compare,
 )
 from cliplab.cli import (
+    conversion as commands_conversion,
+)
+from cliplab.cli import (
     data as commands_data,
 )
 from cliplab.cli import (
@@ -43,6 +46,9 @@ from cliplab.cli import (
 )
 from cliplab.cli import (
     stream as commands_stream,
+)
+from cliplab.cli import (
+    training as commands_training,
 )
 from cliplab.cli.console import guard_terminal
 from cliplab.cli.dashed_names import HintingGroup
@@ -88,6 +94,8 @@ def options(
 
 
 commands_model.register(app)
+commands_training.register(app)
+commands_conversion.register(app)
 commands_explain.register(app)
 commands_compare.register(app)
 commands_stream.register(app)

@@ -65,9 +65,6 @@ def convert(
         DatasetError: The clips are not usable.
         StorageError: The output exists, or cannot be written.
     """
-    from cliplab.models.held_out import labelled_windows
-    from cliplab.models.measure import read_clips
-
     suffix = Path(output).suffix.lower()
     if suffix not in (".tflite", *STATE_DICT_SUFFIXES):
         raise ConfigError(
@@ -84,6 +81,40 @@ def convert(
         return _write_torch(adapter, Path(output), quantize)
     if data is None:
         return adapter.convert(output, quantize)
+    return convert_measured(
+        model, output, quantize, data, overrides=overrides, trust_adapters=trust_adapters, on_progress=on_progress
+    )
+
+
+def convert_measured(
+    model: ModelSource,
+    output: str | Path,
+    quantize: RequestedPrecision,
+    data: str | Path,
+    *,
+    overrides: Mapping[str, Any] | None = None,
+    trust_adapters: Sequence[str] = (),
+    on_progress: Callable[[str, int, int], object] | None = None,
+) -> ConversionReport:
+    """Write a model as one self-describing .tflite, measured on labelled clips that it was not trained on.
+
+    Args:
+        model: As for ``convert``, without networks of Keras.
+        output: The .tflite to write; what is there is replaced.
+        quantize: As for ``convert``.
+        data: As for ``convert``.
+        overrides: As for ``convert``; ``min_agreement`` is a gate only where it is among them.
+        trust_adapters: As for ``convert``.
+        on_progress: As for ``convert``.
+
+    Raises:
+        ConversionError: As ``convert``.
+        DatasetError: There are no clips of validation or test, or none of training for int8.
+    """
+    from cliplab.models.held_out import labelled_windows
+    from cliplab.models.measure import read_clips
+
+    adapter = open_model(model, overrides, trust_adapters)
     held = labelled_windows(adapter, data, on_progress)
     if quantize == "int8":
         calibration = read_clips(adapter, data, ("train",), adapter.config["calibration_clips"], on_progress)

@@ -148,8 +148,10 @@ def _windows(predictions: tuple[Prediction, ...], label: str | None) -> tuple[Wi
 
 
 def _check_range(video: str | Path, length: float | None, start: float | None, end: float | None) -> None:
-    """MediaError where the range is not inside the video. A NaN is found where the video is read."""
+    """MediaError where the range is not inside the video."""
     for name, value in (("--start", start), ("--end", end)):
+        if value is not None and not (math.isfinite(value) and value >= 0):
+            raise MediaError(f"{video}: {name} is {value:g} and must be a number of seconds from 0 up")
         if value is not None and length is not None and value > length + END_TOLERANCE_SECONDS:
             raise MediaError(
                 f"{video}: {name} is {value:g} s and the video ends at {length:.2f} s. Take a range inside the video"

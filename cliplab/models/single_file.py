@@ -51,32 +51,47 @@ def write_single_file(
     output: str | Path,
     on_progress: Callable[[str, int, int], object] | None = None,
 ) -> ConversionReport:
-    """Write the trained adapter as one .tflite of its config's precision, compared on clips that it was not trained on.
+    """Write the trained bundle as one .tflite of its config's precision, measured as ``convert`` measures it.
 
-    Where the dataset has no validation or test clips, it is compared on those of training, and the report says so.
+    int8 is calibrated on the training clips, and the two are compared on clips that the model was not trained on. Where
+    the dataset has no validation or test clips, they are compared on those of training, and the report says so.
 
     Args:
         adapter: The trained model.
         data: The dataset that it was trained on.
-        output: The .tflite to write.
+        output: The .tflite to write; the bundle is beside it as X.
         on_progress: Called with the stage's name, the clips done and the clips in all.
 
     Returns:
-        Sizes, speeds, score differences and agreement.
+        Sizes, speeds, score differences, agreement, and the drop in accuracy with its interval.
 
     Raises:
-        ConversionError: Fewer than ``min_agreement`` of the windows keep their label; the bundle is kept.
+        ConversionError: The accuracy drops by more than ``max_accuracy_drop`` and by more than chance, or fewer than
+            ``min_agreement`` of the windows keep their label where the config asks for that; the bundle is kept.
     """
-    from cliplab.models.held_out import held_out_windows
+    from adapters.config import key_schemas
+    from cliplab.models.conversion import convert_measured
     from cliplab.models.measure import read_clips
 
+    precision, bundle, config = adapter.config["quantize"], bundle_path(output), adapter.config
+    default = key_schemas(config["adapter"])["min_agreement"]["default"]
+    # The bundle would predict in its config's precision, and the file would be compared with itself.
+    asked = {"quantize": "float32"}
+    if config["min_agreement"] != default:
+        asked["min_agreement"] = config["min_agreement"]
     try:
-        clips, origin = held_out_windows(adapter, data, on_progress)
-    except DatasetError:
-        clips = read_clips(adapter, data, ("train",), adapter.config["calibration_clips"], on_progress)
-        origin = f"training clips of {data}"
-    try:
-        report = adapter.convert(output, adapter.config["quantize"], clips)
+        try:
+            return convert_measured(
+                bundle,
+                output,
+                precision,
+                data,
+                overrides=asked,
+                trust_adapters=adapter.trusts,
+                on_progress=on_progress,
+            )
+        except DatasetError:  # no clips but those of training
+            clips = read_clips(adapter, data, ("train",), config["calibration_clips"], on_progress)
+            return replace(adapter.convert(output, precision, clips), clip_origin=f"training clips of {data}")
     except ConversionError as error:
-        raise ConversionError(f"{error} The trained bundle is kept: {bundle_path(output)}") from error
-    return replace(report, clip_origin=origin)
+        raise ConversionError(f"{error} The trained bundle is kept: {bundle}") from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from adapters.reports import EpochLog, TrainReport
-from cliplab.cli.tables import training
+from cliplab.cli.model_tables import training
 
 
 def text_of(**more: Any) -> str:

@@ -249,7 +249,9 @@ def test_random_labels_are_said_to_teach_nothing() -> None:
     report = planted.advice()
     assert "Nothing was learned" in said(report, "figure")
     assert report.issues == ()
-    assert any("likely wrong labels are not listed" in text for text in report.warnings)
+    assert (report.curve.overall, report.curve.classes) == ((), ())
+    assert report.curve.points
+    assert any("neither likely wrong labels nor what more clips" in text for text in report.warnings)
 
 
 def test_confused_classes_are_counted() -> None:

@@ -381,9 +381,9 @@ def test_what_cannot_be_explained_is_said_before_any_work(tmp_path: Path, video:
         (7.0, None, "--start is 7 s and the video ends at 6.00 s"),
         (1.0, 9.0, "--end is 9 s and the video ends at 6.00 s"),
         (2.0, 1.0, "must come after --start"),
-        (-1.0, None, "range -1.0"),
-        (float("nan"), None, "range nan"),
-        (0.0, float("nan"), "must come after --start"),
+        (0.0, float("nan"), "--end is nan and must be a number of seconds from 0 up"),
+        (float("nan"), None, "--start is nan"),
+        (-5.0, None, "--start is -5 and must be"),
     ):
         with pytest.raises(MediaError, match=said):
             explain_video(tiny, video, start_seconds=start, end_seconds=end)

@@ -61,6 +61,8 @@ def test_the_report_measures_the_file_against_float32_on_unseen_clips(
     assert conversion["quantize"] == "dynamic"
     assert conversion["max_score_difference"] > 0, "the dynamic program is not compared with itself"
     assert conversion["agreement"] >= 0.98
+    assert conversion["accuracy"]["clips"] == 6
+    assert conversion["accuracy"]["drop"] <= 0.01
     assert conversion["size_bytes"] < conversion["source_size_bytes"] / 2
 
 
