@@ -1,0 +1,21 @@
+"""The database of clips and ratings, and what learns from it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from adapters.system.lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from cliplab.clips.manager import ClipManager as ClipManager
+    from cliplab.clips.records import STARS as STARS
+    from cliplab.clips.records import Clip as Clip
+    from cliplab.clips.records import ClipError as ClipError
+else:  # hidden from type checkers, so that a name that is not exported is an error
+    __getattr__, __dir__, __all__ = lazy_exports(
+        __name__,
+        {
+            "manager": ("ClipManager",),
+            "records": ("STARS", "Clip", "ClipError"),
+        },
+    )

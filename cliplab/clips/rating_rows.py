@@ -1,0 +1,150 @@
+"""Ratings and comparisons as rows: stored once each, the latest of each rater counts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from cliplab.clips.database import Database, now
+from cliplab.clips.records import ClipError, checked_confidence, checked_name, checked_stars
+from cliplab.clips.schema import CLIPS, COMPARISONS, RATINGS
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection
+
+
+def store_rating(
+    database: Database,
+    clip_id: int,
+    rating: int | None,
+    rater: str,
+    confidence: float | None = None,
+    client: str | None = None,
+    sequence: int | None = None,
+) -> bool:
+    """Store a rating; see ``ClipManager.rate_clip``.
+
+    Args:
+        database: The database.
+        clip_id: The clip.
+        rating: 1 to 5 stars; None takes the rater's rating back.
+        rater: Who rates.
+        confidence: How sure the rater is, above 0 and up to 1.
+        client: With ``sequence``, names the request.
+        sequence: The request's number.
+
+    Returns:
+        True; False where this request was stored before.
+
+    Raises:
+        ClipError: The rating or rater is not allowed, or there is no such clip.
+        StorageError: It cannot be stored.
+    """
+    values = {
+        "clip_id": clip_id,
+        "rater": checked_name(rater, "rater"),
+        "stars": None if rating is None else checked_stars(rating),
+        "confidence": checked_confidence(confidence),
+        "rated_at": now(),
+        "client": client,
+        "sequence": sequence,
+    }
+    with database.writing() as connection:
+        if _was_sent(connection, RATINGS, client, sequence):
+            return False
+        require_clip(connection, clip_id)
+        connection.execute(sa.insert(RATINGS).values(**values))
+        _write_back(connection, clip_id)
+    return True
+
+
+def store_comparison(
+    database: Database,
+    better_id: int,
+    worse_id: int,
+    rater: str,
+    client: str | None = None,
+    sequence: int | None = None,
+) -> bool:
+    """Store that one clip is better than another; see ``ClipManager.compare_clips``.
+
+    Args:
+        database: The database.
+        better_id: The better clip.
+        worse_id: The other.
+        rater: Who says so.
+        client: As for ``store_rating``.
+        sequence: As for ``store_rating``.
+
+    Returns:
+        As ``store_rating``.
+
+    Raises:
+        ClipError: The clips are the same, or one of them does not exist.
+    """
+    if better_id == worse_id:
+        raise ClipError(f"clip {better_id} cannot be compared with itself")
+    values = {"better_id": better_id, "worse_id": worse_id, "rater": checked_name(rater, "rater"), "compared_at": now()}
+    with database.writing() as connection:
+        if _was_sent(connection, COMPARISONS, client, sequence):
+            return False
+        for clip_id in (better_id, worse_id):
+            require_clip(connection, clip_id)
+        connection.execute(sa.insert(COMPARISONS).values(**values, client=client, sequence=sequence))
+    return True
+
+
+def rating_rows(connection: Connection) -> Iterator[Any]:
+    """Every rating that counts: the latest of each clip and rater that was not taken back, in order of their ids.
+
+    Args:
+        connection: A connection to the database.
+
+    Yields:
+        Rows of ``ratings``.
+    """
+    latest = sa.select(sa.func.max(RATINGS.c.id)).group_by(RATINGS.c.clip_id, RATINGS.c.rater)
+    query = sa.select(RATINGS).where(RATINGS.c.id.in_(latest), RATINGS.c.stars.is_not(None)).order_by(RATINGS.c.id)
+    yield from connection.execute(query)
+
+
+def unknown_clip(clip_id: Any) -> ClipError:
+    """The error for a clip that is not in the database.
+
+    Args:
+        clip_id: What was given.
+    """
+    return ClipError(f"clip {clip_id!r} is not in the database. cliplab clips list shows those that are")
+
+
+def require_clip(connection: Connection, clip_id: Any) -> None:
+    """Check that a clip exists.
+
+    Args:
+        connection: A connection to the database.
+        clip_id: What was given.
+
+    Raises:
+        ClipError: There is no such clip.
+    """
+    known = isinstance(clip_id, int) and not isinstance(clip_id, bool)
+    if not known or connection.execute(sa.select(CLIPS.c.id).where(CLIPS.c.id == clip_id)).first() is None:
+        raise unknown_clip(clip_id)
+
+
+def _was_sent(connection: Connection, table: sa.Table, client: str | None, sequence: int | None) -> bool:
+    if client is None or sequence is None:
+        return False
+    same = (table.c.client == client) & (table.c.sequence == sequence)
+    return connection.execute(sa.select(table.c.id).where(same)).first() is not None
+
+
+def _write_back(connection: Connection, clip_id: int) -> None:
+    """Keep the seed's columns in step: the latest stars that still count, and when they were given."""
+    latest = sa.select(sa.func.max(RATINGS.c.id)).where(RATINGS.c.clip_id == clip_id).group_by(RATINGS.c.rater)
+    query = sa.select(RATINGS.c.stars, RATINGS.c.rated_at).where(RATINGS.c.id.in_(latest), RATINGS.c.stars.is_not(None))
+    row = connection.execute(query.order_by(RATINGS.c.id.desc()).limit(1)).first()
+    stars, at = (None, None) if row is None else row
+    connection.execute(sa.update(CLIPS).where(CLIPS.c.id == clip_id).values(rating=stars, rated_at=at))
