@@ -53,6 +53,16 @@ HTTP = [
 ]
 REGISTRY = ["mlflow>=3.1.0", "pandas>=2.2.3"]
 SCALE = ["ray[data]>=2.44.0", "pyarrow>=19.0.0", "fsspec>=2025.3.0"]
+# The database of clips and ratings, and what learns from it.
+CLIPS = [
+    "sqlalchemy>=2.0.36",
+    "alembic>=1.14.0",
+    "psycopg[binary]>=3.2.2",
+    "scikit-learn>=1.8.0",
+    "scipy>=1.13.0",
+    "skops>=0.11.0",
+    "pyarrow>=19.0.0",
+]
 # Cut lists; EDL and FCPXML are packages of their own.
 REEL = [
     "opentimelineio>=0.17.0",
@@ -113,6 +123,7 @@ setup(
     # Not 3.14 yet: TensorFlow 2.20 and OpenTimelineIO 0.18 have no wheels for it, so the tests cannot run there.
     python_requires=">=3.11",
     classifiers=[f"Programming Language :: Python :: 3.{minor}" for minor in (11, 12, 13)],
+    py_modules=["clip_manager", "model_trainer"],  # import names of the clip guide's scripts
     packages=find_packages(include=[f"{name}{rest}" for name in PACKAGES for rest in ("", ".*")]),
     package_data=dict.fromkeys(PACKAGES, DATA),
     install_requires=CORE,
@@ -123,7 +134,8 @@ setup(
         "registry": REGISTRY,
         "scale": SCALE,
         "reel": REEL,
-        "all": [*TRAIN, *DATALOOP, *HTTP, *REGISTRY, *SCALE, *REEL],
+        "clips": CLIPS,
+        "all": [*TRAIN, *DATALOOP, *HTTP, *REGISTRY, *SCALE, *REEL, *CLIPS],
         "test": TEST,
         "test-all": [*TEST, *TEST_ALL],
         "dev": [*TEST, *TEST_ALL, *DEV],

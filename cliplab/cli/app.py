@@ -12,6 +12,9 @@ import typer
 from adapters.system import terminal_text
 from cliplab import __version__
 from cliplab.cli import (
+    clips as commands_clips,
+)
+from cliplab.cli import (
     compare as commands_compare,
 )
 from cliplab.cli import (
@@ -102,6 +105,7 @@ commands_stream.register(app)
 commands_scan.register(app)
 commands_reel.register(app)
 commands_data.register(app)
+commands_clips.register(app)
 commands_registry.register(app)
 commands_dataloop.register(app)
 commands_host.register(app)

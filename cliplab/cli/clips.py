@@ -1,0 +1,259 @@
+"""`cliplab clips`: the database of clips and ratings from a shell."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cliplab.cli.console import FAILED, command, show, write_json
+from cliplab.cli.options import AsJson, DryRun, arg, opt
+
+if TYPE_CHECKING:
+    from cliplab.clips import Clip, ClipManager
+
+Database = Annotated[str, opt("DB", "The database: a file, or postgresql://USER@HOST/NAME.", "--database", "--db")]
+Rater = Annotated[str, opt("NAME", "Who rates.")]
+Ids = Annotated[list[int], arg("ID", "Clips, by their numbers in cliplab clips list.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to the app."""
+    clips = typer.Typer(
+        help="Keep clips with their ratings, and learn from them.", no_args_is_help=True, rich_markup_mode=None
+    )
+    for name, function in (
+        ("list", clips_list),
+        ("rate", clips_rate),
+        ("tag", clips_tag),
+        ("stats", clips_stats),
+        ("train", clips_train),
+        ("export", clips_export),
+        ("import", clips_import),
+        ("cleanup", clips_cleanup),
+        ("backup", clips_backup),
+        ("reset", clips_reset),
+    ):
+        clips.command(name)(command(function))
+    app.add_typer(clips, name="clips")
+
+
+def _open(database: str, rater: str = "local") -> ClipManager:
+    from cliplab.clips import ClipManager
+
+    return ClipManager(database, rater)
+
+
+def clips_list(
+    database: Database = "clips.db",
+    limit: Annotated[int, opt("N", "The most clips to show.")] = 50,
+    rating: Annotated[str | None, opt("R", 'Only those rated so: "4", ">=4" or "<=2".')] = None,
+    unrated: Annotated[bool, typer.Option("--unrated", help="Only those that wait for a rating.")] = False,
+    tag: Annotated[str | None, opt("TAG", "Only those with this tag.")] = None,
+    clip_type: Annotated[str | None, opt("TYPE", "audio or video.", "--type")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List clips, the newest first."""
+    with _open(database) as manager:
+        found = manager.list_clips(
+            limit, rating=_filter(rating), rated=False if unrated else None, tag=tag, clip_type=clip_type
+        )
+        tags = manager.tags([clip.id for clip in found])
+        total = manager.get_statistics()["total_clips"]
+    if as_json:
+        write_json([{**clip.to_json(), "tags": tags[clip.id]} for clip in found])
+    else:
+        show(*_clip_table(found, tags, total))
+
+
+def clips_rate(
+    clip: Annotated[int, arg("ID", "The clip, by its number in cliplab clips list.")],
+    rating: Annotated[str, arg("STARS", "1 (Poor) to 5 (Excellent), or none to take your rating back.")],
+    database: Database = "clips.db",
+    rater: Rater = "local",
+    confidence: Annotated[float | None, opt("C", "How sure you are, above 0 and up to 1.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Rate a clip. An earlier rating of yours is replaced, and stays in the history."""
+    from cliplab.clips import STARS, ClipError
+
+    if rating != "none" and not rating.isdecimal():
+        raise ClipError(f"rating must be 1 to 5, or none, got {rating!r:.40}")
+    stars = None if rating == "none" else int(rating)
+    with _open(database, rater) as manager:
+        manager.rate_clip(clip, stars, confidence=confidence)
+        found = manager.get_clip(clip)
+    said = "no rating" if stars is None else f"{stars} of 5, {STARS[stars]}"
+    write_json(found.to_json()) if as_json else show(f"clip {clip}, {found.filename}: {said}, by {rater}")
+
+
+def clips_tag(
+    clip: Annotated[int, arg("ID", "The clip, by its number in cliplab clips list.")],
+    tags: Annotated[list[str], arg("TAG", "Names.")],
+    database: Database = "clips.db",
+    remove: Annotated[bool, typer.Option("--remove", help="Take these tags away.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Give a clip tags, or take them away."""
+    with _open(database) as manager:
+        (manager.untag if remove else manager.tag)(clip, *tags)
+        found = manager.tags([clip])[clip]
+    write_json({"id": clip, "tags": found}) if as_json else show(f"clip {clip}: {', '.join(found) or 'no tags'}")
+
+
+def clips_stats(database: Database = "clips.db", as_json: AsJson = False) -> None:
+    """Count clips and ratings, and say how far training is."""
+    from cliplab.cli.tables import number, table
+    from cliplab.clips import STARS, RatingBasedTrainer
+
+    with _open(database) as manager:
+        found = manager.get_statistics()
+        progress = RatingBasedTrainer(manager, automatic=False).get_training_progress()
+    if as_json:
+        write_json({**found, "training": progress})
+        return
+    rows = [(f"{star} {word}", found["rating_distribution"][star]) for star, word in STARS.items()]
+    wanted = max(0, progress["min_samples"] - progress["rated_clips"])
+    show(
+        f"{found['total_clips']} clips, {found['rated_clips']} rated, average {number(found['average_rating'], 2)}; "
+        f"{found['ratings']} ratings by {found['raters']} raters",
+        table(("stars", ">clips"), rows),
+        f"training: {wanted} more rated clips are needed" if wanted else "training: ready (cliplab clips train)",
+        *(item["why"] for item in progress["last"].values()),
+    )
+
+
+def clips_train(
+    database: Database = "clips.db",
+    model: Annotated[Path, opt("FILE", "The models of ratings.", "--model")] = Path("models/highlight_model.skops"),
+    min_samples: Annotated[int, opt("N", "The fewest rated clips of a type.")] = 10,
+    as_json: AsJson = False,
+) -> int | None:
+    """Train on the ratings. A new model serves only if it ranks unseen clips better than what there is."""
+    from cliplab.clips import RatingBasedTrainer
+
+    with _open(database) as manager:
+        trainer = RatingBasedTrainer(manager, model, automatic=False)
+        served = trainer.train_from_ratings(min_samples)
+        rated = manager.get_statistics()["rated_clips"]
+    if as_json:
+        write_json({"serves": served, "results": {k: r.to_json() for k, r in trainer.results.items()}})
+    else:
+        said = [result.why for result in trainer.results.values()]
+        show(*(said or [f"{rated} rated clips; training needs {min_samples} of one type"]))
+        if served:
+            show(f"written: {model}")
+    return None if trainer.results else FAILED
+
+
+def clips_export(
+    output: Annotated[Path, arg("FILE", "X.csv, X.json or X.parquet.")],
+    database: Database = "clips.db",
+    force: Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write all ratings as a file."""
+    from cliplab.clips import export_ratings
+    from cliplab.outputs import require_new
+
+    require_new(output, force)
+    with _open(database) as manager:
+        count = export_ratings(manager, output)
+    write_json({"path": str(output), "ratings": count}) if as_json else show(f"written: {output}, {count} ratings")
+
+
+def clips_import(
+    source: Annotated[Path, arg("FILE", "X.csv, X.json or X.parquet of cliplab clips export.")],
+    database: Database = "clips.db",
+    rater: Rater = "local",
+    as_json: AsJson = False,
+) -> int | None:
+    """Read ratings from a file. What was read before is not stored twice."""
+    from cliplab.cli.tables import problem
+    from cliplab.clips import import_ratings
+
+    with _open(database, rater) as manager:
+        report = import_ratings(manager, source)
+    if as_json:
+        write_json(report.to_json())
+    else:
+        show(
+            *(problem(text) for text in report.problems[:20]),
+            f"{report.stored} ratings stored, {report.repeated} were there, {len(report.problems)} rows left out",
+        )
+    return FAILED if report.problems else None
+
+
+def clips_cleanup(database: Database = "clips.db", dry_run: DryRun = False, as_json: AsJson = False) -> None:
+    """Remove the entries of clips whose files are gone; what was said of them is kept aside."""
+    with _open(database) as manager:
+        count = manager.cleanup_missing_files(dry_run)
+    said = f"{count} entries whose files are gone" + (": nothing was removed" if dry_run else " were removed")
+    write_json({"missing": count, "removed": 0 if dry_run else count}) if as_json else show(said)
+
+
+def clips_backup(
+    output: Annotated[Path | None, opt("FILE", "The copy; default: beside the database.", "-o", "--output")] = None,
+    database: Database = "clips.db",
+    as_json: AsJson = False,
+) -> None:
+    """Copy the database, also while others use it."""
+    with _open(database) as manager:
+        path = manager.backup(output)
+    write_json({"path": str(path)}) if as_json else show(f"written: {path}")
+
+
+def clips_reset(
+    database: Database = "clips.db",
+    force: Annotated[bool, typer.Option("--force", help="Do it; without, only say what would be removed.")] = False,
+    no_backup: Annotated[bool, typer.Option("--no-backup", help="Make no copy first.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Empty the database, after a copy of it."""
+    with _open(database) as manager:
+        found = manager.get_statistics()
+        copy = manager.reset(backup=not no_backup) if force else None
+    counts = f"{found['total_clips']} clips and {found['ratings']} ratings"
+    if as_json:
+        write_json({"removed": force, "backup": None if copy is None else str(copy), **found})
+    elif force:
+        show(f"removed: {counts}" + ("" if copy is None else f"; copied before: {copy}"))
+    else:
+        show(f"would remove {counts}; --force does it, after a copy")
+
+
+def _filter(text: str | None) -> Any:
+    from cliplab.clips import ClipError
+
+    if text is None:
+        return None
+    for operator in (">=", "<=", "="):
+        if text.startswith(operator):
+            value = text[len(operator) :].strip()
+            break
+    else:
+        operator, value = "=", text.strip()
+    if not value.isdecimal():
+        raise ClipError(f'--rating takes "4", ">=4" or "<=2", got {text!r:.40}')
+    return operator, int(value)
+
+
+def _clip_table(found: list[Clip], tags: dict[int, list[str]], total: int) -> list[Any]:
+    from cliplab.cli.tables import clock, number, table
+
+    rows = [
+        (
+            clip.id,
+            "-" if clip.rating is None else "*" * clip.rating,
+            number(clip.score, 2),
+            clip.clip_type,
+            clock(clip.start_time),
+            f"{clip.duration:.1f} s",
+            clip.filename,
+            ", ".join(tags[clip.id]),
+        )
+        for clip in found
+    ]
+    names = (">id", "rating", ">score", "type", ">start", ">length", "file", "tags")
+    return [table(names, rows), f"{len(found)} of {total} clips"]

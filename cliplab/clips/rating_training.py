@@ -1,0 +1,150 @@
+"""One training from ratings: what was said as numbers, the learner that ranks best, and whether it may serve."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cliplab.clips.consensus import Consensus
+from cliplab.clips.feature_table import feature_table
+from cliplab.clips.learners import LEARNERS, fitted
+from cliplab.clips.ranking import Ranking, divide, rank
+from cliplab.clips.rating_model import RatingModel
+
+Float64Array = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+_FEWEST_TO_LEARN = 3
+
+
+@dataclass(frozen=True)
+class RatedClips:
+    """Clips of one type that people said something of.
+
+    Attributes:
+        ids: N of them.
+        features: Values by name of each.
+        scores: float64 [N]: what stage 1 gave them.
+        sources: Where each comes from.
+        consensus: What people said.
+    """
+
+    ids: tuple[int, ...]
+    features: Sequence[dict[str, Any]]
+    scores: Float64Array
+    sources: Sequence[str]
+    consensus: Consensus
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """What one training found.
+
+    Attributes:
+        kind: The type of clips.
+        serves: Whether the new model is used from now on.
+        why: The reason, in a sentence with its figures.
+        learner: The one that ranks best.
+        ranking: Of the new model, on clips that it did not learn from.
+        stage1: Of stage 1's scores, on the same pairs.
+        before: Of the model that served before, learned again without the clips that are judged; None without one.
+        model: The new model, also where it does not serve; None where nothing could be learned.
+    """
+
+    kind: str
+    serves: bool
+    why: str
+    learner: str | None
+    ranking: Ranking | None
+    stage1: Ranking | None
+    before: Ranking | None
+    model: RatingModel | None
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object, without the model."""
+        rankings = {name: getattr(self, name) for name in ("ranking", "stage1", "before")}
+        return {
+            "clip_type": self.kind,
+            "serves": self.serves,
+            "why": self.why,
+            "learner": self.learner,
+            **{name: None if value is None else value.to_json() for name, value in rankings.items()},
+        }
+
+
+def train_kind(kind: str, clips: RatedClips, old: RatingModel | None, trained_at: str, seed: int = 0) -> TrainingResult:
+    """Train on the clips of one type.
+
+    Args:
+        kind: The type.
+        clips: Its clips.
+        old: The model that serves now; None without one.
+        trained_at: The moment, for the model.
+        seed: The seed of the divisions.
+
+    Returns:
+        The new model, and whether it ranks better than what there is.
+    """
+    targets, weight = clips.consensus.quality, clips.consensus.weight
+    table = feature_table(clips.features)
+    if np.ptp(targets) < 1e-3 or not table.names:
+        why = "all clips are rated alike" if table.names else "the clips have no features that are numbers"
+        return TrainingResult(
+            kind, False, f"{kind}: {why}, so that nothing can be learned", None, None, None, None, None
+        )
+    rows, division = table.matrix(clips.features), divide(clips.sources, seed)
+
+    def held_out(learner: str, allowed: IntArray) -> Float64Array:
+        def predict(learn: IntArray, judge: IntArray) -> Float64Array:
+            learn = learn[np.isin(learn, allowed)]
+            if len(learn) < _FEWEST_TO_LEARN or np.ptp(targets[learn]) < 1e-3:
+                return np.zeros(len(judge))
+            return np.asarray(fitted(learner, rows[learn], targets[learn], weight[learn]).predict(rows[judge]))
+
+        return division.held_out(predict)
+
+    everything = np.arange(len(targets))
+    found = {name: rank(division, held_out(name, everything), targets, seed) for name in LEARNERS}
+    best = max(found, key=lambda name: found[name].share)
+    stage1 = rank(division, clips.scores, targets, seed)
+    before = None
+    if old is not None:
+        known = np.flatnonzero(np.isin(clips.ids, old.clip_ids))
+        before = rank(division, held_out(old.learner, known), targets, seed)
+    serves, why = _decide(kind, found[best], stage1, before)
+    figures = {"ranking": found[best].to_json(), "stage1": stage1.to_json(), "by_learner": _shares(found)}
+    model = RatingModel(
+        table,
+        best,
+        fitted(best, rows, targets, weight),
+        clips.ids,
+        1 + (old.version if old is not None else 0),
+        trained_at,
+        figures,
+    )
+    return TrainingResult(kind, serves, why, best, found[best], stage1, before, model)
+
+
+def _decide(kind: str, new: Ranking, stage1: Ranking, before: Ranking | None) -> tuple[bool, str]:
+    """Whether a new model may serve, and why, in words with figures."""
+    low, high = new.interval
+    said = (
+        f"{kind}: {new.share:.0%} of pairs in the right order (95% interval {low:.0%} to {high:.0%}, {new.clips} "
+        f"clips, chance 50%), stage 1 {stage1.share:.0%}"
+        + ("" if before is None else f", the model before {before.share:.0%}")
+    )
+    if not new.better_than_chance:
+        return False, f"Not yet better: {said}. It is not shown to be better than chance"
+    if new.share <= stage1.share:
+        return False, f"Not yet better: {said}. It ranks no better than stage 1's score"
+    if before is not None and new.share < before.share:
+        return False, f"Not yet better: {said}. It ranks no better than the model before"
+    return True, said
+
+
+def _shares(found: dict[str, Ranking]) -> dict[str, float]:
+    return {name: round(ranking.share, 4) for name, ranking in found.items()}
