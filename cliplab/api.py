@@ -1,5 +1,17 @@
 """Everything that the command line does, as Python: each function is one command of the same name and arguments."""
 
+from cliplab.clips import (
+    clips_backup,
+    clips_cleanup,
+    clips_export,
+    clips_import,
+    clips_list,
+    clips_rate,
+    clips_reset,
+    clips_stats,
+    clips_tag,
+    clips_train,
+)
 from cliplab.datasets import (
     dataset_advise,
     dataset_export,
@@ -36,6 +48,16 @@ from cliplab.scan import scan, score
 __all__ = [
     "adopt",
     "bench",
+    "clips_backup",
+    "clips_cleanup",
+    "clips_export",
+    "clips_import",
+    "clips_list",
+    "clips_rate",
+    "clips_reset",
+    "clips_stats",
+    "clips_tag",
+    "clips_train",
     "compare",
     "config_check",
     "config_schema",

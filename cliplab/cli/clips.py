@@ -11,11 +11,10 @@ from cliplab.cli.console import FAILED, command, show, write_json
 from cliplab.cli.options import AsJson, DryRun, arg, opt
 
 if TYPE_CHECKING:
-    from cliplab.clips import Clip, ClipManager
+    from cliplab.clips import ClipList
 
 Database = Annotated[str, opt("DB", "The database: a file, or postgresql://USER@HOST/NAME.", "--database", "--db")]
 Rater = Annotated[str, opt("NAME", "Who rates.")]
-Ids = Annotated[list[int], arg("ID", "Clips, by their numbers in cliplab clips list.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -39,12 +38,6 @@ def register(app: typer.Typer) -> None:
     app.add_typer(clips, name="clips")
 
 
-def _open(database: str, rater: str = "local") -> ClipManager:
-    from cliplab.clips import ClipManager
-
-    return ClipManager(database, rater)
-
-
 def clips_list(
     database: Database = "clips.db",
     limit: Annotated[int, opt("N", "The most clips to show.")] = 50,
@@ -55,16 +48,10 @@ def clips_list(
     as_json: AsJson = False,
 ) -> None:
     """List clips, the newest first."""
-    with _open(database) as manager:
-        found = manager.list_clips(
-            limit, rating=_filter(rating), rated=False if unrated else None, tag=tag, clip_type=clip_type
-        )
-        tags = manager.tags([clip.id for clip in found])
-        total = manager.get_statistics()["total_clips"]
-    if as_json:
-        write_json([{**clip.to_json(), "tags": tags[clip.id]} for clip in found])
-    else:
-        show(*_clip_table(found, tags, total))
+    from cliplab import clips
+
+    found = clips.clips_list(database, limit, rating, unrated, tag, clip_type)
+    write_json(found.to_json()) if as_json else show(*_clip_table(found))
 
 
 def clips_rate(
@@ -76,15 +63,10 @@ def clips_rate(
     as_json: AsJson = False,
 ) -> None:
     """Rate a clip. An earlier rating of yours is replaced, and stays in the history."""
-    from cliplab.clips import STARS, ClipError
+    from cliplab import clips
 
-    if rating != "none" and not rating.isdecimal():
-        raise ClipError(f"rating must be 1 to 5, or none, got {rating!r:.40}")
-    stars = None if rating == "none" else int(rating)
-    with _open(database, rater) as manager:
-        manager.rate_clip(clip, stars, confidence=confidence)
-        found = manager.get_clip(clip)
-    said = "no rating" if stars is None else f"{stars} of 5, {STARS[stars]}"
+    found = clips.clips_rate(clip, rating, database, rater, confidence)
+    said = "no rating" if rating == "none" else f"{rating} of 5, {clips.STARS[int(rating)]}"
     write_json(found.to_json()) if as_json else show(f"clip {clip}, {found.filename}: {said}, by {rater}")
 
 
@@ -96,24 +78,23 @@ def clips_tag(
     as_json: AsJson = False,
 ) -> None:
     """Give a clip tags, or take them away."""
-    with _open(database) as manager:
-        (manager.untag if remove else manager.tag)(clip, *tags)
-        found = manager.tags([clip])[clip]
+    from cliplab import clips
+
+    found = clips.clips_tag(clip, tags, database, remove)
     write_json({"id": clip, "tags": found}) if as_json else show(f"clip {clip}: {', '.join(found) or 'no tags'}")
 
 
 def clips_stats(database: Database = "clips.db", as_json: AsJson = False) -> None:
     """Count clips and ratings, and say how far training is."""
+    from cliplab import clips
     from cliplab.cli.tables import number, table
-    from cliplab.clips import STARS, RatingBasedTrainer
 
-    with _open(database) as manager:
-        found = manager.get_statistics()
-        progress = RatingBasedTrainer(manager, automatic=False).get_training_progress()
+    found = clips.clips_stats(database)
     if as_json:
-        write_json({**found, "training": progress})
+        write_json(found)
         return
-    rows = [(f"{star} {word}", found["rating_distribution"][star]) for star, word in STARS.items()]
+    progress = found["training"]
+    rows = [(f"{star} {word}", found["rating_distribution"][star]) for star, word in clips.STARS.items()]
     wanted = max(0, progress["min_samples"] - progress["rated_clips"])
     show(
         f"{found['total_clips']} clips, {found['rated_clips']} rated, average {number(found['average_rating'], 2)}; "
@@ -131,20 +112,17 @@ def clips_train(
     as_json: AsJson = False,
 ) -> int | None:
     """Train on the ratings. A new model serves only if it ranks unseen clips better than what there is."""
-    from cliplab.clips import RatingBasedTrainer
+    from cliplab import clips
 
-    with _open(database) as manager:
-        trainer = RatingBasedTrainer(manager, model, automatic=False)
-        served = trainer.train_from_ratings(min_samples)
-        rated = manager.get_statistics()["rated_clips"]
+    report = clips.clips_train(database, model, min_samples)
     if as_json:
-        write_json({"serves": served, "results": {k: r.to_json() for k, r in trainer.results.items()}})
+        write_json(report.to_json())
     else:
-        said = [result.why for result in trainer.results.values()]
-        show(*(said or [f"{rated} rated clips; training needs {min_samples} of one type"]))
-        if served:
+        said = [result.why for result in report.results.values()]
+        show(*(said or [f"{report.rated_clips} rated clips; training needs {min_samples} of one type"]))
+        if report.serves:
             show(f"written: {model}")
-    return None if trainer.results else FAILED
+    return None if report.results else FAILED
 
 
 def clips_export(
@@ -154,12 +132,9 @@ def clips_export(
     as_json: AsJson = False,
 ) -> None:
     """Write all ratings as a file."""
-    from cliplab.clips import export_ratings
-    from cliplab.outputs import require_new
+    from cliplab import clips
 
-    require_new(output, force)
-    with _open(database) as manager:
-        count = export_ratings(manager, output)
+    count = clips.clips_export(output, database, force)
     write_json({"path": str(output), "ratings": count}) if as_json else show(f"written: {output}, {count} ratings")
 
 
@@ -170,11 +145,10 @@ def clips_import(
     as_json: AsJson = False,
 ) -> int | None:
     """Read ratings from a file. What was read before is not stored twice."""
+    from cliplab import clips
     from cliplab.cli.tables import problem
-    from cliplab.clips import import_ratings
 
-    with _open(database, rater) as manager:
-        report = import_ratings(manager, source)
+    report = clips.clips_import(source, database, rater)
     if as_json:
         write_json(report.to_json())
     else:
@@ -187,8 +161,9 @@ def clips_import(
 
 def clips_cleanup(database: Database = "clips.db", dry_run: DryRun = False, as_json: AsJson = False) -> None:
     """Remove the entries of clips whose files are gone; what was said of them is kept aside."""
-    with _open(database) as manager:
-        count = manager.cleanup_missing_files(dry_run)
+    from cliplab import clips
+
+    count = clips.clips_cleanup(database, dry_run)
     said = f"{count} entries whose files are gone" + (": nothing was removed" if dry_run else " were removed")
     write_json({"missing": count, "removed": 0 if dry_run else count}) if as_json else show(said)
 
@@ -199,8 +174,9 @@ def clips_backup(
     as_json: AsJson = False,
 ) -> None:
     """Copy the database, also while others use it."""
-    with _open(database) as manager:
-        path = manager.backup(output)
+    from cliplab import clips
+
+    path = clips.clips_backup(output, database)
     write_json({"path": str(path)}) if as_json else show(f"written: {path}")
 
 
@@ -211,35 +187,19 @@ def clips_reset(
     as_json: AsJson = False,
 ) -> None:
     """Empty the database, after a copy of it."""
-    with _open(database) as manager:
-        found = manager.get_statistics()
-        copy = manager.reset(backup=not no_backup) if force else None
-    counts = f"{found['total_clips']} clips and {found['ratings']} ratings"
+    from cliplab import clips
+
+    report = clips.clips_reset(database, force, no_backup)
+    counts = f"{report.statistics['total_clips']} clips and {report.statistics['ratings']} ratings"
     if as_json:
-        write_json({"removed": force, "backup": None if copy is None else str(copy), **found})
+        write_json(report.to_json())
     elif force:
-        show(f"removed: {counts}" + ("" if copy is None else f"; copied before: {copy}"))
+        show(f"removed: {counts}" + ("" if report.backup is None else f"; copied before: {report.backup}"))
     else:
         show(f"would remove {counts}; --force does it, after a copy")
 
 
-def _filter(text: str | None) -> Any:
-    from cliplab.clips import ClipError
-
-    if text is None:
-        return None
-    for operator in (">=", "<=", "="):
-        if text.startswith(operator):
-            value = text[len(operator) :].strip()
-            break
-    else:
-        operator, value = "=", text.strip()
-    if not value.isdecimal():
-        raise ClipError(f'--rating takes "4", ">=4" or "<=2", got {text!r:.40}')
-    return operator, int(value)
-
-
-def _clip_table(found: list[Clip], tags: dict[int, list[str]], total: int) -> list[Any]:
+def _clip_table(found: ClipList) -> list[Any]:
     from cliplab.cli.tables import clock, number, table
 
     rows = [
@@ -251,9 +211,9 @@ def _clip_table(found: list[Clip], tags: dict[int, list[str]], total: int) -> li
             clock(clip.start_time),
             f"{clip.duration:.1f} s",
             clip.filename,
-            ", ".join(tags[clip.id]),
+            ", ".join(found.tags[clip.id]),
         )
-        for clip in found
+        for clip in found.clips
     ]
     names = (">id", "rating", ">score", "type", ">start", ">length", "file", "tags")
-    return [table(names, rows), f"{len(found)} of {total} clips"]
+    return [table(names, rows), f"{len(found.clips)} of {found.total} clips"]

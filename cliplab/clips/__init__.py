@@ -7,6 +7,19 @@ from typing import TYPE_CHECKING
 from adapters.system.lazy import lazy_exports
 
 if TYPE_CHECKING:
+    from cliplab.clips.commands import ClipList as ClipList
+    from cliplab.clips.commands import RatingsReport as RatingsReport
+    from cliplab.clips.commands import ResetReport as ResetReport
+    from cliplab.clips.commands import clips_backup as clips_backup
+    from cliplab.clips.commands import clips_cleanup as clips_cleanup
+    from cliplab.clips.commands import clips_export as clips_export
+    from cliplab.clips.commands import clips_import as clips_import
+    from cliplab.clips.commands import clips_list as clips_list
+    from cliplab.clips.commands import clips_rate as clips_rate
+    from cliplab.clips.commands import clips_reset as clips_reset
+    from cliplab.clips.commands import clips_stats as clips_stats
+    from cliplab.clips.commands import clips_tag as clips_tag
+    from cliplab.clips.commands import clips_train as clips_train
     from cliplab.clips.manager import ClipManager as ClipManager
     from cliplab.clips.rating_files import ImportReport as ImportReport
     from cliplab.clips.rating_files import export_ratings as export_ratings
@@ -19,6 +32,21 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
     __getattr__, __dir__, __all__ = lazy_exports(
         __name__,
         {
+            "commands": (
+                "ClipList",
+                "RatingsReport",
+                "ResetReport",
+                "clips_backup",
+                "clips_cleanup",
+                "clips_export",
+                "clips_import",
+                "clips_list",
+                "clips_rate",
+                "clips_reset",
+                "clips_stats",
+                "clips_tag",
+                "clips_train",
+            ),
             "manager": ("ClipManager",),
             "rating_files": ("ImportReport", "export_ratings", "import_ratings"),
             "ratings": ("RatingBasedTrainer",),

@@ -20,7 +20,6 @@ from cliplab.clips.schema import FACTS, OWN_WRITER
 if TYPE_CHECKING:
     from alembic.config import Config
 
-DEFAULT_DATABASE = "clips.db"
 _WAIT_SECONDS = 30.0  # for another process that writes
 _SEED, _POSTGRES = "0001", ("postgresql", "postgres")
 

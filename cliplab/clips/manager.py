@@ -10,19 +10,27 @@ from types import TracebackType
 from typing import Any, Self
 
 from adapters.errors import MissingExtraError, StorageError
-from cliplab.clips.records import STARS, Clip, ClipError, checked_clip, checked_name, read_features
+from cliplab.clips.records import (
+    DEFAULT_DATABASE,
+    DEFAULT_RATER,
+    STARS,
+    Clip,
+    ClipError,
+    checked_clip,
+    checked_name,
+    read_features,
+)
 
 try:
     import sqlalchemy as sa
 
-    from cliplab.clips.database import DEFAULT_DATABASE, Database, now
+    from cliplab.clips.database import Database, now
     from cliplab.clips.listing import LISTED_COLUMNS, RatingFilter, list_rows, rows_without_rating_by, statistics
     from cliplab.clips.rating_rows import require_clip, store_comparison, store_rating, unknown_clip
     from cliplab.clips.schema import CLIPS, METADATA, SOURCES, TAGS
 except ModuleNotFoundError as error:
     raise MissingExtraError(error.name or "sqlalchemy", "clips") from error
 
-DEFAULT_RATER = "local"
 _MANY = 500  # ids in one statement
 
 

@@ -17,12 +17,10 @@ from cliplab.clips.database import now
 from cliplab.clips.manager import ClipManager
 from cliplab.clips.rating_model import RatingModel, read_models, write_models
 from cliplab.clips.rating_training import TrainingResult, train_kind
+from cliplab.clips.records import DEFAULT_MODEL, MIN_SAMPLES, RETRAIN_EVERY
 from cliplab.clips.training_rows import load_rated_clips
 from cliplab.clips.training_state import read_state, write_state
 
-DEFAULT_MODEL = Path("models/highlight_model.skops")
-MIN_SAMPLES = 10
-RETRAIN_EVERY = 5  # new ratings
 _log = logging.getLogger(__name__)
 
 

@@ -7,11 +7,17 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from numbers import Real
+from pathlib import Path
 from typing import Any
 
 from adapters.errors import AdapterError
 from adapters.system import parse_json
 
+DEFAULT_DATABASE = "clips.db"
+DEFAULT_RATER = "local"
+DEFAULT_MODEL = Path("models/highlight_model.skops")
+MIN_SAMPLES = 10  # rated clips of one type that training begins with
+RETRAIN_EVERY = 5  # new ratings
 CLIP_TYPES = ("audio", "video")
 STARS = {1: "Poor", 2: "Below average", 3: "Average", 4: "Good", 5: "Excellent"}
 
