@@ -69,6 +69,8 @@ class RatingBasedTrainer:
         if isinstance(min_samples, bool) or not isinstance(min_samples, int) or min_samples < 3:
             raise AdapterError(f"min_samples must be a whole number from 3 up, got {min_samples!r}")
         self._require_no_pickle()
+        if threading.current_thread() is not self._thread:
+            self.wait()  # for this trainer's own in the background
         lock = self.model_path.with_name(f"{self.model_path.name}.lock")
         with file_lock(lock, busy=self._busy):
             rated_before = self.manager.get_statistics()["ratings"]
