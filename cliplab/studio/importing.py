@@ -138,7 +138,7 @@ def _count(connection: sqlite3.Connection) -> int:
 def _item_of(connection: sqlite3.Connection, folder: Path, item: Example, content: str) -> int:
     """The number of the item of a clip, which is added where there is none."""
     path = stored_path(folder, item.path)
-    kind = "clip" if item.frames is None or item.frames.folder / item.frames.names[0] != item.path else "frame"
+    kind = "frame" if item.is_picture else "clip"
     place = (path, item.start_seconds, item.end_seconds)
     found = connection.execute(
         "SELECT id FROM items WHERE path = ? AND coalesce(start_seconds, -1) = coalesce(?, -1) AND "

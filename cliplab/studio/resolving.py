@@ -8,6 +8,8 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from cliplab.studio.state import IMPORTED
+
 
 @dataclass(frozen=True)
 class ResolvedLabel:
@@ -70,9 +72,12 @@ def read_labels(connection: sqlite3.Connection) -> list[ResolvedLabel]:
     Args:
         connection: The open database.
     """
+    # A label of a file counts only where no person gave one.
     votes: dict[int, dict[str, int]] = {}
     for item, label, people in connection.execute(
-        "SELECT item, label, count(*) FROM current_labels GROUP BY item, label ORDER BY item, label"
+        "SELECT item, label, count(*) FROM current_labels AS given WHERE annotator <> ?1 OR NOT EXISTS (SELECT 1 FROM "
+        "current_labels WHERE item = given.item AND annotator <> ?1) GROUP BY item, label ORDER BY item, label",
+        (IMPORTED,),
     ):
         votes.setdefault(item, {})[label] = people
     reviews = dict(connection.execute("SELECT item, label FROM current_reviews").fetchall())
