@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from cliplab.studio.items import fill_items as fill_items
     from cliplab.studio.queries import ItemFilter as ItemFilter
     from cliplab.studio.queries import ItemRow as ItemRow
+    from cliplab.studio.recovery import RecoveryReport as RecoveryReport
+    from cliplab.studio.recovery import recover_store as recover_store
     from cliplab.studio.resolving import Interval as Interval
     from cliplab.studio.resolving import ResolvedLabel as ResolvedLabel
     from cliplab.studio.store import LabelStore as LabelStore
@@ -33,6 +35,7 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
             "importing": ("ImportReport", "import_dataset", "import_folder_labels"),
             "items": ("ItemsReport", "fill_items"),
             "queries": ("ItemFilter", "ItemRow"),
+            "recovery": ("RecoveryReport", "recover_store"),
             "resolving": ("Interval", "ResolvedLabel"),
             "store": ("LabelStore", "open_store"),
         },
