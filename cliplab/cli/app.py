@@ -30,6 +30,9 @@ from cliplab.cli import (
     explain as commands_explain,
 )
 from cliplab.cli import (
+    extract as commands_extract,
+)
+from cliplab.cli import (
     host as commands_host,
 )
 from cliplab.cli import (
@@ -106,6 +109,7 @@ commands_scan.register(app)
 commands_reel.register(app)
 commands_data.register(app)
 commands_clips.register(app)
+commands_extract.register(app)
 commands_registry.register(app)
 commands_dataloop.register(app)
 commands_host.register(app)
