@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from cliplab.studio.queries import ItemRow as ItemRow
     from cliplab.studio.resolving import Interval as Interval
     from cliplab.studio.resolving import ResolvedLabel as ResolvedLabel
+    from cliplab.studio.run import studio as studio
     from cliplab.studio.store import LabelStore as LabelStore
     from cliplab.studio.store import open_store as open_store
 else:  # hidden from type checkers, so that a name that is not exported is an error
@@ -27,6 +28,7 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
             "events": ("LabelEvent", "event_from_json"),
             "queries": ("ItemFilter", "ItemRow"),
             "resolving": ("Interval", "ResolvedLabel"),
+            "run": ("studio",),
             "store": ("LabelStore", "open_store"),
         },
     )
