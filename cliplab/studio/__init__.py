@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from cliplab.studio.classes import LabelClass as LabelClass
     from cliplab.studio.events import LabelEvent as LabelEvent
     from cliplab.studio.events import event_from_json as event_from_json
+    from cliplab.studio.jobs import Job as Job
+    from cliplab.studio.jobs import JobStoppedError as JobStoppedError
+    from cliplab.studio.jobs import Jobs as Jobs
     from cliplab.studio.queries import ItemFilter as ItemFilter
     from cliplab.studio.queries import ItemRow as ItemRow
     from cliplab.studio.resolving import Interval as Interval
@@ -26,6 +29,7 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
             "appending": ("Appended", "Refused"),
             "classes": ("LabelClass",),
             "events": ("LabelEvent", "event_from_json"),
+            "jobs": ("Job", "JobStoppedError", "Jobs"),
             "queries": ("ItemFilter", "ItemRow"),
             "resolving": ("Interval", "ResolvedLabel"),
             "run": ("studio",),
