@@ -169,6 +169,13 @@ export class Intervals {
     }
   }
 
+  /** Make one interval what it is elsewhere; null: it is gone. */
+  set(id, interval) {
+    const known = this.byId.get(id);
+    if (known) this._take(known);
+    if (interval) this._put({ ...interval });
+  }
+
   _put(one) {
     let place = this.placeAt(one.start);
     while (place < this.sorted.length && this.sorted[place].start === one.start && this.sorted[place].end < one.end) place++;

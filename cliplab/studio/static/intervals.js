@@ -1,10 +1,9 @@
 // The Label page of a video: intervals painted by holding a key, exact to the frame.
 
-import { record } from "./outbox.js";
-import { api, keys, listen, make, say, visible } from "./studio.js";
-import { Intervals, eventOf } from "./interval_model.js";
-import { Player, RATES } from "./player.js";
-import { Timeline, clockText } from "./timeline.js";
+import { annotatorName, api, keys, listen, make, outbox, say, setAnnotatorName, visible } from "/static/studio.js";
+import { Intervals, eventOf } from "/static/interval_model.js";
+import { Player, RATES } from "/static/player.js";
+import { Timeline, clockText } from "/static/timeline.js";
 
 const TAP_MILLISECONDS = 220; // a key that is let go sooner was tapped, not held
 const LISTED = 200; // rows of the list: those around the playhead
@@ -12,7 +11,7 @@ const COLORS = ["#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00"
 
 const page = document.getElementById("intervals");
 const item = Number(page.dataset.item);
-const annotator = () => document.querySelector('meta[name="annotator"]')?.content || localStorage.getItem("annotator") || "";
+const annotator = () => annotatorName() ?? "";
 
 const player = new Player(document.getElementById("stage"), item);
 const mine = new Intervals();
@@ -108,35 +107,52 @@ function drawPainting() {
 /** Do changes, store them, and say so. */
 function act(changes, says) {
   if (!changes.length) return;
+  if (!annotatorName()) { askName(() => act(changes, says)); return; }
   mine.apply(changes);
-  // In order: an event is written to the browser's own store before the next one is.
-  const sent = changes.map((change) => record(eventOf(item, change)));
-  done.push({ says, changes, sent });
+  done.push({ says, changes, sent: changes.map((change) => store(eventOf(item, change), change.id)) });
   undone.length = 0;
+  shown(says);
+}
+
+let version = 0; // of what this page did: an answer that was asked for before is of an earlier state
+
+/** Put an event into the outbox; with what its interval is afterwards, for a page that is loaded before it is sent. */
+function store(event, id) {
+  version += 1;
+  return outbox.put(annotator(), item, event.action, event.value, { id, interval: mine.byId.get(id) ?? null });
+}
+
+function shown(says) {
   if (selected && !mine.byId.has(selected)) choose(null, false);
   redrawIntervals();
   say(says);
 }
 
-async function takeBack() {
-  if (painting) { painting = null; drawPainting(); say("painting stopped"); return; }
+function takeBack() {
+  if (painting) { dropAll(); say("painting dropped"); return; }
   const action = done.pop();
   if (!action) { say("nothing to undo"); return; }
   mine.revert(action.changes);
+  for (const place of [...action.sent.keys()].reverse()) store({ action: "undo", value: action.sent[place] }, action.changes[place].id);
   undone.push(action);
-  redrawIntervals();
-  say(`undone: ${action.says}`);
-  for (const sent of [...(await Promise.all(action.sent))].reverse()) record({ item, action: "undo", value: { client: sent.client, sequence: sent.sequence } });
+  shown(`undone: ${action.says}`);
 }
 
-async function doAgain() {
+function doAgain() {
   const action = undone.pop();
   if (!action) { say("nothing to redo"); return; }
   mine.apply(action.changes);
+  for (const [place, sent] of action.sent.entries()) store({ action: "redo", value: sent }, action.changes[place].id);
   done.push(action);
-  redrawIntervals();
-  say(`done again: ${action.says}`);
-  for (const sent of await Promise.all(action.sent)) record({ item, action: "redo", value: { client: sent.client, sequence: sent.sequence } });
+  shown(`done again: ${action.says}`);
+}
+
+/** Ask who labels, once, and go on with what was begun. */
+function askName(then) {
+  const dialog = document.getElementById("who-dialog"), name = document.getElementById("who-name");
+  document.getElementById("who-form").onsubmit = () => { if (name.value.trim()) { setAnnotatorName(name.value.trim()); then(); } };
+  dialog.showModal();
+  name.focus();
 }
 
 const span = (label, start, end) => `${label}, ${clockText(start)} to ${clockText(end)}`;
@@ -391,13 +407,18 @@ player.addEventListener("ended", () => { if (painting) { player.time = player.du
 
 // -- loading ---------------------------------------------------------------------------------------------------------
 
-let unsaved = 0; // events of this page that the answer may not have yet
-document.addEventListener("outbox", (event) => { unsaved = event.detail?.unsaved ?? 0; });
-
-async function load(first = false) {
-  const answer = await api(`/items/${item}/intervals?as=${encodeURIComponent(annotator())}`);
-  if (!first && !unsaved && !painting) mine.replaceAll(answer.mine); // changed in another tab
-  if (first) mine.replaceAll(answer.mine);
+/** What the studio has, and over it what is still on its way there. */
+async function load() {
+  let answer, pending, before;
+  do {
+    before = version;
+    pending = await outbox.pending().catch(() => []);
+    answer = await api(`/items/${item}/intervals?as=${encodeURIComponent(annotator())}`);
+  } while (before !== version);
+  mine.replaceAll(answer.mine);
+  for (const event of pending) {
+    if (event.item === item && event.annotator === annotator() && event.local?.id) mine.set(event.local.id, event.local.interval);
+  }
   classes = answer.classes.map((one, index) => ({ ...one, index }));
   others = answer.others;
   registerClasses();
@@ -426,7 +447,7 @@ listen({
 async function start() {
   await player.open();
   timeline.setDuration(player.duration ?? 0);
-  try { await load(true); } catch (error) { say(error.message, { bad: true }); }
+  try { await load(); } catch (error) { say(error.message, { bad: true }); }
   drawTime();
   drawState();
   page.dataset.ready = "true";
