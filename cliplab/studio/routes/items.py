@@ -91,7 +91,13 @@ def get_state(request: Request) -> Response:
         row = store.item(number)
     except DatasetError as error:
         raise RequestError(404, str(error)) from None
-    return json_response({**row_json(row, request.query_params.get("as", "")), "notes": store.notes_of(number), "scores": store.scores(number)})
+    return json_response(
+        {
+            **row_json(row, request.query_params.get("as", "")),
+            "notes": store.notes_of(number),
+            "scores": store.scores(number),
+        }
+    )
 
 
 def get_next(request: Request) -> Response:

@@ -444,6 +444,13 @@ listen({
   labels: (data) => { if (data.items?.includes(item) && data.annotators?.some((name) => name !== annotator())) load().catch(() => {}); },
 });
 
+// What fails in the middle of an action is said where actions are; labels that were made before it are kept.
+addEventListener("unhandledrejection", (event) => {
+  const offline = event.reason instanceof TypeError;
+  say(offline ? "the studio does not answer; what you labelled is kept" : (event.reason?.message ?? String(event.reason)), { bad: true });
+  if (!offline) event.preventDefault();
+});
+
 async function start() {
   await player.open();
   timeline.setDuration(player.duration ?? 0);

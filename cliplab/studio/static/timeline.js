@@ -119,11 +119,13 @@ export class Timeline extends EventTarget {
   _layout() {
     let top = RULER;
     const names = [element("div", { class: "timeline-name ruler" })];
+    names[0].style.height = `${RULER - GAP}px`;
     for (const row of this.rows) {
       row.top = top;
       row.height = row.height ?? HEIGHTS[row.kind];
       top += row.height + GAP;
       const name = element("div", { class: `timeline-name ${row.kind}`, title: row.name }, row.name);
+      name.style.height = `${row.height}px`;
       names.push(name);
     }
     this.names.replaceChildren(...names);
