@@ -6,7 +6,7 @@ import { Player, RATES } from "/static/player.js";
 import { Timeline, clockText } from "/static/timeline.js";
 
 const TAP_MILLISECONDS = 220; // a key that is let go sooner was tapped, not held
-const LISTED = 200; // rows of the list: those around the playhead
+const LISTED = 60, LIST_MILLISECONDS = 80; // rows of the list: those around the playhead
 const COLORS = ["#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7", "#999999"];
 
 const page = document.getElementById("intervals");
@@ -45,9 +45,9 @@ let listAsked = 0;
 
 /** The intervals around the playhead, as text: what a screen reader reads, and where one is chosen by Tab and Enter. */
 function drawList() {
-  if (listAsked) return;
-  listAsked = requestAnimationFrame(() => {
-    listAsked = 0;
+  // After the timeline, which the eye is on: many elements take longer than a frame.
+  clearTimeout(listAsked);
+  listAsked = setTimeout(() => {
     const middle = mine.placeAt(player.time), from = Math.max(0, Math.min(middle - LISTED / 2, mine.size - LISTED));
     const rows = mine.sorted.slice(from, from + LISTED).map((one, place) => rowOf(one, from + place));
     const focused = list.contains(document.activeElement) ? document.activeElement.dataset.id : null;
@@ -55,7 +55,7 @@ function drawList() {
     if (focused) list.querySelector(`[data-id="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
     const hidden = mine.size - rows.length;
     count.textContent = `${mine.size.toLocaleString("en")} interval${mine.size === 1 ? "" : "s"}${hidden ? ` · ${rows.length} around the playhead are listed` : ""}`;
-  });
+  }, LIST_MILLISECONDS);
 }
 
 function rowOf(one, place) {
