@@ -49,12 +49,8 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
     __getattr__, __dir__, __all__ = lazy_exports(
         __name__,
         {
-<<<<<<< HEAD
             "child_video": ("ChildVideo",),
             "decoder_pool": ("DEFAULT_MEMORY_MB", "DecoderPool", "open_limited"),
-            "files": ("VIDEO_SUFFIXES", "VideoFile", "UnreadablePath", "is_hidden", "is_video_name", "videos_below"),
-=======
-            "decoder_pool": ("DEFAULT_MEMORY_MB", "ChildVideo", "DecoderPool", "open_limited"),
             "files": (
                 "VIDEO_SUFFIXES",
                 "VideoFile",
@@ -64,7 +60,6 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
                 "is_video_name",
                 "videos_below",
             ),
->>>>>>> 76b59bf474a4a9284dc55344d6f3bc60819b50dd
             "live": ("LiveVideo", "is_live"),
             "opening": ("MediaLimits", "open_container", "ffmpeg_reason"),
             "picture_size": ("jpeg_size", "picture_size"),
