@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from cliplab.studio.items import ItemsReport as ItemsReport
     from cliplab.studio.items import fill_items as fill_items
     from cliplab.studio.jobs import Job as Job
-    from cliplab.studio.jobs import JobStoppedError as JobStoppedError
     from cliplab.studio.jobs import Jobs as Jobs
+    from cliplab.studio.jobs import JobStoppedError as JobStoppedError
     from cliplab.studio.queries import ItemFilter as ItemFilter
     from cliplab.studio.queries import ItemRow as ItemRow
     from cliplab.studio.resolving import Interval as Interval
