@@ -18,7 +18,10 @@ export function askName(after) {
     setAnnotatorName(name);
     showWho(name);
     say(`labels are stored as ${name}`);
-    setTimeout(after);
+    setTimeout(() => {
+      at("list").focus();
+      after();
+    });
   };
   if (!dialog.open) dialog.showModal();
 }
