@@ -211,11 +211,11 @@ function flag() {
   return say(`${on ? "flagged" : "flag removed"}: ${nameOf(index)}`);
 }
 
-async function note() {
+function note() {
   const who = annotatorName();
   if (!who) return askName(note);
   const index = state.index, id = items.ids[index];
-  const known = await api(`/state/${id}`).then((found) => found.notes[who] ?? "", () => "");
+  const known = api(`/state/${id}`).then((found) => found.notes[who] ?? "", () => "");
   return askNote(known, (text) => {
     const named = outbox.put(who, id, "note", { text });
     history_.push([{ ...named, kind: "note", item: id, text: "note" }]);
