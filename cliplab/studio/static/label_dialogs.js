@@ -18,19 +18,27 @@ export function askName(after) {
     setAnnotatorName(name);
     showWho(name);
     say(`labels are stored as ${name}`);
-    setTimeout(after);
+    setTimeout(() => {
+      at("list").focus();
+      after();
+    });
   };
   if (!dialog.open) dialog.showModal();
 }
 
-/** Ask for a note; keep(text) is called only if the person keeps it. */
-export function askNote(text, keep) {
+/** Ask for a note; keep(text) is called only if the person keeps it. known: a promise of the note that is there. */
+export function askNote(known, keep) {
   const dialog = at("note-dialog"), field = at("note-text");
-  field.value = text;
+  field.value = "";
+  // The dialog is open before the answer, so that no letter of the note is taken for a key of the page.
+  known.then((text) => {
+    if (text && dialog.open) field.value = field.value ? `${text}\n${field.value}` : text;
+  });
   at("note-form").onsubmit = () => keep(field.value.trim());
   at("note-cancel").onclick = () => dialog.close();
   field.onkeydown = (event) => {
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) at("note-form").requestSubmit();
   };
   dialog.showModal();
+  field.focus();
 }

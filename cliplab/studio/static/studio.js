@@ -39,7 +39,7 @@ export function make(tag, attributes = {}, ...children) {
 
 /** The chip of a class {name, key, index}: its colour and the letter of its key. */
 export function chip(label) {
-  return make("span", { class: `chip c${label.index % 8}` }, make("b", { "aria-hidden": "true" }, label.key || "·"), label.name);
+  return make("span", { class: `chip c${label.index % 8}` }, make("b", { "aria-hidden": "true" }, (label.key || "·").toUpperCase()), label.name);
 }
 
 const typing = (target) =>
