@@ -265,17 +265,27 @@ async function setPoint(which) {
   say(`${which} ${clockText(time)}${next.in !== null && next.out !== null ? ": press a class key to label it" : ""}`);
 }
 
+let cutSearch = 0;
+
+/** Minute by minute, until there is a cut; moving on or Esc ends it. */
 async function toNextCut() {
-  const from = player.time;
+  const search = ++cutSearch, from = player.time;
+  let after = from;
   say("looking for the next cut");
-  try {
-    const { cut } = await api(`/items/${item}/cut?after=${from}`);
-    if (cut === null) { say("no cut after this one"); return; }
-    if (!cuts.includes(cut)) cuts = [...cuts, cut].sort((a, b) => a - b);
-    timeline.setRow({ id: "cuts", name: "Cuts", kind: "marks", times: cuts });
-    await player.seek(cut);
-    say(`cut at ${clockText(cut)}`);
-  } catch (error) { say(error.message, { bad: true }); }
+  while (search === cutSearch && Math.abs(player.time - from) < 1e-6) {
+    const { cut, searched_to: to } = await api(`/items/${item}/cut?after=${after}`);
+    if (search !== cutSearch || Math.abs(player.time - from) > 1e-6) return;
+    if (cut !== null) {
+      if (!cuts.includes(cut)) cuts = [...cuts, cut].sort((a, b) => a - b);
+      timeline.setRow({ id: "cuts", name: "Cuts", kind: "marks", times: cuts });
+      await player.seek(cut);
+      say(`cut at ${clockText(cut)}`);
+      return;
+    }
+    if (to >= player.duration) { say("no cut after this one"); return; }
+    after = to - 1e-3; // a cut at the very place is after this
+    say(`no cut up to ${clockText(to, 0)}; looking on (Esc ends it)`);
+  }
 }
 
 function toEdge(direction) {
@@ -358,6 +368,7 @@ keys.register([
 ]);
 
 function dropAll() {
+  cutSearch += 1;
   painting = null;
   held.clear();
   setPoints(null, null);

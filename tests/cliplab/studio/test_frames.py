@@ -80,9 +80,11 @@ def test_forward_steps_open_the_video_once(frames: FrameService, monkeypatch: py
 
 
 def test_cuts_sound_and_thumbnails(frames: FrameService) -> None:
-    assert frames.next_cut(3, 0.0) == pytest.approx(2.5)
-    assert frames.next_cut(3, 2.5) == pytest.approx(6.5)
-    assert frames.next_cut(3, 6.5) is None
+    assert frames.next_cut(3, 0.0)[0] == pytest.approx(2.5)
+    assert frames.next_cut(3, 2.5)[0] == pytest.approx(6.5)
+    cut, searched_to = frames.next_cut(3, 6.5)
+    assert cut is None
+    assert searched_to >= 9.5
     peaks = frames.peaks(3, 10)
     assert peaks is not None
     assert peaks[30:60, 1].min() > 3 * peaks[:20, 1].max()
