@@ -207,13 +207,13 @@ function classDown(one, event) {
     say(`painting ${one.name} from here: play or step on, then press ${one.key.toUpperCase()} again`);
     return;
   } else startPainting(one.name);
-  if (!stays) held.set(one.name, performance.now());
+  if (!stays) held.set(one.name, event?.timeStamp ?? performance.now());
 }
 
-function classUp(one) {
+function classUp(one, event) {
   const since = held.get(one.name);
   held.delete(one.name);
-  if (since === undefined || performance.now() - since < TAP_MILLISECONDS) return; // tapped: it goes on until the next tap
+  if (since === undefined || event.timeStamp - since < TAP_MILLISECONDS) return; // tapped: it goes on until the next tap
   if (painting?.label === one.name) stopPainting();
 }
 
@@ -378,8 +378,8 @@ function dropAll() {
 function registerClasses() {
   // Alt changes what a key types on some keyboards: the physical key is looked at too.
   keys.replace("classes", classes.filter((one) => one.key).flatMap((one) => [
-    { keys: [one.key], does: `${one.name}: hold it to paint while it plays, tap it to begin and to end`, run: (event) => classDown(one, event), up: () => classUp(one), repeat: false },
-    { keys: [`Alt+${one.key}`], does: "", run: (event) => classDown(one, event), up: () => classUp(one), repeat: false },
+    { keys: [one.key], does: `${one.name}: hold it to paint while it plays, tap it to begin and to end`, run: (event) => classDown(one, event), up: (event) => classUp(one, event), repeat: false },
+    { keys: [`Alt+${one.key}`], does: "", run: (event) => classDown(one, event), up: (event) => classUp(one, event), repeat: false },
   ]));
   document.getElementById("classes").replaceChildren(...classes.map((one) => make(
     "button",
