@@ -49,9 +49,7 @@ def ready(page: Any) -> None:
 
 
 def take(page: Any, path: Path) -> None:
-    page.screenshot(path=str(path))
-    picture = cv2.imread(str(path))
-    cv2.imwrite(str(path), picture, [cv2.IMWRITE_PNG_COMPRESSION, 9])
+    page.screenshot(path=str(path), type="jpeg", quality=85)
     print(f"{path} written")
 
 
@@ -67,17 +65,17 @@ def label_pages(opened: Any, url: str, classes: dict[str, str], output: Path) ->
     page.keyboard.press("ArrowRight")
     page.keyboard.press(classes[sorted(classes)[31]][0])
     time.sleep(0.5)
-    take(page, output / "studio_label.png")
+    take(page, output / "studio_label.jpg")
     page.keyboard.press("?")
     time.sleep(0.5)
-    take(page, output / "studio_keys.png")
+    take(page, output / "studio_keys.jpg")
     page.keyboard.press("Escape")
     page.emulate_media(color_scheme="light")
     page.keyboard.press("Enter")
     ready(page)
     page.keyboard.press("Shift+a")
     ready(page)
-    take(page, output / "studio_grid.png")
+    take(page, output / "studio_grid.jpg")
 
 
 def main() -> None:
