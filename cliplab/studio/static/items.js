@@ -62,8 +62,11 @@ export class Items {
 
   /** Load the rows of a stretch that are not there yet. */
   async fetchRows(first, last) {
-    const wanted = [...this.ids.subarray(Math.max(0, first), Math.min(last, this.length))]
-      .filter((id) => !this.rows.has(id) && !this.asked.has(id)).slice(0, 200);
+    return this.fetchIds([...this.ids.subarray(Math.max(0, first), Math.min(last, this.length))]);
+  }
+
+  async fetchIds(ids) {
+    const wanted = ids.filter((id) => !this.rows.has(id) && !this.asked.has(id)).slice(0, 200);
     if (!wanted.length) return false;
     wanted.forEach((id) => this.asked.add(id));
     try {

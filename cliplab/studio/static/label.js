@@ -425,11 +425,17 @@ function changed({ items: numbers, clients }) {
 }
 
 async function readChanged() {
+  if (changedItems.size > 400) {
+    changedItems.clear();
+    await load();
+    changedTimer = setTimeout(() => (changedTimer = null, changedItems.size && readChanged()), 3000);
+    return;
+  }
   const ids = [...changedItems].slice(0, 200);
   const places = ids.map((id) => items.indexOf(id)).filter((place) => place >= 0);
   ids.forEach((id) => (changedItems.delete(id), items.rows.delete(id)));
   const own = new Set((await outbox.pending().catch(() => [])).map((event) => event.item));
-  for (const place of places) await items.fetchRows(place, place + 1).catch(() => null);
+  await items.fetchIds(ids).catch(() => null);
   for (const place of places) if (!own.has(items.ids[place])) adopt(place);
   list.redrawAll();
   if (state.gridOn) grid.redrawAll();
