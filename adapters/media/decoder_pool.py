@@ -90,7 +90,7 @@ class DecoderPool:
         """
         lease = self._lease(str(source), limits)
         try:
-            return ChildVideo(lease, limits, self._release)
+            return ChildVideo(self._release, lease, limits)
         except BaseException:
             self._release(lease, lease.worn)
             raise

@@ -54,6 +54,9 @@ from cliplab.cli import (
     stream as commands_stream,
 )
 from cliplab.cli import (
+    studio as commands_studio,
+)
+from cliplab.cli import (
     training as commands_training,
 )
 from cliplab.cli.console import guard_terminal
@@ -113,6 +116,7 @@ commands_extract.register(app)
 commands_registry.register(app)
 commands_dataloop.register(app)
 commands_host.register(app)
+commands_studio.register(app)
 
 
 def main() -> None:
