@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from cliplab.studio.context import Studio
+from cliplab.studio.jobs import Jobs
 from cliplab.studio.options import StudioOptions
+from cliplab.studio.uploads import clear_uploads
 
 
 @contextmanager
@@ -19,4 +21,11 @@ def open_studio(options: StudioOptions) -> Iterator[Studio]:
     Yields:
         The studio.
     """
-    yield Studio(options, store=None)
+    studio = Studio(options, store=None)
+    studio.jobs = Jobs(options.data_dir / ".cliplab", studio.hub.publish)
+    clear_uploads(options.data_dir)
+    try:
+        yield studio
+    finally:
+        studio.jobs.close()
+        clear_uploads(options.data_dir)
