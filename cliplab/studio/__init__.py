@@ -1,4 +1,4 @@
-"""The studio: label frames, clips and videos in the browser, review labels, and manage models."""
+"""The studio: a store of labels, and the web app in which people label, review and manage models."""
 
 from __future__ import annotations
 
@@ -12,6 +12,11 @@ if TYPE_CHECKING:
     from cliplab.studio.classes import LabelClass as LabelClass
     from cliplab.studio.events import LabelEvent as LabelEvent
     from cliplab.studio.events import event_from_json as event_from_json
+    from cliplab.studio.importing import ImportReport as ImportReport
+    from cliplab.studio.importing import import_dataset as import_dataset
+    from cliplab.studio.importing import import_folder_labels as import_folder_labels
+    from cliplab.studio.items import ItemsReport as ItemsReport
+    from cliplab.studio.items import fill_items as fill_items
     from cliplab.studio.jobs import Job as Job
     from cliplab.studio.jobs import Jobs as Jobs
     from cliplab.studio.jobs import JobStoppedError as JobStoppedError
@@ -26,13 +31,15 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
     __getattr__, __dir__, __all__ = lazy_exports(
         __name__,
         {
-            "jobs": ("Job", "JobStoppedError", "Jobs"),
             "appending": ("Appended", "Refused"),
             "classes": ("LabelClass",),
             "events": ("LabelEvent", "event_from_json"),
+            "jobs": ("Job", "JobStoppedError", "Jobs"),
+            "importing": ("ImportReport", "import_dataset", "import_folder_labels"),
+            "items": ("ItemsReport", "fill_items"),
             "queries": ("ItemFilter", "ItemRow"),
             "resolving": ("Interval", "ResolvedLabel"),
-            "store": ("LabelStore", "open_store"),
             "run": ("studio",),
+            "store": ("LabelStore", "open_store"),
         },
     )
