@@ -74,21 +74,19 @@ async def model(request: Request) -> Response:
         return render(request, "model_damaged.html", {"ref": ref, "error": str(error)}, 200)
     config, validation = detail.complete or detail.config, detail.validation
     classes = shown.class_rows(validation)
-    matrix = validation.get("confusion_matrix") if validation.get("task") == "single_label" else None
-    small = isinstance(matrix, list) and len(matrix) <= shown.MOST_CLASSES
+    notes = validation.get("notes")
     context = {
         "ref": ref,
         "detail": detail,
         "figures": shown.figures_of(validation),
         "classes": classes[: shown.MOST_CLASSES],
         "classes_left_out": max(0, len(classes) - shown.MOST_CLASSES),
-        "matrix": matrix if small else None,
+        "matrix": shown.confusion(detail),
         "gates": shown.gate_rows(config, validation, detail.size_bytes),
         "thresholds": config.get("best_thresholds") or {},
-        "notes": [str(note) for note in validation.get("notes") or ()],
+        "notes": [str(note) for note in notes] if isinstance(notes, list) else [],
         "size": shown.size_words(detail.size_bytes),
         "files": [(name, shown.size_words(size)) for name, size in detail.files],
-        "skipped": detail.metrics.get("skipped") or [],
     }
     return render(request, "model.html", context)
 

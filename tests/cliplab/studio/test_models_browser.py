@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 pytest.importorskip("tensorflow", reason="training needs the train extra: pip install 'cliplab[train]'")
-for module in ("starlette", "jinja2"):
-    pytest.importorskip(module, reason="needs pip install 'cliplab[studio]'")
+pytest.importorskip("starlette", reason="needs pip install 'cliplab[studio]'")
+pytest.importorskip("jinja2", reason="needs pip install 'cliplab[studio]'")
 
 from small_network import SMALL_NETWORK
 from studio_page import browser, running_studio
