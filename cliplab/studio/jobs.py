@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import secrets
 import threading
 import time
@@ -12,14 +13,17 @@ from pathlib import Path
 from typing import Any, Literal
 
 from adapters.errors import AdapterError, ConfigError
-from adapters.system import MAX_DEPTH, parse_json, read_regular_text, write_json_atomic
+from adapters.system import MAX_DEPTH, json_text, parse_json, read_regular_text, write_json_atomic
 
 State = Literal["running", "done", "failed", "stopped", "lost"]
 Publish = Callable[[str, dict[str, Any]], object]
 # Kinds of work of which one runs at a time: each would slow the other down and fill the memory.
 ALONE = ("train",)
 MOST_LINES, MOST_LINE_CHARACTERS, MOST_EPOCHS, MOST_JOBS = 500, 2000, 10_000, 100
+MOST_RUNNING = 8
 MAX_HISTORY_BYTES = 20_000_000
+# Of a larger result, such as the scores of a video, the last few are kept, and none over a restart.
+_SMALL_RESULT_BYTES, _MOST_LARGE_RESULTS = 20_000, 5
 # Progress is published at most this often for each job; changes of state and epochs always are.
 _PUBLISH_SECONDS = 0.2
 _LOST = "the studio was closed while this ran. Start it again; a training resumes where it stopped"
@@ -47,6 +51,7 @@ class Job:
         lines: The last lines of its log, without control characters.
         result: What the function returned, a JSON object; None until it is done.
         error: What went wrong, in full words; None otherwise.
+        again: The address of a page where it can be started again; empty without one.
     """
 
     id: str
@@ -62,8 +67,10 @@ class Job:
     lines: list[str] = field(default_factory=list)
     result: dict[str, Any] | None = None
     error: str | None = None
+    again: str = ""
     _stop: threading.Event = field(default_factory=threading.Event, repr=False, compare=False)
     _changed: Callable[[Job, str], object] | None = field(default=None, repr=False, compare=False)
+    _large: bool = field(default=False, repr=False, compare=False)
     _published: float = field(default=0.0, repr=False, compare=False)
 
     @property
@@ -113,7 +120,8 @@ class Job:
         Args:
             log: The fields of an ``EpochLog``.
         """
-        self.epochs.append(dict(log))
+        # A loss that is not a number has no place in JSON.
+        self.epochs.append({k: v if not isinstance(v, float) or math.isfinite(v) else None for k, v in log.items()})
         del self.epochs[:-MOST_EPOCHS]
         self._tell("epoch")
 
@@ -152,7 +160,7 @@ class Jobs:
         self._threads: dict[str, threading.Thread] = {}
         self._jobs = self._read()
 
-    def start(self, kind: str, title: str, function: JobFunction) -> Job:
+    def start(self, kind: str, title: str, function: JobFunction, again: str = "") -> Job:
         """Start work in a thread.
 
         Args:
@@ -160,6 +168,7 @@ class Jobs:
             title: What a person reads.
             function: Does the work. It receives the job, asks ``job.check()`` or ``job.stopping`` from time to time,
                 and returns a JSON object or None.
+            again: The address of a page where it can be started again.
 
         Raises:
             ConfigError: A job of a kind of which only one may run is running.
@@ -168,7 +177,12 @@ class Jobs:
             busy = next((job for job in self._jobs.values() if kind in ALONE and self._runs(job, kind)), None)
             if busy is not None:
                 raise ConfigError(f'"{busy.title}" is running, and only one {kind} job runs at a time. Wait or stop it')
-            job = Job(secrets.token_hex(8), kind, _clean(title)[:200], started_at=time.time(), _changed=self._changed)
+            if sum(job.state == "running" for job in self._jobs.values()) >= MOST_RUNNING:
+                raise ConfigError(
+                    f"{MOST_RUNNING} jobs are running, which is all that run at a time. Wait, or stop one"
+                )
+            job = Job(secrets.token_hex(8), kind, _clean(title)[:200], started_at=time.time(), again=again)
+            job._changed = self._changed
             self._jobs[job.id] = job
             for old in [job for job in self._jobs.values() if job.state != "running"][: -MOST_JOBS or None]:
                 del self._jobs[old.id]
@@ -233,7 +247,10 @@ class Jobs:
             state, job.error = "failed", f"{type(error).__name__}: {_clean(str(error), keep_lines=True)}"
         with self._lock:
             job.finished_at = time.time()
+            job._large = job.result is not None and len(json_text(job.result)) > _SMALL_RESULT_BYTES
             job.state = state
+            for old in [old for old in self._jobs.values() if old._large][:-_MOST_LARGE_RESULTS]:
+                old.result, old._large = None, False
             self._threads.pop(job.id, None)
             self._write()
         self._changed(job, "state")
@@ -248,7 +265,7 @@ class Jobs:
         if what == "line":
             event["line"] = job.lines[-1]
         if what == "state":
-            event |= {"error": job.error, "result": job.result}
+            event |= {"error": job.error, "result": None if job._large else job.result}
         self._publish("job", event)
 
     def _read(self) -> dict[str, Job]:
@@ -265,6 +282,8 @@ class Jobs:
     def _write(self) -> None:
         names = [name for name in Job.__dataclass_fields__ if not name.startswith("_")]
         entries = [{name: getattr(job, name) for name in names} for job in self._jobs.values()]
+        for entry, job in zip(entries, self._jobs.values(), strict=True):
+            entry["result"] = None if job._large else job.result
         with contextlib.suppress(OSError, AdapterError):  # a full disk must not end the work itself
             self._path.parent.mkdir(parents=True, exist_ok=True)
             write_json_atomic(self._path, {"jobs": entries}, None)
