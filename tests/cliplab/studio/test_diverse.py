@@ -30,11 +30,12 @@ def test_uncertain_items_that_are_alike_are_not_all_asked_for():
     embeddings, kind = blobs()
     unsure = np.where(kind == 0, 1.0, 0.2)
     picks = choose_diverse(direction_rows(embeddings), 4, uncertainty=unsure)
-    assert kind[picks[0]] == 0 and len(set(kind[picks])) == 4
+    assert kind[picks[0]] == 0
+    assert len(set(kind[picks])) == 4
 
 
 def test_of_equally_far_items_the_uncertain_is_first():
-    embeddings, kind = blobs()
+    embeddings, _kind = blobs()
     unsure = np.full(60, 0.05)
     unsure[31] = 1.0
     assert choose_diverse(direction_rows(embeddings), 1, uncertainty=unsure)[0] == 31
