@@ -32,6 +32,7 @@ from cliplab.models import (
 from cliplab.reel import reel
 from cliplab.registry import registry_manifest
 from cliplab.scan import scan, score
+from cliplab.studio import studio
 
 __all__ = [
     "adopt",
@@ -61,6 +62,7 @@ __all__ = [
     "scan",
     "score",
     "stream",
+    "studio",
     "train",
     "verify",
 ]

@@ -10,12 +10,13 @@ if TYPE_CHECKING:
     from cliplab.studio.appending import Appended as Appended
     from cliplab.studio.appending import Refused as Refused
     from cliplab.studio.classes import LabelClass as LabelClass
-    from cliplab.studio.events import LabelEvent as LabelEvent
     from cliplab.studio.events import event_from_json as event_from_json
+    from cliplab.studio.events import LabelEvent as LabelEvent
     from cliplab.studio.queries import ItemFilter as ItemFilter
     from cliplab.studio.queries import ItemRow as ItemRow
     from cliplab.studio.resolving import Interval as Interval
     from cliplab.studio.resolving import ResolvedLabel as ResolvedLabel
+    from cliplab.studio.run import studio as studio
     from cliplab.studio.store import LabelStore as LabelStore
     from cliplab.studio.store import open_store as open_store
 else:  # hidden from type checkers, so that a name that is not exported is an error
@@ -24,9 +25,10 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
         {
             "appending": ("Appended", "Refused"),
             "classes": ("LabelClass",),
-            "events": ("LabelEvent", "event_from_json"),
+            "events": ("event_from_json", "LabelEvent"),
             "queries": ("ItemFilter", "ItemRow"),
             "resolving": ("Interval", "ResolvedLabel"),
+            "run": ("studio",),
             "store": ("LabelStore", "open_store"),
         },
     )

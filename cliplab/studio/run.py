@@ -1,0 +1,71 @@
+"""The command ``cliplab studio``."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from adapters.errors import ConfigError, MissingExtraError
+from adapters.system import storage_error
+
+
+def studio(
+    data_dir: str | Path,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8080,
+    labels: Sequence[str] | None = None,
+    output: str | Path | None = None,
+    token: str | None = None,
+    models_dir: str | Path | None = None,
+    annotator: str | None = None,
+    on_ready: Callable[[str], object] | None = None,
+) -> None:
+    """Label frames, clips and videos in the browser until SIGTERM or Ctrl-C; see docs/guides/labelling.md.
+
+    Args:
+        data_dir: Folder of the media, which also holds ``labels.db``. It is made if it does not exist.
+        host: Address to listen on. Others than this machine's need a token.
+        port: Port to listen on; 0 lets the system choose.
+        labels: Classes in their order; None takes those of the store, or asks in the browser.
+        output: File that is kept in step with the labels: labels.json or dataset.jsonl.
+        token: Secret that opens the studio from other machines; None makes one where it is needed.
+        models_dir: Folder of bundles; None for ``data_dir/models``.
+        annotator: Name that labels are stored under; None asks for it in the browser.
+        on_ready: Called with the URL once requests are accepted; it has the token in its fragment.
+
+    Raises:
+        ConfigError: An option is wrong, or the port is in use.
+        DatasetError: The label store is damaged or of a newer version.
+        StorageError: The folder cannot be made.
+        MissingExtraError: The packages of the studio are not installed.
+    """
+    try:
+        import jinja2  # noqa: F401
+
+        from adapters.hosts.http_server.options import is_loopback
+        from cliplab.studio.options import StudioOptions
+        from cliplab.studio.server import serve
+        from cliplab.studio.services import open_studio
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(error.name or "starlette", "studio", "the studio") from error
+    folder = Path(data_dir)
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(f"{folder} is not a folder. Name the folder of your media, or a new one")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise storage_error(folder, error) from None
+    options = StudioOptions(
+        data_dir=folder.resolve(),
+        host=host,
+        port=port,
+        labels=None if labels is None else tuple(labels),
+        output=None if output is None else Path(output),
+        token=secrets.token_urlsafe(24) if token is None and not is_loopback(host) else token,
+        models_dir=None if models_dir is None else Path(models_dir),
+        annotator=annotator,
+    )
+    with open_studio(options) as opened:
+        serve(opened, on_ready)
