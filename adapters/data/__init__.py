@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from adapters.data.examples import without_missing as without_missing
     from adapters.data.formats import FORMATS as FORMATS
     from adapters.data.formats import find_format as find_format
+    from adapters.data.label_spellings import clean_label as clean_label
+    from adapters.data.label_spellings import spelling_key as spelling_key
     from adapters.data.prepared_frames import prefer_video as prefer_video
     from adapters.data.prepared_frames import read_example as read_example
     from adapters.data.prepared_frames import read_prepared_clip as read_prepared_clip
@@ -42,6 +44,7 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
             "dataset": ("detect_format", "export_dataset", "read_dataset", "write_dataset"),
             "examples": ("Dataset", "Example", "Split", "clips_digest", "match_labels", "without_missing"),
             "formats": ("FORMATS", "find_format"),
+            "label_spellings": ("clean_label", "spelling_key"),
             "prepared_frames": ("prefer_video", "read_example", "read_prepared_clip"),
             "splits": ("split_dataset",),
         },

@@ -1,0 +1,32 @@
+"""The studio: a store of labels, and the web app in which people label, review and manage models."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from adapters.system.lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from cliplab.studio.appending import Appended as Appended
+    from cliplab.studio.appending import Refused as Refused
+    from cliplab.studio.classes import LabelClass as LabelClass
+    from cliplab.studio.events import LabelEvent as LabelEvent
+    from cliplab.studio.events import event_from_json as event_from_json
+    from cliplab.studio.queries import ItemFilter as ItemFilter
+    from cliplab.studio.queries import ItemRow as ItemRow
+    from cliplab.studio.resolving import Interval as Interval
+    from cliplab.studio.resolving import ResolvedLabel as ResolvedLabel
+    from cliplab.studio.store import LabelStore as LabelStore
+    from cliplab.studio.store import open_store as open_store
+else:  # hidden from type checkers, so that a name that is not exported is an error
+    __getattr__, __dir__, __all__ = lazy_exports(
+        __name__,
+        {
+            "appending": ("Appended", "Refused"),
+            "classes": ("LabelClass",),
+            "events": ("LabelEvent", "event_from_json"),
+            "queries": ("ItemFilter", "ItemRow"),
+            "resolving": ("Interval", "ResolvedLabel"),
+            "store": ("LabelStore", "open_store"),
+        },
+    )
