@@ -1,4 +1,3 @@
-"""The studio: a local web app to label, review and manage models."""
 """The studio: a store of labels, and the web app in which people label, review and manage models."""
 
 from __future__ import annotations
@@ -8,14 +7,14 @@ from typing import TYPE_CHECKING
 from adapters.system.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from cliplab.studio.jobs import Job as Job
-    from cliplab.studio.jobs import Jobs as Jobs
-    from cliplab.studio.jobs import JobStoppedError as JobStoppedError
     from cliplab.studio.appending import Appended as Appended
     from cliplab.studio.appending import Refused as Refused
     from cliplab.studio.classes import LabelClass as LabelClass
-    from cliplab.studio.events import event_from_json as event_from_json
     from cliplab.studio.events import LabelEvent as LabelEvent
+    from cliplab.studio.events import event_from_json as event_from_json
+    from cliplab.studio.jobs import Job as Job
+    from cliplab.studio.jobs import JobStoppedError as JobStoppedError
+    from cliplab.studio.jobs import Jobs as Jobs
     from cliplab.studio.queries import ItemFilter as ItemFilter
     from cliplab.studio.queries import ItemRow as ItemRow
     from cliplab.studio.resolving import Interval as Interval
@@ -27,10 +26,10 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
     __getattr__, __dir__, __all__ = lazy_exports(
         __name__,
         {
-            "jobs": ("Job", "JobStoppedError", "Jobs"),
             "appending": ("Appended", "Refused"),
             "classes": ("LabelClass",),
-            "events": ("event_from_json", "LabelEvent"),
+            "events": ("LabelEvent", "event_from_json"),
+            "jobs": ("Job", "JobStoppedError", "Jobs"),
             "queries": ("ItemFilter", "ItemRow"),
             "resolving": ("Interval", "ResolvedLabel"),
             "run": ("studio",),
