@@ -6,13 +6,15 @@ import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from starlette.templating import Jinja2Templates
 
 from adapters.system import terminal_text
+from cliplab.studio.frames import FrameService
 from cliplab.studio.hub import EventHub
+from cliplab.studio.jobs import Jobs
 from cliplab.studio.options import StudioOptions
+from cliplab.studio.store import LabelStore
 
 _HERE = Path(__file__).parent
 STATIC = _HERE / "static"
@@ -75,14 +77,16 @@ class Studio:
         hub: Sends events to the open pages.
         templates: The pages.
         pages: The pages of the bar, in their order; ``make_app`` fills it.
+        identity: What names its store for good.
         csrf: What writes carry in the header X-CSRF-Token; new with each start.
     """
 
     options: StudioOptions
-    store: Any
-    frames: Any = None
-    jobs: Any = None
+    store: LabelStore
+    frames: FrameService
+    jobs: Jobs
     hub: EventHub = field(default_factory=EventHub)
     templates: Jinja2Templates = field(default_factory=make_templates)
     pages: Sequence[Page] = ()
+    identity: str = ""
     csrf: str = field(default_factory=lambda: secrets.token_urlsafe(24))
