@@ -32,7 +32,7 @@ from cliplab.models import (
 from cliplab.reel import reel
 from cliplab.registry import registry_manifest
 from cliplab.scan import scan, score
-from cliplab.studio import studio
+from cliplab.studio import label_auto, studio
 
 __all__ = [
     "adopt",
@@ -56,6 +56,7 @@ __all__ = [
     "finetune",
     "host_http",
     "host_label_studio",
+    "label_auto",
     "predict",
     "reel",
     "registry_manifest",

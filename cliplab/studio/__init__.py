@@ -13,8 +13,11 @@ if TYPE_CHECKING:
     from cliplab.studio.events import LabelEvent as LabelEvent
     from cliplab.studio.events import event_from_json as event_from_json
     from cliplab.studio.jobs import Job as Job
-    from cliplab.studio.jobs import JobStoppedError as JobStoppedError
     from cliplab.studio.jobs import Jobs as Jobs
+    from cliplab.studio.jobs import JobStoppedError as JobStoppedError
+    from cliplab.studio.prelabel import PreLabel as PreLabel
+    from cliplab.studio.prelabel import PrelabelReport as PrelabelReport
+    from cliplab.studio.prelabel import label_auto as label_auto
     from cliplab.studio.queries import ItemFilter as ItemFilter
     from cliplab.studio.queries import ItemRow as ItemRow
     from cliplab.studio.resolving import Interval as Interval
@@ -30,6 +33,7 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
             "classes": ("LabelClass",),
             "events": ("LabelEvent", "event_from_json"),
             "jobs": ("Job", "JobStoppedError", "Jobs"),
+            "prelabel": ("PreLabel", "PrelabelReport", "label_auto"),
             "queries": ("ItemFilter", "ItemRow"),
             "resolving": ("Interval", "ResolvedLabel"),
             "run": ("studio",),
