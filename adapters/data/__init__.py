@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from adapters.data.examples import clips_digest as clips_digest
     from adapters.data.examples import match_labels as match_labels
     from adapters.data.examples import without_missing as without_missing
+    from adapters.data.footage import footage_of as footage_of
     from adapters.data.formats import FORMATS as FORMATS
     from adapters.data.formats import find_format as find_format
     from adapters.data.label_spellings import clean_label as clean_label
@@ -43,6 +44,7 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
             "copies": ("CopyReport", "check_copies", "join_copies"),
             "dataset": ("detect_format", "export_dataset", "read_dataset", "write_dataset"),
             "examples": ("Dataset", "Example", "Split", "clips_digest", "match_labels", "without_missing"),
+            "footage": ("footage_of",),
             "formats": ("FORMATS", "find_format"),
             "label_spellings": ("clean_label", "spelling_key"),
             "prepared_frames": ("prefer_video", "read_example", "read_prepared_clip"),

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from adapters.media.files import UnreadablePath as UnreadablePath
     from adapters.media.files import VideoFile as VideoFile
     from adapters.media.files import is_hidden as is_hidden
+    from adapters.media.files import is_picture_name as is_picture_name
     from adapters.media.files import is_video_name as is_video_name
     from adapters.media.files import videos_below as videos_below
     from adapters.media.live import LiveVideo as LiveVideo
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from adapters.media.opening import ffmpeg_reason as ffmpeg_reason
     from adapters.media.opening import open_container as open_container
     from adapters.media.picture_size import jpeg_size as jpeg_size
+    from adapters.media.picture_size import picture_size as picture_size
     from adapters.media.preprocess import PerChannel as PerChannel
     from adapters.media.preprocess import decode_picture as decode_picture
     from adapters.media.preprocess import decode_size as decode_size
@@ -49,10 +51,18 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
         {
             "child_video": ("ChildVideo",),
             "decoder_pool": ("DEFAULT_MEMORY_MB", "DecoderPool", "open_limited"),
-            "files": ("VIDEO_SUFFIXES", "VideoFile", "UnreadablePath", "is_hidden", "is_video_name", "videos_below"),
+            "files": (
+                "VIDEO_SUFFIXES",
+                "UnreadablePath",
+                "VideoFile",
+                "is_hidden",
+                "is_picture_name",
+                "is_video_name",
+                "videos_below",
+            ),
             "live": ("LiveVideo", "is_live"),
-            "opening": ("MediaLimits", "open_container", "ffmpeg_reason"),
-            "picture_size": ("jpeg_size",),
+            "opening": ("MediaLimits", "ffmpeg_reason", "open_container"),
+            "picture_size": ("jpeg_size", "picture_size"),
             "preprocess": (
                 "PerChannel",
                 "decode_picture",

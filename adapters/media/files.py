@@ -1,10 +1,10 @@
-"""Which files below a folder are videos: one set of rules for every command that takes a folder."""
+"""Which files below a folder are videos or pictures: one set of rules for every command that takes a folder."""
 
 from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,11 +13,13 @@ _EXTENSIONS = (
     "ogv qt ts vob webm wmv y4m"
 )
 VIDEO_SUFFIXES = frozenset(f".{name}" for name in _EXTENSIONS.split())
+# What ``decode_picture`` reads.
+PICTURE_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"))
 
 
 @dataclass(frozen=True)
 class VideoFile:
-    """A video file that was found.
+    """A video file, or a picture, that was found.
 
     Attributes:
         path: Absolute, with bytes that are not UTF-8 as surrogates (``os.fsdecode``); or the address of a stored file.
@@ -61,15 +63,28 @@ def is_video_name(name: str) -> bool:
     return os.path.splitext(name)[1].lower() in VIDEO_SUFFIXES and not is_hidden(name)
 
 
-def videos_below(folder: str | Path) -> Iterator[VideoFile | UnreadablePath]:
+def is_picture_name(name: str) -> bool:
+    """Whether a name is that of a picture: by its suffix in lower or upper case, and not hidden.
+
+    Args:
+        name: The file's name, without its folder.
+    """
+    return os.path.splitext(name)[1].lower() in PICTURE_SUFFIXES and not is_hidden(name)
+
+
+def videos_below(
+    folder: str | Path, accepts: Callable[[str], bool] = is_video_name
+) -> Iterator[VideoFile | UnreadablePath]:
     """The videos in a folder and its subfolders, and what cannot be read there.
 
-    Names are judged by ``is_hidden`` (files and folders) and ``is_video_name``. Links are followed: a link to a place
+    Names are judged by ``is_hidden`` (files and folders) and ``accepts``. Links are followed: a link to a place
     inside the folder is skipped, since that place is visited by its own name; a link that leads out is followed, to
     each folder once, so that loops end.
 
     Args:
         folder: The folder; it need not exist, which is reported as an ``UnreadablePath``.
+        accepts: Whether a file of this name, without its folder, is wanted: ``is_video_name``, or for pictures too
+            another such function.
 
     Yields:
         Videos and unreadable paths in the order of the paths, name by name and by their bytes.
@@ -83,11 +98,11 @@ def videos_below(folder: str | Path) -> Iterator[VideoFile | UnreadablePath]:
         try:
             if isinstance(place, str):
                 waiting += reversed(_entries(place, visited))
-            elif _has_own_name(place, inside):
+            elif _has_own_name(place, inside, accepts):
                 pass
             elif place.is_dir():
                 waiting.append(place.path)
-            elif is_video_name(place.name):
+            elif accepts(place.name):
                 yield _file(place)
         except OSError as error:
             if isinstance(place, str):
@@ -106,11 +121,11 @@ def _entries(folder: str, visited: set[tuple[int, int]]) -> list[os.DirEntry[str
         return sorted((e for e in listing if not is_hidden(e.name)), key=lambda entry: os.fsencode(entry.name))
 
 
-def _has_own_name(entry: os.DirEntry[str], inside: str) -> bool:
+def _has_own_name(entry: os.DirEntry[str], inside: str, accepts: Callable[[str], bool]) -> bool:
     """Whether an entry is a link to a place inside the folder. A video's link that leads nowhere is a fault instead."""
     if not (entry.is_symlink() and (os.path.realpath(entry.path) + os.sep).startswith(inside)):
         return False
-    return os.path.exists(entry.path) or not is_video_name(entry.name)
+    return os.path.exists(entry.path) or not accepts(entry.name)
 
 
 def _file(entry: os.DirEntry[str]) -> VideoFile | UnreadablePath:

@@ -12,9 +12,14 @@ if TYPE_CHECKING:
     from cliplab.studio.classes import LabelClass as LabelClass
     from cliplab.studio.events import LabelEvent as LabelEvent
     from cliplab.studio.events import event_from_json as event_from_json
+    from cliplab.studio.importing import ImportReport as ImportReport
+    from cliplab.studio.importing import import_dataset as import_dataset
+    from cliplab.studio.importing import import_folder_labels as import_folder_labels
+    from cliplab.studio.items import ItemsReport as ItemsReport
+    from cliplab.studio.items import fill_items as fill_items
     from cliplab.studio.jobs import Job as Job
-    from cliplab.studio.jobs import Jobs as Jobs
     from cliplab.studio.jobs import JobStoppedError as JobStoppedError
+    from cliplab.studio.jobs import Jobs as Jobs
     from cliplab.studio.prelabel import PreLabel as PreLabel
     from cliplab.studio.prelabel import PrelabelReport as PrelabelReport
     from cliplab.studio.prelabel import label_auto as label_auto
@@ -32,6 +37,8 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
             "appending": ("Appended", "Refused"),
             "classes": ("LabelClass",),
             "events": ("LabelEvent", "event_from_json"),
+            "importing": ("ImportReport", "import_dataset", "import_folder_labels"),
+            "items": ("ItemsReport", "fill_items"),
             "jobs": ("Job", "JobStoppedError", "Jobs"),
             "prelabel": ("PreLabel", "PrelabelReport", "label_auto"),
             "queries": ("ItemFilter", "ItemRow"),

@@ -390,6 +390,46 @@ class LabelStore:
         with self.reading() as connection:
             return resolving.export_rows(connection)
 
+    # Settings and files -----------------------------------------------------------------------------------------------
+
+    def setting(self, name: str) -> str:
+        """A setting of the store; "" where it was never set.
+
+        Args:
+            name: Its name.
+        """
+        return next((str(row[0]) for row in self._read("SELECT value FROM settings WHERE name = ?", (name,))), "")
+
+    def set_setting(self, name: str, value: str) -> None:
+        """Set a setting of the store.
+
+        Args:
+            name: Its name.
+            value: Its value.
+
+        Raises:
+            StorageError: The store cannot be written.
+        """
+        with self.writing() as connection:
+            connection.execute("INSERT OR REPLACE INTO settings VALUES (?, ?)", (name, value))
+
+    def known_files(self) -> list[tuple[bytes, int, int, str]]:
+        """Path, size, time and fingerprint of the files that were read; see ``items.fill_items``."""
+        return self._read("SELECT path, size, mtime_ns, fingerprint FROM files")
+
+    def remember_files(self, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Keep the fingerprints of files.
+
+        Args:
+            rows: Path, size, time and fingerprint of each.
+
+        Raises:
+            StorageError: The store cannot be written.
+        """
+        if rows:
+            with self.writing() as connection:
+                connection.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?)", rows)
+
     # Connections ------------------------------------------------------------------------------------------------------
 
     @contextmanager

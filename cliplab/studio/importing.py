@@ -1,0 +1,168 @@
+"""Labels that exist already: the clips of a dataset or labels file as items, their labels as events of "imported"."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from adapters.data import Dataset, Example, clips_digest, detect_format, find_format, read_dataset
+from adapters.errors import DatasetError
+from adapters.system import file_digest
+from cliplab.library import fingerprint
+from cliplab.studio.appending import append_events
+from cliplab.studio.classes import read_classes, write_classes
+from cliplab.studio.events import LabelEvent
+from cliplab.studio.items import OnProgress, overlap_share, stored_path
+from cliplab.studio.state import IMPORTED, refresh_wanted
+from cliplab.studio.store import LabelStore
+
+# What a data folder may hold that is read when a studio opens it.
+LABEL_FILES = ("dataset.jsonl", "labels.json", "dataset.csv", "dataset.json")
+
+
+@dataclass(frozen=True)
+class ImportReport:
+    """What was taken from a dataset.
+
+    Attributes:
+        clips: Clips in the dataset.
+        items: New items.
+        labels: Labels that this call stored; those of an earlier import of the same clips are not among them.
+        left_out: A sentence for each kind of clip that was left out.
+        notes: What was read otherwise than it is written.
+    """
+
+    clips: int
+    items: int
+    labels: int
+    left_out: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def import_dataset(store: LabelStore, path: str | Path, on_progress: OnProgress | None = None) -> ImportReport:
+    """Add the clips of a dataset as items, and their labels as those of the annotator "imported".
+
+    Classes that the store does not have are added. The same clips are imported once, however often this is called.
+
+    Args:
+        store: The label store.
+        path: A dataset in any format that ``adapters.data.read_dataset`` reads.
+        on_progress: Called with the stage's name, the files done and the files in all.
+
+    Raises:
+        DatasetError: It is not a dataset.
+        StorageError: The store cannot be written.
+    """
+    dataset = read_dataset(path)
+    contents = _contents(dataset, on_progress)
+    single = [item for item in dataset.examples if len(item.labels) == 1]
+    left_out = len(dataset.examples) - len(single)
+    client = f"import {clips_digest(single)[:16]}"
+    with store.writing() as connection:
+        names = [one.name for one in read_classes(connection)]
+        new = [name for name in dataset.labels if name not in names]
+        if new:
+            write_classes(connection, [*names, *new])
+        before = _count(connection)
+        numbers = [_item_of(connection, store.folder, item, contents[item.path]) for item in single]
+        refresh_wanted(connection)
+        events = [
+            LabelEvent(client, place, IMPORTED, number, "label", {"label": item.label}, 0.0)
+            for place, (number, item) in enumerate(zip(numbers, single, strict=True))
+        ]
+        result = append_events(connection, events)
+        added = _count(connection) - before
+    problems = list(dict.fromkeys(one.error for one in result.refused))[:5]
+    if left_out:
+        problems.append(f"{left_out:,} clips have several labels or none; a studio has one label for each item")
+    return ImportReport(len(dataset), added, len(result.applied), tuple(problems), dataset.notes)
+
+
+def import_folder_labels(store: LabelStore, on_progress: OnProgress | None = None) -> ImportReport | None:
+    """Import the labels file of the data folder, if it has one that the studio did not write itself.
+
+    Args:
+        store: The label store.
+        on_progress: As of ``import_dataset``.
+
+    Returns:
+        What was taken; None where there is no such file.
+
+    Raises:
+        DatasetError: The file is not a dataset.
+        StorageError: The store cannot be written.
+    """
+    for name in LABEL_FILES:
+        path = store.folder / name
+        if path.is_file() and file_digest(path) not in store.setting("own_exports").split():
+            return import_dataset(store, path, on_progress)
+    return None
+
+
+def classes_of(path: str | Path) -> Sequence[str]:
+    """The classes that a dataset or labels file has, in their order.
+
+    Args:
+        path: A dataset in any format.
+
+    Raises:
+        DatasetError: It is not a dataset.
+    """
+    name, place = detect_format(path)
+    return find_format(name).read(place, None).labels
+
+
+def _contents(dataset: Dataset, on_progress: OnProgress | None) -> dict[Path, str]:
+    """The fingerprint of each file; "" of one that is missing, which is found by its path once it is there."""
+    paths = list(dict.fromkeys(item.path for item in dataset.examples))
+    found: dict[Path, str] = {}
+    for number, path in enumerate(paths):
+        if on_progress is not None and number % 50 == 0:
+            on_progress("reading files", number, len(paths))
+        try:
+            found[path] = fingerprint(str(path), os.stat(path).st_size).hex() if path.is_file() else ""
+        except OSError:
+            found[path] = ""
+    return found
+
+
+def _count(connection: sqlite3.Connection) -> int:
+    [(count,)] = connection.execute("SELECT count(*) FROM items")
+    return int(count)
+
+
+def _item_of(connection: sqlite3.Connection, folder: Path, item: Example, content: str) -> int:
+    """The number of the item of a clip, which is added where there is none."""
+    path = stored_path(folder, item.path)
+    kind = "clip" if item.frames is None or item.frames.folder / item.frames.names[0] != item.path else "frame"
+    place = (path, item.start_seconds, item.end_seconds)
+    found = connection.execute(
+        "SELECT id FROM items WHERE path = ? AND coalesce(start_seconds, -1) = coalesce(?, -1) AND "
+        "coalesce(end_seconds, -1) = coalesce(?, -1) AND fingerprint IN (?, '')",
+        (*place, content),
+    ).fetchone()
+    if found is not None:
+        connection.execute("UPDATE items SET kind = ? WHERE id = ? AND kind = 'video'", (kind, found[0]))
+        return int(found[0])
+    values: tuple[Any, ...] = (
+        kind,
+        content,
+        *place,
+        "" if item.group == str(item.path) else item.group,
+        "" if item.source == str(item.path) else item.source,
+        item.split,
+        None if content else "gone",
+        overlap_share(content or os.fsdecode(path), item.start_seconds),
+    )
+    done = connection.execute(
+        "INSERT INTO items (kind, fingerprint, path, start_seconds, end_seconds, group_name, source, split, missing, "
+        "overlap) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        values,
+    )
+    if done.lastrowid is None:
+        raise DatasetError(f"{item.path}: could not be added")
+    return done.lastrowid
