@@ -199,8 +199,8 @@ def edge_agreement(
         for one, other in pairs:
             for kind in (1, 2):
                 for label in {entry[0] for entry in (*one, *other)}:
-                    mine = sorted(float(entry[kind]) for entry in one if entry[0] == label)  # type: ignore[arg-type]
-                    theirs = sorted(float(entry[kind]) for entry in other if entry[0] == label)  # type: ignore[arg-type]
+                    mine = sorted(float(entry[kind]) for entry in one if entry[0] == label)
+                    theirs = sorted(float(entry[kind]) for entry in other if entry[0] == label)
                     matched += 2 * _matches(mine, theirs, tolerance)
                     edges += len(mine) + len(theirs)
         found.append(EdgeAgreement(float(tolerance), matched, edges))

@@ -36,7 +36,7 @@ def margin_uncertainty(scores: npt.NDArray[np.floating]) -> Float64Array:
     values = np.asarray(scores, np.float64)
     if values.ndim != 2:
         raise ValueError(f"scores must be [N, C], got {list(values.shape)}")
-    known = np.isfinite(values).all(axis=1)
+    known: npt.NDArray[np.bool_] = np.asarray(np.isfinite(values).all(axis=1))
     if values.shape[1] < 2:
         return np.where(known, 0.0, 1.0)
     top = np.partition(np.where(known[:, None], values, 0.0), -2, axis=1)[:, -2:]
@@ -66,7 +66,7 @@ def direction_rows(embeddings: npt.NDArray[np.floating]) -> Float32Array:
     rows = np.empty((count, min(size, PROJECTED)), np.float32)
     for start in range(0, count, _ROWS_AT_ONCE):
         part = np.asarray(embeddings[start : start + _ROWS_AT_ONCE], np.float32)
-        part = np.where(np.isfinite(part), part - mean, 0.0) / spread
+        part = np.asarray(np.where(np.isfinite(part), part - mean, 0.0) / spread, np.float32)
         part = part if turn is None else part @ turn
         length = np.linalg.norm(part, axis=1, keepdims=True)
         rows[start : start + _ROWS_AT_ONCE] = part / np.where(length > 0, length, 1.0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -157,12 +157,14 @@ def label_auto(
     if not folder.is_dir():
         raise DatasetError(f"{folder}: there is no such folder. Name the folder of your frames, clips or videos")
     with open_store(folder) as store:
-        fill_items(store, (), on_progress)
+        found = fill_items(store, (), on_progress)
         report = prelabel(store, model, threshold, dict(overrides or {}), trust_adapters, on_progress)
+    unreadable = [(path, reason) for path, _, reason in (sentence.partition(": ") for sentence in found.unreadable)]
+    report = replace(report, failed=(*unreadable, *report.failed))
     if output is not None:
         path = Path(output)
         write_json_atomic(path, report.to_json(path.absolute().parent))
-        report = PrelabelReport(**{**vars(report), "output": str(path)})
+        report = replace(report, output=str(path))
     return report
 
 
