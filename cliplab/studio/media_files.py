@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from adapters.errors import MediaError
-from adapters.system import file_fingerprint
+from cliplab.library import fingerprint
 
 
 class Item(Protocol):
@@ -77,7 +77,7 @@ def find_file(item: Item, path: Path) -> MediaFile:
         if seen not in _compared:
             if len(_compared) >= _MOST_COMPARED:
                 _compared.clear()
-            _compared[seen] = not item.fingerprint or file_fingerprint(path) == item.fingerprint
+            _compared[seen] = not item.fingerprint or fingerprint(str(path), found.st_size).hex() == item.fingerprint
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise FileGoneError(

@@ -11,7 +11,7 @@ import numpy as np
 from media_patterns import numbered_frame, write_numbered, write_video
 
 from adapters.errors import DatasetError
-from adapters.system import file_fingerprint
+from cliplab.library import fingerprint
 
 NTSC = Fraction(30000, 1001)
 VARIABLE = [0, 1, 4, 5, 9, 20, 21, 22, 40, 41, 43, 60, 61, 62, 64, 90, 91, 92, 93, 120]
@@ -37,7 +37,9 @@ class FileStore:
 
     def add(self, path: Path, kind: str = "video", start: float | None = None, end: float | None = None) -> int:
         number = len(self._items) + 1
-        self._items[number] = FileItem(number, kind, path.name, file_fingerprint(path), start, end)
+        self._items[number] = FileItem(
+            number, kind, path.name, fingerprint(str(path), path.stat().st_size).hex(), start, end
+        )
         return number
 
     def item(self, number: int) -> FileItem:

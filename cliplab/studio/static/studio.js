@@ -1,46 +1,11 @@
 // What every page shares: requests that carry the CSRF header, what an action says, and the sheet of keys.
 
+import { api, AnswerError, refreshSession } from "/static/requests.js";
+import { Outbox } from "/static/outbox.js";
+
+export { api, AnswerError, refreshSession };
+
 const meta = (name) => document.querySelector(`meta[name="${name}"]`)?.content ?? "";
-let csrf = meta("csrf");
-
-/** An answer that is an error: its status, and the server's sentence. */
-export class AnswerError extends Error {
-  constructor(status, message) {
-    super(message);
-    this.status = status;
-  }
-}
-
-async function answered(response) {
-  const kind = response.headers.get("content-type") ?? "";
-  const value = kind.includes("json") ? await response.json() : await response.text();
-  if (response.ok) return value;
-  const sentence = value?.error ?? `the studio answered with status ${response.status}`;
-  throw new AnswerError(response.status, sentence);
-}
-
-/** A new CSRF value, for a page that outlived the server that made it. */
-export async function refreshSession() {
-  csrf = (await answered(await fetch("/session", { cache: "no-store" }))).csrf;
-  const tag = document.querySelector('meta[name="csrf"]');
-  if (tag) tag.content = csrf;
-}
-
-/** Ask the server. With a body it is a POST of JSON (or of a FormData). Throws AnswerError; TypeError without network. */
-export async function api(path, body = undefined, options = {}) {
-  const ask = () => {
-    if (body === undefined) return fetch(path, options);
-    const form = body instanceof FormData;
-    const headers = { "X-CSRF-Token": csrf, ...(form ? {} : { "Content-Type": "application/json" }) };
-    return fetch(path, { method: "POST", body: form ? body : JSON.stringify(body), headers, ...options });
-  };
-  let response = await ask();
-  if (response.status === 403 && response.headers.get("x-csrf") === "stale") {
-    await refreshSession();
-    response = await ask();
-  }
-  return answered(response);
-}
 
 let saidTimer;
 /** Say what an action did, at the fixed place. bad: it failed, and stays until the next. */
@@ -146,8 +111,29 @@ export function listen(handlers) {
   return source;
 }
 
-// htmx sends the header too, in the way of its version 4.
-document.addEventListener("htmx:config:request", (event) => {
-  const context = event.detail.ctx;
-  if (context?.request) context.request.headers["X-CSRF-Token"] = csrf;
-});
+/** The labels of this browser on their way to the studio; each page shows its state and sends what others left. */
+export const outbox = new Outbox(meta("studio"));
+
+const saving = document.getElementById("saving");
+const banner = document.getElementById("trouble");
+function showSaving() {
+  const state = outbox.trouble ? (outbox.trouble === "offline" ? "offline" : "refused") : outbox.waiting ? "unsaved" : "";
+  saving.className = `saving ${state}`;
+  if (saving.textContent !== outbox.word) saving.textContent = outbox.word;
+  const sentence = ["", "offline"].includes(outbox.trouble) ? "" : outbox.sentence;
+  banner.hidden = !sentence;
+  if (banner.textContent !== sentence) banner.textContent = visible(sentence);
+}
+if (saving) {
+  outbox.addEventListener("change", showSaving);
+  outbox.addEventListener("refused", ({ detail }) => say(`not accepted: ${detail.error}`, { bad: true }));
+  showSaving();
+}
+
+/** Who labels. The server's --annotator counts until a person types another name; null: nobody said yet. */
+export function annotatorName() {
+  return localStorage.getItem(`cliplab-annotator-${meta("studio")}`) || meta("annotator") || null;
+}
+export function setAnnotatorName(name) {
+  localStorage.setItem(`cliplab-annotator-${meta("studio")}`, name);
+}
