@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -106,7 +106,8 @@ def get_next(request: Request) -> Response:
     want = query.get("want", "unlabelled")
     if want not in get_args(Want):
         raise RequestError(400, f"want must be one of {', '.join(get_args(Want))}, got {want[:80]!r}")
-    row = studio_of(request).store.next_item(query.get("as", ""), _whole(query.get("after", "0"), "after"), want=want)
+    after = _whole(query.get("after", "0"), "after")
+    row = studio_of(request).store.next_item(query.get("as", ""), after, want=cast(Want, want))
     return json_response({"item": None if row is None else row.id})
 
 
