@@ -78,6 +78,8 @@ class Studio:
         templates: The pages.
         pages: The pages of the bar, in their order; ``make_app`` fills it.
         identity: What names its store for good.
+        labels_changed: Called after labels were stored; keeps ``options.output`` in step.
+        scanning: Whether the folder is looked through at this moment.
         csrf: What writes carry in the header X-CSRF-Token; new with each start.
     """
 
@@ -89,4 +91,6 @@ class Studio:
     templates: Jinja2Templates = field(default_factory=make_templates)
     pages: Sequence[Page] = ()
     identity: str = ""
+    labels_changed: Callable[[], object] = lambda: None
+    scanning: bool = False
     csrf: str = field(default_factory=lambda: secrets.token_urlsafe(24))

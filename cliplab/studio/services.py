@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import logging
 import os
 import secrets
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from adapters.errors import AdapterError
 from adapters.system import cache_dir
 from cliplab.studio.context import Studio
 from cliplab.studio.frames import FrameService
 from cliplab.studio.hub import EventHub
+from cliplab.studio.items import fill_items
 from cliplab.studio.jobs import Jobs
 from cliplab.studio.options import StudioOptions
+from cliplab.studio.output import OutputWriter
 from cliplab.studio.store import LabelStore, open_store
+
+_SMALL_FOLDER_SECONDS = 5.0  # so long the start waits for the items; a larger folder is looked through meanwhile
+_log = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -39,7 +47,29 @@ def open_studio(options: StudioOptions) -> Iterator[Studio]:
         frames = FrameService(store, cache_dir() / "studio" / identity)
         stack.callback(frames.close)
         jobs = Jobs(options.data_dir / ".studio", hub.publish)
-        yield Studio(options, store, frames, jobs, hub, identity=identity)
+        studio = Studio(options, store, frames, jobs, hub, identity=identity)
+        if options.output is not None:
+            writer = OutputWriter(studio, options.output)
+            stack.callback(writer.close)
+            studio.labels_changed = writer.soon
+        look = threading.Thread(target=_look_through, args=(studio,), name="look through the folder", daemon=True)
+        look.start()
+        look.join(_SMALL_FOLDER_SECONDS)
+        yield studio
+
+
+def _look_through(studio: Studio) -> None:
+    """Bring the items in step with the folder. Labels can be given meanwhile."""
+    if studio.store.read_only:
+        return
+    studio.scanning = True
+    try:
+        report = fill_items(studio.store)
+        studio.hub.publish("items", {"items": report.items, "added": report.added})
+    except AdapterError as error:
+        _log.warning("%s", error)
+    finally:
+        studio.scanning = False
 
 
 def studio_identity(store: LabelStore) -> str:

@@ -12,6 +12,7 @@ from starlette.routing import Route
 
 from adapters.errors import DatasetError
 from adapters.hosts.http_server.errors import RequestError, json_response
+from cliplab.studio.alike import alike_items
 from cliplab.studio.context import Studio, shown
 from cliplab.studio.events import event_from_json
 from cliplab.studio.item_index import read_index
@@ -58,7 +59,9 @@ def store_events(studio: Studio, contents: list[Any]) -> dict[str, Any]:
     if result.applied:
         items = sorted({event.item for _, event in result.applied if event.item is not None})
         who = sorted({event.annotator for _, event in result.applied})
-        studio.hub.publish("labels", {"items": items, "annotators": who, "events": len(result.applied)})
+        clients = sorted({event.client for _, event in result.applied})
+        studio.hub.publish("labels", {"items": items, "annotators": who, "clients": clients})
+        studio.labels_changed()
     return {"durable": result.durable, "refused": refused}
 
 
@@ -98,6 +101,11 @@ def get_state(request: Request) -> Response:
             "scores": store.scores(number),
         }
     )
+
+
+def get_alike(request: Request) -> Response:
+    """Answer ``GET /items/ITEM/alike``: the neighbours that look nearly the same."""
+    return json_response({"items": alike_items(studio_of(request), request.path_params["item"])})
 
 
 def get_next(request: Request) -> Response:
@@ -163,6 +171,7 @@ ROUTES = [
     Route("/events", post_events, methods=["POST"]),
     Route("/items", get_items),
     Route("/items/index", get_index),
+    Route("/items/{item:int}/alike", get_alike),
     Route("/state/{item:int}", get_state),
     Route("/next", get_next),
     Route("/progress", get_progress),

@@ -26,7 +26,8 @@ def label(request: Request) -> Response:
     studio = studio_of(request)
     classes, progress = studio.store.classes(), studio.store.progress()
     if not classes or not progress["items"]:
-        context = {"classes": [one.name for one in classes], "items": progress["items"], "missing": progress["missing"]}
+        context: dict[str, Any] = {"classes": [one.name for one in classes], "scanning": studio.scanning}
+        context |= {"items": progress["items"], "missing": progress["missing"]}
         return render(request, "setup.html", {**context, "folder": str(studio.options.data_dir)})
     listed = [{"name": one.name, "key": one.key, "index": one.position} for one in classes]
     context = {"classes": listed, "progress": progress, "read_only": studio.store.read_only}

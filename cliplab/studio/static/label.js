@@ -104,6 +104,8 @@ function showItem(since = null) {
   at("name").textContent = row ? row.name : `item ${id}`;
   at("name").title = at("name").textContent;
   at("facts").textContent = row ? factsOf(row) : "";
+  at("paint").hidden = row?.kind !== "video";
+  at("paint").href = `/label/video/${id}`;
   showOwn();
 }
 
@@ -320,6 +322,7 @@ keys.register([
   { keys: ["Space"], does: "play or pause; in the grid select", run: () => (state.gridOn ? toggleSelected(state.index) : say(stage.toggle() ?? "nothing to play: this is a picture")) },
   { keys: ["Ctrl+a"], does: "in the grid: select all", run: () => { if (state.gridOn) { state.anchor = 0; selectTo(items.length - 1); } } },
   { keys: ["Shift+a"], does: "select nearly identical neighbours", repeat: false, run: selectAlike },
+  { keys: ["Shift+v"], does: "intervals of this video", run: () => (at("paint").hidden ? say("this is not a video") : at("paint").click()) },
   { keys: ["/"], does: "search", run: () => at("filter-text").focus() },
   { keys: ["Escape"], does: "leave search, selection, grid", run: escape },
 ]);
@@ -399,19 +402,26 @@ at("filters").addEventListener("submit", (event) => {
 });
 
 /** What others did, and this person in another tab: their items are read again. */
-function changed({ items: numbers, annotators }) {
+const changedItems = new Set();
+let changedTimer = null;
+function changed({ items: numbers, clients }) {
   progressSoon();
-  const mine = annotators.length === 1 && annotators[0] === annotatorName();
-  if (mine && outbox.waiting) return;
-  for (const id of numbers.slice(0, 200)) items.rows.delete(id);
-  clearTimeout(changed.timer);
-  changed.timer = setTimeout(async () => {
-    if (outbox.waiting) return;
-    await items.fetchRows(...list.range()).catch(() => null);
-    for (let index = list.range()[0]; index < list.range()[1]; index++) adopt(index);
-    list.redrawAll();
-    showOwn();
-  }, 300);
+  if (clients.every((client) => client === outbox.client)) return;
+  for (const id of numbers) if (items.indexOf(id) >= 0) changedItems.add(id);
+  changedTimer ??= setTimeout(readChanged, 300);
+}
+
+async function readChanged() {
+  const ids = [...changedItems].slice(0, 200);
+  const places = ids.map((id) => items.indexOf(id)).filter((place) => place >= 0);
+  ids.forEach((id) => (changedItems.delete(id), items.rows.delete(id)));
+  const own = new Set((await outbox.pending().catch(() => [])).map((event) => event.item));
+  for (const place of places) await items.fetchRows(place, place + 1).catch(() => null);
+  for (const place of places) if (!own.has(items.ids[place])) adopt(place);
+  list.redrawAll();
+  if (state.gridOn) grid.redrawAll();
+  showOwn();
+  changedTimer = changedItems.size ? setTimeout(readChanged, 300) : null;
 }
 
 function adopt(index) {

@@ -1,6 +1,6 @@
 // The first screen of a folder: where the media is, and what the classes are.
 
-import { api, visible } from "/static/studio.js";
+import { api, listen, visible } from "/static/studio.js";
 
 const at = (id) => document.getElementById(id);
 const field = at("media");
@@ -21,3 +21,6 @@ at("setup-form").addEventListener("submit", async (event) => {
     at("begin").disabled = false;
   }
 });
+
+// A large folder is still looked through: go on when that has ended, unless somebody is typing.
+if (at("scanning")) listen({ items: () => at("class-names").value === at("class-names").defaultValue && location.reload() });
