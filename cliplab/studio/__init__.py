@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from cliplab.studio.items import ItemsReport as ItemsReport
     from cliplab.studio.items import fill_items as fill_items
     from cliplab.studio.jobs import Job as Job
-    from cliplab.studio.jobs import JobStoppedError as JobStoppedError
     from cliplab.studio.jobs import Jobs as Jobs
+    from cliplab.studio.jobs import JobStoppedError as JobStoppedError
     from cliplab.studio.prelabel import PreLabel as PreLabel
     from cliplab.studio.prelabel import PrelabelReport as PrelabelReport
     from cliplab.studio.prelabel import label_auto as label_auto

@@ -16,11 +16,7 @@ from environment import environment
 from adapters.data import Example, read_prepared_clip
 from adapters.data.examples import PreparedFrames
 from adapters.errors import MediaError
-<<<<<<<< HEAD:tests/adapters/media/test_picture_headers.py
-from adapters.media.picture_headers import jpeg_size, picture_size
-========
 from adapters.media.picture_header import jpeg_size, picture_size
->>>>>>>> e5312eeb9b4bb71d47edb2994110251a9fd75ed8:tests/adapters/media/test_picture_header.py
 from adapters.media.preprocess import MAX_PICTURE_PIXELS, decode_picture
 from adapters.records import InputSpec
 
