@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import secrets
 import threading
 import time
@@ -47,6 +48,7 @@ class Job:
         lines: The last lines of its log, without control characters.
         result: What the function returned, a JSON object; None until it is done.
         error: What went wrong, in full words; None otherwise.
+        again: The address of a page where it can be started again; empty without one.
     """
 
     id: str
@@ -62,6 +64,7 @@ class Job:
     lines: list[str] = field(default_factory=list)
     result: dict[str, Any] | None = None
     error: str | None = None
+    again: str = ""
     _stop: threading.Event = field(default_factory=threading.Event, repr=False, compare=False)
     _changed: Callable[[Job, str], object] | None = field(default=None, repr=False, compare=False)
     _published: float = field(default=0.0, repr=False, compare=False)
@@ -113,7 +116,8 @@ class Job:
         Args:
             log: The fields of an ``EpochLog``.
         """
-        self.epochs.append(dict(log))
+        # A loss that is not a number has no place in JSON.
+        self.epochs.append({k: v if not isinstance(v, float) or math.isfinite(v) else None for k, v in log.items()})
         del self.epochs[:-MOST_EPOCHS]
         self._tell("epoch")
 
@@ -152,7 +156,7 @@ class Jobs:
         self._threads: dict[str, threading.Thread] = {}
         self._jobs = self._read()
 
-    def start(self, kind: str, title: str, function: JobFunction) -> Job:
+    def start(self, kind: str, title: str, function: JobFunction, again: str = "") -> Job:
         """Start work in a thread.
 
         Args:
@@ -160,6 +164,7 @@ class Jobs:
             title: What a person reads.
             function: Does the work. It receives the job, asks ``job.check()`` or ``job.stopping`` from time to time,
                 and returns a JSON object or None.
+            again: The address of a page where it can be started again.
 
         Raises:
             ConfigError: A job of a kind of which only one may run is running.
@@ -168,7 +173,8 @@ class Jobs:
             busy = next((job for job in self._jobs.values() if kind in ALONE and self._runs(job, kind)), None)
             if busy is not None:
                 raise ConfigError(f'"{busy.title}" is running, and only one {kind} job runs at a time. Wait or stop it')
-            job = Job(secrets.token_hex(8), kind, _clean(title)[:200], started_at=time.time(), _changed=self._changed)
+            job = Job(secrets.token_hex(8), kind, _clean(title)[:200], started_at=time.time(), again=again)
+            job._changed = self._changed
             self._jobs[job.id] = job
             for old in [job for job in self._jobs.values() if job.state != "running"][: -MOST_JOBS or None]:
                 del self._jobs[old.id]

@@ -21,7 +21,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders, QueryParams
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -119,7 +119,7 @@ class Guard:
             )
         if scope["method"] in _READS or scope["path"] == "/token":
             return
-        if not hmac.compare_digest(headers.get("x-csrf-token", "").encode(), self._studio.csrf.encode()):
+        if not hmac.compare_digest(_shown_csrf(scope, headers).encode(), self._studio.csrf.encode()):
             raise RequestError(
                 403,
                 "the header X-CSRF-Token is not that of this studio. Load the page again, or ask GET /session for it",
@@ -153,6 +153,14 @@ class Guard:
         if refused.status in (401, 403):
             await asyncio.to_thread(audit, self._studio, "refused", {"why": refused.message, **_who(request)})
         await answer(scope, receive, send)
+
+
+def _shown_csrf(scope: Scope, headers: Headers) -> str:
+    """The header; for a plain form of a browser without JavaScript, which cannot send one, "csrf" in its address."""
+    forms = ("application/x-www-form-urlencoded", "multipart/form-data")
+    if "x-csrf-token" in headers or not headers.get("content-type", "").startswith(forms):
+        return headers.get("x-csrf-token", "")
+    return QueryParams(scope["query_string"]).get("csrf", "")
 
 
 def _as_request_error(scope: Scope, error: Exception) -> RequestError:

@@ -21,6 +21,7 @@ from cliplab.studio.jobs import Jobs
 from cliplab.studio.options import StudioOptions
 from cliplab.studio.output import OutputWriter
 from cliplab.studio.store import LabelStore, open_store
+from cliplab.studio.uploads import clear_uploads
 
 _SMALL_FOLDER_SECONDS = 5.0  # so long the start waits for the items; a larger folder is looked through meanwhile
 _log = logging.getLogger(__name__)
@@ -47,6 +48,8 @@ def open_studio(options: StudioOptions) -> Iterator[Studio]:
         frames = FrameService(store, cache_dir() / "studio" / identity)
         stack.callback(frames.close)
         jobs = Jobs(options.data_dir / ".studio", hub.publish)
+        stack.callback(jobs.close)
+        clear_uploads(options.data_dir)
         studio = Studio(options, store, frames, jobs, hub, identity=identity)
         if options.output is not None:
             writer = OutputWriter(studio, options.output)

@@ -1,0 +1,318 @@
+"""What the pages of one model and of two show: figures with clips and intervals, classes, confusion, curves, gates."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from adapters.bundle import read_bundle
+from adapters.config import check_config, migrate_config, read_config_file
+from adapters.errors import AdapterError, ConfigError
+from adapters.evaluation import separate_difference
+from adapters.litert import read_description
+from cliplab.registry import lower_is_better
+from cliplab.studio.model_form import Change, config_changes
+from cliplab.studio.model_list import ModelRef
+
+MOST_CLASSES = 60  # of a table or matrix on a page; more are named as left out
+FIGURES = {
+    "accuracy": "Accuracy",
+    "f1": "F1",
+    "precision": "Precision",
+    "recall": "Recall",
+    "average_precision": "Average precision",
+    "roc_auc": "ROC AUC",
+    "log_loss": "Log loss",
+    "calibration_error": "Calibration error",
+    "latency_ms": "Latency, ms per clip",
+}
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure of a model.
+
+    Attributes:
+        name: As the metrics have it.
+        title: What it is called.
+        value: The figure.
+        low: The lower end of its 95% interval; None without one.
+        high: The upper end.
+    """
+
+    name: str
+    title: str
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+    @property
+    def words(self) -> str:
+        """Such as "0.92 (95% 0.81 to 0.97)"."""
+        return figure_words(self.value, self.low, self.high)
+
+
+def figure_words(value: object, low: object = None, high: object = None) -> str:
+    """A figure with its interval in words; "-" where it is undefined."""
+    if not _is_number(value):
+        return "-"
+    ends = f" (95% {low:.2f} to {high:.2f})" if _is_number(low) and _is_number(high) else ""
+    return f"{value:.3g}{ends}" if abs(float(str(value))) >= 10 else f"{value:.2f}{ends}"
+
+
+@dataclass(frozen=True)
+class ModelDetail:
+    """One model, read whole and verified.
+
+    Attributes:
+        ref: Which model.
+        config: The config as it was written or stored, in the present form.
+        complete: The config with every default; empty where it is wrong.
+        problem: What is wrong with the config, in words; None for a good one.
+        labels: The classes in their order.
+        card: The model card, Markdown; empty without one.
+        metrics: As stored.
+        validation: The figures that training or evaluation stored; empty without them.
+        files: Names and sizes in bytes of its programs and weights.
+        size_bytes: The size of all its files.
+        digest: Changes whenever the model does.
+        trainable: Whether it has weights to train further.
+    """
+
+    ref: ModelRef
+    config: dict[str, Any]
+    complete: dict[str, Any]
+    problem: str | None
+    labels: tuple[str, ...]
+    card: str = ""
+    metrics: dict[str, Any] = field(default_factory=dict)
+    validation: dict[str, Any] = field(default_factory=dict)
+    files: tuple[tuple[str, int], ...] = ()
+    size_bytes: int = 0
+    digest: str = ""
+    trainable: bool = False
+
+
+def read_detail(ref: ModelRef) -> ModelDetail:
+    """Read a model; each byte of a bundle or .tflite is verified.
+
+    Args:
+        ref: Which model.
+
+    Raises:
+        BundleError: It is damaged, or gone.
+        ConfigError: The config cannot be read, or is of a newer version.
+    """
+    if ref.kind == "bundle":
+        bundle = read_bundle(ref.path)
+        files = [(f"programs/{name}.tflite", path.stat().st_size) for name, path in sorted(bundle.programs.items())]
+        if bundle.weights_file is not None:
+            files.append(("weights.safetensors", bundle.weights_file.size))
+        return _detail(
+            ref,
+            bundle.config,
+            bundle.metrics,
+            card=bundle.card,
+            files=tuple(files),
+            size_bytes=bundle.size_bytes,
+            digest=bundle.digest,
+            trainable=bundle.has_weights,
+        )
+    status = ref.path.stat() if ref.path.exists() else None
+    if status is None:
+        raise ConfigError(f"{ref.name}: the file is gone. It was removed or renamed since the list was made")
+    stamp = f"{status.st_mtime_ns}-{status.st_size}"
+    if ref.kind == "config":
+        return _detail(ref, read_config_file(ref.path), {}, size_bytes=status.st_size, digest=stamp)
+    description = read_description(ref.path)
+    metrics = description.get("metrics")
+    figures = {"validation": metrics} if isinstance(metrics, dict) and metrics else {}
+    files = [(str(description.get("program", "program")), int(description["program_size_bytes"]))]
+    return _detail(
+        ref, dict(description["config"]), figures, files=tuple(files), size_bytes=status.st_size, digest=stamp
+    )
+
+
+def _detail(ref: ModelRef, config: dict[str, Any], metrics: dict[str, Any], **more: Any) -> ModelDetail:
+    config, problem, complete = migrate_config(config, ref.name), None, {}
+    try:
+        complete = dict(check_config(config, ref.name))
+    except AdapterError as error:
+        problem = str(error)
+    labels = config.get("labels")
+    names = tuple(str(label) for label in labels) if isinstance(labels, list) else ()
+    validation = metrics.get("validation")
+    return ModelDetail(
+        ref,
+        config,
+        complete,
+        problem,
+        names,
+        metrics=metrics,
+        validation=validation if isinstance(validation, dict) else {},
+        **more,
+    )
+
+
+def headline(metrics: Mapping[str, Any]) -> tuple[Figure, int | None] | None:
+    """The one figure that a list shows, with the clips that it was measured on: F1, else accuracy."""
+    validation = metrics.get("validation")
+    figures = figures_of(validation if isinstance(validation, Mapping) else metrics)
+    found = next((figure for name in ("f1", "accuracy") for figure in figures if figure.name == name), None)
+    if found is None:
+        return None
+    clips = validation.get("clips") if isinstance(validation, Mapping) else None
+    return found, clips if isinstance(clips, int) else None
+
+
+def figures_of(validation: Mapping[str, Any]) -> list[Figure]:
+    """The figures of stored metrics that are numbers, each with its interval where there is one."""
+    intervals = validation.get("intervals")
+    found = []
+    for name, title in FIGURES.items():
+        value: Any = validation.get(name)
+        if not _is_number(value):
+            continue
+        ends = intervals.get(name) if isinstance(intervals, Mapping) else None
+        pair = ends if isinstance(ends, Sequence) and len(ends) == 2 and all(map(_is_number, ends)) else (None, None)
+        found.append(Figure(name, title, float(value), *pair))
+    return found
+
+
+def class_rows(validation: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """A row for each class: its clips, and its figures in words."""
+    rows = validation.get("per_class")
+    found = []
+    for row in [row for row in rows if isinstance(row, Mapping)] if isinstance(rows, list) else []:
+        intervals = row.get("intervals")
+        ends = intervals if isinstance(intervals, Mapping) else {}
+        words = {
+            name: figure_words(row.get(name), *(ends.get(name) or (None, None)))
+            for name in ("precision", "recall", "f1", "average_precision")
+        }
+        found.append({"label": str(row.get("label", "")), "clips": row.get("support", "-"), **words})
+    return found
+
+
+def gate_rows(config: Mapping[str, Any], validation: Mapping[str, Any], size_bytes: int) -> list[dict[str, Any]]:
+    """A row for each gate of the config: the figure, the limit, and whether it passes ("-" where it is unknown)."""
+    gates = config.get("gates")
+    rows = []
+    for name, limit in gates.items() if isinstance(gates, Mapping) else ():
+        figure = name.partition("_")[2]
+        value = size_bytes if figure == "size_bytes" and size_bytes else validation.get(figure)
+        state = "not measured"
+        if _is_number(value) and _is_number(limit):
+            passes = value <= limit if name.startswith("max_") else value >= limit
+            state = "passes" if passes else "fails"
+        rows.append({"gate": name, "limit": limit, "value": value if _is_number(value) else "-", "state": state})
+    return rows
+
+
+def chart_data(detail: ModelDetail) -> dict[str, Any]:
+    """The points of a model's charts as JSON: epochs, precision over recall, ROC and reliability."""
+    curves = detail.validation.get("curves")
+    curves = curves if isinstance(curves, Mapping) else {}
+    limited = {
+        name: dict(list(value.items())[:8])
+        for name, value in curves.items()
+        if name != "reliability" and isinstance(value, Mapping)
+    }
+    history = detail.metrics.get("history")
+    return {
+        "epochs": history if isinstance(history, list) else [],
+        "reliability": curves.get("reliability"),
+        **limited,
+        "left_out": max(0, len(detail.labels) - 8),
+    }
+
+
+# Two models -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class FigureDifference:
+    """A figure of two models.
+
+    Attributes:
+        title: What it is called.
+        first: Of the first model, in words.
+        second: Of the second model, in words.
+        difference: Second minus first, in words, with its interval where both have one.
+        verdict: What it means, in words: which is better, or that it may be chance.
+    """
+
+    title: str
+    first: str
+    second: str
+    difference: str
+    verdict: str
+
+
+def figure_differences(first: ModelDetail, second: ModelDetail) -> list[FigureDifference]:
+    """Every figure that either model has, and the difference where both have it."""
+    one = {figure.name: figure for figure in figures_of(first.validation)}
+    two = {figure.name: figure for figure in figures_of(second.validation)}
+    one |= {"size_bytes": Figure("size_bytes", "Size, bytes", first.size_bytes)} if first.files else {}
+    two |= {"size_bytes": Figure("size_bytes", "Size, bytes", second.size_bytes)} if second.files else {}
+    rows = []
+    for name in [*FIGURES, "size_bytes"]:
+        left, right = one.get(name), two.get(name)
+        named = left or right
+        if named is not None:
+            words = ("-" if left is None else left.words, "-" if right is None else right.words)
+            rows.append(FigureDifference(named.title, *words, *_difference(left, right)))
+    return rows
+
+
+def _difference(one: Figure | None, two: Figure | None) -> tuple[str, str]:
+    if one is None or two is None:
+        return "-", "only one was measured"
+    difference = two.value - one.value
+    if one.low is None or one.high is None or two.low is None or two.high is None:
+        better = (difference < 0) == (one.name == "size_bytes" or lower_is_better(one.name))
+        return f"{difference:+.3g}", "equal" if difference == 0 else f"the {'second' if better else 'first'} is better"
+    low, high = separate_difference(two.value, (two.low, two.high), one.value, (one.low, one.high))
+    words = f"{difference:+.2f} (95% {low:+.2f} to {high:+.2f})"
+    if low <= 0 <= high:
+        return words, "may be chance"
+    return words, f"the {'second' if difference > 0 else 'first'} is better"
+
+
+def comparison_notes(first: ModelDetail, second: ModelDetail) -> list[str]:
+    """What a reader should know before believing the differences, in sentences."""
+    notes = []
+    counts = [(detail.validation.get("clips"), detail.validation.get("groups")) for detail in (first, second)]
+    if not first.validation or not second.validation:
+        notes.append("One of them has no stored figures. Measure it: cliplab evaluate MODEL DATASET.")
+    elif counts[0] != counts[1]:
+        notes.append(f"They were measured on different clips: {counts[0][0]} and {counts[1][0]}.")
+    else:
+        notes.append(
+            "The intervals treat the two measurements as separate. On the same clips, cliplab compare pairs them "
+            "and is sharper."
+        )
+    if first.labels != second.labels and first.labels and second.labels:
+        notes.append("Their classes or the order of them differ, so that the figures answer different questions.")
+    return notes
+
+
+def changes_between(first: ModelDetail, second: ModelDetail) -> list[Change]:
+    """The keys in which the configs of two models differ; of a wrong config, as it was written."""
+    return config_changes(first.complete or first.config, second.complete or second.config)
+
+
+def size_words(size_bytes: int | None) -> str:
+    """A size for people, such as "3.9 MB"; "-" where it is unknown."""
+    if size_bytes is None:
+        return "-"
+    for unit, factor in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if size_bytes >= factor:
+            return f"{size_bytes / factor:.1f} {unit}"
+    return f"{size_bytes} bytes"
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
