@@ -15,7 +15,6 @@ import numpy as np
 import numpy.typing as npt
 
 EDGE_TOLERANCES = (0.5, 1.0, 2.0)
-_RESAMPLES = 1000
 _TAIL = 0.025
 # An item, or a second of one: what each annotator called it. Whoever did not see it is absent.
 Unit = Mapping[str, str]
@@ -89,60 +88,61 @@ def agreement(items: Sequence[Sequence[Unit]], seed: int = 0) -> Agreement:
     count = sum(map(len, kept))
     if not kept:
         return Agreement(None, None, 0, 0, None, "no item has labels of two annotators yet")
-    tables = np.stack([_coincidences(units, labels) for units in kept])
-    total = tables.sum(axis=0)
+    sums = np.array([_sums_of(units, labels) for units in kept])
     pairs = sum(len(unit) * (len(unit) - 1) for units in kept for unit in units)
     equal = sum(n * (n - 1) for units in kept for unit in units for n in Counter(unit.values()).values())
     same = equal / pairs
-    alpha = _alpha(total[None])[0]
+    alpha = float(_alpha(sums.sum(axis=0)[None])[0])
     if not np.isfinite(alpha):
-        note = (
-            f"all labels of the {count} units are {labels[0]!r}: alpha needs two labels that occur"
-            if len(labels) == 1
-            else "too few labels for alpha"
-        )
+        note = f"all labels of the {count} units are {labels[0]!r}: alpha needs two labels that occur"
         return Agreement(None, None, count, len(kept), same, note)
-    return Agreement(float(alpha), _interval(tables, float(alpha), seed), count, len(kept), same, _note(len(kept)))
+    return Agreement(alpha, _interval(sums, alpha, seed), count, len(kept), same, _note(len(kept)))
 
 
 def _note(items: int) -> str:
     return f"only {items} {'item' if items == 1 else 'items'}: the interval says little" if items < 10 else ""
 
 
-def _coincidences(units: Sequence[Unit], labels: Sequence[str]) -> npt.NDArray[np.float64]:
-    """The coincidence matrix [C, C]: each ordered pair of an unit's m values counts 1 / (m - 1)."""
+def _sums_of(units: Sequence[Unit], labels: Sequence[str]) -> npt.NDArray[np.float64]:
+    """Of one item, float64 [C + 1]: how often each label was given, and the observed disagreement.
+
+    In the coincidence matrix each ordered pair of a unit's m values counts 1 / (m - 1), so that its row sums are the
+    counts, and what is off its diagonal are the pairs that differ.
+    """
     place = {label: number for number, label in enumerate(labels)}
-    table = np.zeros((len(labels), len(labels)))
+    sums = np.zeros(len(labels) + 1)
     for unit in units:
-        counts = np.bincount([place[label] for label in unit.values()], minlength=len(labels)).astype(np.float64)
-        table += (np.outer(counts, counts) - np.diag(counts)) / (len(unit) - 1)
-    return table
+        counts = Counter(unit.values())
+        for label, number in counts.items():
+            sums[place[label]] += number
+        given = len(unit)
+        sums[-1] += (given**2 - sum(number**2 for number in counts.values())) / (given - 1)
+    return sums
 
 
-def _alpha(tables: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Alpha of coincidence matrices [R, C, C]: 1 - (n - 1) disagreements / expected ones; NaN where undefined."""
-    each = tables.sum(axis=2)
+def _alpha(sums: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Alpha of sums [R, C + 1]: 1 - (n - 1) observed / expected disagreement; NaN where none is expected."""
+    each, observed = sums[:, :-1], sums[:, -1]
     n = each.sum(axis=1)
-    observed = n - np.trace(tables, axis1=1, axis2=2)
     expected = n**2 - np.square(each).sum(axis=1)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(expected > 0, 1.0 - (n - 1) * observed / np.where(expected > 0, expected, 1.0), np.nan)
+    known = expected > 0
+    return np.where(known, 1.0 - (n - 1) * observed / np.where(known, expected, 1.0), np.nan)
 
 
-def _interval(tables: npt.NDArray[np.float64], alpha: float, seed: int) -> tuple[float, float] | None:
-    """The 95% interval around alpha by a percentile bootstrap over items (Hayes and Krippendorff 2007, whose
-    distribution is over pairs; seconds of one video hang together, so that whole items are drawn here)."""
-    count = len(tables)
-    if count < 2:
-        return None
-    flat = tables.reshape(count, -1)
-    drawn = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=_RESAMPLES) @ flat
-    found = _alpha(drawn.reshape(_RESAMPLES, *tables.shape[1:]))
+def _interval(sums: npt.NDArray[np.float64], alpha: float, seed: int) -> tuple[float, float] | None:
+    """The 95% interval around alpha, by a percentile bootstrap over items.
+
+    Hayes and Krippendorff (2007) draw pairs; seconds of one video hang together, so that whole items are drawn here.
+    """
+    from adapters.evaluation import resample_groups
+
+    count = len(sums)
+    found = _alpha(resample_groups(sums, seed))
     found = found[np.isfinite(found)]
-    if not len(found):
+    if count < 2 or not len(found):
         return None
     low, high = np.quantile(found, [_TAIL, 1 - _TAIL])
-    if high - low < 1e-12:  # full agreement: at most as bad as one more item that disagrees
+    if high - low < 1e-12:  # full agreement: as if one more item would disagree
         low = min(low, alpha - 2.0 / (count + 1))
     return max(-1.0, min(float(low), alpha)), min(1.0, max(float(high), alpha))
 

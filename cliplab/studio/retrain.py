@@ -126,7 +126,8 @@ def retrain(
     if (reason := why_not(counts)) is not None:
         raise DatasetError(reason)
     learned, dropped = _to_learn(labels, counts)
-    waiting = [item for item in items.values() if not item.labels and item.review is None][:_MOST_OPEN]
+    others = [item for item in items.values() if item.id not in learned]
+    waiting = sorted(others, key=lambda item: bool(item.labels) or item.review is not None)[:_MOST_OPEN]
     wanted = [items[number] for number in learned] + waiting
     adapter = open_for_items(model, wanted, dict(overrides or {}), trust_adapters)
     found, kept = _features(store, adapter, wanted, learned, on_progress)
@@ -142,8 +143,9 @@ def retrain(
             for label, score in zip(head.labels, line, strict=True)
         ),
     )
-    candidates = np.array([row for row, item in enumerate(kept) if item.id not in learned], np.int64)
-    order = ordered(margin_uncertainty(scores), found.mean(axis=1), candidates, rows)
+    is_open = np.array([not item.labels and item.review is None for item in kept], bool)
+    embeddings = found.mean(axis=1)
+    order = ordered(margin_uncertainty(scores), embeddings, np.flatnonzero(is_open), np.flatnonzero(~is_open))
     store.set_queue(QUEUE, [numbers[row] for row in order])
     wrong = tuple(numbers[rows[place]] for place in head.issues)
     store.set_queue(MISLABELS, wrong)

@@ -285,6 +285,11 @@ for (const button of at("kinds").children) {
     load();
   });
 }
+// A button that was clicked gives the keys back: Enter confirms, whatever the mouse did before.
+at("review-page").addEventListener("click", (event) => {
+  const button = event.target.closest("button");
+  if (button && event.detail > 0) button.blur();
+});
 showWho(annotatorName());
 let later;
 listen({
