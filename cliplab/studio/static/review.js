@@ -9,7 +9,8 @@ const at = (id) => document.getElementById(id);
 const classes = JSON.parse(at("class-data").content.textContent);
 const byName = new Map(classes.map((one) => [one.name, one]));
 const stage = new Stage(at("stage"));
-const state = { kind: "uncertain", ids: [], index: 0, row: null, done: new Map(), history: [], redone: [] };
+const asked = new URLSearchParams(location.search).get("kind");
+const state = { kind: document.querySelector(`[data-kind="${CSS.escape(asked ?? "")}"]`) ? asked : "uncertain", ids: [], index: 0, row: null, done: new Map(), history: [], redone: [] };
 const rows = new Map(); // id -> promise of its row
 const MOST_CHIPS = 60;
 
@@ -290,6 +291,7 @@ at("review-page").addEventListener("click", (event) => {
   const button = event.target.closest("button");
   if (button && event.detail > 0) button.blur();
 });
+for (const one of at("kinds").children) one.setAttribute("aria-pressed", String(one.dataset.kind === state.kind));
 showWho(annotatorName());
 let later;
 listen({
