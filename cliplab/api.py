@@ -7,6 +7,7 @@ from cliplab.datasets import (
     dataset_prepare,
     dataset_split,
     dataset_stats,
+    extract,
 )
 from cliplab.demo import demo
 from cliplab.models import (
@@ -53,6 +54,7 @@ __all__ = [
     "ensemble",
     "evaluate",
     "explain",
+    "extract",
     "finetune",
     "host_http",
     "host_label_studio",
