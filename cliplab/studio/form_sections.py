@@ -19,9 +19,9 @@ FIRST = (
     "batch_size",
     "num_epochs",
     "learning_rate",
-    "gates",
 )
 _SECTIONS = {
+    "Gates": ("gates",),
     "Frames": ("aspect", "mean", "scale", "sampling", "fps", "short_clip", "crop_fraction", "input"),
     "Scores and segments": (
         "task",

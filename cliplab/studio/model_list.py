@@ -21,6 +21,7 @@ from cliplab.registry import MANIFEST_NAME, read_manifest
 Kind = Literal["bundle", "tflite", "config"]
 MOST_DEPTH = 3  # folders below the folder of models
 MOST_MODELS = 5000
+STAGED = ".cliplab-staged"
 _CONFIG_ENDINGS = (".json", ".yaml", ".yml")
 _MOST_CONFIG_BYTES = 1_000_000
 _MOST_METRICS_BYTES = 64_000_000
@@ -211,11 +212,13 @@ def _read(ref: ModelRef) -> tuple[dict[str, Any], dict[str, Any], int]:
             raise ConfigError(f"{ref.name}: its description has no config. Convert it again from its bundle")
         return config, metrics if isinstance(metrics, dict) else {}, ref.path.stat().st_size
     files = read_seal(ref.path)[0]
-    size = sum(int(item["size"]) for item in files.values())
-    missing = [name for name, item in files.items() if _size(ref.path / name) != item["size"]]
+    size = sum(int(item["size_bytes"]) for item in files.values())
+    places = (ref.path, ref.path / STAGED)  # a write that was interrupted after its commit has left files staged
+    missing = [n for n, item in files.items() if all(_size(place / n) != item["size_bytes"] for place in places)]
     if missing:
         raise ConfigError(f"{ref.name}: {missing[0]} is missing or damaged. Copy the bundle again")
-    metrics = parse_json(read_regular_bytes(ref.path / "metrics.json", _MOST_METRICS_BYTES), MAX_DEPTH)
+    place = next(place for place in places if (place / "metrics.json").exists())
+    metrics = parse_json(read_regular_bytes(place / "metrics.json", _MOST_METRICS_BYTES), MAX_DEPTH)
     return read_bundle_config(ref.path), metrics if isinstance(metrics, dict) else {}, size
 
 

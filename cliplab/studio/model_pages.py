@@ -50,7 +50,9 @@ class Figure:
 
     @property
     def words(self) -> str:
-        """Such as "0.92 (95% 0.81 to 0.97)"."""
+        """Such as "0.92 (95% 0.81 to 0.97)", or "3.9 MB"."""
+        if self.name == "size_bytes":
+            return size_words(round(self.value))
         return figure_words(self.value, self.low, self.high)
 
 
@@ -255,8 +257,8 @@ def figure_differences(first: ModelDetail, second: ModelDetail) -> list[FigureDi
     """Every figure that either model has, and the difference where both have it."""
     one = {figure.name: figure for figure in figures_of(first.validation)}
     two = {figure.name: figure for figure in figures_of(second.validation)}
-    one |= {"size_bytes": Figure("size_bytes", "Size, bytes", first.size_bytes)} if first.files else {}
-    two |= {"size_bytes": Figure("size_bytes", "Size, bytes", second.size_bytes)} if second.files else {}
+    one |= {"size_bytes": Figure("size_bytes", "Size", first.size_bytes)} if first.files else {}
+    two |= {"size_bytes": Figure("size_bytes", "Size", second.size_bytes)} if second.files else {}
     rows = []
     for name in [*FIGURES, "size_bytes"]:
         left, right = one.get(name), two.get(name)
@@ -271,9 +273,12 @@ def _difference(one: Figure | None, two: Figure | None) -> tuple[str, str]:
     if one is None or two is None:
         return "-", "only one was measured"
     difference = two.value - one.value
+    if one.name == "size_bytes":
+        words = ("-" if difference < 0 else "+") + size_words(abs(round(difference)))
+        return words, "equal" if difference == 0 else f"the {'second' if difference < 0 else 'first'} is smaller"
     if one.low is None or one.high is None or two.low is None or two.high is None:
-        better = (difference < 0) == (one.name == "size_bytes" or lower_is_better(one.name))
-        return f"{difference:+.3g}", "equal" if difference == 0 else f"the {'second' if better else 'first'} is better"
+        better = "second" if (difference < 0) == lower_is_better(one.name) else "first"
+        return f"{difference:+.2f}", "equal" if difference == 0 else f"better in the {better}; it has no interval"
     low, high = separate_difference(two.value, (two.low, two.high), one.value, (one.low, one.high))
     words = f"{difference:+.2f} (95% {low:+.2f} to {high:+.2f})"
     if low <= 0 <= high:

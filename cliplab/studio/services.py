@@ -47,9 +47,10 @@ def open_studio(options: StudioOptions) -> Iterator[Studio]:
         hub = EventHub()
         frames = FrameService(store, cache_dir() / "studio" / identity)
         stack.callback(frames.close)
+        clear_uploads(options.data_dir)
+        stack.callback(clear_uploads, options.data_dir)
         jobs = Jobs(options.data_dir / ".studio", hub.publish)
         stack.callback(jobs.close)
-        clear_uploads(options.data_dir)
         studio = Studio(options, store, frames, jobs, hub, identity=identity)
         if options.output is not None:
             writer = OutputWriter(studio, options.output)

@@ -26,7 +26,7 @@ def uploads_folder(data_dir: Path) -> Path:
     Raises:
         StorageError: It cannot be made.
     """
-    folder = data_dir / ".cliplab" / "uploads"
+    folder = data_dir / ".studio" / "uploads"
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:
@@ -40,7 +40,7 @@ def clear_uploads(data_dir: Path) -> None:
     Args:
         data_dir: The studio's data folder.
     """
-    shutil.rmtree(data_dir / ".cliplab" / "uploads", ignore_errors=True)
+    shutil.rmtree(data_dir / ".studio" / "uploads", ignore_errors=True)
 
 
 def keep_upload(data_dir: Path, path: Path) -> str:

@@ -16,7 +16,17 @@ function panel(place, title, words) {
   place.append(make("section", { class: "panel" }, make("h2", {}, title), body));
   return body;
 }
+const HEIGHT = 260;
 const widthOf = (body) => Math.max(260, Math.floor(body.clientWidth));
+
+/** The chart follows the width of its panel, which changes with the window and with the panels beside it. */
+function draw(options, columns, body) {
+  const plot = new uPlot({ width: widthOf(body), height: HEIGHT, legend: { live: false }, ...options }, columns, body);
+  new ResizeObserver(() => {
+    if (plot.width !== widthOf(body)) plot.setSize({ width: widthOf(body), height: HEIGHT });
+  }).observe(body);
+  return plot;
+}
 
 /** Lines over one x axis. chart: {title, x, y, square, series: [{name, x: [...], y: [...], quiet}]}. */
 export function lineChart(place, chart) {
@@ -32,7 +42,7 @@ export function lineChart(place, chart) {
     points: { show: chart.points && !one.quiet, size: 7 },
   }));
   const unit = chart.square ? { x: { time: false, range: [0, 1] }, y: { range: [0, 1.02] } } : { x: { time: false } };
-  return new uPlot({ width: widthOf(body), height: 260, scales: unit, axes: [axis(chart.x), axis(chart.y)], series: [{ label: chart.x }, ...series] }, [xs, ...columns], body);
+  return draw({ scales: unit, axes: [axis(chart.x), axis(chart.y)], series: [{ label: chart.x }, ...series] }, [xs, ...columns], body);
 }
 
 const EPOCH_KEYS = [["loss", "training loss", "loss"], ["val_loss", "validation loss", "loss"], ["accuracy", "training accuracy", "share"], ["val_accuracy", "validation accuracy", "share"]];
@@ -42,8 +52,7 @@ const epochColumns = (epochs) => [epochs.map((_, index) => index + 1), ...EPOCH_
 export function epochChart(place, epochs) {
   const body = panel(place, "Epochs", "Losses and accuracies of each epoch");
   const series = EPOCH_KEYS.map(([, label, scale], index) => ({ label, scale, ...style(index), points: { show: epochs.length < 3, size: 5 } }));
-  const plot = new uPlot({
-    width: widthOf(body), height: 260,
+  const plot = draw({
     scales: { x: { time: false }, loss: {}, share: { range: [0, 1.02] } },
     axes: [{ ...axis("epoch"), incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000] }, { ...axis("loss"), scale: "loss" }, { ...axis("accuracy, share of clips"), scale: "share", side: 1, grid: { show: false } }],
     series: [{ label: "epoch" }, ...series],
