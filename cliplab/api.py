@@ -45,7 +45,7 @@ from cliplab.models import (
 from cliplab.reel import reel
 from cliplab.registry import registry_manifest
 from cliplab.scan import scan, score
-from cliplab.studio import label_launch, label_server, studio
+from cliplab.studio import label_auto, label_launch, label_server, studio
 
 __all__ = [
     "adopt",
@@ -80,6 +80,7 @@ __all__ = [
     "finetune",
     "host_http",
     "host_label_studio",
+    "label_auto",
     "label_launch",
     "label_server",
     "predict",

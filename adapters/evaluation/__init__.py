@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from adapters.evaluation.drawing import plot_text as plot_text
     from adapters.evaluation.drawing import png_bytes as png_bytes
     from adapters.evaluation.intervals import difference_interval as difference_interval
+    from adapters.evaluation.intervals import resample_groups as resample_groups
     from adapters.evaluation.intervals import separate_difference as separate_difference
     from adapters.evaluation.intervals import share_interval as share_interval
     from adapters.evaluation.metrics import EvaluationReport as EvaluationReport
@@ -41,7 +42,7 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
                 *("BLUE", "GREEN", "GREY", "ORANGE", "PURPLE", "SKY", "VERMILION"),
                 *("new_figure", "plot_text", "png_bytes"),
             ),
-            "intervals": ("difference_interval", "separate_difference", "share_interval"),
+            "intervals": ("difference_interval", "separate_difference", "resample_groups", "share_interval"),
             "metrics": ("EvaluationReport", "check_gates", "evaluate", "write_report"),
             "plots": ("draw_reliability", "plot_learning_curves"),
             "report": ("GATES",),

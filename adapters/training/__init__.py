@@ -9,6 +9,7 @@ from adapters.system.lazy import lazy_exports
 if TYPE_CHECKING:
     from adapters.training.backbone_features import ExampleFeatures as ExampleFeatures
     from adapters.training.backbone_features import example_features as example_features
+    from adapters.training.calibration import clip_probabilities as clip_probabilities
     from adapters.training.clip_features import LabelledFeatures as LabelledFeatures
     from adapters.training.cross_validation import CrossValidated as CrossValidated
     from adapters.training.cross_validation import cross_validate_examples as cross_validate_examples
@@ -41,6 +42,7 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
         __name__,
         {
             "backbone_features": ("ExampleFeatures", "example_features"),
+            "calibration": ("clip_probabilities",),
             "clip_features": ("LabelledFeatures",),
             "cross_validation": ("CrossValidated", "cross_validate_examples"),
             "devices": ("describe_devices",),

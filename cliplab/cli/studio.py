@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cliplab.cli.console import command, say, write_row
-from cliplab.cli.options import AsJson, arg, opt
+from cliplab.cli.console import FAILED, bar, command, say, show, write_json, write_row
+from cliplab.cli.options import AsJson, Force, Overrides, TrustAdapters, arg, opt, parsed
 
+if TYPE_CHECKING:
+    from cliplab.cli.tables import Shown
+    from cliplab.studio import PrelabelReport
+
+_SHOWN_CLASSES, _SHOWN_FAILED = 20, 5
 Port = Annotated[int, opt("N", "The port; 0 is one that the system chooses.")]
 Host = Annotated[str, opt("HOST", "The address to listen on; others than this machine's need a token.")]
 Labels = Annotated[
@@ -34,6 +39,8 @@ def register(app: typer.Typer) -> None:
     label = typer.Typer(help="Label in the browser, and by models.", no_args_is_help=True, rich_markup_mode=None)
     label.command("launch")(command(label_launch))
     label.command("server")(command(label_server))
+    for name in ("auto", "auto_label"):  # the second is the older name
+        label.command(name, hidden=name != "auto")(command(label_auto))
     app.add_typer(label, name="label")
 
 
@@ -131,3 +138,61 @@ def _on_ready(data_dir: Path, as_json: bool) -> Callable[[str], object]:
             say(f"the studio of {data_dir} is at {url}\nCtrl-C ends it; every label is stored as soon as it says saved")
 
     return show
+
+
+def label_auto(
+    model: Annotated[str, opt("MODEL", "A bundle, a .tflite, a config file, or a ready config's name.", "--model")],
+    data_dir: Annotated[Path, opt("DIR", "A studio's folder, or a folder of frames, clips or videos.", "--data-dir")],
+    output: Annotated[
+        Path | None, opt("FILE", "Where the pre-labels go, as JSON (default: in labels.db only).", "--output", "-o")
+    ] = None,
+    threshold: Annotated[float, opt("X", "Items with a best score below it go to review.")] = 0.8,
+    overrides: Overrides = None,
+    force: Force = False,
+    trust_adapters: TrustAdapters = None,
+    as_json: AsJson = False,
+) -> int | None:
+    """Have a model label a folder: sure items get pre-labels, the others wait on the studio's Review page.
+
+    Pre-labels never count as a person's labels. If interrupted, run it again to resume. Exits with 1 where items could
+    not be read; the others are scored.
+    """
+    from cliplab.api import label_auto as run
+
+    with bar() as progress:
+        report = run(
+            model,
+            data_dir,
+            output=output,
+            threshold=threshold,
+            overrides=parsed(overrides),
+            force=force,
+            trust_adapters=trust_adapters or (),
+            on_progress=progress.stage,
+        )
+    write_json(report.to_json() | {"output": report.output}) if as_json else show(*_prelabelled(report))
+    return FAILED if report.failed else None
+
+
+def _prelabelled(report: PrelabelReport) -> Shown:
+    """What the model said, as a table by class, and what to do next."""
+    from collections import Counter
+
+    from cliplab.cli.tables import problem, table
+
+    sure = Counter(one.label for one in report.pre_labels)
+    unsure = Counter(one.label for one in report.review)
+    rows = [(label, sure[label], unsure[label]) for label in report.classes if sure[label] or unsure[label]]
+    names = ("class", f">at least {report.threshold:g}", ">to review")
+    shown: Shown = [
+        f"{report.data_dir}: {len(report.pre_labels)} pre-labels by model:{report.model}, {len(report.review)} to "
+        f"review, {report.labelled} labelled by people",
+        "",
+        *([table(names, rows[:_SHOWN_CLASSES]), ""] if rows else []),
+    ]
+    shown += [f"note: {note}" for note in report.notes]
+    shown += [problem(f"left out: {path}: {reason}") for path, reason in report.failed[:_SHOWN_FAILED]]
+    if len(report.failed) > _SHOWN_FAILED:
+        shown.append(problem(f"left out: {len(report.failed) - _SHOWN_FAILED} more items"))
+    shown += [f"written: {report.output}"] if report.output else []
+    return [*shown, f"Review them: cliplab studio {report.data_dir}"]

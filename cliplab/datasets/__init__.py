@@ -8,6 +8,9 @@ from adapters.system.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from cliplab.datasets.advise import dataset_advise as dataset_advise
+    from cliplab.datasets.advise_figures import AdvisedClips as AdvisedClips
+    from cliplab.datasets.advise_labels import LabelIssue as LabelIssue
+    from cliplab.datasets.advise_labels import find_label_issues as find_label_issues
     from cliplab.datasets.advise_report import AdviseReport as AdviseReport
     from cliplab.datasets.advise_words import gain_words as gain_words
     from cliplab.datasets.extraction import ExtractReport as ExtractReport
@@ -27,6 +30,8 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
         __name__,
         {
             "advise": ("dataset_advise",),
+            "advise_figures": ("AdvisedClips",),
+            "advise_labels": ("LabelIssue", "find_label_issues"),
             "advise_report": ("AdviseReport",),
             "advise_words": ("gain_words",),
             "extraction": ("ExtractReport", "extract"),

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from cliplab.studio.jobs import Job as Job
     from cliplab.studio.jobs import Jobs as Jobs
     from cliplab.studio.jobs import JobStoppedError as JobStoppedError
+    from cliplab.studio.prelabel import PreLabel as PreLabel
+    from cliplab.studio.prelabel import PrelabelReport as PrelabelReport
+    from cliplab.studio.prelabel import label_auto as label_auto
     from cliplab.studio.queries import ItemFilter as ItemFilter
     from cliplab.studio.queries import ItemRow as ItemRow
     from cliplab.studio.recovery import RecoveryReport as RecoveryReport
@@ -38,9 +41,10 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
             "appending": ("Appended", "Refused"),
             "classes": ("LabelClass",),
             "events": ("LabelEvent", "event_from_json"),
-            "jobs": ("Job", "JobStoppedError", "Jobs"),
             "importing": ("ImportReport", "import_dataset", "import_folder_labels"),
             "items": ("ItemsReport", "fill_items"),
+            "jobs": ("Job", "JobStoppedError", "Jobs"),
+            "prelabel": ("PreLabel", "PrelabelReport", "label_auto"),
             "queries": ("ItemFilter", "ItemRow"),
             "recovery": ("RecoveryReport", "recover_store"),
             "resolving": ("Interval", "ResolvedLabel"),
