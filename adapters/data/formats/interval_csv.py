@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from adapters.data.aliases import is_left_out, key_names, normal_name, time_name
+from adapters.data.aliases import RATES, is_left_out, key_names, normal_name, time_name
 from adapters.data.formats.interval_records import COMMERCIAL, IntervalFormat, IntervalOutput, IntervalSource
 from adapters.data.row_keys import read_row
 from adapters.data.time_values import Frames
@@ -34,7 +34,7 @@ def read_csv(source: IntervalSource) -> None:
     except csv.Error as error:
         raise DatasetError(f"{source.path}: is not CSV ({error})") from None
     first = next((row for row in rows if any(row)), [])
-    headed = not (len(first) >= 2 and _NUMBER.fullmatch(first[0]) and _NUMBER.fullmatch(first[1]))
+    headed = not _is_headless(first)
     names = [" ".join(name.split()) for name in rows.pop(0)] if headed else ["start", "end", "label", "score", "note"]
     if not headed:
         source.notes.append("no header: the columns are taken as start, end and label")
@@ -113,23 +113,47 @@ def write_csv(output: IntervalOutput) -> str:
     return buffer.getvalue()
 
 
-def is_csv(source: IntervalSource) -> bool:
-    """Whether the first line names a start and an end, or is two times and more."""
+def _first_cells(source: IntervalSource) -> list[str]:
     line = next((line for line in source.lines() if line.strip()), "")
     delimiter = next((mark for mark in "\t;," if mark in line), ",")
-    cells = next(csv.reader([line], delimiter=delimiter), [])
-    if len(cells) >= 2 and _NUMBER.fullmatch(cells[0]) and _NUMBER.fullmatch(cells[1]):
+    try:
+        return next(csv.reader([line], delimiter=delimiter), [])
+    except csv.Error:  # a cell of more than 128 KiB
+        return []
+
+
+def _is_headless(cells: Sequence[str]) -> bool:
+    """Whether the first row is times already."""
+    return len(cells) >= 2 and all(_NUMBER.fullmatch(cell) for cell in cells[:2])
+
+
+def is_csv(source: IntervalSource) -> bool:
+    """Whether the first line names a start and an end, or is two times and more."""
+    cells = _first_cells(source)
+    if _is_headless(cells):
         return True
     others = frozenset(normal_name(cell) for cell in cells)
     found = {known.part for cell in cells if not is_left_out(cell) and (known := time_name(cell.strip(), others))}
     return "range" in found or "start" in found
 
 
-def names_no_video(source: IntervalSource) -> bool:
-    """Whether a CSV of intervals has no column for the video, so that it is of one video."""
-    line = next((line for line in source.lines() if line.strip()), "")
-    delimiter = next((mark for mark in "\t;," if mark in line), ",")
-    return not any(normal_name(cell) in key_names("path") for cell in next(csv.reader([line], delimiter=delimiter), []))
+def is_of_one_video(source: IntervalSource) -> bool:
+    """Whether a CSV has no column for the video, and none that may be one misspelt: it has no header, or all is known.
+
+    Args:
+        source: The file.
+    """
+    cells = _first_cells(source)
+    others = frozenset(normal_name(cell) for cell in cells)
+    known = {*key_names("label"), *_SCORES, *_NOTES, *RATES}
+    return (
+        _is_headless(cells)
+        or (bool(cells)
+        and all(
+            is_left_out(cell) or normal_name(cell) in known or time_name(cell.strip(), others) is not None
+            for cell in cells
+        ))
+    )
 
 
 FORMAT = IntervalFormat(
