@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +59,7 @@ def write_dataset(dataset: Dataset, path: str | Path) -> Path:
     Raises:
         StorageError: The file cannot be written.
     """
-    return _write("jsonl", dataset, path)
+    return _writer("jsonl")(dataset, path)
 
 
 def export_dataset(dataset: Dataset, path: str | Path, format: str, **options: Any) -> Path:
@@ -80,27 +80,29 @@ def export_dataset(dataset: Dataset, path: str | Path, format: str, **options: A
         StorageError: A file cannot be written.
     """
     check_held(dataset, format)
-    return _write(format, dataset, path, **options)
+    return _writer(format)(dataset, path, **options)
 
 
-def _write(format: str, dataset: Dataset, path: str | Path, **options: Any) -> Path:
+def _writer(format: str) -> Callable[..., Path]:
+    """The function that writes a format. DatasetError: It is only read."""
     write = find_format(format).write
     if write is None:
         written = [name for name in FORMATS if find_format(name).write is not None]
         raise DatasetError(f"{format} is read and not written; written are: {', '.join(written)}")
-    return write(dataset, path, **options)
+    return write
 
 
 def check_held(dataset: Dataset, format: str) -> None:
-    """Refuse a clip that a format cannot say at all: its range, or its number of labels.
+    """Refuse a format that is not written, and a clip that it cannot say at all: its range, or its number of labels.
 
     Args:
         dataset: The clips.
         format: One of FORMATS.
 
     Raises:
-        DatasetError: There is such a clip; names the first.
+        DatasetError: The format is only read, or there is such a clip; names the first.
     """
+    _writer(format)
     keeps = find_format(format).keeps
     for item in dataset.examples:
         what = None

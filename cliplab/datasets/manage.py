@@ -71,8 +71,8 @@ def dataset_import(
     """Read labelled clips in any format and write them as dataset.jsonl.
 
     Args:
-        source: A folder per class, labels.json, a CSV, COCO-style JSON, a Dataloop export, a dataset.jsonl, or a file of
-            another tool (docs/formats.md).
+        source: A folder per class, labels.json, a CSV, COCO-style JSON, a Dataloop export, a dataset.jsonl, or a file
+            of another tool (docs/formats.md).
         output: A .jsonl file, or a folder for dataset.jsonl.
         format: One of ``adapters.data.FORMATS``; None detects the format.
         labels: The classes in order; None keeps those of the source.

@@ -15,7 +15,7 @@ from adapters.data.rows import relative_path
 from adapters.errors import DatasetError
 from adapters.system import write_text_atomic
 
-_UNITS = {"milliseconds": 0.001, "seconds": 1.0}
+_UNITS = {"milliseconds": 1000, "seconds": 1}  # of a second
 
 
 def import_elan(path: str | Path, labels: Sequence[str] | None = None, options: ReadOptions = NO_OPTIONS) -> Dataset:
@@ -61,12 +61,12 @@ def _video(header: Element, path: Path) -> tuple[str, float]:
     raise DatasetError(f"{path}: names no video (MEDIA_DESCRIPTOR). Link the video in ELAN and save again.")
 
 
-def _slots(root: Element, unit: float, path: Path) -> dict[str, float | None]:
+def _slots(root: Element, unit: int, path: Path) -> dict[str, float | None]:
     """Seconds by the name of each time slot; None for one that is not aligned."""
     slots: dict[str, float | None] = {}
     for slot in root.iterfind("TIME_ORDER/TIME_SLOT"):
         value = slot.get("TIME_VALUE")
-        slots[slot.get("TIME_SLOT_ID", "")] = None if value is None else _number(value, slot, path) * unit
+        slots[slot.get("TIME_SLOT_ID", "")] = None if value is None else _number(value, slot, path) / unit
     return slots
 
 
@@ -99,7 +99,7 @@ def _tier(tier: Element, rows: ForeignRows, slots: dict[str, float | None], vide
         elif start == end:
             rows.leave_out(where, "annotations of no length")
         else:
-            shift = origin * 0.001
+            shift = origin / 1000
             rows.add(where, video, label, seconds=(max(start + shift, 0.0), max(end + shift, 0.0)))
 
 

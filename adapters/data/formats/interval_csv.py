@@ -146,13 +146,12 @@ def is_of_one_video(source: IntervalSource) -> bool:
     cells = _first_cells(source)
     others = frozenset(normal_name(cell) for cell in cells)
     known = {*key_names("label"), *_SCORES, *_NOTES, *RATES}
-    return (
-        _is_headless(cells)
-        or (bool(cells)
+    return _is_headless(cells) or (
+        bool(cells)
         and all(
             is_left_out(cell) or normal_name(cell) in known or time_name(cell.strip(), others) is not None
             for cell in cells
-        ))
+        )
     )
 
 

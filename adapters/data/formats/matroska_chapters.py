@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import zip_longest
 from xml.etree.ElementTree import Element
 from xml.sax.saxutils import escape
 
@@ -32,7 +33,7 @@ def read_chapters(source: IntervalSource) -> None:
         source.notes.append(f"{len(editions)} editions: the default one was read, or the first; others were left out")
     atoms = [atom for atom in _leaves(default) if _is_shown(atom, source)]
     atoms.sort(key=lambda atom: _seconds(atom, "ChapterTimeStart", source) or 0.0)
-    for atom, following in zip(atoms, [*atoms[1:], None], strict=True):
+    for atom, following in zip_longest(atoms, atoms[1:]):
         start, end = _seconds(atom, "ChapterTimeStart", source), _seconds(atom, "ChapterTimeEnd", source)
         where = f"line {_line(atom)}"
         if end is None:

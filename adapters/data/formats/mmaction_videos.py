@@ -15,7 +15,7 @@ from adapters.errors import DatasetError
 from adapters.media import is_video_name
 from adapters.system import write_text_atomic
 
-_LINE = re.compile(r"(.*\S)((?:\s+\d{1,9})+)")
+_LINE = re.compile(r"(.*?\S)((?:\s+\d{1,9})+)")
 
 
 def import_mmaction_videos(

@@ -15,7 +15,7 @@ from adapters.errors import DatasetError
 from adapters.system import write_text_atomic
 
 _FILE = re.compile(r"(train|test)list(\d{2})\.txt")
-_LINE = re.compile(r"(?:.*/)?([^/]+)/([^/]*[^/\s])(?:\s+(\d{1,9}))?")
+_LINE = re.compile(r"(?:.*/)?([^/]+)/([^/]*?[^/\s])(?:\s+(\d{1,9}))?")
 
 
 def import_ucf101(path: str | Path, labels: Sequence[str] | None = None, options: ReadOptions = NO_OPTIONS) -> Dataset:

@@ -39,7 +39,7 @@ def import_videofolder(path: str | Path, labels: Sequence[str] | None = None) ->
     if not files:
         raise DatasetError(f"{root}: has no {' or '.join(_FILES)}, nor has a folder of a split in it")
     rows = [(where, row) for split, file in files for where, row in _rows(file, root, split)]
-    text = all(file.suffix == ".csv" for _, file in files)
+    text = any(file.suffix == ".csv" for _, file in files)
     return not_empty(make_dataset(rows, root, labels, text=text, extra_keys=True), root)
 
 
