@@ -77,6 +77,7 @@ REEL = [
     "otio-cmx3600-adapter>=1.0",
     "otio-fcpx-xml-adapter>=1.0",
 ]
+ADS = ["threefive>=3.1.5"]  # splice cues in transport streams
 # What the tests need that use the core packages alone.
 TEST = [
     # ffmpeg for tests that send live video and for benchmarks that render; reels need none.
@@ -146,8 +147,9 @@ setup(
         "registry": REGISTRY,
         "scale": SCALE,
         "reel": REEL,
+        "ads": ADS,
         "clips": CLIPS,
-        "all": [*TRAIN, *DATALOOP, *HTTP, *STUDIO, *REGISTRY, *SCALE, *REEL, *CLIPS],
+        "all": [*TRAIN, *DATALOOP, *HTTP, *STUDIO, *REGISTRY, *SCALE, *REEL, *ADS, *CLIPS],
         "test": TEST,
         "test-all": [*TEST, *TEST_ALL],
         "dev": [*TEST, *TEST_ALL, *DEV],

@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from adapters.data.copies import CopyReport as CopyReport
     from adapters.data.copies import check_copies as check_copies
     from adapters.data.copies import join_copies as join_copies
+    from adapters.data.dataset import check_held as check_held
     from adapters.data.dataset import detect_format as detect_format
     from adapters.data.dataset import export_dataset as export_dataset
+    from adapters.data.dataset import lost_in_export as lost_in_export
     from adapters.data.dataset import read_dataset as read_dataset
     from adapters.data.dataset import write_dataset as write_dataset
     from adapters.data.examples import Dataset as Dataset
@@ -32,6 +34,13 @@ if TYPE_CHECKING:
     from adapters.data.formats.studio import agreed_spans as agreed_spans
     from adapters.data.label_spellings import clean_label as clean_label
     from adapters.data.label_spellings import spelling_key as spelling_key
+    from adapters.data.formats.format import ReadOptions as ReadOptions
+    from adapters.data.formats.interval_records import Interval as Interval
+    from adapters.data.formats.interval_records import IntervalFile as IntervalFile
+    from adapters.data.formats.intervals import INTERVAL_FORMATS as INTERVAL_FORMATS
+    from adapters.data.formats.intervals import lost_in as lost_in
+    from adapters.data.formats.intervals import read_intervals as read_intervals
+    from adapters.data.formats.intervals import write_intervals as write_intervals
     from adapters.data.prepared_frames import prefer_video as prefer_video
     from adapters.data.prepared_frames import read_example as read_example
     from adapters.data.prepared_frames import read_prepared_clip as read_prepared_clip
@@ -43,12 +52,22 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
             "checks": ("check_dataset", "classes_without_clips", "dataset_problems", "summarize_dataset"),
             "clip_dataset": ("ClipDataset", "UnreadableClip"),
             "copies": ("CopyReport", "check_copies", "join_copies"),
-            "dataset": ("detect_format", "export_dataset", "read_dataset", "write_dataset"),
+            "dataset": (
+                "check_held",
+                "detect_format",
+                "export_dataset",
+                "lost_in_export",
+                "read_dataset",
+                "write_dataset",
+            ),
             "examples": ("Dataset", "Example", "Split", "clips_digest", "match_labels", "without_missing"),
             "footage": ("footage_of",),
             "formats": ("FORMATS", "find_format"),
             "formats.studio": ("agreed_spans",),
             "label_spellings": ("clean_label", "spelling_key"),
+            "formats.format": ("ReadOptions",),
+            "formats.interval_records": ("Interval", "IntervalFile"),
+            "formats.intervals": ("INTERVAL_FORMATS", "lost_in", "read_intervals", "write_intervals"),
             "prepared_frames": ("prefer_video", "read_example", "read_prepared_clip"),
             "splits": ("split_dataset",),
         },

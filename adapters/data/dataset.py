@@ -3,32 +3,48 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from adapters.data.examples import Dataset
+from adapters.data.examples import Dataset, describe
 from adapters.data.formats import FORMATS, find_format
+from adapters.data.formats.foreign_rows import found_below
+from adapters.data.formats.format import ReadOptions
+from adapters.data.formats.json_file import json_kept
+from adapters.data.rows import video_groups
 from adapters.errors import DatasetError
 from adapters.system import check_regular_file, in_own_form, is_url
 
 
-def read_dataset(path: str | Path, labels: Sequence[str] | None = None, format: str | None = None) -> Dataset:
+def read_dataset(
+    path: str | Path,
+    labels: Sequence[str] | None = None,
+    format: str | None = None,
+    options: ReadOptions | None = None,
+) -> Dataset:
     """Read labelled clips from a file or folder in any of FORMATS. The videos are not opened.
 
     Args:
-        path: dataset.jsonl; a CSV; labels.json; COCO-style JSON; the data folder of a studio, or its labels.db; or a
-            folder: one that holds dataset.jsonl, labels.json, dataset.csv or dataset.json (the first that exists), a
-            Dataloop download (items/ and json/, also within train/, validation/, test/), or a folder for each class.
+        path: dataset.jsonl; a CSV; labels.json; COCO-style JSON; the data folder of a studio, or its labels.db; a file of
+            another tool (docs/formats.md); or a folder: one that holds dataset.jsonl, labels.json, dataset.csv or
+            dataset.json (the first that exists), a Dataloop download (items/ and json/, also within train/,
+            validation/, test/), or a folder for each class.
         labels: The order of the classes; None keeps the file's.
         format: One of FORMATS; None detects it.
+        options: Where the videos are, and at which rate frames are counted; None: beside the file, at their own.
 
     Raises:
         DatasetError: The path is not a dataset, or a row is wrong; names the file, the place in it and what is
             allowed.
     """
-    name, place = (format, Path(path)) if format is not None else detect_format(path)
-    return find_format(name).read(place, labels)
+    with json_kept():
+        name, place = (format, Path(path)) if format is not None else detect_format(path)
+        known = find_format(name)
+        if known.takes_options and options is not None:
+            return known.read(place, labels, options)
+        made = known.read(place, labels)
+    return made if options is None or options.videos is None else found_below(made, options.videos)
 
 
 def write_dataset(dataset: Dataset, path: str | Path) -> Path:
@@ -44,7 +60,7 @@ def write_dataset(dataset: Dataset, path: str | Path) -> Path:
     Raises:
         StorageError: The file cannot be written.
     """
-    return _write("jsonl", dataset, path)
+    return _writer("jsonl")(dataset, path)
 
 
 def export_dataset(dataset: Dataset, path: str | Path, format: str, **options: Any) -> Path:
@@ -64,15 +80,68 @@ def export_dataset(dataset: Dataset, path: str | Path, format: str, **options: A
         DatasetError: The format is unknown, or cannot express a clip, which the message names.
         StorageError: A file cannot be written.
     """
-    return _write(format, dataset, path, **options)
+    check_held(dataset, format)
+    return _writer(format)(dataset, path, **options)
 
 
-def _write(format: str, dataset: Dataset, path: str | Path, **options: Any) -> Path:
+def _writer(format: str) -> Callable[..., Path]:
+    """The function that writes a format. DatasetError: It is only read."""
     write = find_format(format).write
     if write is None:
         written = [name for name in FORMATS if find_format(name).write is not None]
         raise DatasetError(f"{format} is read and not written; written are: {', '.join(written)}")
-    return write(dataset, path, **options)
+    return write
+
+
+def check_held(dataset: Dataset, format: str) -> None:
+    """Refuse a format that is not written, and a clip that it cannot say at all: its range, or its number of labels.
+
+    Args:
+        dataset: The clips.
+        format: One of FORMATS.
+
+    Raises:
+        DatasetError: The format is only read, or there is such a clip; names the first.
+    """
+    _writer(format)
+    keeps = find_format(format).keeps
+    for item in dataset.examples:
+        what = None
+        if "ranges" not in keeps and (item.start_seconds, item.end_seconds) != (None, None):
+            what = "a range"
+        elif "several labels" not in keeps and len(item.labels) > 1:
+            what = f"{len(item.labels)} labels"
+        elif "no label" not in keeps and not item.labels:
+            what = "no label"
+        if what is not None:
+            raise DatasetError(
+                f"{describe(item)} has {what}, which {format} cannot say. Export to jsonl or csv, which can."
+            )
+
+
+def lost_in_export(dataset: Dataset, format: str) -> list[str]:
+    """What a format does not hold of these clips though it can say each of them, in sentences.
+
+    Args:
+        dataset: The clips.
+        format: One of FORMATS.
+    """
+    known = find_format(format)
+    lost = []
+    if "splits" not in known.keeps and (count := sum(item.split is not None for item in dataset.examples)):
+        lost.append(f"the splits of {count} clips")
+    own = video_groups(dataset.examples)
+    counts = {
+        "groups": sum(item.group != name for item, name in zip(dataset.examples, own, strict=True)),
+        "sources": sum(item.source not in (str(item.path), item.path.name) for item in dataset.examples),
+    }
+    for name, count in counts.items():
+        if name not in known.keeps and count:
+            lost.append(f"the {name} of {count} clips that have one of their own")
+    ranged = any(item.end_seconds is not None or item.start_seconds is not None for item in dataset.examples)
+    if known.precision and ranged:
+        lost.append(known.precision)
+    return lost
 
 
 def detect_format(path: str | Path) -> tuple[str, Path]:
@@ -84,7 +153,11 @@ def detect_format(path: str | Path) -> tuple[str, Path]:
     Raises:
         DatasetError: The path does not exist, or is not a dataset.
     """
-    path = Path(path)
+    with json_kept():
+        return _detect(Path(path))
+
+
+def _detect(path: Path) -> tuple[str, Path]:
     if is_url(str(path)):
         raise DatasetError(f"{path}: is a URL, and datasets are read from local files. Download it first.")
     path = Path(in_own_form(str(path)))
@@ -94,7 +167,7 @@ def detect_format(path: str | Path) -> tuple[str, Path]:
             if known.file_name is None or not (file := path / known.file_name).exists() or file.is_dir():
                 continue
             check_regular_file(file, DatasetError)
-            return detect_format(file)
+            return _detect(file)
     for name, known in reversed(formats.items()):
         if known.detects(path):
             return name, path

@@ -14,6 +14,13 @@ from cliplab.cli.options import AsJson, Data, DryRun, Force, Model, Overrides, T
 
 FORMAT_NAMES = f"{', '.join(FORMATS[:-1])} and {FORMATS[-1]}"
 Output = Annotated[Path, arg("OUTPUT", "Where it is written.")]
+OutputOption = Annotated[Path | None, opt("OUTPUT", "Where it is written, in place of the argument.", "--output")]
+OptionalOutput = Annotated[
+    Path | None, typer.Argument(metavar="OUTPUT", help="Where it is written.", show_default=False)
+]
+FrameRate = Annotated[
+    float | None, opt("FPS", "For formats that count frames; default: that of each video.", "--frame-rate")
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -81,22 +88,50 @@ def config_schema(
 
 def dataset_import(
     source: Data,
-    output: Output,
+    output: OptionalOutput = None,
+    output_option: OutputOption = None,
     format: Annotated[
         str | None,
-        opt("FORM", f"One of {FORMAT_NAMES}; else it is seen.", "--format"),
+        opt("FORMAT", f"One of {FORMAT_NAMES}; default: it is detected.", "--format"),
     ] = None,
     labels: Annotated[list[str] | None, opt("LABEL", "A class; given once for each, in order.", "--label")] = None,
+    videos: Annotated[
+        Path | None, opt("FOLDER", "Where the videos are; default: beside the source.", "--videos")
+    ] = None,
+    frame_rate: FrameRate = None,
+    rest: Annotated[
+        str | None, opt("LABEL", "The class of what lies between the intervals of an EDL and the like.", "--rest")
+    ] = None,
     force: Force = False,
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
-    """Read labelled clips in any form and write dataset.jsonl."""
+    """Read labelled clips in any format and write dataset.jsonl; says what was taken for what, and what was left out.
+
+    docs/formats.md lists the formats.
+    """
     from cliplab import datasets
     from cliplab.cli import tables as render
 
-    report = datasets.dataset_import(source, output, format=format, labels=labels, force=force, dry_run=dry_run)
+    report = datasets.dataset_import(
+        source,
+        one_output(output, output_option),
+        format=format,
+        labels=labels,
+        videos=videos,
+        frame_rate=frame_rate,
+        rest=rest,
+        force=force,
+        dry_run=dry_run,
+    )
     write_json(report.to_json()) if as_json else show(*render.dataset(report))
+
+
+def one_output(argument: Path | None, option: Path | None) -> Path:
+    """The output, which is given once: as the argument, or as the option."""
+    if (argument is None) == (option is None):
+        raise typer.BadParameter("give the output once, as the argument OUTPUT or as --output")
+    return argument if argument is not None else option  # type: ignore[return-value]
 
 
 def dataset_split(
@@ -128,18 +163,28 @@ def dataset_split(
 
 def dataset_export(
     data: Data,
-    output: Output,
-    format: Annotated[str, opt("FORM", f"One of {FORMAT_NAMES}.", "--format")],
-    media: Annotated[str | None, opt("HOW", "copy or link: for folders and dataloop.")] = None,
+    format: Annotated[str, opt("FORMAT", f"One of {FORMAT_NAMES}.", "--format")],
+    output: OptionalOutput = None,
+    output_option: OutputOption = None,
+    media: Annotated[str | None, opt("HOW", "copy or link: for folders, videofolder and dataloop.")] = None,
+    frame_rate: FrameRate = None,
     force: Force = False,
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
-    """Write a dataset in another form."""
+    """Write a dataset in another format; says what that format does not hold."""
     from cliplab import datasets
     from cliplab.cli import tables as render
 
-    report = datasets.dataset_export(data, output, format=format, media=media, force=force, dry_run=dry_run)
+    report = datasets.dataset_export(
+        data,
+        one_output(output, output_option),
+        format=format,
+        media=media,
+        frame_rate=frame_rate,
+        force=force,
+        dry_run=dry_run,
+    )
     write_json(report.to_json()) if as_json else show(*render.dataset(report))
 
 

@@ -123,7 +123,10 @@ def dataset(report: DatasetReport) -> Shown:
         ]
         rows.append((label, entry["clips"], entry["groups"], number(entry["seconds"], 1), *in_splits))
     shown: Shown = [table(("class", ">clips", ">groups", ">seconds", *(f">{name}" for name in splits)), rows)]
+    if report.format is not None:
+        shown.append(f"format: {report.format}")
     shown += [*(f"note: {text}" for text in report.notes), *(problem(text) for text in report.problems)]
+    shown += [f"lost: {text}" for text in report.lost]
     shown.append(f"written: {report.output}" if report.output else "")
     return [item for item in shown if item != ""]
 

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from adapters.data import (
     FORMATS,
     Dataset,
+    ReadOptions,
     check_copies,
+    check_held,
     classes_without_clips,
     dataset_problems,
+    detect_format,
     export_dataset,
     find_format,
     join_copies,
+    lost_in_export,
     read_dataset,
     split_dataset,
     summarize_dataset,
@@ -35,16 +39,21 @@ class DatasetReport:
         stats: Clips, groups, videos and seconds by class and split.
         problems: A sentence for each fault that makes the dataset unusable for training, or misleads it.
         notes: A sentence for each thing that was read otherwise than written, and for copies that do no harm.
+        format: The format that the data is in, or that was written; None where that is not of interest.
+        lost: What the written format does not hold, in words.
     """
 
     output: str | None
     stats: dict[str, Any]
     problems: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    format: str | None = None
+    lost: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON object: output, the counts, problems and notes."""
-        return {"output": self.output, **self.stats, "problems": list(self.problems), "notes": list(self.notes)}
+        """A JSON object: output, the counts, problems and notes; the format and what is lost, where they are known."""
+        found = {"output": self.output, **self.stats, "problems": list(self.problems), "notes": list(self.notes)}
+        return found if self.format is None else {**found, "format": self.format, "lost": list(self.lost)}
 
 
 def dataset_import(
@@ -53,16 +62,23 @@ def dataset_import(
     *,
     format: str | None = None,
     labels: Sequence[str] | None = None,
+    videos: str | Path | None = None,
+    frame_rate: float | None = None,
+    rest: str | None = None,
     force: bool = False,
     dry_run: bool = False,
 ) -> DatasetReport:
     """Read labelled clips in any format and write them as dataset.jsonl.
 
     Args:
-        source: A folder per class, labels.json, a CSV, COCO-style JSON, a Dataloop export, or a dataset.jsonl.
+        source: A folder per class, labels.json, a CSV, COCO-style JSON, a Dataloop export, a dataset.jsonl, or a file
+            of another tool (docs/formats.md).
         output: A .jsonl file, or a folder for dataset.jsonl.
         format: One of ``adapters.data.FORMATS``; None detects the format.
         labels: The classes in order; None keeps those of the source.
+        videos: The folder of the videos; None: that of the source. Of tar files, where their videos are written.
+        frame_rate: Frames per second, above 0, where the source counts frames; None: that of each video.
+        rest: For files of intervals, the class of what lies between them; None: it is left out.
         force: Replace output if it exists.
         dry_run: Write nothing.
 
@@ -73,8 +89,19 @@ def dataset_import(
         DatasetError: The source cannot be read.
         StorageError: The output exists, or cannot be written.
     """
-    dataset = read_dataset(source, labels or None, format)
-    return _write(dataset, output, force, dry_run)
+    if frame_rate is not None and not 0 < frame_rate <= 10_000:
+        raise DatasetError(f"the frame rate must be above 0 and at most 10000, got {frame_rate!r}")
+    options = ReadOptions(None if videos is None else _folder(videos), frame_rate, rest)
+    given = format if format is not None else detect_format(source)[0]
+    dataset = read_dataset(source, labels or None, format, options)
+    return replace(_write(dataset, output, force, dry_run), format=given)
+
+
+def _folder(path: str | Path) -> Path:
+    folder = Path(path)
+    if folder.exists() and not folder.is_dir():
+        raise DatasetError(f"{folder}: must be the folder of the videos, and is a file")
+    return folder
 
 
 def dataset_split(
@@ -115,6 +142,7 @@ def dataset_export(
     *,
     format: str,
     media: str | None = None,
+    frame_rate: float | None = None,
     force: bool = False,
     dry_run: bool = False,
 ) -> DatasetReport:
@@ -125,6 +153,7 @@ def dataset_export(
         output: The file or folder to write.
         format: The format to write.
         media: "copy" or "link", for the formats that hold the videos themselves; None is the format's default.
+        frame_rate: Frames per second, above 0, for the formats that count frames; None: that of each video.
         force: Replace output if it exists.
         dry_run: Write nothing.
 
@@ -139,11 +168,18 @@ def dataset_export(
     if options and not find_format(format).holds_videos:
         holding = " and ".join(name for name in FORMATS if find_format(name).holds_videos)
         raise DatasetError(f"media goes with the formats that hold the videos, {holding}; got {format!r}")
+    if frame_rate is not None:
+        if not find_format(format).counts_frames:
+            counting = ", ".join(name for name in FORMATS if find_format(name).counts_frames)
+            raise DatasetError(f"a frame rate goes with the formats that count frames, {counting}; got {format!r}")
+        options["frame_rate"] = frame_rate
     require_new(output, force)
     dataset = read_dataset(data)
+    check_held(dataset, format)
     if not dry_run:
         output = export_dataset(dataset, output, format, **options)
-    return _report(dataset, None if dry_run else output)
+    lost = tuple(lost_in_export(dataset, format))
+    return replace(_report(dataset, None if dry_run else output), format=format, lost=lost)
 
 
 def dataset_stats(data: str | Path) -> DatasetReport:

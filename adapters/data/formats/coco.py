@@ -11,7 +11,8 @@ from typing import Any
 from adapters.data.aliases import key_names, normal_name
 from adapters.data.examples import Dataset, PreparedFrames
 from adapters.data.formats.format import Format
-from adapters.data.formats.text import label_list, not_empty, parse_json, read_text, type_and_value
+from adapters.data.formats.json_file import read_json_file
+from adapters.data.formats.text import label_list, not_empty, type_and_value
 from adapters.data.formats.video_entries import shared_values, with_shared
 from adapters.data.rows import make_dataset, merge_labels, to_row
 from adapters.errors import DatasetError
@@ -34,7 +35,7 @@ def import_coco(path: str | Path, labels: Sequence[str] | None = None) -> Datase
         DatasetError: The file cannot be read, or a row is wrong; names its place.
     """
     path = Path(path)
-    content = parse_json(read_text(path), str(path))
+    content = read_json_file(path)
     if not is_coco(content):
         raise DatasetError(
             f"{path}: must be an object with the lists {', '.join(_KEYS)}, got {type_and_value(content)}"
@@ -154,7 +155,7 @@ def is_coco(content: object) -> bool:
 
 
 def _holds_coco(path: Path) -> bool:
-    return is_coco(parse_json(read_text(path), str(path)))
+    return is_coco(read_json_file(path))
 
 
 FORMAT = Format(import_coco, export_coco, suffixes=(".json",), file_name="dataset.json", matches=_holds_coco)

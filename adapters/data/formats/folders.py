@@ -298,4 +298,4 @@ def _same(file: Path, target: Path) -> bool:
     return (one.st_size, int(one.st_mtime)) == (other.st_size, int(other.st_mtime))
 
 
-FORMAT = Format(import_folders, export_folders, holds_videos=True)
+FORMAT = Format(import_folders, export_folders, holds_videos=True, keeps=frozenset({"splits", "groups"}))

@@ -8,9 +8,30 @@ from pathlib import Path
 
 from adapters.data.examples import Dataset
 
+# What a clip may have that a format may not be able to hold.
+FACTS = frozenset({"ranges", "several labels", "no label", "splits", "groups", "sources"})
+
 
 def _any(path: Path) -> bool:
     return True
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """What the caller knows about the videos of a file of another tool.
+
+    Attributes:
+        videos: The folder that names of videos are relative to; None: that of the file.
+        frame_rate: Frames per second, above 0, for formats that count frames; None: that of each video.
+        rest: The label of what lies between labelled intervals; None: it is of no label, and left out.
+    """
+
+    videos: Path | None = None
+    frame_rate: float | None = None
+    rest: str | None = None
+
+
+NO_OPTIONS = ReadOptions()
 
 
 @dataclass(frozen=True)
@@ -25,6 +46,11 @@ class Format:
         matches: Whether a file with such a suffix, or a folder, is in this format by its contents. Needed for folders
             and where another format has the same suffix.
         holds_videos: Whether ``write`` puts the videos beside the labels and accepts ``media``, "copy" or "link".
+        takes_options: Whether ``read`` also takes ``options``, ReadOptions.
+        counts_frames: Whether ``write`` takes ``frame_rate``.
+        is_folder: Whether a folder may be in this format, though its files have suffixes.
+        keeps: Which of FACTS it can hold.
+        precision: What becomes of times, in words; empty where they are kept in full.
     """
 
     read: Callable[..., Dataset]
@@ -33,8 +59,14 @@ class Format:
     file_name: str | None = None
     matches: Callable[[Path], bool] = _any
     holds_videos: bool = False
+    takes_options: bool = False
+    counts_frames: bool = False
+    is_folder: bool = False
+    keeps: frozenset[str] = FACTS
+    precision: str = ""
 
     def detects(self, path: Path) -> bool:
         """Whether a file, or a folder that exists, is in this format."""
-        fits = not self.suffixes if path.is_dir() else path.suffix.lower() in self.suffixes
-        return fits and self.matches(path)
+        if path.is_dir():
+            return (not self.suffixes or self.is_folder) and self.matches(path)
+        return path.suffix.lower() in self.suffixes and self.matches(path)

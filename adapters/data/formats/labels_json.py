@@ -9,8 +9,9 @@ from typing import Any
 from adapters.data.aliases import STRONG, normal_name
 from adapters.data.examples import Dataset, describe
 from adapters.data.formats.activitynet import activitynet_rows, is_activitynet
-from adapters.data.formats.format import Format
-from adapters.data.formats.text import label_list, not_empty, parse_json, read_text, type_and_value
+from adapters.data.formats.format import FACTS, Format
+from adapters.data.formats.json_file import read_json_file
+from adapters.data.formats.text import label_list, not_empty, type_and_value
 from adapters.data.rows import make_dataset, merge_labels, to_row, video_groups
 from adapters.errors import DatasetError
 from adapters.system import write_json_atomic
@@ -30,7 +31,7 @@ def import_labels_json(path: str | Path, labels: Sequence[str] | None = None) ->
         DatasetError: The file cannot be read, or a row is wrong; names its place.
     """
     path = Path(path)
-    content = parse_json(read_text(path), str(path))
+    content = read_json_file(path)
     if is_activitynet(content):
         return not_empty(
             merge_labels(make_dataset(activitynet_rows(content, path), path.parent, labels, extra_keys=True)), path
@@ -84,4 +85,6 @@ def export_labels_json(dataset: Dataset, path: str | Path) -> Path:
     return path
 
 
-FORMAT = Format(import_labels_json, export_labels_json, suffixes=(".json",), file_name="labels.json")
+FORMAT = Format(
+    import_labels_json, export_labels_json, suffixes=(".json",), file_name="labels.json", keeps=FACTS - {"no label"}
+)

@@ -27,6 +27,8 @@ from adapters.data import (
     write_dataset,
 )
 from adapters.data.aliases import alias_table
+from adapters.data.examples import PreparedFrames
+from adapters.data.formats import find_format
 from adapters.errors import DatasetError, StorageError
 
 
@@ -373,9 +375,14 @@ def test_what_folders_cannot_say(tmp_path: Path, change: dict[str, Any], message
 
 @pytest.mark.parametrize("format", [name for name in FORMATS if find_format(name).write is not None])
 def test_an_output_that_cannot_be_written_is_named(tmp_path: Path, format: str) -> None:
-    touch(tmp_path, "a.mp4", "file")
+    touch(tmp_path, "ad/a.mp4", "file")
+    known = find_format(format)
+    times: dict[str, Any] = {"end_seconds": 5.0} if "ranges" in known.keeps else {}
+    frames = PreparedFrames(tmp_path, ("1.jpg",), 1.0) if format == "mmaction_rawframes" else None
+    dataset = make(tmp_path, ("ad/a.mp4", "ad"), split="train", frames=frames, **times)
+    options = {"frame_rate": 25.0} if known.counts_frames else {}
     with pytest.raises(StorageError, match="file"):
-        export_dataset(make(tmp_path, ("a.mp4", "ad")), tmp_path / "file" / "out.jsonl", format)
+        export_dataset(dataset, tmp_path / "file" / "out.jsonl", format, **options)
 
 
 # Counting and checking
@@ -518,7 +525,7 @@ def test_the_forms_in_the_docs_are_read(tmp_path: Path) -> None:
 
 
 def test_the_docs_name_every_form() -> None:
-    text = (ROOT / "docs" / "dataset.md").read_text(encoding="utf-8")
+    text = "".join((ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("dataset.md", "formats.md"))
     assert all(f"`{format}`" in text for format in FORMATS)
 
 

@@ -212,8 +212,8 @@ def test_annotations_of_a_video_are_counted_from_one(tmp_path: Path) -> None:
         read_dataset(write(tmp_path / "activitynet.json", content))
 
 
-def test_two_formats_hold_the_videos_and_take_a_way_to_put_them_there(tmp_path: Path) -> None:
-    assert {name for name in FORMATS if find_format(name).holds_videos} == {"folders", "dataloop"}
+def test_formats_that_hold_the_videos_and_take_a_way_to_put_them_there(tmp_path: Path) -> None:
+    assert {name for name in FORMATS if find_format(name).holds_videos} == {"folders", "dataloop", "videofolder"}
     touch(tmp_path, "a.mp4")
     dataset = Dataset((Example(tmp_path / "a.mp4", ("x",)),), ("x",), tmp_path)
     export_dataset(dataset, tmp_path / "out", "folders", media="link")

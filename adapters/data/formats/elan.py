@@ -1,0 +1,165 @@
+"""ELAN's ``.eaf``: annotations in tiers, in milliseconds of one video."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from xml.etree.ElementTree import Element
+
+from adapters.data.examples import Dataset, describe
+from adapters.data.formats.foreign_rows import ForeignRows
+from adapters.data.formats.format import NO_OPTIONS, Format, ReadOptions
+from adapters.data.formats.matroska_chapters import xml_text
+from adapters.data.formats.safe_xml import XmlElement, parse_xml, root_name, text_of
+from adapters.data.rows import relative_path
+from adapters.errors import DatasetError
+from adapters.system import write_text_atomic
+
+_UNITS = {"milliseconds": 1000, "seconds": 1}  # of a second
+
+
+def import_elan(path: str | Path, labels: Sequence[str] | None = None, options: ReadOptions = NO_OPTIONS) -> Dataset:
+    """Read every tier; the value of an annotation is its label, and that of an empty one the name of its tier.
+
+    Args:
+        path: The ``.eaf`` file.
+        labels: The order of the classes; None: as the annotations first name them.
+        options: Where the videos are.
+
+    Raises:
+        DatasetError: The file cannot be read, names no video, or an annotation is wrong.
+    """
+    path = Path(path)
+    root = parse_xml(path)
+    header = root.find("HEADER")
+    if root.tag != "ANNOTATION_DOCUMENT" or header is None:
+        raise DatasetError(f"{path}: must be XML with ANNOTATION_DOCUMENT and HEADER, got {root.tag!r:.80}")
+    unit = _UNITS.get(header.get("TIME_UNITS", "milliseconds"))
+    if unit is None:
+        raise DatasetError(
+            f"{path}: TIME_UNITS {header.get('TIME_UNITS')!r:.40} is not read; allowed: {', '.join(_UNITS)}"
+        )
+    video, origin = _video(header, path)
+    slots = _slots(root, unit, path)
+    rows = ForeignRows(path, options)
+    tiers = root.findall("TIER")
+    for tier in tiers:
+        _tier(tier, rows, slots, video, origin)
+    used = [str(tier.get("TIER_ID")) for tier in tiers if tier.find("ANNOTATION/ALIGNABLE_ANNOTATION") is not None]
+    rows.notes.append(f"values of the annotations in {', '.join(map(repr, used)):.300} taken as labels")
+    return rows.dataset(labels)
+
+
+def _video(header: Element, path: Path) -> tuple[str, float]:
+    """The name of the video, and the milliseconds of its moment 0 that are before that of the annotations."""
+    media = header.findall("MEDIA_DESCRIPTOR")
+    videos = [item for item in media if item.get("MIME_TYPE", "").startswith("video")] or media
+    for item in videos:
+        name = item.get("RELATIVE_MEDIA_URL") or item.get("MEDIA_URL")
+        if name:
+            return name, _number(item.get("TIME_ORIGIN") or "0", item, path)
+    raise DatasetError(f"{path}: names no video (MEDIA_DESCRIPTOR). Link the video in ELAN and save again.")
+
+
+def _slots(root: Element, unit: int, path: Path) -> dict[str, float | None]:
+    """Seconds by the name of each time slot; None for one that is not aligned."""
+    slots: dict[str, float | None] = {}
+    for slot in root.iterfind("TIME_ORDER/TIME_SLOT"):
+        value = slot.get("TIME_VALUE")
+        slots[slot.get("TIME_SLOT_ID", "")] = None if value is None else _number(value, slot, path) / unit
+    return slots
+
+
+def _number(text: str, element: Element, path: Path) -> float:
+    try:
+        value = int(text)
+    except ValueError:
+        raise DatasetError(f"{path}, line {_line(element)}: must have a whole number, got {text!r:.40}") from None
+    return float(value)
+
+
+def _line(element: Element) -> int:
+    return element.line if isinstance(element, XmlElement) else 0
+
+
+def _tier(tier: Element, rows: ForeignRows, slots: dict[str, float | None], video: str, origin: float) -> None:
+    name = tier.get("TIER_ID", "")
+    dependent = len(tier.findall("ANNOTATION/REF_ANNOTATION"))
+    if dependent:
+        rows.leave_out(f"tier {name!r}", "annotations that have no times of their own", dependent)
+    for item in tier.iterfind("ANNOTATION/ALIGNABLE_ANNOTATION"):
+        where = f"line {_line(item)}"
+        names = (item.get("TIME_SLOT_REF1", ""), item.get("TIME_SLOT_REF2", ""))
+        if any(slot not in slots for slot in names):
+            raise DatasetError(f"{rows.path}, {where}: names a time slot that TIME_ORDER does not have")
+        start, end = (slots[slot] for slot in names)
+        label = text_of(item.find("ANNOTATION_VALUE"), name.strip())
+        if start is None or end is None:
+            rows.leave_out(where, "annotations that are not aligned with the time of the video")
+        elif start == end:
+            rows.leave_out(where, "annotations of no length")
+        else:
+            shift = origin / 1000
+            rows.add(where, video, label, seconds=(max(start + shift, 0.0), max(end + shift, 0.0)))
+
+
+def export_elan(dataset: Dataset, path: str | Path) -> Path:
+    """Write the clips of one video as an ``.eaf`` with one tier. Times are rounded to milliseconds.
+
+    Args:
+        dataset: Clips of one video.
+        path: The file.
+
+    Returns:
+        The path.
+
+    Raises:
+        DatasetError: There are several videos, or a clip has no range or not exactly one label.
+        StorageError: The file cannot be written.
+    """
+    path = Path(path)
+    videos = list(dict.fromkeys(item.path for item in dataset.examples))
+    if len(videos) != 1:
+        raise DatasetError(f"{path}: an .eaf is of one video, and the dataset has {len(videos)}. Write one for each.")
+    slots, annotations = [], []
+    for number, item in enumerate(dataset.examples, 1):
+        if item.end_seconds is None:
+            raise DatasetError(f"{describe(item)} has no end, which an .eaf needs. Give it, or export to jsonl.")
+        times = (round((item.start_seconds or 0) * 1000), round(item.end_seconds * 1000))
+        refs = (f"ts{2 * number - 1}", f"ts{2 * number}")
+        slots += [f'<TIME_SLOT TIME_SLOT_ID="{r}" TIME_VALUE="{t}"/>' for r, t in zip(refs, times, strict=True)]
+        annotations.append(
+            f'<ANNOTATION><ALIGNABLE_ANNOTATION ANNOTATION_ID="a{number}" TIME_SLOT_REF1="{refs[0]}" '
+            f'TIME_SLOT_REF2="{refs[1]}"><ANNOTATION_VALUE>{xml_text(item.label)}</ANNOTATION_VALUE>'
+            "</ALIGNABLE_ANNOTATION></ANNOTATION>"
+        )
+    name = xml_text(relative_path(videos[0], path.parent))
+    lines = [
+        '<?xml version="1.0" encoding="UTF-8"?>',
+        '<ANNOTATION_DOCUMENT AUTHOR="" DATE="1970-01-01T00:00:00+00:00" FORMAT="3.0" VERSION="3.0">',
+        '<HEADER MEDIA_FILE="" TIME_UNITS="milliseconds">',
+        f'<MEDIA_DESCRIPTOR MEDIA_URL="{name}" MIME_TYPE="video/*" RELATIVE_MEDIA_URL="./{name}"/>',
+        "</HEADER>",
+        "<TIME_ORDER>",
+        *slots,
+        "</TIME_ORDER>",
+        '<TIER LINGUISTIC_TYPE_REF="default" TIER_ID="label">',
+        *annotations,
+        "</TIER>",
+        '<LINGUISTIC_TYPE GRAPHIC_REFERENCES="false" LINGUISTIC_TYPE_ID="default" TIME_ALIGNABLE="true"/>',
+        "</ANNOTATION_DOCUMENT>",
+        "",
+    ]
+    write_text_atomic(path, "\n".join(lines))
+    return path
+
+
+FORMAT = Format(
+    import_elan,
+    export_elan,
+    suffixes=(".eaf",),
+    matches=lambda path: root_name(path) == "ANNOTATION_DOCUMENT",
+    takes_options=True,
+    keeps=frozenset({"ranges"}),
+    precision="times are rounded to milliseconds",
+)
