@@ -10,7 +10,7 @@ import numpy as np
 
 from adapters.base import BaseModelAdapter
 from adapters.media import Video, open_video
-from adapters.records import Float64Array, UInt8Array
+from adapters.records import Float64Array
 from cliplab.detect.gathering import join_stretches, merge_cuts
 from cliplab.detect.looks import Looks, black_stretches, shot_cuts
 from cliplab.detect.observations import GRID_SECONDS, Observations
@@ -170,16 +170,11 @@ def _look(
             stretch.looks.add(seconds, picture)
             if scorer is not None and seconds >= scored + 1 / _SCORES_PER_SECOND - 1e-3:
                 scored = seconds
-                # The batch keeps the picture, which the decoder does not use again.
-                scorer.add(one_frame(video, seconds, _own(picture)))
+                scorer.add(one_frame(video, seconds, picture))
             waiting = next(frames, None)
         if scorer is not None:
             scorer.finish()
         yield stretch
-
-
-def _own(picture: UInt8Array) -> UInt8Array:
-    return picture
 
 
 def _exact_cuts(stretch: _Stretch, interval: float) -> list[tuple[float, float, str]]:
