@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from adapters.system.lazy import lazy_exports
 
 if TYPE_CHECKING:
+    from adapters.media.clock import Clock as Clock
+    from adapters.media.clock import may_be_joined as may_be_joined
     from adapters.media.decoder_pool import DEFAULT_MEMORY_MB as DEFAULT_MEMORY_MB
     from adapters.media.decoder_pool import ChildVideo as ChildVideo
     from adapters.media.decoder_pool import DecoderPool as DecoderPool
@@ -47,6 +49,7 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
     __getattr__, __dir__, __all__ = lazy_exports(
         __name__,
         {
+            "clock": ("Clock", "may_be_joined"),
             "decoder_pool": ("DEFAULT_MEMORY_MB", "ChildVideo", "DecoderPool", "open_limited"),
             "files": ("VIDEO_SUFFIXES", "VideoFile", "UnreadablePath", "is_hidden", "is_video_name", "videos_below"),
             "live": ("LiveVideo", "is_live"),
