@@ -27,19 +27,22 @@ _SIDE_SECONDS = 0.8  # before and after a cut, over which its scores are compare
 _LONG_BLACK_SECONDS = 1.0
 
 
-def places_to_refine(observations: Observations, edges: Iterable[float] = ()) -> list[tuple[float, float]]:
+def places_to_refine(
+    observations: Observations, edges: Iterable[float] = (), suggest: bool = True
+) -> list[tuple[float, float]]:
     """The stretches that may hold an edge and are not exact yet, the likeliest first within the budget.
 
     Args:
         observations: As far as they are known.
         edges: Where the decoder puts edges, in seconds; they come first.
+        suggest: Whether places that the evidence alone suggests are added.
 
     Returns:
         (start, end) in seconds, in order, without overlap.
     """
     duration = observations.duration_seconds
     budget = max(_MOST_SHARE * duration, _LEAST_BUDGET_SECONDS) - sum(end - start for start, end in observations.exact)
-    wanted = [*edges, *(place for _, place in sorted(_possible(observations), reverse=True))]
+    wanted = [*edges, *((place for _, place in sorted(_possible(observations), reverse=True)) if suggest else ())]
     chosen = list[tuple[float, float]]()
     for seconds in wanted:
         if budget <= 0:
