@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from adapters.media.opening import MediaLimits as MediaLimits
     from adapters.media.opening import ffmpeg_reason as ffmpeg_reason
     from adapters.media.opening import open_container as open_container
+    from adapters.media.parts import copy_parts as copy_parts
     from adapters.media.picture_size import jpeg_size as jpeg_size
     from adapters.media.preprocess import PerChannel as PerChannel
     from adapters.media.preprocess import decode_picture as decode_picture
@@ -54,6 +55,7 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
             "files": ("VIDEO_SUFFIXES", "VideoFile", "UnreadablePath", "is_hidden", "is_video_name", "videos_below"),
             "live": ("LiveVideo", "is_live"),
             "opening": ("MediaLimits", "open_container", "ffmpeg_reason"),
+            "parts": ("copy_parts",),
             "picture_size": ("jpeg_size",),
             "preprocess": (
                 "PerChannel",

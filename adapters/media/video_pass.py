@@ -83,7 +83,7 @@ class VideoPass:
         """
         cursor, origin, decoder = self.cursor, self.info.start_seconds, self.decoder
         if key_times is not None and not decoder.index.is_sound() and decoder.index.packets_have_times():
-            decoder.wants = _wants_around(ranges, key_times, origin, decoder.interval)
+            decoder.wants = wants_around(ranges, key_times, origin, decoder.interval)
         for start, end in ranges:
             shown, count = cursor.at(origin + start), 0
             while shown is not None:
@@ -173,12 +173,21 @@ class VideoPass:
             self.damage.note(early_end(real, declared))
 
 
-def _wants_around(
+def wants_around(
     ranges: Sequence[tuple[float, float]], key_times: Sequence[float], origin: float, interval: float
 ) -> Callable[[TimedPacket], bool]:
     """Whether a packet is needed for one of the ranges: from the last but one key frame before it, to a little after.
 
     Of an open group of pictures the first frames lean on the group before.
+
+    Args:
+        ranges: (start, end) in seconds since ``origin``, in order.
+        key_times: When key frames are shown, in the same seconds.
+        origin: Source time of 0, in seconds.
+        interval: Seconds from one frame to the next.
+
+    Returns:
+        A function of a packet, which must be asked in the order of decoding.
     """
     keys = sorted(key_times)
     needed = list[tuple[float, float]]()

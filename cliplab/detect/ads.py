@@ -266,6 +266,6 @@ def _write(found: Recording, outputs: _Outputs) -> Recording:
         from cliplab.detect.cutting import cut_out
 
         stretches = [(one.start_seconds, one.end_seconds) for one in found.breaks]
-        notes += cut_out(found.path, stretches, outputs.cut)
+        notes += cut_out(found.path, stretches, found.duration_seconds, outputs.cut)
         written.append(str(outputs.cut))
     return replace(found, written=tuple(written), notes=tuple(dict.fromkeys(notes)))
