@@ -59,6 +59,7 @@ REEL = [
     "otio-cmx3600-adapter>=1.0",
     "otio-fcpx-xml-adapter>=1.0",
 ]
+ADS = ["threefive>=3.1.5"]  # splice cues in transport streams
 # What the tests need that use the core packages alone.
 TEST = [
     # ffmpeg for tests that send live video and for benchmarks that render; reels need none.
@@ -123,7 +124,8 @@ setup(
         "registry": REGISTRY,
         "scale": SCALE,
         "reel": REEL,
-        "all": [*TRAIN, *DATALOOP, *HTTP, *REGISTRY, *SCALE, *REEL],
+        "ads": ADS,
+        "all": [*TRAIN, *DATALOOP, *HTTP, *REGISTRY, *SCALE, *REEL, *ADS],
         "test": TEST,
         "test-all": [*TEST, *TEST_ALL],
         "dev": [*TEST, *TEST_ALL, *DEV],

@@ -9,6 +9,7 @@ from cliplab.datasets import (
     dataset_stats,
 )
 from cliplab.demo import demo
+from cliplab.detect import find_ads as ads
 from cliplab.models import (
     adopt,
     bench,
@@ -35,6 +36,7 @@ from cliplab.scan import scan, score
 
 __all__ = [
     "adopt",
+    "ads",
     "bench",
     "compare",
     "config_check",

@@ -28,6 +28,13 @@ if TYPE_CHECKING:
     from adapters.data.examples import without_missing as without_missing
     from adapters.data.formats import FORMATS as FORMATS
     from adapters.data.formats import find_format as find_format
+    from adapters.data.formats.interval_records import Interval as Interval
+    from adapters.data.formats.interval_records import IntervalFile as IntervalFile
+    from adapters.data.formats.intervals import INTERVAL_FORMATS as INTERVAL_FORMATS
+    from adapters.data.formats.intervals import format_of_suffix as format_of_suffix
+    from adapters.data.formats.intervals import lost_in as lost_in
+    from adapters.data.formats.intervals import read_intervals as read_intervals
+    from adapters.data.formats.intervals import write_intervals as write_intervals
     from adapters.data.prepared_frames import prefer_video as prefer_video
     from adapters.data.prepared_frames import read_example as read_example
     from adapters.data.prepared_frames import read_prepared_clip as read_prepared_clip
@@ -42,6 +49,14 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
             "dataset": ("detect_format", "export_dataset", "read_dataset", "write_dataset"),
             "examples": ("Dataset", "Example", "Split", "clips_digest", "match_labels", "without_missing"),
             "formats": ("FORMATS", "find_format"),
+            "formats.interval_records": ("Interval", "IntervalFile"),
+            "formats.intervals": (
+                "INTERVAL_FORMATS",
+                "format_of_suffix",
+                "lost_in",
+                "read_intervals",
+                "write_intervals",
+            ),
             "prepared_frames": ("prefer_video", "read_example", "read_prepared_clip"),
             "splits": ("split_dataset",),
         },

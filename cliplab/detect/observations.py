@@ -57,6 +57,7 @@ class Observations:
         grid_seconds: Seconds from one step to the next.
         notes: What is missing or was repaired, in sentences without a full stop.
         exact: Stretches (start, end) in seconds whose cuts are exact to the frame; elsewhere to a key frame.
+        key_times: float64 [N], when key frames that were looked at are shown, to look closer later.
     """
 
     times: Float64Array
@@ -70,6 +71,7 @@ class Observations:
     grid_seconds: float = GRID_SECONDS
     notes: tuple[str, ...] = ()
     exact: list[tuple[float, float]] = field(default_factory=list)
+    key_times: Float64Array = field(default_factory=lambda: np.zeros(0))
 
     def __post_init__(self) -> None:
         steps, cuts = self.times.shape, self.cuts.shape
@@ -113,6 +115,7 @@ class Observations:
             "cut_strength": self.cut_strength.astype("<f4"),
             "damaged": np.array(self.damaged, "<f8").reshape(-1, 2),
             "exact": np.array(self.exact, "<f8").reshape(-1, 2),
+            "key_times": self.key_times.astype("<f8"),
         }
         arrays |= {f"row_{name}": values.astype("<f4") for name, values in self.rows.items()}
         head = {
@@ -173,6 +176,7 @@ def load_observations(path: str | Path) -> Observations:
             grid_seconds=grid,
             notes=tuple(map(str, head["notes"])),
             exact=_stretches(arrays["exact"]),
+            key_times=arrays["key_times"],
         )
     except OSError as error:
         raise MediaError(f"{path}: cannot be read ({error.strerror or error}). {advice}") from None
