@@ -7,6 +7,14 @@ from typing import TYPE_CHECKING
 from adapters.system.lazy import lazy_exports
 
 if TYPE_CHECKING:
+    from adapters.evaluation.break_metrics import BreakReport as BreakReport
+    from adapters.evaluation.break_metrics import RecordingBreaks as RecordingBreaks
+    from adapters.evaluation.break_metrics import iou as iou
+    from adapters.evaluation.break_metrics import join_extents as join_extents
+    from adapters.evaluation.break_metrics import match_breaks as match_breaks
+    from adapters.evaluation.break_metrics import measure_breaks as measure_breaks
+    from adapters.evaluation.break_metrics import total_seconds as total_seconds
+    from adapters.evaluation.break_metrics import without as without
     from adapters.evaluation.curves import calibration_error as calibration_error
     from adapters.evaluation.curves import reliability_of as reliability_of
     from adapters.evaluation.drawing import BLUE as BLUE
@@ -35,6 +43,10 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
     __getattr__, __dir__, __all__ = lazy_exports(
         __name__,
         {
+            "break_metrics": (
+                *("BreakReport", "RecordingBreaks", "iou", "join_extents"),
+                *("match_breaks", "measure_breaks", "total_seconds", "without"),
+            ),
             "curves": ("calibration_error", "reliability_of"),
             "drawing": (
                 *("BLUE", "GREEN", "GREY", "ORANGE", "PURPLE", "SKY", "VERMILION"),
