@@ -329,10 +329,14 @@ class Video:
             yield from one.stretches(ranges, fps, key_times)
 
     @property
-    def damaged_seconds(self) -> tuple[float, ...]:
-        """When frames were due that did not decode or are missing, in seconds since the first frame, in order."""
-        known = {s for s in (*self._damage.failures, *self._damage.gaps) if s is not None}
-        return tuple(sorted(max(seconds - self.info.start_seconds, 0.0) for seconds in known))
+    def damaged_stretches(self) -> tuple[tuple[float, float], ...]:
+        """(start, end) in seconds since the first frame of what did not decode or is missing, as far as it was read.
+
+        A frame that failed is a moment, which begins and ends at once.
+        """
+        known = {(s, s) for s in (*self._damage.failures, *self._damage.gaps) if s is not None} | self._damage.holes
+        start = self.info.start_seconds
+        return tuple(sorted((max(one - start, 0.0), max(other - start, 0.0)) for one, other in known))
 
     # -- passes ------------------------------------------------------------------------------------------------------
 

@@ -12,12 +12,12 @@ import numpy as np
 from adapters.records import Float32Array, Float64Array
 from cliplab.detect.looks import Looks
 from cliplab.detect.observations import GRID_SECONDS, Observations
-from cliplab.detect.sound import LEVEL_SECONDS, Sound, loudness_jumps, silent_stretches
+from cliplab.detect.sound import LEVEL_SECONDS, Sound, loudness_jumps, second_levels, silent_stretches
 
 # A key frame is what is seen until the next one, but not for longer than this.
 HOLD_SECONDS = 12.0
 _CHANGED = 0.35  # of the colours, from one second to the next: another shot
-_RATE_SECONDS = 15.0  # around a moment in which changes of shot are counted
+_RATE_SECONDS = 8.0  # around a moment in which changes of shot are counted
 _MERGE_SECONDS = 0.4  # cuts of sound and picture that are one
 
 
@@ -86,7 +86,17 @@ def gather(
         for name in rows.keys() - {"cue", "silence", "loudness_jump"}:
             rows[name][inside] = np.nan
     cuts = merge_cuts(_key_cuts(seen.looks), _silence_cuts(sound.levels, duration), duration)
-    return Observations(times, scores, rows, *cuts, duration, damaged, GRID_SECONDS, tuple(dict.fromkeys(notes)))
+    return Observations(
+        times,
+        scores,
+        rows,
+        *cuts,
+        duration,
+        damaged,
+        GRID_SECONDS,
+        tuple(dict.fromkeys(notes)),
+        loudness=second_levels(sound.levels, steps),
+    )
 
 
 def grid_scores(times: Float64Array, scores: Sequence[tuple[float, float, float]]) -> Float32Array:

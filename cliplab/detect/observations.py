@@ -58,6 +58,8 @@ class Observations:
         notes: What is missing or was repaired, in sentences without a full stop.
         exact: Stretches (start, end) in seconds whose cuts are exact to the frame; elsewhere to a key frame.
         key_times: float64 [N], when key frames that were looked at are shown, to look closer later.
+        loudness: float32 [T], level of the sound of each step in dB of full scale; NaN where there is none, and empty
+            where it was not observed.
     """
 
     times: Float64Array
@@ -72,6 +74,7 @@ class Observations:
     notes: tuple[str, ...] = ()
     exact: list[tuple[float, float]] = field(default_factory=list)
     key_times: Float64Array = field(default_factory=lambda: np.zeros(0))
+    loudness: Float32Array = field(default_factory=lambda: np.zeros(0, np.float32))
 
     def __post_init__(self) -> None:
         steps, cuts = self.times.shape, self.cuts.shape
@@ -116,6 +119,7 @@ class Observations:
             "damaged": np.array(self.damaged, "<f8").reshape(-1, 2),
             "exact": np.array(self.exact, "<f8").reshape(-1, 2),
             "key_times": self.key_times.astype("<f8"),
+            "loudness": self.loudness.astype("<f4"),
         }
         arrays |= {f"row_{name}": values.astype("<f4") for name, values in self.rows.items()}
         head = {
@@ -177,6 +181,7 @@ def load_observations(path: str | Path) -> Observations:
             notes=tuple(map(str, head["notes"])),
             exact=_stretches(arrays["exact"]),
             key_times=arrays["key_times"],
+            loudness=arrays["loudness"],
         )
     except OSError as error:
         raise MediaError(f"{path}: cannot be read ({error.strerror or error}). {advice}") from None

@@ -263,9 +263,9 @@ def _score_windows(
 def _damaged(video: Video, seen: Seen, duration: float) -> list[tuple[float, float]]:
     """Stretches that could not be read, joined where they meet."""
     stretches = [
-        (max(at - _DAMAGE_SECONDS, 0.0), min(at + _DAMAGE_SECONDS, duration))
-        for at in video.damaged_seconds
-        if at < duration
+        (max(start - _DAMAGE_SECONDS, 0.0), min(end + _DAMAGE_SECONDS, duration))
+        for start, end in video.damaged_stretches
+        if start < duration
     ]
     last = max(seen.looks.seconds)
     # What was declared and is missing at the end: nothing was seen there, and it is not programme.

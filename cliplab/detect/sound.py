@@ -284,3 +284,24 @@ def loudness_jumps(levels: Float32Array, seconds: int, around_seconds: float = 8
         jump = np.minimum(np.abs(later - earlier) / 12.0, 1.0)
     enough = width // 4
     return np.where((counted[0] >= enough) & (counted[1] >= enough), jump, np.nan).astype(np.float32)
+
+
+def second_levels(levels: Float32Array, seconds: int) -> Float32Array:
+    """The level of each second.
+
+    Args:
+        levels: As in ``Sound``.
+        seconds: How many values to return.
+
+    Returns:
+        float32 [seconds] in dB of full scale; NaN where there is no sound.
+    """
+    step = round(1 / LEVEL_SECONDS)
+    padded = np.full(seconds * step, np.nan, np.float64)
+    count = min(len(levels), len(padded))
+    padded[:count] = levels[:count]
+    known = np.isfinite(padded).reshape(seconds, step)
+    power = np.where(known, np.power(10.0, np.nan_to_num(padded.reshape(seconds, step), nan=FLOOR_DB) / 10), 0.0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        mean = 10 * np.log10(power.sum(axis=1) / known.sum(axis=1))
+    return np.where(known.sum(axis=1) >= step // 2, mean, np.nan).astype(np.float32)

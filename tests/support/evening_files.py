@@ -10,9 +10,9 @@ from typing import Any
 import av
 import numpy as np
 
-WIDTH, HEIGHT, FPS, RATE = 160, 90, 10, 16_000
-BLACK_SECONDS = 0.3
-SCENES = (("programme", 40.0), ("ad", 15.0), ("ad", 20.0), ("programme", 45.0))
+WIDTH, HEIGHT, FPS, RATE = 128, 72, 5, 16_000
+BLACK_SECONDS = 0.4
+SCENES = (("programme", 90.0), ("ad", 20.0), ("ad", 15.0), ("programme", 85.0))
 
 
 def compose(
@@ -26,7 +26,6 @@ def compose(
     codec: str = "libx264",
     gop: int = FPS,
     seed: int = 0,
-    options: dict[str, str] | None = None,
 ) -> list[tuple[float, float]]:
     """Write a recording.
 
@@ -40,7 +39,6 @@ def compose(
         codec: Of the picture.
         gop: Frames from one key frame to the next.
         seed: Of the pictures.
-        options: Of the muxer.
 
     Returns:
         The breaks (start, end) in seconds: adverts that follow one another, from the middle of the black before them.
@@ -53,7 +51,7 @@ def compose(
         shown = _programme(rng, frames - dark, logo, letterbox) if kind == "programme" else _advert(rng, frames - dark)
         pictures += [np.zeros((HEIGHT, WIDTH, 3), np.uint8)] * dark + shown
         samples += [np.zeros(dark * RATE // FPS, np.float32), _tone(rng, kind, (frames - dark) / FPS)]
-    _write(path, pictures, np.concatenate(samples), sound, codec, gop, options or {})
+    _write(path, pictures, np.concatenate(samples), sound, codec, gop)
     return breaks_of(scenes, BLACK_SECONDS / 2 if black else 0.0)
 
 
@@ -75,20 +73,19 @@ def breaks_of(scenes: Sequence[tuple[str, float]], shift: float = 0.0) -> list[t
 
 def _programme(rng: np.random.Generator, frames: int, logo: bool, letterbox: bool) -> list[np.ndarray]:
     y, x = np.mgrid[:HEIGHT, :WIDTH]
-    made = []
+    made, ends, begun = [], 0, 0
     for number in range(frames):
-        if number % 80 == 0:  # a shot of 8 s
-            ground = rng.integers(40, 110, 3)
-            center, speed = rng.uniform(20, 70), rng.uniform(0.2, 0.8)
+        if number >= ends:  # a shot of 5 to 11 s
+            begun, ends = number, number + int(rng.integers(5 * FPS, 11 * FPS))
+            ground, center, speed = rng.integers(40, 110, 3), rng.uniform(20, 50), rng.uniform(0.4, 1.6)
         picture = np.empty((HEIGHT, WIDTH, 3), np.uint8)
         picture[:] = ground
-        disc = (x - center - speed * (number % 80)) ** 2 + (y - 45) ** 2 < 400
-        picture[disc] = 200 - ground
+        picture[(x - center - speed * (number - begun)) ** 2 + (y - 36) ** 2 < 256] = 200 - ground
         if letterbox:
-            picture[:14] = picture[-14:] = 0
+            picture[:11] = picture[-11:] = 0
         if logo:
-            picture[8:20, 134:150] = 230
-            picture[11:17, 138:146] = 20
+            picture[6:16, 108:120] = 230
+            picture[9:13, 111:117] = 20
         made.append(picture)
     return made
 
@@ -96,10 +93,9 @@ def _programme(rng: np.random.Generator, frames: int, logo: bool, letterbox: boo
 def _advert(rng: np.random.Generator, frames: int) -> list[np.ndarray]:
     made = []
     for number in range(frames):
-        if number % 12 == 0:  # a shot of 1.2 s
-            tiles = rng.integers(0, 256, (5, 8, 3))
-        shifted = np.roll(np.kron(tiles, np.ones((18, 20, 1))), number * 2 % 20, axis=1)
-        made.append(shifted.astype(np.uint8))
+        if number % 6 == 0:  # a shot of 1.2 s
+            shot = np.kron(rng.integers(0, 256, (4, 8, 3)), np.ones((18, 16, 1))).astype(np.uint8)
+        made.append(np.roll(shot, number * 4 % 16, axis=1))
     return made
 
 
@@ -118,9 +114,8 @@ def _write(
     sounds: int,
     codec: str,
     gop: int,
-    options: dict[str, str],
 ) -> None:
-    with av.open(str(path), "w", options=options) as container:
+    with av.open(str(path), "w") as container:
         quick = {"preset": "ultrafast", "crf": "26"} if codec == "libx264" else {}
         stream: Any = container.add_stream(codec, rate=FPS, options=quick)
         stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
@@ -139,3 +134,20 @@ def _write(
                 container.mux(one.encode(sound))
         for one in [stream, *heard]:
             container.mux(one.encode())
+
+
+def remux(source: Path, path: Path, sounds: int = 1) -> Path:
+    """The same packets in another container, with as many copies of the sound as asked for."""
+    with av.open(str(path), "w") as output, av.open(str(source)) as container:
+        picture = output.add_stream_from_template(container.streams.video[0])
+        heard = [output.add_stream_from_template(container.streams.audio[0]) for _ in range(sounds)]
+        for packet in container.demux():
+            if not packet.size:
+                continue
+            targets = [picture] if packet.stream.type == "video" else heard
+            stamps = packet.pts, packet.dts, packet.time_base
+            for target in targets:
+                packet.pts, packet.dts, packet.time_base = stamps
+                packet.stream = target
+                output.mux(packet)
+    return path

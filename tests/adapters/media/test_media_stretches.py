@@ -25,7 +25,7 @@ def test_frames_of_stretches_are_those_of_a_whole_pass(tmp_path, name, b_frames)
         keys = [clip.start for clip in video.key_frames(SPEC)]
         whole = list(video.frames())
         some = list(video.stretches(RANGES, SPEC, key_times=keys))
-        assert not video.damaged_seconds
+        assert not video.damaged_stretches
     ends = [*(seconds for seconds, _ in whole[1:]), whole[-1][0] + 0.04]
     wanted = [
         (seconds, number_of(picture))
