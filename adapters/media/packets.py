@@ -29,7 +29,7 @@ _RAW_FORMATS = {"mjpeg", "jpeg_pipe"}
 _ASSUMED_RATE = Fraction(25)
 SLOWEST_FRAME_SECONDS = 60
 # In a transport stream no frame for so long is a loss, not a still picture.
-_HOLE_SECONDS = 1.0
+_HOLE_SECONDS = 0.5
 # Packets without a timestamp of presentation get numbers from here down.
 NO_STAMP = -(1 << 60)
 # A key frame is shown at most this long after those that were decoded before it.
@@ -202,7 +202,7 @@ class PacketReader:
         """A broadcast has frames all the time: where none is for a while, they were lost."""
         if seconds is None or not self.may_be_joined:
             return
-        if self._top is not None and seconds - self._top > max(_HOLE_SECONDS, 2 * self.clock.interval):
+        if self._top is not None and seconds - self._top > max(_HOLE_SECONDS, 4 * self.clock.interval):
             self._damage.holes.add((self._top, seconds))
         self._top = seconds if self._top is None else max(self._top, seconds)
 
