@@ -52,13 +52,13 @@ class Looks:
         """
         small = np.asarray(cv2.resize(picture, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA), np.uint8)
         gray = np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), np.uint8)
-        spread, bright = float(gray.std()), float(np.partition(gray, -gray.size // 50, axis=None)[-gray.size // 50])
-        black = float(gray.mean()) < _BLACK_LUMA and bright < _BLACK_BRIGHT
+        mean, deviation = cv2.meanStdDev(gray)
+        black = float(mean[0, 0]) < _BLACK_LUMA and _brightest(gray) < _BLACK_BRIGHT
         thumb = cv2.resize(small, _THUMB, interpolation=cv2.INTER_AREA).astype(np.float32)
         histogram = _histogram(small)
         self.seconds.append(seconds)
         self.black.append(float(black))
-        self.uniform.append(float(black or spread < _UNIFORM_SPREAD))
+        self.uniform.append(float(black or float(deviation[0, 0]) < _UNIFORM_SPREAD))
         self.aspect.append(float("nan") if black else _aspect(gray, picture.shape[1] / picture.shape[0]))
         self.moved.append(0.0 if self._thumb is None else float(np.abs(thumb - self._thumb).mean()) / 255)
         old = self._histogram
@@ -80,24 +80,29 @@ class Looks:
         return np.array(values, np.float64)
 
 
+def _brightest(gray: UInt8Array) -> int:
+    """The brightness that 98% of the pixels do not exceed."""
+    counts = cv2.calcHist([gray], [0], None, [256], [0, 256])
+    return int(np.searchsorted(np.cumsum(counts), 0.98 * gray.size))
+
+
 def _histogram(picture: UInt8Array) -> Float32Array:
-    bins = (picture >> 5).astype(np.int32) * _HISTOGRAM_BINS >> 3  # 0..5 of each colour
-    index = (bins[..., 0] * _HISTOGRAM_BINS + bins[..., 1]) * _HISTOGRAM_BINS + bins[..., 2]
-    counts = np.bincount(index.reshape(-1), minlength=_HISTOGRAM_BINS**3)
-    return np.asarray(counts / index.size, np.float32)
+    counts = cv2.calcHist([picture], [0, 1, 2], None, [_HISTOGRAM_BINS] * 3, [0, 256] * 3)
+    return np.asarray(counts.reshape(-1) / (picture.size // 3), np.float32)
 
 
 def _aspect(gray: UInt8Array, shown: float) -> float:
     """Width over height of a picture without its black bars. shown: of the picture with them."""
-    rows, columns = _inside(gray), _inside(gray.T)
+    rows, columns = _inside(gray, 1), _inside(gray, 0)
     return float(shown * (columns / gray.shape[1]) / (rows / gray.shape[0]))
 
 
-def _inside(gray: UInt8Array) -> int:
-    """How many rows are left without those of black bars at both ends."""
-    bright = (gray.mean(axis=1) >= _BAR_MEAN) | (gray.max(axis=1) >= _BAR_MOST)
-    found = np.flatnonzero(bright)
-    return int(found[-1] - found[0] + 1) if len(found) else len(gray)
+def _inside(gray: UInt8Array, axis: int) -> int:
+    """How many rows (axis 1) or columns (axis 0) are left without those of black bars at both ends."""
+    mean = cv2.reduce(gray, axis, cv2.REDUCE_AVG, dtype=cv2.CV_32F).reshape(-1)
+    most = cv2.reduce(gray, axis, cv2.REDUCE_MAX).reshape(-1)
+    found = np.flatnonzero((mean >= _BAR_MEAN) | (most >= _BAR_MOST))
+    return int(found[-1] - found[0] + 1) if len(found) else len(mean)
 
 
 def shot_cuts(looks: Looks) -> tuple[Float64Array, Float32Array]:
