@@ -6,23 +6,21 @@ decided again with other settings in a moment.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from adapters.bundle import model_digest
 from adapters.errors import AdapterError, ConfigError, describe_failure
-from adapters.inference import open_model, read_config, ready_configs
+from adapters.inference import open_model
 from adapters.media import probe
-from cliplab.detect.break_profile import BreakProfile, load_break_profile, read_break_profile
 from cliplab.detect.marks import require_format, require_rule, write_marks
 from cliplab.detect.observing import OnProgress, ad_index
+from cliplab.detect.profiles import read_profile
 from cliplab.detect.recordings import Job, Recording, find_in_recording
 from cliplab.library import find_videos
 from cliplab.outputs import require_new
-
-PROFILES = ("base", "sports", "show", "network")
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,32 +129,6 @@ def find_ads(
         if on_recording is not None:
             on_recording(done[-1])
     return AdsReport(tuple(done), None if model is None else str(model), str(profile))
-
-
-def read_profile(name: str | Path) -> BreakProfile:
-    """What breaks are like, by name.
-
-    Args:
-        name: One of PROFILES, or a config with a "break_profile".
-
-    Raises:
-        ConfigError: There is no such profile.
-    """
-    ready = ready_configs()
-    if f"ads_{name}" in ready:
-        return read_break_profile(_profile_in(read_config(f"ads_{name}")))
-    if name == "base":
-        return read_break_profile()
-    if str(name) in ready:
-        return read_break_profile(_profile_in(read_config(str(name))))
-    if Path(name).is_file():
-        return load_break_profile(name)
-    raise ConfigError(f"profile must be one of {', '.join(PROFILES)} or a file with a break_profile, got {str(name)!r}")
-
-
-def _profile_in(config: Mapping[str, Any]) -> Mapping[str, Any]:
-    found: Mapping[str, Any] = config.get("break_profile", {})
-    return found
 
 
 @dataclass(frozen=True)

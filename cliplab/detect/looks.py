@@ -70,6 +70,14 @@ class Looks:
         """Forget the frame before: the next one is not its neighbour."""
         self._thumb = self._histogram = None
 
+    def continue_after(self, other: Looks) -> None:
+        """Take the last frame of other measures as the one before the next.
+
+        Args:
+            other: The measures, whose last frame it is.
+        """
+        self._thumb, self._histogram = other._thumb, other._histogram
+
     def array(self, name: str) -> Float64Array:
         """One of the measures as float64 [N].
 
