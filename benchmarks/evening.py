@@ -47,8 +47,9 @@ class Evening:
     format: str
 
 
-def compose(path: Path, split: str, seed: int, variant: str, minutes: float = 14.0, adverts: Sequence[int] | None = None,
-            pool: int = ADVERTS, format: Format | None = None) -> Evening:  # fmt: skip
+def compose(path: Path, split: str, seed: int, variant: str, minutes: float = 14.0,
+            adverts: Sequence[int] | None = None, pool: int = ADVERTS,
+            format: Format | None = None) -> Evening:  # fmt: skip
     """Write an evening, or read it back where the same one lies there already."""
     note = path.with_suffix(".json")
     if note.exists() and path.exists():

@@ -80,8 +80,10 @@ def programme_files(split: str) -> list[tuple[Path, float, float]]:
     chosen += sorted((media / "real/talk").glob("*.mp4"))[odd::2]
     chosen += sorted((media / "real/intel").glob("*.mkv"))[odd::2]
     shots += [(path, 0.0, 0.0) for path in chosen]
-    long_ones = {"train": ("footage/vtest.avi", "real/intel/car-detection.mp4"),
-                 "test": ("footage/tree.avi", "real/intel/bottle-detection.mp4", "footage/balle-jbart.mp4")}  # fmt: skip
+    long_ones = {
+        "train": ("footage/vtest.avi", "real/intel/car-detection.mp4"),
+        "test": ("footage/tree.avi", "real/intel/bottle-detection.mp4", "footage/balle-jbart.mp4"),
+    }
     for name in long_ones[split]:
         length = _seconds(media / name)
         shots += [(media / name, float(start), min(7.0, length - start)) for start in range(0, int(length) - 4, 7)]
@@ -151,8 +153,8 @@ def advert_plan(split: str, number: int) -> tuple[Style, list[tuple[str | None, 
         if rng.random() < 0.4:
             shot = str(rng.choice(SHOTS[split]))
             crop = (float(rng.uniform(0.4, 0.6)), float(rng.uniform(0.4, 0.6)), float(rng.uniform(0.6, 1.0)))
-            background: Any = footage.Take(shot, 0.0, float(rng.uniform(0.4, 0.9)), crop,
-                                           grade=str(rng.choice(list(footage.GRADES))), flip=bool(rng.integers(2)))  # fmt: skip
+            grade, flip = str(rng.choice(list(footage.GRADES))), bool(rng.integers(2))
+            background: Any = footage.Take(shot, 0.0, float(rng.uniform(0.4, 0.9)), crop, grade=grade, flip=flip)
         else:
             background = (str(rng.choice(SCENES[split]["advert"])), int(rng.integers(1000, 9999)))
         template = str(rng.choice(list(TEMPLATES))) if rng.random() < 0.65 else None

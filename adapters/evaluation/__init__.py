@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from adapters.evaluation.metrics import write_report as write_report
     from adapters.evaluation.plots import draw_reliability as draw_reliability
     from adapters.evaluation.plots import plot_learning_curves as plot_learning_curves
+    from adapters.evaluation.report import COSTS as COSTS
     from adapters.evaluation.report import GATES as GATES
     from adapters.evaluation.thresholds import choose_thresholds as choose_thresholds
     from adapters.evaluation.thresholds import figure_text as figure_text
@@ -55,7 +56,7 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
             "intervals": ("difference_interval", "share_interval"),
             "metrics": ("EvaluationReport", "check_gates", "evaluate", "write_report"),
             "plots": ("draw_reliability", "plot_learning_curves"),
-            "report": ("GATES",),
+            "report": ("COSTS", "GATES"),
             "thresholds": ("choose_thresholds", "figure_text", "threshold_notes"),
         },
     )
