@@ -93,7 +93,7 @@ def follow_ads(
         read_profile(profile),
         output,
         delay_seconds,
-        growing_seconds,
+        GROWING_SECONDS if growing_seconds is None else growing_seconds,
         on_note or (lambda _: None),
     )
 

@@ -19,9 +19,9 @@ from cliplab.detect.following import follow_ads
 
 @pytest.fixture(scope="module")
 def recording(tmp_path_factory) -> Path:
-    """A transport stream of 180 s with a break from 115.2 s to 145.2 s."""
+    """A transport stream of 240 s with a break from 165.2 s to 195.2 s."""
     folder = tmp_path_factory.mktemp("live")
-    compose(folder / "a.mkv", (("programme", 115.0), ("ad", 10.0), ("ad", 20.0), ("programme", 35.0)))
+    compose(folder / "a.mkv", (("programme", 165.0), ("ad", 10.0), ("ad", 20.0), ("programme", 45.0)))
     return remux(folder / "a.mkv", folder / "a.ts")
 
 
@@ -29,11 +29,12 @@ def test_a_break_is_reported_once_after_the_delay(recording, tmp_path):
     output = tmp_path / "a.edl"
     events = list(follow_ads(str(recording), output=output, delay_seconds=10.0, growing_seconds=0.3))
     kinds = [event["event"] for event in events]
-    assert kinds == ["begins", "break"]
-    begins, ended = events
-    assert begins["start_seconds"] == pytest.approx(115.2, abs=0.5)
+    assert kinds.count("break") == 1
+    begins, ended = events[0], events[-1]
+    assert begins["event"] == "begins"
+    assert begins["start_seconds"] == pytest.approx(165.2, abs=0.5)
     assert begins["now_seconds"] >= begins["start_seconds"] + 10.0
-    assert ended["end_seconds"] == pytest.approx(145.2, abs=0.5)
+    assert ended["end_seconds"] == pytest.approx(195.2, abs=0.5)
     assert ended["end_seconds"] + 10.0 <= ended["now_seconds"] <= ended["end_seconds"] + 25.0
     assert output.read_text().count("\n") == 1
 
@@ -54,16 +55,16 @@ def test_a_file_that_grows(recording, tmp_path):
     writer.start()
     events = list(follow_ads(str(growing), delay_seconds=10.0, growing_seconds=1.5))
     writer.join()
-    assert [event["event"] for event in events] == ["begins", "break"]
-    assert events[-1]["now_seconds"] > 150
+    assert [event["event"] for event in events].count("break") == 1
+    assert events[-1]["now_seconds"] > 200
 
 
 def test_a_recording_that_ends_within_a_break(recording, tmp_path):
     part = tmp_path / "part.ts"
-    copy_parts(recording, [(0.0, 140.0)], part)
+    copy_parts(recording, [(0.0, 190.0)], part)
     events = list(follow_ads(str(part), delay_seconds=5.0, growing_seconds=0.3))
     assert events[-1]["event"] == "break"
-    assert events[-1]["start_seconds"] == pytest.approx(115.2, abs=0.5)
+    assert events[-1]["start_seconds"] == pytest.approx(165.2, abs=0.5)
 
 
 def test_what_cannot_be_followed(recording, tmp_path):
@@ -83,4 +84,4 @@ def test_what_cannot_be_followed(recording, tmp_path):
 def test_the_command_writes_a_line_for_each_event(recording, monkeypatch):
     monkeypatch.setattr("cliplab.detect.following.GROWING_SECONDS", 0.3)
     ran = cli("ads", recording, "--follow", "--delay", "20", code=0)
-    assert [json.loads(line)["event"] for line in ran.stdout.splitlines()] == ["begins", "break"]
+    assert [json.loads(line)["event"] for line in ran.stdout.splitlines()].count("break") == 1
