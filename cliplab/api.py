@@ -22,6 +22,7 @@ from cliplab.datasets import (
     extract,
 )
 from cliplab.demo import demo
+from cliplab.detect import find_ads as ads
 from cliplab.models import (
     adopt,
     bench,
@@ -49,6 +50,7 @@ from cliplab.studio import label_auto, label_launch, label_server, studio
 
 __all__ = [
     "adopt",
+    "ads",
     "bench",
     "clips_backup",
     "clips_cleanup",

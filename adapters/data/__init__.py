@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from adapters.data.formats.interval_records import Interval as Interval
     from adapters.data.formats.interval_records import IntervalFile as IntervalFile
     from adapters.data.formats.intervals import INTERVAL_FORMATS as INTERVAL_FORMATS
+    from adapters.data.formats.intervals import format_of_suffix as format_of_suffix
     from adapters.data.formats.intervals import lost_in as lost_in
     from adapters.data.formats.intervals import read_intervals as read_intervals
     from adapters.data.formats.intervals import write_intervals as write_intervals
@@ -67,7 +68,13 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
             "label_spellings": ("clean_label", "spelling_key"),
             "formats.format": ("ReadOptions",),
             "formats.interval_records": ("Interval", "IntervalFile"),
-            "formats.intervals": ("INTERVAL_FORMATS", "lost_in", "read_intervals", "write_intervals"),
+            "formats.intervals": (
+                "INTERVAL_FORMATS",
+                "format_of_suffix",
+                "lost_in",
+                "read_intervals",
+                "write_intervals",
+            ),
             "prepared_frames": ("prefer_video", "read_example", "read_prepared_clip"),
             "splits": ("split_dataset",),
         },

@@ -7,6 +7,14 @@ from typing import TYPE_CHECKING
 from adapters.system.lazy import lazy_exports
 
 if TYPE_CHECKING:
+    from adapters.evaluation.break_metrics import BreakReport as BreakReport
+    from adapters.evaluation.break_metrics import RecordingBreaks as RecordingBreaks
+    from adapters.evaluation.break_metrics import iou as iou
+    from adapters.evaluation.break_metrics import join_extents as join_extents
+    from adapters.evaluation.break_metrics import match_breaks as match_breaks
+    from adapters.evaluation.break_metrics import measure_breaks as measure_breaks
+    from adapters.evaluation.break_metrics import total_seconds as total_seconds
+    from adapters.evaluation.break_metrics import without as without
     from adapters.evaluation.curves import calibration_error as calibration_error
     from adapters.evaluation.curves import reliability_of as reliability_of
     from adapters.evaluation.drawing import BLUE as BLUE
@@ -29,6 +37,7 @@ if TYPE_CHECKING:
     from adapters.evaluation.metrics import write_report as write_report
     from adapters.evaluation.plots import draw_reliability as draw_reliability
     from adapters.evaluation.plots import plot_learning_curves as plot_learning_curves
+    from adapters.evaluation.report import COSTS as COSTS
     from adapters.evaluation.report import GATES as GATES
     from adapters.evaluation.thresholds import choose_thresholds as choose_thresholds
     from adapters.evaluation.thresholds import figure_text as figure_text
@@ -37,6 +46,10 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
     __getattr__, __dir__, __all__ = lazy_exports(
         __name__,
         {
+            "break_metrics": (
+                *("BreakReport", "RecordingBreaks", "iou", "join_extents"),
+                *("match_breaks", "measure_breaks", "total_seconds", "without"),
+            ),
             "curves": ("calibration_error", "reliability_of"),
             "drawing": (
                 *("BLUE", "GREEN", "GREY", "ORANGE", "PURPLE", "SKY", "VERMILION"),
@@ -45,7 +58,7 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
             "intervals": ("difference_interval", "separate_difference", "resample_groups", "share_interval"),
             "metrics": ("EvaluationReport", "check_gates", "evaluate", "write_report"),
             "plots": ("draw_reliability", "plot_learning_curves"),
-            "report": ("GATES",),
+            "report": ("COSTS", "GATES"),
             "thresholds": ("choose_thresholds", "figure_text", "threshold_notes"),
         },
     )

@@ -136,6 +136,7 @@ def evaluate(
         confusion_matrix=_confusion(onehot, decided, multi),
         per_class=per_class,
         latency_ms=latency_ms,
+        frame_latency_ms=latency_ms,
         size_bytes=size_bytes,
         mistakes=tuple(wrong[: max(worst, 0)]),
         mistake_count=len(wrong),
@@ -162,7 +163,7 @@ def write_report(report: EvaluationReport, folder: str | Path) -> list[Path]:
 
     Args:
         report: The evaluation.
-        folder: Where to write; made if it does not exist.
+        folder: Where to write; made if it does not exist. A name that ends in .json is that file alone, without plots.
 
     Returns:
         What was written, evaluation.json last.
@@ -171,9 +172,12 @@ def write_report(report: EvaluationReport, folder: str | Path) -> list[Path]:
         StorageError: A file cannot be written.
         MissingExtraError: matplotlib is not installed.
     """
+    folder = Path(folder)
+    if folder.suffix.lower() == ".json" and not folder.is_dir():
+        write_json_atomic(folder, report.to_json())
+        return [folder]
     from adapters.evaluation import plots
 
-    folder = Path(folder)
     draw: dict[str, Callable[[EvaluationReport, Path], Path | None]] = {
         "confusion_matrix.png": plots.plot_confusion_matrix,
         "precision_recall.png": plots.plot_precision_recall,

@@ -53,6 +53,24 @@ def ready_configs() -> dict[str, Path]:
     return {path.stem: path for path in sorted((PACKAGES / "configs").glob("*.json"))}
 
 
+# Names of ready configs before they were renamed, and those by which the files of other pipelines know them; with or
+# without a suffix.
+CONFIG_ALIASES = {
+    "ad_efficientnet_lite0": "ads_base",
+    "base_model": "ads_base",
+    "sports_model": "ads_sports",
+    "show_specific": "ads_show",
+}
+
+
+def _ready_config(source: str | Path) -> Path | None:
+    """The file of a ready config by its name or alias; None where there is none of the name."""
+    name, path = str(source), Path(source)
+    if path.suffix.lower() in CONFIG_SUFFIXES and path.stem in CONFIG_ALIASES:
+        name = path.stem
+    return ready_configs().get(CONFIG_ALIASES.get(name, name))
+
+
 def read_config(source: str | Path | Mapping[str, Any]) -> Config:
     """Read a config as it was written; it is not checked yet. A label file that ``labels`` names is read.
 
@@ -65,13 +83,13 @@ def read_config(source: str | Path | Mapping[str, Any]) -> Config:
     if isinstance(source, Mapping):
         return dict(source)
     path = Path(source)
-    if path.suffix.lower() not in CONFIG_SUFFIXES and not path.exists():
-        ready = ready_configs()
-        if str(source) in ready:
-            return read_config_file(ready[str(source)])
-        raise ConfigError(
-            f"{source}: there is no such file, and no ready config of this name; ready are: {', '.join(ready)}"
-        )
+    if not path.exists():
+        ready = _ready_config(source)
+        if ready is not None:
+            return read_config_file(ready)
+        if path.suffix.lower() not in CONFIG_SUFFIXES:
+            names = ", ".join(ready_configs())
+            raise ConfigError(f"{source}: there is no such file, and no ready config of this name; ready are: {names}")
     return _with_label_file(read_config_file(path), path.parent)
 
 

@@ -8,6 +8,8 @@ from adapters.system.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from adapters.media.child_video import ChildVideo as ChildVideo
+    from adapters.media.clock import Clock as Clock
+    from adapters.media.clock import may_be_joined as may_be_joined
     from adapters.media.decoder_pool import DEFAULT_MEMORY_MB as DEFAULT_MEMORY_MB
     from adapters.media.decoder_pool import DecoderPool as DecoderPool
     from adapters.media.decoder_pool import open_limited as open_limited
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from adapters.media.opening import MediaLimits as MediaLimits
     from adapters.media.opening import ffmpeg_reason as ffmpeg_reason
     from adapters.media.opening import open_container as open_container
+    from adapters.media.parts import copy_parts as copy_parts
     from adapters.media.picture_size import jpeg_size as jpeg_size
     from adapters.media.picture_size import size_of_picture as size_of_picture
     from adapters.media.preprocess import PerChannel as PerChannel
@@ -50,6 +53,7 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
         __name__,
         {
             "child_video": ("ChildVideo",),
+            "clock": ("Clock", "may_be_joined"),
             "decoder_pool": ("DEFAULT_MEMORY_MB", "DecoderPool", "open_limited"),
             "files": (
                 "VIDEO_SUFFIXES",
@@ -62,6 +66,7 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
             ),
             "live": ("LiveVideo", "is_live"),
             "opening": ("MediaLimits", "open_container", "ffmpeg_reason"),
+            "parts": ("copy_parts",),
             "picture_size": ("jpeg_size", "size_of_picture"),
             "preprocess": (
                 "PerChannel",

@@ -14,12 +14,14 @@ class Damage:
         concealed: When frames were shown in which the decoder filled in what was damaged.
         gaps: The times of frames after which others are missing, since a part of the file cannot be read.
         notes: Anything else, in words.
+        holes: Stretches (start, end) of a broadcast from which no frame came.
     """
 
     failures: dict[float | None, str] = field(default_factory=dict)
     concealed: set[float] = field(default_factory=set)
     gaps: set[float] = field(default_factory=set)
     notes: list[str] = field(default_factory=list)
+    holes: set[tuple[float, float]] = field(default_factory=set)
 
     def note(self, text: str) -> None:
         """Add a note if it is new."""

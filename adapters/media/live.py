@@ -36,10 +36,12 @@ from adapters.media.preprocess import decode_size, fit_frames
 from adapters.media.recognition import PIPE_FORMATS
 from adapters.media.scaling import Scaler, display_size, is_gray, is_rgb, orientation_of, sample_aspect_ratio
 from adapters.records import InputSpec, UInt8Array
+from adapters.system import open_regular_file
 
 STDIN = "-"
 STALL_SECONDS = 5.0  # how long a source may be silent before that is reported
 _WAITING_FRAMES = 8  # decoded ahead
+_LOOK_SECONDS = 0.1  # between two looks whether a file has grown
 _NOTE_SECONDS = 1.0  # damage is reported at most this often, with its count
 # These send on whether or not anyone reads, as cameras do: what is late must be dropped, or the delay only grows.
 _PUSHED = re.compile(r"^(rtsp|rtp|udp|srt|rtmp)://", re.IGNORECASE)
@@ -79,17 +81,22 @@ class LiveVideo:
         spec: InputSpec | None,
         on_note: Callable[[str], object] | None = None,
         stall_seconds: float = STALL_SECONDS,
+        growing_seconds: float | None = None,
     ) -> None:
         """The source is opened when iteration begins; that raises MediaError where it cannot be, or has no video.
 
         Args:
-            source: ``-`` for stdin, a device such as /dev/video0, or a URL that FFmpeg opens.
+            source: ``-`` for stdin, a device such as /dev/video0, a URL that FFmpeg opens, or with ``growing_seconds``
+                a file that is still written.
             spec: The size and aspect of the pictures; None: as they are shown.
             on_note: Receives a sentence about damage, stalls, changes of size, and frames that were dropped because
                 they came too fast.
             stall_seconds: How long the source may be silent before a stall is reported.
+            growing_seconds: How long a file may stay as it is before it is taken to be complete; None: the source is
+                no file.
         """
         self.source, self._spec, self._stall_seconds = source, spec, stall_seconds
+        self._growing_seconds = growing_seconds
         self._on_note = on_note or (lambda text: None)
         self._drops = _is_device(source) or _PUSHED.match(source) is not None
         self._damage = Damage()
@@ -133,7 +140,7 @@ class LiveVideo:
     def _read(self) -> None:
         last: BaseException | None = None
         try:
-            decoder = Decoder(self.source, damage=self._damage, container=_open(self.source))
+            decoder = Decoder(self.source, damage=self._damage, container=self._open())
             try:
                 self._decode(decoder)
             finally:
@@ -142,6 +149,18 @@ class LiveVideo:
             unexpected = isinstance(error, Exception) and not isinstance(error, AdapterError)
             last = MediaError(describe_failure(self.source, error)) if unexpected else error
         self._put(last)
+
+    def _open(self) -> InputContainer:
+        if self._growing_seconds is None:
+            return _open(self.source)
+        file = GrowingFile(self.source, self._growing_seconds, self._closed)
+        try:
+            return open_input(file, container_options={"format_whitelist": PIPE_FORMATS})
+        except (av.FFmpegError, OSError, ValueError) as error:
+            raise MediaError(
+                f"{self.source}: cannot be read while it is written ({ffmpeg_reason(error)}). MPEG-TS, Matroska and "
+                "fragmented MP4 can be; wait for the end of another recording."
+            ) from None
 
     def _decode(self, decoder: Decoder) -> None:
         stream = decoder.stream
@@ -229,6 +248,41 @@ class LiveVideo:
             self._key, self._size = key, size
         picture = self._scaler(frame, before)
         return picture if self._spec is None else np.asarray(fit_frames(picture[None], self._spec)[0])
+
+
+class GrowingFile:
+    """A file that someone else is writing, as a stream: reading waits for what is written next."""
+
+    def __init__(self, path: str, patience_seconds: float, closed: threading.Event | None = None) -> None:
+        """Open the file.
+
+        Args:
+            path: The file.
+            patience_seconds: How long it may stay as it is before it is taken to be complete.
+            closed: Ends the reading when it is set; None: nothing does.
+
+        Raises:
+            MediaError: It cannot be opened.
+        """
+        self._patience = patience_seconds
+        self._closed = closed or threading.Event()
+        try:
+            self._file = open_regular_file(path, MediaError)
+        except OSError as error:
+            raise MediaError(f"{path}: cannot be opened ({error.strerror}). Check the path.") from None
+
+    def read(self, count: int = -1) -> bytes:
+        """What is there of the next ``count`` bytes, at least one; none at the end."""
+        waited = time.monotonic()
+        while not (data := self._file.read(count)):
+            if self._closed.is_set() or time.monotonic() - waited >= self._patience:
+                return b""
+            time.sleep(_LOOK_SECONDS)
+        return data
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
 
 
 def _frames(count: int) -> str:

@@ -28,6 +28,8 @@ _RAW_TIME_BASE = Fraction(1, 1_200_000)
 _RAW_FORMATS = {"mjpeg", "jpeg_pipe"}
 _ASSUMED_RATE = Fraction(25)
 SLOWEST_FRAME_SECONDS = 60
+# In a transport stream no frame for so long is a loss, not a still picture.
+_HOLE_SECONDS = 0.5
 # Packets without a timestamp of presentation get numbers from here down.
 NO_STAMP = -(1 << 60)
 # A key frame is shown at most this long after those that were decoded before it.
@@ -162,6 +164,7 @@ class PacketReader:
         self._packets: Iterator[Packet[VideoStream]] | None = self._container.demux(self._stream)
         self._read_errors = self._count = 0
         self._last = 0.0  # the time of the last packet
+        self._top: float | None = None  # the latest time so far
         self._key_delay: int | None = None  # of the last key frame, from decoding to presentation, in ticks
         if self._blocks is not None:
             self._blocks.begin()
@@ -189,10 +192,19 @@ class PacketReader:
         stamp = self._stamp(packet)
         seconds = None if stamp is None else self._time(packet, stamp)
         self._last = self._last if seconds is None else seconds
+        self._note_hole(seconds)
         if packet.pts is None:  # identifies its frame
             packet.pts = NO_STAMP - self._count
             self._count += 1
         return TimedPacket(packet, stamp, seconds, packet.pts)
+
+    def _note_hole(self, seconds: float | None) -> None:
+        """A broadcast has frames all the time: where none is for a while, they were lost."""
+        if seconds is None or not self.may_be_joined:
+            return
+        if self._top is not None and seconds - self._top > max(_HOLE_SECONDS, 4 * self.clock.interval):
+            self._damage.holes.add((self._top, seconds))
+        self._top = seconds if self._top is None else max(self._top, seconds)
 
     def stored_duration(self, timed: TimedPacket) -> float:
         """How long a frame is shown, in seconds, as the container says; 0 where it does not."""

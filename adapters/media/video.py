@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -330,32 +331,89 @@ class Video:
         if self._limits is not None:
             self._limits.check_stop(self._source)
 
+    def stretches(
+        self,
+        ranges: Sequence[tuple[float, float]],
+        spec: InputSpec,
+        *,
+        fps: float | None = None,
+        key_times: Sequence[float] | None = None,
+    ) -> Iterator[tuple[float, UInt8Array]]:
+        """The frames of some stretches of the video in one pass; what lies in between is not decoded.
+
+        Args:
+            ranges: (start, end) in seconds since the first frame, in order and without overlap.
+            spec: The size and aspect of the frames, as for ``clips``.
+            fps: Frames per second, above 0; None: every frame.
+            key_times: When key frames are shown, in the same seconds, as ``key_frames`` yields them. Containers that
+                cannot be jumped in, such as MPEG-TS, are read from the start, and only what follows the last key frame
+                before a stretch is decoded; None: all of it.
+
+        Yields:
+            The time in seconds, and the picture: uint8 [H, W, 3] RGB of the size of ``decode_size``. A stretch past
+            the video's end has none.
+
+        Raises:
+            ValueError: The ranges are out of order.
+            MediaError: The video is closed.
+        """
+        flat = [moment for pair in ranges for moment in pair]
+        if any(later < earlier for earlier, later in pairwise(flat)):
+            raise ValueError(f"ranges must be in order and without overlap, got {ranges!r:.200}")
+        return self._read_stretches(ranges, spec, fps, key_times)
+
+    @pass_over_source
+    def _read_stretches(
+        self,
+        ranges: Sequence[tuple[float, float]],
+        spec: InputSpec,
+        fps: float | None,
+        key_times: Sequence[float] | None,
+    ) -> Iterator[tuple[float, UInt8Array]]:
+        size = decode_size(spec, self.info.width, self.info.height)
+        # A frame that leans on what was not decoded is no damage of the file.
+        with self._pass(size, damage=Damage()) as one:
+            yield from one.stretches(ranges, fps, key_times)
+
+    @property
+    def damaged_stretches(self) -> tuple[tuple[float, float], ...]:
+        """(start, end) in seconds since the first frame of what did not decode or is missing, as far as it was read.
+
+        A frame that failed is a moment, which begins and ends at once.
+        """
+        known = {(s, s) for s in (*self._damage.failures, *self._damage.gaps) if s is not None} | self._damage.holes
+        start = self.info.start_seconds
+        return tuple(sorted((max(one - start, 0.0), max(other - start, 0.0)) for one, other in known))
+
     # -- passes ------------------------------------------------------------------------------------------------------
 
     @contextmanager
-    def _pass(self, size: tuple[int, int], layout: Layout = "rgb24") -> Iterator[VideoPass]:
+    def _pass(
+        self, size: tuple[int, int], layout: Layout = "rgb24", damage: Damage | None = None
+    ) -> Iterator[VideoPass]:
         scale = self._scaler(size, layout)
-        decoder, first = self._begin_pass()
+        decoder, first = self._begin_pass(damage)
         self._passes.append(decoder)
         try:
-            yield VideoPass(self._source, self.info, self._damage, decoder, FrameCursor(decoder, first), scale)
+            yield VideoPass(self._source, self.info, decoder.damage, decoder, FrameCursor(decoder, first), scale)
         finally:
             self._frames_seen = max(self._frames_seen, decoder.frame_count)
             decoder.close()
             if decoder in self._passes:
                 self._passes.remove(decoder)
 
-    def _begin_pass(self) -> tuple[Decoder, DecodedFrame | None]:
-        """A decoder, and the frame that was read from it already."""
+    def _begin_pass(self, damage: Damage | None = None) -> tuple[Decoder, DecodedFrame | None]:
+        """A decoder, and the frame that was read from it already. damage: where it counts; None: in the video's own."""
         if self._closed:
             raise MediaError(f"{self._source}: this video is closed. Open it again.")
-        if self._primed is not None:
+        if self._primed is not None and damage is None:
             primed, self._primed = (self._primed, self._first), None
             self._first = None
             return primed
         stream, allow_url = self.info.video_stream, self._allow_url
         limits, threads = self._limits, self._threads
-        return Decoder(self._source, stream, allow_url, self._damage, limits=limits, threads=threads), None
+        counted = self._damage if damage is None else damage
+        return Decoder(self._source, stream, allow_url, counted, limits=limits, threads=threads), None
 
     @pass_over_source
     def _stream(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,12 +18,15 @@ from adapters.media.frame_times import DecodedFrame
 from adapters.media.info import VideoInfo
 from adapters.media.key_frames import read_keys
 from adapters.media.opening import MediaLimits, Source
+from adapters.media.packets import TimedPacket
 from adapters.media.sampling import EPSILON_SECONDS, Window, fill_clip, merged_moments
 from adapters.media.scaling import Scaler
 from adapters.records import Clip, InputSpec, UInt8Array
 
 # A frame may be that of any number of moments: the limits are asked that often without a frame in between.
 _MOMENTS_PER_STOP = 64
+# Frames are decoded at most this many places from where they are shown (H.264 and HEVC allow 16).
+_REORDERED_FRAMES = 17
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +70,30 @@ class VideoPass:
             count += 1
             shown = cursor.step() if fps is None else cursor.at(origin + start + count / fps)
         self._note_early_end(end)
+
+    def stretches(
+        self, ranges: Sequence[tuple[float, float]], fps: float | None, key_times: Sequence[float] | None
+    ) -> Iterator[tuple[float, UInt8Array]]:
+        """The frames of stretches, as ``Video.stretches`` does.
+
+        Args:
+            ranges: (start, end) in seconds since the first frame, in order.
+            fps: Frames per second; None: every frame.
+            key_times: When key frames are shown; None: unknown.
+        """
+        cursor, origin, decoder = self.cursor, self.info.start_seconds, self.decoder
+        if key_times is not None and not decoder.index.is_sound() and decoder.index.packets_have_times():
+            decoder.wants = wants_around(ranges, key_times, origin, decoder.interval)
+        for start, end in ranges:
+            shown, count = cursor.at(origin + start), 0
+            while shown is not None:
+                moment = shown.seconds - origin if fps is None else start + count / fps
+                if moment >= end - EPSILON_SECONDS:
+                    break
+                if moment >= start - decoder.interval:
+                    yield max(moment, 0.0), self.scale(shown.frame, *cursor.neighbors)
+                count += 1
+                shown = cursor.step() if fps is None else cursor.at(origin + start + count / fps)
 
     def clips(self, spec: InputSpec, windows: Iterator[Window], limits: MediaLimits | None) -> Iterator[Clip]:
         """The clip of each window, in order.
@@ -143,3 +171,38 @@ class VideoPass:
         real = self.decoder.end_seconds - self.info.start_seconds
         if real < min(asked_end, declared) - max(EARLY_END_SECONDS, self.decoder.interval):
             self.damage.note(early_end(real, declared))
+
+
+def wants_around(
+    ranges: Sequence[tuple[float, float]], key_times: Sequence[float], origin: float, interval: float
+) -> Callable[[TimedPacket], bool]:
+    """Whether a packet is needed for one of the ranges: from the last but one key frame before it, to a little after.
+
+    Of an open group of pictures the first frames lean on the group before.
+
+    Args:
+        ranges: (start, end) in seconds since ``origin``, in order.
+        key_times: When key frames are shown, in the same seconds.
+        origin: Source time of 0, in seconds.
+        interval: Seconds from one frame to the next.
+
+    Returns:
+        A function of a packet, which must be asked in the order of decoding.
+    """
+    keys = sorted(key_times)
+    needed = list[tuple[float, float]]()
+    for start, end in ranges:
+        place = max(bisect_right(keys, start + interval / 2) - 2, 0)
+        begin = keys[place] if keys else 0.0
+        needed.append((origin + min(begin, start) - interval / 2, origin + end + _REORDERED_FRAMES * interval))
+    place = 0
+
+    def wants(timed: TimedPacket) -> bool:
+        nonlocal place
+        if timed.seconds is None:
+            return True
+        while place < len(needed) - 1 and timed.seconds > needed[place][1]:
+            place += 1
+        return any(begin <= timed.seconds <= end for begin, end in needed[place : place + 2])
+
+    return wants

@@ -12,6 +12,9 @@ import typer
 from adapters.system import terminal_text
 from cliplab import __version__
 from cliplab.cli import (
+    ads as commands_ads,
+)
+from cliplab.cli import (
     clips as commands_clips,
 )
 from cliplab.cli import (
@@ -109,6 +112,7 @@ commands_explain.register(app)
 commands_compare.register(app)
 commands_stream.register(app)
 commands_scan.register(app)
+commands_ads.register(app)
 commands_reel.register(app)
 commands_data.register(app)
 commands_clips.register(app)

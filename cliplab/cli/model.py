@@ -111,7 +111,9 @@ def evaluate(
     leave_one_group_out: Annotated[
         bool, typer.Option("--leave-one-group-out", help="Cross-validate with each group as a fold of its own.")
     ] = False,
-    output: Annotated[Path | None, opt("FOLDER", "A folder for evaluation.json and plots.")] = None,
+    output: Annotated[
+        Path | None, opt("FOLDER", "A folder for evaluation.json and plots, or X.json for the figures alone.")
+    ] = None,
     overrides: Overrides = None,
     force: Force = False,
     trust_adapters: TrustAdapters = None,

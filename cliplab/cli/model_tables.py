@@ -130,7 +130,10 @@ def evaluation(item: Evaluation) -> Shown:
     if report.average != "macro":
         shares = report.macro["intervals"]
         rows[3:3] = [(f"macro {name}", number(report.macro[name]), interval(shares[name])) for name in shares]
-    rows += [("latency", f"{number(report.latency_ms, 1)} ms per clip", ""), ("size", size(report.size_bytes), "")]
+    rows += [("latency", f"{number(report.latency_ms, 1)} ms per clip", "")]
+    if report.frame_latency_ms is not None:
+        rows += [("on the device", f"{number(report.frame_latency_ms, 1)} ms per frame", "")]
+    rows += [("size", size(report.size_bytes), "")]
     shown: Shown = [
         table((item.measured_on, ">", "95% interval"), rows),
         f"{report.clips} clips in {counted(report.groups, 'group')}; intervals resample whole groups",

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from adapters.evaluation import EvaluationReport
 
 LABEL = "ad"
-CONFIG = "ad_efficientnet_lite0"
+CONFIG = "ads_base"
 TOLERANCE_SECONDS = 1.0
 # Of 30 held-out clips, each is 3%: the config's 0.98 would let one undecided clip stop the demo.
 MIN_AGREEMENT = 0.9

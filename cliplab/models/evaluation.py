@@ -32,7 +32,7 @@ class Evaluation:
         measured_on: The same in words.
         failures: One sentence for each gate of the config that was missed.
         skipped: The clips that could not be read.
-        output: The folder of evaluation.json and the plots; None where nothing was written.
+        output: The folder of evaluation.json and the plots, or the .json file; None where nothing was written.
         notes: Why these clips were measured, where no split was named and there are no test clips.
     """
 
@@ -94,7 +94,7 @@ def evaluate(
         cross_validate: "folds" or "groups": refit the head of the model's config for each fold of whole groups, or with
             one group left out, and measure it on the clips of that fold; all clips of data count, and model may also be
             a config that is not trained. None: measure the model as it is.
-        output: A folder for evaluation.json and plots; None writes nothing.
+        output: A folder for evaluation.json and plots, or a file X.json for the figures alone; None writes nothing.
         overrides: Config keys to change.
         force: Replace output if it exists.
         trust_adapters: Adapters of other packages that the model may name, "module:Class" each; their code is run.
@@ -135,9 +135,10 @@ def evaluate(
     report = with_cost(report, adapter)
     if output is not None:
         write_report(report, output)
-    failures = check_gates(report, adapter.config["gates"])
+    gates, unjudged = _judged_gates(model, adapter)
+    failures = check_gates(report, gates)
     where = None if output is None else str(output)
-    notes = (*([clips.note] if clips.note else []), *_missed_targets(stored))
+    notes = (*([clips.note] if clips.note else []), *_missed_targets(stored), *unjudged)
     return Evaluation(report, clips.split, clips.words, tuple(failures), skipped, where, notes)
 
 
@@ -150,7 +151,7 @@ def _cross_validated(
     on_progress: OnVideoProgress | None,
 ) -> Evaluation:
     from adapters.data import read_dataset
-    from adapters.evaluation import GATES, check_gates, write_report
+    from adapters.evaluation import COSTS, GATES, check_gates, write_report
     from adapters.training import cross_validate_examples, fitting_dataset
     from cliplab.models.measure import with_cost
 
@@ -162,11 +163,11 @@ def _cross_validated(
     wanted = adapter.labels if trained else adapter.config["labels"]
     dataset = fitting_dataset(read_dataset(data), adapter.config, wanted)
     found = cross_validate_examples(adapter, dataset.examples, dataset.labels, division, progress)
-    report, gates = found.report, dict(adapter.config["gates"])
-    notes = list(found.notes)
+    report, (gates, unjudged) = found.report, _judged_gates(model, adapter)
+    notes = [*found.notes, *unjudged]
     if trained:
         report = with_cost(report, adapter)
-    elif costs := [name for name in gates if GATES[name][0] in ("latency_ms", "size_bytes")]:
+    elif costs := [name for name in gates if GATES[name][0] in COSTS]:
         gates = {name: value for name, value in gates.items() if name not in costs}
         notes.append(f"{', '.join(costs)}: not checked, since the config is not trained and has no program to time")
     if output is not None:
@@ -177,6 +178,22 @@ def _cross_validated(
     where = None if output is None else str(output)
     failures = tuple(check_gates(report, gates))
     return Evaluation(report, "cross_validation", f"cross-validation, {kind}", failures, skipped, where, tuple(notes))
+
+
+def _judged_gates(model: ModelSource, adapter: BaseModelAdapter) -> tuple[dict[str, float], list[str]]:
+    """The gates that this model is judged by, and a sentence on those that only the file that ships is judged by."""
+    from adapters.evaluation import COSTS, GATES
+
+    gates, precision = dict(adapter.config["gates"]), adapter.config["shipped_precision"]
+    ships = not isinstance(model, Mapping) and Path(model).suffix.lower() == ".tflite"
+    costs = [name for name in gates if name in GATES and GATES[name][0] in COSTS]
+    if ships or precision == "float32" or not costs:
+        return gates, []
+    note = (
+        f"{name_list(costs)}: judged on the {precision} file that ships. Write it with `cliplab convert MODEL "
+        f"--quantize {precision} --data DATA --output FILE.tflite` and evaluate that"
+    )
+    return {name: value for name, value in gates.items() if name not in costs}, [note]
 
 
 def _missed_targets(stored: Mapping[str, Any]) -> list[str]:

@@ -95,9 +95,11 @@ def with_splits(adapter: BaseModelAdapter, dataset: Dataset) -> Dataset:
 
 
 def with_cost(report: EvaluationReport, adapter: BaseModelAdapter) -> EvaluationReport:
-    """The report with the median milliseconds per clip, and the size of the LiteRT program in bytes."""
-    latency = float(np.median(time_predict(adapter, rendered_clips(adapter))))
-    return replace(report, latency_ms=latency, size_bytes=size_bytes(adapter))
+    """The report with the median milliseconds per clip and per frame, and the size of the LiteRT program in bytes."""
+    clips = rendered_clips(adapter)
+    latency = float(np.median(time_predict(adapter, clips)))
+    per_frame = latency / max(len(clips[0].frames), 1) * float(adapter.config["device_factor"])
+    return replace(report, latency_ms=latency, size_bytes=size_bytes(adapter), frame_latency_ms=per_frame)
 
 
 def read_clips(

@@ -86,7 +86,7 @@ def walk(library: Path, lite0_cache: None, tmp_path_factory: pytest.TempPathFact
         said = {"prepare": told("dataset", "prepare", "labels.json", "prepared")}
         keys = ("keep_best=val_accuracy", "augment_views=0", "early_stopping_patience=null")
         settings = [word for key in keys for word in ("--set", key)]
-        train = ("train", "ad_efficientnet_lite0", "prepared", "--output-dir", "ads", "--epochs", 15)
+        train = ("train", "ads_base", "prepared", "--output-dir", "ads", "--epochs", 15)
         said["train"] = told(*train, *settings)
         said["score"] = told("score", SAMPLES / "test_ad_02.mp4", "ads")
         said["scan"] = told("scan", library, "ads", "--window-seconds", 0.5, code=1)

@@ -1,0 +1,139 @@
+"""The command that finds ad breaks: ads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cliplab.cli.console import FAILED, bar, command, say, show, write_json, write_row
+from cliplab.cli.options import AsJson, Force, TrustAdapters, arg, opt
+
+if TYPE_CHECKING:
+    from cliplab.detect import Recording
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the app."""
+    app.command()(command(ads))
+
+
+def ads(
+    videos: Annotated[list[str], arg("VIDEO...", "Recordings, or folders of them.")],
+    model: Annotated[
+        str | None,
+        opt("BUNDLE", "A bundle directory or .tflite with a label for ads; default: none, evidence only (less sure)."),
+    ] = None,
+    profile: Annotated[
+        str, opt("NAME", "What breaks are like: base, sports, show, network, or a config with a break_profile.")
+    ] = "base",
+    output: Annotated[
+        str | None,
+        opt(
+            "X.edl",
+            "Where the marks go: .edl, .txt (Comskip), .json, .xml (Matroska), .ffmeta or .csv. Only a suffix, as "
+            ".edl: beside each recording.",
+        ),
+    ] = None,
+    merge: Annotated[
+        str | None,
+        opt("RULE", "Keep marks that the output has: theirs or ours where breaks overlap, or the union of both."),
+    ] = None,
+    cut: Annotated[
+        Path | None, opt("OUT.mp4", "Also write a copy without the breaks. The recording itself is never changed.")
+    ] = None,
+    explain: Annotated[
+        Path | None,
+        opt("X.png", "A picture of the evidence and of why breaks are marked; a folder for several."),
+    ] = None,
+    label: Annotated[str | None, opt("LABEL", "The model's label for ads; default: its positive label.")] = None,
+    cues: Annotated[
+        Path | None, opt("FILE", "Breaks that the broadcaster announces, such as an HLS playlist with cue tags.")
+    ] = None,
+    audio_stream: Annotated[int | None, opt("N", "Which sound stream is heard, from 0.")] = None,
+    store: Annotated[Path | None, opt("DIR", "Where observations are kept; default: the cache.")] = None,
+    again: Annotated[bool, typer.Option("--again", help="Watch recordings again that are known.")] = False,
+    follow: Annotated[
+        bool,
+        typer.Option(
+            "--follow", help="The recording is still being made (a file, URL, device or -): a JSON line for each event."
+        ),
+    ] = False,
+    delay: Annotated[float, opt("S", "With --follow: how long after an edge a break is reported.")] = 30.0,
+    force: Force = False,
+    trust_adapters: TrustAdapters = None,
+    as_json: AsJson = False,
+) -> int | None:
+    """Find ad breaks in recordings, say why each is one, and mark them for players. Run it again to resume a folder.
+
+    Exits with 1 where recordings could not be read; the others are done.
+    """
+    from cliplab.detect import find_ads
+
+    with bar() as progress:
+
+        def shown(found: Recording) -> None:
+            if not as_json:
+                show(*_lines(found))
+
+        report = find_ads(
+            videos,
+            model=model,
+            profile=profile,
+            output=output,
+            merge=merge,
+            cut=cut,
+            explain=explain,
+            label=label,
+            cues=cues,
+            audio_stream=audio_stream,
+            store=store,
+            again=again,
+            follow=follow,
+            delay=delay,
+            force=force,
+            trust_adapters=trust_adapters or (),
+            on_progress=progress.update,
+            on_recording=shown,
+            on_event=write_row,
+            on_note=lambda text: say(f"note: {text}"),
+        )
+    if follow:
+        return None
+    if as_json:
+        write_json(report.to_json())
+    elif len(report.recordings) > 1:
+        breaks = sum(len(one.breaks) for one in report.recordings)
+        show(f"{len(report.recordings)} recordings, {breaks} breaks, {report.failed} could not be read")
+    return FAILED if report.failed else None
+
+
+def _lines(found: Recording) -> list[str]:
+    from cliplab.library import printable
+
+    name = printable(found.path)
+    if found.error is not None:
+        reason = found.error.removeprefix(f"{found.path}: ")
+        return [f"failed: {name}: {printable(reason)}"]
+    count = "no break" if not found.breaks else "1 break" if len(found.breaks) == 1 else f"{len(found.breaks)} breaks"
+    lines = [f"{name}: {count}, {found.ad_seconds:.1f} s of {found.duration_seconds:.1f} s"]
+    for one in found.breaks:
+        lines.append(
+            f"  {clock(one.start_seconds)} to {clock(one.end_seconds)}  {one.end_seconds - one.start_seconds:7.2f} s  "
+            f"confidence {one.confidence:.2f}"
+        )
+        lines += [f"    {sentence}" for sentence in one.why]
+        lines += [f"    or {other.what} ({other.probability:.2f})" for other in one.alternatives[:1]]
+    lines += [f"  unknown: {clock(start)} to {clock(end)} could not be read" for start, end in found.unknown]
+    lines += [f"  note: {printable(note)}" for note in found.notes]
+    lines += [f"  written: {printable(path)}" for path in found.written]
+    return lines
+
+
+def clock(seconds: float) -> str:
+    """Seconds as h:mm:ss.ss."""
+    hundredths = round(seconds * 100)
+    minutes, rest = divmod(hundredths, 6000)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest / 100:05.2f}"

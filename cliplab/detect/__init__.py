@@ -1,0 +1,36 @@
+"""Ad breaks of a recording: what is seen and heard, where breaks are, and why."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from adapters.system.lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from cliplab.detect.ads import AdsReport as AdsReport
+    from cliplab.detect.ads import find_ads as find_ads
+    from cliplab.detect.break_decoder import AdBreak as AdBreak
+    from cliplab.detect.break_decoder import Alternative as Alternative
+    from cliplab.detect.break_decoder import break_probabilities as break_probabilities
+    from cliplab.detect.break_decoder import decide_breaks as decide_breaks
+    from cliplab.detect.break_profile import BreakProfile as BreakProfile
+    from cliplab.detect.break_profile import load_break_profile as load_break_profile
+    from cliplab.detect.break_profile import read_break_profile as read_break_profile
+    from cliplab.detect.observations import ROWS as ROWS
+    from cliplab.detect.observations import Observations as Observations
+    from cliplab.detect.observations import load_observations as load_observations
+    from cliplab.detect.recordings import Recording as Recording
+    from cliplab.detect.schedules import Schedule as Schedule
+    from cliplab.detect.schedules import read_schedules as read_schedules
+else:  # hidden from type checkers, so that a name that is not exported is an error
+    __getattr__, __dir__, __all__ = lazy_exports(
+        __name__,
+        {
+            "ads": ("AdsReport", "find_ads"),
+            "break_decoder": ("AdBreak", "Alternative", "break_probabilities", "decide_breaks"),
+            "break_profile": ("BreakProfile", "load_break_profile", "read_break_profile"),
+            "observations": ("ROWS", "Observations", "load_observations"),
+            "recordings": ("Recording",),
+            "schedules": ("Schedule", "read_schedules"),
+        },
+    )

@@ -1,0 +1,163 @@
+"""Where the breaks of a recording are: the likeliest ones, their confidence, and the decisions that came next."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from adapters.records import Float64Array
+from cliplab.detect.break_evidence import Candidates, edge_evidence, find_candidates, second_evidence
+from cliplab.detect.break_lattice import Posterior, best_path, build_lattice, posterior
+from cliplab.detect.break_profile import BreakProfile, read_break_profile
+from cliplab.detect.break_words import describe
+from cliplab.detect.observations import Observations
+
+_SAME_BREAK = 0.5  # intersection over union from which two breaks are one
+_ALTERNATIVES = 3
+_LEAST_ALTERNATIVE = 0.01
+
+
+@dataclass(frozen=True)
+class Alternative:
+    """A decision that was considered and not taken.
+
+    Attributes:
+        start_seconds: Where the break would begin.
+        end_seconds: Where it would end; equal to the start for "no break here".
+        probability: How likely it is.
+        what: The decision in words.
+    """
+
+    start_seconds: float
+    end_seconds: float
+    probability: float
+    what: str
+
+
+@dataclass(frozen=True)
+class AdBreak:
+    """One break.
+
+    Attributes:
+        start_seconds: When it begins, in seconds since the first frame.
+        end_seconds: When it ends.
+        confidence: Probability in 0..1 that there is a break of about this extent.
+        why: Sentences: the evidence at its edges and within it.
+        start_evidence: What there is at the beginning, by row, 0..1.
+        end_evidence: What there is at the end, by row, 0..1.
+        evidence: Log-odds that the seconds within add, by row; positive speaks for a break.
+        alternatives: The decisions that came next, the likeliest first.
+    """
+
+    start_seconds: float
+    end_seconds: float
+    confidence: float
+    why: tuple[str, ...] = ()
+    start_evidence: dict[str, float] | None = None
+    end_evidence: dict[str, float] | None = None
+    evidence: dict[str, float] | None = None
+    alternatives: tuple[Alternative, ...] = ()
+
+
+def decide_breaks(observations: Observations, profile: BreakProfile | None = None) -> list[AdBreak]:
+    """Decide where the breaks of a recording are.
+
+    Args:
+        observations: What was seen and heard. Rows that are missing or NaN add nothing.
+        profile: What breaks of this channel look like; None takes the general profile.
+
+    Returns:
+        The breaks in order, without overlap, each at least ``profile.min_confidence`` likely.
+    """
+    profile = read_break_profile() if profile is None else profile
+    if not len(observations.times) or observations.duration_seconds < 1.0:
+        return []
+    rows = second_evidence(observations, profile)
+    total = sum(rows.values(), np.zeros(len(observations.times)))
+    candidates = find_candidates(observations, profile, total)
+    lattice = build_lattice(candidates, profile)
+    found = posterior(lattice)
+    breaks = []
+    for start, end in best_path(lattice):
+        made = _break(observations, candidates, found, rows, (start, end))
+        if made.confidence >= profile.min_confidence:
+            breaks.append(made)
+    return breaks
+
+
+def break_probabilities(observations: Observations, profile: BreakProfile | None = None) -> Float64Array:
+    """The probability of a break at each second.
+
+    Args:
+        observations: What was seen and heard.
+        profile: What breaks of this channel look like; None takes the general profile.
+
+    Returns:
+        float64 [T] in 0..1 on the grid of the observations.
+    """
+    profile = read_break_profile() if profile is None else profile
+    if not len(observations.times) or observations.duration_seconds < 1.0:
+        return np.zeros(len(observations.times))
+    total = sum(second_evidence(observations, profile).values(), np.zeros(len(observations.times)))
+    candidates = find_candidates(observations, profile, total)
+    found = posterior(build_lattice(candidates, profile))
+    count, most = found.breaks.shape
+    begins = found.breaks.sum(axis=1)
+    ends = np.zeros(count)
+    index = np.minimum(np.arange(count)[:, None] + 1 + np.arange(most), count - 1)
+    np.add.at(ends, index, found.breaks)
+    on = np.cumsum(begins - ends)
+    place = np.searchsorted(candidates.times, observations.times + observations.grid_seconds / 2, side="right") - 1
+    return np.asarray(np.clip(on[place], 0, 1))
+
+
+def _break(
+    observations: Observations,
+    candidates: Candidates,
+    found: Posterior,
+    rows: dict[str, Float64Array],
+    pair: tuple[int, int],
+) -> AdBreak:
+    start, end = (float(candidates.times[place]) for place in pair)
+    at = edge_evidence(observations, np.array([start, end]))
+    edges = [{name: float(values[place]) for name, values in at.items()} for place in (0, 1)]
+    for place, edge in enumerate(edges):
+        edge["cut_strength"] = edge["cut_strength"] + 0.5
+        edge["recording_end"] = float(pair[place] in (0, len(candidates.times) - 1))
+    inside = (observations.times + observations.grid_seconds / 2 > start) & (observations.times < end)
+    evidence = {name: float(values[inside].sum() * observations.grid_seconds) for name, values in rows.items()}
+    likely, alternatives = _weigh(candidates, found, pair)
+    return AdBreak(
+        start, end, likely, describe(observations, (start, end), edges, evidence), edges[0], edges[1], evidence,
+        alternatives,
+    )  # fmt: skip
+
+
+def _weigh(candidates: Candidates, found: Posterior, pair: tuple[int, int]) -> tuple[float, tuple[Alternative, ...]]:
+    """The probability of a break of about this extent, and what else was considered there."""
+    times, most = candidates.times, found.breaks.shape[1]
+    start, end = times[pair[0]], times[pair[1]]
+    # A break that overlaps begins at most the longest break before this one's end.
+    first, last = max(0, pair[1] - most - 1), pair[1]
+    begin = times[first:last, None]
+    index = np.minimum(np.arange(first, last)[:, None] + 1 + np.arange(most), len(times) - 1)
+    finish = times[index]
+    shared = np.clip(np.minimum(finish, end) - np.maximum(begin, start), 0, None)
+    union = np.maximum(finish, end) - np.minimum(begin, start)
+    chance = found.breaks[first:last]
+    same = shared / np.maximum(union, 1e-9) >= _SAME_BREAK
+    likely = float(min(1.0, chance[same].sum()))
+    options = []
+    considered = np.where(shared > 0, chance, 0.0)
+    considered[pair[0] - first, pair[1] - pair[0] - 1] = 0.0
+    for flat in np.argsort(-considered, axis=None)[:_ALTERNATIVES]:
+        row, column = np.unravel_index(int(flat), considered.shape)
+        share = float(considered[row, column])
+        if share >= _LEAST_ALTERNATIVE:
+            a, b = float(times[first + row]), float(finish[row, column])
+            options.append(Alternative(a, b, share, f"a break from {a:.2f} s to {b:.2f} s"))
+    touched = float(min(1.0, chance[shared > 0].sum()))
+    if 1 - touched >= _LEAST_ALTERNATIVE:
+        options.append(Alternative(float(start), float(start), 1 - touched, "no break here"))
+    return likely, tuple(sorted(options, key=lambda option: -option.probability)[:_ALTERNATIVES])

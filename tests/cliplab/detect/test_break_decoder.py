@@ -1,0 +1,125 @@
+"""The decoder of breaks: what it finds, what it says of it, and recordings of all kinds."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from adapters.errors import ConfigError
+from cliplab.detect import AdBreak, Observations, break_probabilities, decide_breaks, read_break_profile
+from tests.support.observations import adverts, simulate
+
+
+def extents(breaks: list[AdBreak]) -> list[tuple[float, float]]:
+    return [(each.start_seconds, each.end_seconds) for each in breaks]
+
+
+@pytest.mark.parametrize("cues", [True, False])
+def test_breaks_are_found_to_the_cut(cues: bool) -> None:
+    blocks = [adverts(300, [20, 30, 15, 10]), adverts(900, [30, 30, 20, 15, 15])]
+    found = decide_breaks(simulate(1500, blocks, cues=cues))
+    assert len(found) == 2
+    for each, (start, end, _) in zip(found, blocks, strict=True):
+        assert each.start_seconds == pytest.approx(start, abs=0.3)
+        assert each.end_seconds == pytest.approx(end, abs=0.3)
+        assert each.confidence > 0.9
+        assert "Begins at" in each.why[0]
+        assert ("black picture" in each.why[0]) == cues
+        assert "Unknown here: logo, silence, repetition." in each.why
+        assert all(0 <= option.probability <= 1 for option in each.alternatives)
+
+
+def test_an_uncertain_break_says_what_else_it_may_be() -> None:
+    found = decide_breaks(simulate(900, [adverts(300, [20, 30, 15])], separation=0.9, seed=3, cuts_per_second=0.4))
+    assert found[0].alternatives
+    assert found[0].alternatives[0].what
+
+
+@pytest.mark.parametrize(
+    ("blocks", "expected"),
+    [
+        ([(0.0, 80.0, [20.2, 50.4])], 1),  # it begins within a break
+        ([(700.0, 800.0, [720.2, 750.4])], 1),  # it ends within one
+        ([(0.0, 800.0, [float(edge) for edge in np.arange(20.2, 800, 20.2)])], 1),  # it is one
+        ([], 0),
+    ],
+)
+def test_breaks_at_the_ends_of_a_recording(blocks: list[tuple[float, float, list[float]]], expected: int) -> None:
+    found = decide_breaks(simulate(800, blocks, cues=True))
+    assert len(found) == expected
+    for each, (start, end, _) in zip(found, blocks, strict=True):
+        assert each.start_seconds == pytest.approx(start, abs=0.5)
+        assert each.end_seconds == pytest.approx(end, abs=0.5)
+        assert "recording" in each.why[0] + each.why[1]
+
+
+def test_what_is_unknown_is_no_evidence() -> None:
+    seen = simulate(900, [adverts(300, [20, 30, 15])])
+    nothing = np.full(len(seen.times), np.nan, np.float32)
+    assert decide_breaks(replace(seen, ad_scores=nothing)) == []
+    hidden = seen.ad_scores.copy()
+    hidden[310:330] = np.nan
+    damaged = replace(seen, ad_scores=hidden, damaged=[(310.0, 330.0)])
+    (found,) = decide_breaks(damaged)
+    assert (found.start_seconds, found.end_seconds) == pytest.approx((300, 365.6), abs=0.3)
+    assert "20.0 s of it could not be read." in found.why
+
+
+def test_recordings_without_cuts_and_without_length() -> None:
+    seen = simulate(900, [adverts(300, [20, 30, 15])], separation=3.5)
+    bare = replace(seen, cuts=np.zeros(0), cut_strength=np.zeros(0, np.float32), cut_kinds=())
+    (found,) = decide_breaks(bare)
+    assert (found.start_seconds, found.end_seconds) == pytest.approx((300, 365.6), abs=2.5)
+    assert "without a clear cut" in found.why[0]
+    empty = Observations(np.zeros(0), np.zeros(0, np.float32), {}, np.zeros(0), np.zeros(0, np.float32), (), 0.0)
+    assert decide_breaks(empty) == []
+    assert len(break_probabilities(empty)) == 0
+
+
+def test_rows_alone_find_a_break() -> None:
+    seen = simulate(900, [adverts(300, [20, 30, 15])])
+    logo = np.ones(900, np.float32)
+    logo[300:366] = 0
+    unknown = replace(seen, ad_scores=np.full(900, np.nan, np.float32), rows={"logo": logo})
+    (found,) = decide_breaks(unknown)
+    assert (found.start_seconds, found.end_seconds) == pytest.approx((300, 365.6), abs=1.5)
+    assert any("logo is absent" in sentence for sentence in found.why)
+    cue = replace(unknown, rows={"cue": 1 - logo})
+    assert len(decide_breaks(cue)) == 1
+
+
+def test_an_evening_is_decided_again_in_two_seconds() -> None:
+    blocks = [adverts(start, [30, 20, 15, 30, 10, 20]) for start in range(900, 14000, 1300)]
+    evening = simulate(4 * 3600, blocks, cuts_per_second=0.2)
+    began = time.process_time()
+    found = decide_breaks(evening)
+    assert time.process_time() - began < 2.0
+    assert len(found) == len(blocks)
+
+
+def test_probabilities_agree_with_the_decision() -> None:
+    seen = simulate(900, [adverts(300, [20, 30, 15])])
+    chance = break_probabilities(seen)
+    assert chance.shape == seen.times.shape
+    assert chance[320:350].min() > 0.9
+    assert chance[:280].max() < 0.2
+
+
+def test_a_profile_changes_the_decision_and_is_checked() -> None:
+    seen = simulate(900, [adverts(300, [20, 30, 15])])
+    assert decide_breaks(seen, read_break_profile({"min_break_seconds": 400.0})) == []
+    assert decide_breaks(seen, read_break_profile({"second_weights": {"ad_scores": 0.0}})) == []
+    for changes, words in (
+        ({"typical_brake_seconds": 3}, "typical_brake_seconds"),
+        ({"typical_break_seconds": -1}, "typical_break_seconds"),
+        ({"second_weights": {"smell": 1}}, "smell"),
+        ({"adverts": {"30": 0.2}}, "sum to 1"),
+        ({"adverts": {"half": 1.0}}, "half"),
+        ({"edge_weights": 3}, "edge_weights"),
+        ({"min_break_seconds": 1000.0}, "min_break_seconds"),
+    ):
+        with pytest.raises(ConfigError, match=words):
+            read_break_profile(changes)

@@ -1,0 +1,87 @@
+"""A recording that is still being made: breaks are reported once, after the stated delay, and a file may grow."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from command_line import cli
+from evening_files import compose, remux
+
+from adapters.errors import ConfigError, MediaError
+from adapters.media import copy_parts
+from cliplab.detect import find_ads
+from cliplab.detect.following import follow_ads
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory) -> Path:
+    """A transport stream of 240 s with a break from 165.2 s to 195.2 s."""
+    folder = tmp_path_factory.mktemp("live")
+    compose(folder / "a.mkv", (("programme", 165.0), ("ad", 10.0), ("ad", 20.0), ("programme", 45.0)))
+    return remux(folder / "a.mkv", folder / "a.ts")
+
+
+def test_a_break_is_reported_once_after_the_delay(recording, tmp_path):
+    output = tmp_path / "a.edl"
+    events = list(follow_ads(str(recording), output=output, delay_seconds=10.0, growing_seconds=0.3))
+    kinds = [event["event"] for event in events]
+    assert kinds.count("break") == 1
+    begins, ended = events[0], events[-1]
+    assert begins["event"] == "begins"
+    assert begins["start_seconds"] == pytest.approx(165.2, abs=0.5)
+    assert begins["now_seconds"] >= begins["start_seconds"] + 10.0
+    assert ended["end_seconds"] == pytest.approx(195.2, abs=0.5)
+    assert ended["end_seconds"] + 10.0 <= ended["now_seconds"] <= ended["end_seconds"] + 25.0
+    assert output.read_text().count("\n") == 1
+
+
+def test_a_file_that_grows(recording, tmp_path):
+    data, growing = recording.read_bytes(), tmp_path / "growing.ts"
+    growing.write_bytes(data[: len(data) // 3])
+
+    def write() -> None:
+        with growing.open("ab") as file:
+            for part in range(10):
+                time.sleep(0.05)
+                begin, end = (len(data) // 3 + len(data) * 2 // 30 * step for step in (part, part + 1))
+                file.write(data[begin : end if part < 9 else len(data)])
+                file.flush()
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    events = list(follow_ads(str(growing), delay_seconds=10.0, growing_seconds=1.5))
+    writer.join()
+    assert [event["event"] for event in events].count("break") == 1
+    assert events[-1]["now_seconds"] > 200
+
+
+def test_a_recording_that_ends_within_a_break(recording, tmp_path):
+    part = tmp_path / "part.ts"
+    copy_parts(recording, [(0.0, 190.0)], part)
+    events = list(follow_ads(str(part), delay_seconds=5.0, growing_seconds=0.3))
+    assert events[-1]["event"] == "break"
+    assert events[-1]["start_seconds"] == pytest.approx(165.2, abs=0.5)
+
+
+def test_what_cannot_be_followed(recording, tmp_path):
+    with pytest.raises(ConfigError, match="follow"):
+        find_ads(recording, follow=True, cut=tmp_path / "a.mp4")
+    with pytest.raises(ConfigError, match="one recording"):
+        find_ads([recording, recording], follow=True)
+    with pytest.raises(ConfigError, match="delay"):
+        follow_ads(str(recording), delay_seconds=0)
+    with pytest.raises(MediaError, match=r"none\.ts"):
+        list(follow_ads(str(tmp_path / "none.ts"), growing_seconds=0.2))
+    (tmp_path / "words.ts").write_text("no video")
+    with pytest.raises(MediaError, match=r"words\.ts"):
+        list(follow_ads(str(tmp_path / "words.ts"), growing_seconds=0.2))
+
+
+def test_the_command_writes_a_line_for_each_event(recording, monkeypatch):
+    monkeypatch.setattr("cliplab.detect.following.GROWING_SECONDS", 0.3)
+    ran = cli("ads", recording, "--follow", "--delay", "20", code=0)
+    assert [json.loads(line)["event"] for line in ran.stdout.splitlines()].count("break") == 1
