@@ -31,9 +31,6 @@ if TYPE_CHECKING:
     from adapters.data.footage import footage_of as footage_of
     from adapters.data.formats import FORMATS as FORMATS
     from adapters.data.formats import find_format as find_format
-    from adapters.data.formats.studio import agreed_spans as agreed_spans
-    from adapters.data.label_spellings import clean_label as clean_label
-    from adapters.data.label_spellings import spelling_key as spelling_key
     from adapters.data.formats.format import ReadOptions as ReadOptions
     from adapters.data.formats.interval_records import Interval as Interval
     from adapters.data.formats.interval_records import IntervalFile as IntervalFile
@@ -42,6 +39,9 @@ if TYPE_CHECKING:
     from adapters.data.formats.intervals import lost_in as lost_in
     from adapters.data.formats.intervals import read_intervals as read_intervals
     from adapters.data.formats.intervals import write_intervals as write_intervals
+    from adapters.data.formats.studio import agreed_spans as agreed_spans
+    from adapters.data.label_spellings import clean_label as clean_label
+    from adapters.data.label_spellings import spelling_key as spelling_key
     from adapters.data.prepared_frames import prefer_video as prefer_video
     from adapters.data.prepared_frames import read_example as read_example
     from adapters.data.prepared_frames import read_prepared_clip as read_prepared_clip

@@ -26,8 +26,8 @@ def read_dataset(
     """Read labelled clips from a file or folder in any of FORMATS. The videos are not opened.
 
     Args:
-        path: dataset.jsonl; a CSV; labels.json; COCO-style JSON; the data folder of a studio, or its labels.db; a file of
-            another tool (docs/formats.md); or a folder: one that holds dataset.jsonl, labels.json, dataset.csv or
+        path: dataset.jsonl; a CSV; labels.json; COCO-style JSON; the data folder of a studio, or its labels.db; a file
+            of another tool (docs/formats.md); or a folder: one that holds dataset.jsonl, labels.json, dataset.csv or
             dataset.json (the first that exists), a Dataloop download (items/ and json/, also within train/,
             validation/, test/), or a folder for each class.
         labels: The order of the classes; None keeps the file's.

@@ -28,7 +28,6 @@ from adapters.data import (
 )
 from adapters.data.aliases import alias_table
 from adapters.data.examples import PreparedFrames
-from adapters.data.formats import find_format
 from adapters.errors import DatasetError, StorageError
 
 
