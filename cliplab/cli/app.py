@@ -12,55 +12,23 @@ import typer
 from adapters.system import terminal_text
 from cliplab import __version__
 from cliplab.cli import (
-    ads as commands_ads,
-)
-from cliplab.cli import (
-    clips as commands_clips,
-)
-from cliplab.cli import (
-    compare as commands_compare,
-)
-from cliplab.cli import (
-    conversion as commands_conversion,
-)
-from cliplab.cli import (
-    data as commands_data,
-)
-from cliplab.cli import (
-    dataloop as commands_dataloop,
-)
-from cliplab.cli import (
-    explain as commands_explain,
-)
-from cliplab.cli import (
-    extract as commands_extract,
-)
-from cliplab.cli import (
-    host as commands_host,
-)
-from cliplab.cli import (
+    ads,
+    clips,
+    compare,
+    conversion,
+    data,
+    dataloop,
+    explain,
+    extract,
+    host,
     interrupts,
-)
-from cliplab.cli import (
-    model as commands_model,
-)
-from cliplab.cli import (
-    reel as commands_reel,
-)
-from cliplab.cli import (
-    registry as commands_registry,
-)
-from cliplab.cli import (
-    scan as commands_scan,
-)
-from cliplab.cli import (
-    stream as commands_stream,
-)
-from cliplab.cli import (
-    studio as commands_studio,
-)
-from cliplab.cli import (
-    training as commands_training,
+    model,
+    reel,
+    registry,
+    scan,
+    stream,
+    studio,
+    training,
 )
 from cliplab.cli.console import guard_terminal
 from cliplab.cli.dashed_names import HintingGroup
@@ -105,22 +73,26 @@ def options(
     """What stands before a command."""
 
 
-commands_model.register(app)
-commands_training.register(app)
-commands_conversion.register(app)
-commands_explain.register(app)
-commands_compare.register(app)
-commands_stream.register(app)
-commands_scan.register(app)
-commands_ads.register(app)
-commands_reel.register(app)
-commands_data.register(app)
-commands_clips.register(app)
-commands_extract.register(app)
-commands_registry.register(app)
-commands_dataloop.register(app)
-commands_host.register(app)
-commands_studio.register(app)
+# In the order of the help.
+for module in (
+    model,
+    training,
+    conversion,
+    explain,
+    compare,
+    stream,
+    scan,
+    ads,
+    reel,
+    data,
+    clips,
+    extract,
+    registry,
+    dataloop,
+    host,
+    studio,
+):
+    module.register(app)
 
 
 def main() -> None:
@@ -129,9 +101,9 @@ def main() -> None:
     guard_terminal()
     # TensorFlow, where a command needs it, tells of drivers that it looked for and did not find: no error of ours.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # a name that is no text is escaped as JSON does, whatever the locale
-            stream.reconfigure(errors="backslashreplace")
+    for output in (sys.stdout, sys.stderr):
+        if isinstance(output, io.TextIOWrapper):  # a name that is no text is escaped as JSON does, whatever the locale
+            output.reconfigure(errors="backslashreplace")
     try:
         app()
     except KeyboardInterrupt:
