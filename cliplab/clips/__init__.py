@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from adapters.system.lazy import lazy_exports
 
 if TYPE_CHECKING:
+    from cliplab.clips.choosing import Suggestion as Suggestion
+    from cliplab.clips.choosing import next_to_rate as next_to_rate
     from cliplab.clips.commands import ClipList as ClipList
     from cliplab.clips.commands import RatingsReport as RatingsReport
     from cliplab.clips.commands import ResetReport as ResetReport
@@ -32,6 +34,7 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
     __getattr__, __dir__, __all__ = lazy_exports(
         __name__,
         {
+            "choosing": ("Suggestion", "next_to_rate"),
             "commands": (
                 "ClipList",
                 "RatingsReport",

@@ -18,7 +18,7 @@ skops_io = pytest.importorskip("skops.io", reason="ratings need the clips extra:
 pytest.importorskip("alembic", reason="ratings need the clips extra: pip install 'cliplab[clips]'")
 
 from adapters.errors import AdapterError, BundleError, StorageError  # noqa: E402
-from cliplab.clips import ClipManager, RatingBasedTrainer  # noqa: E402
+from cliplab.clips import ClipManager, RatingBasedTrainer, next_to_rate  # noqa: E402
 from cliplab.clips.consensus import Rating, find_consensus  # noqa: E402
 from cliplab.clips.feature_table import feature_table  # noqa: E402
 from cliplab.clips.ranking import divide, rank  # noqa: E402
@@ -280,3 +280,40 @@ def test_clips_of_one_source_stay_together() -> None:
         for source in set(sources):
             assert len({folds[n] for n in range(40) if sources[n] == source}) == 1
     assert len(np.unique(divide(["one"] * 20).folds[0])) == 5, "with one source the clips themselves are divided"
+
+
+def test_what_to_rate_next_teaches_pleases_and_tests(manager: ClipManager, tmp_path: Path) -> None:
+    fill(manager, 20)
+    rng = np.random.default_rng(1)
+    far = manager.register_clip(
+        "far.mp4", 0, 1, 0.5, "audio", {"tempo": 500.0, "rms_mean": 0.5, "embedding": [9.0] * 4}
+    )
+    for n in range(60):
+        features = {"tempo": 120 + 10 * rng.normal(), "rms_mean": 0.5, "embedding": rng.normal(size=4)}
+        manager.register_clip(f"new{n}.mp4", n, n + 1, 0.5, "audio", features)
+    trainer = trainer_of(manager, tmp_path)
+    assert all(item.predicted is None for item in next_to_rate(manager, trainer, 8))
+    assert trainer.train_from_ratings()
+    found = next_to_rate(manager, trainer, 20, seed=1)
+    reasons = [item.reason for item in found]
+    assert len({item.clip.id for item in found}) == len(found) == 20
+    fresh = [reason for reason in reasons if reason != "again"]
+    assert fresh.count("likely best") == round(len(fresh) / 4)
+    assert fresh.count("random") == round(len(fresh) / 4)
+    assert fresh.count("informative") >= len(fresh) // 2
+    by_reason = {item.clip.id: item.reason for item in found}
+    assert far in by_reason
+    scores = [item.predicted for item in found if item.predicted is not None]
+    assert max(scores) == max(item.predicted or 0 for item in found if item.reason == "likely best")
+    rated = {clip.id for clip in manager.list_clips(100, rated=True)}
+    assert all((item.clip.id in rated) == (item.reason == "again") for item in found)
+    assert len(next_to_rate(manager, trainer, 20, rater="bob")) == 20, "nobody else's ratings count"
+    with pytest.raises(AdapterError, match="limit"):
+        next_to_rate(manager, trainer, 0)
+
+
+def test_nothing_is_left_to_rate(manager: ClipManager, tmp_path: Path) -> None:
+    trainer = trainer_of(manager, tmp_path)
+    assert next_to_rate(manager, trainer) == []
+    manager.register_clip("bare.mp4", 0, 1, 0.5, "video", {})
+    assert [item.clip.filename for item in next_to_rate(manager, trainer)] == ["bare.mp4"]

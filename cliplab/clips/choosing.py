@@ -1,0 +1,169 @@
+"""Which clips to rate next: half of them what teaches most, a quarter the likely best, a quarter at random.
+
+The random ones are the unbiased test of a model. One in twenty is a clip that the same person has rated before, which
+shows how well people agree with themselves.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import sqlalchemy as sa
+
+from cliplab.clips.feature_table import feature_table
+from cliplab.clips.records import Clip, ClipError, read_features
+from cliplab.clips.schema import CLIPS, RATINGS
+
+if TYPE_CHECKING:
+    from cliplab.clips.manager import ClipManager
+    from cliplab.clips.ratings import RatingBasedTrainer
+
+Float64Array = npt.NDArray[np.float64]
+Reason = Literal["informative", "likely best", "random", "again"]
+
+_POOL = 256  # clips that are looked at: more would cost time and change little
+_KNOWN = 400  # rated clips that the others are compared with
+_AGAIN = 0.05
+_INFORMATIVE, _BEST = 0.5, 0.25
+_NOISE = 0.3  # variance of a rating in units of the kernel's
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """A clip to rate.
+
+    Attributes:
+        clip: The clip.
+        reason: Why it: "informative", "likely best", "random", or "again" for one that the rater knows.
+        predicted: What the model expects, 0..1; None without a model of its type.
+    """
+
+    clip: Clip
+    reason: Reason
+    predicted: float | None
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object."""
+        return {**self.clip.to_json(), "reason": self.reason, "predicted": self.predicted}
+
+
+def next_to_rate(
+    manager: ClipManager,
+    trainer: RatingBasedTrainer,
+    limit: int = 10,
+    rater: str | None = None,
+    seed: int | None = None,
+) -> list[Suggestion]:
+    """Choose clips for one person to rate.
+
+    Args:
+        manager: The database.
+        trainer: Whose models say what is likely best.
+        limit: The most clips.
+        rater: The person; None: the manager's rater.
+        seed: For the same choice again; None: another one each time.
+
+    Returns:
+        In a random order, so that no place says why a clip is there.
+
+    Raises:
+        ClipError: The limit is not allowed.
+    """
+    if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
+        raise ClipError(f"limit must be a whole number from 1 up, got {limit!r}")
+    name, rng = manager.rater if rater is None else rater, np.random.default_rng(seed)
+    pool, known, again = _candidates(manager, name, rng)
+    reasons: dict[int, Reason] = {}
+    repeated = int(rng.binomial(limit, _AGAIN)) if again else 0
+    for row in again[:repeated]:
+        reasons[row.id] = "again"
+    wanted = min(limit - len(reasons), len(pool))
+    predicted = _predicted(trainer, pool)
+    for place in _likely_best(predicted, round(_BEST * wanted)):
+        reasons[pool[place].id] = "likely best"
+    for place in rng.permutation(len(pool)):
+        if sum(reason == "random" for reason in reasons.values()) >= round((1 - _INFORMATIVE - _BEST) * wanted):
+            break
+        reasons.setdefault(pool[place].id, "random")
+    left = [place for place in range(len(pool)) if pool[place].id not in reasons]
+    missing = wanted - sum(reason != "again" for reason in reasons.values())
+    for place in _most_informative(pool, known, left, missing):
+        reasons[pool[place].id] = "informative"
+    scores = {row.id: score for row, score in zip(pool, predicted, strict=True)}
+    ids = list(reasons)
+    return [
+        Suggestion(manager.get_clip(ids[place]), reasons[ids[place]], scores.get(ids[place]))
+        for place in rng.permutation(len(ids))
+    ]
+
+
+def _candidates(manager: ClipManager, rater: str, rng: np.random.Generator) -> tuple[list[Any], list[Any], list[Any]]:
+    """Clips that the person has not rated, clips that anybody has, and some that the person has."""
+    latest = sa.select(sa.func.max(RATINGS.c.id)).group_by(RATINGS.c.clip_id, RATINGS.c.rater)
+    counting = (RATINGS.c.id.in_(latest), RATINGS.c.stars.is_not(None))
+    with manager.database.reading() as connection:
+        every = np.array(connection.execute(sa.select(CLIPS.c.id)).scalars().all(), np.int64)
+        rated = [
+            tuple(row) for row in connection.execute(sa.select(RATINGS.c.clip_id, RATINGS.c.rater).where(*counting))
+        ]
+        own = np.array(sorted({clip for clip, by in rated if by == rater}), np.int64)
+        others = np.array(sorted({clip for clip, _ in rated}), np.int64)
+        new = np.setdiff1d(every, own)
+
+        def some(ids: npt.NDArray[np.int64], most: int) -> list[Any]:
+            drawn = rng.permutation(ids)[:most].tolist()
+            columns = (CLIPS.c.id, CLIPS.c.clip_type, CLIPS.c.features)
+            rows = {row.id: row for row in connection.execute(sa.select(*columns).where(CLIPS.c.id.in_(drawn)))}
+            return [rows[number] for number in drawn if number in rows]
+
+        return some(new, _POOL), some(others, _KNOWN), some(own, 20)
+
+
+def _features(row: Any) -> dict[str, Any]:
+    try:
+        return read_features(row.features)
+    except ClipError:
+        return {}  # a clip without readable features can still be rated
+
+
+def _predicted(trainer: RatingBasedTrainer, pool: list[Any]) -> list[float | None]:
+    scores: list[float | None] = [None] * len(pool)
+    for kind, model in trainer.models().items():
+        own = [place for place, row in enumerate(pool) if row.clip_type == kind]
+        for place, score in zip(own, model.predict([_features(pool[place]) for place in own]), strict=True):
+            scores[place] = float(score)
+    return scores
+
+
+def _likely_best(predicted: list[float | None], count: int) -> list[int]:
+    known = [(score, place) for place, score in enumerate(predicted) if score is not None]
+    return [place for _, place in sorted(known, reverse=True)[:count]]
+
+
+def _most_informative(pool: list[Any], known: list[Any], left: list[int], count: int) -> list[int]:
+    """Places in the pool that a Gaussian process is least sure of, one after the other as if it knew those before."""
+    if count <= 0 or not left:
+        return []
+    features = [_features(row) for row in [*known, *(pool[place] for place in left)]]
+    table = feature_table(features)
+    if not table.names:
+        return left[:count]
+    rows = table.matrix(features)
+    kinds = np.array([row.clip_type for row in [*known, *(pool[place] for place in left)]])
+    squares = ((rows**2).sum(axis=1)[:, None] + (rows**2).sum(axis=1)[None] - 2 * rows @ rows.T).clip(min=0)
+    likeness = np.exp(-squares / (2 * rows.shape[1])) * (kinds[:, None] == kinds[None])
+    first = len(known)
+    lower = np.linalg.cholesky(likeness[:first, :first] + _NOISE * np.eye(first)) if first else np.zeros((0, 0))
+    explained = np.linalg.solve(lower, likeness[:first, first:]) if first else np.zeros((0, len(left)))
+    unsure = 1.0 - (explained**2).sum(axis=0)
+    chosen: list[int] = []
+    for _ in range(min(count, len(left))):
+        place = int(np.argmax(np.where(np.isin(np.arange(len(left)), chosen), -np.inf, unsure)))
+        chosen.append(place)
+        row = likeness[first + place, first:] - explained[:, place] @ explained
+        explained = np.vstack([explained, row / np.sqrt(max(unsure[place], 0.0) + _NOISE)])
+        unsure = unsure - explained[-1] ** 2
+    return [left[place] for place in chosen]
