@@ -8,6 +8,7 @@ from adapters.system.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from cliplab.clips.choosing import Suggestion as Suggestion
+    from cliplab.clips.choosing import next_pairs as next_pairs
     from cliplab.clips.choosing import next_to_rate as next_to_rate
     from cliplab.clips.commands import ClipList as ClipList
     from cliplab.clips.commands import RatingsReport as RatingsReport
@@ -30,11 +31,13 @@ if TYPE_CHECKING:
     from cliplab.clips.records import STARS as STARS
     from cliplab.clips.records import Clip as Clip
     from cliplab.clips.records import ClipError as ClipError
+    from cliplab.clips.records import UnknownClipError as UnknownClipError
+    from cliplab.clips.records import clip_filter as clip_filter
 else:  # hidden from type checkers, so that a name that is not exported is an error
     __getattr__, __dir__, __all__ = lazy_exports(
         __name__,
         {
-            "choosing": ("Suggestion", "next_to_rate"),
+            "choosing": ("Suggestion", "next_pairs", "next_to_rate"),
             "commands": (
                 "ClipList",
                 "RatingsReport",
@@ -53,6 +56,6 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
             "manager": ("ClipManager",),
             "rating_files": ("ImportReport", "export_ratings", "import_ratings"),
             "ratings": ("RatingBasedTrainer",),
-            "records": ("STARS", "Clip", "ClipError"),
+            "records": ("STARS", "Clip", "ClipError", "UnknownClipError", "clip_filter"),
         },
     )

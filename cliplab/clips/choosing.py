@@ -100,6 +100,34 @@ def next_to_rate(
     ]
 
 
+def next_pairs(
+    manager: ClipManager, trainer: RatingBasedTrainer, limit: int = 10, seed: int | None = None
+) -> list[tuple[Clip, Clip]]:
+    """Pairs of clips of one type to compare: half of them clips that a model finds alike, the others at random.
+
+    Args:
+        manager: The database.
+        trainer: Whose models say what is alike.
+        limit: The most pairs.
+        seed: For the same choice again; None: another one each time.
+    """
+    rng = np.random.default_rng(seed)
+    with manager.database.reading() as connection:
+        every = rng.permutation(np.array(connection.execute(sa.select(CLIPS.c.id)).scalars().all(), np.int64))
+        columns = (CLIPS.c.id, CLIPS.c.clip_type, CLIPS.c.features)
+        rows = list(connection.execute(sa.select(*columns).where(CLIPS.c.id.in_(every[:_POOL].tolist()))))
+    scores = _predicted(trainer, rows)
+    pairs: list[tuple[int, int]] = []
+    for kind in sorted({row.clip_type for row in rows}):
+        own = [place for place in rng.permutation(len(rows)) if rows[place].clip_type == kind]
+        pairs += zip(own[::2], own[1::2], strict=False)
+        known = sorted((scores[place] or 0.0, place) for place in own if scores[place] is not None)
+        alike = [(one, other) for (_, one), (_, other) in zip(known[::2], known[1::2], strict=False)]
+        pairs += [alike[place] for place in rng.permutation(len(alike))[: (limit + 1) // 2]]
+    chosen = [pairs[place] for place in rng.permutation(len(pairs))[:limit]]
+    return [(manager.get_clip(rows[one].id), manager.get_clip(rows[other].id)) for one, other in chosen]
+
+
 def _candidates(manager: ClipManager, rater: str, rng: np.random.Generator) -> tuple[list[Any], list[Any], list[Any]]:
     """Clips that the person has not rated, clips that anybody has, and some that the person has."""
     latest = sa.select(sa.func.max(RATINGS.c.id)).group_by(RATINGS.c.clip_id, RATINGS.c.rater)

@@ -7,11 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cliplab.clips.records import DEFAULT_DATABASE, DEFAULT_MODEL, DEFAULT_RATER, MIN_SAMPLES, Clip, ClipError
+from cliplab.clips.records import (
+    DEFAULT_DATABASE,
+    DEFAULT_MODEL,
+    DEFAULT_RATER,
+    MIN_SAMPLES,
+    Clip,
+    ClipError,
+    clip_filter,
+)
 from cliplab.outputs import require_new
 
 if TYPE_CHECKING:
-    from cliplab.clips.listing import RatingFilter
     from cliplab.clips.manager import ClipManager
     from cliplab.clips.rating_files import ImportReport
     from cliplab.clips.rating_training import TrainingResult
@@ -101,7 +108,11 @@ def clips_list(
     """
     with _open(database) as manager:
         found = manager.list_clips(
-            limit, rating=_filter(rating), rated=False if unrated else None, tag=tag, clip_type=clip_type
+            limit,
+            rating=None if rating is None else clip_filter(rating),
+            rated=False if unrated else None,
+            tag=tag,
+            clip_type=clip_type,
         )
         tags = manager.tags([clip.id for clip in found])
         return ClipList(tuple(found), tags, manager.get_statistics()["total_clips"])
@@ -293,14 +304,3 @@ def _open(database: str | Path, rater: str = DEFAULT_RATER) -> ClipManager:
     from cliplab.clips.manager import ClipManager  # needs the clips extra
 
     return ClipManager(database, rater)
-
-
-def _filter(text: str | None) -> RatingFilter | None:
-    if text is None:
-        return None
-    value = text.strip()
-    operator: Any = next((sign for sign in (">=", "<=", "=") if value.startswith(sign)), "")
-    stars = value.removeprefix(operator).strip()
-    if not stars.isdecimal():
-        raise ClipError(f'--rating takes "4", ">=4" or "<=2", got {text!r:.40}')
-    return operator or "=", int(stars)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from cliplab.clips.database import Database, now
-from cliplab.clips.records import ClipError, checked_confidence, checked_name, checked_stars
+from cliplab.clips.records import ClipError, UnknownClipError, checked_confidence, checked_name, checked_stars
 from cliplab.clips.schema import CLIPS, COMPARISONS, RATINGS
 
 if TYPE_CHECKING:
@@ -110,13 +110,13 @@ def rating_rows(connection: Connection) -> Iterator[Any]:
     yield from connection.execute(query)
 
 
-def unknown_clip(clip_id: Any) -> ClipError:
+def unknown_clip(clip_id: Any) -> UnknownClipError:
     """The error for a clip that is not in the database.
 
     Args:
         clip_id: What was given.
     """
-    return ClipError(f"clip {clip_id!r} is not in the database. cliplab clips list shows those that are")
+    return UnknownClipError(f"clip {clip_id!r} is not in the database. cliplab clips list shows those that are")
 
 
 def require_clip(connection: Connection, clip_id: Any) -> None:

@@ -105,9 +105,18 @@ class RatingBasedTrainer:
             progress = self.get_training_progress()
             if not progress["ready_for_training"] or progress["new_ratings"] < RETRAIN_EVERY:
                 return False
-            self._thread = threading.Thread(target=self._in_background, name="rating-training", daemon=True)
-            self._thread.start()
+            self._begin()
             return True
+
+    def start_training(self) -> None:
+        """Train in the background now, whatever came since the last training."""
+        with self._guard:
+            if self._thread is None or not self._thread.is_alive():
+                self._begin()
+
+    def _begin(self) -> None:
+        self._thread = threading.Thread(target=self._in_background, name="rating-training", daemon=True)
+        self._thread.start()
 
     def wait(self, seconds: float | None = None) -> bool:
         """Wait for a training in the background.

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from numbers import Real
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from adapters.errors import AdapterError
 from adapters.system import parse_json
@@ -24,6 +24,10 @@ STARS = {1: "Poor", 2: "Below average", 3: "Average", 4: "Good", 5: "Excellent"}
 
 class ClipError(AdapterError, ValueError):
     """A clip, a rating or another value that the clip database does not take."""
+
+
+class UnknownClipError(ClipError):
+    """A clip that is not in the database."""
 
 
 @dataclass(frozen=True)
@@ -177,3 +181,20 @@ def read_features(text: str) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise ClipError(f"the stored features are not a JSON object: {text!r:.80}")
     return found
+
+
+def clip_filter(text: str) -> tuple[Literal["=", ">=", "<="], int]:
+    """A filter by rating, such as ("=", 4) of "4" or "= 4", (">=", 4) of ">=4".
+
+    Args:
+        text: What was typed.
+
+    Raises:
+        ClipError: It is anything else.
+    """
+    value = text.strip()
+    operator: Any = next((sign for sign in (">=", "<=", "=") if value.startswith(sign)), "")
+    stars = value.removeprefix(operator).strip()
+    if not stars.isdecimal():
+        raise ClipError(f'a filter by rating is "4", ">=4" or "<=2", got {text!r:.40}')
+    return operator or "=", int(stars)

@@ -104,7 +104,7 @@ def test_cleanup_backup_and_reset(database: Path, tmp_path: Path) -> None:
         (("rate", 1, "good"), "1 to 5, or none"),
         (("rate", 99, 5), "clip 99"),
         (("rate", 1, 5, "--rater", ""), "rater"),
-        (("list", "--rating", "high"), "--rating takes"),
+        (("list", "--rating", "high"), "a filter by rating"),
         (("list", "--limit", 0), "limit"),
         (("export", "ratings.xlsx"), "X.csv"),
         (("train",), "training needs 10"),

@@ -1,0 +1,109 @@
+"""The clip database of a studio's folder, opened once, with what learns from its ratings."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from adapters.errors import MissingExtraError
+from adapters.hosts.http_server.errors import RequestError
+from cliplab.studio.context import Studio, shown
+from cliplab.studio.security import inside
+
+if TYPE_CHECKING:
+    from cliplab.clips import ClipManager, RatingBasedTrainer
+
+DATABASE = "clips.db"
+_HOW = "register clips in {path} (docs/guides/clips.md shows how)"
+_open: dict[Path, tuple[ClipManager, RatingBasedTrainer]] = {}
+_guard = threading.Lock()
+
+
+def clips_of(studio: Studio) -> tuple[ClipManager, RatingBasedTrainer]:
+    """The database and the trainer of a studio, which trains in the background after every five new ratings.
+
+    Args:
+        studio: The studio; its folder has a ``clips.db``.
+
+    Raises:
+        StorageError: The database cannot be opened.
+        MissingExtraError: The ``clips`` extra is not installed.
+    """
+    from cliplab.clips import ClipManager, RatingBasedTrainer
+
+    path = (studio.options.data_dir / DATABASE).resolve()
+    with _guard:
+        if path not in _open:
+            manager = ClipManager(path)
+            _open[path] = manager, RatingBasedTrainer(manager, path.parent / "models" / "highlight_model.skops")
+        return _open[path]
+
+
+def why_no_clips(studio: Studio) -> str | None:
+    """One sentence that says how to get clips to rate; None where there are some.
+
+    Args:
+        studio: The studio.
+    """
+    path = studio.options.data_dir / DATABASE
+    if not path.is_file():
+        return f"There are no clips to rate yet: {_HOW.format(path=DATABASE)}."
+    try:
+        manager, _ = clips_of(studio)
+    except MissingExtraError as error:
+        return str(error)
+    if not manager.list_clips(1):
+        return f"The database has no clips yet: {_HOW.format(path=DATABASE)}."
+    return None
+
+
+@contextmanager
+def refusing() -> Iterator[None]:
+    """Answer what is wrong with a request with 400, and a clip that does not exist with 404."""
+    from cliplab.clips import ClipError, UnknownClipError
+
+    try:
+        yield
+    except UnknownClipError as error:
+        raise RequestError(404, str(error)) from None
+    except ClipError as error:
+        raise RequestError(400, str(error)) from None
+
+
+def request_key(body: Mapping[str, Any]) -> tuple[str, int]:
+    """What names a request, so that it is stored once.
+
+    Args:
+        body: Of the request.
+
+    Raises:
+        RequestError: 400, the client or the sequence is not allowed.
+    """
+    client, sequence = body["client"], body["sequence"]
+    if not isinstance(client, str) or not 0 < len(client) <= 100:
+        raise RequestError(400, "client must be text of 1 to 100 characters")
+    if isinstance(sequence, bool) or not isinstance(sequence, int) or not 0 <= sequence < 2**31:
+        raise RequestError(400, "sequence must be a whole number from 0 up")
+    return client, sequence
+
+
+def clip_file(studio: Studio, clip_id: int) -> tuple[Path, str]:
+    """The file of a clip and its name; files outside of the studio's folder are refused.
+
+    Args:
+        studio: The studio.
+        clip_id: The clip's id.
+
+    Raises:
+        RequestError: 403 outside, 404 gone, or there is no such clip.
+    """
+    manager, _ = clips_of(studio)
+    with refusing():
+        clip = manager.get_clip(clip_id)
+    path = inside(studio, clip.filepath)
+    if not path.is_file():
+        raise RequestError(404, f"{shown(clip.filename)}: the file is gone. cliplab clips cleanup removes its entry")
+    return path, path.name

@@ -1,0 +1,60 @@
+"""The Compare page: which of two clips is better, by one arrow key."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from adapters.hosts.http_server.errors import json_response
+from cliplab.studio.context import Page, Studio
+from cliplab.studio.pages import json_body, render, studio_of
+from cliplab.studio.rated_clips import clips_of, refusing, request_key, why_no_clips
+
+_PAIRS = 10
+
+
+def _available(studio: Studio) -> str | None:
+    missing = why_no_clips(studio)
+    if missing is None and len(clips_of(studio)[0].list_clips(2)) < 2:
+        return "There is one clip only, and two are compared. Register more clips in clips.db."
+    return missing
+
+
+PAGE = Page(path="/compare", title="Compare", order=60, available=_available)
+
+
+def page(request: Request) -> Response:
+    """Answer ``GET /compare``: the page."""
+    return render(request, "compare_clips.html")
+
+
+def pairs(request: Request) -> Response:
+    """Answer ``GET /compare/pairs``: pairs of clips of one type, those that models find alike first."""
+    from cliplab.clips import next_pairs
+
+    manager, trainer = clips_of(studio_of(request))
+    found = next_pairs(manager, trainer, _PAIRS)
+    return json_response({"pairs": [[one.to_json(), other.to_json()] for one, other in found]})
+
+
+async def compare(request: Request) -> Response:
+    """Answer ``POST /compare``: store which of two clips is better. The same client and sequence are stored once."""
+    body = await json_body(request, ("better", "worse", "rater", "client", "sequence"))
+    manager, _ = clips_of(studio_of(request))
+    client, sequence = request_key(body)
+
+    def store() -> dict[str, Any]:
+        with refusing():
+            stored = manager.compare_clips(
+                body["better"], body["worse"], rater=body["rater"], client=client, sequence=sequence
+            )
+            return {"stored": stored}
+
+    return json_response(await run_in_threadpool(store))
+
+
+ROUTES = [Route("/compare", page), Route("/compare", compare, methods=["POST"]), Route("/compare/pairs", pairs)]

@@ -1,0 +1,118 @@
+"""The Rate page: one clip after the other, one key a rating, and what is learned from them."""
+
+from __future__ import annotations
+
+import mimetypes
+from contextlib import suppress
+from typing import Any
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response
+from starlette.routing import Route
+
+from adapters.hosts.http_server.errors import RequestError, json_response
+from cliplab.studio.context import Page, shown
+from cliplab.studio.pages import json_body, render, studio_of
+from cliplab.studio.rated_clips import clip_file, clips_of, refusing, request_key, why_no_clips
+from cliplab.studio.security import audit
+
+PAGE = Page(path="/rate", title="Rate", order=50, available=why_no_clips)
+_MOST = 50
+
+
+def page(request: Request) -> Response:
+    """Answer ``GET /rate``: the page."""
+    from cliplab.clips import STARS
+
+    return render(request, "rate.html", {"stars": STARS})
+
+
+def following(request: Request) -> Response:
+    """Answer ``GET /rate/next?rater=&limit=``: clips to rate, why each, and what raised its expected score."""
+    from cliplab.clips import ClipError, next_to_rate
+
+    manager, trainer = clips_of(studio_of(request))
+    rater = request.query_params.get("rater") or None
+    try:
+        limit = int(request.query_params.get("limit", "20"))
+    except ValueError:
+        raise RequestError(400, f"limit must be a number from 1 to {_MOST}") from None
+    if not 1 <= limit <= _MOST:
+        raise RequestError(400, f"limit must be a number from 1 to {_MOST}, got {limit}")
+    with refusing():
+        found = next_to_rate(manager, trainer, limit, rater)
+    models = trainer.models()
+    rows = []
+    for one in found:
+        model, effects = models.get(one.clip.clip_type), []
+        if model is not None:
+            with suppress(ClipError):  # features that a script wrote badly
+                effects = model.explain(one.clip.features, 3)
+        rows.append({**_shown_clip(one.to_json()), "effects": effects})
+    return json_response({"clips": rows, **_state(request)})
+
+
+def state(request: Request) -> Response:
+    """Answer ``GET /rate/state``: statistics, and how far training is."""
+    return json_response(_state(request))
+
+
+async def rate(request: Request) -> Response:
+    """Answer ``POST /rate``: store one rating. The same client and sequence are stored once."""
+    body = await json_body(request, ("clip", "stars", "rater", "client", "sequence"))
+    manager, _ = clips_of(studio_of(request))
+    client, sequence = request_key(body)
+
+    def store() -> bool:
+        with refusing():
+            return manager.rate_clip(
+                body["clip"],
+                body["stars"],
+                rater=body["rater"],
+                confidence=body.get("confidence"),
+                client=client,
+                sequence=sequence,
+            )
+
+    stored = await run_in_threadpool(store)
+    return json_response({"stored": stored, **await run_in_threadpool(_state, request)})
+
+
+def train(request: Request) -> Response:
+    """Answer ``POST /rate/train``: begin a training in the background."""
+    studio = studio_of(request)
+    _, trainer = clips_of(studio)
+    trainer.start_training()
+    audit(studio, "ratings training started", {})
+    return json_response(_state(request))
+
+
+def media(request: Request) -> Response:
+    """Answer ``GET /rate/clips/ID/media``: the clip's file, in ranges, if it lies in the studio's folder."""
+    path, name = clip_file(studio_of(request), request.path_params["clip"])
+    kind = mimetypes.guess_type(path.name)[0] or ""
+    if not kind.startswith(("video/", "audio/")):
+        raise RequestError(415, f"{shown(name)}: is not a video or sound file by its name")
+    return FileResponse(path, media_type=kind)
+
+
+def _state(request: Request) -> dict[str, Any]:
+    manager, trainer = clips_of(studio_of(request))
+    progress = trainer.get_training_progress()
+    said = [result["why"] for result in progress["last"].values()]
+    return {"statistics": manager.get_statistics(), "training": {**progress, "said": said}}
+
+
+def _shown_clip(clip: dict[str, Any]) -> dict[str, Any]:
+    return {**clip, "filename": shown(clip["filename"]), "filepath": shown(clip["filepath"])}
+
+
+ROUTES = [
+    Route("/rate", page),
+    Route("/rate", rate, methods=["POST"]),
+    Route("/rate/next", following),
+    Route("/rate/state", state),
+    Route("/rate/train", train, methods=["POST"]),
+    Route("/rate/clips/{clip:int}/media", media),
+]

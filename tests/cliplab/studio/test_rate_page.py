@@ -1,0 +1,219 @@
+"""The Rate page: over HTTP and in Chromium."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("starlette", reason="needs pip install 'cliplab[studio]'")
+pytest.importorskip("jinja2", reason="needs pip install 'cliplab[studio]'")
+pytest.importorskip("alembic", reason="needs pip install 'cliplab[clips]'")
+pytest.importorskip("skops", reason="needs pip install 'cliplab[clips]'")
+
+from starlette.testclient import TestClient
+from studio_page import browser, running_studio
+from tiny_videos import render_video
+from waiting import until
+
+from cliplab.clips import ClipManager
+from cliplab.studio.app import make_app
+from cliplab.studio.options import StudioOptions
+from cliplab.studio.services import open_studio
+
+
+def fill(folder: Path, clips: int = 12) -> None:
+    folder.mkdir()
+    (folder / "output_clips").mkdir()
+    render_video(folder / "output_clips" / "0.mp4", "warm", 0)
+    content = (folder / "output_clips" / "0.mp4").read_bytes()
+    with ClipManager(folder / "clips.db") as manager:
+        for n in range(clips):
+            path = folder / "output_clips" / f"{n}.mp4"
+            path.write_bytes(content)
+            manager.register_clip(f"output_clips/{n}.mp4", n, n + 2.0, 0.5, "video", {"tempo": float(n)})
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[tuple[TestClient, Any, Path]]:
+    folder = tmp_path / "data"
+    fill(folder)
+    (tmp_path / "secret.mp4").write_bytes(b"secret")
+    with open_studio(StudioOptions(folder)) as studio:
+        client = TestClient(make_app(studio), base_url="http://127.0.0.1:8080")
+        client.headers["X-CSRF-Token"] = studio.csrf
+        yield client, studio, folder
+
+
+def rating(clip: Any, stars: Any, sequence: int = 0, **other: Any) -> dict[str, Any]:
+    return {"clip": clip, "stars": stars, "rater": "ann", "client": "tab", "sequence": sequence, **other}
+
+
+def test_clips_come_with_what_is_known_of_them(served: tuple[TestClient, Any, Path]) -> None:
+    client, _, _ = served
+    found = client.get("/rate/next?limit=5&rater=ann").json()
+    assert len(found["clips"]) == 5
+    assert {clip["reason"] for clip in found["clips"]} <= {"informative", "random"}
+    assert found["statistics"]["total_clips"] == 12
+    answer = client.get(f"/rate/clips/{found['clips'][0]['id']}/media", headers={"Range": "bytes=0-9"})
+    assert (answer.status_code, len(answer.content), answer.headers["content-type"]) == (206, 10, "video/mp4")
+    page = client.get("/rate").text
+    for name in ("Load Clips for Rating", "Submit Rating", "Train Model Now", "Poor", "Excellent"):
+        assert name in page
+
+
+def test_a_rating_that_is_sent_twice_is_stored_once(served: tuple[TestClient, Any, Path]) -> None:
+    client, _, folder = served
+    first, again = (client.post("/rate", json=rating(1, stars)).json() for stars in (5, 1))
+    assert (first["stored"], again["stored"]) == (True, False)
+    assert client.post("/rate", json=rating(1, None, 1)).json()["statistics"]["rated_clips"] == 0
+    client.post("/rate", json=rating(2, 4, 2))
+    with ClipManager(folder / "clips.db") as manager:
+        assert (manager.get_clip(1).rating, manager.get_clip(2).rating) == (None, 4)
+
+
+@pytest.mark.parametrize(
+    "body, status",
+    [
+        (rating(1, 6), 400),
+        (rating(1, "5"), 400),
+        (rating(1, 3, rater=""), 400),
+        (rating(1, 3, rater=None), 200),
+        (rating(1, 3, rater="<b>\u202e"), 400),
+        (rating(999, 3), 404),
+        (rating("1", 3), 404),
+        (rating(1, 3, client=""), 400),
+        (rating(1, 3, sequence=-1), 400),
+        (rating(1, 3, sequence="0"), 400),
+        ({"clip": 1}, 400),
+        ([1], 400),
+    ],
+)
+def test_what_is_no_rating(served: tuple[TestClient, Any, Path], body: Any, status: int) -> None:
+    client, _, _ = served
+    assert client.post("/rate", json=body).status_code == status
+
+
+def test_writes_need_the_header_of_this_page(served: tuple[TestClient, Any, Path]) -> None:
+    client, _, _ = served
+    for path, body in (("/rate", rating(1, 5)), ("/rate/train", {})):
+        assert client.post(path, json=body, headers={"X-CSRF-Token": "other"}).status_code == 403
+    assert client.get("/rate/state").json()["statistics"]["ratings"] == 0
+
+
+@pytest.mark.parametrize("where", ["../secret.mp4", "{up}/secret.mp4", "output_clips/link.mp4"])
+def test_no_file_outside_of_the_folder_is_shown(served: tuple[TestClient, Any, Path], where: str) -> None:
+    client, _, folder = served
+    (folder / "output_clips" / "link.mp4").symlink_to(folder.parent / "secret.mp4")
+    with ClipManager(folder / "clips.db") as manager:
+        number = manager.register_clip(where.format(up=folder.parent), 0, 1, 0.5, "video", {})
+    answer = client.get(f"/rate/clips/{number}/media")
+    assert answer.status_code == 403
+    assert b"secret\n" not in answer.content
+
+
+def test_a_clip_that_is_gone_or_no_video_is_named(served: tuple[TestClient, Any, Path]) -> None:
+    client, _, folder = served
+    (folder / "output_clips" / "3.mp4").unlink()
+    assert "cleanup" in client.get("/rate/clips/4/media").json()["error"]
+    (folder / "page.html").write_text("<script>alert(1)</script>")
+    with ClipManager(folder / "clips.db") as manager:
+        number = manager.register_clip("page.html", 0, 1, 0.5, "video", {})
+    assert client.get(f"/rate/clips/{number}/media").status_code == 415
+    assert client.get("/rate/next?limit=0").status_code == 400
+    assert client.get("/rate/next?limit=x").status_code == 400
+
+
+def test_without_clips_the_page_says_how_to_get_some(tmp_path: Path) -> None:
+    with open_studio(StudioOptions(tmp_path)) as studio:
+        client = TestClient(make_app(studio), base_url="http://127.0.0.1:8080")
+        assert "There are no clips to rate yet" in client.get("/rate").text
+
+
+def test_rate_by_keys_in_a_browser(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    fill(folder)
+    with running_studio(folder) as (address, _), browser() as opened:
+        page = opened.new_page(viewport={"width": 1280, "height": 720})
+        page.goto(f"{address}/rate")
+        page.wait_for_selector("#stage video")
+        for key in "5243":
+            page.keyboard.press(key)
+        page.keyboard.press("z")
+        with ClipManager(folder / "clips.db") as manager:
+            until(lambda: manager.get_statistics()["ratings"] == 4 and manager.get_statistics()["rated_clips"] == 3)
+            assert {clip.rating for clip in manager.list_clips(rated=True)} == {5, 2, 4}
+        until(lambda: page.locator("#saving").text_content() == "saved")
+        page.get_by_label("4 ★★★★ Good").check()
+        page.get_by_role("button", name="Submit Rating").click()
+        until(lambda: str(page.locator("#progress").text_content()).startswith("4 of 12"))
+        axe = pytest.importorskip(
+            "axe_playwright_python.sync_playwright", reason="needs pip install axe-playwright-python"
+        )
+        assert axe.Axe().run(page).response["violations"] == []
+        page.close()
+
+
+def test_the_gallery_filters_pages_and_gives_files(served: tuple[TestClient, Any, Path]) -> None:
+    client, _, folder = served
+    with ClipManager(folder / "clips.db") as manager:
+        for n in range(60):
+            manager.register_clip(f"output_clips/{n % 12}.mp4", 100 + n, 101.0 + n, 0.5, "audio", {})
+        manager.rate_clip(3, 4)
+        manager.rate_clip(4, 5)
+        manager.tag(4, "<b>goal</b>")
+    first = client.get("/browse").text
+    assert first.count('<article class="card">') == 50
+    older = client.get("/browse?" + first.split('href="/browse?')[1].split('"')[0].replace("&amp;", "&")).text
+    assert older.count('<article class="card">') == 22
+    assert client.get("/browse", params={"rating": ">= 4"}).text.count('card">') == 2
+    assert client.get("/browse", params={"rating": "= 4"}).text.count('card">') == 1
+    tagged = client.get("/browse", params={"tag": "<b>goal</b>"}).text
+    assert tagged.count('card">') == 1
+    assert "<b>goal" not in tagged
+    assert "No clip fits" in client.get("/browse", params={"rating": "unrated", "tag": "none"}).text
+    answer = client.get("/browse/clips/1/download")
+    assert "attachment" in answer.headers["content-disposition"]
+    assert answer.content == (folder / "output_clips" / "0.mp4").read_bytes()
+    archive = client.get("/browse/zip?id=1&id=2&id=2")
+    with zipfile.ZipFile(io.BytesIO(archive.content)) as found:
+        assert found.namelist() == ["000001_0.mp4", "000002_1.mp4"]
+    for bad in ("/browse/zip", "/browse/zip?id=x", "/browse?before=x", "/browse?rating=many"):
+        assert client.get(bad).status_code == 400, bad
+    assert client.get("/browse/zip?id=999").status_code == 404
+    assert client.get("/browse?before=999").status_code == 404
+
+
+def test_two_clips_are_compared(served: tuple[TestClient, Any, Path]) -> None:
+    client, _, folder = served
+    pairs = client.get("/compare/pairs").json()["pairs"]
+    assert pairs
+    assert all(one["id"] != other["id"] for one, other in pairs)
+    body = {"better": 1, "worse": 2, "rater": "ann", "client": "tab", "sequence": 0}
+    assert [client.post("/compare", json=body).json()["stored"] for _ in range(2)] == [True, False]
+    assert client.post("/compare", json={**body, "worse": 1, "sequence": 1}).status_code == 400
+    assert client.post("/compare", json={**body, "worse": 99, "sequence": 2}).status_code == 404
+
+
+def test_compare_and_browse_in_a_browser(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    fill(folder)
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="pip install axe-playwright-python")
+    with running_studio(folder) as (address, _), browser() as opened:
+        page = opened.new_page(viewport={"width": 1280, "height": 720})
+        page.goto(f"{address}/compare")
+        page.wait_for_selector("#pair video")
+        for key in ("ArrowLeft", "ArrowRight", "ArrowDown"):
+            page.keyboard.press(key)
+        until(lambda: page.locator("#saving").text_content() == "saved")
+        with ClipManager(folder / "clips.db") as manager, manager.database.reading() as connection:
+            assert connection.exec_driver_sql("SELECT count(*) FROM comparisons").scalar() == 2
+        assert axe.Axe().run(page).response["violations"] == []
+        page.goto(f"{address}/browse")
+        assert page.locator(".card").count() == 12
+        assert axe.Axe().run(page).response["violations"] == []
+        page.close()
