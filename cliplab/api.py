@@ -15,6 +15,7 @@ from cliplab.clips import (
 from cliplab.datasets import (
     dataset_advise,
     dataset_export,
+    dataset_from_db,
     dataset_import,
     dataset_prepare,
     dataset_split,
@@ -70,6 +71,7 @@ __all__ = [
     "dataloop_manifest",
     "dataset_advise",
     "dataset_export",
+    "dataset_from_db",
     "dataset_import",
     "dataset_prepare",
     "dataset_split",

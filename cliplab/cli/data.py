@@ -10,6 +10,7 @@ import typer
 from adapters.data import FORMATS
 from cliplab.cli.advise import dataset_advise
 from cliplab.cli.console import FAILED, bar, command, show, write_json
+from cliplab.cli.from_database import dataset_from_db
 from cliplab.cli.options import AsJson, Data, DryRun, Force, Model, Overrides, TrustAdapters, arg, opt, parsed
 
 FORMAT_NAMES = f"{', '.join(FORMATS[:-1])} and {FORMATS[-1]}"
@@ -35,6 +36,7 @@ def register(app: typer.Typer) -> None:
         rich_markup_mode=None,
     )
     dataset.command("import")(command(dataset_import))
+    dataset.command("from-db")(command(dataset_from_db))
     dataset.command("split")(command(dataset_split))
     dataset.command("export")(command(dataset_export))
     dataset.command("prepare")(command(dataset_prepare))

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from cliplab.datasets.frame_index import INDEX_NAME as INDEX_NAME
     from cliplab.datasets.frame_index import FrameEntry as FrameEntry
     from cliplab.datasets.frame_index import read_index as read_index
+    from cliplab.datasets.from_database import DatabaseReport as DatabaseReport
+    from cliplab.datasets.from_database import dataset_from_db as dataset_from_db
     from cliplab.datasets.manage import DatasetReport as DatasetReport
     from cliplab.datasets.manage import dataset_export as dataset_export
     from cliplab.datasets.manage import dataset_import as dataset_import
@@ -36,6 +38,7 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
             "advise_words": ("gain_words",),
             "extraction": ("ExtractReport", "extract"),
             "frame_index": ("INDEX_NAME", "FrameEntry", "read_index"),
+            "from_database": ("DatabaseReport", "dataset_from_db"),
             "manage": ("DatasetReport", "dataset_export", "dataset_import", "dataset_split", "dataset_stats"),
             "prepare": ("PrepareReport", "dataset_prepare"),
         },

@@ -189,7 +189,7 @@ def test_the_gallery_filters_pages_and_gives_files(served: tuple[TestClient, Any
 
 
 def test_two_clips_are_compared(served: tuple[TestClient, Any, Path]) -> None:
-    client, _, folder = served
+    client, _, _ = served
     pairs = client.get("/compare/pairs").json()["pairs"]
     assert pairs
     assert all(one["id"] != other["id"] for one, other in pairs)

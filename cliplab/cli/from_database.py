@@ -1,0 +1,61 @@
+"""`cliplab dataset from-db`: its arguments, and its report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cliplab.cli.console import FAILED, bar, show, write_json
+from cliplab.cli.options import AsJson, Force, arg, opt
+
+if TYPE_CHECKING:
+    from cliplab.datasets import DatabaseReport
+
+_SHOWN = 10
+
+
+def dataset_from_db(
+    database: Annotated[str, arg("DB", "A SQLite file, or postgresql://USER@HOST/NAME. It is only read.")],
+    output: Annotated[Path, opt("DIR", "The folder to write.", "-o", "--output")],
+    query: Annotated[Path | None, opt("FILE", "A file with one SELECT; default: every row of the table clips.")] = None,
+    positive: Annotated[str, opt("CONDITION", "Which rows get the first label.")] = "rating >= 4",
+    negative: Annotated[str, opt("CONDITION", "Which rows get the second label.")] = "rating <= 2",
+    labels: Annotated[str, opt("A,B", "The names of the two labels.")] = "trick,non-trick",
+    root: Annotated[
+        Path | None, opt("DIR", "What relative paths are relative to; default: the database's folder.")
+    ] = None,
+    reference: Annotated[bool, typer.Option("--reference", help="Leave the clips where they are.")] = False,
+    force: Force = False,
+    as_json: AsJson = False,
+) -> int | None:
+    """Make a dataset of the rated clips of a database, which is only read."""
+    from cliplab import datasets
+
+    with bar() as progress:
+        report = datasets.dataset_from_db(
+            database,
+            output,
+            query=query,
+            positive=positive,
+            negative=negative,
+            labels=[name.strip() for name in labels.split(",")],
+            root=root,
+            reference=reference,
+            force=force,
+            on_progress=progress.stage,
+        )
+    write_json(report.to_json()) if as_json else show(*_shown(report))
+    return FAILED if report.missing else None
+
+
+def _shown(report: DatabaseReport) -> list[Any]:
+    from cliplab.cli.tables import problem, table
+
+    shown: list[Any] = [table(("label", ">clips"), list(report.clips.items()))]
+    shown.append(f"{report.rows} rows: {report.neither} fit neither condition, {report.both} fit both and are left out")
+    shown += [problem(f"left out: {text}") for text in report.missing[:_SHOWN]]
+    if len(report.missing) > _SHOWN:
+        shown.append(problem(f"left out: {len(report.missing) - _SHOWN} more"))
+    return [*shown, f"written: {report.output}, {'copies' if report.copied else 'references'} of the clips"]
