@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, get_args
@@ -211,7 +211,7 @@ def first_seen(examples: Iterable[Example]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(label for item in examples for label in item.labels))
 
 
-def match_labels(dataset: Dataset, labels: Sequence[str]) -> Dataset:
+def match_labels(dataset: Dataset, labels: Sequence[str], aliases: Mapping[str, str] | None = None) -> Dataset:
     """The dataset with the spelling that a model uses for its labels.
 
     A label unknown to the model is renamed to the model's label that differs from it only in capitals and a final "s":
@@ -221,22 +221,29 @@ def match_labels(dataset: Dataset, labels: Sequence[str]) -> Dataset:
     Args:
         dataset: The clips.
         labels: The classes of the model.
+        aliases: Other names of classes, and the class that each is read as, whatever else the data has.
     """
     renamed: dict[str, str] = {}
+    meant = {spelling_key(alias): label for alias, label in (aliases or {}).items() if label in labels}
+    aliased = {
+        label: meant[spelling_key(label)]
+        for label in dataset.labels
+        if label not in labels and spelling_key(label) in meant
+    }
     for label in dataset.labels:
         fitting = [name for name in labels if _spelling(name) == _spelling(label)]
         if label not in labels and len(fitting) == 1:
             renamed[label] = fitting[0]
     taken = Counter(renamed.get(label, label) for label in dataset.labels)
-    renamed = {label: name for label, name in renamed.items() if taken[name] == 1}
+    renamed = {label: name for label, name in renamed.items() if taken[name] == 1} | aliased
     if not renamed:
         return dataset
 
     def names(given: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(renamed.get(label, label) for label in given)
 
-    examples = tuple(replace(item, labels=names(item.labels)) for item in dataset.examples)
-    return replace(dataset, examples=examples, labels=names(dataset.labels))
+    examples = tuple(replace(item, labels=tuple(dict.fromkeys(names(item.labels)))) for item in dataset.examples)
+    return replace(dataset, examples=examples, labels=tuple(dict.fromkeys(names(dataset.labels))))
 
 
 def _spelling(label: str) -> str:

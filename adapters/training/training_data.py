@@ -88,7 +88,7 @@ def fitting_dataset(dataset: Dataset, config: Config, wanted: Sequence[str] | No
     Raises:
         DatasetError: A class has too few clips, a label is unknown, or a path has two labels.
     """
-    dataset = match_labels(dataset, _known_labels(wanted, config))
+    dataset = match_labels(dataset, _known_labels(wanted, config), config["label_aliases"])
     labels = tuple(wanted) if wanted is not None else _label_order(dataset, config)
     check_dataset(dataset, labels=labels, task=config["task"], allow_missing=True)
     return join_copies(replace(dataset, labels=labels), config["task"] == "single_label")

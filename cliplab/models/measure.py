@@ -71,7 +71,7 @@ def labelled_dataset(adapter: BaseModelAdapter, data: str | Path) -> Dataset:
     """
     from adapters.data import check_dataset, join_copies, match_labels, read_dataset
 
-    dataset = match_labels(read_dataset(data), adapter.labels)
+    dataset = match_labels(read_dataset(data), adapter.labels, adapter.config["label_aliases"])
     check_dataset(dataset, labels=adapter.labels, task=adapter.config["task"], allow_missing=True)
     dataset = replace(dataset, labels=adapter.labels)
     return join_copies(dataset, adapter.config["task"] == "single_label")

@@ -77,7 +77,7 @@ def evaluate_download(adapter: BaseModelAdapter, folder: Path) -> dict[str, floa
     from adapters.data import check_dataset, match_labels, read_dataset
     from adapters.training import evaluate_examples
 
-    dataset = match_labels(read_dataset(folder, labels=None), adapter.labels)
+    dataset = match_labels(read_dataset(folder, labels=None), adapter.labels, adapter.config["label_aliases"])
     labelled = [example for example in dataset.examples if example.labels]
     _log_left_out("have no label of a person", [str(e.path) for e in dataset.examples if not e.labels])
     foreign = sorted({label for example in labelled for label in example.labels} - set(adapter.labels))

@@ -353,3 +353,12 @@ def test_missing_files_are_named_each_once(tmp_path: Path) -> None:
     both = lines(tmp_path / "d.jsonl", *rows, {"path": "folder.mp4", "label": "y"})
     with pytest.raises(DatasetError, match="2 files are missing"):
         check_dataset(read_dataset(both))
+
+
+def test_aliases_of_a_config_name_its_labels() -> None:
+    examples = tuple(Example(Path(f"/{n}.mp4"), (label,)) for n, label in enumerate(("Non-Trick", "trick", "normal")))
+    data = Dataset(examples, ("Non-Trick", "trick", "normal"), Path("/"))
+    found = match_labels(data, ["normal", "trick"], {"non-trick": "normal", "trick": "normal", "other": "unknown"})
+    assert [item.labels for item in found.examples] == [("normal",), ("trick",), ("normal",)]
+    assert found.labels == ("normal", "trick")
+    assert match_labels(data, ["a", "b"], {"non-trick": "normal"}) == data, "of a label that the model does not have"
