@@ -101,5 +101,5 @@ $(FLOORS_ALL)/.installed: setup.py pyproject.toml $(FLOORS)
 
 $(FLOORS_CORE)/.installed: setup.py pyproject.toml $(FLOORS)
 	$(PYTHON) -m venv --clear $(FLOORS_CORE)
-	$(FLOORS_CORE)/bin/python -m pip install --quiet --disable-pip-version-check --constraint $(FLOORS) --editable '.[http,reel,test]' $(LIGHT_TRAIN)
+	$(FLOORS_CORE)/bin/python -m pip install --quiet --disable-pip-version-check --constraint $(FLOORS) --editable '.[http,studio,ads,clips,reel,test]' $(LIGHT_TRAIN)
 	@touch $@
