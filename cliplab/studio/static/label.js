@@ -6,7 +6,7 @@ import { Stage } from "/static/stage.js";
 import { VirtualGrid } from "/static/virtual.js";
 import { History } from "/static/history.js";
 import { cellDrawer, cellMaker } from "/static/cells.js";
-import { askName, askNote, showWho } from "/static/label_dialogs.js";
+import { askClass, askName, askNote, showWho } from "/static/label_dialogs.js";
 
 const at = (id) => document.getElementById(id);
 const classes = JSON.parse(at("class-data").content.textContent);
@@ -327,6 +327,7 @@ keys.register([
   { keys: ["Space"], does: "play or pause; in the grid select", run: () => (state.gridOn ? toggleSelected(state.index) : say(stage.toggle() ?? "nothing to play: this is a picture")) },
   { keys: ["Ctrl+a"], does: "in the grid: select all", run: () => { if (state.gridOn) { state.anchor = 0; selectTo(items.length - 1); } } },
   { keys: ["Shift+a"], does: "select nearly identical neighbours", repeat: false, run: selectAlike },
+  { keys: ["Ctrl+k"], does: "label by name", run: () => askClass(classes, (one) => label(one.index + 1)) },
   { keys: ["Shift+v"], does: "intervals of this video", run: () => (at("paint").hidden ? say("this is not a video") : at("paint").click()) },
   { keys: ["/"], does: "search", run: () => at("filter-text").focus() },
   { keys: ["Escape"], does: "leave search, selection, grid", run: escape },

@@ -1,6 +1,6 @@
-// The two questions of the Label page: who labels, and what a note says.
+// The questions of the Label page: who labels, what a note says, and which of many classes.
 
-import { annotatorName, say, setAnnotatorName, visible } from "/static/studio.js";
+import { annotatorName, chip, make, say, setAnnotatorName, visible } from "/static/studio.js";
 
 const at = (id) => document.getElementById(id);
 
@@ -39,6 +39,28 @@ export function askNote(known, keep) {
   field.onkeydown = (event) => {
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) at("note-form").requestSubmit();
   };
+  dialog.showModal();
+  field.focus();
+}
+
+/** Ask for a class by the beginning of its name, or else by a part of it; take(class) hears which. */
+export function askClass(classes, take) {
+  const dialog = at("find-dialog"), field = at("find-name");
+  const fitting = () => {
+    const typed = field.value.trim().toLowerCase();
+    const begins = classes.filter((one) => one.name.toLowerCase().startsWith(typed));
+    const holds = classes.filter((one) => !begins.includes(one) && one.name.toLowerCase().includes(typed));
+    return [...begins, ...holds];
+  };
+  const draw = () => at("find-list").replaceChildren(...fitting().slice(0, 8).map((one) => make("li", {}, chip(one))));
+  field.value = "";
+  field.oninput = draw;
+  at("find-form").onsubmit = () => {
+    const [first] = field.value.trim() ? fitting() : [];
+    if (first) setTimeout(() => take(first));
+    else say("no class of this name");
+  };
+  draw();
   dialog.showModal();
   field.focus();
 }

@@ -120,7 +120,8 @@ function showSaving() {
   const state = outbox.trouble ? (outbox.trouble === "offline" ? "offline" : "refused") : outbox.waiting ? "unsaved" : "";
   saving.className = `saving ${state}`;
   if (saving.textContent !== outbox.word) saving.textContent = outbox.word;
-  const sentence = ["", "offline"].includes(outbox.trouble) ? "" : outbox.sentence;
+  // Why the store cannot be written was known when the page was made, before anything was typed.
+  const sentence = ["", "offline"].includes(outbox.trouble) ? banner.dataset.always : outbox.sentence;
   banner.hidden = !sentence;
   if (banner.textContent !== sentence) banner.textContent = visible(sentence);
 }

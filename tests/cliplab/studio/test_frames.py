@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -77,6 +78,15 @@ def test_forward_steps_open_the_video_once(frames: FrameService, monkeypatch: py
     for time in times[1:]:
         frames.frame_jpeg(2, float(time), 48)
     assert opened == []
+
+
+def test_a_decoder_that_ends_in_the_middle_is_replaced(frames: FrameService) -> None:
+    times = frames.times(1, 0.2, 1.8)
+    frames.frame_jpeg(1, float(times[0]), 40)
+    for number in frames._pool.pids:
+        os.kill(number, signal.SIGKILL)
+    jpeg, exact = frames.frame_jpeg(1, float(times[1]), 40)
+    assert (number_in(jpeg), exact) == (round(times[1] * float(NTSC)), times[1])
 
 
 def test_cuts_sound_and_thumbnails(frames: FrameService) -> None:

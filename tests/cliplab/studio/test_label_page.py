@@ -65,8 +65,8 @@ def open_page(chromium: Any) -> Iterator[Callable[..., Any]]:
         page.on("dialog", lambda dialog: faults.append(f"dialog: {dialog.message}"))
         page.on("console", lambda said: faults.append(said.text) if "Content Security" in said.text else None)
         page.goto(f"{url}/label")
-        until(lambda: page.inner_text("#count"), 20, "the list")
-        until(lambda: "frame" in page.inner_text("#name") or "img" in page.inner_text("#name"), 20, "the first row")
+        until(lambda: page.inner_text("#count"), what="the list")
+        until(lambda: "frame" in page.inner_text("#name") or "img" in page.inner_text("#name"), what="the first row")
         return page
 
     yield opening
@@ -79,7 +79,7 @@ def said(page: Any) -> str:
     return page.inner_text("#said")
 
 
-def saved(page: Any, seconds: float = 20) -> None:
+def saved(page: Any, seconds: float = 120) -> None:
     until(lambda: page.inner_text("#saving") == "saved", seconds, "all labels stored")
 
 
@@ -130,6 +130,10 @@ def test_by_keys_alone(served: tuple[str, Any], open_page: Callable[..., Any]) -
     assert studio.store.notes_of(5) == {"ann": "look again: a"}
     press(page, "? Escape")
     assert page.evaluate("document.getElementById('keys-list').children.length") > 15
+    press(page, "Control+k")
+    page.keyboard.type("cont")
+    page.keyboard.press("Enter")
+    until(lambda: said(page).startswith("content"))
     press(page, "/")
     page.keyboard.type("frame_01")
     until(lambda: page.inner_text("#count").startswith("10 "))
@@ -187,7 +191,7 @@ def test_no_network_and_a_closed_tab_lose_nothing(served: tuple[str, Any], open_
     until(lambda: page.evaluate("[...document.querySelectorAll('#list img')].every((one) => one.complete)"))
     page.context.set_offline(True)
     press(page, " ".join("ac" * 10))
-    until(lambda: page.inner_text("#saving") == "offline: 20 kept here", 20)
+    until(lambda: page.inner_text("#saving") == "offline: 20 kept here")
     assert stored(studio, "otto") == {}
     context = page.context
     page.close()
@@ -216,7 +220,7 @@ def test_two_tabs(served: tuple[str, Any], open_page: Callable[..., Any]) -> Non
     saved(two)
     labels = stored(studio, "tina")
     assert labels == {number: "ad" if number % 2 else "content" for number in range(1, 11)}
-    until(lambda: "content" in one.inner_text("#list"), 10, "the other tab's labels")
+    until(lambda: "content" in one.inner_text("#list"), what="the labels of the other tab")
 
 
 def test_full_disk_is_said_and_labels_are_held(
@@ -278,7 +282,7 @@ def test_token_of_the_fragment_opens_the_studio(chromium: Any, tmp_path: Path) -
         page.goto("about:blank")
         page.goto(f"{url}/#token={token}")
         page.wait_for_selector("#label-page")
-        until(lambda: page.inner_text("#count"), 20)
+        until(lambda: page.inner_text("#count"))
         assert token not in page.url
         press(page, "a")
         saved(page)
@@ -292,18 +296,18 @@ def test_killed_server_loses_nothing(chromium: Any, tmp_path: Path) -> None:
     page = chromium.new_context().new_page()
     try:
         page.goto(f"{url}label")
-        until(lambda: page.inner_text("#count"), 20)
+        until(lambda: page.inner_text("#count"))
         press(page, "Home " + " ".join("ac" * 5))
         server.send_signal(signal.SIGKILL)
         server.wait()
         press(page, " ".join("ac" * 5))
         until(lambda: page.inner_text("#saving").startswith("offline"))
         server, _ = start_server(tmp_path, int(url.rstrip("/").rsplit(":", 1)[1]))
-        saved(page, 30)
+        saved(page)
     finally:
         page.context.close()
         server.send_signal(signal.SIGTERM)
-        assert server.wait(10) == 0
+        assert server.wait(60) == 0
     with sqlite3.connect(tmp_path / "labels.db") as database:
         labels = database.execute("SELECT item, label FROM current_labels ORDER BY item").fetchall()
         assert labels == [(number, "ad" if number % 2 else "content") for number in range(1, 21)]

@@ -345,3 +345,15 @@ def test_requests_of_the_media(served: tuple[str, Any]) -> None:
             assert answer.json()["error"]
         assert client.get("/items/999/frame").status_code == 404
         assert client.get("/label/video/999").status_code == 404
+
+
+def test_intervals_are_a_dataset(page: Any, served: tuple[str, Any]) -> None:
+    from adapters.data import read_dataset
+
+    show(page, served, UNPLAYABLE)
+    page.evaluate("intervalsPage.paint('content', 0.5, 1.2)")
+    page.evaluate("intervalsPage.paint('ad', 1.2, 2)")
+    expected = saved(page, served, UNPLAYABLE)
+    found = read_dataset(served[1].options.data_dir)
+    rows = [one for one in found.examples if one.path.name == "d_old.avi"]
+    assert sorted((one.label, one.start_seconds, one.end_seconds) for one in rows) == sorted(expected)
