@@ -33,7 +33,7 @@ class ItemFilter:
         text: A part of its path, in any capitals.
         group: Its group.
         split: Its split.
-        model: Whose scores the next two are about; None: of any model.
+        model: Whose scores the next three are about; None: of the model whose scores were stored last.
         score_below: Its best score is lower.
         score_above: Its best score is at least this.
         predicted: The label with its best score.
@@ -299,7 +299,6 @@ _STATES: dict[str, str] = {
 def _add_scores(filters: ItemFilter, add: Any) -> None:
     tests, values = [], list[Any]()
     for test, value in (
-        ("model = ?", filters.model),
         ("score < ?", filters.score_below),
         ("score >= ?", filters.score_above),
         ("label = ?", filters.predicted),
@@ -307,8 +306,12 @@ def _add_scores(filters: ItemFilter, add: Any) -> None:
         if value is not None:
             tests.append(test)
             values.append(value)
-    if tests:
-        add(f"EXISTS (SELECT 1 FROM top_scores WHERE item = items.id AND {' AND '.join(tests)})", *values)
+    if tests or filters.model is not None:
+        # With one model its index finds the row of an item.
+        model = "?" if filters.model is not None else "(SELECT value FROM settings WHERE name = 'latest_model')"
+        given = [] if filters.model is None else [filters.model]
+        conditions = " AND ".join([f"model = {model}", "item = items.id", *tests])
+        add(f"EXISTS (SELECT 1 FROM top_scores WHERE {conditions})", *given, *values)
 
 
 def _with_state(connection: sqlite3.Connection, rows: list[Any]) -> list[ItemRow]:

@@ -184,6 +184,8 @@ def test_uncertain_items_come_by_their_margin_or_by_the_queue(store):
     assert store.next_item("ann", want="uncertain").id == 1
     assert store.item(6).predicted == ("ad", 0.8)
     assert store.count(ItemFilter(score_below=0.61)) == 2
+    assert store.count(ItemFilter(predicted="ad", score_above=0.75)) == 2
+    assert store.count(ItemFilter(model="other")) == 0
     store.set_queue("uncertain", [5, 3])
     assert store.next_item("ann", want="uncertain").id == 5
     assert store.next_item("ann", 5, want="uncertain").id == 3
