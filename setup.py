@@ -51,6 +51,14 @@ HTTP = [
     "msgspec>=0.19.0",
     "prometheus-client>=0.21.1",
 ]
+# The studio in the browser. websockets only because uvicorn's protocols share a module with those of streams.
+STUDIO = [
+    "starlette>=0.46.0",
+    "uvicorn>=0.53.0",
+    "websockets>=15.0",
+    "python-multipart>=0.0.20",
+    "jinja2>=3.1.6",
+]
 REGISTRY = ["mlflow>=3.1.0", "pandas>=2.2.3"]
 SCALE = ["ray[data]>=2.44.0", "pyarrow>=19.0.0", "fsspec>=2025.3.0"]
 # Cut lists; EDL and FCPXML are packages of their own.
@@ -68,6 +76,9 @@ TEST = [
     "pytest-xdist>=3.8",
     "httpx>=0.28",
     "hypothesis>=6.170",
+    # The studio's pages in Debian's chromium; no browser of its own is fetched.
+    "playwright>=1.65",
+    "axe-playwright-python>=0.1.8",
 ]
 # What further tests talk to and compare with.
 TEST_ALL = [
@@ -120,10 +131,11 @@ setup(
         "train": TRAIN,
         "dataloop": DATALOOP,
         "http": HTTP,
+        "studio": STUDIO,
         "registry": REGISTRY,
         "scale": SCALE,
         "reel": REEL,
-        "all": [*TRAIN, *DATALOOP, *HTTP, *REGISTRY, *SCALE, *REEL],
+        "all": [*TRAIN, *DATALOOP, *HTTP, *STUDIO, *REGISTRY, *SCALE, *REEL],
         "test": TEST,
         "test-all": [*TEST, *TEST_ALL],
         "dev": [*TEST, *TEST_ALL, *DEV],

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from adapters.errors import ScoresError
 
+Int8Array = npt.NDArray[np.int8]
 UInt8Array = npt.NDArray[np.uint8]
 Float32Array = npt.NDArray[np.float32]
 Float64Array = npt.NDArray[np.float64]

@@ -33,6 +33,7 @@ from cliplab.models import (
 from cliplab.reel import reel
 from cliplab.registry import registry_manifest
 from cliplab.scan import scan, score
+from cliplab.studio import label_launch, label_server, studio
 
 __all__ = [
     "adopt",
@@ -57,12 +58,15 @@ __all__ = [
     "finetune",
     "host_http",
     "host_label_studio",
+    "label_launch",
+    "label_server",
     "predict",
     "reel",
     "registry_manifest",
     "scan",
     "score",
     "stream",
+    "studio",
     "train",
     "verify",
 ]

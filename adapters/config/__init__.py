@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 from adapters.system.lazy import lazy_exports
 
 if TYPE_CHECKING:
+    from adapters.config.checking import ConfigProblem as ConfigProblem
     from adapters.config.checking import check_config as check_config
+    from adapters.config.checking import config_problems as config_problems
     from adapters.config.checking import merge_config as merge_config
     from adapters.config.checking import override_config as override_config
     from adapters.config.checking import parse_assignments as parse_assignments
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from adapters.config.local_paths import file_name as file_name
     from adapters.config.local_paths import first_weights as first_weights
     from adapters.config.local_paths import without_local_paths as without_local_paths
+    from adapters.config.messages import allowed_words as allowed_words
     from adapters.config.migration import migrate_config as migrate_config
     from adapters.config.objective import OBJECTIVES as OBJECTIVES
     from adapters.config.objective import Objective as Objective
@@ -40,10 +43,18 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
     __getattr__, __dir__, __all__ = lazy_exports(
         __name__,
         {
-            "checking": ("check_config", "merge_config", "override_config", "parse_assignments"),
+            "checking": (
+                "ConfigProblem",
+                "check_config",
+                "config_problems",
+                "merge_config",
+                "override_config",
+                "parse_assignments",
+            ),
             "files": ("Config", "read_config_file"),
             "label_file": ("read_label_file",),
             "local_paths": ("file_name", "first_weights", "without_local_paths"),
+            "messages": ("allowed_words",),
             "migration": ("migrate_config",),
             "objective": ("OBJECTIVES", "Objective", "parse_objective"),
             "old_dataloop": ("is_old_dataloop",),

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import copy
 import math
+import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from adapters.config.files import Config
 from adapters.config.local_paths import file_name
-from adapters.config.messages import short_json, unknown_key_message, violation_message
+from adapters.config.messages import short_json, unknown_key_message, violation
 from adapters.config.migration import SCHEMA_VERSION, migrate_config
 from adapters.config.objective import parse_objective
 from adapters.config.rules import UnknownKeywordError, satisfies
@@ -55,20 +57,67 @@ def check_config(config: Mapping[str, Any], where: str = "config") -> Config:
     migrated = with_own_names(migrated, name, where)
     problems = list(_problems(migrated, keys))
     if problems:
-        raise ConfigError("\n".join(f"{where}: {problem}" for problem in problems))
+        raise ConfigError("\n".join(f"{where}: {problem.message}" for problem in problems))
     filled = fill_defaults(migrated, keys)
-    for problem in [*_common_problems(filled), *cls.config_problems(filled)]:
-        raise ConfigError(f"{where}: {problem}")
+    for sentence in [*_common_problems(filled), *cls.config_problems(filled)]:
+        raise ConfigError(f"{where}: {sentence}")
     return CheckedConfig(filled)
 
 
-def _problems(config: Config, keys: Config) -> Iterable[str]:
-    yield from (unknown_key_message(name, keys, config["adapter"]) for name in config if name not in keys)
+@dataclass(frozen=True)
+class ConfigProblem:
+    """One thing that is wrong with a config.
+
+    Attributes:
+        path: Where it is: the key, and for a part of its value the key or index in it. Empty for the config as a whole.
+        message: The sentence of ``check_config``, without the name of the config.
+    """
+
+    path: tuple[str | int, ...]
+    message: str
+
+
+def config_problems(config: Mapping[str, Any]) -> list[ConfigProblem]:
+    """Everything that ``check_config`` would refuse, each with its place, for forms.
+
+    Problems between keys are looked for where each key alone is right.
+
+    Args:
+        config: Keys and values under the names of the schema, among them "adapter", in the present form.
+
+    Returns:
+        Empty for a config that is allowed.
+
+    Raises:
+        ConfigError: "adapter" names no class that may be imported.
+    """
+    cls = adapter_class(str(config.get("adapter")))
+    keys = cached_key_schemas(cls.schema_path)
+    problems = list(_problems(dict(config), keys))
+    if problems:
+        return problems
+    filled = fill_defaults(config, keys)
+    return [
+        ConfigProblem(_place(text, keys), text) for text in [*_common_problems(filled), *cls.config_problems(filled)]
+    ]
+
+
+def _place(sentence: str, keys: Config) -> tuple[str, ...]:
+    """The key that a sentence about several keys names first."""
+    return next(((word,) for word in re.findall(r'"(\w+)"', sentence) if word in keys), ())
+
+
+def _problems(config: Config, keys: Config) -> Iterable[ConfigProblem]:
+    for name in config:
+        if name not in keys:
+            yield ConfigProblem((name,), unknown_key_message(name, keys, config["adapter"]))
     for name, value in config.items():
         if name in keys and not _surely_keeps(keys[name], value):
             from jsonschema import Draft202012Validator
 
-            yield from (violation_message(name, error) for error in Draft202012Validator(keys[name]).iter_errors(value))
+            for error in Draft202012Validator(keys[name]).iter_errors(value):
+                path, message = violation(name, error)
+                yield ConfigProblem(path, message)
 
 
 def _surely_keeps(rule: Any, value: Any) -> bool:

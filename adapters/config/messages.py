@@ -25,12 +25,15 @@ def unknown_key_message(name: str, keys: Iterable[str], adapter: str) -> str:
     return f'"{name}" is not a key of {adapter}.{hint}'
 
 
-def violation_message(name: str, error: ValidationError) -> str:
-    """The sentence for a value that its schema does not allow: the field, what is allowed, what was received.
+def violation(name: str, error: ValidationError) -> tuple[tuple[str | int, ...], str]:
+    """The place of a value that its schema does not allow, and the sentence: what is allowed, what was received.
 
     Args:
         name: The key of the config.
         error: The violation that jsonschema found in the key's value.
+
+    Returns:
+        The key and the keys and indices within its value; the sentence.
     """
     if error.validator == "oneOf" and error.context:
         # The option that the value came furthest into is the one that was meant.
@@ -38,15 +41,23 @@ def violation_message(name: str, error: ValidationError) -> str:
         if len(deepest.absolute_path) > len(error.absolute_path):
             error = deepest
     field = name + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error.absolute_path)
-    schema = error.schema
+    path, schema = (name, *error.absolute_path), error.schema
     if error.validator == "additionalProperties" and isinstance(error.instance, dict) and isinstance(schema, dict):
         allowed = schema.get("properties", {})
-        return " ".join(unknown_key_message(key, allowed, f'"{field}"') for key in error.instance if key not in allowed)
-    return f'"{field}" must be {_allowed(error.schema)}, got {short_json(error.instance)} ({json_kind(error.instance)})'
+        unknown = [unknown_key_message(key, allowed, f'"{field}"') for key in error.instance if key not in allowed]
+        return path, " ".join(unknown)
+    received = f"{short_json(error.instance)} ({json_kind(error.instance)})"
+    choices = schema.get("enum", ()) if isinstance(schema, dict) else ()
+    near = did_you_mean(str(error.instance), [choice for choice in choices if isinstance(choice, str)])
+    return path, f'"{field}" must be {allowed_words(schema)}, got {received}' + (f".{near}" if near else "")
 
 
-def _allowed(rule: Any) -> str:
-    """What a schema allows, in words."""
+def allowed_words(rule: Any) -> str:
+    """What a schema allows, in words, such as "a whole number (>= 1, <= 1000) or null".
+
+    Args:
+        rule: The schema of a value.
+    """
     if not isinstance(rule, dict):
         return "left out"
     if "const" in rule:
@@ -54,7 +65,7 @@ def _allowed(rule: Any) -> str:
     if "enum" in rule:
         return "one of " + ", ".join(json.dumps(value) for value in rule["enum"])
     if "oneOf" in rule:
-        return " or ".join(_allowed(option) for option in rule["oneOf"])
+        return " or ".join(allowed_words(option) for option in rule["oneOf"])
     types = [rule["type"]] if isinstance(rule.get("type"), str) else list(rule.get("type", ["a value"]))
     return " or ".join(_allowed_of(json_type, rule) for json_type in types)
 
@@ -81,7 +92,7 @@ def _allowed_of(json_type: str, rule: dict[str, Any]) -> str:
         return f'"{only[1]}"'
     bounds = [text.format(rule[key]) for key, text in named_bounds.items() if key in rule]
     if json_type == "array":
-        words += f" of {_allowed(rule['items'])}" if isinstance(rule.get("items"), dict) else ""
+        words += f" of {allowed_words(rule['items'])}" if isinstance(rule.get("items"), dict) else ""
         bounds += ["no entry twice"] if rule.get("uniqueItems") else []
     if json_type == "object" and "required" in rule:
         words += " with " + ", ".join(f'"{key}"' for key in rule["required"])

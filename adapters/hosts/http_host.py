@@ -24,7 +24,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from shutil import rmtree
 
-from adapters.errors import ConfigError, MissingExtraError
+from adapters.errors import MissingExtraError
 
 try:
     import uvicorn
@@ -40,6 +40,7 @@ except ModuleNotFoundError as error:
     raise MissingExtraError(error.name or "starlette", "http") from error
 
 from adapters.hosts.http_server.errors import RequestError, json_response
+from adapters.hosts.http_server.listening import listening, shown_url
 from adapters.hosts.http_server.openapi import describe, server_version
 from adapters.hosts.http_server.options import HttpOptions
 from adapters.hosts.http_server.request_limits import RequestLimits
@@ -76,11 +77,10 @@ def serve(
         ConfigError: The host's address or port cannot be listened on.
         StorageError: The decoder processes cannot be started.
     """
-    with _listening(options) as listener, uploads_folder() as folder:
+    with listening(options.host, options.port) as listener, uploads_folder() as folder:
         host = HttpHost(models, options, folder)
         host.start()
-        shown = f"[{options.host}]" if ":" in options.host else options.host
-        url = f"http://{shown}:{listener.getsockname()[1]}"
+        url = shown_url(options.host, listener)
         try:
             _Server(host, (app_factory or make_app)(host), lambda: on_ready and on_ready(url)).run([listener])
         finally:
@@ -262,27 +262,6 @@ class _Server(uvicorn.Server):
                 return False
             await asyncio.sleep(0.02)
         return True
-
-
-@contextmanager
-def _listening(options: HttpOptions) -> Iterator[socket.socket]:
-    """The bound socket. ConfigError if the address or port cannot be used."""
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            options.host, options.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-    except (OSError, UnicodeError) as error:
-        raise ConfigError(f"host is {options.host}, which is no address of this machine ({error})") from None
-    with socket.socket(family, kind, protocol) as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind(address)
-        except OSError as error:
-            raise ConfigError(
-                f"cannot listen on {options.host} port {options.port} ({error.strerror}). Give another --port (0 for "
-                "any) or --host"
-            ) from None
-        yield listener
 
 
 @contextmanager

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from adapters.system.lazy import lazy_exports
 
 if TYPE_CHECKING:
+    from adapters.media.child_video import ChildVideo as ChildVideo
     from adapters.media.decoder_pool import DEFAULT_MEMORY_MB as DEFAULT_MEMORY_MB
-    from adapters.media.decoder_pool import ChildVideo as ChildVideo
     from adapters.media.decoder_pool import DecoderPool as DecoderPool
     from adapters.media.decoder_pool import open_limited as open_limited
     from adapters.media.files import VIDEO_SUFFIXES as VIDEO_SUFFIXES
@@ -49,7 +49,8 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
     __getattr__, __dir__, __all__ = lazy_exports(
         __name__,
         {
-            "decoder_pool": ("DEFAULT_MEMORY_MB", "ChildVideo", "DecoderPool", "open_limited"),
+            "child_video": ("ChildVideo",),
+            "decoder_pool": ("DEFAULT_MEMORY_MB", "DecoderPool", "open_limited"),
             "files": (
                 "VIDEO_SUFFIXES",
                 "VideoFile",

@@ -90,7 +90,7 @@ class Lease:
             with self._lock:
                 parts = () if data is None else (data,)
                 write_message(self.child.commands, {**head, "number": self._number}, *parts)
-        except OSError:
+        except (OSError, ValueError):  # ValueError: the pool was closed, and the pipe with it
             raise self.broken() from None
 
     def receive(self) -> tuple[dict[str, Any], memoryview]:
@@ -174,7 +174,7 @@ class Lease:
         if self._sends_data:  # the input may be full, so that one more word would wait
             self.child.kill()
             return
-        with suppress(OSError), self._lock:
+        with suppress(OSError, ValueError), self._lock:
             write_message(self.child.commands, {"cancel": self._number})
 
 

@@ -12,7 +12,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from io import FileIO
 from queue import SimpleQueue
@@ -24,6 +24,7 @@ from adapters.errors import AdapterError, ConfigError
 from adapters.media.decoder_messages import MAX_HEAD_BYTES, read_message, write_message
 from adapters.media.opening import MediaLimits
 from adapters.media.preprocess import decode_picture
+from adapters.media.sound_peaks import sound_peaks
 from adapters.media.video import Video, open_video
 from adapters.records import Clip, InputSpec, UInt8Array
 
@@ -32,6 +33,17 @@ try:
 except ImportError:  # Windows
     resource = None  # type: ignore[assignment]
 
+# What the host receives of a video that was opened.
+SENT_PROPERTIES = (
+    "duration_seconds",
+    "width",
+    "height",
+    "fps",
+    "has_audio",
+    "codec",
+    "start_seconds",
+    "container_start_seconds",
+)
 # How the decoder reports an allocation that FFmpeg could not make.
 _NO_MEMORY = "annot allocate memory"
 # Each thread holds frames of its own; FFmpeg's choice, up to 16, would need twice the memory. None: FFmpeg's choice.
@@ -106,10 +118,10 @@ class _Process:
         limits = MediaLimits(head["frame_pixels"], stop=self._stop_reason, windows=head["windows"])
         try:
             with open_video(head["path"], limits=limits, threads=_THREADS) as video:
-                write_message(self._out, {"duration_seconds": video.info.duration_seconds})
+                write_message(self._out, {name: getattr(video.info, name) for name in SENT_PROPERTIES})
                 wanted, _ = self._queue.get()
                 try:
-                    for item, *arrays in _read(video, wanted):
+                    for item, *arrays in _read(video, wanted, lambda: limits.check_stop(head["path"])):
                         write_message(self._out, item, *arrays)
                 finally:
                     warnings = tuple(video.warnings)
@@ -144,15 +156,23 @@ def _shortened(warnings: tuple[str, ...]) -> list[str]:
     return [text[:2000] for text in warnings[: MAX_HEAD_BYTES // 20_000]]
 
 
-def _read(video: Video, wanted: dict[str, Any]) -> Iterator[tuple[Any, ...]]:
+def _read(video: Video, wanted: dict[str, Any], check_stop: Callable[[], None]) -> Iterator[tuple[Any, ...]]:
     """What a command asks of an open video: each item's head and arrays."""
     if wanted.get("do") == "clips":
         for clip in video.clips(spec_from_json(wanted["spec"])):
             yield _clip_message(clip)
     elif wanted.get("do") == "clip":
         yield _clip_message(video.clip(spec_from_json(wanted["spec"]), wanted["start"], wanted["end"]))
+    elif wanted.get("do") == "times":
+        times = video.frame_times(wanted["start"], wanted["end"])
+        yield {"shape": list(times.shape)}, times.data
+    elif wanted.get("do") == "peaks":
+        info = video.info
+        duration = info.duration_seconds or 0.0
+        peaks = sound_peaks(info.path, info.start_seconds, duration, wanted["per_second"], check_stop)
+        yield {"sound": peaks is not None}, memoryview(b"" if peaks is None else peaks.tobytes())
     elif wanted.get("do") == "frames":
-        size = {key: wanted[key] for key in ("height", "width", "aspect", "fps")}
+        size = {key: wanted[key] for key in ("height", "width", "aspect", "fps", "start_seconds", "end_seconds")}
         for seconds, picture in video.frames(**size):
             yield {"seconds": seconds, "shape": list(picture.shape)}, _bytes_of(picture)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import av
+
 from adapters.errors import MediaError
 from adapters.media.color import ColorInfo, describe_color
 from adapters.media.decode import Decoder
@@ -37,6 +39,7 @@ class VideoInfo:
         has_audio: Whether the container has sound.
         video_stream: The index of the stream in the container.
         video_streams: How many video streams the container has, not counting cover art.
+        container_start_seconds: Source time at which the earliest stream begins, where players have their zero.
     """
 
     path: str
@@ -56,6 +59,7 @@ class VideoInfo:
     has_audio: bool
     video_stream: int
     video_streams: int
+    container_start_seconds: float
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object of the same names."""
@@ -101,6 +105,7 @@ def describe_video(source: Source, decoder: Decoder, first: DecodedFrame, orient
         has_audio=bool(container.streams.audio),
         video_stream=stream.index,
         video_streams=len(video_streams(container)),
+        container_start_seconds=first.seconds if container.start_time is None else container.start_time / av.time_base,
     )
 
 

@@ -6,6 +6,7 @@ since the first frame; VideoInfo has its source time.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,17 +14,21 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import numpy as np
+
 from adapters.errors import MediaError
 from adapters.media.damage import Damage
 from adapters.media.decode import Decoder
 from adapters.media.faults import SourceErrors, pass_over_source
 from adapters.media.frame_cursor import FrameCursor
+from adapters.media.frame_listing import packet_times
 from adapters.media.frame_times import DecodedFrame
 from adapters.media.info import VideoInfo, describe_video, note_chosen_stream, nothing_decoded
 from adapters.media.opening import MOST_FRAME_PIXELS, MediaLimits, Source
 from adapters.media.preprocess import decode_size
 from adapters.media.reading_limits import current_guard
 from adapters.media.sampling import (
+    EPSILON_SECONDS,
     Window,
     check_window_count,
     one_clip_spec,
@@ -32,7 +37,7 @@ from adapters.media.sampling import (
 )
 from adapters.media.scaling import LONGEST_SIDE, Layout, Scaler, orientation_of, shape_message
 from adapters.media.video_pass import VideoPass
-from adapters.records import Aspect, Clip, InputSpec, UInt8Array
+from adapters.records import Aspect, Clip, Float64Array, InputSpec, UInt8Array
 
 
 def probe(source: str | Path, video_stream: int | None = None, *, allow_url: bool = False) -> VideoInfo:
@@ -283,6 +288,43 @@ class Video:
         start, end = self._range(start_seconds, end_seconds, open_ended=True)
         return self._stream(size, fps, start, end, layout)
 
+    def frame_times(self, start_seconds: float | None = None, end_seconds: float | None = None) -> Float64Array:
+        """When the frames of a stretch are shown: the frame that is shown at its start, and those up to its end.
+
+        Of MP4, MOV, Matroska and WebM the packets say so and nothing is decoded.
+
+        Args:
+            start_seconds: In seconds since the first frame; None: at the video's start.
+            end_seconds: In the same seconds; None: at the video's end.
+
+        Returns:
+            float64 [N], seconds since the first frame, growing; N is at least 1.
+
+        Raises:
+            MediaError: The range is outside the video, or the video is closed.
+        """
+        start, end = self._range(start_seconds, end_seconds, open_ended=True)
+        with SourceErrors(self._source):
+            found = self._listed_times(start, end)
+        place = max(int(np.searchsorted(found, start + EPSILON_SECONDS, side="right")) - 1, 0)
+        return found[place:]
+
+    def _listed_times(self, start: float, end: float) -> Float64Array:
+        origin, last = self.info.start_seconds, end + EPSILON_SECONDS
+        with self._pass((2, 2)) as one:
+            packets = packet_times(one.decoder, origin + start, origin + end, self._check_stop)
+            # A frame that is a little late, as its container rounds, is taken for one of this moment by the cursor.
+            early = origin + max(start - 4 * one.decoder.slack, 0.0)
+            listed = _shown_from(one.cursor, early) if packets is None else packets
+            since_first: Iterator[float] = (max(seconds - origin, 0.0) for seconds in listed)
+            if packets is None:  # they come in the order of presentation
+                since_first = itertools.takewhile(lambda seconds: seconds <= last, since_first)
+            return np.array(sorted({seconds for seconds in since_first if seconds <= last} or {0.0}))
+
+    def _check_stop(self) -> None:
+        if self._limits is not None:
+            self._limits.check_stop(self._source)
+
     # -- passes ------------------------------------------------------------------------------------------------------
 
     @contextmanager
@@ -344,6 +386,14 @@ class Video:
                 f"Take 0 <= start_seconds < end_seconds, with start_seconds inside the video."
             )
         return first, float(last)
+
+
+def _shown_from(cursor: FrameCursor, moment: float) -> Iterator[float]:
+    """Source times of the frame that is shown at a moment, and of all after it."""
+    shown = cursor.at(moment)
+    while shown is not None:
+        yield shown.seconds
+        shown = cursor.step()
 
 
 __all__ = ["MediaLimits", "Video", "VideoInfo", "open_video", "probe", "read_clip"]

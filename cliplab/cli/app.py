@@ -47,6 +47,9 @@ from cliplab.cli import (
 from cliplab.cli import (
     stream as commands_stream,
 )
+from cliplab.cli import (
+    studio as commands_studio,
+)
 from cliplab.cli.console import guard_terminal
 from cliplab.cli.dashed_names import HintingGroup
 
@@ -101,6 +104,7 @@ commands_extract.register(app)
 commands_registry.register(app)
 commands_dataloop.register(app)
 commands_host.register(app)
+commands_studio.register(app)
 
 
 def main() -> None:

@@ -17,12 +17,18 @@ if TYPE_CHECKING:
     from cliplab.studio.importing import import_folder_labels as import_folder_labels
     from cliplab.studio.items import ItemsReport as ItemsReport
     from cliplab.studio.items import fill_items as fill_items
+    from cliplab.studio.jobs import Job as Job
+    from cliplab.studio.jobs import Jobs as Jobs
+    from cliplab.studio.jobs import JobStoppedError as JobStoppedError
     from cliplab.studio.queries import ItemFilter as ItemFilter
     from cliplab.studio.queries import ItemRow as ItemRow
     from cliplab.studio.recovery import RecoveryReport as RecoveryReport
     from cliplab.studio.recovery import recover_store as recover_store
     from cliplab.studio.resolving import Interval as Interval
     from cliplab.studio.resolving import ResolvedLabel as ResolvedLabel
+    from cliplab.studio.run import label_launch as label_launch
+    from cliplab.studio.run import label_server as label_server
+    from cliplab.studio.run import studio as studio
     from cliplab.studio.store import LabelStore as LabelStore
     from cliplab.studio.store import open_store as open_store
 else:  # hidden from type checkers, so that a name that is not exported is an error
@@ -32,11 +38,13 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
             "appending": ("Appended", "Refused"),
             "classes": ("LabelClass",),
             "events": ("LabelEvent", "event_from_json"),
+            "jobs": ("Job", "JobStoppedError", "Jobs"),
             "importing": ("ImportReport", "import_dataset", "import_folder_labels"),
             "items": ("ItemsReport", "fill_items"),
             "queries": ("ItemFilter", "ItemRow"),
             "recovery": ("RecoveryReport", "recover_store"),
             "resolving": ("Interval", "ResolvedLabel"),
+            "run": ("label_launch", "label_server", "studio"),
             "store": ("LabelStore", "open_store"),
         },
     )

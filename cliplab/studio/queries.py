@@ -112,7 +112,7 @@ def read_items(connection: sqlite3.Connection, after: int, limit: int, filters: 
         limit: The most items.
         filters: Which items.
     """
-    where, values = _conditions(filters)
+    where, values = conditions(filters)
     rows = connection.execute(
         f"SELECT {_COLUMNS} FROM items WHERE items.id > ? AND {where} ORDER BY items.id LIMIT ?",
         (after, *values, limit),
@@ -138,7 +138,7 @@ def count_items(connection: sqlite3.Connection, filters: ItemFilter) -> int:
         connection: The open database.
         filters: Which items.
     """
-    where, values = _conditions(filters)
+    where, values = conditions(filters)
     [(count,)] = connection.execute(f"SELECT count(*) FROM items WHERE {where}", values)
     return int(count)
 
@@ -255,8 +255,15 @@ def read_progress(connection: sqlite3.Connection) -> dict[str, Any]:
     }
 
 
-def _conditions(filters: ItemFilter) -> tuple[str, list[Any]]:
-    """The WHERE of a filter and its values."""
+def conditions(filters: ItemFilter) -> tuple[str, list[Any]]:
+    """The WHERE of a filter and its values.
+
+    Args:
+        filters: Which items.
+
+    Raises:
+        ConfigError: The state is not one of those known.
+    """
     parts, values = ["1 = 1"], list[Any]()
 
     def add(part: str, *given: Any) -> None:

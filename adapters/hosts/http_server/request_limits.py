@@ -87,8 +87,8 @@ class RequestLimits:
 
         try:
             self._admit(scope)
-            _check_body(scope, self._host.options.body_bytes)
-            await self._app(scope, _in_time(receive, self._host.options.timeout_seconds), sending)
+            check_body(scope, self._host.options.body_bytes)
+            await self._app(scope, body_in_time(receive, self._host.options.timeout_seconds), sending)
         except RequestError as refused:
             await refuse(refused)
         except HTTPException as error:  # the router's
@@ -104,9 +104,9 @@ class RequestLimits:
 
     def _admit(self, scope: Scope) -> None:
         headers, token = Headers(scope=scope), self._host.options.token
-        _check_target(scope, headers)
+        check_target(scope, headers)
         if token is None:
-            _check_origin(headers)
+            check_origin(headers)
         elif scope["path"] not in OPEN_PATHS:
             shown = _shown_token(headers.get("authorization", ""))
             if shown is None or not hmac.compare_digest(shown, token.encode()):
@@ -140,10 +140,17 @@ def _shown_token(authorization: str) -> bytes | None:
     return None
 
 
-def _check_origin(headers: Headers) -> None:
-    """Refuse other machines, and web pages that are open in a browser of this one. For a server without a token."""
+def check_origin(headers: Headers) -> None:
+    """Refuse other machines, and web pages that are open in a browser of this one. For a server without a token.
+
+    Args:
+        headers: The request's headers.
+
+    Raises:
+        RequestError: 403, the Host header is not of this machine or the Origin header is of another page.
+    """
     host, origins = headers.get("host", ""), headers.getlist("origin")
-    if not is_loopback(_host_name(host)):
+    if not is_loopback(host_name(host)):
         raise RequestError(
             403,
             f"without a token only this machine is served, and the Host header is {host!r}. Ask for 127.0.0.1 or "
@@ -153,8 +160,11 @@ def _check_origin(headers: Headers) -> None:
         raise RequestError(403, f"without a token no other page may ask, and the Origin header is {origins!r}")
 
 
-def _host_name(host: str) -> str:
+def host_name(host: str) -> str:
     """The name or address of a Host header, without its port; "" where it has none.
+
+    Args:
+        host: The header's value.
 
     Raises:
         RequestError: 400, the header is not NAME, NAME:PORT, ADDRESS or ADDRESS:PORT (RFC 9110, 7.2).
@@ -168,19 +178,35 @@ def _host_name(host: str) -> str:
     return (parts["address"] or parts["name"]).lower()
 
 
-def _check_target(scope: Scope, headers: Headers) -> None:
-    """Refuse what no client of a server sends: two Host headers, or a target that is not a path."""
+def check_target(scope: Scope, headers: Headers) -> None:
+    """Refuse what no client of a server sends: two Host headers, or a target that is not a path.
+
+    Args:
+        scope: The request.
+        headers: Its headers.
+
+    Raises:
+        RequestError: 400, see above.
+    """
     hosts = headers.getlist("host")
     if len(hosts) > 1:
         raise RequestError(400, f"a request has one Host header, got {hosts!r}")
-    _host_name(headers.get("host", ""))
+    host_name(headers.get("host", ""))
     target = scope.get("raw_path") or scope["path"].encode("utf-8", "replace")
     if not target.startswith(b"/"):
         raise RequestError(400, f"the request's target must be a path such as /v2, got {target[:100]!r}")
 
 
-def _check_body(scope: Scope, limit_bytes: int) -> None:
-    """Refuse a body of unknown size, above the limit, or of an unknown compression."""
+def check_body(scope: Scope, limit_bytes: int) -> None:
+    """Refuse a body of unknown size, above the limit, or of an unknown compression.
+
+    Args:
+        scope: The request.
+        limit_bytes: Size of the largest body.
+
+    Raises:
+        RequestError: 400, 411, 413 or 415, by its headers.
+    """
     headers = Headers(scope=scope)
     encodings = ", ".join(headers.getlist("content-encoding")).strip().lower()
     if encodings not in (*PLAIN, *COMPRESSED):
@@ -205,8 +231,16 @@ _ENCODINGS = {"Accept-Encoding": "gzip, deflate"}
 _LENGTH = re.compile("[0-9]{1,15}")
 
 
-def _in_time(receive: Receive, seconds: float) -> Receive:
-    """Limit the time until the whole body has arrived; later messages, which report a disconnect, are not limited."""
+def body_in_time(receive: Receive, seconds: float) -> Receive:
+    """Limit the time until the whole body has arrived; later messages, which report a disconnect, are not limited.
+
+    Args:
+        receive: Receives the request's messages.
+        seconds: Time for the whole body.
+
+    Returns:
+        ``receive``, which raises RequestError with 408 when the body is late.
+    """
     end, whole = asyncio.get_running_loop().time() + seconds, False
 
     async def receiving() -> Message:

@@ -1,0 +1,96 @@
+"""What the handlers of all pages share."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from starlette.templating import Jinja2Templates
+
+from adapters.system import terminal_text
+from cliplab.studio.frames import FrameService
+from cliplab.studio.hub import EventHub
+from cliplab.studio.jobs import Jobs
+from cliplab.studio.options import StudioOptions
+from cliplab.studio.store import LabelStore
+
+_HERE = Path(__file__).parent
+STATIC = _HERE / "static"
+TEMPLATES = _HERE / "templates"
+BODY_BYTES = 1_000_000
+
+
+def make_templates() -> Jinja2Templates:
+    """Return the templates, which escape all that they show."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    environment.filters["shown"] = shown
+    return Jinja2Templates(env=environment)
+
+
+def shown(text: object) -> str:
+    """Return text of a file or a person as one harmless line.
+
+    Control characters, line breaks, marks that turn the direction of writing, and bytes that are not text become
+    visible escapes.
+
+    Args:
+        text: A name, a path or a message.
+    """
+    return terminal_text(str(text), one_line=True)
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page of the bar. A module of ``routes/`` declares it as ``PAGE``, and its handlers as ``ROUTES``.
+
+    Attributes:
+        path: Where it is, such as "/models".
+        title: What the bar says.
+        order: Place in the bar, small numbers first.
+        available: Returns None if the page has something to show, or one sentence that says how to get there.
+        body_limits: Sizes of the largest bodies in bytes by path, where one is larger than ``BODY_BYTES``. A path
+            that ends in "/" counts for all below it.
+    """
+
+    path: str
+    title: str
+    order: int
+    available: Callable[[Studio], str | None] = lambda studio: None
+    body_limits: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass
+class Studio:
+    """One running studio. Handlers find it with ``studio_of(request)``.
+
+    Attributes:
+        options: As it was started.
+        store: The labels.
+        frames: Decodes frames, thumbnails and peaks.
+        jobs: Long work, such as trainings.
+        hub: Sends events to the open pages.
+        templates: The pages.
+        pages: The pages of the bar, in their order; ``make_app`` fills it.
+        identity: What names its store for good.
+        labels_changed: Called after labels were stored; keeps ``options.output`` in step.
+        scanning: Whether the folder is looked through at this moment.
+        csrf: What writes carry in the header X-CSRF-Token; new with each start.
+    """
+
+    options: StudioOptions
+    store: LabelStore
+    frames: FrameService
+    jobs: Jobs
+    hub: EventHub = field(default_factory=EventHub)
+    templates: Jinja2Templates = field(default_factory=make_templates)
+    pages: Sequence[Page] = ()
+    identity: str = ""
+    labels_changed: Callable[[], object] = lambda: None
+    scanning: bool = False
+    csrf: str = field(default_factory=lambda: secrets.token_urlsafe(24))

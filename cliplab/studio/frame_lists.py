@@ -1,0 +1,156 @@
+"""When the frames of videos are shown, listed block by block and kept in memory."""
+
+from __future__ import annotations
+
+import math
+import threading
+from bisect import bisect_right
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from adapters.media import EPSILON_SECONDS, ChildVideo
+from adapters.records import Float64Array
+from cliplab.studio.media_files import MediaFile
+
+if TYPE_CHECKING:
+    from adapters.media.child_video import ChildVideoInfo
+
+# The most frame times in one answer, and the longest stretch that is listed at a time.
+MOST_TIMES, LONGEST_STRETCH_SECONDS = 50_000, 3600.0
+_BLOCK_SECONDS = 20.0
+_KEPT_BLOCKS, _KEPT_INFOS = 512, 4096
+# Containers of which a stretch is listed without reading what is before it.
+_INDEXED = {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".3gp"}
+
+OpenVideo = Callable[[MediaFile, bool], ChildVideo]
+
+
+class FrameLists:
+    """The properties and the frame times of videos. May be used by many threads.
+
+    Args:
+        open_video: Opens a file; the second argument says whether reading it may take long.
+    """
+
+    def __init__(self, open_video: OpenVideo) -> None:
+        self._open, self._lock = open_video, threading.Lock()
+        self._infos: OrderedDict[str, ChildVideoInfo] = OrderedDict()
+        self._blocks: OrderedDict[tuple[str, int], Float64Array] = OrderedDict()
+        self._listing = KeyedLocks()
+
+    def info_of(self, file: MediaFile) -> ChildVideoInfo:
+        """The properties of a video.
+
+        Args:
+            file: The video.
+
+        Raises:
+            MediaError: It is not a video that can be decoded.
+        """
+        found = self._infos.get(file.identity)
+        if found is None:
+            with self._open(file, False) as video:
+                found = video.info
+            with self._lock:
+                self._infos[file.identity] = found
+                while len(self._infos) > _KEPT_INFOS:
+                    self._infos.popitem(last=False)
+        return found
+
+    def times(self, file: MediaFile, start: float, end: float) -> Float64Array:
+        """Exact times of the frames of a stretch; as ``FrameService.times``.
+
+        Args:
+            file: The video.
+            start: In seconds since the first frame.
+            end: In the same seconds.
+
+        Raises:
+            MediaError: It cannot be read.
+            ValueError: The stretch is empty, too long, or not finite.
+        """
+        if not (math.isfinite(start) and math.isfinite(end) and start <= end):
+            raise ValueError(f"start and end must be seconds with start <= end, got {start!r} and {end!r}")
+        if end - start > LONGEST_STRETCH_SECONDS:
+            raise ValueError(
+                f"a stretch of {end - start:.0f} s is too long: at most {LONGEST_STRETCH_SECONDS:.0f} s are listed at "
+                "a time"
+            )
+        length = self.info_of(file).duration_seconds
+        start = max(start, 0.0) if length is None else min(max(start, 0.0), length)
+        end = max(start, end if length is None else min(end, length))
+        blocks = range(int(start // _BLOCK_SECONDS), int(end // _BLOCK_SECONDS) + 1)
+        found = np.unique(np.concatenate([self._block(file, number) for number in blocks]))
+        first = max(bisect_right(found, start + EPSILON_SECONDS) - 1, 0)
+        last = max(bisect_right(found, end + EPSILON_SECONDS), first + 1)
+        if last - first > MOST_TIMES:
+            raise ValueError(f"the stretch has {last - first} frames and at most {MOST_TIMES} are listed at a time")
+        return found[first:last]
+
+    def exact_time(self, file: MediaFile, moment: float) -> float:
+        """The time of the frame that is shown at a moment.
+
+        Args:
+            file: The video.
+            moment: In seconds since the first frame.
+
+        Raises:
+            MediaError: It cannot be read.
+        """
+        moment = max(moment, 0.0)
+        length = self.info_of(file).duration_seconds
+        if length is not None:
+            moment = min(moment, length)
+        times = self._block(file, int(moment // _BLOCK_SECONDS))
+        return float(times[max(bisect_right(times, moment + EPSILON_SECONDS) - 1, 0)])
+
+    def _block(self, file: MediaFile, number: int) -> Float64Array:
+        """Times of the frames of one block, with the one that is shown at its start."""
+        indexed = file.path.suffix.lower() in _INDEXED
+        key = (file.identity, number if indexed else -1)
+        with self._lock:
+            found = self._blocks.get(key)
+            if found is not None:
+                self._blocks.move_to_end(key)
+                return found
+        with self._listing.of(str(key)):
+            found = self._blocks.get(key)
+            if found is None:
+                found = self._list_times(file, number if indexed else None)
+        with self._lock:
+            self._blocks[key] = found
+            while len(self._blocks) > _KEPT_BLOCKS:
+                self._blocks.popitem(last=False)
+        return found
+
+    def _list_times(self, file: MediaFile, number: int | None) -> Float64Array:
+        if number is None:
+            with self._open(file, True) as video:
+                return video.frame_times()
+        with self._open(file, False) as video:
+            length, start = video.info.duration_seconds, number * _BLOCK_SECONDS
+            if length is not None:
+                start = min(start, max(0.0, length - EPSILON_SECONDS))
+            return video.frame_times(start, (number + 1) * _BLOCK_SECONDS)
+
+
+class KeyedLocks:
+    """A lock for each name, so that what takes long is made once when several ask for it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._locks: dict[str, threading.Lock] = {}
+
+    def of(self, name: str) -> threading.Lock:
+        """The lock of a name.
+
+        Args:
+            name: Any text.
+        """
+        with self._lock:
+            if len(self._locks) > _KEPT_INFOS and name not in self._locks:
+                self._locks = {other: lock for other, lock in self._locks.items() if lock.locked()}
+            return self._locks.setdefault(name, threading.Lock())

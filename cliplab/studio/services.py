@@ -1,0 +1,90 @@
+"""What a running studio is made of: opened in order, closed in the opposite one."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import logging
+import os
+import secrets
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from adapters.errors import AdapterError
+from adapters.system import cache_dir
+from cliplab.studio.context import Studio
+from cliplab.studio.frames import FrameService
+from cliplab.studio.hub import EventHub
+from cliplab.studio.items import fill_items
+from cliplab.studio.jobs import Jobs
+from cliplab.studio.options import StudioOptions
+from cliplab.studio.output import OutputWriter
+from cliplab.studio.store import LabelStore, open_store
+
+_SMALL_FOLDER_SECONDS = 5.0  # so long the start waits for the items; a larger folder is looked through meanwhile
+_log = logging.getLogger(__name__)
+
+
+@contextmanager
+def open_studio(options: StudioOptions) -> Iterator[Studio]:
+    """Open the store and the services of a studio, and close them when the block ends.
+
+    Args:
+        options: As it is started.
+
+    Yields:
+        The studio.
+
+    Raises:
+        StorageError: The store is damaged or of another program.
+        DatasetError: A class's name is not allowed.
+    """
+    with contextlib.ExitStack() as stack:
+        store = stack.enter_context(open_store(options.data_dir, options.labels))
+        identity = studio_identity(store)
+        hub = EventHub()
+        frames = FrameService(store, cache_dir() / "studio" / identity)
+        stack.callback(frames.close)
+        jobs = Jobs(options.data_dir / ".studio", hub.publish)
+        studio = Studio(options, store, frames, jobs, hub, identity=identity)
+        if options.output is not None:
+            writer = OutputWriter(studio, options.output)
+            stack.callback(writer.close)
+            studio.labels_changed = writer.soon
+        look = threading.Thread(target=_look_through, args=(studio,), name="look through the folder", daemon=True)
+        look.start()
+        look.join(_SMALL_FOLDER_SECONDS)
+        yield studio
+
+
+def _look_through(studio: Studio) -> None:
+    """Bring the items in step with the folder. Labels can be given meanwhile."""
+    if studio.store.read_only:
+        return
+    studio.scanning = True
+    try:
+        report = fill_items(studio.store)
+        studio.hub.publish("items", {"items": report.items, "added": report.added})
+    except AdapterError as error:
+        _log.warning("%s", error)
+    finally:
+        studio.scanning = False
+
+
+def studio_identity(store: LabelStore) -> str:
+    """Return what names this store for good, so that a browser never sends labels of one studio to another.
+
+    Args:
+        store: The open store. It gets an identity if it has none; one that cannot be written is named by its place.
+    """
+    with store.reading() as connection:
+        found = connection.execute("SELECT value FROM settings WHERE name = 'identity'").fetchone()
+    if found is not None:
+        return str(found[0])
+    if store.read_only:
+        return hashlib.sha256(os.fsencode(store.path)).hexdigest()[:24]
+    with store.writing() as connection:
+        connection.execute("INSERT OR IGNORE INTO settings VALUES ('identity', ?)", (secrets.token_hex(12),))
+        [(identity,)] = connection.execute("SELECT value FROM settings WHERE name = 'identity'")
+    return str(identity)

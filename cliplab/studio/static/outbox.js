@@ -1,0 +1,229 @@
+// The outbox: what a person typed is stored in this browser first (IndexedDB), then sent in order until the studio says
+// that it is durable. A closed tab, a killed server or a lost network lose nothing; a repeated event is applied once,
+// because each has its client and number. Every tab is a client of its own; any tab sends what others left behind.
+
+import { api, AnswerError } from "/static/requests.js";
+
+const BATCH = 200;
+const FIRST_WAIT = 300, LONGEST_WAIT = 10_000; // milliseconds between tries
+const ANSWER_WAIT = 20_000;
+
+const MOST_BYTES = 300_000; // of a request; the studio takes a million
+const KEEPALIVE_BYTES = 20_000; // characters; browsers allow 64 KiB in all
+
+const sent = ({ order, local, ...event }) => event;
+
+/** The first events of a list whose JSON is no larger than one request may be, and at least one. */
+function withinBytes(records) {
+  let bytes = 0;
+  const end = records.findIndex((one, place) => (bytes += JSON.stringify(sent(one)).length * 3) > MOST_BYTES && place > 0);
+  return end < 0 ? records : records.slice(0, end);
+}
+
+const done = (request) =>
+  new Promise((resolve, reject) => {
+    request.onsuccess = () => resolve(request.result);
+    request.onerror = () => reject(request.error);
+  });
+
+// crypto.randomUUID is missing where the page is not from https or this machine.
+export function randomName() {
+  return [...crypto.getRandomValues(new Uint8Array(12))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+export class Outbox extends EventTarget {
+  /** studio: what names the store, so that labels of one studio never go to another at the same address. */
+  constructor(studio) {
+    super();
+    this.studio = studio;
+    this.client = randomName();
+    this.sequence = 0;
+    this.waiting = 0; // stored here, not yet durable there
+    this.memory = []; // kept only in this tab, because the browser's storage refuses
+    this.trouble = ""; // "", "offline", "refusing" (disk, read-only), "token"
+    this.sentence = "";
+    this.refused = [];
+    this.wait = FIRST_WAIT;
+    this.opening = this.open();
+    this.channel = "BroadcastChannel" in window ? new BroadcastChannel(`cliplab-outbox-${studio}`) : null;
+    if (this.channel) this.channel.onmessage = () => this.count();
+    addEventListener("online", () => this.hurry());
+    addEventListener("offline", () => this.tell("offline", "this browser has no network"));
+    // A page that is being left sends at once what it can; the rest stays for the next page.
+    document.addEventListener("visibilitychange", () => document.visibilityState === "hidden" && this.hurry());
+  }
+
+  async open() {
+    const request = indexedDB.open(`cliplab-outbox-${this.studio}`, 1);
+    request.onupgradeneeded = () => {
+      const events = request.result.createObjectStore("events", { keyPath: "order", autoIncrement: true });
+      events.createIndex("name", ["client", "sequence"], { unique: true });
+    };
+    this.database = await done(request);
+    this.database.onversionchange = () => this.database.close();
+    await this.count();
+    this.hurry();
+    return this.database;
+  }
+
+  /** Store an event and return its {client, sequence} at once. local: what the page needs to show it after a reload. */
+  put(annotator, item, action, value, local = null) {
+    return this.putAll([{ annotator, item, action, value, local }])[0];
+  }
+
+  /** Store several events at once, all or none of them. */
+  putAll(events) {
+    const at = Date.now() / 1000;
+    const records = events.map(({ annotator, item, action, value, local = null }) =>
+      ({ client: this.client, sequence: this.sequence++, annotator, item, action, value, at, local }));
+    this.waiting += records.length;
+    this.changed();
+    this.store(records);
+    return records.map(({ client, sequence }) => ({ client, sequence }));
+  }
+
+  store(records) {
+    const write = (database) => {
+      const transaction = database.transaction("events", "readwrite", { durability: "strict" });
+      records.forEach((record) => transaction.objectStore("events").add(record));
+      // Committed by this task, so that it does not depend on the tab from here on.
+      transaction.commit?.();
+      return new Promise((resolve, reject) => {
+        transaction.oncomplete = resolve;
+        transaction.onabort = transaction.onerror = () => reject(transaction.error);
+      });
+    };
+    // Without waiting for a promise where the database is open: the tab may be closed in the next moment.
+    const written = this.database ? write(this.database) : this.opening.then(write);
+    written
+      .catch((error) => {
+        this.memory.push(...records);
+        this.tell("memory", `this browser cannot store labels (${error?.message ?? error}); keep this tab open until they are saved`);
+      })
+      .then(() => {
+        this.channel?.postMessage("put");
+        this.hurry();
+      });
+  }
+
+  /** The events that are not durable yet, in their order: a page that opens shows them over what the studio knows. */
+  async pending() {
+    await this.opening.catch(() => null);
+    const stored = this.database ? await done(this.database.transaction("events").objectStore("events").getAll()) : [];
+    return [...stored, ...this.memory];
+  }
+
+  async count() {
+    if (!this.database) return;
+    this.waiting = (await done(this.database.transaction("events").objectStore("events").count())) + this.memory.length;
+    this.changed();
+  }
+
+  hurry() {
+    clearTimeout(this.timer);
+    this.timer = null;
+    this.flush();
+  }
+
+  /** Send what is there, in order. One round at a time in this tab, and by a lock in this browser. */
+  async flush() {
+    if (this.sending) {
+      this.again = true;
+      return;
+    }
+    this.sending = true;
+    try {
+      do {
+        this.again = false;
+        const locked = navigator.locks
+          ? (work) => navigator.locks.request(`cliplab-outbox-${this.studio}`, work)
+          : (work) => work();
+        while (await locked(() => this.round()));
+      } while (this.again);
+      this.wait = FIRST_WAIT;
+    } catch (error) {
+      this.failed(error);
+      this.timer = setTimeout(() => this.flush(), this.wait * (0.75 + Math.random() / 2));
+      this.wait = Math.min(LONGEST_WAIT, this.wait * 2);
+    } finally {
+      this.sending = false;
+      await this.count().catch(() => null);
+    }
+  }
+
+  /** One request. Returns whether there may be more to send. */
+  async round() {
+    await this.opening.catch(() => null);
+    const stored = this.database
+      ? await done(this.database.transaction("events").objectStore("events").getAll(null, BATCH))
+      : [];
+    const batch = withinBytes(stored.length ? stored : this.memory.slice(0, BATCH));
+    if (!batch.length) {
+      this.tell("", "");
+      return false;
+    }
+    const events = batch.map(sent);
+    const answer = await api("/events", { events }, {
+      keepalive: JSON.stringify(events).length < KEEPALIVE_BYTES, // a browser still sends these while the tab closes
+      signal: AbortSignal.timeout(ANSWER_WAIT),
+    });
+    const durable = new Set(Object.entries(answer.durable).flatMap(([client, numbers]) => numbers.map((n) => `${client} ${n}`)));
+    const refused = new Map(answer.refused.map((one) => [`${one.client} ${one.sequence}`, one.error]));
+    const settled = batch.filter((one) => durable.has(`${one.client} ${one.sequence}`) || refused.has(`${one.client} ${one.sequence}`));
+    await this.remove(settled);
+    this.tell("", "");
+    for (const one of settled) {
+      const why = refused.get(`${one.client} ${one.sequence}`);
+      if (why === undefined) continue;
+      this.refused.push({ ...one, error: why });
+      this.dispatchEvent(new CustomEvent("refused", { detail: { event: one, error: why } }));
+    }
+    await this.count();
+    this.channel?.postMessage("sent");
+    this.dispatchEvent(new CustomEvent("stored", { detail: { events: settled.length - refused.size } }));
+    if (!settled.length) throw new Error("the studio answered without naming an event that was sent");
+    return true;
+  }
+
+  async remove(records) {
+    this.memory = this.memory.filter((one) => !records.includes(one));
+    const keys = records.map((one) => one.order).filter((order) => order !== undefined);
+    if (!keys.length) return;
+    const transaction = this.database.transaction("events", "readwrite");
+    keys.forEach((key) => transaction.objectStore("events").delete(key));
+    await new Promise((resolve, reject) => {
+      transaction.oncomplete = resolve;
+      transaction.onabort = () => reject(transaction.error);
+    });
+  }
+
+  failed(error) {
+    if (error instanceof AnswerError) {
+      if (error.status === 401) this.tell("token", error.message);
+      else this.tell("refusing", error.message);
+    } else {
+      this.tell("offline", "the studio does not answer; it is tried again until it does");
+    }
+  }
+
+  tell(trouble, sentence) {
+    if (this.trouble === "memory" && trouble !== "" && this.memory.length) return;
+    this.trouble = trouble;
+    this.sentence = sentence;
+    this.changed();
+  }
+
+  changed() {
+    this.dispatchEvent(new Event("change"));
+  }
+
+  /** The state of saving in one small word. */
+  get word() {
+    const kept = this.waiting.toLocaleString("en");
+    if (this.trouble === "offline") return this.waiting ? `offline: ${kept} kept here` : "offline";
+    if (this.trouble === "refusing") return `cannot save: ${kept} kept here`;
+    if (this.trouble === "token") return `signed out: ${kept} kept here`;
+    if (this.trouble === "memory") return `${kept} unsaved, in this tab only`;
+    return this.waiting ? `${kept} unsaved` : "saved";
+  }
+}

@@ -1,0 +1,127 @@
+// The picture in the middle: frames are decoded five ahead, so that the next is on screen before the key is up.
+
+import { make } from "/static/studio.js";
+
+const AHEAD = 5, BEHIND = 2;
+const HEIGHTS = [360, 480, 720, 1080, 1440, 2160];
+
+export class Stage {
+  /** place: the element that shows one item. */
+  constructor(place) {
+    this.place = place;
+    this.ready = new Map(); // id -> {node, decoded}
+    this.calm = matchMedia("(prefers-reduced-motion: reduce)");
+  }
+
+  get height() {
+    const pixels = this.place.clientHeight * Math.min(2, devicePixelRatio);
+    return HEIGHTS.find((one) => one >= pixels * 0.8) ?? HEIGHTS.at(-1);
+  }
+
+  address(id, row) {
+    const at = row?.kind === "clip" ? `&t=${row.start_seconds ?? 0}` : "";
+    return `/items/${id}/frame?h=${this.height}${at}`;
+  }
+
+  /** Show an item; shown(node) hears when its picture is on screen. */
+  show(id, row, neighbours) {
+    this.current = id;
+    const entry = this.prepare(id, row);
+    const node = row && row.kind !== "frame" ? this.player(id, row, entry) : entry.node;
+    if (this.place.firstChild !== node) this.place.replaceChildren(node);
+    entry.node.alt = row ? row.name : `item ${id}`;
+    const keep = new Set([id, ...neighbours.map((one) => one.id)]);
+    for (const [other] of this.ready) if (!keep.has(other)) this.ready.delete(other);
+    for (const one of neighbours) this.prepare(one.id, one.row);
+    return entry.decoded;
+  }
+
+  /** The items around a place that are to be decoded. */
+  static around(index, length) {
+    const wanted = [];
+    for (let step = 1; step <= AHEAD; step++) if (index + step < length) wanted.push(index + step);
+    for (let step = 1; step <= BEHIND; step++) if (index - step >= 0) wanted.push(index - step);
+    return wanted;
+  }
+
+  prepare(id, row) {
+    const source = this.address(id, row);
+    let entry = this.ready.get(id);
+    if (entry && entry.source === source) return entry;
+    const node = new Image();
+    node.decoding = "sync"; // it is decoded already when it is shown
+    node.draggable = false;
+    node.src = source;
+    entry = { node, source, decoded: node.decode().catch(() => this.failed(id, source, entry)) };
+    this.ready.set(id, entry);
+    return entry;
+  }
+
+  async failed(id, source, entry) {
+    let sentence = "the picture does not arrive: the studio does not answer";
+    try {
+      const answer = await fetch(source);
+      if (answer.ok) {
+        entry.node.src = source;
+        return;
+      }
+      sentence = (await answer.json()).error;
+    } catch {
+      setTimeout(() => this.ready.delete(id), 2000); // tried again when it is shown the next time
+    }
+    if (this.current === id) this.place.replaceChildren(make("p", { class: "error stage-error", role: "alert" }, sentence));
+  }
+
+  /** A clip or a short video plays at once, muted and in a loop; with reduced motion it waits for Space. */
+  player(id, row, entry) {
+    if (entry.player) {
+      this.play(entry.player, row);
+      return entry.player;
+    }
+    const player = make("video", { loop: true, playsinline: true, preload: "auto", src: `/items/${id}/media`, poster: entry.source, "aria-label": row.name });
+    player.muted = true;
+    player.disablePictureInPicture = true;
+    const start = row.start_seconds ?? 0;
+    player.addEventListener("loadedmetadata", () => { player.currentTime = start; });
+    player.addEventListener("timeupdate", () => {
+      if (row.end_seconds !== null && player.currentTime >= row.end_seconds) player.currentTime = start;
+    });
+    // A format that the browser cannot play: the server's frames in turn say as much.
+    player.addEventListener("error", () => this.slides(id, row, entry));
+    entry.player = player;
+    this.play(player, row);
+    return player;
+  }
+
+  play(player, row) {
+    if (!this.calm.matches) player.play().catch(() => null);
+  }
+
+  toggle() {
+    const player = this.place.querySelector("video");
+    if (!player) return null;
+    if (player.paused) player.play().catch(() => null);
+    else player.pause();
+    return player.paused ? "paused" : "playing";
+  }
+
+  slides(id, row, entry) {
+    if (this.current !== id) return;
+    this.place.replaceChildren(entry.node);
+    const start = row.start_seconds ?? 0, length = (row.end_seconds ?? start + 8) - start;
+    let step = 0;
+    const next = () => {
+      if (this.current !== id || this.calm.matches) return;
+      step = (step + 1) % 8;
+      const node = new Image();
+      node.alt = row.name;
+      node.src = `/items/${id}/frame?h=${this.height}&t=${(start + (length * step) / 8).toFixed(3)}`;
+      node.decode().then(() => {
+        if (this.current !== id) return;
+        this.place.replaceChildren(node);
+        setTimeout(next, 400);
+      }, () => null);
+    };
+    setTimeout(next, 400);
+  }
+}
