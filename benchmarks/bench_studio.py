@@ -4,8 +4,8 @@
 
 prints a JSON line. Each annotator is a client with an outbox, as the page has one: it numbers its events, keeps what is
 not acknowledged, and sends it again until it is. Counted are labels lost and labels stored twice (promised: 0 and 0),
-and the ms from sending to the durable answer. Annotators share items, change their labels and undo some; what each gave
-last is compared with the store ("wrong"). Clients and server share the machine's cores: the load average is in the line.
+and the ms from sending to the durable answer. Annotators share items, change labels and undo some; what each gave last
+is compared with the store ("wrong"). Clients and server share the machine's cores; the line has the load average.
 """
 
 from __future__ import annotations

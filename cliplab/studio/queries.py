@@ -182,9 +182,11 @@ def next_number(connection: sqlite3.Connection, annotator: str, after: int, want
 # Parameters: annotator, annotator, now. Twice-labelled items may be leased by two.
 OPEN_FOR = (
     "items.done < items.wanted AND items.missing IS NULL "
-    "AND NOT EXISTS (SELECT 1 FROM current_labels WHERE item = items.id AND annotator = ?) "
+    "AND NOT EXISTS (SELECT annotator FROM current_labels WHERE item = items.id UNION ALL SELECT annotator FROM "
+    "current_intervals WHERE item = items.id INTERSECT SELECT ?) "
     "AND (SELECT count(*) FROM leases WHERE item = items.id AND annotator <> ? AND until > ? AND annotator NOT IN "
-    "(SELECT annotator FROM current_labels WHERE item = items.id)) < items.wanted - items.done"
+    "(SELECT annotator FROM current_labels WHERE item = items.id UNION ALL SELECT annotator FROM current_intervals "
+    "WHERE item = items.id)) < items.wanted - items.done"
 )
 
 
