@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from cliplab.studio.jobs import JobStoppedError as JobStoppedError
     from cliplab.studio.queries import ItemFilter as ItemFilter
     from cliplab.studio.queries import ItemRow as ItemRow
+    from cliplab.studio.recovery import RecoveryReport as RecoveryReport
+    from cliplab.studio.recovery import recover_store as recover_store
     from cliplab.studio.resolving import Interval as Interval
     from cliplab.studio.resolving import ResolvedLabel as ResolvedLabel
     from cliplab.studio.run import label_launch as label_launch
@@ -40,6 +42,7 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
             "importing": ("ImportReport", "import_dataset", "import_folder_labels"),
             "items": ("ItemsReport", "fill_items"),
             "queries": ("ItemFilter", "ItemRow"),
+            "recovery": ("RecoveryReport", "recover_store"),
             "resolving": ("Interval", "ResolvedLabel"),
             "run": ("label_launch", "label_server", "studio"),
             "store": ("LabelStore", "open_store"),
