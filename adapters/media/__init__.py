@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from adapters.media.opening import ffmpeg_reason as ffmpeg_reason
     from adapters.media.opening import open_container as open_container
     from adapters.media.picture_header import jpeg_size as jpeg_size
-    from adapters.media.picture_header import picture_size as picture_size
+    from adapters.media.picture_header import size_of_picture as size_of_picture
     from adapters.media.preprocess import PerChannel as PerChannel
     from adapters.media.preprocess import decode_picture as decode_picture
     from adapters.media.preprocess import decode_size as decode_size
@@ -53,16 +53,16 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
             "decoder_pool": ("DEFAULT_MEMORY_MB", "DecoderPool", "open_limited"),
             "files": (
                 "VIDEO_SUFFIXES",
-                "VideoFile",
                 "UnreadablePath",
+                "VideoFile",
                 "is_hidden",
                 "is_picture_name",
                 "is_video_name",
                 "videos_below",
             ),
             "live": ("LiveVideo", "is_live"),
-            "opening": ("MediaLimits", "open_container", "ffmpeg_reason"),
-            "picture_header": ("jpeg_size", "picture_size"),
+            "opening": ("MediaLimits", "ffmpeg_reason", "open_container"),
+            "picture_header": ("jpeg_size", "size_of_picture"),
             "preprocess": (
                 "PerChannel",
                 "decode_picture",

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from cliplab.studio.prelabel import label_auto as label_auto
     from cliplab.studio.queries import ItemFilter as ItemFilter
     from cliplab.studio.queries import ItemRow as ItemRow
+    from cliplab.studio.recovery import RecoveryReport as RecoveryReport
+    from cliplab.studio.recovery import recover_store as recover_store
     from cliplab.studio.resolving import Interval as Interval
     from cliplab.studio.resolving import ResolvedLabel as ResolvedLabel
     from cliplab.studio.run import studio as studio
@@ -42,6 +44,7 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
             "jobs": ("Job", "JobStoppedError", "Jobs"),
             "prelabel": ("PreLabel", "PrelabelReport", "label_auto"),
             "queries": ("ItemFilter", "ItemRow"),
+            "recovery": ("RecoveryReport", "recover_store"),
             "resolving": ("Interval", "ResolvedLabel"),
             "run": ("studio",),
             "store": ("LabelStore", "open_store"),

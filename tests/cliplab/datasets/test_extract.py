@@ -55,7 +55,7 @@ def test_a_killed_run_goes_on_and_gives_the_same_pictures(film, tmp_path):
     code = """
 import sys, time
 from cliplab.datasets import extract
-from cliplab.datasets.extract import _Output
+from cliplab.datasets.extraction import _Output
 write = _Output.write
 def slow(self, entry, picture):
     write(self, entry, picture)

@@ -271,8 +271,9 @@ class _Run:
             done = int(self.output.reached.get(settings, 0.0) * self.fps + 1e-6) / self.fps
             self.output.note("started", settings)
             start = done if done and (length is None or done < length) else None
+            where = os.path.abspath(source)
             for seconds, picture in video.frames(fps=self.fps, start_seconds=start):
-                self._take(folder, source, seconds, picture)
+                self._take(folder, where, seconds, picture)
                 shown(seconds, length)
         self.output.note("finished", settings)
 
