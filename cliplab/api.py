@@ -33,7 +33,7 @@ from cliplab.models import (
 from cliplab.reel import reel
 from cliplab.registry import registry_manifest
 from cliplab.scan import scan, score
-from cliplab.studio import label_auto, studio
+from cliplab.studio import label_auto, label_launch, label_server, studio
 
 __all__ = [
     "adopt",
@@ -59,6 +59,8 @@ __all__ = [
     "host_http",
     "host_label_studio",
     "label_auto",
+    "label_launch",
+    "label_server",
     "predict",
     "reel",
     "registry_manifest",

@@ -20,6 +20,7 @@ from adapters.data.split_names import all_splits, normal_split
 from adapters.data.time_values import TimeRange
 from adapters.data.video_paths import VideoFinder, cut_from
 from adapters.errors import DatasetError, MediaError
+from adapters.media import is_picture_name
 
 _log = logging.getLogger(__name__)
 _SURE_UNITS: tuple[frozenset[str], ...] = (frozenset(), frozenset({"seconds"}))
@@ -57,7 +58,8 @@ def make_dataset(
         for number, (where, row) in enumerate(rows):
             values = read_row(row, where, text=text, extra_keys=extra_keys)
             for item in reader.examples(values, where):
-                examples.append(item if frames is None else replace(item, frames=frames[number]))
+                given = None if frames is None else frames[number]
+                examples.append(item if given is None else replace(item, frames=given))
                 explicit.append(bool(values.values.get("group")))
         reader.check_all_read(examples)
         return _grouped(reader, examples, explicit, labels, listed)
@@ -145,6 +147,7 @@ class _RowReader:
                 continue
             if end is not None and (cut := cut_from(file.stem)) is not None and (start, end) == cut[1:]:
                 start, end = None, None  # the file is the range
+            picture = is_picture_name(file.name) and start is None and end is None
             try:
                 yield Example(
                     path=file,
@@ -154,6 +157,7 @@ class _RowReader:
                     split=cast(Split, normal_split(split)) if split else None,
                     group=row.values.get("group") or "",
                     source=row.values.get("source") or path,
+                    frames=PreparedFrames(file.parent, (file.name,), 1.0) if picture else None,
                 )
             except DatasetError as error:
                 raise DatasetError(f"{where}: {error}") from None

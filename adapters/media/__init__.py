@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from adapters.media.opening import MediaLimits as MediaLimits
     from adapters.media.opening import ffmpeg_reason as ffmpeg_reason
     from adapters.media.opening import open_container as open_container
-    from adapters.media.picture_header import jpeg_size as jpeg_size
-    from adapters.media.picture_header import size_of_picture as size_of_picture
+    from adapters.media.picture_size import jpeg_size as jpeg_size
+    from adapters.media.picture_size import size_of_picture as size_of_picture
     from adapters.media.preprocess import PerChannel as PerChannel
     from adapters.media.preprocess import decode_picture as decode_picture
     from adapters.media.preprocess import decode_size as decode_size
@@ -53,16 +53,16 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
             "decoder_pool": ("DEFAULT_MEMORY_MB", "DecoderPool", "open_limited"),
             "files": (
                 "VIDEO_SUFFIXES",
-                "UnreadablePath",
                 "VideoFile",
+                "UnreadablePath",
                 "is_hidden",
                 "is_picture_name",
                 "is_video_name",
                 "videos_below",
             ),
             "live": ("LiveVideo", "is_live"),
-            "opening": ("MediaLimits", "ffmpeg_reason", "open_container"),
-            "picture_header": ("jpeg_size", "size_of_picture"),
+            "opening": ("MediaLimits", "open_container", "ffmpeg_reason"),
+            "picture_size": ("jpeg_size", "size_of_picture"),
             "preprocess": (
                 "PerChannel",
                 "decode_picture",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from adapters.errors import MediaError
-from adapters.media.picture_header import size_of_picture
+from adapters.media.picture_size import size_of_picture
 from adapters.records import Clip, Float32Array, InputSpec, UInt8Array
 
 PerChannel = float | Sequence[float]  # one number for all channels, or one each for R, G, B

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from cliplab.studio.recovery import recover_store as recover_store
     from cliplab.studio.resolving import Interval as Interval
     from cliplab.studio.resolving import ResolvedLabel as ResolvedLabel
+    from cliplab.studio.run import label_launch as label_launch
+    from cliplab.studio.run import label_server as label_server
     from cliplab.studio.run import studio as studio
     from cliplab.studio.store import LabelStore as LabelStore
     from cliplab.studio.store import open_store as open_store
@@ -46,7 +48,7 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
             "queries": ("ItemFilter", "ItemRow"),
             "recovery": ("RecoveryReport", "recover_store"),
             "resolving": ("Interval", "ResolvedLabel"),
-            "run": ("studio",),
+            "run": ("label_launch", "label_server", "studio"),
             "store": ("LabelStore", "open_store"),
         },
     )

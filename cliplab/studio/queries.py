@@ -33,7 +33,7 @@ class ItemFilter:
         text: A part of its path, in any capitals.
         group: Its group.
         split: Its split.
-        model: Whose scores the next two are about; None: of any model.
+        model: Whose scores the next three are about; None: of the model whose scores were stored last.
         score_below: Its best score is lower.
         score_above: Its best score is at least this.
         predicted: The label with its best score.
@@ -182,9 +182,11 @@ def next_number(connection: sqlite3.Connection, annotator: str, after: int, want
 # Parameters: annotator, annotator, now. Twice-labelled items may be leased by two.
 OPEN_FOR = (
     "items.done < items.wanted AND items.missing IS NULL "
-    "AND NOT EXISTS (SELECT 1 FROM current_labels WHERE item = items.id AND annotator = ?) "
+    "AND NOT EXISTS (SELECT annotator FROM current_labels WHERE item = items.id UNION ALL SELECT annotator FROM "
+    "current_intervals WHERE item = items.id INTERSECT SELECT ?) "
     "AND (SELECT count(*) FROM leases WHERE item = items.id AND annotator <> ? AND until > ? AND annotator NOT IN "
-    "(SELECT annotator FROM current_labels WHERE item = items.id)) < items.wanted - items.done"
+    "(SELECT annotator FROM current_labels WHERE item = items.id UNION ALL SELECT annotator FROM current_intervals "
+    "WHERE item = items.id)) < items.wanted - items.done"
 )
 
 
@@ -306,7 +308,6 @@ _STATES: dict[str, str] = {
 def _add_scores(filters: ItemFilter, add: Any) -> None:
     tests, values = [], list[Any]()
     for test, value in (
-        ("model = ?", filters.model),
         ("score < ?", filters.score_below),
         ("score >= ?", filters.score_above),
         ("label = ?", filters.predicted),
@@ -314,8 +315,12 @@ def _add_scores(filters: ItemFilter, add: Any) -> None:
         if value is not None:
             tests.append(test)
             values.append(value)
-    if tests:
-        add(f"EXISTS (SELECT 1 FROM top_scores WHERE item = items.id AND {' AND '.join(tests)})", *values)
+    if tests or filters.model is not None:
+        # With one model its index finds the row of an item.
+        model = "?" if filters.model is not None else "(SELECT value FROM settings WHERE name = 'latest_model')"
+        given = [] if filters.model is None else [filters.model]
+        conditions = " AND ".join([f"model = {model}", "item = items.id", *tests])
+        add(f"EXISTS (SELECT 1 FROM top_scores WHERE {conditions})", *given, *values)
 
 
 def _with_state(connection: sqlite3.Connection, rows: list[Any]) -> list[ItemRow]:

@@ -59,6 +59,16 @@ def test_frames_are_clips_of_one_picture(studio):
             assert np.abs(clip.frames.astype(int) - number * 40).max() <= 2
 
 
+@pytest.mark.parametrize("format, name", [("jsonl", "a.jsonl"), ("labels_json", "a.json"), ("csv", "a.csv")])
+def test_pictures_stay_pictures_in_files_of_other_formats(studio, format, name):
+    send(studio, "ann", item_of(studio, "frames/0.png"), "label", label="ad")
+    send(studio, "ann", item_of(studio, "frames/1.png"), "label", label="content")
+    dataset = read_dataset(studio.folder)
+    again = read_dataset(export_dataset(dataset, studio.folder / name, format))
+    found = {(one.path, one.labels, one.is_picture) for one in again}
+    assert found == {(one.path, one.labels, True) for one in dataset}
+
+
 def test_intervals_of_a_video_are_its_clips(studio):
     film = item_of(studio, "film.mp4")
     send(studio, "ann", film, "interval", interval="a", label="ad", start=0, end=12.5)

@@ -179,11 +179,22 @@ def test_of_an_overlap_two_people_are_given_the_same_items_and_no_third(store):
     assert store.progress()["finished"] == 6
 
 
+def test_a_video_with_intervals_of_a_person_is_offered_to_another_one_only(store):
+    store.set_overlap(100)
+    [video] = add_items(store, 1, "video")
+    store.set_overlap(100)
+    Client(store).send(video, "interval", interval="a", label="ad", start=1, end=2)
+    assert store.next_item("ann", video - 1).id != video
+    assert store.next_item("bob", video - 1).id == video
+
+
 def test_uncertain_items_come_by_their_margin_or_by_the_queue(store):
     store.set_scores("m", [(n, "ad", 0.5 + n / 20) for n in range(1, 7)])
     assert store.next_item("ann", want="uncertain").id == 1
     assert store.item(6).predicted == ("ad", 0.8)
     assert store.count(ItemFilter(score_below=0.61)) == 2
+    assert store.count(ItemFilter(predicted="ad", score_above=0.75)) == 2
+    assert store.count(ItemFilter(model="other")) == 0
     store.set_queue("uncertain", [5, 3])
     assert store.next_item("ann", want="uncertain").id == 5
     assert store.next_item("ann", 5, want="uncertain").id == 3

@@ -16,7 +16,7 @@ from environment import environment
 from adapters.data import Example, read_prepared_clip
 from adapters.data.examples import PreparedFrames
 from adapters.errors import MediaError
-from adapters.media.picture_header import jpeg_size, size_of_picture
+from adapters.media.picture_size import jpeg_size, size_of_picture
 from adapters.media.preprocess import MAX_PICTURE_PIXELS, decode_picture
 from adapters.records import InputSpec
 
