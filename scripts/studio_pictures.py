@@ -14,12 +14,16 @@ import time
 from pathlib import Path
 from typing import Any
 
+import av
 import cv2
+import numpy as np
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests/support")]
 
 from studio_page import browser, running_studio  # noqa: E402
+
+from adapters.media import open_video  # noqa: E402
 
 FRAMES_PER_CLIP = 4
 
@@ -78,6 +82,54 @@ def label_pages(opened: Any, url: str, classes: dict[str, str], output: Path) ->
     take(page, output / "studio_grid.jpg")
 
 
+def write_evening(path: Path) -> list[tuple[str, float, float]]:
+    """The drawn clips one after the other, with a tone during the ads; and the stretches of each class."""
+    rows = [json.loads(line) for line in (ROOT / "samples/dataset.jsonl").read_text(encoding="utf-8").splitlines()]
+    drawn = sorted((row for row in rows if row["source"] == "drawn"), key=lambda row: row["group"])
+    ads, contents = ([row for row in drawn if row["label"] == label][:5] for label in ("ad", "content"))
+    drawn = [row for pair in zip(ads, contents, strict=False) for row in pair]
+    spans: list[tuple[str, float, float]] = []
+    with av.open(str(path), "w") as container:
+        pictures, sound = (
+            container.add_stream("libx264", rate=10),
+            container.add_stream("aac", rate=8000, layout="mono"),
+        )
+        pictures.width, pictures.height, pictures.pix_fmt = 640, 360, "yuv420p"
+        count = 0
+        for row in drawn:
+            with open_video(ROOT / "samples" / row["path"]) as video:
+                frames = [picture for _, picture in video.frames(width=640, height=360, aspect="crop", fps=10)]
+            spans.append((row["label"], count / 10, (count + len(frames)) / 10))
+            for picture in frames:
+                shown = cv2.resize(picture, (640, 360))
+                container.mux(pictures.encode(av.VideoFrame.from_ndarray(shown, "rgb24")))
+                loud = (9000 if row["label"] == "ad" else 2500) * (0.6 + 0.4 * np.sin(count / 2))
+                tone = np.sin(np.arange(800) * (0.3 + count % 5 / 20)) * loud
+                heard = av.AudioFrame.from_ndarray(tone.astype(np.int16)[None], "s16", "mono")
+                heard.sample_rate, heard.pts = 8000, count * 800
+                container.mux(sound.encode(heard))
+                count += 1
+        container.mux(pictures.encode())
+        container.mux(sound.encode())
+    return spans
+
+
+def video_page(opened: Any, url: str, spans: list[tuple[str, float, float]], output: Path) -> None:
+    """The Label page of a video in which intervals were painted."""
+    page = opened.new_context(viewport={"width": 1280, "height": 720}, color_scheme="dark").new_page()
+    page.goto(f"{url}/label/video/1")
+    page.wait_for_selector("#intervals[data-ready]")
+    for label, start, end in spans[:7]:
+        page.evaluate("([label, start, end]) => intervalsPage.paint(label, start, end)", [label, start, end])
+    page.keyboard.press("n")
+    ready(page)
+    page.evaluate("(to) => intervalsPage.player.seek(to)", spans[5][1] + 0.4)
+    page.locator("#interval-list button").nth(1).click()
+    ready(page)
+    time.sleep(2)
+    take(page, output / "studio_intervals.jpg")
+
+
 def main() -> None:
     output = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "docs/images"
     with tempfile.TemporaryDirectory() as name, browser() as opened:
@@ -86,6 +138,11 @@ def main() -> None:
         classes = extract(folder)
         with running_studio(folder, labels=("ad", "content"), annotator="Ada") as (url, _):
             label_pages(opened, url, classes, output)
+        videos = Path(name) / "videos"
+        videos.mkdir()
+        spans = write_evening(videos / "evening.mp4")
+        with running_studio(videos, labels=("ad", "content"), annotator="Ada") as (url, _):
+            video_page(opened, url, spans, output)
 
 
 if __name__ == "__main__":

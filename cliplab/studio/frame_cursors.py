@@ -76,7 +76,15 @@ class FrameCursors:
             if cached():
                 return
             try:
-                self._go(cursor, file, (width, height), seconds, keep)
+                used = cursor.video is not None
+                try:
+                    self._go(cursor, file, (width, height), seconds, keep)
+                except MediaError:
+                    if not used:
+                        raise
+                    # Its process ended, or its time was over, which counts from when the video was opened.
+                    cursor.close()
+                    self._go(cursor, file, (width, height), seconds, keep)
             except BaseException:
                 cursor.close()
                 raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import threading
 from bisect import bisect_right
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 # The most frame times in one answer, and the longest stretch that is listed at a time.
 MOST_TIMES, LONGEST_STRETCH_SECONDS = 50_000, 3600.0
 _BLOCK_SECONDS = 20.0
-_KEPT_BLOCKS, _KEPT_INFOS = 512, 4096
+_KEPT_BLOCKS, _KEPT_INFOS = 1024, 4096
+_WHOLE = -1  # the number of the one block of a video that is listed as a whole
 # Containers of which a stretch is listed without reading what is before it.
 _INDEXED = {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".3gp"}
 
@@ -82,8 +84,7 @@ class FrameLists:
         length = self.info_of(file).duration_seconds
         start = max(start, 0.0) if length is None else min(max(start, 0.0), length)
         end = max(start, end if length is None else min(end, length))
-        blocks = range(int(start // _BLOCK_SECONDS), int(end // _BLOCK_SECONDS) + 1)
-        found = np.unique(np.concatenate([self._block(file, number) for number in blocks]))
+        found = self._stretch(file, int(start // _BLOCK_SECONDS), int(end // _BLOCK_SECONDS))
         first = max(bisect_right(found, start + EPSILON_SECONDS) - 1, 0)
         last = max(bisect_right(found, end + EPSILON_SECONDS), first + 1)
         if last - first > MOST_TIMES:
@@ -104,37 +105,57 @@ class FrameLists:
         length = self.info_of(file).duration_seconds
         if length is not None:
             moment = min(moment, length)
-        times = self._block(file, int(moment // _BLOCK_SECONDS))
+        number = int(moment // _BLOCK_SECONDS)
+        times = self._stretch(file, number, number)
         return float(times[max(bisect_right(times, moment + EPSILON_SECONDS) - 1, 0)])
 
-    def _block(self, file: MediaFile, number: int) -> Float64Array:
-        """Times of the frames of one block, with the one that is shown at its start."""
-        indexed = file.path.suffix.lower() in _INDEXED
-        key = (file.identity, number if indexed else -1)
-        with self._lock:
-            found = self._blocks.get(key)
-            if found is not None:
-                self._blocks.move_to_end(key)
-                return found
-        with self._listing.of(str(key)):
-            found = self._blocks.get(key)
-            if found is None:
-                found = self._list_times(file, number if indexed else None)
-        with self._lock:
-            self._blocks[key] = found
-            while len(self._blocks) > _KEPT_BLOCKS:
-                self._blocks.popitem(last=False)
-        return found
+    def _stretch(self, file: MediaFile, first: int, last: int) -> Float64Array:
+        """Times of the frames of some blocks, with the one that is shown at the start of the first."""
+        if file.path.suffix.lower() not in _INDEXED:
+            first = last = _WHOLE
+        numbers = range(first, last + 1)
+        found = self._known(file, numbers)
+        if found is None:
+            with self._listing.of(file.identity):
+                found = self._known(file, numbers)  # by another thread meanwhile
+                if found is None:
+                    found = self._list_blocks(file, numbers)
+        return np.unique(np.concatenate(found))
 
-    def _list_times(self, file: MediaFile, number: int | None) -> Float64Array:
-        if number is None:
+    def _known(self, file: MediaFile, numbers: range) -> list[Float64Array] | None:
+        with self._lock:
+            found = [self._blocks.get((file.identity, number)) for number in numbers]
+            for number in numbers:
+                if (file.identity, number) in self._blocks:
+                    self._blocks.move_to_end((file.identity, number))
+        known = [block for block in found if block is not None]
+        return known if len(known) == len(found) else None
+
+    def _list_blocks(self, file: MediaFile, numbers: range) -> list[Float64Array]:
+        """List blocks in one go, and keep each."""
+        blocks = [self._list_times(file, None)] if numbers[0] == _WHOLE else self._split(file, numbers)
+        with self._lock:
+            self._blocks.update({(file.identity, number): block for number, block in zip(numbers, blocks, strict=True)})
+            while len(self._blocks) > max(_KEPT_BLOCKS, len(numbers)):
+                self._blocks.popitem(last=False)
+        return blocks
+
+    def _split(self, file: MediaFile, numbers: range) -> list[Float64Array]:
+        times = self._list_times(file, numbers)
+        edges = [number * _BLOCK_SECONDS for number in (*numbers, numbers[-1] + 1)]
+        # Each block begins with the frame that is shown at its start.
+        places = [max(bisect_right(times, edge + EPSILON_SECONDS) - 1, 0) for edge in edges]
+        return [times[begin : end + 1] for begin, end in itertools.pairwise(places)]
+
+    def _list_times(self, file: MediaFile, numbers: range | None) -> Float64Array:
+        if numbers is None:
             with self._open(file, True) as video:
                 return video.frame_times()
         with self._open(file, False) as video:
-            length, start = video.info.duration_seconds, number * _BLOCK_SECONDS
+            length, start = video.info.duration_seconds, numbers[0] * _BLOCK_SECONDS
             if length is not None:
                 start = min(start, max(0.0, length - EPSILON_SECONDS))
-            return video.frame_times(start, (number + 1) * _BLOCK_SECONDS)
+            return video.frame_times(start, (numbers[-1] + 1) * _BLOCK_SECONDS)
 
 
 class KeyedLocks:

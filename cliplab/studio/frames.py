@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 HEIGHTS = (64, 128, 240, 360, 480, 720, 1080, 1440, 2160)
 _FRAME_PIXELS = 16384 * 8192
 _SLOW_SECONDS = 1800.0  # for what reads a whole video: its sound, or the times of a stream without an index
+# How far the next cut is looked for in one answer, so that none takes long.
+CUT_SEARCH_BLOCKS = 3
 DEFAULT_PEAKS_PER_SECOND, MOST_PEAKS_PER_SECOND = 20.0, 200.0
 
 
@@ -57,7 +59,7 @@ class FrameService:
         count = max(3, min(8, (os.cpu_count() or 1) + 1)) if processes is None else max(2, processes)
         self._limits = MediaLimits(_FRAME_PIXELS)
         self._pool = DecoderPool(count)
-        self._slow_pool = DecoderPool(1, seconds=_SLOW_SECONDS)
+        self._slow_pool = DecoderPool(2, seconds=_SLOW_SECONDS)
         self._cursors = FrameCursors(self._pool, count - 1, self._limits)
         self._lists, self._making = FrameLists(self._open), KeyedLocks()
 
@@ -249,31 +251,35 @@ class FrameService:
                 self.cache.put(key, stored)
         return None if stored == b"-" else np.frombuffer(stored[1:], np.int8).reshape(-1, 2)
 
-    def next_cut(self, item_id: int, after: float) -> float | None:
-        """The time of the first frame of the next shot.
+    def next_cut(self, item_id: int, after: float) -> tuple[float | None, float]:
+        """The first frame of the next shot, looked for in the next minute or a little more.
 
         Args:
             item_id: The item.
             after: Seconds since the first frame.
 
         Returns:
-            Seconds since the first frame; None where there is no further cut.
+            When it is shown, in seconds since the first frame, or None; and up to when cuts were looked for, which is
+            at least the video's length where there is none.
 
         Raises:
             MediaError: As ``frame_jpeg``.
+            ValueError: ``after`` is not a finite number.
         """
+        if not math.isfinite(after):
+            raise ValueError(f"after must be a finite number of seconds, got {after!r}")
         file = self.file(item_id)
         length = self._lists.info_of(file).duration_seconds
-        number = int(max(after, 0.0) // BLOCK_SECONDS)
-        while length is None or number * BLOCK_SECONDS < length:
-            found = self._cuts_block(file, number)
+        first = int(max(after, 0.0) // BLOCK_SECONDS)
+        for number in range(first, first + CUT_SEARCH_BLOCKS):
+            end = (number + 1) * BLOCK_SECONDS
+            found = None if length is not None and number * BLOCK_SECONDS >= length else self._cuts_block(file, number)
             if found is None:
-                return None
+                return None, end if length is None else max(end, length)
             later = [moment for moment in found if moment > after + EPSILON_SECONDS]
             if later:
-                return later[0]
-            number += 1
-        return None
+                return later[0], end
+        return None, end
 
     def _cuts_block(self, file: MediaFile, number: int) -> list[float] | None:
         """The cuts of one block; None after the end of a video of unknown length."""

@@ -111,8 +111,9 @@ def peaks(request: Request, frames: FrameService, item: int) -> Response:
 
 
 def cut(request: Request, frames: FrameService, item: int) -> Response:
-    """Answer ``GET /items/ID/cut?after=``: when the next shot begins, or null."""
-    return JSONResponse({"cut": frames.next_cut(item, _number(request, "after", 0.0))})
+    """Answer ``GET /items/ID/cut?after=``: when the next shot begins, or null; and up to when it was looked for."""
+    found, searched_to = frames.next_cut(item, _number(request, "after", 0.0))
+    return JSONResponse({"cut": found, "searched_to": searched_to})
 
 
 def media(request: Request, frames: FrameService, item: int) -> Response:

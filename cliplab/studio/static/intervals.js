@@ -6,7 +6,7 @@ import { Player, RATES } from "/static/player.js";
 import { Timeline, clockText } from "/static/timeline.js";
 
 const TAP_MILLISECONDS = 220; // a key that is let go sooner was tapped, not held
-const LISTED = 200; // rows of the list: those around the playhead
+const LISTED = 60, LIST_MILLISECONDS = 80; // rows of the list: those around the playhead
 const COLORS = ["#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7", "#999999"];
 
 const page = document.getElementById("intervals");
@@ -45,9 +45,9 @@ let listAsked = 0;
 
 /** The intervals around the playhead, as text: what a screen reader reads, and where one is chosen by Tab and Enter. */
 function drawList() {
-  if (listAsked) return;
-  listAsked = requestAnimationFrame(() => {
-    listAsked = 0;
+  // After the timeline, which the eye is on: many elements take longer than a frame.
+  clearTimeout(listAsked);
+  listAsked = setTimeout(() => {
     const middle = mine.placeAt(player.time), from = Math.max(0, Math.min(middle - LISTED / 2, mine.size - LISTED));
     const rows = mine.sorted.slice(from, from + LISTED).map((one, place) => rowOf(one, from + place));
     const focused = list.contains(document.activeElement) ? document.activeElement.dataset.id : null;
@@ -55,7 +55,7 @@ function drawList() {
     if (focused) list.querySelector(`[data-id="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
     const hidden = mine.size - rows.length;
     count.textContent = `${mine.size.toLocaleString("en")} interval${mine.size === 1 ? "" : "s"}${hidden ? ` · ${rows.length} around the playhead are listed` : ""}`;
-  });
+  }, LIST_MILLISECONDS);
 }
 
 function rowOf(one, place) {
@@ -207,13 +207,13 @@ function classDown(one, event) {
     say(`painting ${one.name} from here: play or step on, then press ${one.key.toUpperCase()} again`);
     return;
   } else startPainting(one.name);
-  if (!stays) held.set(one.name, performance.now());
+  if (!stays) held.set(one.name, event?.timeStamp ?? performance.now());
 }
 
-function classUp(one) {
+function classUp(one, event) {
   const since = held.get(one.name);
   held.delete(one.name);
-  if (since === undefined || performance.now() - since < TAP_MILLISECONDS) return; // tapped: it goes on until the next tap
+  if (since === undefined || event.timeStamp - since < TAP_MILLISECONDS) return; // tapped: it goes on until the next tap
   if (painting?.label === one.name) stopPainting();
 }
 
@@ -265,17 +265,27 @@ async function setPoint(which) {
   say(`${which} ${clockText(time)}${next.in !== null && next.out !== null ? ": press a class key to label it" : ""}`);
 }
 
+let cutSearch = 0;
+
+/** Minute by minute, until there is a cut; moving on or Esc ends it. */
 async function toNextCut() {
-  const from = player.time;
+  const search = ++cutSearch, from = player.time;
+  let after = from;
   say("looking for the next cut");
-  try {
-    const { cut } = await api(`/items/${item}/cut?after=${from}`);
-    if (cut === null) { say("no cut after this one"); return; }
-    if (!cuts.includes(cut)) cuts = [...cuts, cut].sort((a, b) => a - b);
-    timeline.setRow({ id: "cuts", name: "Cuts", kind: "marks", times: cuts });
-    await player.seek(cut);
-    say(`cut at ${clockText(cut)}`);
-  } catch (error) { say(error.message, { bad: true }); }
+  while (search === cutSearch && Math.abs(player.time - from) < 1e-6) {
+    const { cut, searched_to: to } = await api(`/items/${item}/cut?after=${after}`);
+    if (search !== cutSearch || Math.abs(player.time - from) > 1e-6) return;
+    if (cut !== null) {
+      if (!cuts.includes(cut)) cuts = [...cuts, cut].sort((a, b) => a - b);
+      timeline.setRow({ id: "cuts", name: "Cuts", kind: "marks", times: cuts });
+      await player.seek(cut);
+      say(`cut at ${clockText(cut)}`);
+      return;
+    }
+    if (to >= player.duration) { say("no cut after this one"); return; }
+    after = to - 1e-3; // a cut at the very place is after this
+    say(`no cut up to ${clockText(to, 0)}; looking on (Esc ends it)`);
+  }
 }
 
 function toEdge(direction) {
@@ -358,6 +368,7 @@ keys.register([
 ]);
 
 function dropAll() {
+  cutSearch += 1;
   painting = null;
   held.clear();
   setPoints(null, null);
@@ -367,8 +378,8 @@ function dropAll() {
 function registerClasses() {
   // Alt changes what a key types on some keyboards: the physical key is looked at too.
   keys.replace("classes", classes.filter((one) => one.key).flatMap((one) => [
-    { keys: [one.key], does: `${one.name}: hold it to paint while it plays, tap it to begin and to end`, run: (event) => classDown(one, event), up: () => classUp(one), repeat: false },
-    { keys: [`Alt+${one.key}`], does: "", run: (event) => classDown(one, event), up: () => classUp(one), repeat: false },
+    { keys: [one.key], does: `${one.name}: hold it to paint while it plays, tap it to begin and to end`, run: (event) => classDown(one, event), up: (event) => classUp(one, event), repeat: false },
+    { keys: [`Alt+${one.key}`], does: "", run: (event) => classDown(one, event), up: (event) => classUp(one, event), repeat: false },
   ]));
   document.getElementById("classes").replaceChildren(...classes.map((one) => make(
     "button",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -79,10 +80,21 @@ def test_forward_steps_open_the_video_once(frames: FrameService, monkeypatch: py
     assert opened == []
 
 
+def test_a_decoder_that_ends_in_the_middle_is_replaced(frames: FrameService) -> None:
+    times = frames.times(1, 0.2, 1.8)
+    frames.frame_jpeg(1, float(times[0]), 40)
+    for number in frames._pool.pids:
+        os.kill(number, signal.SIGKILL)
+    jpeg, exact = frames.frame_jpeg(1, float(times[1]), 40)
+    assert (number_in(jpeg), exact) == (round(times[1] * float(NTSC)), times[1])
+
+
 def test_cuts_sound_and_thumbnails(frames: FrameService) -> None:
-    assert frames.next_cut(3, 0.0) == pytest.approx(2.5)
-    assert frames.next_cut(3, 2.5) == pytest.approx(6.5)
-    assert frames.next_cut(3, 6.5) is None
+    assert frames.next_cut(3, 0.0)[0] == pytest.approx(2.5)
+    assert frames.next_cut(3, 2.5)[0] == pytest.approx(6.5)
+    cut, searched_to = frames.next_cut(3, 6.5)
+    assert cut is None
+    assert searched_to >= 9.5
     peaks = frames.peaks(3, 10)
     assert peaks is not None
     assert peaks[30:60, 1].min() > 3 * peaks[:20, 1].max()
