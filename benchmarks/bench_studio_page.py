@@ -35,6 +35,7 @@ import cv2
 import numpy as np
 
 FRAMES, KEYS, MANY_LABELS, OUTAGE_LABELS, KILLS, LOADS = 400, 300, 10_000, 500, 5, 20
+STEPS = 200  # of the wheel, in the list and in the grid
 PAUSE_MS = 120  # between keys: 8 a second, twice what a fast person does
 
 
@@ -58,12 +59,12 @@ class Server:
         self.process.wait()
 
     def memory_mb(self) -> float:
-        """The resident memory of the server and its children; Linux."""
+        """The memory of the server and its children, each shared page counted once; Linux."""
         parent = self.process.pid
         tasks = Path(f"/proc/{parent}/task").iterdir()
         pids = [parent, *(int(child) for task in tasks for child in (task / "children").read_text().split())]
-        lines = [line for pid in pids for line in Path(f"/proc/{pid}/status").read_text().splitlines()]
-        return sum(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) / 1024
+        lines = [line for pid in pids for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()]
+        return sum(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1024
 
 
 def render(folder: Path, count: int) -> None:
@@ -215,7 +216,7 @@ def measure_many(browser: Any, folder: Path, count: int) -> None:
                 page.wait_for_timeout(1000)
             page.evaluate("long.length = 0")
             page.hover(f"#{place}")
-            for step in range(200):
+            for step in range(STEPS):
                 page.mouse.wheel(0, 400 if step % 20 else 400_000)
                 page.wait_for_timeout(30)
             page.wait_for_timeout(500)

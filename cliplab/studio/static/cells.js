@@ -14,14 +14,14 @@ export function cellMaker(kind, choose) {
 }
 
 export function cellDrawer(items, byCode, state) {
-  return (cell, index) => {
+  return (cell, index, quick = false) => {
     const id = items.ids[index], row = items.row(index), code = items.labels[index], flags = items.flags[index];
     cell.dataset.index = index;
     const picture = cell.firstChild, [name, mark] = cell.lastChild.children;
     const source = `/items/${id}/thumbnail?h=128`;
     if (picture.getAttribute("src") !== source) {
       picture.removeAttribute("src");
-      picture.setAttribute("src", source);
+      if (!quick) picture.setAttribute("src", source);
     }
     const words = row ? row.name.split("/").at(-1) : `item ${id}`;
     if (name.textContent !== words) name.textContent = words;

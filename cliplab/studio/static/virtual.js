@@ -5,7 +5,8 @@ const SPARE_ROWS = 1;
 export class VirtualGrid {
   /**
    * place: the scrolling element. options: cellWidth (0: one column), cellHeight in pixels, draw(cell, index) fills a
-   * cell, make() makes one, settled(first, last) hears which cells are on screen once scrolling rests.
+   * cell, make() makes one, settled(first, last) hears which cells are on screen once scrolling rests. draw's third
+   * argument is true while the list flies past: pictures then wait until it rests, for the eye and for the server.
    */
   constructor(place, { cellWidth = 0, cellHeight, make, draw, settled = () => null }) {
     Object.assign(this, { place, cellWidth, cellHeight, make, draw, settled, count: 0 });
@@ -59,16 +60,25 @@ export class VirtualGrid {
     const [first, last] = this.range();
     for (const [index, cell] of this.cells) if (index < first || index >= last) this.release(index, cell);
     const columns = this.columns;
+    const quick = this.cells.size < (last - first) / 2 && this.painted;
+    this.painted = true;
+    this.hasty ||= quick;
     for (let index = first; index < last; index++) {
       if (this.cells.has(index)) continue;
       const cell = this.spare.pop() ?? this.sheet.appendChild(this.make());
       cell.style.transform = `translate(${(index % columns) * this.cellWidth}px, ${Math.floor(index / columns) * this.cellHeight}px)`;
       cell.hidden = false;
       this.cells.set(index, cell);
-      this.draw(cell, index);
+      this.draw(cell, index, quick);
     }
     clearTimeout(this.resting);
-    this.resting = setTimeout(() => this.settled(...this.range()), 80);
+    this.resting = setTimeout(() => this.rest(), 80);
+  }
+
+  rest() {
+    if (this.hasty) this.redrawAll();
+    this.hasty = false;
+    this.settled(...this.range());
   }
 
   redraw(index) {
