@@ -76,6 +76,9 @@ TEST = [
     "pytest-xdist>=3.8",
     "httpx>=0.28",
     "hypothesis>=6.170",
+    # The studio's pages in Debian's chromium; no browser of its own is fetched.
+    "playwright>=1.65",
+    "axe-playwright-python>=0.1.8",
 ]
 # What further tests talk to and compare with.
 TEST_ALL = [

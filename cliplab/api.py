@@ -7,6 +7,7 @@ from cliplab.datasets import (
     dataset_prepare,
     dataset_split,
     dataset_stats,
+    extract,
 )
 from cliplab.demo import demo
 from cliplab.models import (
@@ -32,7 +33,7 @@ from cliplab.models import (
 from cliplab.reel import reel
 from cliplab.registry import registry_manifest
 from cliplab.scan import scan, score
-from cliplab.studio import studio
+from cliplab.studio import label_launch, label_server, studio
 
 __all__ = [
     "adopt",
@@ -53,9 +54,12 @@ __all__ = [
     "ensemble",
     "evaluate",
     "explain",
+    "extract",
     "finetune",
     "host_http",
     "host_label_studio",
+    "label_launch",
+    "label_server",
     "predict",
     "reel",
     "registry_manifest",

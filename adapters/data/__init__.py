@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from adapters.data.footage import footage_of as footage_of
     from adapters.data.formats import FORMATS as FORMATS
     from adapters.data.formats import find_format as find_format
+    from adapters.data.formats.studio import agreed_spans as agreed_spans
     from adapters.data.label_spellings import clean_label as clean_label
     from adapters.data.label_spellings import spelling_key as spelling_key
     from adapters.data.prepared_frames import prefer_video as prefer_video
@@ -46,6 +47,7 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
             "examples": ("Dataset", "Example", "Split", "clips_digest", "match_labels", "without_missing"),
             "footage": ("footage_of",),
             "formats": ("FORMATS", "find_format"),
+            "formats.studio": ("agreed_spans",),
             "label_spellings": ("clean_label", "spelling_key"),
             "prepared_frames": ("prefer_video", "read_example", "read_prepared_clip"),
             "splits": ("split_dataset",),

@@ -207,6 +207,8 @@ def _probe(path: Path) -> float | None:
 
 
 def _seconds(item: Example, end_of: Callable[[Path], float | None]) -> float | None:
+    if item.is_picture:
+        return 0.0
     end = item.end_seconds if item.end_seconds is not None else end_of(item.path)
     return None if end is None else max(end - (item.start_seconds or 0.0), 0.0)
 

@@ -17,9 +17,9 @@ def read_dataset(path: str | Path, labels: Sequence[str] | None = None, format: 
     """Read labelled clips from a file or folder in any of FORMATS. The videos are not opened.
 
     Args:
-        path: dataset.jsonl; a CSV; labels.json; COCO-style JSON; or a folder: one that holds dataset.jsonl,
-            labels.json, dataset.csv or dataset.json (the first that exists), a Dataloop download (items/ and json/,
-            also within train/, validation/, test/), or a folder for each class.
+        path: dataset.jsonl; a CSV; labels.json; COCO-style JSON; the data folder of a studio, or its labels.db; or a
+            folder: one that holds dataset.jsonl, labels.json, dataset.csv or dataset.json (the first that exists), a
+            Dataloop download (items/ and json/, also within train/, validation/, test/), or a folder for each class.
         labels: The order of the classes; None keeps the file's.
         format: One of FORMATS; None detects it.
 
@@ -44,7 +44,7 @@ def write_dataset(dataset: Dataset, path: str | Path) -> Path:
     Raises:
         StorageError: The file cannot be written.
     """
-    return find_format("jsonl").write(dataset, path)
+    return _write("jsonl", dataset, path)
 
 
 def export_dataset(dataset: Dataset, path: str | Path, format: str, **options: Any) -> Path:
@@ -64,7 +64,15 @@ def export_dataset(dataset: Dataset, path: str | Path, format: str, **options: A
         DatasetError: The format is unknown, or cannot express a clip, which the message names.
         StorageError: A file cannot be written.
     """
-    return find_format(format).write(dataset, path, **options)
+    return _write(format, dataset, path, **options)
+
+
+def _write(format: str, dataset: Dataset, path: str | Path, **options: Any) -> Path:
+    write = find_format(format).write
+    if write is None:
+        written = [name for name in FORMATS if find_format(name).write is not None]
+        raise DatasetError(f"{format} is read and not written; written are: {', '.join(written)}")
+    return write(dataset, path, **options)
 
 
 def detect_format(path: str | Path) -> tuple[str, Path]:

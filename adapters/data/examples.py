@@ -38,7 +38,7 @@ class Example:
     """One labelled stretch of one video. A value that is not allowed is a DatasetError when it is made.
 
     Attributes:
-        path: The video, absolute.
+        path: The video, absolute; of a clip that is one picture, the picture.
         labels: One for a single-label task; any number for a multi-label task.
         start_seconds: In seconds from the video's first frame; None: the video's start.
         end_seconds: In the same seconds, after the start; None: the video's end.
@@ -97,6 +97,12 @@ class Example:
         if len(self.labels) != 1:
             raise DatasetError(f"{describe(self)} has {len(self.labels)} labels where a single-label task needs one")
         return self.labels[0]
+
+    @property
+    def is_picture(self) -> bool:
+        """Whether the clip is one picture: its file is the only one of its frames."""
+        frames = self.frames
+        return frames is not None and len(frames.names) == 1 and frames.folder / frames.names[0] == self.path
 
     def regrouped(self, group: str, labels: tuple[str, ...]) -> Example:
         """The example with another group and other spellings of its labels.

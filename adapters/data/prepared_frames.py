@@ -29,13 +29,13 @@ def prefer_video(example: Example, single_frames: bool) -> Example:
     """The example without its prepared frames where its video is to be read.
 
     That is so where the video exists. It is always so for a model that sees clips: one frame per second does not
-    suffice to train it.
+    suffice to train it. A clip that is one picture has no video: a model that sees clips gets it as a still.
 
     Args:
         example: A clip with or without prepared frames.
         single_frames: Whether the model sees single frames.
     """
-    if example.frames is None or (single_frames and not os.path.isfile(example.path)):
+    if example.frames is None or example.is_picture or (single_frames and not os.path.isfile(example.path)):
         return example
     return replace(example, frames=None)
 
@@ -103,6 +103,8 @@ def _picture(frames: PreparedFrames, number: int, spec: InputSpec) -> UInt8Array
     except OSError:
         picture = None
     if picture is None:
-        raise MediaError(f"{path}: is missing or no picture. Prepare the dataset anew, or put the videos back")
+        raise MediaError(
+            f"{path}: is missing or no picture. Put it back; if it is of a prepared dataset, prepare that anew"
+        )
     height, width = picture.shape[:2]
     return np.asarray(resize(picture[None], *decode_size(spec, width, height))[0], np.uint8)

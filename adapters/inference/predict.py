@@ -107,9 +107,11 @@ def predict_examples(
     spec = replace(adapter.input_spec, window_seconds=None, stride_seconds=None)
 
     def read(example: Example, file: _File) -> Iterator[Clip]:
-        from adapters.media import read_clip
+        from adapters.data import read_example
 
-        yield read_clip(example.path, spec, example.start_seconds, example.end_seconds)
+        # From the video where there is one, as always; a picture has none.
+        source = example if example.is_picture else replace(example, frames=None)
+        yield read_example(source, spec, example.start_seconds, example.end_seconds)
 
     files = [_File(str(item.path), read=lambda file, item=item: read(item, file)) for item in examples]  # type: ignore[misc]
     return _predict(adapter, files, len(files), on_progress)

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from adapters.media.opening import MediaLimits as MediaLimits
     from adapters.media.opening import ffmpeg_reason as ffmpeg_reason
     from adapters.media.opening import open_container as open_container
-    from adapters.media.picture_header import jpeg_size as jpeg_size
-    from adapters.media.picture_header import picture_size as picture_size
+    from adapters.media.picture_size import jpeg_size as jpeg_size
+    from adapters.media.picture_size import size_of_picture as size_of_picture
     from adapters.media.preprocess import PerChannel as PerChannel
     from adapters.media.preprocess import decode_picture as decode_picture
     from adapters.media.preprocess import decode_size as decode_size
@@ -62,7 +62,7 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
             ),
             "live": ("LiveVideo", "is_live"),
             "opening": ("MediaLimits", "open_container", "ffmpeg_reason"),
-            "picture_header": ("jpeg_size", "picture_size"),
+            "picture_size": ("jpeg_size", "size_of_picture"),
             "preprocess": (
                 "PerChannel",
                 "decode_picture",

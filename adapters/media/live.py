@@ -44,6 +44,8 @@ _NOTE_SECONDS = 1.0  # damage is reported at most this often, with its count
 # These send on whether or not anyone reads, as cameras do: what is late must be dropped, or the delay only grows.
 _PUSHED = re.compile(r"^(rtsp|rtp|udp|srt|rtmp)://", re.IGNORECASE)
 _URL = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+://")
+# A playlist is followed where it is asked for by its name, not where a server answers with one.
+_PLAYLIST = re.compile(r"^https?://[^?#]+\.m3u8?([?#]|$)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +66,8 @@ class LiveVideo:
     """A live source; a context manager, to be iterated over once.
 
     Iteration yields for each frame its time, in seconds since the first frame, and a function that returns its picture
-    as uint8 [spec.height, spec.width, 3] RGB. Call the function before the next frame is requested, or not at all.
+    as uint8 [spec.height, spec.width, 3] RGB, or of its own size without a spec. Call the function before the next
+    frame is requested, or not at all.
 
     Attributes:
         source: As given.
@@ -73,7 +76,7 @@ class LiveVideo:
     def __init__(
         self,
         source: str,
-        spec: InputSpec,
+        spec: InputSpec | None,
         on_note: Callable[[str], object] | None = None,
         stall_seconds: float = STALL_SECONDS,
     ) -> None:
@@ -81,7 +84,7 @@ class LiveVideo:
 
         Args:
             source: ``-`` for stdin, a device such as /dev/video0, or a URL that FFmpeg opens.
-            spec: The size and aspect of the pictures.
+            spec: The size and aspect of the pictures; None: as they are shown.
             on_note: Receives a sentence about damage, stalls, changes of size, and frames that were dropped because
                 they came too fast.
             stall_seconds: How long the source may be silent before a stall is reported.
@@ -221,9 +224,11 @@ class LiveVideo:
                 was, now = "x".join(map(str, self._size)), "x".join(map(str, size))
                 self._on_note(f"{self.source}: frames are {now} from here on, before {was}")
             color = describe_color(frame, self._codec, is_rgb(frame), is_gray(frame))
-            self._scaler = Scaler(*decode_size(self._spec, *size), color, orientation, source=self.source)
+            wanted = size if self._spec is None else decode_size(self._spec, *size)
+            self._scaler = Scaler(*wanted, color, orientation, source=self.source)
             self._key, self._size = key, size
-        return np.asarray(fit_frames(self._scaler(frame, before)[None], self._spec)[0])
+        picture = self._scaler(frame, before)
+        return picture if self._spec is None else np.asarray(fit_frames(picture[None], self._spec)[0])
 
 
 def _frames(count: int) -> str:
@@ -236,7 +241,7 @@ def _is_device(source: str) -> bool:
 
 def _open(source: str) -> InputContainer:
     if not (source == STDIN or _is_device(source)):
-        return open_container(source, allow_url=True)
+        return open_container(source, allow_url=True, playlists=_PLAYLIST.match(source) is not None)
     piped = {"protocol_whitelist": "pipe", "format_whitelist": PIPE_FORMATS}
     name, options = ("pipe:0", piped) if source == STDIN else (source, {})
     try:

@@ -155,13 +155,16 @@ def check_source(source: str | Path, allow_url: bool = False) -> str:
     return f"file:{path.absolute()}"
 
 
-def open_container(source: Source, allow_url: bool = False, limits: MediaLimits | None = None) -> InputContainer:
+def open_container(
+    source: Source, allow_url: bool = False, limits: MediaLimits | None = None, playlists: bool = False
+) -> InputContainer:
     """Open a source for reading. A file cannot lead FFmpeg to anything except files.
 
     Args:
         source: A path, a URL or a stored file.
         allow_url: Whether a URL is allowed.
         limits: For sources from someone unknown; None: no limits.
+        playlists: Whether the URL may be an HLS playlist, which leads FFmpeg to further addresses, never to files.
 
     Raises:
         MediaError: The source cannot be opened as a video; says what is wrong with it.
@@ -170,7 +173,8 @@ def open_container(source: Source, allow_url: bool = False, limits: MediaLimits 
         return _open_stored(source, limits)
     name = check_source(source, allow_url)
     if not name.startswith("file:"):
-        options = {"protocol_whitelist": _URL_PROTOCOLS, "format_whitelist": URL_FORMATS, **_CLOSED}
+        formats = f"{URL_FORMATS},hls" if playlists else URL_FORMATS
+        options = {"protocol_whitelist": _URL_PROTOCOLS, "format_whitelist": formats, **_CLOSED}
         try:
             return open_input(name, limits, container_options=options, timeout=URL_TIMEOUT_SECONDS)
         except (av.FFmpegError, OSError, ValueError) as error:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from adapters.errors import MediaError
-from adapters.media.picture_header import picture_size
+from adapters.media.picture_size import size_of_picture
 from adapters.records import Clip, Float32Array, InputSpec, UInt8Array
 
 PerChannel = float | Sequence[float]  # one number for all channels, or one each for R, G, B
@@ -167,7 +167,7 @@ def decode_picture(data: bytes, name: str = "the picture") -> UInt8Array | None:
     """
     import cv2
 
-    size = picture_size(data)
+    size = size_of_picture(data)
     if size is None:
         return None
     if size[0] * size[1] > MAX_PICTURE_PIXELS:

@@ -200,8 +200,8 @@ def _view_key(view: ExampleView, fingerprint: str, augmentation: Config, seed: i
 
 
 def _content(example: Example) -> Path:
-    """Where the pictures of an example are: its video, or the folder of its frames."""
-    return example.path if example.frames is None else example.frames.folder
+    """Where the pictures of an example are: its file, or the folder of its frames."""
+    return example.path if example.frames is None or example.is_picture else example.frames.folder
 
 
 def _fingerprints(examples: set[Example], skipped: dict[str, str]) -> dict[Path, str]:
@@ -224,6 +224,6 @@ def _readable_fingerprint(example: Example) -> str:
 def _fingerprint(example: Example) -> str:
     """What tells the content of a clip's file from another's, or of its prepared frames, wherever they lie."""
     frames = example.frames
-    if frames is None:
+    if frames is None or example.is_picture:
         return file_fingerprint(example.path)
     return value_digest([frames.fps, *(file_fingerprint(frames.folder / name) for name in frames.names)])

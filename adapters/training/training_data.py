@@ -113,7 +113,8 @@ def clips_note(data: TrainingData) -> str:
     Args:
         data: The clips.
     """
-    framed = sum(example.frames is not None for example in (*data.train, *data.validation))
+    examples = (*data.train, *data.validation)
+    framed = sum(example.frames is not None and not example.is_picture for example in examples)
     note = f"; of {framed} the video is gone and the prepared frames are read" if framed else ""
     return f"clips: {len(data.train)} train, {len(data.validation)} validation{note}"
 

@@ -24,6 +24,9 @@ from cliplab.cli import (
     explain as commands_explain,
 )
 from cliplab.cli import (
+    extract as commands_extract,
+)
+from cliplab.cli import (
     host as commands_host,
 )
 from cliplab.cli import (
@@ -97,6 +100,7 @@ commands_stream.register(app)
 commands_scan.register(app)
 commands_reel.register(app)
 commands_data.register(app)
+commands_extract.register(app)
 commands_registry.register(app)
 commands_dataloop.register(app)
 commands_host.register(app)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -50,7 +50,20 @@ def studio(
     as_json: AsJson = False,
 ) -> None:
     """Label frames, clips and videos in the browser, review them and manage models. Ctrl-C ends it."""
-    _serve(data_dir, port, labels, output, host, token_file, models, annotator, open_browser, as_json)
+    from cliplab.api import studio as run
+
+    run(
+        data_dir,
+        host=host,
+        port=port,
+        labels=_names(labels),
+        output=output,
+        token_file=token_file,
+        models=models,
+        annotator=annotator,
+        open_browser=open_browser,
+        on_ready=_on_ready(data_dir, as_json),
+    )
 
 
 def label_launch(
@@ -64,7 +77,18 @@ def label_launch(
     as_json: AsJson = False,
 ) -> None:
     """Start the studio and open it in the browser. The same as: cliplab studio DIR --open."""
-    _serve(data_dir, port, labels, output, host, token_file, None, annotator, True, as_json)
+    from cliplab.api import label_launch as run
+
+    run(
+        data_dir,
+        host=host,
+        port=port,
+        labels=_names(labels),
+        output=output,
+        token_file=token_file,
+        annotator=annotator,
+        on_ready=_on_ready(data_dir, as_json),
+    )
 
 
 def label_server(
@@ -78,52 +102,32 @@ def label_server(
     as_json: AsJson = False,
 ) -> None:
     """Start the studio. The same as: cliplab studio DIR."""
-    _serve(data_dir, port, labels, output, host, token_file, None, annotator, False, as_json)
-
-
-def _serve(
-    data_dir: Path,
-    port: int,
-    labels: str | None,
-    output: Path | None,
-    host: str,
-    token_file: Path | None,
-    models: Path | None,
-    annotator: str | None,
-    open_browser: bool,
-    as_json: bool,
-) -> None:
-    """Run the studio until it is ended, and say where it is."""
-    from adapters.errors import ConfigError
-    from cliplab.api import studio as run
-
-    token = os.environ.get("CLIPLAB_TOKEN") or None
-    if token_file is not None:
-        try:
-            token = token_file.read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(
-                f"token file {token_file} cannot be read ({error}). Write the token into it, in one line"
-            ) from None
-
-    def on_ready(url: str) -> None:
-        if as_json:
-            write_row({"url": url})
-        else:
-            say(f"the studio of {data_dir} is at {url}\nCtrl-C ends it; every label is stored as soon as it says saved")
-        if open_browser:
-            import webbrowser
-
-            webbrowser.open(url)
+    from cliplab.api import label_server as run
 
     run(
         data_dir,
         host=host,
         port=port,
-        labels=None if labels is None else [name.strip() for name in labels.split(",")],
+        labels=_names(labels),
         output=output,
-        token=token,
-        models_dir=models,
+        token_file=token_file,
         annotator=annotator,
-        on_ready=on_ready,
+        on_ready=_on_ready(data_dir, as_json),
     )
+
+
+def _names(labels: str | None) -> list[str] | None:
+    """The classes of ``--labels``."""
+    return None if labels is None else [name.strip() for name in labels.split(",")]
+
+
+def _on_ready(data_dir: Path, as_json: bool) -> Callable[[str], object]:
+    """Says where the studio is."""
+
+    def show(url: str) -> None:
+        if as_json:
+            write_row({"url": url})
+        else:
+            say(f"the studio of {data_dir} is at {url}\nCtrl-C ends it; every label is stored as soon as it says saved")
+
+    return show

@@ -15,7 +15,7 @@ from adapters.system import quoted_list, terminal_text
 if TYPE_CHECKING:
     from adapters.evaluation import EvaluationReport
     from adapters.models.tflite_classifier import Adoption
-    from cliplab.datasets import DatasetReport, PrepareReport
+    from cliplab.datasets import DatasetReport, ExtractReport, PrepareReport
     from cliplab.demo import DemoReport
     from cliplab.models import BenchReport, ConfigCheck, EnsembleReport, Evaluation, PredictReport, StateDictReport
 
@@ -360,6 +360,18 @@ def prepared(report: PrepareReport) -> Shown:
         *(f"  - {label}: {count:,}" for label, count in report.frames.items()),
         f"  - Saved to: {report.output}",
         *(problem(f"left out: {reason}") for reason in report.skipped),
+    ]
+
+
+def extracted(report: ExtractReport) -> Shown:
+    """Frames, those that were there, those that looked alike, and every source that failed."""
+    alike = f", {report.alike:,} left out as nearly identical" if report.alike else ""
+    return [
+        f"Frames extracted: {report.frames:,} new, {report.existing:,} there already{alike}, of "
+        f"{report.sources:,} sources",
+        f"  - Saved to: {report.output}",
+        f"  - Index: {report.index}",
+        *(problem(f"failed: {reason}") for reason in report.errors),
     ]
 
 

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from cliplab.datasets.advise import dataset_advise as dataset_advise
     from cliplab.datasets.advise_report import AdviseReport as AdviseReport
     from cliplab.datasets.advise_words import gain_words as gain_words
+    from cliplab.datasets.extraction import ExtractReport as ExtractReport
+    from cliplab.datasets.extraction import extract as extract
     from cliplab.datasets.frame_index import INDEX_NAME as INDEX_NAME
     from cliplab.datasets.frame_index import FrameEntry as FrameEntry
     from cliplab.datasets.frame_index import read_index as read_index
@@ -27,6 +29,7 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
             "advise": ("dataset_advise",),
             "advise_report": ("AdviseReport",),
             "advise_words": ("gain_words",),
+            "extraction": ("ExtractReport", "extract"),
             "frame_index": ("INDEX_NAME", "FrameEntry", "read_index"),
             "manage": ("DatasetReport", "dataset_export", "dataset_import", "dataset_split", "dataset_stats"),
             "prepare": ("PrepareReport", "dataset_prepare"),

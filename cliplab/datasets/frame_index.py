@@ -51,11 +51,33 @@ def read_index(path: Path) -> Iterator[FrameEntry]:
         DatasetError: It is not a regular file.
         OSError: It cannot be read.
     """
+    for line in index_lines(path):
+        entry = parse_entry(line)
+        if entry is not None:
+            yield entry
+
+
+def index_lines(path: Path) -> Iterator[dict[str, Any]]:
+    """The objects of the lines of an index; what is none is passed over.
+
+    Args:
+        path: The file.
+
+    Yields:
+        JSON objects.
+
+    Raises:
+        DatasetError: It is not a regular file.
+        OSError: It cannot be read.
+    """
     with open_regular_file(path, DatasetError) as file:
         while line := file.readline(MAX_LINE_BYTES):
-            entry = _entry(line)
-            if entry is not None:
-                yield entry
+            try:
+                content = json.loads(line)
+            except (ValueError, RecursionError):
+                continue
+            if isinstance(content, dict):
+                yield content
 
 
 def index_line(entry: FrameEntry) -> bytes:
@@ -67,11 +89,15 @@ def index_line(entry: FrameEntry) -> bytes:
     return json.dumps(vars(entry)).encode() + b"\n"  # ASCII: names that are not UTF-8 are escapes
 
 
-def _entry(line: bytes) -> FrameEntry | None:
+def parse_entry(content: dict[str, Any]) -> FrameEntry | None:
+    """The frame of a line; None where the line is of something else, or leads out of the folder.
+
+    Args:
+        content: The object of the line.
+    """
     try:
-        content: Any = json.loads(line)
         entry = FrameEntry(**content)
-    except (ValueError, TypeError, RecursionError):
+    except TypeError:
         return None
     numbers = (entry.seconds, entry.width, entry.height)
     if not all(isinstance(one, (int, float)) and math.isfinite(one) and one >= 0 for one in numbers):

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from cliplab.studio.queries import ItemRow as ItemRow
     from cliplab.studio.resolving import Interval as Interval
     from cliplab.studio.resolving import ResolvedLabel as ResolvedLabel
+    from cliplab.studio.run import label_launch as label_launch
+    from cliplab.studio.run import label_server as label_server
     from cliplab.studio.run import studio as studio
     from cliplab.studio.store import LabelStore as LabelStore
     from cliplab.studio.store import open_store as open_store
@@ -39,7 +41,7 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
             "items": ("ItemsReport", "fill_items"),
             "queries": ("ItemFilter", "ItemRow"),
             "resolving": ("Interval", "ResolvedLabel"),
-            "run": ("studio",),
+            "run": ("label_launch", "label_server", "studio"),
             "store": ("LabelStore", "open_store"),
         },
     )

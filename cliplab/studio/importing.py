@@ -11,7 +11,6 @@ from typing import Any
 
 from adapters.data import Dataset, Example, clips_digest, detect_format, find_format, read_dataset
 from adapters.errors import DatasetError
-from adapters.system import file_digest
 from cliplab.library import fingerprint
 from cliplab.studio.appending import append_events
 from cliplab.studio.classes import read_classes, write_classes
@@ -83,24 +82,27 @@ def import_dataset(store: LabelStore, path: str | Path, on_progress: OnProgress 
 
 
 def import_folder_labels(store: LabelStore, on_progress: OnProgress | None = None) -> ImportReport | None:
-    """Import the labels file of the data folder, if it has one that the studio did not write itself.
+    """Import the labels file of the data folder, if it has one, when the studio opens the folder for the first time.
+
+    Later the file may be one that the studio keeps in step itself, whose labels would count twice.
 
     Args:
         store: The label store.
         on_progress: As of ``import_dataset``.
 
     Returns:
-        What was taken; None where there is no such file.
+        What was taken; None where there is no such file, or the folder was looked at before.
 
     Raises:
         DatasetError: The file is not a dataset.
         StorageError: The store cannot be written.
     """
-    for name in LABEL_FILES:
-        path = store.folder / name
-        if path.is_file() and file_digest(path) not in store.setting("own_exports").split():
-            return import_dataset(store, path, on_progress)
-    return None
+    if store.setting("labels_file") or store.version():
+        return None
+    found = next((path for name in LABEL_FILES if (path := store.folder / name).is_file()), None)
+    report = None if found is None else import_dataset(store, found, on_progress)
+    store.set_setting("labels_file", "none" if found is None else found.name)
+    return report
 
 
 def classes_of(path: str | Path) -> Sequence[str]:
@@ -138,7 +140,7 @@ def _count(connection: sqlite3.Connection) -> int:
 def _item_of(connection: sqlite3.Connection, folder: Path, item: Example, content: str) -> int:
     """The number of the item of a clip, which is added where there is none."""
     path = stored_path(folder, item.path)
-    kind = "clip" if item.frames is None or item.frames.folder / item.frames.names[0] != item.path else "frame"
+    kind = "frame" if item.is_picture else "clip"
     place = (path, item.start_seconds, item.end_seconds)
     found = connection.execute(
         "SELECT id FROM items WHERE path = ? AND coalesce(start_seconds, -1) = coalesce(?, -1) AND "

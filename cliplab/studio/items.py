@@ -15,7 +15,7 @@ from typing import Any
 
 from adapters.data import footage_of
 from adapters.errors import AdapterError
-from adapters.media import UnreadablePath, VideoFile, is_picture_name, is_video_name, picture_size, videos_below
+from adapters.media import UnreadablePath, VideoFile, is_picture_name, is_video_name, size_of_picture, videos_below
 from adapters.system import read_regular_bytes
 from cliplab.datasets import INDEX_NAME, FrameEntry, read_index
 from cliplab.library import fingerprint, printable
@@ -204,7 +204,7 @@ def _identified(
 
 
 def _size_of_picture(path: str) -> tuple[int, int]:
-    size = picture_size(read_regular_bytes(path, MAX_PICTURE_BYTES, AdapterError))
+    size = size_of_picture(read_regular_bytes(path, MAX_PICTURE_BYTES, AdapterError))
     if size is None:
         raise AdapterError("it is no picture, or damaged")
     return size

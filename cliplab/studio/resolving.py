@@ -8,6 +8,9 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from adapters.data import agreed_spans
+from cliplab.studio.state import IMPORTED
+
 
 @dataclass(frozen=True)
 class ResolvedLabel:
@@ -70,9 +73,12 @@ def read_labels(connection: sqlite3.Connection) -> list[ResolvedLabel]:
     Args:
         connection: The open database.
     """
+    # A label of a file counts only where no person gave one.
     votes: dict[int, dict[str, int]] = {}
     for item, label, people in connection.execute(
-        "SELECT item, label, count(*) FROM current_labels GROUP BY item, label ORDER BY item, label"
+        "SELECT item, label, count(*) FROM current_labels AS given WHERE annotator <> ?1 OR NOT EXISTS (SELECT 1 FROM "
+        "current_labels WHERE item = given.item AND annotator <> ?1) GROUP BY item, label ORDER BY item, label",
+        (IMPORTED,),
     ):
         votes.setdefault(item, {})[label] = people
     reviews = dict(connection.execute("SELECT item, label FROM current_reviews").fetchall())
@@ -102,7 +108,9 @@ def read_intervals(connection: sqlite3.Connection, item: int, annotator: str | N
 
 
 def export_rows(connection: sqlite3.Connection) -> list[dict[str, Any]]:
-    """Every resolved label and every interval as a row, in the order of the items.
+    """Every resolved label and interval as a row, in the order of the items.
+
+    Of a video that several people labelled, each moment has the label of more than half of them.
 
     Args:
         connection: The open database.
@@ -115,18 +123,22 @@ def export_rows(connection: sqlite3.Connection) -> list[dict[str, Any]]:
         "SELECT id, kind, path, start_seconds, end_seconds, group_name, source, split, missing FROM items ORDER BY id"
     )
     labels = {one.item: one.label for one in read_labels(connection) if one.label is not None}
-    intervals: dict[int, list[tuple[Any, ...]]] = {}
-    for item, *rest in connection.execute(
-        "SELECT item, start_seconds, end_seconds, label, annotator FROM current_intervals "
-        "ORDER BY item, start_seconds, id"
+    intervals: dict[int, dict[str, list[tuple[float, float, str]]]] = {}
+    for item, annotator, *span in connection.execute(
+        "SELECT item, annotator, start_seconds, end_seconds, label FROM current_intervals "
+        "ORDER BY item, start_seconds, end_seconds, id"
     ):
-        intervals.setdefault(item, []).append(tuple(rest))
+        start, end, label = span
+        intervals.setdefault(item, {}).setdefault(annotator, []).append((start, end, label))
     found = []
     for number, kind, path, start, end, group, source, split, missing in rows:
         shared = {"item": number, "kind": kind, "path": os.fsdecode(path), "group": group, "source": source}
         shared |= {"split": split, "missing": missing}
         spans = [(start, end, labels[number], "")] if number in labels else []
-        for begin, finish, label, annotator in (*spans, *intervals.get(number, ())):
+        people = intervals.get(number, {})
+        who = next(iter(people)) if len(people) == 1 else ""
+        spans += [(*span, who) for span in agreed_spans(people)] if people else []
+        for begin, finish, label, annotator in spans:
             span = {"start_seconds": begin, "end_seconds": finish, "label": label, "annotator": annotator}
             found.append({**shared, **span})
     return found

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import secrets
+import webbrowser
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -17,9 +19,10 @@ def studio(
     port: int = 8080,
     labels: Sequence[str] | None = None,
     output: str | Path | None = None,
-    token: str | None = None,
-    models_dir: str | Path | None = None,
+    token_file: str | Path | None = None,
+    models: str | Path | None = None,
     annotator: str | None = None,
+    open_browser: bool = False,
     on_ready: Callable[[str], object] | None = None,
 ) -> None:
     """Label frames, clips and videos in the browser until SIGTERM or Ctrl-C; see docs/guides/labelling.md.
@@ -30,9 +33,11 @@ def studio(
         port: Port to listen on; 0 lets the system choose.
         labels: Classes in their order; None takes those of the store, or asks in the browser.
         output: File that is kept in step with the labels: labels.json or dataset.jsonl.
-        token: Secret that opens the studio from other machines; None makes one where it is needed.
-        models_dir: Folder of bundles; None for ``data_dir/models``.
+        token_file: File with the token that opens the studio from other machines; None reads it from CLIPLAB_TOKEN, or
+            makes one where it is needed.
+        models: Folder of bundles; None for ``data_dir/models``.
         annotator: Name that labels are stored under; None asks for it in the browser.
+        open_browser: Open the first page in this machine's browser.
         on_ready: Called with the URL once requests are accepted; it has the token in its fragment.
 
     Raises:
@@ -44,7 +49,7 @@ def studio(
     try:
         import jinja2  # noqa: F401
 
-        from adapters.hosts.http_server.options import is_loopback
+        from adapters.hosts.http_server.options import is_loopback, read_token
         from cliplab.studio.options import StudioOptions
         from cliplab.studio.server import serve
         from cliplab.studio.services import open_studio
@@ -57,6 +62,7 @@ def studio(
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise storage_error(folder, error) from None
+    token = read_token(token_file, os.environ.get("CLIPLAB_TOKEN"))
     options = StudioOptions(
         data_dir=folder.resolve(),
         host=host,
@@ -64,8 +70,86 @@ def studio(
         labels=None if labels is None else tuple(labels),
         output=None if output is None else Path(output),
         token=secrets.token_urlsafe(24) if token is None and not is_loopback(host) else token,
-        models_dir=None if models_dir is None else Path(models_dir),
+        models_dir=None if models is None else Path(models),
         annotator=annotator,
     )
+
+    def ready(url: str) -> None:
+        if on_ready is not None:
+            on_ready(url)
+        if open_browser:
+            webbrowser.open(url)
+
     with open_studio(options) as opened:
-        serve(opened, on_ready)
+        serve(opened, ready)
+
+
+def label_launch(
+    data_dir: str | Path,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8080,
+    labels: Sequence[str] | None = None,
+    output: str | Path | None = None,
+    token_file: str | Path | None = None,
+    annotator: str | None = None,
+    on_ready: Callable[[str], object] | None = None,
+) -> None:
+    """Start the studio and open it in the browser; the same as ``studio`` with ``open_browser``.
+
+    Args:
+        data_dir: As for ``studio``.
+        host: As for ``studio``.
+        port: As for ``studio``.
+        labels: As for ``studio``.
+        output: As for ``studio``.
+        token_file: As for ``studio``.
+        annotator: As for ``studio``.
+        on_ready: As for ``studio``.
+    """
+    studio(
+        data_dir,
+        host=host,
+        port=port,
+        labels=labels,
+        output=output,
+        token_file=token_file,
+        annotator=annotator,
+        open_browser=True,
+        on_ready=on_ready,
+    )
+
+
+def label_server(
+    data_dir: str | Path,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8080,
+    labels: Sequence[str] | None = None,
+    output: str | Path | None = None,
+    token_file: str | Path | None = None,
+    annotator: str | None = None,
+    on_ready: Callable[[str], object] | None = None,
+) -> None:
+    """Start the studio; the same as ``studio``.
+
+    Args:
+        data_dir: As for ``studio``.
+        host: As for ``studio``.
+        port: As for ``studio``.
+        labels: As for ``studio``.
+        output: As for ``studio``.
+        token_file: As for ``studio``.
+        annotator: As for ``studio``.
+        on_ready: As for ``studio``.
+    """
+    studio(
+        data_dir,
+        host=host,
+        port=port,
+        labels=labels,
+        output=output,
+        token_file=token_file,
+        annotator=annotator,
+        on_ready=on_ready,
+    )

@@ -79,10 +79,10 @@ def refresh_item(connection: sqlite3.Connection, item: int) -> None:
         "UPDATE items SET done = CASE WHEN EXISTS (SELECT 1 FROM current_reviews WHERE item = ?1) THEN max(wanted, 1) "
         "ELSE (SELECT count(*) FROM (SELECT annotator FROM current_labels WHERE item = ?1 UNION "
         "SELECT annotator FROM current_intervals WHERE item = ?1)) END, "
-        "disagree = (SELECT count(DISTINCT label) > 1 FROM current_labels WHERE item = ?1) "
+        "disagree = (SELECT count(DISTINCT label) > 1 FROM current_labels WHERE item = ?1 AND annotator <> ?2) "
         "AND NOT EXISTS (SELECT 1 FROM current_reviews WHERE item = ?1), "
         "flagged = EXISTS (SELECT 1 FROM current_flags WHERE item = ?1) WHERE id = ?1",
-        (item,),
+        (item, IMPORTED),
     )
 
 

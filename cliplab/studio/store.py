@@ -78,15 +78,17 @@ class LabelStore:
         self.folder, self.path, self.read_only = folder, folder / FILE_NAME, read_only
         self.notes: list[str] = []
         self._writer, self._lock = connection, threading.RLock()
+        self._pool_lock = threading.Lock()  # of its own: who reads does not wait for who writes
         self._readers: list[sqlite3.Connection] = []
         self._closed = False
 
     def close(self) -> None:
         """Close the file. What was stored is safe without it too."""
         with self._lock:
-            self._closed = True
-            while self._readers:
-                self._readers.pop().close()
+            with self._pool_lock:
+                self._closed = True
+                while self._readers:
+                    self._readers.pop().close()
             self._writer.close()
 
     def __enter__(self) -> LabelStore:
@@ -466,7 +468,7 @@ class LabelStore:
             StorageError: It cannot be read.
         """
         with storage_errors(self.path):
-            with self._lock:
+            with self._pool_lock:
                 if self._closed:
                     raise StorageError(f"{self.path}: the store is closed")
                 connection = self._readers.pop() if self._readers else None
@@ -479,7 +481,7 @@ class LabelStore:
             finally:
                 with contextlib.suppress(sqlite3.Error):
                     connection.execute("ROLLBACK")
-                with self._lock:
+                with self._pool_lock:
                     if self._closed:
                         connection.close()
                     else:

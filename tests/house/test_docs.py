@@ -25,6 +25,7 @@ COMMANDS = dict(docs.commands())
 SECOND_SPELLINGS: dict[Any, str] = {
     "output_option": "output",
     "multi_gpu": "devices",
+    "video_source": "sources",
     "leave_one_group_out": "cross_validate",
     **dict.fromkeys(("epochs", "batch_size", "learning_rate", "freeze_layers", "optimize"), "overrides"),
 }

@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 
 # A new format is a module with a FORMAT and a line here: the format's name and the module's. Detection asks the last
 # line first, so a format comes after those that would also accept its files.
+# In a folder, the file of the first line that is there is read.
 _MODULES = {
+    "studio": "studio",
     "jsonl": "jsonl",
     "labels_json": "labels_json",
     "csv": "csv_table",

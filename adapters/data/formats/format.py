@@ -19,7 +19,7 @@ class Format:
 
     Attributes:
         read: ``(path, labels)`` to a Dataset; labels are the order of the classes, or None for the file's.
-        write: ``(dataset, path, **options)`` to the path that was written.
+        write: ``(dataset, path, **options)`` to the path that was written; None for a format that is read only.
         suffixes: The suffixes of its files, in lower case; empty for a format that is a folder.
         file_name: The file that ``read_dataset`` looks for in a folder; None: it looks for none.
         matches: Whether a file with such a suffix, or a folder, is in this format by its contents. Needed for folders
@@ -28,7 +28,7 @@ class Format:
     """
 
     read: Callable[..., Dataset]
-    write: Callable[..., Path]
+    write: Callable[..., Path] | None = None
     suffixes: tuple[str, ...] = ()
     file_name: str | None = None
     matches: Callable[[Path], bool] = _any

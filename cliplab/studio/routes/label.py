@@ -30,7 +30,7 @@ def label(request: Request) -> Response:
         context |= {"items": progress["items"], "missing": progress["missing"]}
         return render(request, "setup.html", {**context, "folder": str(studio.options.data_dir)})
     listed = [{"name": one.name, "key": one.key, "index": one.position} for one in classes]
-    context = {"classes": listed, "progress": progress, "read_only": studio.store.read_only}
+    context = {"classes": listed, "progress": progress, "notes": studio.store.notes}
     return render(request, "label.html", context)
 
 

@@ -19,14 +19,17 @@ export class Items {
     return this.ids.length;
   }
 
-  /** Load the list that a filter names, as one annotator sees it. */
-  async load(filters, annotator) {
-    this.annotator = annotator ?? "";
+  /** Ask for the list that a filter names, as one annotator sees it; take() makes it the present one. */
+  async ask(filters, annotator) {
     const query = new URLSearchParams({ ...filters, as: annotator ?? "" });
     const response = await fetch(`/items/index?${query}`);
     if (!response.ok) throw new Error((await response.json()).error);
-    const data = await response.arrayBuffer();
+    return { data: await response.arrayBuffer(), annotator: annotator ?? "" };
+  }
+
+  take({ data, annotator }) {
     const count = data.byteLength / 7;
+    this.annotator = annotator;
     this.ids = new Uint32Array(data, 0, count);
     this.labels = new Uint16Array(data, 4 * count, count);
     this.flags = new Uint8Array(data, 6 * count, count);
@@ -59,8 +62,11 @@ export class Items {
 
   /** Load the rows of a stretch that are not there yet. */
   async fetchRows(first, last) {
-    const wanted = [...this.ids.subarray(Math.max(0, first), Math.min(last, this.length))]
-      .filter((id) => !this.rows.has(id) && !this.asked.has(id)).slice(0, 200);
+    return this.fetchIds([...this.ids.subarray(Math.max(0, first), Math.min(last, this.length))]);
+  }
+
+  async fetchIds(ids) {
+    const wanted = ids.filter((id) => !this.rows.has(id) && !this.asked.has(id)).slice(0, 200);
     if (!wanted.length) return false;
     wanted.forEach((id) => this.asked.add(id));
     try {

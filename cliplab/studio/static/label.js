@@ -6,7 +6,7 @@ import { Stage } from "/static/stage.js";
 import { VirtualGrid } from "/static/virtual.js";
 import { History } from "/static/history.js";
 import { cellDrawer, cellMaker } from "/static/cells.js";
-import { askName, askNote, showWho } from "/static/label_dialogs.js";
+import { askClass, askName, askNote, showWho } from "/static/label_dialogs.js";
 
 const at = (id) => document.getElementById(id);
 const classes = JSON.parse(at("class-data").content.textContent);
@@ -14,7 +14,7 @@ const byCode = new Map(classes.map((one, place) => [one.index + 1, { ...one, pla
 const items = new Items();
 const stage = new Stage(at("stage"));
 const history_ = new History(outbox.studio);
-const state = { index: 0, gridOn: false, selected: new Set(), anchor: null, last: null, filters: {} };
+const state = { index: 0, gridOn: false, selected: new Set(), anchor: null, last: null, filters: {}, loading: new Set() };
 
 // Lists -----------------------------------------------------------------------------------------------------------------
 
@@ -151,7 +151,7 @@ function label(code, event) {
   history_.push(places.map((place, one) => ({ ...named[one], kind: "label", item: items.ids[place], from: items.labels[place], to: code, text })));
   for (const place of places) {
     count(items.labels[place], code);
-    items.labels[place] = code;
+    setCode(place, code);
     redraw(place);
   }
   if (code) state.last = code;
@@ -165,6 +165,11 @@ function label(code, event) {
     showOwn();
     say(`${text}: ${nameOf(end)} · this was the last of the list`);
   }
+}
+
+function setCode(place, code) {
+  items.labels[place] = code;
+  for (const since of state.loading) since.set(items.ids[place], code);
 }
 
 function again(redo) {
@@ -183,7 +188,7 @@ function again(redo) {
     if (place < 0) continue;
     if (one.kind === "label") {
       count(items.labels[place], redo ? one.to : one.from);
-      items.labels[place] = redo ? one.to : one.from;
+      setCode(place, redo ? one.to : one.from);
     }
     if (one.kind === "flag") items.flags[place] ^= FLAGGED;
     redraw(place);
@@ -206,11 +211,11 @@ function flag() {
   return say(`${on ? "flagged" : "flag removed"}: ${nameOf(index)}`);
 }
 
-async function note() {
+function note() {
   const who = annotatorName();
   if (!who) return askName(note);
   const index = state.index, id = items.ids[index];
-  const known = await api(`/state/${id}`).then((found) => found.notes[who] ?? "", () => "");
+  const known = api(`/state/${id}`).then((found) => found.notes[who] ?? "", () => "");
   return askNote(known, (text) => {
     const named = outbox.put(who, id, "note", { text });
     history_.push([{ ...named, kind: "note", item: id, text: "note" }]);
@@ -322,6 +327,7 @@ keys.register([
   { keys: ["Space"], does: "play or pause; in the grid select", run: () => (state.gridOn ? toggleSelected(state.index) : say(stage.toggle() ?? "nothing to play: this is a picture")) },
   { keys: ["Ctrl+a"], does: "in the grid: select all", run: () => { if (state.gridOn) { state.anchor = 0; selectTo(items.length - 1); } } },
   { keys: ["Shift+a"], does: "select nearly identical neighbours", repeat: false, run: selectAlike },
+  { keys: ["Ctrl+k"], does: "label by name", run: () => askClass(classes, (one) => label(one.index + 1)) },
   { keys: ["Shift+v"], does: "intervals of this video", run: () => (at("paint").hidden ? say("this is not a video") : at("paint").click()) },
   { keys: ["/"], does: "search", run: () => at("filter-text").focus() },
   { keys: ["Escape"], does: "leave search, selection, grid", run: escape },
@@ -355,19 +361,27 @@ for (const button of document.querySelectorAll(".tools [data-key]")) {
 // Loading -------------------------------------------------------------------------------------------------------------------
 
 async function load({ first = false } = {}) {
-  const shown = items.ids[state.index] ?? Number(sessionStorage.getItem(`cliplab-item-${outbox.studio}`));
+  const since = new Map(); // what is labelled while the list is on its way: the answer may not know of it
+  state.loading.add(since);
+  let found, pending;
   try {
-    await items.load(state.filters, annotatorName());
+    found = await items.ask(state.filters, annotatorName());
+    pending = await outbox.pending();
   } catch (error) {
     at("count").textContent = `the list could not be loaded: ${visible(error.message)}`;
     say("the list could not be loaded; it is tried again", { bad: true });
     setTimeout(() => load({ first }), 2000);
     return;
+  } finally {
+    state.loading.delete(since);
   }
-  const who = annotatorName();
-  for (const event of await outbox.pending()) {
-    const place = event.local && event.annotator === who ? items.indexOf(event.item) : -1;
-    if (place >= 0) items.labels[place] = event.local.code;
+  // Where the person is now, not where they were when this was asked for.
+  const shown = items.ids[state.index] ?? Number(sessionStorage.getItem(`cliplab-item-${outbox.studio}`));
+  items.take(found);
+  const own = pending.filter((event) => event.local?.code !== undefined && event.annotator === items.annotator);
+  for (const [id, code] of [...own.map((event) => [event.item, event.local.code]), ...since]) {
+    const place = items.indexOf(id);
+    if (place >= 0) items.labels[place] = code;
   }
   list.setCount(items.length);
   grid.setCount(items.length);
@@ -412,11 +426,17 @@ function changed({ items: numbers, clients }) {
 }
 
 async function readChanged() {
+  if (changedItems.size > 400) {
+    changedItems.clear();
+    await load();
+    changedTimer = setTimeout(() => (changedTimer = null, changedItems.size && readChanged()), 3000);
+    return;
+  }
   const ids = [...changedItems].slice(0, 200);
   const places = ids.map((id) => items.indexOf(id)).filter((place) => place >= 0);
   ids.forEach((id) => (changedItems.delete(id), items.rows.delete(id)));
   const own = new Set((await outbox.pending().catch(() => [])).map((event) => event.item));
-  for (const place of places) await items.fetchRows(place, place + 1).catch(() => null);
+  await items.fetchIds(ids).catch(() => null);
   for (const place of places) if (!own.has(items.ids[place])) adopt(place);
   list.redrawAll();
   if (state.gridOn) grid.redrawAll();

@@ -39,7 +39,7 @@ export function make(tag, attributes = {}, ...children) {
 
 /** The chip of a class {name, key, index}: its colour and the letter of its key. */
 export function chip(label) {
-  return make("span", { class: `chip c${label.index % 8}` }, make("b", { "aria-hidden": "true" }, label.key || "·"), label.name);
+  return make("span", { class: `chip c${label.index % 8}` }, make("b", { "aria-hidden": "true" }, (label.key || "·").toUpperCase()), label.name);
 }
 
 const typing = (target) =>
@@ -120,7 +120,8 @@ function showSaving() {
   const state = outbox.trouble ? (outbox.trouble === "offline" ? "offline" : "refused") : outbox.waiting ? "unsaved" : "";
   saving.className = `saving ${state}`;
   if (saving.textContent !== outbox.word) saving.textContent = outbox.word;
-  const sentence = ["", "offline"].includes(outbox.trouble) ? "" : outbox.sentence;
+  // Why the store cannot be written was known when the page was made, before anything was typed.
+  const sentence = ["", "offline"].includes(outbox.trouble) ? banner.dataset.always : outbox.sentence;
   banner.hidden = !sentence;
   if (banner.textContent !== sentence) banner.textContent = visible(sentence);
 }

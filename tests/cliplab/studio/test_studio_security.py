@@ -25,7 +25,7 @@ TOKEN = "a-token-of-at-least-16"
 
 def client_of(tmp_path: Path, token: str | None = None) -> tuple[TestClient, Studio]:
     host = "127.0.0.1" if token is None else "0.0.0.0"
-    studio = Studio(StudioOptions(tmp_path, host=host, token=token), store=None)
+    studio = Studio(StudioOptions(tmp_path, host=host, token=token), None, None, None)
     base = "http://127.0.0.1:8080" if token is None else "http://studio.lan:8080"
     return TestClient(make_app(studio), base_url=base), studio
 

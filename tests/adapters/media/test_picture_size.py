@@ -16,7 +16,7 @@ from environment import environment
 from adapters.data import Example, read_prepared_clip
 from adapters.data.examples import PreparedFrames
 from adapters.errors import MediaError
-from adapters.media.picture_header import jpeg_size, picture_size
+from adapters.media.picture_size import jpeg_size, size_of_picture
 from adapters.media.preprocess import MAX_PICTURE_PIXELS, decode_picture
 from adapters.records import InputSpec
 
@@ -44,17 +44,17 @@ def test_it_is_that_of_the_decoder(kind: str, width: int, height: int) -> None:
         data = picture(kind, width, height)
     except cv2.error:
         pytest.skip(f"this OpenCV writes no {kind}")
-    assert picture_size(data) == (width, height)
+    assert size_of_picture(data) == (width, height)
     decoded = decode_picture(data)
     assert decoded is not None
     assert decoded.shape == (height, width, 3)
     for cut in (2, 8, 20):
-        picture_size(data[:cut])
+        size_of_picture(data[:cut])
 
 
 def test_lossless_webp_and_progressive_jpeg() -> None:
-    assert picture_size(picture(".webp", 300, 20, cv2.IMWRITE_WEBP_QUALITY, 101)) == (300, 20)
-    assert picture_size(picture(".jpg", 300, 20, cv2.IMWRITE_JPEG_PROGRESSIVE, 1)) == (300, 20)
+    assert size_of_picture(picture(".webp", 300, 20, cv2.IMWRITE_WEBP_QUALITY, 101)) == (300, 20)
+    assert size_of_picture(picture(".jpg", 300, 20, cv2.IMWRITE_JPEG_PROGRESSIVE, 1)) == (300, 20)
 
 
 def fooled(head: bytes) -> bytes:
@@ -126,7 +126,7 @@ def test_mutants_are_decoded_or_refused() -> None:
                 found = decode_picture(bytes(mutant))
             except MediaError:
                 continue
-            size = picture_size(bytes(mutant))
+            size = size_of_picture(bytes(mutant))
             if found is not None:
                 assert size is not None
                 assert found.shape[0] * found.shape[1] <= max(size[0] * size[1], 1) <= MAX_PICTURE_PIXELS

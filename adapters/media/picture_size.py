@@ -15,7 +15,7 @@ _FRAMES = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _WIDTH, _HEIGHT, _TILE_WIDTH, _TILE_HEIGHT = 256, 257, 322, 323
 
 
-def picture_size(data: bytes) -> Size | None:
+def size_of_picture(data: bytes) -> Size | None:
     """Width and height of a JPEG, PNG, WebP, BMP, GIF or TIFF, as stored; None for anything else.
 
     Args:

@@ -1,0 +1,62 @@
+"""The command that makes pictures to label: extract."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cliplab.cli.console import FAILED, bar, command, show, write_json
+from cliplab.cli.options import AsJson, opt
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the app."""
+    app.command()(command(extract))
+
+
+def extract(
+    sources: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="SOURCE...",
+            help="Video files, folders, patterns, a device such as /dev/video0, a URL that FFmpeg opens (an HLS "
+            "playlist by its .m3u8), or - for stdin.",
+        ),
+    ] = None,
+    output_dir: Annotated[Path, opt("FOLDER", "Where the pictures and their index go.")] = Path("frames"),
+    fps: Annotated[float, opt("F", "Frames per second of video.")] = 1.0,
+    distinct: Annotated[
+        bool,
+        typer.Option(
+            "--distinct",
+            help="Leave out frames that are nearly identical to one that was kept: at most 6 of 64 bits of their "
+            "difference hashes and 8 levels of their mean colours differ.",
+        ),
+    ] = False,
+    seconds: Annotated[float | None, opt("S", "Stop a live source after this long; default: at its end.")] = None,
+    video_source: Annotated[
+        list[str] | None, opt("SOURCE", "Another way to name a source; may be given again.")
+    ] = None,
+    as_json: AsJson = False,
+) -> int | None:
+    """Write frames as pictures, with their times in the names and in frames.jsonl.
+
+    If interrupted, run it again to resume; what exists is skipped. Exits with 1 where some sources could not be read.
+    """
+    from cliplab import datasets
+    from cliplab.cli import tables as render
+
+    with bar() as progress:
+        report = datasets.extract(
+            [*(sources or ()), *(video_source or ())],
+            output_dir,
+            fps=fps,
+            distinct=distinct,
+            seconds=seconds,
+            on_progress=progress.video,
+            on_note=lambda text: progress.line(f"note: {text}"),
+        )
+    write_json(report.to_json()) if as_json else show(*render.extracted(report))
+    return FAILED if report.errors else None
