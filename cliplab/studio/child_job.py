@@ -58,6 +58,7 @@ def run_child(
     assert child.stdin is not None
     assert child.stdout is not None
     assert child.stderr is not None
+    job.progress("starting")
     words: deque[str] = deque(maxlen=_LAST_WORDS)
     helpers = [
         threading.Thread(target=_collect, args=(child.stderr, words), daemon=True),

@@ -13,14 +13,17 @@ from pathlib import Path
 from typing import Any, Literal
 
 from adapters.errors import AdapterError, ConfigError
-from adapters.system import MAX_DEPTH, parse_json, read_regular_text, write_json_atomic
+from adapters.system import MAX_DEPTH, json_text, parse_json, read_regular_text, write_json_atomic
 
 State = Literal["running", "done", "failed", "stopped", "lost"]
 Publish = Callable[[str, dict[str, Any]], object]
 # Kinds of work of which one runs at a time: each would slow the other down and fill the memory.
 ALONE = ("train",)
 MOST_LINES, MOST_LINE_CHARACTERS, MOST_EPOCHS, MOST_JOBS = 500, 2000, 10_000, 100
+MOST_RUNNING = 8
 MAX_HISTORY_BYTES = 20_000_000
+# Of a larger result, such as the scores of a video, the last few are kept, and none over a restart.
+_SMALL_RESULT_BYTES, _MOST_LARGE_RESULTS = 20_000, 5
 # Progress is published at most this often for each job; changes of state and epochs always are.
 _PUBLISH_SECONDS = 0.2
 _LOST = "the studio was closed while this ran. Start it again; a training resumes where it stopped"
@@ -67,6 +70,7 @@ class Job:
     again: str = ""
     _stop: threading.Event = field(default_factory=threading.Event, repr=False, compare=False)
     _changed: Callable[[Job, str], object] | None = field(default=None, repr=False, compare=False)
+    _large: bool = field(default=False, repr=False, compare=False)
     _published: float = field(default=0.0, repr=False, compare=False)
 
     @property
@@ -173,6 +177,10 @@ class Jobs:
             busy = next((job for job in self._jobs.values() if kind in ALONE and self._runs(job, kind)), None)
             if busy is not None:
                 raise ConfigError(f'"{busy.title}" is running, and only one {kind} job runs at a time. Wait or stop it')
+            if sum(job.state == "running" for job in self._jobs.values()) >= MOST_RUNNING:
+                raise ConfigError(
+                    f"{MOST_RUNNING} jobs are running, which is all that run at a time. Wait, or stop one"
+                )
             job = Job(secrets.token_hex(8), kind, _clean(title)[:200], started_at=time.time(), again=again)
             job._changed = self._changed
             self._jobs[job.id] = job
@@ -239,7 +247,10 @@ class Jobs:
             state, job.error = "failed", f"{type(error).__name__}: {_clean(str(error), keep_lines=True)}"
         with self._lock:
             job.finished_at = time.time()
+            job._large = job.result is not None and len(json_text(job.result)) > _SMALL_RESULT_BYTES
             job.state = state
+            for old in [old for old in self._jobs.values() if old._large][:-_MOST_LARGE_RESULTS]:
+                old.result, old._large = None, False
             self._threads.pop(job.id, None)
             self._write()
         self._changed(job, "state")
@@ -254,7 +265,7 @@ class Jobs:
         if what == "line":
             event["line"] = job.lines[-1]
         if what == "state":
-            event |= {"error": job.error, "result": job.result}
+            event |= {"error": job.error, "result": None if job._large else job.result}
         self._publish("job", event)
 
     def _read(self) -> dict[str, Job]:
@@ -271,6 +282,8 @@ class Jobs:
     def _write(self) -> None:
         names = [name for name in Job.__dataclass_fields__ if not name.startswith("_")]
         entries = [{name: getattr(job, name) for name in names} for job in self._jobs.values()]
+        for entry, job in zip(entries, self._jobs.values(), strict=True):
+            entry["result"] = None if job._large else job.result
         with contextlib.suppress(OSError, AdapterError):  # a full disk must not end the work itself
             self._path.parent.mkdir(parents=True, exist_ok=True)
             write_json_atomic(self._path, {"jobs": entries}, None)

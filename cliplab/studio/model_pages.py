@@ -198,6 +198,20 @@ def class_rows(validation: Mapping[str, Any]) -> list[dict[str, Any]]:
     return found
 
 
+def confusion(detail: ModelDetail) -> list[list[Any]] | None:
+    """The counts of a model with one label for each clip, a row for each true class; None where there are none to show.
+
+    Args:
+        detail: The model.
+    """
+    matrix, size = detail.validation.get("confusion_matrix"), len(detail.labels)
+    if detail.validation.get("task") != "single_label" or not isinstance(matrix, list) or len(matrix) != size:
+        return None
+    if size > MOST_CLASSES or not all(isinstance(row, list) and len(row) == size for row in matrix):
+        return None
+    return matrix
+
+
 def gate_rows(config: Mapping[str, Any], validation: Mapping[str, Any], size_bytes: int) -> list[dict[str, Any]]:
     """A row for each gate of the config: the figure, the limit, and whether it passes ("-" where it is unknown)."""
     gates = config.get("gates")

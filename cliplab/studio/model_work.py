@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from adapters.errors import ConfigError
 from adapters.reports import EpochLog
@@ -16,7 +18,7 @@ from cliplab.studio.model_versions import save_bundle_copy
 FRAME_PIXELS = 36_000_000  # of the largest frame: 8K
 DECODE_MB = 2000.0
 DECODE_SECONDS = 900.0
-MOST_SEGMENT_LABELS = 50
+MOST_LABELS = 50  # of a timeline: those that score highest anywhere
 MOST_POINTS = 5000  # windows of a video on a timeline
 
 
@@ -123,24 +125,28 @@ def try_video(job: Job, arguments: dict[str, Any]) -> dict[str, Any]:
         raise ConfigError(str(result.error).replace(arguments["video"], arguments["name"]))
     config = adapter.config
     predictions = result.predictions[:MOST_POINTS]
-    labels = list(adapter.labels)
+    scores = np.stack([item.scores for item in predictions])
+    every = list(adapter.labels)
+    columns = sorted(np.argsort(-scores.max(axis=0), kind="stable")[:MOST_LABELS])
+    labels, scores = [every[column] for column in columns], scores[:, columns]
     best = {**dict.fromkeys(labels, config["threshold"]), **config["best_thresholds"]}
     options = {name: config[name] for name in ("smoothing_seconds", "min_segment_seconds", "merge_gap_seconds")}
     segments = [
         {"label": label, "start": round(part.start, 3), "end": round(part.end, 3), "score": round(part.score, 4)}
-        for label in labels[:MOST_SEGMENT_LABELS]
+        for label in labels
         for part in scores_to_segments(predictions, label, best[label], **options)
     ]
-    means = [sum(float(item.scores[index]) for item in predictions) / len(predictions) for index in range(len(labels))]
-    order = sorted(range(len(labels)), key=lambda index: -means[index])[: config["top_k"]]
+    means = scores.mean(axis=0)
+    order = np.argsort(-means, kind="stable")[: config["top_k"]]
     return {
         "name": arguments["name"],
-        "top": [{"label": labels[index], "score": round(means[index], 4)} for index in order],
+        "top": [{"label": labels[index], "score": round(float(means[index]), 4)} for index in order],
         "segments": sorted(segments, key=lambda part: (part["start"], part["label"])),
         "labels": labels,
         "starts": [round(item.start, 3) for item in predictions],
         "ends": [round(item.end, 3) for item in predictions],
-        "scores": [[round(float(score), 4) for score in item.scores] for item in predictions],
+        "scores": [[round(float(score), 4) for score in row] for row in scores],
+        "labels_left_out": len(every) - len(labels),
         "thresholds": best,
         "left_out": len(result.predictions) - len(predictions),
         "warnings": [str(warning) for warning in result.warnings],
@@ -176,7 +182,8 @@ def explain_clip(job: Job, arguments: dict[str, Any]) -> dict[str, Any]:
         model_name=arguments["name"],
         on_progress=on_progress,
     )
-    write_bytes_atomic(arguments["picture"], explanation_png(found))
+    # An upload has a name of ours; the picture shows the person's.
+    write_bytes_atomic(arguments["picture"], explanation_png(replace(found, video=arguments["name"])))
     return {"label": found.label, "score": found.score, "start": found.start_seconds, "end": found.end_seconds}
 
 

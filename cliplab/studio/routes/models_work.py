@@ -137,7 +137,7 @@ async def job_page(request: Request) -> Response:
     """Answer ``GET /models/jobs/JOB``: a job."""
     job = _job_of(request)
     result = job.result or {}
-    template = "model_try_result.html" if job.kind == "try" and job.state == "done" else "model_job.html"
+    template = "model_try_result.html" if job.kind == "try" and job.result else "model_job.html"
     return render(request, template, {"job": job, "result": result, "size_words": size_words})
 
 

@@ -24,3 +24,5 @@ keys.register([{ keys: ["/"], does: "first field", run: () => form.querySelector
 form.addEventListener("keydown", (event) => {
   if (event.key === "Enter" && event.target instanceof HTMLInputElement) event.preventDefault();
 });
+// What was wrong when it was saved is said again by the next save; meanwhile the fields speak for themselves.
+form.addEventListener("input", () => document.getElementById("form-problem")?.remove(), { once: true });

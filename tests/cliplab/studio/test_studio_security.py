@@ -135,7 +135,7 @@ def test_every_answer_has_the_headers(tmp_path: Path) -> None:
         assert policy.startswith("default-src 'self'")
         assert "unsafe" not in policy
         assert headers["x-content-type-options"] == "nosniff"
-        assert headers["referrer-policy"] == "no-referrer"
+        assert headers["referrer-policy"] == "same-origin"
 
 
 def test_audit_does_not_follow_a_link(tmp_path: Path) -> None:
