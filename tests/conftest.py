@@ -29,6 +29,7 @@ LONGEST_FIRST = (
     "test_wheel",
     "test_training",
     "test_cli_models",
+    "test_models_browser",
     "test_resnet18",
     "test_dataloop_gateway_train",
     "test_movinet_weights",

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from adapters.data.dataset import write_dataset as write_dataset
     from adapters.data.examples import Dataset as Dataset
     from adapters.data.examples import Example as Example
+    from adapters.data.examples import PreparedFrames as PreparedFrames
     from adapters.data.examples import Split as Split
     from adapters.data.examples import clips_digest as clips_digest
     from adapters.data.examples import match_labels as match_labels
@@ -61,7 +62,15 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
                 "read_dataset",
                 "write_dataset",
             ),
-            "examples": ("Dataset", "Example", "Split", "clips_digest", "match_labels", "without_missing"),
+            "examples": (
+                "Dataset",
+                "Example",
+                "PreparedFrames",
+                "Split",
+                "clips_digest",
+                "match_labels",
+                "without_missing",
+            ),
             "footage": ("footage_of",),
             "formats": ("FORMATS", "find_format"),
             "formats.studio": ("agreed_spans",),

@@ -26,7 +26,6 @@ from adapters.media.frame_listing import packet_times
 from adapters.media.frame_times import DecodedFrame
 from adapters.media.info import VideoInfo, describe_video, note_chosen_stream, nothing_decoded
 from adapters.media.opening import MOST_FRAME_PIXELS, MediaLimits, Source
-from adapters.media.picture_clip import PICTURE_SUFFIXES, read_picture_clip
 from adapters.media.preprocess import decode_size
 from adapters.media.reading_limits import current_guard
 from adapters.media.sampling import (
@@ -40,7 +39,6 @@ from adapters.media.sampling import (
 from adapters.media.scaling import LONGEST_SIDE, Layout, Scaler, orientation_of, shape_message
 from adapters.media.video_pass import VideoPass
 from adapters.records import Aspect, Clip, Float64Array, InputSpec, UInt8Array
-from adapters.system import is_url
 
 
 def probe(source: str | Path, video_stream: int | None = None, *, allow_url: bool = False) -> VideoInfo:
@@ -97,8 +95,7 @@ def read_clip(
 ) -> Clip:
     """Open a video and read one clip of the whole range, whatever windows the spec has.
 
-    A picture, by the ending of its name, is a clip of its one frame. Inside of
-    :func:`adapters.media.limited_reading`, where pictures are refused, it keeps to the limits that were set there.
+    Inside of :func:`adapters.media.limited_reading` it keeps to the limits that were set there.
 
     Args:
         source: A path or, if allowed, a URL.
@@ -114,8 +111,6 @@ def read_clip(
     guard = current_guard()
     if guard.limits is not None and guard.decoders is not None and video_stream is None and not allow_url:
         return guard.decoders.read_clip(source, guard.limits, spec, start_seconds, end_seconds)
-    if not is_url(str(source)) and Path(source).suffix.lower() in PICTURE_SUFFIXES:
-        return read_picture_clip(source, spec)
     with open_video(source, video_stream, allow_url=allow_url, limits=guard.limits) as video:
         return video.clip(spec, start_seconds, end_seconds)
 

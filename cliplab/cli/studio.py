@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cliplab.cli.console import FAILED, bar, command, say, show, write_json, write_row
+from cliplab.cli.dashed_names import HintingGroup
 from cliplab.cli.options import AsJson, Force, Overrides, TrustAdapters, arg, opt, parsed
 
 if TYPE_CHECKING:
@@ -33,14 +34,22 @@ Annotator = Annotated[str | None, opt("NAME", "The name that labels are stored u
 Open = Annotated[bool, typer.Option("--open", help="Open it in the browser.")]
 
 
+class _LabelCommands(HintingGroup):
+    """The commands of label; one of them has an older name too."""
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        return super().get_command(ctx, "auto" if cmd_name == "auto_label" else cmd_name)
+
+
 def register(app: typer.Typer) -> None:
     """Add these commands to the app."""
     app.command("studio")(command(studio))
-    label = typer.Typer(help="Label in the browser, and by models.", no_args_is_help=True, rich_markup_mode=None)
+    label = typer.Typer(
+        cls=_LabelCommands, help="Label in the browser, and by models.", no_args_is_help=True, rich_markup_mode=None
+    )
     label.command("launch")(command(label_launch))
     label.command("server")(command(label_server))
-    for name in ("auto", "auto_label"):  # the second is the older name
-        label.command(name, hidden=name != "auto")(command(label_auto))
+    label.command("auto")(command(label_auto))
     app.add_typer(label, name="label")
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from adapters.data import Example
+from adapters.data import Example, PreparedFrames
 from cliplab.studio.queries import ItemFilter, ItemRow
 
 if TYPE_CHECKING:
@@ -49,12 +49,16 @@ def example_of(store: LabelStore, item: ItemRow, label: str | None = None) -> Ex
         label: Its label; None: it has none.
     """
     path = store.media_path(item)
-    start, end = (None, None) if is_picture(item) else (item.start_seconds, item.end_seconds)
-    if start is not None and end is not None and end <= start:
-        end = None
     source = item.source or str(path)
     labels = () if label is None else (label,)
-    return Example(path, labels, start, end, group=item.group or source, source=source)
+    group = item.group or source
+    if is_picture(item):  # as the dataset of the studio has it, so that training finds its features
+        still = PreparedFrames(path.parent, (path.name,), 1.0)
+        return Example(path, labels, group=group, source=source, frames=still)
+    start, end = item.start_seconds, item.end_seconds
+    if start is not None and end is not None and end <= start:
+        end = None
+    return Example(path, labels, start, end, group=group, source=source)
 
 
 def open_for_items(

@@ -59,7 +59,6 @@ class ModelEntry:
         size_bytes: The size of all its files; None where it cannot be read.
         modified: When it was written, in seconds since 1970.
         metrics: What training or evaluation measured; empty without it.
-        current: Whether ``model_manifest.json`` names it as the one that workers use.
         error: Why it cannot be used, in words; None for a good one.
     """
 
@@ -70,7 +69,6 @@ class ModelEntry:
     size_bytes: int | None = None
     modified: float = 0.0
     metrics: dict[str, Any] = field(default_factory=dict)
-    current: bool = False
     error: str | None = None
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -182,7 +182,8 @@ def explain_clip(job: Job, arguments: dict[str, Any]) -> dict[str, Any]:
         model_name=arguments["name"],
         on_progress=on_progress,
     )
-    write_bytes_atomic(arguments["picture"], explanation_png(found))
+    # An upload has a name of ours; the picture shows the person's.
+    write_bytes_atomic(arguments["picture"], explanation_png(replace(found, video=arguments["name"])))
     return {"label": found.label, "score": found.score, "start": found.start_seconds, "end": found.end_seconds}
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from adapters.base import OnProgress
 from adapters.errors import DatasetError
 from adapters.records import Float32Array
+from adapters.system import quoted_list
 from cliplab.studio.diverse import margin_uncertainty
 from cliplab.studio.item_clips import all_items, example_of, open_for_items
 from cliplab.studio.review_order import MISLABELS, QUEUE, ordered
@@ -25,7 +26,7 @@ FEWEST_OF_CLASS = 2
 FEWEST_CLIPS = 4
 MODEL = "retrained head"  # what the store calls it
 # More would take longer than a person waits; the items that are labelled next are among them.
-_MOST_OPEN, _MOST_LEARNED = 20_000, 20_000
+_MOST_OPEN, _MOST_LEARNED, _MOST_CLASSES = 20_000, 20_000, 100
 
 
 @dataclass(frozen=True)
@@ -167,7 +168,12 @@ def _to_learn(labels: Mapping[int, str], counts: Mapping[str, int]) -> tuple[dic
     """The labelled items that a head can learn from, and sentences about those that are left out."""
     single = sorted(label for label, count in counts.items() if count < FEWEST_OF_CLASS)
     kept = {number: label for number, label in labels.items() if label not in single}
-    notes = [f"{', '.join(map(repr, single))} with a single item is left out: label another one"] if single else []
+    notes = [f"{quoted_list(single)}: a class of a single item is left out; label another one"] if single else []
+    classes = sorted(set(kept.values()), key=lambda label: (-counts[label], label))
+    if len(classes) > _MOST_CLASSES:
+        used = set(classes[:_MOST_CLASSES])
+        notes.append(f"of {len(classes):,} classes the {_MOST_CLASSES} with the most labels are learned")
+        kept = {number: label for number, label in kept.items() if label in used}
     if len(kept) > _MOST_LEARNED:
         notes.append(f"{_MOST_LEARNED:,} of {len(kept):,} labelled items were used, taken evenly")
         numbers = sorted(kept)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
@@ -12,6 +13,7 @@ from starlette.routing import Route
 from adapters.errors import AdapterError, ConfigError
 from adapters.hosts.http_server.errors import RequestError, json_response
 from cliplab.studio import model_pages as shown
+from cliplab.studio.context import Studio
 from cliplab.studio.model_list import ModelEntry, ModelLibrary, ModelRef
 from cliplab.studio.model_requests import UPLOAD_BYTES, find_model, library_of
 from cliplab.studio.pages import Page, render, studio_of
@@ -42,10 +44,18 @@ def _list(request: Request) -> dict[str, Any]:
         "last_page": last,
         "own": len(own),
         "ready": len(refs) - len(own),
-        "folder": library.folder,
+        "folder": _short(studio_of(request), library.folder),
         "manifest_problem": problem,
         "jobs": jobs.all()[:5] if jobs is not None else [],
     }
+
+
+def _short(studio: Studio, folder: Path) -> str:
+    """A folder as people know it: relative to the data folder where it is in it."""
+    try:
+        return str(folder.relative_to(studio.options.data_dir))
+    except ValueError:
+        return str(folder)
 
 
 def _row(library: ModelLibrary, ref: ModelRef, current: set[str]) -> dict[str, Any]:

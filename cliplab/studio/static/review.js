@@ -95,7 +95,7 @@ function drawFacts(row) {
   at("people").replaceChildren(...(people.length ? people : [make("p", { class: "quiet-text" }, "nobody labelled it")]));
   at("notes").replaceChildren(...Object.entries(row.notes).map(([who, text]) => make("p", {}, `${who}: ${text}`)));
   at("timeline").hidden = row.kind !== "video";
-  at("timeline").href = `/label?item=${row.id}`;
+  at("timeline").href = `/label/video/${row.id}`;
 }
 
 function present(row) {

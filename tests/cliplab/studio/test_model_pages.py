@@ -17,11 +17,13 @@ pytest.importorskip("starlette", reason="needs pip install 'cliplab[studio]'")
 pytest.importorskip("jinja2", reason="needs pip install 'cliplab[studio]'")
 
 from starlette.testclient import TestClient
+from waiting import until
 
 from adapters.bundle import write_bundle
 from adapters.config import check_config
+from adapters.errors import DatasetError
 from adapters.evaluation import separate_difference
-from cliplab.studio import Jobs
+from cliplab.studio import Job, Jobs
 from cliplab.studio.app import make_app
 from cliplab.studio.context import Studio
 from cliplab.studio.model_list import ModelLibrary
@@ -283,3 +285,48 @@ def test_uploads_are_few_and_their_ids_are_checked(tmp_path: Path) -> None:
     for wrong in (kept[0], "../x", "*", ""):
         with pytest.raises(Exception, match="deleted"):
             find_upload(tmp_path, wrong)
+
+
+def fail(job: Job) -> None:
+    job.line("reading <b>clips")
+    raise DatasetError("clips.csv: row 3 has no label <i>.\nAdd one")
+
+
+def test_a_failed_training_says_why_and_how_to_start_it_again(client: TestClient, studio: Studio) -> None:
+    job = studio.jobs.start("train", "Train <b>v2", fail, "/models/m/x/train?version=v2")
+    until(lambda: job.state == "failed")
+    page = client.get(f"/models/jobs/{job.id}").text
+    assert "row 3 has no label &lt;i&gt;.<br>Add one" in page
+    assert "reading &lt;b&gt;clips" in page
+    assert "/models/m/x/train?version=v2" in page
+    assert "<b>v2" not in page
+    assert client.get("/models").text.count("Train &lt;b&gt;v2") == 1
+    assert client.get(f"/models/jobs/{job.id}/state").json()["error"].startswith("clips.csv")
+    assert client.get("/models/jobs/unknown").status_code == 404
+
+
+def test_only_one_training_runs_and_the_page_says_so(client: TestClient, studio: Studio) -> None:
+    job = studio.jobs.start("train", "Train v2", lambda job: {"stopped": job.wait_for_stop(60)})
+    address = f"/models/m/{model_id(studio, 'ads.json')}/train"
+    answer = client.post(address, data={"data": ".", "version": "ads-v3"}, follow_redirects=False)
+    assert answer.status_code == 422
+    assert "Train v2" in answer.text
+    client.post(f"/models/jobs/{job.id}/stop")
+    until(lambda: job.state == "done")
+
+
+@pytest.mark.parametrize(
+    "result", [None, {}, {"model": None}, {"labels": ["a"], "scores": []}, {"clips": 3, "sentence": "done"}]
+)
+@pytest.mark.parametrize("kind", ["train", "explain", "convert", "prelabel"])
+def test_jobs_of_every_kind_have_a_page(client: TestClient, studio: Studio, kind: str, result: Any) -> None:
+    job = studio.jobs.start(kind, "Work", lambda job: result)
+    until(lambda: job.state == "done")
+    assert client.get(f"/models/jobs/{job.id}").status_code == 200
+
+
+def test_large_results_are_kept_for_a_while(studio: Studio) -> None:
+    started = [studio.jobs.start("try", str(number), lambda job: {"scores": ["x" * 50_000]}) for number in range(7)]
+    until(lambda: all(job.state == "done" for job in started))
+    assert sum(job.result is not None for job in started) == 5
+    assert Jobs(studio.options.data_dir / ".studio").all()[0].result is None
