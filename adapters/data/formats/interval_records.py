@@ -15,7 +15,7 @@ from adapters.data.time_values import Frames, TimeRange
 from adapters.errors import DatasetError
 
 COMMERCIAL = "ad"  # the label of a commercial break where a format names none
-_MAX_INTERVALS = 2_000_000
+_MAX_INTERVALS = 500_000
 _MAX_NOTES = 20
 _MAX_LABEL = 1000
 
