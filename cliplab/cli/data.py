@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from adapters.data import FORMATS
+from adapters.errors import ConfigError
 from cliplab.cli.advise import dataset_advise
 from cliplab.cli.console import FAILED, bar, command, show, write_json
 from cliplab.cli.from_database import dataset_from_db
@@ -132,7 +133,7 @@ def dataset_import(
 def one_output(argument: Path | None, option: Path | None) -> Path:
     """The output, which is given once: as the argument, or as the option."""
     if (argument is None) == (option is None):
-        raise typer.BadParameter("give the output once, as the argument OUTPUT or as --output")
+        raise ConfigError("give the output once: as the argument OUTPUT, or as --output")
     return argument if argument is not None else option  # type: ignore[return-value]
 
 

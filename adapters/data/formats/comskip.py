@@ -80,7 +80,7 @@ def write_comskip(output: IntervalOutput) -> str:
 
 def is_comskip(source: IntervalSource) -> bool:
     """Whether the file has Comskip's header, or only pairs of numbers."""
-    lines = [line.strip() for line in source.lines()[:20] if line.strip()]
+    lines = [line.strip() for line in source.head.split("\n")[:20] if line.strip()]
     return bool(lines) and (_HEADER.match(lines[0]) is not None or all(map(_LINE.fullmatch, lines)))
 
 

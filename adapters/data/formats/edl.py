@@ -79,7 +79,7 @@ def write_edl(output: IntervalOutput) -> str:
 
 def is_edl(source: IntervalSource) -> bool:
     """Whether the first line that is not empty is one of an EDL."""
-    line = next((line.strip() for line in source.lines() if line.strip() and not line.startswith("##")), "")
+    line = next((line.strip() for line in source.head.split("\n") if line.strip() and not line.startswith("##")), "")
     found = _LINE.fullmatch(line)
     return bool(found and found[3] in ("0", "1", "2", "3") and _TIME.fullmatch(found[1]) and _TIME.fullmatch(found[2]))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from xml.etree.ElementTree import Element
@@ -30,7 +31,9 @@ def import_elan(path: str | Path, labels: Sequence[str] | None = None, options: 
         DatasetError: The file cannot be read, names no video, or an annotation is wrong.
     """
     path = Path(path)
-    root = parse_xml(path)
+    reader = _Reader(path)
+    on_end = {"TIME_SLOT": reader.slot, "ANNOTATION": reader.annotation, "TIER": reader.tier}
+    root = parse_xml(path, on_end)
     header = root.find("HEADER")
     if root.tag != "ANNOTATION_DOCUMENT" or header is None:
         raise DatasetError(f"{path}: must be XML with ANNOTATION_DOCUMENT and HEADER, got {root.tag!r:.80}")
@@ -40,13 +43,8 @@ def import_elan(path: str | Path, labels: Sequence[str] | None = None, options: 
             f"{path}: TIME_UNITS {header.get('TIME_UNITS')!r:.40} is not read; allowed: {', '.join(_UNITS)}"
         )
     video, origin = _video(header, path)
-    slots = _slots(root, unit, path)
     rows = ForeignRows(path, options)
-    tiers = root.findall("TIER")
-    for tier in tiers:
-        _tier(tier, rows, slots, video, origin)
-    used = [str(tier.get("TIER_ID")) for tier in tiers if tier.find("ANNOTATION/ALIGNABLE_ANNOTATION") is not None]
-    rows.notes.append(f"values of the annotations in {', '.join(map(repr, used)):.300} taken as labels")
+    reader.add_to(rows, unit, video, origin)
     return rows.dataset(labels)
 
 
@@ -61,46 +59,66 @@ def _video(header: Element, path: Path) -> tuple[str, float]:
     raise DatasetError(f"{path}: names no video (MEDIA_DESCRIPTOR). Link the video in ELAN and save again.")
 
 
-def _slots(root: Element, unit: int, path: Path) -> dict[str, float | None]:
-    """Seconds by the name of each time slot; None for one that is not aligned."""
-    slots: dict[str, float | None] = {}
-    for slot in root.iterfind("TIME_ORDER/TIME_SLOT"):
-        value = slot.get("TIME_VALUE")
-        slots[slot.get("TIME_SLOT_ID", "")] = None if value is None else _number(value, slot, path) / unit
-    return slots
-
-
-def _number(text: str, element: Element, path: Path) -> float:
+def _number(text: str, element: Element, path: Path) -> int:
     try:
-        value = int(text)
+        return int(text)
     except ValueError:
         raise DatasetError(f"{path}, line {_line(element)}: must have a whole number, got {text!r:.40}") from None
-    return float(value)
 
 
 def _line(element: Element) -> int:
     return element.line if isinstance(element, XmlElement) else 0
 
 
-def _tier(tier: Element, rows: ForeignRows, slots: dict[str, float | None], video: str, origin: float) -> None:
-    name = tier.get("TIER_ID", "")
-    dependent = len(tier.findall("ANNOTATION/REF_ANNOTATION"))
-    if dependent:
-        rows.leave_out(f"tier {name!r}", "annotations that have no times of their own", dependent)
-    for item in tier.iterfind("ANNOTATION/ALIGNABLE_ANNOTATION"):
-        where = f"line {_line(item)}"
-        names = (item.get("TIME_SLOT_REF1", ""), item.get("TIME_SLOT_REF2", ""))
-        if any(slot not in slots for slot in names):
+class _Reader:
+    """Gathers time slots and annotations while the file is parsed: a tree of a large file would take much memory."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._slots: dict[str, int | None] = {}
+        self._of_tier: list[tuple[int, str, str, str]] = []
+        self._tiers: list[tuple[str, list[tuple[int, str, str, str]], int]] = []
+        self._dependent = 0
+
+    def slot(self, slot: XmlElement) -> None:
+        value = slot.get("TIME_VALUE")
+        self._slots[slot.get("TIME_SLOT_ID", "")] = None if value is None else _number(value, slot, self._path)
+
+    def annotation(self, annotation: XmlElement) -> None:
+        item = annotation.find("ALIGNABLE_ANNOTATION")
+        if item is None:
+            self._dependent += annotation.find("REF_ANNOTATION") is not None
+            return
+        refs = (item.get("TIME_SLOT_REF1", ""), item.get("TIME_SLOT_REF2", ""))
+        self._of_tier.append((_line(item), *refs, sys.intern(text_of(item.find("ANNOTATION_VALUE")))))
+
+    def tier(self, tier: XmlElement) -> None:
+        self._tiers.append((tier.get("TIER_ID", ""), self._of_tier, self._dependent))
+        self._of_tier, self._dependent = [], 0
+
+    def add_to(self, rows: ForeignRows, unit: int, video: str, origin: float) -> None:
+        for name, found, dependent in self._tiers:
+            if dependent:
+                rows.leave_out(f"tier {name!r}", "annotations that have no times of their own", dependent)
+            for line, one, other, value in found:
+                self._add(rows, f"line {line}", (one, other), value or name.strip(), unit, video, origin)
+        used = ", ".join(repr(name) for name, found, _ in self._tiers if found)
+        rows.notes.append(f"values of the annotations in {used:.300} taken as labels")
+
+    def _add(
+        self, rows: ForeignRows, where: str, refs: tuple[str, str], label: str, unit: int, video: str, origin: float
+    ) -> None:
+        if any(name not in self._slots for name in refs):
             raise DatasetError(f"{rows.path}, {where}: names a time slot that TIME_ORDER does not have")
-        start, end = (slots[slot] for slot in names)
-        label = text_of(item.find("ANNOTATION_VALUE"), name.strip())
+        start, end = (self._slots[name] for name in refs)
         if start is None or end is None:
             rows.leave_out(where, "annotations that are not aligned with the time of the video")
         elif start == end:
             rows.leave_out(where, "annotations of no length")
         else:
             shift = origin / 1000
-            rows.add(where, video, label, seconds=(max(start + shift, 0.0), max(end + shift, 0.0)))
+            first, last = (max(value / unit + shift if shift else value / unit, 0.0) for value in (start, end))
+            rows.add(where, video, label, seconds=(first, last))
 
 
 def export_elan(dataset: Dataset, path: str | Path) -> Path:

@@ -95,7 +95,7 @@ def write_ffmetadata(output: IntervalOutput) -> str:
 
 def is_ffmetadata(source: IntervalSource) -> bool:
     """Whether the file begins as ffmpeg's metadata do."""
-    return source.text.startswith(_MAGIC)
+    return source.head.startswith(_MAGIC)
 
 
 FORMAT = IntervalFormat(

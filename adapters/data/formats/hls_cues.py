@@ -145,7 +145,7 @@ def _attributes(value: str) -> dict[str, str]:
 
 def is_hls(source: IntervalSource) -> bool:
     """Whether the file begins as a playlist does."""
-    return source.text.startswith("#EXTM3U")
+    return source.head.startswith("#EXTM3U")
 
 
 FORMAT = IntervalFormat(read_hls, None, (".m3u8", ".m3u"), is_hls)

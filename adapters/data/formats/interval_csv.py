@@ -114,7 +114,7 @@ def write_csv(output: IntervalOutput) -> str:
 
 
 def _first_cells(source: IntervalSource) -> list[str]:
-    line = next((line for line in source.lines() if line.strip()), "")
+    line = next((line for line in source.head.split("\n") if line.strip()), "")
     delimiter = next((mark for mark in "\t;," if mark in line), ",")
     try:
         return next(csv.reader([line], delimiter=delimiter), [])

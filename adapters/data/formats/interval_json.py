@@ -6,7 +6,8 @@ from typing import Any
 
 from adapters.data.formats.interval_csv import add_row
 from adapters.data.formats.interval_records import IntervalFormat, IntervalOutput, IntervalSource
-from adapters.data.formats.text import parse_json, type_and_value
+from adapters.data.formats.json_file import read_json_file
+from adapters.data.formats.text import type_and_value
 from adapters.errors import DatasetError
 from adapters.system import json_text
 
@@ -19,7 +20,7 @@ def read_json(source: IntervalSource) -> None:
     Raises:
         DatasetError: It is none of these, or an entry is wrong.
     """
-    content = parse_json(source.text, str(source.path))
+    content = read_json_file(source.path)
     if isinstance(content, dict) and content.get("format") == _KIND:
         if content.get("version") != 1:
             raise DatasetError(f"{source.path}: version must be 1, got {content.get('version')!r:.40}")
@@ -77,7 +78,7 @@ def write_json(output: IntervalOutput) -> str:
 def is_json(source: IntervalSource) -> bool:
     """Whether it is our own JSON, or a list of objects with times."""
     try:
-        content = parse_json(source.text, str(source.path))
+        content = read_json_file(source.path)
     except DatasetError:
         return False
     first = content[0] if isinstance(content, list) and content else content
@@ -88,7 +89,7 @@ def is_json(source: IntervalSource) -> bool:
 
 def is_own_json(source: IntervalSource) -> bool:
     """Whether the JSON says itself that it is our own."""
-    return f'"{_KIND}"' in source.text[:400]
+    return f'"{_KIND}"' in source.head[:400]
 
 
 FORMAT = IntervalFormat(read_json, write_json, (".json",), is_json, frozenset({"labels", "scores", "notes", "videos"}))

@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from adapters.data.formats.text import read_text
+from adapters.data.formats.text import read_head, read_text
 from adapters.data.frame_times import FrameTimes
 from adapters.data.time_values import Frames, TimeRange
 from adapters.errors import DatasetError
 
 COMMERCIAL = "ad"  # the label of a commercial break where a format names none
-_MAX_INTERVALS = 2_000_000
+_MAX_INTERVALS = 500_000
 _MAX_NOTES = 20
 _MAX_LABEL = 1000
 
@@ -107,6 +107,11 @@ class IntervalSource:
     def text(self) -> str:
         """The text of the file. DatasetError: It is not UTF-8, or too large."""
         return read_text(self.path)
+
+    @cached_property
+    def head(self) -> str:
+        """The first 64 KiB of the text, by which formats tell whether a file is theirs."""
+        return read_head(self.path)
 
     def lines(self) -> list[str]:
         """The lines of the text. Only line ends separate them, so that a title may hold other separators."""

@@ -17,6 +17,7 @@ from adapters.data.formats.interval_records import (
     IntervalOutput,
     IntervalSource,
 )
+from adapters.data.formats.json_file import json_kept
 from adapters.errors import DatasetError
 from adapters.system import check_regular_file, quoted_list, write_text_atomic
 
@@ -89,8 +90,9 @@ def read_intervals(
     except OSError as error:
         raise DatasetError(f"{path}: could not be read ({error.strerror or error})") from None
     source = IntervalSource(path, frame_rate, duration_seconds, video)
-    found = format if format is not None else _detect(source)
-    find_interval_format(found).read(source)
+    with json_kept():
+        found = format if format is not None else _detect(source)
+        find_interval_format(found).read(source)
     return source.finish(found)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from adapters.data.examples import Dataset, describe
 from adapters.data.formats.csv_table import import_csv
 from adapters.data.formats.format import Format
-from adapters.data.formats.text import read_text
+from adapters.data.formats.text import read_head
 from adapters.data.rows import relative_path
 from adapters.data.video_paths import cut_from
 from adapters.errors import DatasetError
@@ -76,7 +76,7 @@ def _is_plain(path: Path, folder: Path) -> bool:
 
 
 def _is_kinetics(path: Path) -> bool:
-    names = {name.strip().strip('"') for name in read_text(path).split("\n", 1)[0].strip().split(",")}
+    names = {name.strip().strip('"') for name in read_head(path).split("\n", 1)[0].strip().split(",")}
     return {"label", "youtube_id", "time_start", "time_end"} <= names
 
 

@@ -13,7 +13,7 @@ from adapters.data.formats.clip_lists import class_names, numbered, split_of_nam
 from adapters.data.formats.foreign_rows import ForeignRows
 from adapters.data.formats.format import NO_OPTIONS, Format, ReadOptions
 from adapters.data.formats.mmaction_videos import say_classes
-from adapters.data.formats.text import read_text
+from adapters.data.formats.text import read_head, read_text
 from adapters.data.rows import relative_path
 from adapters.errors import DatasetError
 from adapters.media import is_video_name
@@ -101,7 +101,7 @@ def export_mmaction_rawframes(dataset: Dataset, path: str | Path) -> Path:
 
 
 def _is_frame_list(path: Path) -> bool:
-    line = next((line.strip() for line in read_text(path).split("\n") if line.strip()), "")
+    line = next((line.strip() for line in read_head(path).split("\n") if line.strip()), "")
     found = _LINE.fullmatch(line)
     return found is not None and not is_video_name(found[1].split("/")[-1]) and re.search(r"\D", found[1]) is not None
 

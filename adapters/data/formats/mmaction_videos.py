@@ -10,7 +10,7 @@ from adapters.data.examples import Dataset
 from adapters.data.formats.clip_lists import class_names, numbered, split_of_name, whole_clip, write_lines
 from adapters.data.formats.foreign_rows import ForeignRows
 from adapters.data.formats.format import NO_OPTIONS, Format, ReadOptions
-from adapters.data.formats.text import read_text
+from adapters.data.formats.text import read_head, read_text
 from adapters.errors import DatasetError
 from adapters.media import is_video_name
 from adapters.system import write_text_atomic
@@ -89,7 +89,7 @@ def export_mmaction_videos(dataset: Dataset, path: str | Path) -> Path:
 
 
 def _is_video_list(path: Path) -> bool:
-    line = next((line.strip() for line in read_text(path).split("\n") if line.strip()), "")
+    line = next((line.strip() for line in read_head(path).split("\n") if line.strip()), "")
     found = _LINE.fullmatch(line)
     return found is not None and is_video_name(found[1].split("/")[-1])
 

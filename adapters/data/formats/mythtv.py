@@ -84,7 +84,7 @@ def write_mythtv(output: IntervalOutput) -> str:
 
 def is_mythtv(source: IntervalSource) -> bool:
     """Whether the first line that is not empty is one of MythTV's."""
-    line = next((line.strip() for line in source.lines() if line.strip()), "")
+    line = next((line.strip() for line in source.head.split("\n") if line.strip()), "")
     return bool(_LIST.fullmatch(line) or _MARK.fullmatch(line) or line.startswith("commercialBreakListFor"))
 
 

@@ -109,7 +109,7 @@ class _Builder:
             callback(element)
             element.clear()
             if self._open:  # also the place that it had
-                self._open[-1].remove(element)
+                del self._open[-1][-1]
 
     def _close_text(self) -> None:
         if self._open and self._text and not len(self._open[-1]):

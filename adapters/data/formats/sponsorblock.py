@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from adapters.data.formats.interval_records import IntervalFormat, IntervalOutput, IntervalSource
-from adapters.data.formats.text import parse_json, type_and_value
+from adapters.data.formats.json_file import read_json_file
+from adapters.data.formats.text import type_and_value
 from adapters.errors import DatasetError
 from adapters.system import json_text
 
@@ -18,7 +19,7 @@ def read_sponsorblock(source: IntervalSource) -> None:
     Raises:
         DatasetError: An entry is not a segment of SponsorBlock.
     """
-    content = parse_json(source.text, str(source.path))
+    content = read_json_file(source.path)
     if isinstance(content, dict):
         content = content.get("sponsorblock_chapters", [content])
     if not isinstance(content, list):
@@ -88,7 +89,7 @@ def write_sponsorblock(output: IntervalOutput) -> str:
 def is_sponsorblock(source: IntervalSource) -> bool:
     """Whether the first entry is one of SponsorBlock."""
     try:
-        content = parse_json(source.text, str(source.path))
+        content = read_json_file(source.path)
     except DatasetError:
         return False
     if isinstance(content, dict):

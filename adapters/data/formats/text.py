@@ -7,7 +7,7 @@ from typing import Any
 
 from adapters.data.examples import Dataset
 from adapters.errors import DatasetError
-from adapters.system import read_regular_bytes, strict_json
+from adapters.system import open_regular_file, read_regular_bytes, strict_json
 
 # The largest label files of public datasets have some 100 MB; parsed, a file takes several times its size.
 LIMIT_BYTES = 256 * 2**20
@@ -32,6 +32,19 @@ def read_text(path: Path) -> str:
             f"{path}: contains NUL bytes, so it is not UTF-8 text. Save it as UTF-8, or name another file."
         )
     return text
+
+
+def read_head(path: Path) -> str:
+    """The first 64 KiB of a file as text, for formats that tell by it whether a file is theirs; empty if unreadable.
+
+    Args:
+        path: The file.
+    """
+    try:
+        with open_regular_file(path, DatasetError) as file:
+            return file.read(2**16).decode("utf-8-sig", errors="replace")
+    except (OSError, DatasetError):
+        return ""
 
 
 def parse_json(text: str, where: str) -> Any:

@@ -13,7 +13,7 @@ from adapters.data.examples import Dataset
 from adapters.data.formats.foreign_rows import ForeignRows
 from adapters.data.formats.format import NO_OPTIONS, Format, ReadOptions
 from adapters.data.formats.json_file import read_json_file
-from adapters.data.formats.text import parse_json, read_text, type_and_value
+from adapters.data.formats.text import parse_json, read_head, read_text, type_and_value
 from adapters.data.rows import to_row
 from adapters.errors import DatasetError
 from adapters.system import json_text, write_json_atomic, write_text_atomic
@@ -203,8 +203,8 @@ def is_via(content: object) -> bool:
 
 def _matches(path: Path) -> bool:
     if path.suffix.lower() == ".csv":
-        text = read_text(path)
-        return text.startswith("#") and _HEADER[:26] in text[:100_000]
+        text = read_head(path)
+        return text.startswith("#") and _HEADER[:26] in text
     return is_via(read_json_file(path))
 
 

@@ -8,7 +8,8 @@ import pytest
 from tiny_videos import render_dataset
 
 from adapters.data import read_dataset
-from cliplab.datasets import dataset_import, dataset_stats
+from adapters.errors import DatasetError
+from cliplab.datasets import dataset_export, dataset_import, dataset_stats
 
 
 @pytest.mark.parametrize(
@@ -28,3 +29,29 @@ def test_a_report_names_each_missing_file(tmp_path: Path) -> None:
     gone = read_dataset(data).examples[0].path
     gone.unlink()
     assert [problem for problem in dataset_stats(data).problems if str(gone) in problem]
+
+
+def test_an_import_says_what_it_took_for_what_and_an_export_what_it_loses(tmp_path: Path) -> None:
+    edl = tmp_path / "evening.edl"
+    edl.write_text("5 30 3\n40 40 2\n60 90 3\n")
+    report = dataset_import(edl, tmp_path / "data", rest="content", videos=tmp_path)
+    assert report.format == "edl"
+    assert report.stats["labels"]["ad"]["clips"] == 2
+    assert report.stats["labels"]["content"]["clips"] == 3
+    assert "1 entry that has no length (line 2)" in " ".join(report.notes)
+    again = dataset_export(tmp_path / "data", tmp_path / "a.json", format="datumaro", frame_rate=25, dry_run=True)
+    assert (again.format, again.lost, again.output) == ("datumaro", ("ranges are rounded to frames",), None)
+    assert report.to_json()["format"] == "edl"
+
+
+def test_a_wrong_rate_folder_or_format_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    edl = tmp_path / "evening.edl"
+    edl.write_text("#5 #30 3\n")
+    for wrong in ({"frame_rate": 0.0}, {"frame_rate": float("nan")}, {"videos": edl}, {"format": "edll"}):
+        with pytest.raises(DatasetError):
+            dataset_import(edl, tmp_path / "data", **wrong)
+    with pytest.raises(DatasetError, match="frame rate"):
+        dataset_import(edl, tmp_path / "data")
+    with pytest.raises(DatasetError, match="count frames"):
+        dataset_export(edl, tmp_path / "a.eaf", format="elan", frame_rate=25)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["evening.edl"]
