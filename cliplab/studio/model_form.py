@@ -10,16 +10,12 @@ from typing import Any
 
 from adapters.config import allowed_words, config_problems, key_schemas, migrate_config, with_own_names
 from adapters.system import did_you_mean
+from cliplab.studio.config_changes import EFFECTS
 from cliplab.studio.form_sections import FIRST, section_of, unit_of
-from cliplab.studio.form_values import Rule, from_text, kinds, option, same, to_text
+from cliplab.studio.form_values import Rule, from_text, kinds, option, to_text
 
 Config = dict[str, Any]
 PREFIX = "c."  # before the names of a config's fields, so that no key can be taken for a field of the page
-EFFECTS = {
-    "runtime": "takes effect at once",
-    "program": "makes a new program",
-    "retrain": "needs training",
-}
 # Keys that say what the config is a config of: shown, and not edited.
 FIXED = ("adapter", "schema_version")
 _NEW_ROWS = 2
@@ -350,58 +346,3 @@ def _with_errors(item: Field, errors: Mapping[str, list[str]]) -> Field:
     if sentences and item.number and _DECIMAL_COMMA.fullmatch(item.value.strip()):
         sentences.append(f"Write a decimal point: {item.value.strip().replace(',', '.')}")
     return replace(item, error=". ".join(sentences), fields=parts)
-
-
-# Changes --------------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Change:
-    """A key that differs between two complete configs.
-
-    Attributes:
-        key: Its name.
-        title: What the schema calls it.
-        effect: "runtime", "program" or "retrain".
-        before: The old value, as JSON text.
-        after: The new value, as JSON text.
-    """
-
-    key: str
-    title: str
-    effect: str
-    before: str
-    after: str
-
-    @property
-    def effect_words(self) -> str:
-        """What the change asks for, in words."""
-        return EFFECTS[self.effect]
-
-
-def config_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Change]:
-    """The keys in which two complete configs differ, in the order of the schema.
-
-    Args:
-        before: The first config, with every default filled in.
-        after: The second config. It may be of another adapter: then keys of both are compared.
-
-    Raises:
-        ConfigError: A config names no adapter that may be imported.
-    """
-    rules = key_schemas(str(before.get("adapter"))) | key_schemas(str(after.get("adapter")))
-    return [
-        Change(
-            key,
-            str(rule.get("title", key)),
-            str(rule.get("x-effect", "retrain")),
-            _shown(before, key),
-            _shown(after, key),
-        )
-        for key, rule in rules.items()
-        if (key in before) != (key in after) or not same(before.get(key), after.get(key))
-    ]
-
-
-def _shown(config: Mapping[str, Any], key: str) -> str:
-    return json.dumps(config[key], ensure_ascii=False) if key in config else "(not a key of it)"

@@ -1,4 +1,4 @@
-"""What the pages of one model and of two show: figures with clips and intervals, classes, confusion, curves, gates."""
+"""What the page of one model shows: figures with clips and intervals, classes, confusion, curves, gates."""
 
 from __future__ import annotations
 
@@ -10,10 +10,7 @@ from typing import Any
 from adapters.bundle import read_bundle
 from adapters.config import check_config, migrate_config, read_config_file
 from adapters.errors import AdapterError, ConfigError
-from adapters.evaluation import separate_difference
 from adapters.litert import read_description
-from cliplab.registry import lower_is_better
-from cliplab.studio.model_form import Change, config_changes
 from cliplab.studio.model_list import ModelRef
 
 MOST_CLASSES = 60  # of a table or matrix on a page; more are named as left out
@@ -58,9 +55,9 @@ class Figure:
 
 def figure_words(value: object, low: object = None, high: object = None) -> str:
     """A figure with its interval in words; "-" where it is undefined."""
-    if not _is_number(value):
+    if not is_number(value):
         return "-"
-    ends = f" (95% {low:.2f} to {high:.2f})" if _is_number(low) and _is_number(high) else ""
+    ends = f" (95% {low:.2f} to {high:.2f})" if is_number(low) and is_number(high) else ""
     return f"{value:.3g}{ends}" if abs(float(str(value))) >= 10 else f"{value:.2f}{ends}"
 
 
@@ -175,10 +172,10 @@ def figures_of(validation: Mapping[str, Any]) -> list[Figure]:
     found = []
     for name, title in FIGURES.items():
         value: Any = validation.get(name)
-        if not _is_number(value):
+        if not is_number(value):
             continue
         ends = intervals.get(name) if isinstance(intervals, Mapping) else None
-        pair = ends if isinstance(ends, Sequence) and len(ends) == 2 and all(map(_is_number, ends)) else (None, None)
+        pair = ends if isinstance(ends, Sequence) and len(ends) == 2 and all(map(is_number, ends)) else (None, None)
         found.append(Figure(name, title, float(value), *pair))
     return found
 
@@ -220,10 +217,10 @@ def gate_rows(config: Mapping[str, Any], validation: Mapping[str, Any], size_byt
         figure = name.partition("_")[2]
         value = size_bytes if figure == "size_bytes" and size_bytes else validation.get(figure)
         state = "not measured"
-        if _is_number(value) and _is_number(limit):
+        if is_number(value) and is_number(limit):
             passes = value <= limit if name.startswith("max_") else value >= limit
             state = "passes" if passes else "fails"
-        rows.append({"gate": name, "limit": limit, "value": value if _is_number(value) else "-", "state": state})
+        rows.append({"gate": name, "limit": limit, "value": value if is_number(value) else "-", "state": state})
     return rows
 
 
@@ -245,84 +242,6 @@ def chart_data(detail: ModelDetail) -> dict[str, Any]:
     }
 
 
-# Two models -----------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class FigureDifference:
-    """A figure of two models.
-
-    Attributes:
-        title: What it is called.
-        first: Of the first model, in words.
-        second: Of the second model, in words.
-        difference: Second minus first, in words, with its interval where both have one.
-        verdict: What it means, in words: which is better, or that it may be chance.
-    """
-
-    title: str
-    first: str
-    second: str
-    difference: str
-    verdict: str
-
-
-def figure_differences(first: ModelDetail, second: ModelDetail) -> list[FigureDifference]:
-    """Every figure that either model has, and the difference where both have it."""
-    one = {figure.name: figure for figure in figures_of(first.validation)}
-    two = {figure.name: figure for figure in figures_of(second.validation)}
-    one |= {"size_bytes": Figure("size_bytes", "Size", first.size_bytes)} if first.files else {}
-    two |= {"size_bytes": Figure("size_bytes", "Size", second.size_bytes)} if second.files else {}
-    rows = []
-    for name in [*FIGURES, "size_bytes"]:
-        left, right = one.get(name), two.get(name)
-        named = left or right
-        if named is not None:
-            words = ("-" if left is None else left.words, "-" if right is None else right.words)
-            rows.append(FigureDifference(named.title, *words, *_difference(left, right)))
-    return rows
-
-
-def _difference(one: Figure | None, two: Figure | None) -> tuple[str, str]:
-    if one is None or two is None:
-        return "-", "only one was measured"
-    difference = two.value - one.value
-    if one.name == "size_bytes":
-        words = ("-" if difference < 0 else "+") + size_words(abs(round(difference)))
-        return words, "equal" if difference == 0 else f"the {'second' if difference < 0 else 'first'} is smaller"
-    if one.low is None or one.high is None or two.low is None or two.high is None:
-        better = "second" if (difference < 0) == lower_is_better(one.name) else "first"
-        return f"{difference:+.2f}", "equal" if difference == 0 else f"better in the {better}; it has no interval"
-    low, high = separate_difference(two.value, (two.low, two.high), one.value, (one.low, one.high))
-    words = f"{difference:+.2f} (95% {low:+.2f} to {high:+.2f})"
-    if low <= 0 <= high:
-        return words, "may be chance"
-    return words, f"the {'second' if difference > 0 else 'first'} is better"
-
-
-def comparison_notes(first: ModelDetail, second: ModelDetail) -> list[str]:
-    """What a reader should know before believing the differences, in sentences."""
-    notes = []
-    counts = [(detail.validation.get("clips"), detail.validation.get("groups")) for detail in (first, second)]
-    if not first.validation or not second.validation:
-        notes.append("One of them has no stored figures. Measure it: cliplab evaluate MODEL DATASET.")
-    elif counts[0] != counts[1]:
-        notes.append(f"They were measured on different clips: {counts[0][0]} and {counts[1][0]}.")
-    else:
-        notes.append(
-            "The intervals treat the two measurements as separate. On the same clips, cliplab compare pairs them "
-            "and is sharper."
-        )
-    if first.labels != second.labels and first.labels and second.labels:
-        notes.append("Their classes or the order of them differ, so that the figures answer different questions.")
-    return notes
-
-
-def changes_between(first: ModelDetail, second: ModelDetail) -> list[Change]:
-    """The keys in which the configs of two models differ; of a wrong config, as it was written."""
-    return config_changes(first.complete or first.config, second.complete or second.config)
-
-
 def size_words(size_bytes: int | None) -> str:
     """A size for people, such as "3.9 MB"; "-" where it is unknown."""
     if size_bytes is None:
@@ -333,5 +252,6 @@ def size_words(size_bytes: int | None) -> str:
     return f"{size_bytes} bytes"
 
 
-def _is_number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
+    """Whether a value of stored metrics is a finite number."""
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)

@@ -12,7 +12,7 @@ from adapters.config import check_config
 from adapters.errors import ConfigError
 from adapters.inference import open_model
 from adapters.system import json_text, storage_error
-from cliplab.studio.model_form import Change, config_changes
+from cliplab.studio.config_changes import Change, config_changes
 from cliplab.studio.model_list import ModelLibrary, ModelRef
 from cliplab.studio.model_pages import ModelDetail
 

@@ -12,6 +12,7 @@ from starlette.routing import Route
 
 from adapters.errors import AdapterError, ConfigError
 from adapters.hosts.http_server.errors import RequestError, json_response
+from cliplab.studio import model_comparison as comparison
 from cliplab.studio import model_pages as shown
 from cliplab.studio.context import Studio
 from cliplab.studio.model_list import ModelEntry, ModelLibrary, ModelRef
@@ -118,14 +119,14 @@ async def compare(request: Request) -> Response:
 def _compare(library: ModelLibrary, ids: list[str]) -> dict[str, Any]:
     first, second = (shown.read_detail(library.find(one)) for one in ids)
     try:
-        changes, problem = shown.changes_between(first, second), None
+        changes, problem = comparison.changes_between(first, second), None
     except ConfigError as error:
         changes, problem = [], str(error)
     return {
         "first": first,
         "second": second,
-        "differences": shown.figure_differences(first, second),
-        "notes": shown.comparison_notes(first, second),
+        "differences": comparison.figure_differences(first, second),
+        "notes": comparison.comparison_notes(first, second),
         "changes": changes,
         "problem": problem,
     }

@@ -14,8 +14,9 @@ from starlette.routing import Route
 
 from adapters.errors import AdapterError, ConfigError
 from adapters.hosts.http_server.errors import RequestError
+from cliplab.studio.config_changes import Change
 from cliplab.studio.context import Studio
-from cliplab.studio.model_form import PREFIX, Change, Form, config_form, posted_form
+from cliplab.studio.model_form import PREFIX, Form, config_form, posted_form
 from cliplab.studio.model_list import ModelLibrary, ModelRef
 from cliplab.studio.model_pages import ModelDetail, read_detail
 from cliplab.studio.model_requests import find_model, form_values, library_of

@@ -9,8 +9,9 @@ import pytest
 from adapters.config import check_config, key_schemas
 from adapters.errors import ConfigError
 from adapters.inference import read_config, ready_configs
+from cliplab.studio.config_changes import config_changes
 from cliplab.studio.form_values import from_text, same, to_text
-from cliplab.studio.model_form import PREFIX, Field, Form, config_changes, config_form, own_keys, posted_form
+from cliplab.studio.model_form import PREFIX, Field, Form, config_form, own_keys, posted_form
 
 CONFIG = {"schema_version": 2, "adapter": "movinet_adapter:MoViNetAdapter", "labels": ["ad", "content"]}
 
