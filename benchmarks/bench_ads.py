@@ -113,14 +113,14 @@ def figures(recordings: list[RecordingBreaks]) -> dict[str, Any]:
 
 def bench_evenings(folder: Path, model: str | None, comskip: bool) -> Iterator[dict[str, Any]]:
     """Composed evenings by variant: all evidence, each row left out, each alone, and comskip."""
+    from adapters.bundle import model_digest
     from adapters.inference import open_model
-    from cliplab.detect.ads import read_profile
+    from cliplab.detect.profiles import read_profile
     from cliplab.detect.recordings import Job, find_in_recording
 
     adapter = None if model is None else open_model(model)
-    job = Job(
-        adapter, "" if model is None else model, None, read_profile("base"), None, None, folder / "store", False, None
-    )
+    digest = "" if model is None else model_digest(model)
+    job = Job(adapter, digest, None, read_profile("base"), None, None, folder / "store", False, None)
     found: dict[tuple[str, str], list[RecordingBreaks]] = defaultdict(list)
     spent: dict[str, list[float]] = defaultdict(list)
     for path in sorted(folder.glob("test_*.mkv")):

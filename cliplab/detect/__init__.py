@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from cliplab.detect.break_profile import BreakProfile as BreakProfile
     from cliplab.detect.break_profile import load_break_profile as load_break_profile
     from cliplab.detect.break_profile import read_break_profile as read_break_profile
+    from cliplab.detect.measuring import LearnedProfile as LearnedProfile
+    from cliplab.detect.measuring import SegmentEvaluation as SegmentEvaluation
+    from cliplab.detect.measuring import evaluate_breaks as evaluate_breaks
+    from cliplab.detect.measuring import learn_breaks as learn_breaks
     from cliplab.detect.observations import ROWS as ROWS
     from cliplab.detect.observations import Observations as Observations
     from cliplab.detect.observations import load_observations as load_observations
@@ -34,6 +38,7 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
             "break_decoder": ("AdBreak", "Alternative", "break_probabilities", "decide_breaks"),
             "break_learning": ("Corrected", "learn_profile", "profile_of_schedules"),
             "break_profile": ("BreakProfile", "load_break_profile", "read_break_profile"),
+            "measuring": ("LearnedProfile", "SegmentEvaluation", "evaluate_breaks", "learn_breaks"),
             "observations": ("ROWS", "Observations", "load_observations"),
             "recordings": ("Recording",),
             "repetition": ("RepetitionIndex",),
