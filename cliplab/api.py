@@ -9,6 +9,7 @@ from cliplab.datasets import (
     dataset_stats,
 )
 from cliplab.demo import demo
+from cliplab.detect import evaluate_breaks, learn_breaks
 from cliplab.detect import find_ads as ads
 from cliplab.models import (
     adopt,
@@ -53,10 +54,12 @@ __all__ = [
     "demo",
     "ensemble",
     "evaluate",
+    "evaluate_breaks",
     "explain",
     "finetune",
     "host_http",
     "host_label_studio",
+    "learn_breaks",
     "predict",
     "reel",
     "registry_manifest",

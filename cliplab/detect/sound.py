@@ -305,3 +305,18 @@ def second_levels(levels: Float32Array, seconds: int) -> Float32Array:
     with np.errstate(divide="ignore", invalid="ignore"):
         mean = 10 * np.log10(power.sum(axis=1) / known.sum(axis=1))
     return np.where(known.sum(axis=1) >= step // 2, mean, np.nan).astype(np.float32)
+
+
+def mono_pieces(path: str | Path, start_seconds: float, seconds: int) -> Iterator[tuple[int, Float32Array]]:
+    """The sound of a recording in pieces of some seconds.
+
+    Args:
+        path: The file.
+        start_seconds: Source time of the first frame of its picture.
+        seconds: How much of it.
+
+    Yields:
+        The first sample since the first picture, and float32 [M] at ``SAMPLE_RATE``, the mean of both channels.
+    """
+    for position, piece in _pieces(path, start_seconds, seconds, None, []):
+        yield position, piece.mean(axis=0)
