@@ -56,10 +56,6 @@ def ads(
     audio_stream: Annotated[int | None, opt("N", "Which sound stream is heard, from 0.")] = None,
     store: Annotated[Path | None, opt("DIR", "Where observations are kept; default: the cache.")] = None,
     again: Annotated[bool, typer.Option("--again", help="Watch recordings again that are known.")] = False,
-    repeats: Annotated[
-        bool,
-        typer.Option("--repeats", help="Look for adverts that these recordings show more than once (slower)."),
-    ] = False,
     follow: Annotated[
         bool,
         typer.Option(
@@ -96,7 +92,6 @@ def ads(
             audio_stream=audio_stream,
             store=store,
             again=again,
-            repeats=repeats,
             follow=follow,
             delay=delay,
             force=force,

