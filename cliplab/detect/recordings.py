@@ -24,7 +24,7 @@ from cliplab.detect.refining import places_to_refine, refine
 from cliplab.library import fingerprint
 
 # Raised with a change of what is observed, so that the cache is not asked for what it holds.
-OBSERVER = 1
+OBSERVER = 2
 _ROUNDS = 3  # of deciding and looking closer
 _TRANSPORT = (".ts", ".m2ts", ".mts", ".m2t")
 

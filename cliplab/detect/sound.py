@@ -270,17 +270,17 @@ def loudness_jumps(levels: Float32Array, seconds: int, around_seconds: float = 8
     Returns:
         float32 [seconds] in 0..1; NaN where there is no sound on one of both sides.
     """
-    power = np.where(np.isfinite(levels) & (levels > -70.0), np.power(10.0, levels / 10), 0.0)
     known = np.isfinite(levels) & (levels > -70.0)
-    sums = np.concatenate([[0.0], np.cumsum(power)])
+    # Means of dB: those of power would let one loud second speak for all eight.
+    sums = np.concatenate([[0.0], np.cumsum(np.where(known, levels, 0.0), dtype=np.float64)])
     counts = np.concatenate([[0], np.cumsum(known)])
     step, width = round(1 / LEVEL_SECONDS), round(around_seconds / LEVEL_SECONDS)
     middle = np.minimum(np.arange(seconds) * step + step // 2, len(levels))
     before, after = np.maximum(middle - width, 0), np.minimum(middle + width, len(levels))
     counted = counts[middle] - counts[before], counts[after] - counts[middle]
     with np.errstate(divide="ignore", invalid="ignore"):
-        earlier = 10 * np.log10((sums[middle] - sums[before]) / counted[0])
-        later = 10 * np.log10((sums[after] - sums[middle]) / counted[1])
+        earlier = (sums[middle] - sums[before]) / counted[0]
+        later = (sums[after] - sums[middle]) / counted[1]
         jump = np.minimum(np.abs(later - earlier) / 12.0, 1.0)
     enough = width // 4
     return np.where((counted[0] >= enough) & (counted[1] >= enough), jump, np.nan).astype(np.float32)
