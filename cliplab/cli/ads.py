@@ -55,6 +55,10 @@ def ads(
     ] = None,
     audio_stream: Annotated[int | None, opt("N", "Which sound stream is heard, from 0.")] = None,
     store: Annotated[Path | None, opt("DIR", "Where observations are kept; default: the cache.")] = None,
+    repetition: Annotated[
+        Path | None,
+        opt("INDEX", "Compare the recordings too: an advert shown twice is an advert. A file to keep."),
+    ] = None,
     again: Annotated[bool, typer.Option("--again", help="Watch recordings again that are known.")] = False,
     follow: Annotated[
         bool,
@@ -91,6 +95,7 @@ def ads(
             cues=cues,
             audio_stream=audio_stream,
             store=store,
+            repetition=repetition,
             again=again,
             follow=follow,
             delay=delay,

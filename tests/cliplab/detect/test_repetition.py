@@ -99,3 +99,20 @@ def test_an_index_is_kept_and_changed(tmp_path: Path) -> None:
     path.write_bytes(b"not a database" * 100)
     with pytest.raises(StorageError, match="Name another file"):
         RepetitionIndex(path)
+
+
+def test_observations_have_the_row(index: RepetitionIndex, tmp_path: Path) -> None:
+    from cliplab.detect.repeated import recording_name, with_repetition
+    from tests.support.observations import adverts, simulate
+
+    path = tmp_path / "monday.mkv"
+    path.write_bytes(b"")
+    seen = simulate(70, [adverts(31, [12])])
+    assert with_repetition(seen, index, path) is seen
+    index.add(recording_name(path), recording([(31, 1), (12, 99), (25, 2)]))
+    index.add("tuesday", recording([(17, 3), (12, 99), (30, 4)]))
+    row = with_repetition(seen, index, path).rows["repetition"]
+    assert row.shape == seen.times.shape
+    assert row[35] == 1
+    assert row[10] == 0
+    assert np.isnan(row[69])
