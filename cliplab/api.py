@@ -23,6 +23,7 @@ from cliplab.datasets import (
     extract,
 )
 from cliplab.demo import demo
+from cliplab.detect import evaluate_breaks, learn_breaks
 from cliplab.detect import find_ads as ads
 from cliplab.models import (
     adopt,
@@ -79,6 +80,7 @@ __all__ = [
     "demo",
     "ensemble",
     "evaluate",
+    "evaluate_breaks",
     "explain",
     "extract",
     "finetune",
@@ -87,6 +89,7 @@ __all__ = [
     "label_auto",
     "label_launch",
     "label_server",
+    "learn_breaks",
     "predict",
     "reel",
     "registry_manifest",

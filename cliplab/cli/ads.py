@@ -11,12 +11,14 @@ from cliplab.cli.console import FAILED, bar, command, say, show, write_json, wri
 from cliplab.cli.options import AsJson, Force, TrustAdapters, arg, opt
 
 if TYPE_CHECKING:
+    from adapters.evaluation import BreakReport
     from cliplab.detect import Recording
 
 
 def register(app: typer.Typer) -> None:
     """Add the command to the app."""
     app.command()(command(ads))
+    app.command("ads-learn")(command(ads_learn))
 
 
 def ads(
@@ -53,6 +55,10 @@ def ads(
     ] = None,
     audio_stream: Annotated[int | None, opt("N", "Which sound stream is heard, from 0.")] = None,
     store: Annotated[Path | None, opt("DIR", "Where observations are kept; default: the cache.")] = None,
+    repetition: Annotated[
+        Path | None,
+        opt("INDEX", "Compare the recordings too: an advert shown twice is an advert. A file to keep."),
+    ] = None,
     again: Annotated[bool, typer.Option("--again", help="Watch recordings again that are known.")] = False,
     follow: Annotated[
         bool,
@@ -89,6 +95,7 @@ def ads(
             cues=cues,
             audio_stream=audio_stream,
             store=store,
+            repetition=repetition,
             again=again,
             follow=follow,
             delay=delay,
@@ -107,6 +114,72 @@ def ads(
         breaks = sum(len(one.breaks) for one in report.recordings)
         show(f"{len(report.recordings)} recordings, {breaks} breaks, {report.failed} could not be read")
     return FAILED if report.failed else None
+
+
+def ads_learn(
+    recordings: Annotated[list[str], arg("RECORDING...", "Recordings whose breaks are checked, or folders of them.")],
+    breaks: Annotated[
+        str,
+        opt("MARKS", "Their true breaks: a suffix as .edl for the file beside each, a folder, or a file for one."),
+    ],
+    output: Annotated[Path, opt("channel.json", "The profile to write; `cliplab ads --profile` reads it.")],
+    model: Annotated[str | None, opt("BUNDLE", "A model with a label for ads; default: none.")] = None,
+    profile: Annotated[str, opt("NAME", "The profile to begin from, as for ads.")] = "base",
+    store: Annotated[Path | None, opt("DIR", "Where observations are kept; default: the cache.")] = None,
+    force: Force = False,
+    trust_adapters: TrustAdapters = None,
+    as_json: AsJson = False,
+) -> None:
+    """Learn from corrected breaks what breaks of a channel are like: lengths, and what evidence is worth there."""
+    from cliplab.detect import learn_breaks
+
+    with bar() as progress:
+        found = learn_breaks(
+            recordings,
+            breaks,
+            output,
+            model=model,
+            profile=profile,
+            store=store,
+            force=force,
+            trust_adapters=trust_adapters or (),
+            on_progress=progress.update,
+        )
+    if as_json:
+        write_json(found.to_json())
+        return
+    how = "each recording judged without itself" if found.held_out else "judged on the recording that it learned from"
+    show(
+        f"{found.output}: {found.breaks} breaks of {found.recordings} recordings; typically "
+        f"{found.profile.typical_break_seconds:.0f} s, every {found.profile.typical_programme_seconds / 60:.0f} min",
+        *break_table(found.before, "before"),
+        *break_table(found.after, f"after, {how}"),
+    )
+
+
+def break_table(report: BreakReport, title: str) -> list[str]:
+    """The measures of breaks in words.
+
+    Args:
+        report: The measures.
+        title: What they are of.
+    """
+
+    def known(value: float | None, digits: int = 3) -> str:
+        return "-" if value is None else f"{value:.{digits}f}"
+
+    interval = report.intervals.get("f1")
+    between = "" if interval is None else f" (95% interval {interval[0]:.2f} to {interval[1]:.2f})"
+    return [
+        f"{title}: {report.matched} of {report.truth} breaks found, {report.predicted - report.matched} found that are "
+        f"none; {report.recordings} recordings, {report.hours:.2f} h",
+        f"  precision {known(report.precision)}, recall {known(report.recall)}, F1 {known(report.f1)}{between} at "
+        f"intersection over union {report.min_iou:g}",
+        f"  edges: {known(report.edge_error_median, 2)} s at the median, {known(report.edge_error_p95, 2)} s at the "
+        "95th percentile",
+        f"  per hour: {known(report.programme_lost_per_hour, 1)} s of programme lost, "
+        f"{known(report.ads_seen_per_hour, 1)} s of ads seen; {known(report.second_accuracy)} of the time right",
+    ]
 
 
 def _lines(found: Recording) -> list[str]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -21,9 +22,6 @@ from cliplab.cli.options import (
     opt,
     parsed,
 )
-
-if TYPE_CHECKING:
-    pass
 
 
 def register(app: typer.Typer) -> None:
@@ -111,6 +109,14 @@ def evaluate(
     leave_one_group_out: Annotated[
         bool, typer.Option("--leave-one-group-out", help="Cross-validate with each group as a fold of its own.")
     ] = False,
+    segment_metrics: Annotated[
+        bool,
+        typer.Option(
+            "--segment-metrics",
+            help="Measure breaks instead of clips: DATA is a folder of recordings with marks (.edl) beside each, or "
+            "labelled stretches of recordings.",
+        ),
+    ] = False,
     output: Annotated[
         Path | None, opt("FOLDER", "A folder for evaluation.json and plots, or X.json for the figures alone.")
     ] = None,
@@ -123,6 +129,12 @@ def evaluate(
     from cliplab import models
     from cliplab.cli import model_tables as render
 
+    if segment_metrics:
+        if split is not None or cross_validate or leave_one_group_out:
+            from adapters.errors import ConfigError
+
+            raise ConfigError("--segment-metrics measures recordings. Leave --split and --cross-validate out")
+        return _evaluate_breaks(model, data, output, parsed(overrides), force, trust_adapters or (), as_json)
     with bar() as progress:
         evaluation = models.evaluate(
             model,
@@ -137,6 +149,37 @@ def evaluate(
         )
     write_json(evaluation.to_json()) if as_json else show(*render.evaluation(evaluation))
     return FAILED if evaluation.failures or evaluation.skipped else None
+
+
+def _evaluate_breaks(
+    model: str | Path,
+    data: str | Path,
+    output: Path | None,
+    overrides: dict[str, Any],
+    force: bool,
+    trust_adapters: Sequence[str],
+    as_json: bool,
+) -> int | None:
+    from cliplab.cli.ads import break_table
+    from cliplab.detect import evaluate_breaks
+    from cliplab.library import printable
+
+    with bar() as progress:
+        found = evaluate_breaks(
+            model,
+            data,
+            output=output,
+            overrides=overrides,
+            force=force,
+            trust_adapters=trust_adapters,
+            on_progress=progress.update,
+        )
+    if as_json:
+        write_json(found.to_json())
+    else:
+        skipped = [f"skipped: {printable(path)}: {printable(error)}" for path, error in found.skipped]
+        show(*break_table(found.report, "breaks"), *found.failures, *skipped)
+    return FAILED if found.failures or found.skipped else None
 
 
 def bench(

@@ -13,13 +13,21 @@ if TYPE_CHECKING:
     from cliplab.detect.break_decoder import Alternative as Alternative
     from cliplab.detect.break_decoder import break_probabilities as break_probabilities
     from cliplab.detect.break_decoder import decide_breaks as decide_breaks
+    from cliplab.detect.break_learning import Corrected as Corrected
+    from cliplab.detect.break_learning import learn_profile as learn_profile
+    from cliplab.detect.break_learning import profile_of_schedules as profile_of_schedules
     from cliplab.detect.break_profile import BreakProfile as BreakProfile
     from cliplab.detect.break_profile import load_break_profile as load_break_profile
     from cliplab.detect.break_profile import read_break_profile as read_break_profile
+    from cliplab.detect.measuring import LearnedProfile as LearnedProfile
+    from cliplab.detect.measuring import SegmentEvaluation as SegmentEvaluation
+    from cliplab.detect.measuring import evaluate_breaks as evaluate_breaks
+    from cliplab.detect.measuring import learn_breaks as learn_breaks
     from cliplab.detect.observations import ROWS as ROWS
     from cliplab.detect.observations import Observations as Observations
     from cliplab.detect.observations import load_observations as load_observations
     from cliplab.detect.recordings import Recording as Recording
+    from cliplab.detect.repetition import RepetitionIndex as RepetitionIndex
     from cliplab.detect.schedules import Schedule as Schedule
     from cliplab.detect.schedules import read_schedules as read_schedules
 else:  # hidden from type checkers, so that a name that is not exported is an error
@@ -28,9 +36,12 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
         {
             "ads": ("AdsReport", "find_ads"),
             "break_decoder": ("AdBreak", "Alternative", "break_probabilities", "decide_breaks"),
+            "break_learning": ("Corrected", "learn_profile", "profile_of_schedules"),
             "break_profile": ("BreakProfile", "load_break_profile", "read_break_profile"),
+            "measuring": ("LearnedProfile", "SegmentEvaluation", "evaluate_breaks", "learn_breaks"),
             "observations": ("ROWS", "Observations", "load_observations"),
             "recordings": ("Recording",),
+            "repetition": ("RepetitionIndex",),
             "schedules": ("Schedule", "read_schedules"),
         },
     )

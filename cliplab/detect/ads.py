@@ -7,6 +7,7 @@ decided again with other settings in a moment.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ from cliplab.detect.marks import require_format, require_rule, write_marks
 from cliplab.detect.observing import OnProgress, ad_index
 from cliplab.detect.profiles import read_profile
 from cliplab.detect.recordings import Job, Recording, find_in_recording
+from cliplab.detect.repeated import index_recordings
+from cliplab.detect.repetition import RepetitionIndex
 from cliplab.library import find_videos
 from cliplab.outputs import require_new
 
@@ -67,6 +70,7 @@ def find_ads(
     cues: str | Path | None = None,
     audio_stream: int | None = None,
     store: str | Path | None = None,
+    repetition: str | Path | None = None,
     again: bool = False,
     follow: bool = False,
     delay: float = DELAY_SECONDS,
@@ -92,6 +96,8 @@ def find_ads(
         cues: A file of breaks that the broadcaster announces, as an HLS playlist, for one recording.
         audio_stream: Which sound stream is heard, from 0; None: FFmpeg's choice.
         store: Folder where observations are kept; None: the cache.
+        repetition: An index file: adverts that are shown twice in these recordings, or in those that the index has
+            from before, are known by their sound and picture. It is made where it does not exist. None: not looked for.
         again: Whether to watch recordings again that are known.
         follow: The one video is a recording that is still being made, a URL, a device or ``-``; see ``follow_ads``.
         delay: With ``follow``: how many seconds after an edge a break is reported.
@@ -150,10 +156,15 @@ def find_ads(
         on_progress,
     )
     done = []
-    for path in paths:
-        done.append(_one(path, job, outputs))
-        if on_recording is not None:
-            on_recording(done[-1])
+    with ExitStack() as stack:
+        if repetition is not None:
+            index = stack.enter_context(RepetitionIndex(repetition))
+            index_recordings(index, paths, on_progress)
+            job = replace(job, repetition=index)
+        for path in paths:
+            done.append(_one(path, job, outputs))
+            if on_recording is not None:
+                on_recording(done[-1])
     return AdsReport(tuple(done), _name(model), str(profile))
 
 

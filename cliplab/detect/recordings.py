@@ -21,10 +21,12 @@ from cliplab.detect.break_profile import BreakProfile
 from cliplab.detect.observations import VERSION, Observations, load_observations
 from cliplab.detect.observing import OnProgress, ad_index, observe
 from cliplab.detect.refining import places_to_refine, refine
+from cliplab.detect.repeated import with_repetition
+from cliplab.detect.repetition import RepetitionIndex
 from cliplab.library import fingerprint
 
 # Raised with a change of what is observed, so that the cache is not asked for what it holds.
-OBSERVER = 1
+OBSERVER = 2
 _ROUNDS = 3  # of deciding and looking closer
 _TRANSPORT = (".ts", ".m2ts", ".mts", ".m2t")
 
@@ -43,6 +45,7 @@ class Job:
         store: Folder of observations; None: the cache.
         again: Whether to watch again what is known.
         on_progress: Called with what is done, how much of it, and of how much.
+        repetition: What is shown more than once; None: not asked for.
     """
 
     adapter: BaseModelAdapter | None
@@ -54,6 +57,7 @@ class Job:
     store: Path | None = None
     again: bool = False
     on_progress: OnProgress | None = None
+    repetition: RepetitionIndex | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,14 +136,15 @@ def find_in_recording(path: str | Path, job: Job) -> Recording:
     closer = _closer(path, observations, keys, job)
     if known is None or closer is not observations:
         stored.save(closer, keys)
-    breaks = decide_breaks(closer, job.profile)
+    compared = _compared(path, closer, job)
+    breaks = decide_breaks(compared, job.profile)
     return Recording(
         str(path),
         closer.duration_seconds,
         tuple(breaks),
         tuple(closer.damaged),
-        closer,
-        _evidence(closer),
+        compared,
+        _evidence(compared),
         closer.notes,
         remembered=closer is observations and known is not None,
     )
@@ -152,7 +157,7 @@ def _closer(path: str | Path, observations: Observations, keys: Sequence[float],
     for round_number in range(_ROUNDS):
         edges = [
             seconds
-            for one in decide_breaks(observations, job.profile)
+            for one in decide_breaks(_compared(path, observations, job), job.profile)
             for seconds in (one.start_seconds, one.end_seconds)
         ]
         # What the evidence alone suggests is looked at once; later only what the decoder came to.
@@ -161,6 +166,11 @@ def _closer(path: str | Path, observations: Observations, keys: Sequence[float],
             break
         observations = refine(path, observations, places, keys, model, index, job.on_progress)
     return observations
+
+
+def _compared(path: str | Path, observations: Observations, job: Job) -> Observations:
+    """With what is shown in other recordings too, which is not stored, since it changes with the folder."""
+    return observations if job.repetition is None else with_repetition(observations, job.repetition, path)
 
 
 def _evidence(observations: Observations) -> tuple[str, ...]:

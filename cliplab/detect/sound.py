@@ -270,17 +270,17 @@ def loudness_jumps(levels: Float32Array, seconds: int, around_seconds: float = 8
     Returns:
         float32 [seconds] in 0..1; NaN where there is no sound on one of both sides.
     """
-    power = np.where(np.isfinite(levels) & (levels > -70.0), np.power(10.0, levels / 10), 0.0)
     known = np.isfinite(levels) & (levels > -70.0)
-    sums = np.concatenate([[0.0], np.cumsum(power)])
+    # Means of dB: those of power would let one loud second speak for all eight.
+    sums = np.concatenate([[0.0], np.cumsum(np.where(known, levels, 0.0), dtype=np.float64)])
     counts = np.concatenate([[0], np.cumsum(known)])
     step, width = round(1 / LEVEL_SECONDS), round(around_seconds / LEVEL_SECONDS)
     middle = np.minimum(np.arange(seconds) * step + step // 2, len(levels))
     before, after = np.maximum(middle - width, 0), np.minimum(middle + width, len(levels))
     counted = counts[middle] - counts[before], counts[after] - counts[middle]
     with np.errstate(divide="ignore", invalid="ignore"):
-        earlier = 10 * np.log10((sums[middle] - sums[before]) / counted[0])
-        later = 10 * np.log10((sums[after] - sums[middle]) / counted[1])
+        earlier = (sums[middle] - sums[before]) / counted[0]
+        later = (sums[after] - sums[middle]) / counted[1]
         jump = np.minimum(np.abs(later - earlier) / 12.0, 1.0)
     enough = width // 4
     return np.where((counted[0] >= enough) & (counted[1] >= enough), jump, np.nan).astype(np.float32)
@@ -305,3 +305,18 @@ def second_levels(levels: Float32Array, seconds: int) -> Float32Array:
     with np.errstate(divide="ignore", invalid="ignore"):
         mean = 10 * np.log10(power.sum(axis=1) / known.sum(axis=1))
     return np.where(known.sum(axis=1) >= step // 2, mean, np.nan).astype(np.float32)
+
+
+def mono_pieces(path: str | Path, start_seconds: float, seconds: int) -> Iterator[tuple[int, Float32Array]]:
+    """The sound of a recording in pieces of some seconds.
+
+    Args:
+        path: The file.
+        start_seconds: Source time of the first frame of its picture.
+        seconds: How much of it.
+
+    Yields:
+        The first sample since the first picture, and float32 [M] at ``SAMPLE_RATE``, the mean of both channels.
+    """
+    for position, piece in _pieces(path, start_seconds, seconds, None, []):
+        yield position, piece.mean(axis=0)

@@ -1,0 +1,94 @@
+"""The true breaks of recordings, as another tool, the studio or a data set has them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+from adapters.data import read_dataset, read_intervals
+from adapters.errors import DatasetError
+from adapters.evaluation import join_extents
+from cliplab.library import find_videos
+
+Extent = tuple[float, float]
+MARK_SUFFIXES = (".edl", ".txt", ".xml", ".ffmeta", ".csv", ".json")
+# "cut" is what Comskip writes by default, and what most tools mean by it is a break.
+_BREAK_LABELS = ("ad", "ads", "advert", "commercial", "cut", "break", "sponsor")
+
+
+def breaks_beside(recordings: Sequence[str], marks: str | Path) -> dict[str, tuple[Extent, ...]]:
+    """The breaks of recordings from files of marks.
+
+    Args:
+        recordings: The videos.
+        marks: A file of marks for one recording; a suffix as ".edl": beside each recording; or a folder that has a file
+            of each recording's name.
+
+    Returns:
+        By recording, (start, end) in seconds; no breaks where a file has none.
+
+    Raises:
+        DatasetError: A file is missing or cannot be read.
+    """
+    found = {}
+    for recording in recordings:
+        path = _marks_of(Path(recording), marks, len(recordings))
+        videos = read_intervals(path, video=recording).videos
+        intervals = [one for each in videos.values() for one in each] if len(videos) < 2 else videos.get(recording, ())
+        extents = [(one.start_seconds, one.end_seconds) for one in intervals if one.label.lower() in _BREAK_LABELS]
+        found[recording] = tuple(join_extents(extents))
+    return found
+
+
+def _marks_of(recording: Path, marks: str | Path, recordings: int) -> Path:
+    text, folder = str(marks), Path(marks)
+    if text.startswith(".") and "/" not in text and text.count(".") == 1:
+        options = [recording.with_suffix(text)]
+    elif folder.is_dir():
+        options = [folder / f"{recording.stem}{suffix}" for suffix in MARK_SUFFIXES]
+    elif recordings == 1:
+        options = [folder]
+    else:
+        raise DatasetError(
+            f"{marks}: is the marks of one recording, and there are {recordings}. Give a folder of marks, or a suffix "
+            "such as .edl for the file beside each recording"
+        )
+    for path in options:
+        if path.is_file():
+            return path
+    raise DatasetError(f"{recording}: its breaks are unknown: there is no {options[0]}. Write it, even if it is empty")
+
+
+def labelled_breaks(data: str | Path, label: str) -> dict[str, tuple[Extent, ...]]:
+    """The breaks of recordings from a data set, or from the files of marks beside the videos of a folder.
+
+    Args:
+        data: A folder of recordings, a recording, or a data set whose rows are stretches of recordings.
+        label: The label of ads in the data set.
+
+    Returns:
+        By recording, (start, end) in seconds.
+
+    Raises:
+        DatasetError: A recording has no marks, or the data set no row with a time.
+    """
+    path = Path(data)
+    videos = find_videos([str(data)]) if path.is_dir() else []
+    if videos:
+        found: dict[str, tuple[Extent, ...]] = {}
+        for video in videos:
+            suffix = next((each for each in MARK_SUFFIXES if Path(video).with_suffix(each).is_file()), ".edl")
+            found |= breaks_beside([video], suffix)
+        return found
+    rows: dict[str, list[Extent]] = defaultdict(list)
+    for example in read_dataset(data).examples:
+        here = rows[str(example.path)]
+        if label in example.labels and example.start_seconds is not None and example.end_seconds is not None:
+            here.append((example.start_seconds, example.end_seconds))
+    if not any(rows.values()):
+        raise DatasetError(
+            f"{data}: has no stretch of {label!r} with a start and an end. Give stretches of recordings, or a folder "
+            "of recordings with a file of marks (.edl) beside each"
+        )
+    return {video: tuple(join_extents(extents)) for video, extents in rows.items()}
