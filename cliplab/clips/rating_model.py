@@ -23,6 +23,10 @@ _SHOWN_EFFECT = 0.005
 # Beside what skops trusts by itself, all of it data of scikit-learn.
 _TRUSTED = [
     "sklearn.tree._tree.Tree",
+    # The loss of gradient boosting, which skops knows from 0.12 on.
+    "sklearn._loss.link.IdentityLink",
+    "sklearn._loss.link.Interval",
+    "sklearn._loss.loss.HalfSquaredError",
     *(
         f"sklearn.gaussian_process.kernels.{name}"
         for name in ("ConstantKernel", "DotProduct", "Product", "RBF", "Sum", "WhiteKernel")

@@ -34,6 +34,8 @@ def load_rated_clips(manager: ClipManager) -> dict[str, RatedClips]:
         columns = (CLIPS.c.id, CLIPS.c.clip_type, CLIPS.c.features, CLIPS.c.score, CLIPS.c.source_url, CLIPS.c.filepath)
         for first in range(0, len(wanted), _MANY):
             rows += connection.execute(sa.select(*columns).where(CLIPS.c.id.in_(wanted[first : first + _MANY])))
+    if not rows:
+        return {}
     place = {row.id: number for number, row in enumerate(rows)}
     # One consensus over all types: a rater is as strict with sound as with pictures.
     known = [(place[a], place[b]) for a, b in pairs if a in place and b in place]
