@@ -1,5 +1,11 @@
 """Everything that the command line does, as Python: each function is one command of the same name and arguments."""
 
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from adapters.errors import ConfigError
+from adapters.inference import OnVideoProgress
 from cliplab.clips import (
     clips_backup,
     clips_cleanup,
@@ -23,9 +29,11 @@ from cliplab.datasets import (
     extract,
 )
 from cliplab.demo import demo
-from cliplab.detect import evaluate_breaks, learn_breaks
+from cliplab.detect import SegmentEvaluation, evaluate_breaks
 from cliplab.detect import find_ads as ads
+from cliplab.detect import learn_breaks as ads_learn
 from cliplab.models import (
+    Evaluation,
     adopt,
     bench,
     compare,
@@ -35,7 +43,6 @@ from cliplab.models import (
     convert,
     dataloop_manifest,
     ensemble,
-    evaluate,
     explain,
     finetune,
     host_http,
@@ -45,6 +52,7 @@ from cliplab.models import (
     train,
     verify,
 )
+from cliplab.models import evaluate as evaluate_clips
 from cliplab.reel import reel
 from cliplab.registry import registry_manifest
 from cliplab.scan import scan, score
@@ -53,6 +61,7 @@ from cliplab.studio import label_auto, label_launch, label_server, studio
 __all__ = [
     "adopt",
     "ads",
+    "ads_learn",
     "bench",
     "clips_backup",
     "clips_cleanup",
@@ -80,7 +89,6 @@ __all__ = [
     "demo",
     "ensemble",
     "evaluate",
-    "evaluate_breaks",
     "explain",
     "extract",
     "finetune",
@@ -89,7 +97,6 @@ __all__ = [
     "label_auto",
     "label_launch",
     "label_server",
-    "learn_breaks",
     "predict",
     "reel",
     "registry_manifest",
@@ -100,3 +107,52 @@ __all__ = [
     "train",
     "verify",
 ]
+
+
+def evaluate(
+    model: str | Path | Mapping[str, Any],
+    data: str | Path,
+    *,
+    split: str | None = None,
+    cross_validate: Literal["folds", "groups"] | None = None,
+    segment_metrics: bool = False,
+    output: str | Path | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    force: bool = False,
+    trust_adapters: Sequence[str] = (),
+    on_progress: OnVideoProgress | None = None,
+) -> Evaluation | SegmentEvaluation:
+    """Measure a model on labelled clips, or with ``segment_metrics`` on the ad breaks of whole recordings.
+
+    Args:
+        model: As for ``cliplab.models.evaluate``; with segment_metrics a saved model.
+        data: Labelled clips; with segment_metrics recordings with marks beside them, or stretches of them.
+        split: Which clips; None chooses. Not with segment_metrics.
+        cross_validate: "folds" or "groups" refits the head. Not with segment_metrics.
+        segment_metrics: Whether to measure breaks, as ``cliplab.detect.evaluate_breaks`` does.
+        output: Where figures are written; None writes nothing.
+        overrides: Config keys to change.
+        force: Replace output if it exists.
+        trust_adapters: Adapters of other packages that the model may name.
+        on_progress: As for ``cliplab.models.evaluate``. Not with segment_metrics.
+
+    Raises:
+        ConfigError: Options do not go together.
+        DatasetError: As the two functions.
+        StorageError: The output exists, or cannot be written.
+    """
+    if not segment_metrics:
+        return evaluate_clips(
+            model,
+            data,
+            split=split,
+            cross_validate=cross_validate,
+            output=output,
+            overrides=overrides,
+            force=force,
+            trust_adapters=trust_adapters,
+            on_progress=on_progress,
+        )
+    if split is not None or cross_validate is not None or isinstance(model, Mapping):
+        raise ConfigError("segment_metrics measures recordings with a saved model, without split and cross_validate")
+    return evaluate_breaks(model, data, output=output, overrides=overrides, force=force, trust_adapters=trust_adapters)
