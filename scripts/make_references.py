@@ -54,7 +54,7 @@ def cli_reference() -> str:
 
 
 def commands() -> Iterator[tuple[str, Any]]:
-    """(full name, command) of the program, each group and each command, in the order of --help."""
+    """(full name, command) of the program, each group and each command that --help shows, in its order."""
     from typer.main import get_command
 
     from cliplab.cli.app import app
@@ -62,7 +62,8 @@ def commands() -> Iterator[tuple[str, Any]]:
     def walk(name: str, command: Any) -> Iterator[tuple[str, Any]]:
         yield name, command
         for child, found in getattr(command, "commands", {}).items():
-            yield from walk(f"{name} {child}", found)
+            if not found.hidden:  # older spellings
+                yield from walk(f"{name} {child}", found)
 
     yield from walk("cliplab", get_command(app))
 
@@ -153,7 +154,7 @@ def _exports(module: Any) -> Iterator[tuple[str, str]]:
     for name in module.__all__:
         value = getattr(module, name)
         if inspect.isclass(value) or inspect.isfunction(value):
-            yield value.__module__, name
+            yield value.__module__, value.__name__  # an export may be renamed
 
 
 def references() -> dict[str, str]:

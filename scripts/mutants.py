@@ -39,6 +39,42 @@ EVALUATION_TESTS = ("adapters/evaluation/test_evaluation_exact.py", "adapters/ev
 STORE_TESTS = ("cliplab/scan/test_scan_known.py", "cliplab/scan/test_scan_store.py")
 HTTP_TESTS = tuple(f"adapters/hosts/test_{name}.py" for name in ("http_request_limits", "http_host_bad", "http_host"))
 # Each module, and the test files below tests/ that concern it, the quickest first.
+FOREIGN_TESTS = tuple(f"adapters/data/test_{name}.py" for name in ("foreign_formats", "foreign_roundtrip", "intervals"))
+FOREIGN_FORMATS = (
+    "clip_lists",
+    "comskip",
+    "cue_breaks",
+    "cvat",
+    "datumaro",
+    "edl",
+    "elan",
+    "ffmetadata",
+    "fiftyone",
+    "foreign_rows",
+    "frame_runs",
+    "hls_cues",
+    "hmdb51",
+    "interval_clips",
+    "interval_csv",
+    "interval_json",
+    "interval_records",
+    "intervals",
+    "json_file",
+    "kinetics_csv",
+    "kinetics_json",
+    "label_studio",
+    "matroska_chapters",
+    "mmaction_rawframes",
+    "mmaction_videos",
+    "mythtv",
+    "safe_xml",
+    "scte35",
+    "sponsorblock",
+    "ucf101",
+    "via",
+    "videofolder",
+    "webdataset",
+)
 MODULES = {
     "adapters/media/sampling.py": ("adapters/media/test_sampling.py", "adapters/media/test_media.py"),
     "adapters/media/clock.py": (
@@ -55,6 +91,8 @@ MODULES = {
     "adapters/data/formats/jsonl.py": FORMAT_TESTS,
     "adapters/data/formats/labels_json.py": FORMAT_TESTS,
     "adapters/data/formats/video_entries.py": FORMAT_TESTS,
+    "adapters/data/formats/studio.py": ("adapters/data/test_studio_format.py",),
+    **{f"adapters/data/formats/{name}.py": FOREIGN_TESTS for name in FOREIGN_FORMATS},
     "adapters/evaluation/metrics.py": EVALUATION_TESTS,
     "adapters/evaluation/curves.py": EVALUATION_TESTS,
     "adapters/evaluation/report.py": EVALUATION_TESTS,
