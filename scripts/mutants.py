@@ -39,7 +39,9 @@ EVALUATION_TESTS = ("adapters/evaluation/test_evaluation_exact.py", "adapters/ev
 STORE_TESTS = ("cliplab/scan/test_scan_known.py", "cliplab/scan/test_scan_store.py")
 HTTP_TESTS = tuple(f"adapters/hosts/test_{name}.py" for name in ("http_request_limits", "http_host_bad", "http_host"))
 # Each module, and the test files below tests/ that concern it, the quickest first.
-FOREIGN_TESTS = tuple(f"adapters/data/test_{name}.py" for name in ("foreign_formats", "foreign_roundtrip", "intervals"))
+FOREIGN_TESTS = tuple(
+    f"adapters/data/test_{name}.py" for name in ("foreign_formats", "foreign_roundtrip", "interval_formats")
+)
 FOREIGN_FORMATS = (
     "clip_lists",
     "comskip",

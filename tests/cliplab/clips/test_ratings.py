@@ -14,14 +14,24 @@ from typing import Any
 import numpy as np
 import pytest
 
-skops_io = pytest.importorskip("skops.io", reason="ratings need the clips extra: pip install 'cliplab[clips]'")
+pytest.importorskip("skops", reason="ratings need the clips extra: pip install 'cliplab[clips]'")
 pytest.importorskip("alembic", reason="ratings need the clips extra: pip install 'cliplab[clips]'")
 
-from adapters.errors import AdapterError, BundleError, StorageError  # noqa: E402
-from cliplab.clips import ClipManager, RatingBasedTrainer, next_to_rate  # noqa: E402
-from cliplab.clips.consensus import Rating, find_consensus  # noqa: E402
-from cliplab.clips.feature_table import feature_table  # noqa: E402
-from cliplab.clips.ranking import divide, rank  # noqa: E402
+import skops.io as skops_io
+
+from adapters.errors import AdapterError, BundleError, StorageError
+from cliplab.clips import ClipManager, RatingBasedTrainer, next_to_rate, rating_training
+from cliplab.clips.consensus import Rating, find_consensus
+from cliplab.clips.feature_table import feature_table
+from cliplab.clips.learners import ridge
+from cliplab.clips.ranking import divide, rank
+
+
+@pytest.fixture(autouse=True)
+def one_learner(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ridge regression alone, which is quick; the first test has all learners."""
+    if request.node.name != "test_a_taste_is_learned_and_serves":
+        monkeypatch.setattr(rating_training, "LEARNERS", {"ridge": ridge})
 
 
 @pytest.fixture
