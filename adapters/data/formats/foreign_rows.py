@@ -13,7 +13,7 @@ from typing import Any
 from adapters.data.examples import Dataset
 from adapters.data.formats.format import NO_OPTIONS, ReadOptions
 from adapters.data.formats.text import type_and_value
-from adapters.data.rows import make_dataset, merge_labels
+from adapters.data.rows import check_count, make_dataset, merge_labels
 from adapters.errors import DatasetError
 from adapters.system import in_own_form
 
@@ -62,7 +62,7 @@ class ForeignRows:
             **known: Its split, group or source, where the file gives them.
 
         Raises:
-            DatasetError: The name of the video is not one.
+            DatasetError: The name of the video is not one, or there are too many clips.
         """
         place = f"{self.path}, {where}"
         if not isinstance(video, str) or video not in self._names:
@@ -77,6 +77,7 @@ class ForeignRows:
             if self.options.frame_rate is not None:
                 row["fps"] = self.options.frame_rate
         self._rows.append((place, row))
+        check_count(len(self._rows), self.path)
 
     def leave_out(self, where: str, why: str, count: int = 1) -> None:
         """Count what is not kept.
