@@ -21,6 +21,10 @@ _UPLOAD = re.compile(r"[0-9a-f]{6,10}-(?=.)")  # Label Studio puts this before t
 _MAX_NAME = 4096
 
 
+class NoClipsError(DatasetError):
+    """A file in which nothing is wrong holds no clip."""
+
+
 @dataclass
 class ForeignRows:
     """What is gathered from one file.
@@ -97,12 +101,13 @@ class ForeignRows:
             listed: That of the file.
 
         Raises:
-            DatasetError: No row was kept, or one is wrong.
+            NoClipsError: No row was kept.
+            DatasetError: A row is wrong.
         """
         left = [f"left out: {len(places)} {why} ({places[0]})" for why, places in self._left_out.items()]
         if not self._rows:
             found = "; ".join(left) or "it has none"
-            raise DatasetError(f"{self.path}: holds no labels of videos that can be read: {found}")
+            raise NoClipsError(f"{self.path}: holds no labels of videos that can be read: {found}")
         used = {
             name
             for _, row in self._rows

@@ -551,3 +551,42 @@ def test_files_of_too_many_values_or_lines_are_refused_before_they_are_parsed(
         read_dataset(write(tmp_path / "a.json", json.dumps({"database": {}, "of": [[]] * 60})))
     with pytest.raises(DatasetError, match="11 lines"):
         read_dataset(write(tmp_path / "a.edl", "1 2 3\n" * 11))
+
+
+def test_a_folder_of_label_files_is_a_dataset(tmp_path: Path) -> None:
+    touch(tmp_path, "a.mp4", "b.mp4", "c.mp4")
+    write(tmp_path / "a.edl", "1 2 3\n4 5 0\n")
+    write(tmp_path / "b.edl", "")
+    write(tmp_path / "a.txt", "FILE PROCESSING COMPLETE    100 FRAMES AT  2500\n-------\n1\t50\n")
+    write(tmp_path / "notes.txt", "Recorded in the evening\n")
+    clips = Dataset(
+        tuple(Example(tmp_path / "c.mp4", (name,), 1.0, end) for name, end in (("x", 3.0), ("y", 2.0))),
+        ("x", "y"),
+        tmp_path,
+    )
+    export_dataset(clips, tmp_path / "c.eaf", "elan")
+    assert detect_format(tmp_path)[0] == "label_files"
+    dataset = read_dataset(tmp_path)
+    assert [fact[:4] for fact in facts(dataset)] == [
+        ("c.mp4", ("x",), 1, 3),
+        ("c.mp4", ("y",), 1, 2),
+        ("a.mp4", ("ad",), 1, 2),
+        ("a.mp4", ("cut",), 4, 5),
+    ]
+    assert any("b.edl" in note for note in dataset.notes)
+    assert any("a.txt: left out" in note for note in dataset.notes)
+    with_rest = read(tmp_path, rest="content")
+    assert ("b.mp4", ("content",), None, None, None) in with_rest
+
+
+def test_overlapping_clips_are_in_tiers_of_their_own_and_slots_in_order(tmp_path: Path) -> None:
+    spans = (("x", 4.0, 6.0), ("y", 1.0, 5.0), ("x", 6.0, 7.0), ("z", 4.5, 4.75))
+    touch(tmp_path, "c.mp4")
+    clips = Dataset(
+        tuple(Example(tmp_path / "c.mp4", (name,), *span) for name, *span in spans), ("x", "y", "z"), tmp_path
+    )
+    text = export_dataset(clips, tmp_path / "c.eaf", "elan").read_text()
+    times = [int(part.split('"')[0]) for part in text.split('TIME_VALUE="')[1:]]
+    assert times == sorted(times)
+    assert text.count("<TIER ") == 3
+    assert sorted(fact[1:4] for fact in read(tmp_path / "c.eaf")) == sorted(((n,), s, e) for n, s, e in spans)
