@@ -23,7 +23,24 @@ from adapters.errors import DatasetError, MediaError
 from adapters.media import is_picture_name
 
 _log = logging.getLogger(__name__)
+MAX_CLIPS = 1_000_000
 _SURE_UNITS: tuple[frozenset[str], ...] = (frozenset(), frozenset({"seconds"}))
+
+
+def check_count(count: int, where: Path) -> None:
+    """Refuse a file of more clips than can be read in reasonable time and memory.
+
+    Args:
+        count: Clips.
+        where: The file, or the folder of its paths.
+
+    Raises:
+        DatasetError: There are more than MAX_CLIPS.
+    """
+    if count > MAX_CLIPS:
+        raise DatasetError(
+            f"{where}: holds more than {MAX_CLIPS:,} clips, the most that one dataset may have. Divide the file."
+        )
 
 
 def make_dataset(
@@ -49,7 +66,8 @@ def make_dataset(
         frames: The prepared frames of each row.
 
     Raises:
-        DatasetError: A key or value of a row is not allowed, or a label is not among ``labels``.
+        DatasetError: A key or value of a row is not allowed, a label is not among ``labels``, or there are more than
+            MAX_CLIPS clips.
     """
     with _collector_paused():
         reader = _RowReader(Path(os.path.abspath(root)))
@@ -61,6 +79,7 @@ def make_dataset(
                 given = None if frames is None else frames[number]
                 examples.append(item if given is None else replace(item, frames=given))
                 explicit.append(bool(values.values.get("group")))
+            check_count(len(examples), reader.root)
         reader.check_all_read(examples)
         return _grouped(reader, examples, explicit, labels, listed)
 
@@ -234,14 +253,17 @@ def video_groups(examples: Sequence[Example], explicit: Sequence[bool] | None = 
 
 def merge_labels(dataset: Dataset) -> Dataset:
     """Rows that differ in nothing but the label become one example with several labels (in label order)."""
-    merged: dict[Example, list[str]] = {}
+    merged: dict[tuple[object, ...], list[Example]] = {}
     for item in dataset.examples:
-        merged.setdefault(replace(item, labels=()), []).extend(item.labels)
+        clip = (item.path, item.start_seconds, item.end_seconds, item.split, item.group, item.source, item.frames)
+        merged.setdefault(clip, []).append(item)
     position = {label: index for index, label in enumerate(dataset.labels)}
-    examples = tuple(
-        replace(item, labels=tuple(sorted(set(labels), key=position.__getitem__))) for item, labels in merged.items()
-    )
-    return replace(dataset, examples=examples)
+
+    def one(items: list[Example]) -> Example:
+        labels = {label for item in items for label in item.labels}
+        return items[0].regrouped(items[0].group, tuple(sorted(labels, key=position.__getitem__)))
+
+    return replace(dataset, examples=tuple(map(one, merged.values())))
 
 
 def to_row(example: Example, folder: Path) -> dict[str, Any]:

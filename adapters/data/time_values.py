@@ -115,6 +115,8 @@ def _plain_range(row: Mapping[str, Any], text: bool) -> TimeRange | None:
 
     Most rows are such, and large files have many.
     """
+    if len(row) == 1 and (pair := _plain_pair(*next(iter(row.items())))) is not None:
+        return pair
     known = _start_and_end(tuple(row)) if len(row) == 2 else None
     if known is None:
         return _WHOLE if all(value is None or value == "" for value in row.values()) else None
@@ -129,6 +131,28 @@ def _plain_range(row: Mapping[str, Any], text: bool) -> TimeRange | None:
     if not (0 <= start < math.inf and 0 <= end < math.inf):
         return None
     return TimeRange(start, end, (), known.units)
+
+
+def _plain_pair(name: str, value: object) -> TimeRange | None:
+    """The range of one key that holds two numbers of seconds; None for anything else."""
+    if type(value) is not list or len(value) != 2:
+        return None
+    start, end = value
+    if type(start) not in (int, float) or type(end) not in (int, float):
+        return None
+    units = _units_of_pair(name)
+    if units is None or not (0 <= start < math.inf and 0 <= end < math.inf):
+        return None
+    return TimeRange(start, end, (), units)
+
+
+@lru_cache(maxsize=1024)
+def _units_of_pair(name: str) -> frozenset[str] | None:
+    """The units of a name that is a range in seconds; None for any other name."""
+    known = time_name(name, frozenset((normal_name(name),)))
+    if known is None or known.part != "range" or known.unit != "seconds":
+        return None
+    return frozenset({"seconds", "bare"} if known.bare else {"seconds"})
 
 
 @dataclass(frozen=True)

@@ -40,6 +40,7 @@ class VideoFinder:
     root: Path
     _by_stem: dict[str, list[Path]] | None = field(default=None, repr=False)
     _named: dict[str, Path] = field(default_factory=dict, repr=False)  # rows of one video share its path
+    _absent: dict[str, Path] = field(default_factory=dict, repr=False)  # names of no file, which may be ids
 
     def __post_init__(self) -> None:
         self._root = str(self.root)
@@ -61,6 +62,8 @@ class VideoFinder:
         """
         if (known := self._named.get(given)) is not None:
             return known
+        if (path_of_id := self._absent.get(given)) is not None:
+            return self._by_id(given, where, seconds, hints) or path_of_id
         if "://" in given and is_url(given):
             raise DatasetError(
                 f"{where}: {given!r} is a URL, and a dataset names local files. Download the video and name its file."
@@ -72,7 +75,9 @@ class VideoFinder:
         path = in_own_form(path)
         if os.path.lexists(path) or os.path.isabs(given):
             return Path(path)
-        return self._by_id(given, where, seconds, hints) or Path(path)
+        kept = self._named if not self._stems() else self._absent
+        kept[given] = Path(path)
+        return self._by_id(given, where, seconds, hints) or kept[given]
 
     def _by_id(self, given: str, where: str, seconds: tuple[object, object], hints: tuple[str, ...]) -> Path | None:
         stems, name = self._stems(), os.path.basename(given)

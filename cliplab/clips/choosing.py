@@ -133,13 +133,12 @@ def _candidates(manager: ClipManager, rater: str, rng: np.random.Generator) -> t
     latest = sa.select(sa.func.max(RATINGS.c.id)).group_by(RATINGS.c.clip_id, RATINGS.c.rater)
     counting = (RATINGS.c.id.in_(latest), RATINGS.c.stars.is_not(None))
     with manager.database.reading() as connection:
-        every = np.array(connection.execute(sa.select(CLIPS.c.id)).scalars().all(), np.int64)
         rated = [
             tuple(row) for row in connection.execute(sa.select(RATINGS.c.clip_id, RATINGS.c.rater).where(*counting))
         ]
         own = np.array(sorted({clip for clip, by in rated if by == rater}), np.int64)
         others = np.array(sorted({clip for clip, _ in rated}), np.int64)
-        new = np.setdiff1d(every, own)
+        new = _unrated(connection, own, rng)
 
         def some(ids: npt.NDArray[np.int64], most: int) -> list[Any]:
             drawn = rng.permutation(ids)[:most].tolist()
@@ -148,6 +147,21 @@ def _candidates(manager: ClipManager, rater: str, rng: np.random.Generator) -> t
             return [rows[number] for number in drawn if number in rows]
 
         return some(new, _POOL), some(others, _KNOWN), some(own, 20)
+
+
+def _unrated(connection: sa.Connection, own: npt.NDArray[np.int64], rng: np.random.Generator) -> npt.NDArray[np.int64]:
+    """At least ``_POOL`` clips at random that are not among a person's own, or all of them where there are fewer.
+
+    Numbers are drawn and looked up, since to list those of 100,000 clips takes longer than all the rest.
+    """
+    low, high = connection.execute(sa.select(sa.func.min(CLIPS.c.id), sa.func.max(CLIPS.c.id))).one()
+    if low is not None and high - low > 8 * _POOL:
+        drawn = np.setdiff1d(rng.integers(low, high + 1, 4 * _POOL), own).tolist()
+        found = connection.execute(sa.select(CLIPS.c.id).where(CLIPS.c.id.in_(drawn))).scalars().all()
+        if len(found) >= _POOL:
+            return np.array(sorted(found), np.int64)
+    every = np.array(connection.execute(sa.select(CLIPS.c.id)).scalars().all(), np.int64)
+    return np.setdiff1d(every, own)
 
 
 def _features(row: Any) -> dict[str, Any]:

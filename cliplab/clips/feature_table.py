@@ -89,6 +89,10 @@ def feature_table(features: Sequence[Mapping[str, Any]]) -> FeatureTable:
 def _numbers(value: Any) -> list[float] | None:
     """A number or a flat list of finite numbers; None for anything else."""
     values = value if isinstance(value, list) else [value]
-    if not values or not all(isinstance(item, (int, float)) and math.isfinite(item) for item in values):
+    if not values or not all(isinstance(item, (int, float)) for item in values):
         return None
-    return [float(item) for item in values]
+    try:
+        numbers = [float(item) for item in values]
+    except OverflowError:  # a whole number of more than 308 digits
+        return None
+    return numbers if all(map(math.isfinite, numbers)) else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from cliplab.clips.schema import CLIPS
 
 COLUMNS = ("filepath", "start_time", "end_time", "rater", "stars", "confidence", "rated_at")
 _REQUIRED = ("filepath", "start_time", "end_time", "stars")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _MOST_BYTES = 256 << 20
 
 
@@ -77,7 +79,7 @@ def export_ratings(manager: ClipManager, path: str | Path) -> int:
         else:
             writer = csv.writer(file)
             writer.writerow(COLUMNS)
-            writer.writerows(rows)
+            writer.writerows([_inert(cell) for cell in row] for row in rows)
     return len(rows)
 
 
@@ -162,7 +164,10 @@ def _read(path: Path, kind: str) -> list[dict[str, Any]]:
 def _read_text(path: Path, kind: str) -> list[dict[str, Any]]:
     text = path.read_text(encoding="utf-8-sig")
     if kind == ".csv":
-        return [dict(row) for row in csv.DictReader(text.splitlines(keepends=True))]
+        return [
+            {name: _as_given(cell) for name, cell in row.items()}
+            for row in csv.DictReader(io.StringIO(text, newline=""))
+        ]
     found = parse_json(text)
     if not isinstance(found, list) or not all(isinstance(row, dict) for row in found):
         raise DatasetError(f"{path}: must be a JSON list of objects, one for each rating")
@@ -198,6 +203,21 @@ def _write_parquet(path: Path, rows: Sequence[Iterable[Any]]) -> None:
     table = pyarrow.Table.from_pylist([dict(zip(COLUMNS, row, strict=True)) for row in rows], schema)
     with atomic_file(path) as file:
         write_table(table, file)
+
+
+def _inert(cell: Any) -> Any:
+    """A cell that spreadsheets do not run as a formula: text with such a beginning gets an apostrophe before it.
+
+    https://owasp.org/www-community/attacks/CSV_Injection. An apostrophe that is there gets another one, so that
+    reading takes away exactly what was added.
+    """
+    return f"'{cell}" if isinstance(cell, str) and cell.lstrip("'").startswith(_FORMULA) else cell
+
+
+def _as_given(cell: Any) -> Any:
+    """The cell without the apostrophe of ``_inert``."""
+    quoted = isinstance(cell, str) and cell.startswith("'") and cell.lstrip("'").startswith(_FORMULA)
+    return cell[1:] if quoted else cell
 
 
 def _number(value: Any) -> float | None:

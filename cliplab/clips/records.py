@@ -165,8 +165,18 @@ def _plain(value: Any) -> Any:
     return value.tolist() if hasattr(value, "tolist") else value
 
 
+def _with_nan(text: Any) -> Any:
+    """What Python's own ``json`` wrote of numbers that are not finite, as None; None where it is something else."""
+    try:
+        return json.loads(text, parse_constant=lambda _name: None)
+    except (ValueError, TypeError, RecursionError):
+        return None
+
+
 def read_features(text: str) -> dict[str, Any]:
     """The features of a stored clip.
+
+    Scripts write NaN and Infinity, which JSON does not have, for what could not be measured: they are None.
 
     Args:
         text: The JSON of the column; what scripts wrote may be anything.
@@ -176,8 +186,8 @@ def read_features(text: str) -> dict[str, Any]:
     """
     try:
         found = parse_json(text)
-    except ValueError:
-        found = None
+    except (ValueError, TypeError):
+        found = _with_nan(text)
     if not isinstance(found, dict):
         raise ClipError(f"the stored features are not a JSON object: {text!r:.80}")
     return found

@@ -80,7 +80,7 @@ def dataset_import(
         frame_rate: Frames per second, above 0, where the source counts frames; None: that of each video.
         rest: For files of intervals, the class of what lies between them; None: it is left out.
         force: Replace output if it exists.
-        dry_run: Write nothing.
+        dry_run: Write nothing, also none of the videos of tar files.
 
     Returns:
         The content of the dataset, and its faults.
@@ -91,10 +91,11 @@ def dataset_import(
     """
     if frame_rate is not None and not 0 < frame_rate <= 10_000:
         raise DatasetError(f"the frame rate must be above 0 and at most 10000, got {frame_rate!r}")
-    options = ReadOptions(None if videos is None else _folder(videos), frame_rate, rest)
+    options = ReadOptions(None if videos is None else _folder(videos), frame_rate, rest, dry_run)
     given = format if format is not None else detect_format(source)[0]
     dataset = read_dataset(source, labels or None, format, options)
-    return replace(_write(dataset, output, force, dry_run), format=given)
+    unpacked = not (dry_run and find_format(given).unpacks)
+    return replace(_write(dataset, output, force, dry_run, unpacked), format=given)
 
 
 def _folder(path: str | Path) -> Path:
@@ -199,16 +200,17 @@ def dataset_stats(data: str | Path) -> DatasetReport:
     return _report(read_dataset(data), None)
 
 
-def _write(dataset: Dataset, output: str | Path, force: bool, dry_run: bool) -> DatasetReport:
+def _write(dataset: Dataset, output: str | Path, force: bool, dry_run: bool, unpacked: bool = True) -> DatasetReport:
     target = Path(output)
     target = target if target.suffix.lower() in (".jsonl", ".ndjson") else target / "dataset.jsonl"
     require_new(target, force)
     written = None if dry_run else write_dataset(dataset, target)
-    return _report(dataset, written)
+    return _report(dataset, written, unpacked)
 
 
-def _report(dataset: Dataset, output: str | Path | None) -> DatasetReport:
-    _, missing = without_missing(dataset)
+def _report(dataset: Dataset, output: str | Path | None, unpacked: bool = True) -> DatasetReport:
+    """The content and faults of a dataset; videos that are not unpacked yet are not missed."""
+    missing = without_missing(dataset)[1] if unpacked else []
     copies = check_copies(dataset)
     found = [*dataset_problems(dataset), *copies.problems, *(f"{path}: no such file" for path in missing)]
     stats = summarize_dataset(dataset, _seconds)

@@ -33,6 +33,7 @@ _MODULES = {
     "csv": "csv_table",
     "coco": "coco",
     "folders": "folders",
+    "label_files": "label_files",
     **dict.fromkeys(_INTERVALS, "interval_clips"),
     "kinetics_csv": "kinetics_csv",
     "kinetics_json": "kinetics_json",

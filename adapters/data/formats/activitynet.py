@@ -13,7 +13,7 @@ from adapters.data.formats.json_file import read_json_file
 from adapters.data.formats.kinetics_csv import video_ids
 from adapters.data.formats.text import not_empty, type_and_value
 from adapters.data.formats.video_entries import shared_values, with_shared
-from adapters.data.rows import make_dataset, merge_labels, to_row
+from adapters.data.rows import check_count, make_dataset, merge_labels, to_row
 from adapters.errors import DatasetError
 from adapters.system import write_json_atomic
 
@@ -40,6 +40,8 @@ def import_activitynet(
     content = read_json_file(path)
     if not is_activitynet(content):
         raise DatasetError(f"{path}: must be an object with the object database, got {type_and_value(content)}")
+    entries = (entry.get("annotations") for entry in content["database"].values() if isinstance(entry, dict))
+    check_count(sum(len(given) for given in entries if isinstance(given, list)), path)
     clipped: list[str] = []
     rows = activitynet_rows(content, path, clipped)
     made = merge_labels(make_dataset(rows, options.videos or path.parent, labels, extra_keys=True))

@@ -18,6 +18,8 @@ from adapters.data.split_names import normal_split
 from adapters.errors import DatasetError
 from adapters.system import write_json_atomic
 
+# MediaType.VIDEO of openvinotoolkit/datumaro, src/datumaro/components/media.py.
+_MEDIA_VIDEO = 5
 _KNOWN = ("split", "group", "source")
 
 
@@ -145,7 +147,9 @@ def export_datumaro(dataset: Dataset, path: str | Path, frame_rate: float | None
         items.append({"id": f"{place:06d}", "annotations": annotations, "attr": known, "video": video})
     names = [{"name": label, "parent": "", "attributes": []} for label in dataset.labels]
     categories = {"label": {"labels": names, "label_groups": [], "attributes": []}}
-    write_json_atomic(path, {"dm_format_version": "1.0", "infos": {}, "categories": categories, "items": items})
+    # Without a media_type, Datumaro expects images, and refuses items of another kind.
+    head = {"dm_format_version": "1.0", "media_type": _MEDIA_VIDEO, "infos": {}}
+    write_json_atomic(path, {**head, "categories": categories, "items": items})
     return path
 
 

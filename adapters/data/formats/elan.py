@@ -121,8 +121,20 @@ class _Reader:
             rows.add(where, video, label, seconds=(first, last))
 
 
+def _time(slot: tuple[int, str]) -> int:
+    return slot[0]
+
+
+def _tier_lines(number: int, annotations: Sequence[str]) -> list[str]:
+    name = "label" if number == 1 else f"label {number}"
+    return [f'<TIER LINGUISTIC_TYPE_REF="default" TIER_ID="{name}">', *annotations, "</TIER>"]
+
+
 def export_elan(dataset: Dataset, path: str | Path) -> Path:
-    """Write the clips of one video as an ``.eaf`` with one tier. Times are rounded to milliseconds.
+    """Write the clips of one video as an ``.eaf``. Times are rounded to milliseconds.
+
+    ELAN's annotations do not overlap within a tier, and its time slots are in order of time
+    (https://www.mpi.nl/tools/elan/EAF_Annotation_Format_3.0_and_ELAN.pdf), so clips that overlap are in further tiers.
 
     Args:
         dataset: Clips of one video.
@@ -139,18 +151,25 @@ def export_elan(dataset: Dataset, path: str | Path) -> Path:
     videos = list(dict.fromkeys(item.path for item in dataset.examples))
     if len(videos) != 1:
         raise DatasetError(f"{path}: an .eaf is of one video, and the dataset has {len(videos)}. Write one for each.")
-    slots, annotations = [], []
-    for number, item in enumerate(dataset.examples, 1):
+    slots: list[tuple[int, str]] = []
+    tiers: list[list[str]] = []
+    ends: list[int] = []  # of the last annotation of each tier
+    for number, item in enumerate(sorted(dataset.examples, key=lambda item: item.start_seconds or 0.0), 1):
         if item.end_seconds is None:
             raise DatasetError(f"{describe(item)} has no end, which an .eaf needs. Give it, or export to jsonl.")
-        times = (round((item.start_seconds or 0) * 1000), round(item.end_seconds * 1000))
+        start, end = (round((item.start_seconds or 0) * 1000), round(item.end_seconds * 1000))
         refs = (f"ts{2 * number - 1}", f"ts{2 * number}")
-        slots += [f'<TIME_SLOT TIME_SLOT_ID="{r}" TIME_VALUE="{t}"/>' for r, t in zip(refs, times, strict=True)]
-        annotations.append(
+        slots += zip((start, end), refs, strict=True)
+        text = (
             f'<ANNOTATION><ALIGNABLE_ANNOTATION ANNOTATION_ID="a{number}" TIME_SLOT_REF1="{refs[0]}" '
             f'TIME_SLOT_REF2="{refs[1]}"><ANNOTATION_VALUE>{xml_text(item.label)}</ANNOTATION_VALUE>'
             "</ALIGNABLE_ANNOTATION></ANNOTATION>"
         )
+        place = next((place for place, busy in enumerate(ends) if busy <= start), len(tiers))
+        if place == len(tiers):
+            tiers.append([])
+        tiers[place].append(text)
+        ends[place : place + 1] = [end]
     name = xml_text(relative_path(videos[0], path.parent))
     lines = [
         '<?xml version="1.0" encoding="UTF-8"?>',
@@ -159,11 +178,9 @@ def export_elan(dataset: Dataset, path: str | Path) -> Path:
         f'<MEDIA_DESCRIPTOR MEDIA_URL="{name}" MIME_TYPE="video/*" RELATIVE_MEDIA_URL="./{name}"/>',
         "</HEADER>",
         "<TIME_ORDER>",
-        *slots,
+        *(f'<TIME_SLOT TIME_SLOT_ID="{name}" TIME_VALUE="{time}"/>' for time, name in sorted(slots, key=_time)),
         "</TIME_ORDER>",
-        '<TIER LINGUISTIC_TYPE_REF="default" TIER_ID="label">',
-        *annotations,
-        "</TIER>",
+        *(line for number, found in enumerate(tiers, 1) for line in _tier_lines(number, found)),
         '<LINGUISTIC_TYPE GRAPHIC_REFERENCES="false" LINGUISTIC_TYPE_ID="default" TIME_ALIGNABLE="true"/>',
         "</ANNOTATION_DOCUMENT>",
         "",

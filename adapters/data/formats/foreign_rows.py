@@ -13,12 +13,16 @@ from typing import Any
 from adapters.data.examples import Dataset
 from adapters.data.formats.format import NO_OPTIONS, ReadOptions
 from adapters.data.formats.text import type_and_value
-from adapters.data.rows import make_dataset, merge_labels
+from adapters.data.rows import check_count, make_dataset, merge_labels
 from adapters.errors import DatasetError
 from adapters.system import in_own_form
 
 _UPLOAD = re.compile(r"[0-9a-f]{6,10}-(?=.)")  # Label Studio puts this before the name of an uploaded file
 _MAX_NAME = 4096
+
+
+class NoClipsError(DatasetError):
+    """A file in which nothing is wrong holds no clip."""
 
 
 @dataclass
@@ -62,7 +66,7 @@ class ForeignRows:
             **known: Its split, group or source, where the file gives them.
 
         Raises:
-            DatasetError: The name of the video is not one.
+            DatasetError: The name of the video is not one, or there are too many clips.
         """
         place = f"{self.path}, {where}"
         if not isinstance(video, str) or video not in self._names:
@@ -77,6 +81,7 @@ class ForeignRows:
             if self.options.frame_rate is not None:
                 row["fps"] = self.options.frame_rate
         self._rows.append((place, row))
+        check_count(len(self._rows), self.path)
 
     def leave_out(self, where: str, why: str, count: int = 1) -> None:
         """Count what is not kept.
@@ -96,12 +101,13 @@ class ForeignRows:
             listed: That of the file.
 
         Raises:
-            DatasetError: No row was kept, or one is wrong.
+            NoClipsError: No row was kept.
+            DatasetError: A row is wrong.
         """
         left = [f"left out: {len(places)} {why} ({places[0]})" for why, places in self._left_out.items()]
         if not self._rows:
             found = "; ".join(left) or "it has none"
-            raise DatasetError(f"{self.path}: holds no labels of videos that can be read: {found}")
+            raise NoClipsError(f"{self.path}: holds no labels of videos that can be read: {found}")
         used = {
             name
             for _, row in self._rows

@@ -24,11 +24,13 @@ class ReadOptions:
         videos: The folder that names of videos are relative to; None: that of the file.
         frame_rate: Frames per second, above 0, for formats that count frames; None: that of each video.
         rest: The label of what lies between labelled intervals; None: it is of no label, and left out.
+        dry_run: Whether formats whose reading writes videos, such as tar files, write none.
     """
 
     videos: Path | None = None
     frame_rate: float | None = None
     rest: str | None = None
+    dry_run: bool = False
 
 
 NO_OPTIONS = ReadOptions()
@@ -46,6 +48,7 @@ class Format:
         matches: Whether a file with such a suffix, or a folder, is in this format by its contents. Needed for folders
             and where another format has the same suffix.
         holds_videos: Whether ``write`` puts the videos beside the labels and accepts ``media``, "copy" or "link".
+        unpacks: Whether reading writes the videos into a folder, unless ``options.dry_run``.
         takes_options: Whether ``read`` also takes ``options``, ReadOptions.
         counts_frames: Whether ``write`` takes ``frame_rate``.
         is_folder: Whether a folder may be in this format, though its files have suffixes.
@@ -59,6 +62,7 @@ class Format:
     file_name: str | None = None
     matches: Callable[[Path], bool] = _any
     holds_videos: bool = False
+    unpacks: bool = False
     takes_options: bool = False
     counts_frames: bool = False
     is_folder: bool = False

@@ -67,6 +67,8 @@ def _read(
             length = _length(rows.root / file)
             for start, end in _between(items, length):
                 rows.add(f"between the intervals of {file!r:.80}", file, options.rest, seconds=(start, end))
+    if options.rest is not None and not found.videos and own is not None:
+        rows.add("no interval", own.name, options.rest)  # such as an evening without adverts
     if options.rest is None and len({item.label for item in found.intervals}) == 1:
         rows.notes.append("one label only: --rest LABEL also makes clips of what lies between the intervals")
     rows.notes += found.notes

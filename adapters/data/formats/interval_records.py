@@ -16,6 +16,7 @@ from adapters.errors import DatasetError
 
 COMMERCIAL = "ad"  # the label of a commercial break where a format names none
 _MAX_INTERVALS = 500_000
+_MAX_LINES = 1_000_000
 _MAX_NOTES = 20
 _MAX_LABEL = 1000
 
@@ -114,7 +115,13 @@ class IntervalSource:
         return read_head(self.path)
 
     def lines(self) -> list[str]:
-        """The lines of the text. Only line ends separate them, so that a title may hold other separators."""
+        """The lines of the text. Only line ends separate them, so that a title may hold other separators.
+
+        Raises:
+            DatasetError: There are more than a file of intervals has.
+        """
+        if (count := self.text.count("\n")) > _MAX_LINES:
+            raise DatasetError(f"{self.path}: has {count:,} lines; at most {_MAX_LINES:,} are read. Divide the file.")
         return [line.removesuffix("\r") for line in self.text.split("\n")]
 
     def add(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections import Counter
 from pathlib import Path
 
 from adapters.data.examples import Dataset, describe
@@ -45,9 +46,14 @@ def export_kinetics_csv(dataset: Dataset, path: str | Path) -> Path:
         if (start, end) == (None, None) and (cut := cut_from(item.path.stem)) is not None:
             writer.writerow([item.label, cut[0], cut[1], cut[2], _SPLITS[item.split]])
         else:
-            writer.writerow([item.label, names[item.path], start, end, _SPLITS[item.split]])
+            writer.writerow([item.label, names[item.path], _seconds(start), _seconds(end), _SPLITS[item.split]])
     write_text_atomic(path, buffer.getvalue())
     return path
+
+
+def _seconds(value: float | None) -> float | int | None:
+    """Whole seconds without a decimal point, as in the published files, which many readers parse as integers."""
+    return int(value) if value is not None and value.is_integer() else value
 
 
 def video_ids(dataset: Dataset, folder: Path) -> dict[Path, str]:
@@ -58,9 +64,9 @@ def video_ids(dataset: Dataset, folder: Path) -> dict[Path, str]:
         folder: The folder of the file that is written.
     """
     paths = list(dict.fromkeys(item.path for item in dataset.examples))
-    stems = [path.stem for path in paths]
+    stems = Counter(path.stem for path in paths)
     return {
-        path: path.stem if stems.count(path.stem) == 1 and _is_plain(path, folder) else relative_path(path, folder)
+        path: path.stem if stems[path.stem] == 1 and _is_plain(path, folder) else relative_path(path, folder)
         for path in paths
     }
 

@@ -26,8 +26,15 @@ def import_label_studio(
 ) -> Dataset:
     """Read an export as JSON: choices are labels of the whole video, timeline labels and labels with times of a range.
 
-    Frames of a timeline are counted from 1 and its last frame belongs to it; their rate is that of the video. Of
-    several annotations of a task the one marked as ground truth is taken, otherwise the newest.
+    Frames of a timeline are counted from 1 and its last frame belongs to it; their rate is that of the video. Label
+    Studio's page of the tag says "a single frame or a span of frames"
+    (https://labelstud.io/tags/timelinelabels), and its editor (HumanSignal/label-studio,
+    web/libs/editor/src/regions/TimelineRegion.js) takes a range with an equal start and end as that one frame, so the
+    end is included. Its example of a model (label-studio-ml-backend, examples/yolo/utils/converter.py) counts from 0
+    and does not include the end: its start is one frame earlier, and its end is the same moment. A start of 0, which
+    only such a file has, is the first frame.
+
+    Of several annotations of a task the one marked as ground truth is taken, otherwise the newest.
 
     Args:
         path: The JSON file.
@@ -103,12 +110,12 @@ def _stretch(
             raise DatasetError(f"{rows.path}, {where}: ranges must be a list, got {type_and_value(ranges)}")
         for item in ranges:
             first, last = (item.get(key) if isinstance(item, dict) else None for key in ("start", "end"))
-            if not isinstance(first, int) or not isinstance(last, int) or not 1 <= first <= last:
+            if not isinstance(first, int) or not isinstance(last, int) or not max(first, 1) <= last or first < 0:
                 raise DatasetError(
                     f"{rows.path}, {where}: a range must be a start and an end in frames from 1, the end not before "
                     f"the start; got {type_and_value(item)}"
                 )
-            rows.add(where, video, names, frames=(first - 1, last), **known)
+            rows.add(where, video, names, frames=(max(first, 1) - 1, last), **known)
     elif "start" in value or "end" in value:
         rows.add(where, video, names, seconds=(value.get("start"), value.get("end")), **known)
     else:

@@ -11,6 +11,9 @@ from adapters.system import open_regular_file, read_regular_bytes, strict_json
 
 # The largest label files of public datasets have some 100 MB; parsed, a file takes several times its size.
 LIMIT_BYTES = 256 * 2**20
+# What parsing may cost: a number or string 1, a list 2, an object 4, by its memory in Python (some 30 bytes each), so
+# that a file of brackets does not take many times the memory of a file of labels.
+_MAX_JSON_COST = 30_000_000
 
 
 def read_text(path: Path) -> str:
@@ -55,8 +58,13 @@ def parse_json(text: str, where: str) -> Any:
         where: The file, or the place in it, for messages.
 
     Raises:
-        DatasetError: The text is not valid JSON.
+        DatasetError: The text is not valid JSON, or holds too many values.
     """
+    if len(text) > _MAX_JSON_COST and text.count(",") + 2 * text.count("[") + 4 * text.count("{") > _MAX_JSON_COST:
+        raise DatasetError(
+            f"{where}: holds too many values: objects count 4, lists 2 and others 1, and at most {_MAX_JSON_COST:,} "
+            "are read. Divide the file, or remove what is not a label of a video."
+        )
     try:
         return strict_json.parse_json(text)
     except RecursionError:

@@ -60,7 +60,7 @@ def import_webdataset(
     skipped = 0
     for shard in shards:
         folder = (options.videos or _own_folder(shard)) / _SAFE.sub("_", shard.stem)
-        samples, left = _read(shard, folder)
+        samples, left = _read(shard, folder, not options.dry_run)
         skipped += left
         for sample in samples:
             if sample.video is None or not sample.parts:
@@ -68,16 +68,19 @@ def import_webdataset(
                 continue
             rows.append((sample.where, _row(sample, labels)))
     made = not_empty(make_dataset(rows, options.videos or path.parent, labels, extra_keys=True), path)
-    note = f"{path}: {len(shards)} tar files; left out: {skipped} members or clips without a video or a label"
-    return replace(made, notes=(*made.notes, note))
+    notes = [f"{path}: {len(shards)} tar files; left out: {skipped} members or clips without a video or a label"]
+    if options.dry_run:
+        count = len({item.path for item in made.examples})
+        notes.append(f"{path}: an import writes {count} videos, such as {made.examples[0].path}")
+    return replace(made, notes=(*made.notes, *notes))
 
 
 def _own_folder(shard: Path) -> Path:
     return cache_dir() / "webdataset" / file_fingerprint(shard)
 
 
-def _read(shard: Path, folder: Path) -> tuple[list[_Sample], int]:
-    """The clips of a tar file, with their videos in a folder, and how many members were left out."""
+def _read(shard: Path, folder: Path, unpack: bool) -> tuple[list[_Sample], int]:
+    """The clips of a tar file, their videos written to a folder if asked, and how many members were left out."""
     samples: dict[str, _Sample] = {}
     left = 0
     try:
@@ -92,7 +95,7 @@ def _read(shard: Path, folder: Path) -> tuple[list[_Sample], int]:
                     left += not member.isdir()
                     continue
                 sample = samples.setdefault(key, _Sample(f"{shard}, member {member.name!r:.120}"))
-                _take(archive, member, part, sample, folder)
+                _take(archive, member, part, sample, folder, unpack)
     except (tarfile.TarError, EOFError) as error:
         raise DatasetError(f"{shard}: is not a tar file without compression that can be read ({error})") from None
     except OSError as error:
@@ -107,7 +110,9 @@ def _key_and_part(name: str) -> tuple[str, str, str]:
     return (f"{folder}/{key}" if folder else key) if key else "", dot, part.lower()
 
 
-def _take(archive: tarfile.TarFile, member: tarfile.TarInfo, part: str, sample: _Sample, folder: Path) -> None:
+def _take(
+    archive: tarfile.TarFile, member: tarfile.TarInfo, part: str, sample: _Sample, folder: Path, unpack: bool
+) -> None:
     content = archive.extractfile(member)
     if content is None:
         return
@@ -119,7 +124,7 @@ def _take(archive: tarfile.TarFile, member: tarfile.TarInfo, part: str, sample: 
     key, _, _ = _key_and_part(member.name)
     target = folder / f"{_SAFE.sub('_', key)[-150:].lstrip('.') or 'clip'}.{part}"
     sample.video = target
-    if target.is_file() and not target.is_symlink() and target.stat().st_size == member.size:
+    if not unpack or (target.is_file() and not target.is_symlink() and target.stat().st_size == member.size):
         return
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -229,6 +234,7 @@ FORMAT = Format(
     export_webdataset,
     suffixes=(".tar",),
     matches=_matches,
+    unpacks=True,
     takes_options=True,
     is_folder=True,
 )

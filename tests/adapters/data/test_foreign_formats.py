@@ -62,6 +62,9 @@ def test_a_timeline_counts_from_one_at_the_rate_of_the_video(tmp_path: Path) -> 
     # Frames 1 to 20 are the first second: the first frame is shown at 0, and the 21st at 1 s.
     assert read(path) == [("a.mp4", ("x",), 0, 1, None), ("a.mp4", ("y",), 1, 3, None)]
     assert read(path, frame_rate=10)[0][2:4] == (0, 2)
+    # One click in the editor is a range of one frame; a model's range that counts from 0 begins with the first frame.
+    write(path, [label_studio(timeline("x", 20, 20), timeline("y", 0, 20))])
+    assert [clip[2:4] for clip in read(path)] == [(0.95, 1), (0, 1)]
 
 
 def test_choices_are_of_the_whole_video_and_uploads_are_found(tmp_path: Path) -> None:
@@ -98,7 +101,7 @@ def test_of_several_annotations_the_ground_truth_or_the_newest_counts(tmp_path: 
 @pytest.mark.parametrize(
     "task, term",
     [
-        (label_studio(timeline("x", 0, 5)), "task 1.*from 1"),
+        (label_studio(timeline("x", -1, 5)), "task 1.*from 1"),
         (label_studio(timeline("x", 9, 5)), "task 1.*from 1"),
         (label_studio(choice("x"), video="../../x\0.mp4"), "on what is not a video"),
         (label_studio({"type": "choices"}), "task 1.*type and a value"),
@@ -526,3 +529,64 @@ def test_what_is_only_read_cannot_be_written(tmp_path: Path) -> None:
 def test_an_edl_has_no_place_for_a_programme(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="tells apart only ad, cut"):
         export_dataset(example(tmp_path, end_seconds=5.0), tmp_path / "a.edl", "edl")
+
+
+def test_more_clips_than_a_dataset_may_have_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("adapters.data.rows.MAX_CLIPS", 3)
+    annotations = [{"label": "a", "segment": [number, number + 1]} for number in range(4)]
+    content = json.dumps({"database": {"a": {"annotations": annotations}}})
+    cue_lines = "".join(f"{number} {number}.5 3\n" for number in range(4))
+    lines = "".join(json.dumps({"path": f"{number}.mp4", "label": "a"}) + "\n" for number in range(4))
+    for name, text in (("a.json", content), ("a.edl", cue_lines), ("a.jsonl", lines)):
+        with pytest.raises(DatasetError, match="more than 3 clips"):
+            read_dataset(write(tmp_path / name, text))
+
+
+def test_files_of_too_many_values_or_lines_are_refused_before_they_are_parsed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("adapters.data.formats.text._MAX_JSON_COST", 100)
+    monkeypatch.setattr("adapters.data.formats.interval_records._MAX_LINES", 10)
+    with pytest.raises(DatasetError, match="too many values"):
+        read_dataset(write(tmp_path / "a.json", json.dumps({"database": {}, "of": [[]] * 60})))
+    with pytest.raises(DatasetError, match="11 lines"):
+        read_dataset(write(tmp_path / "a.edl", "1 2 3\n" * 11))
+
+
+def test_a_folder_of_label_files_is_a_dataset(tmp_path: Path) -> None:
+    touch(tmp_path, "a.mp4", "b.mp4", "c.mp4")
+    write(tmp_path / "a.edl", "1 2 3\n4 5 0\n")
+    write(tmp_path / "b.edl", "")
+    write(tmp_path / "a.txt", "FILE PROCESSING COMPLETE    100 FRAMES AT  2500\n-------\n1\t50\n")
+    write(tmp_path / "notes.txt", "Recorded in the evening\n")
+    clips = Dataset(
+        tuple(Example(tmp_path / "c.mp4", (name,), 1.0, end) for name, end in (("x", 3.0), ("y", 2.0))),
+        ("x", "y"),
+        tmp_path,
+    )
+    export_dataset(clips, tmp_path / "c.eaf", "elan")
+    assert detect_format(tmp_path)[0] == "label_files"
+    dataset = read_dataset(tmp_path)
+    assert [fact[:4] for fact in facts(dataset)] == [
+        ("c.mp4", ("x",), 1, 3),
+        ("c.mp4", ("y",), 1, 2),
+        ("a.mp4", ("ad",), 1, 2),
+        ("a.mp4", ("cut",), 4, 5),
+    ]
+    assert any("b.edl" in note for note in dataset.notes)
+    assert any("a.txt: left out" in note for note in dataset.notes)
+    with_rest = read(tmp_path, rest="content")
+    assert ("b.mp4", ("content",), None, None, None) in with_rest
+
+
+def test_overlapping_clips_are_in_tiers_of_their_own_and_slots_in_order(tmp_path: Path) -> None:
+    spans = (("x", 4.0, 6.0), ("y", 1.0, 5.0), ("x", 6.0, 7.0), ("z", 4.5, 4.75))
+    touch(tmp_path, "c.mp4")
+    clips = Dataset(
+        tuple(Example(tmp_path / "c.mp4", (name,), *span) for name, *span in spans), ("x", "y", "z"), tmp_path
+    )
+    text = export_dataset(clips, tmp_path / "c.eaf", "elan").read_text()
+    times = [int(part.split('"')[0]) for part in text.split('TIME_VALUE="')[1:]]
+    assert times == sorted(times)
+    assert text.count("<TIER ") == 3
+    assert sorted(fact[1:4] for fact in read(tmp_path / "c.eaf")) == sorted(((n,), s, e) for n, s, e in spans)

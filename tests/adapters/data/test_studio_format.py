@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from adapters.data import Example, export_dataset, prefer_video, read_dataset, read_example
+from adapters.data import Example, ReadOptions, export_dataset, prefer_video, read_dataset, read_example
 from adapters.data.examples import PreparedFrames
 from adapters.data.formats.studio import agreed_spans
 from adapters.errors import DatasetError
@@ -137,3 +137,17 @@ def test_databases_that_are_no_store(tmp_path, studio):
     for name in ("text.db", "other.db", "missing.db"):
         with pytest.raises(DatasetError, match=name):
             read_dataset(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    "name", ["interval_json", "interval_csv", "ffmetadata", "matroska_chapters", "sponsorblock", "elan", "label_studio"]
+)
+def test_intervals_of_a_studio_are_exported(studio, tmp_path, name):
+    film = item_of(studio, "film.mp4")
+    spans = [("ad", 0.5, 1.0), ("content", 1.0, 2.0)]
+    for number, (label, start, end) in enumerate(spans):
+        send(studio, "ann", film, "interval", interval=f"u{number}", label=label, start=start, end=end)
+    options = {"frame_rate": 20.0} if name == "label_studio" else {}
+    written = export_dataset(read_dataset(studio.folder), tmp_path / "out" / "film", name, **options)
+    found = read_dataset(written, format=name, options=ReadOptions(videos=tmp_path, frame_rate=20.0))
+    assert [(item.label, item.start_seconds, item.end_seconds) for item in found] == spans

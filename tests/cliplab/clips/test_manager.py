@@ -16,7 +16,7 @@ pytest.importorskip("alembic", reason="the clip database needs the clips extra: 
 import sqlalchemy as sa
 
 from adapters.errors import StorageError
-from cliplab.clips import ClipError, ClipManager
+from cliplab.clips import ClipError, ClipManager, export_ratings, import_ratings
 
 
 @pytest.fixture(scope="module")
@@ -278,3 +278,28 @@ def test_threads_rate_at_once(manager: ClipManager) -> None:
     for thread in threads:
         thread.join()
     assert manager.get_statistics()["ratings"] == 40
+
+
+def test_numbers_that_are_not_finite_are_missing_features(manager: ClipManager) -> None:
+    clip_id = add(manager)
+    manager.rate_clip(clip_id, 4)
+    stored = '{"rms_mean": NaN, "peak": -Infinity, "tempo": 120, "nested": {"a": [NaN]}}'
+    execute(manager, "UPDATE clips SET features = :stored", stored=stored)
+    expected = {"rms_mean": None, "peak": None, "tempo": 120, "nested": {"a": [None]}}
+    assert manager.get_training_data() == ([expected], [4])
+
+
+@pytest.mark.parametrize(
+    "name", ["=cmd()|a.mp4", "+1.mp4", "-1.mp4", "@SUM(1).mp4", "'=a.mp4", "'a.mp4", "a\u2028b.mp4"]
+)
+def test_no_cell_of_exported_ratings_is_a_formula(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "ratings.csv"
+    with ClipManager(tmp_path / "clips.db") as manager:
+        clip_id = add(manager, filepath=name)
+        manager.rate_clip(clip_id, 5, rater="=1+1")
+        assert export_ratings(manager, path) == 1
+        cells = path.read_bytes().decode().split("\r\n")[1].split(",")
+        assert not any(cell.startswith(("=", "+", "-", "@")) for cell in cells)
+        report = import_ratings(manager, path)
+        assert (report.stored, report.problems) == (1, ())
+        assert execute(manager, "SELECT DISTINCT rater FROM ratings") == [("=1+1",)]

@@ -327,3 +327,17 @@ def test_nothing_is_left_to_rate(manager: ClipManager, tmp_path: Path) -> None:
     assert next_to_rate(manager, trainer) == []
     manager.register_clip("bare.mp4", 0, 1, 0.5, "video", {})
     assert [item.clip.filename for item in next_to_rate(manager, trainer)] == ["bare.mp4"]
+
+
+def test_of_many_clips_some_that_the_rater_has_not_rated_are_drawn(
+    manager: ClipManager, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cliplab.clips.choosing._POOL", 2)
+    ids = [manager.register_clip(f"{n}.mp4", 0, 1, 0.5, "audio", {"x": n}) for n in range(30)]
+    for clip_id in ids[:-2]:
+        manager.rate_clip(clip_id, 3)
+    trainer = RatingBasedTrainer(manager, tmp_path / "model.skops")
+    for seed in range(3):
+        found = next_to_rate(manager, trainer, 2, seed=seed)
+        assert {item.clip.id for item in found if item.reason != "again"} <= set(ids[-2:])
+    assert {item.clip.id for item in next_to_rate(manager, trainer, 2, rater="other", seed=1)} <= set(ids)

@@ -55,3 +55,15 @@ def test_a_wrong_rate_folder_or_format_is_refused_before_anything_is_written(tmp
     with pytest.raises(DatasetError, match="count frames"):
         dataset_export(edl, tmp_path / "a.eaf", format="elan", frame_rate=25)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["evening.edl"]
+
+
+def test_a_dry_run_of_tar_files_writes_no_video(tmp_path: Path) -> None:
+    data = read_dataset(render_dataset(tmp_path / "data", train=1, validation=0, test=0))
+    shards = dataset_export(data.root, tmp_path / "shards", format="webdataset").output
+    videos = tmp_path / "videos"
+    report = dataset_import(str(shards), tmp_path / "out", videos=videos, dry_run=True)
+    assert report.stats["clips"] == 2
+    assert not any("no such file" in problem for problem in report.problems)
+    assert any("writes 2 videos" in note for note in report.notes)
+    assert not videos.exists()
+    assert not (tmp_path / "out").exists()
