@@ -29,12 +29,15 @@ def clips_of(studio: Studio) -> tuple[ClipManager, RatingBasedTrainer]:
         studio: The studio; its folder has a ``clips.db``.
 
     Raises:
+        RequestError: 404, the folder has no ``clips.db``; a request does not make one.
         StorageError: The database cannot be opened.
         MissingExtraError: The ``clips`` extra is not installed.
     """
     from cliplab.clips import ClipManager, RatingBasedTrainer
 
     path = (studio.options.data_dir / DATABASE).resolve()
+    if not path.is_file():
+        raise RequestError(404, f"There are no clips to rate yet: {_HOW.format(path=DATABASE)}.")
     with _guard:
         if path not in _open:
             manager = ClipManager(path)

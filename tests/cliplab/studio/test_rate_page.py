@@ -217,3 +217,11 @@ def test_compare_and_browse_in_a_browser(tmp_path: Path) -> None:
         assert page.locator(".card").count() == 12
         assert axe.Axe().run(page).response["violations"] == []
         page.close()
+
+
+def test_a_request_makes_no_database(tmp_path: Path) -> None:
+    with open_studio(StudioOptions(tmp_path)) as studio:
+        client = TestClient(make_app(studio), base_url="http://127.0.0.1:8080")
+        for path in ("/rate/next", "/rate/state", "/browse/zip?id=1", "/browse/clips/1/download"):
+            assert client.get(path).status_code == 404, path
+    assert not (tmp_path / "clips.db").exists()
