@@ -89,8 +89,8 @@ def import_dataset(
         problems.append(f"{left_out:,} clips have several labels or none; a studio has one label for each item")
     if len(examples) < len(dataset.examples):
         problems.append(
-            f"{len(dataset.examples) - len(examples):,} clips are no pictures or videos by their names, or lie outside of "
-            "the folder, which is allowed only while the studio listens on 127.0.0.1"
+            f"{len(dataset.examples) - len(examples):,} clips are not pictures or videos by their names, or lie "
+            "outside of the folder, which is allowed only while the studio listens on 127.0.0.1"
         )
     return ImportReport(len(dataset), added, len(result.applied), tuple(problems), dataset.notes)
 
