@@ -111,7 +111,7 @@ def page(found):
     with browser() as opened:
         page = opened.new_page(viewport={"width": 1280, "height": 720})
         page.goto(f"{address}/review")
-        page.wait_for_function("document.getElementById('name').textContent !== ''")
+        until(lambda: page.evaluate("document.getElementById('name').textContent !== ''"))
         yield page
 
 
@@ -121,18 +121,18 @@ def test_review_by_keys(page, found):
     store, order = studio.store, studio.store.queue(QUEUE)
     page.keyboard.press("Enter")
     until(lambda: store.item(order[0]).labels == {"ann": "red"})
-    page.wait_for_function("document.getElementById('place').textContent.startsWith('2 ')")
+    until(lambda: page.evaluate("document.getElementById('place').textContent.startsWith('2 ')"))
     page.keyboard.press("b")
     until(lambda: store.item(order[1]).labels == {"ann": "blue"})
-    page.wait_for_function("document.getElementById('place').textContent.startsWith('3 ')")
+    until(lambda: page.evaluate("document.getElementById('place').textContent.startsWith('3 ')"))
     page.keyboard.press("z")
     until(lambda: store.item(order[1]).labels == {})
-    page.wait_for_function("document.getElementById('place').textContent.startsWith('2 ')")
+    until(lambda: page.evaluate("document.getElementById('place').textContent.startsWith('2 ')"))
     page.keyboard.press("/")
     page.keyboard.type("blu")
     page.keyboard.press("Enter")
     until(lambda: store.item(order[1]).labels == {"ann": "blue"})
-    page.wait_for_function("document.getElementById('place').textContent.startsWith('3 ')")
+    until(lambda: page.evaluate("document.getElementById('place').textContent.startsWith('3 ')"))
     page.keyboard.press("f")
     until(lambda: store.item(order[2]).flagged)
 
@@ -143,7 +143,7 @@ def test_hostile_names_are_text(page, client, found):
     assert client.get(f"/review/items/{number}").json()["name"] == HOSTILE
     page.fill("#filter-text", "onerror")
     page.press("#filter-text", "Tab")
-    page.wait_for_function("document.getElementById('name').textContent.includes('<img')")
+    until(lambda: page.evaluate("document.getElementById('name').textContent.includes('<img')"))
     assert page.locator("#review-page img[src='x']").count() == 0
     page.fill("#filter-text", "")
     page.press("#filter-text", "Tab")
@@ -157,7 +157,7 @@ def test_a_decision_over_a_likely_wrong_label(page, found):
     store.append([LabelEvent("c", 0, "bo", item.id, "label", {"label": "blue"}, 1.0)])
     store.set_queue(MISLABELS, [item.id])
     page.click("[data-kind=mislabels]")
-    page.wait_for_function("document.getElementById('place').textContent === '1 of 1'")
+    until(lambda: page.evaluate("document.getElementById('place').textContent === '1 of 1'"))
     page.keyboard.press(studio.store.classes()[0].key)
     until(lambda: store.item(item.id).review == "red")
     assert store.item(item.id).labels == {"bo": "blue"}
