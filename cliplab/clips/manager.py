@@ -161,6 +161,8 @@ class ClipManager:
         Raises:
             ClipError: There is no such clip.
         """
+        if isinstance(clip_id, int) and not 0 < clip_id < 2**63:  # SQLite has no larger numbers
+            raise unknown_clip(clip_id)
         with self.database.reading() as connection:
             row = connection.execute(sa.select(*LISTED_COLUMNS).where(CLIPS.c.id == clip_id)).first()
         if row is None:

@@ -129,7 +129,7 @@ def require_clip(connection: Connection, clip_id: Any) -> None:
     Raises:
         ClipError: There is no such clip.
     """
-    known = isinstance(clip_id, int) and not isinstance(clip_id, bool)
+    known = isinstance(clip_id, int) and not isinstance(clip_id, bool) and 0 < clip_id < 2**63
     if not known or connection.execute(sa.select(CLIPS.c.id).where(CLIPS.c.id == clip_id)).first() is None:
         raise unknown_clip(clip_id)
 

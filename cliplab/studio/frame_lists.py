@@ -78,7 +78,7 @@ class FrameLists:
             raise ValueError(f"start and end must be seconds with start <= end, got {start!r} and {end!r}")
         if end - start > LONGEST_STRETCH_SECONDS:
             raise ValueError(
-                f"a stretch of {end - start:.0f} s is too long: at most {LONGEST_STRETCH_SECONDS:.0f} s are listed at "
+                f"a stretch of {end - start:,.8g} s is too long: at most {LONGEST_STRETCH_SECONDS:.0f} s are listed at "
                 "a time"
             )
         length = self.info_of(file).duration_seconds

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from adapters.data import Dataset, Example, clips_digest, detect_format, find_format, read_dataset
+from adapters.data import Example, clips_digest, detect_format, find_format, read_dataset
 from adapters.errors import DatasetError
+from adapters.media import is_picture_name, is_video_name
 from cliplab.library import fingerprint
 from cliplab.studio.appending import append_events
 from cliplab.studio.classes import read_classes, write_classes
@@ -42,7 +43,13 @@ class ImportReport:
     notes: tuple[str, ...] = ()
 
 
-def import_dataset(store: LabelStore, path: str | Path, on_progress: OnProgress | None = None) -> ImportReport:
+def import_dataset(
+    store: LabelStore,
+    path: str | Path,
+    on_progress: OnProgress | None = None,
+    *,
+    allowed: Callable[[Path], bool] = lambda path: True,
+) -> ImportReport:
     """Add the clips of a dataset as items, and their labels as those of the annotator "imported".
 
     Classes that the store does not have are added. The same clips are imported once, however often this is called.
@@ -51,15 +58,17 @@ def import_dataset(store: LabelStore, path: str | Path, on_progress: OnProgress 
         store: The label store.
         path: A dataset in any format that ``adapters.data.read_dataset`` reads.
         on_progress: Called with the stage's name, the files done and the files in all.
+        allowed: Returns False for a file that must not become an item.
 
     Raises:
         DatasetError: It is not a dataset.
         StorageError: The store cannot be written.
     """
     dataset = read_dataset(path)
-    contents = _contents(dataset, on_progress)
-    single = [item for item in dataset.examples if len(item.labels) == 1]
-    left_out = len(dataset.examples) - len(single)
+    examples = [item for item in dataset.examples if allowed(item.path)]
+    contents = _contents(examples, on_progress)
+    single = [item for item in examples if len(item.labels) == 1]
+    left_out = len(examples) - len(single)
     client = f"import {clips_digest(single)[:16]}"
     with store.writing() as connection:
         names = [one.name for one in read_classes(connection)]
@@ -78,17 +87,26 @@ def import_dataset(store: LabelStore, path: str | Path, on_progress: OnProgress 
     problems = list(dict.fromkeys(one.error for one in result.refused))[:5]
     if left_out:
         problems.append(f"{left_out:,} clips have several labels or none; a studio has one label for each item")
+    if len(examples) < len(dataset.examples):
+        problems.append(
+            f"{len(dataset.examples) - len(examples):,} clips are not pictures or videos by their names, or lie "
+            "outside of the folder, which is allowed only while the studio listens on 127.0.0.1"
+        )
     return ImportReport(len(dataset), added, len(result.applied), tuple(problems), dataset.notes)
 
 
-def import_folder_labels(store: LabelStore, on_progress: OnProgress | None = None) -> ImportReport | None:
+def import_folder_labels(
+    store: LabelStore, on_progress: OnProgress | None = None, *, outside: bool = True
+) -> ImportReport | None:
     """Import the labels file of the data folder, if it has one, when the studio opens the folder for the first time.
 
-    Later the file may be one that the studio keeps in step itself, whose labels would count twice.
+    Later the file may be one that the studio keeps in step itself, whose labels would count twice. Pages show what an
+    item's file holds, and the labels file may be somebody else's: only pictures and videos become items.
 
     Args:
         store: The label store.
         on_progress: As of ``import_dataset``.
+        outside: Whether files outside of the data folder become items, too.
 
     Returns:
         What was taken; None where there is no such file, or the folder was looked at before.
@@ -100,7 +118,13 @@ def import_folder_labels(store: LabelStore, on_progress: OnProgress | None = Non
     if store.setting("labels_file") or store.version():
         return None
     found = next((path for name in LABEL_FILES if (path := store.folder / name).is_file()), None)
-    report = None if found is None else import_dataset(store, found, on_progress)
+    root = os.path.realpath(store.folder) + os.sep
+
+    def allowed(path: Path) -> bool:
+        is_media = is_picture_name(path.name) or is_video_name(path.name)
+        return is_media and (outside or os.path.realpath(path).startswith(root))
+
+    report = None if found is None else import_dataset(store, found, on_progress, allowed=allowed)
     store.set_setting("labels_file", "none" if found is None else found.name)
     return report
 
@@ -118,9 +142,9 @@ def classes_of(path: str | Path) -> Sequence[str]:
     return find_format(name).read(place, None).labels
 
 
-def _contents(dataset: Dataset, on_progress: OnProgress | None) -> dict[Path, str]:
+def _contents(examples: Sequence[Example], on_progress: OnProgress | None) -> dict[Path, str]:
     """The fingerprint of each file; "" of one that is missing, which is found by its path once it is there."""
-    paths = list(dict.fromkeys(item.path for item in dataset.examples))
+    paths = list(dict.fromkeys(item.path for item in examples))
     found: dict[Path, str] = {}
     for number, path in enumerate(paths):
         if on_progress is not None and number % 50 == 0:

@@ -29,12 +29,15 @@ def clips_of(studio: Studio) -> tuple[ClipManager, RatingBasedTrainer]:
         studio: The studio; its folder has a ``clips.db``.
 
     Raises:
+        RequestError: 404, the folder has no ``clips.db``; a request does not make one.
         StorageError: The database cannot be opened.
         MissingExtraError: The ``clips`` extra is not installed.
     """
     from cliplab.clips import ClipManager, RatingBasedTrainer
 
     path = (studio.options.data_dir / DATABASE).resolve()
+    if not path.is_file():
+        raise RequestError(404, f"There are no clips to rate yet: {_HOW.format(path=DATABASE)}.")
     with _guard:
         if path not in _open:
             manager = ClipManager(path)
@@ -83,8 +86,8 @@ def request_key(body: Mapping[str, Any]) -> tuple[str, int]:
         RequestError: 400, the client or the sequence is not allowed.
     """
     client, sequence = body["client"], body["sequence"]
-    if not isinstance(client, str) or not 0 < len(client) <= 100:
-        raise RequestError(400, "client must be text of 1 to 100 characters")
+    if not isinstance(client, str) or not 0 < len(client) <= 100 or not client.isprintable():
+        raise RequestError(400, "client must be text of 1 to 100 printable characters")
     if isinstance(sequence, bool) or not isinstance(sequence, int) or not 0 <= sequence < 2**31:
         raise RequestError(400, "sequence must be a whole number from 0 up")
     return client, sequence

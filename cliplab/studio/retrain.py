@@ -60,9 +60,11 @@ class RetrainReport:
     def sentence(self) -> str:
         """The result in one sentence."""
         low, high = self.interval
+        groups = f"{self.groups} groups" if self.groups > 1 else "1 group"
+        unseen = "groups" if self.groups > 1 else "items of the same group"
         return (
-            f"Learned from {self.clips} labelled items of {self.groups} groups: "
-            f"{self.accuracy:.2f} right on unseen groups (95% {low:.2f} to {high:.2f}, {self.clips} items)"
+            f"Learned from {self.clips} labelled items of {groups}: "
+            f"{self.accuracy:.2f} right on unseen {unseen} (95% {low:.2f} to {high:.2f}, {self.clips} items)"
         )
 
     def to_json(self) -> dict[str, Any]:

@@ -11,11 +11,13 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from adapters.errors import AdapterError
+from adapters.errors import AdapterError, DatasetError
+from adapters.hosts.http_server.options import is_loopback
 from adapters.system import cache_dir
 from cliplab.studio.context import Studio
 from cliplab.studio.frames import FrameService
 from cliplab.studio.hub import EventHub
+from cliplab.studio.importing import import_folder_labels
 from cliplab.studio.items import fill_items
 from cliplab.studio.jobs import Jobs
 from cliplab.studio.options import StudioOptions
@@ -68,12 +70,26 @@ def _look_through(studio: Studio) -> None:
         return
     studio.scanning = True
     try:
+        _take_in_labels(studio)
         report = fill_items(studio.store)
         studio.hub.publish("items", {"items": report.items, "added": report.added})
     except AdapterError as error:
         _log.warning("%s", error)
     finally:
         studio.scanning = False
+
+
+def _take_in_labels(studio: Studio) -> None:
+    """Take in the labels file of a folder that is opened for the first time. A damaged one does not stop the studio."""
+    try:
+        taken = import_folder_labels(studio.store, outside=is_loopback(studio.options.host))
+    except DatasetError as error:
+        _log.warning("%s The labels of this file were not taken in.", error)
+        return
+    if taken is not None:
+        _log.info("%d labels of %d clips were taken in", taken.labels, taken.clips)
+        for sentence in taken.left_out:
+            _log.warning("%s", sentence)
 
 
 def studio_identity(store: LabelStore) -> str:

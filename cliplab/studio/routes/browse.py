@@ -96,6 +96,6 @@ def _whole(text: str) -> int:
 
 ROUTES = [
     Route("/browse", page),
-    Route("/browse/clips/{clip:int}/download", download),
+    Route("/browse/clips/{clip:number}/download", download),
     Route("/browse/zip", archive),
 ]

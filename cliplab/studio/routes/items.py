@@ -105,7 +105,12 @@ def get_state(request: Request) -> Response:
 
 def get_alike(request: Request) -> Response:
     """Answer ``GET /items/ITEM/alike``: the neighbours that look nearly the same."""
-    return json_response({"items": alike_items(studio_of(request), request.path_params["item"])})
+    studio, number = studio_of(request), request.path_params["item"]
+    try:
+        studio.store.item(number)
+    except DatasetError as error:
+        raise RequestError(404, str(error)) from None
+    return json_response({"items": alike_items(studio, number)})
 
 
 def get_next(request: Request) -> Response:
@@ -171,8 +176,8 @@ ROUTES = [
     Route("/events", post_events, methods=["POST"]),
     Route("/items", get_items),
     Route("/items/index", get_index),
-    Route("/items/{item:int}/alike", get_alike),
-    Route("/state/{item:int}", get_state),
+    Route("/items/{item:number}/alike", get_alike),
+    Route("/state/{item:number}", get_state),
     Route("/next", get_next),
     Route("/progress", get_progress),
 ]

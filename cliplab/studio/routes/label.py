@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -77,11 +78,11 @@ def _media_folder(studio: Studio, media: str) -> Path:
     """The folder that a person named. From other machines only what is below the data folder can be."""
     if not media:
         return studio.options.data_dir
-    folder = Path(media).expanduser()
+    folder = Path(os.path.expanduser(media))  # of Path it raises for a user who does not exist
     if not is_loopback(studio.options.host) or not folder.is_absolute():
         folder = inside(studio, folder)
-    if "\0" in media or not folder.is_dir():
-        raise RequestError(400, f"{shown(media)} is not a folder of this machine. Name the folder of your media")
+    if not os.path.isdir(folder):  # False for what cannot be a path, too
+        raise RequestError(400, f"{shown(media[:200])} is not a folder of this machine. Name the folder of your media")
     return folder
 
 

@@ -66,4 +66,4 @@ def _item(studio: Studio, number: int) -> ItemRow:
     return item
 
 
-ROUTES = [Route("/label/video/{item:int}", page), Route("/items/{item:int}/intervals", intervals)]
+ROUTES = [Route("/label/video/{item:number}", page), Route("/items/{item:number}/intervals", intervals)]

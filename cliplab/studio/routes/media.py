@@ -127,11 +127,11 @@ def media(request: Request, frames: FrameService, item: int) -> Response:
 
 
 ROUTES = [
-    Route("/items/{item:int}/frame", _answer(frame)),
-    Route("/items/{item:int}/thumbnail", _answer(thumbnail)),
-    Route("/items/{item:int}/times", _answer(times)),
-    Route("/items/{item:int}/info", _answer(info)),
-    Route("/items/{item:int}/peaks", _answer(peaks)),
-    Route("/items/{item:int}/cut", _answer(cut)),
-    Route("/items/{item:int}/media", _answer(media)),
+    Route("/items/{item:number}/frame", _answer(frame)),
+    Route("/items/{item:number}/thumbnail", _answer(thumbnail)),
+    Route("/items/{item:number}/times", _answer(times)),
+    Route("/items/{item:number}/info", _answer(info)),
+    Route("/items/{item:number}/peaks", _answer(peaks)),
+    Route("/items/{item:number}/cut", _answer(cut)),
+    Route("/items/{item:number}/media", _answer(media)),
 ]

@@ -114,5 +114,5 @@ ROUTES = [
     Route("/rate/next", following),
     Route("/rate/state", state),
     Route("/rate/train", train, methods=["POST"]),
-    Route("/rate/clips/{clip:int}/media", media),
+    Route("/rate/clips/{clip:number}/media", media),
 ]

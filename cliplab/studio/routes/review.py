@@ -238,7 +238,7 @@ ROUTES = [
     Route("/review", page),
     Route("/review/queue", queue),
     Route("/review/state", state),
-    Route("/review/items/{item:int}", item),
+    Route("/review/items/{item:number}", item),
     Route("/review/retrain", start_retrain, methods=["POST"]),
     Route("/review/prelabel", start_prelabel, methods=["POST"]),
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -217,3 +218,24 @@ def test_compare_and_browse_in_a_browser(tmp_path: Path) -> None:
         assert page.locator(".card").count() == 12
         assert axe.Axe().run(page).response["violations"] == []
         page.close()
+
+
+def test_a_request_makes_no_database(tmp_path: Path) -> None:
+    with open_studio(StudioOptions(tmp_path)) as studio:
+        client = TestClient(make_app(studio), base_url="http://127.0.0.1:8080")
+        for path in ("/rate/next", "/rate/state", "/browse/zip?id=1", "/browse/clips/1/download"):
+            assert client.get(path).status_code == 404, path
+    assert not (tmp_path / "clips.db").exists()
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "status"), [("clip", 10**30, 404), ("client", "\ud800", 400), ("client", "\0", 400)]
+)
+def test_values_that_no_database_holds_are_refused(
+    served: tuple[TestClient, Any, Path], key: str, value: Any, status: int
+) -> None:
+    client, _, _ = served
+    body = {"clip": 1, "stars": 3, "rater": "ann", "client": "tab", "sequence": 0, key: value}
+    assert client.post("/rate", content=json.dumps(body)).status_code == status
+    body = {"better": body.pop("clip"), "worse": 2, **body}
+    assert client.post("/compare", content=json.dumps(body)).status_code == status

@@ -172,7 +172,7 @@ def test_unknown_items(served: tuple[TestClient, Any]) -> None:
     client, _ = served
     assert client.get("/state/99").status_code == 404
     assert client.get("/items?ids=99").json() == {"items": []}
-    assert client.get("/items/99/alike").status_code == 400
+    assert client.get("/items/99/alike").status_code == 404
     assert "no item" in post(client, event(0, 99))["refused"][0]["error"]
 
 
@@ -184,7 +184,9 @@ def test_first_screen_asks_for_media_and_classes(tmp_path: Path) -> None:
         assert 'name="classes"' in page
         empty = client.post("/setup", json={"media": "", "classes": ["ad"]})
         assert "no picture or video" in empty.json()["error"]
-        assert client.post("/setup", json={"media": "nowhere", "classes": ["ad"]}).status_code == 400
+        for nowhere in ("nowhere", "~nobody-of-this-name", "a" * 10_000, "/" + "a" * 10_000, "\0", "\ud800"):
+            content = json.dumps({"media": nowhere, "classes": ["ad"]})
+            assert client.post("/setup", content=content).status_code == 400, nowhere[:30]
         for names in (["ad", "AD"], [""], "ad", [5], ["a\nb"]):
             assert client.post("/setup", json={"media": "", "classes": names}).status_code == 400
         write_pictures(tmp_path, 2)

@@ -166,6 +166,38 @@ def test_labels_of_a_dataset_are_imported_once(folder):
         assert (item.missing, item.labels, item.split) == (None, {"imported": "ad"}, "test")
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
+def test_a_studio_takes_in_the_labels_of_its_folder(tmp_path, host):
+    pytest.importorskip("jinja2", reason="needs pip install 'cliplab[studio]'")
+    from cliplab.studio.options import StudioOptions
+    from cliplab.studio.services import open_studio
+
+    folder = tmp_path / "data"
+    write_video(folder / "film.mp4", b"film")
+    (tmp_path / "id_rsa").write_bytes(b"secret")
+    write_video(tmp_path / "elsewhere.mp4", b"other")
+    paths = ["film.mp4", str(tmp_path / "id_rsa"), str(tmp_path / "elsewhere.mp4")]
+    rows = [{"path": path, "label": "ad", "start_seconds": 0.0, "end_seconds": 1.0} for path in paths]
+    (folder / "dataset.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    options = StudioOptions(folder, host=host, token=None if host == "127.0.0.1" else "a-token-of-at-least-16")
+    with open_studio(options) as studio:
+        assert [one.name for one in studio.store.classes()] == ["ad"]
+        labelled = [item.path for item in studio.store.items() if item.labels]
+    assert labelled == ["film.mp4", *([str(tmp_path / "elsewhere.mp4")] if host == "127.0.0.1" else [])]
+
+
+def test_a_damaged_labels_file_does_not_stop_the_studio(folder, caplog):
+    pytest.importorskip("jinja2", reason="needs pip install 'cliplab[studio]'")
+    from cliplab.studio.options import StudioOptions
+    from cliplab.studio.services import open_studio
+
+    write_video(folder / "film.mp4", b"film")
+    (folder / "labels.json").write_text("{")
+    with open_studio(StudioOptions(folder)) as studio:
+        assert "film.mp4" in [item.path for item in studio.store.items()]
+    assert "labels.json" in caplog.text
+
+
 def test_media_outside_of_the_data_folder_is_remembered(tmp_path):
     write_video(tmp_path / "media/film.mp4", b"film")
     with open_store(tmp_path / "data") as store:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from adapters.hosts.http_server.errors import RequestError
 from cliplab.studio.app import make_app
 from cliplab.studio.context import STATIC, Studio, shown
 from cliplab.studio.options import StudioOptions
+from cliplab.studio.routes import page_modules
 from cliplab.studio.security import inside
 
 TOKEN = "a-token-of-at-least-16"
@@ -176,3 +178,13 @@ def test_templates_have_no_inline_script_or_style() -> None:
         assert "|safe" not in text.replace(" ", ""), path
         for tag in text.split("<script")[1:]:
             assert "src=" in tag.split(">")[0], path
+
+
+def test_a_number_of_any_length_in_an_address_is_refused(tmp_path: Path) -> None:
+    client, studio = client_of(tmp_path)
+    assert studio.pages
+    for module in page_modules():
+        for route in vars(module)["ROUTES"]:
+            if ":" in route.path:
+                for number in ("9" * 19, "9" * 5000):
+                    assert client.get(re.sub(r"\{.*?\}", number, route.path)).status_code == 404, route.path
