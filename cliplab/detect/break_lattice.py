@@ -20,11 +20,12 @@ from cliplab.detect.break_profile import BreakProfile
 
 _MAX_ADVERT_SECONDS = 65.0
 _MEAN_ADVERT_SECONDS = 20.0
+_FREE_ADVERT = (20.0, 0.6)  # median and spread of an advert of no nominal length
 _FREE_BREAK = -2.0  # log-odds of a break whose adverts cannot be told apart, against one of known adverts
 _STARTS_IN_BREAK = 0.15  # share of recordings that begin within a break, as of the seconds of television
 # Share of the evidence's log-odds that probabilities count. Scores of a frame model on composed evenings correlate by
 # 0.55 from one second to the next and 0.25 over two: 2.6 seconds are worth one. Their weight has a part of it already.
-_SURENESS = 0.8
+_SURENESS = 0.9
 _NEVER = -1e9
 _HOPELESS = -12.0  # log score of a break below which it cannot be one; programme about it costs 7 more
 # The log of the normal distribution's upper tail, which numpy does not have.
@@ -63,6 +64,10 @@ def build_lattice(candidates: Candidates, profile: BreakProfile) -> Lattice:
     length = times[ends] - times[:, None]
     # The density of adverts given the break's length: divided by that of any advert's end, one in 20 s.
     scores = np.maximum(_tilings(candidates, profile, most) + math.log(_MEAN_ADVERT_SECONDS), _FREE_BREAK)
+    # Where the recording begins or ends within an advert, its length is only a lower bound.
+    part = log_normal_survival(length, *_FREE_ADVERT)
+    scores[0] = np.maximum(scores[0], part[0])
+    scores = np.where(ends == count - 1, np.maximum(scores, part), scores)
     scores += candidates.cumulative[ends] - candidates.cumulative[:, None]
     edge = candidates.edge - np.log(candidates.rate)
     edge[[0, -1]] = 0.0  # the recording's own ends are no edges of a break
@@ -119,7 +124,7 @@ def advert_density(length: Float64Array, exact: npt.NDArray[np.bool_], profile: 
         profile: Nominal lengths, gaps and their tolerance.
     """
     share, width = profile.off_lattice_share, profile.advert_tolerance_seconds
-    free = np.exp(log_normal_density(length, 20.0, 0.6))
+    free = np.exp(log_normal_density(length, *_FREE_ADVERT))
     on = np.zeros_like(length)
     for nominal, of_nominal in profile.adverts.items():
         for gap, of_gap in profile.advert_gaps.items():

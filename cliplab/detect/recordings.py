@@ -169,7 +169,9 @@ def _edges(breaks: Sequence[AdBreak]) -> list[float]:
     """Where the decoder puts edges, and then where else it may put them, the likeliest first."""
     others = sorted((other for one in breaks for other in one.alternatives), key=lambda other: -other.probability)
     likely = [other for other in others if other.probability >= _LEAST_ALTERNATIVE]
-    return [seconds for one in (*breaks, *likely) for seconds in (one.start_seconds, one.end_seconds)]
+    extents = [(one.start_seconds, one.end_seconds) for one in breaks]
+    extents += [(other.start_seconds, other.end_seconds) for other in likely]
+    return [seconds for extent in extents for seconds in extent]
 
 
 def _compared(path: str | Path, observations: Observations, job: Job) -> Observations:
