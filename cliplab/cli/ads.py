@@ -12,7 +12,7 @@ from cliplab.cli.options import AsJson, Force, TrustAdapters, arg, opt
 
 if TYPE_CHECKING:
     from adapters.evaluation import BreakReport
-    from cliplab.detect import Recording
+    from cliplab.detect import AdBreak, Recording
 
 
 def register(app: typer.Typer) -> None:
@@ -194,7 +194,7 @@ def _lines(found: Recording) -> list[str]:
     for one in found.breaks:
         lines.append(
             f"  {clock(one.start_seconds)} to {clock(one.end_seconds)}  {one.end_seconds - one.start_seconds:7.2f} s  "
-            f"confidence {one.confidence:.2f}"
+            f"confidence {one.confidence:.2f}{_edges(one)}"
         )
         lines += [f"    {sentence}" for sentence in one.why]
         lines += [f"    or {other.what} ({other.probability:.2f})" for other in one.alternatives[:1]]
@@ -202,6 +202,13 @@ def _lines(found: Recording) -> list[str]:
     lines += [f"  note: {printable(note)}" for note in found.notes]
     lines += [f"  written: {printable(path)}" for path in found.written]
     return lines
+
+
+def _edges(one: AdBreak) -> str:
+    """How sure the edges are."""
+    if one.start_confidence is None or one.end_confidence is None:
+        return ""
+    return f" (its start {one.start_confidence:.2f}, its end {one.end_confidence:.2f} to within 1 s)"
 
 
 def clock(seconds: float) -> str:

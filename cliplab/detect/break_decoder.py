@@ -14,6 +14,7 @@ from cliplab.detect.break_words import describe
 from cliplab.detect.observations import Observations
 
 _SAME_BREAK = 0.5  # intersection over union from which two breaks are one
+_NEAR_SECONDS = 1.0  # an edge within this is the same edge
 _ALTERNATIVES = 3
 _LEAST_ALTERNATIVE = 0.01
 
@@ -42,12 +43,16 @@ class AdBreak:
     Attributes:
         start_seconds: When it begins, in seconds since the first frame.
         end_seconds: When it ends.
-        confidence: Probability in 0..1 that there is a break of about this extent.
+        confidence: Probability in 0..1 that there is a break of about this extent (intersection over union of 0.5 or
+            more). It says nothing of the exact edges, see ``start_confidence``.
         why: Sentences: the evidence at its edges and within it.
         start_evidence: What there is at the beginning, by row, 0..1.
         end_evidence: What there is at the end, by row, 0..1.
         evidence: Log-odds that the seconds within add, by row; positive speaks for a break.
         alternatives: The decisions that came next, the likeliest first.
+        start_confidence: Probability in 0..1 that it begins within 1 s of ``start_seconds``; None where it is unknown,
+            as while a recording is followed.
+        end_confidence: Probability in 0..1 that it ends within 1 s of ``end_seconds``; None where it is unknown.
     """
 
     start_seconds: float
@@ -58,6 +63,8 @@ class AdBreak:
     end_evidence: dict[str, float] | None = None
     evidence: dict[str, float] | None = None
     alternatives: tuple[Alternative, ...] = ()
+    start_confidence: float | None = None
+    end_confidence: float | None = None
 
 
 def decide_breaks(observations: Observations, profile: BreakProfile | None = None) -> list[AdBreak]:
@@ -128,10 +135,24 @@ def _break(
     inside = (observations.times + observations.grid_seconds / 2 > start) & (observations.times < end)
     evidence = {name: float(values[inside].sum() * observations.grid_seconds) for name, values in rows.items()}
     likely, alternatives = _weigh(candidates, found, pair)
+    sure = _edge_probabilities(candidates, found, (start, end))
     return AdBreak(
         start, end, likely, describe(observations, (start, end), edges, evidence), edges[0], edges[1], evidence,
-        alternatives,
+        alternatives, *sure,
     )  # fmt: skip
+
+
+def _edge_probabilities(candidates: Candidates, found: Posterior, extent: tuple[float, float]) -> tuple[float, float]:
+    """The probability that a break begins within a second of the extent's start, and that one ends so at its end."""
+    times, most = candidates.times, found.breaks.shape[1]
+    low, high = np.searchsorted(times, (extent[0] - _NEAR_SECONDS, extent[0] + _NEAR_SECONDS), side="left")
+    begins = found.breaks[low:high].sum()
+    low, high = np.searchsorted(times, (extent[1] - _NEAR_SECONDS, extent[1] + _NEAR_SECONDS), side="left")
+    ends = 0.0
+    for end in range(low, high):
+        start = np.arange(max(0, end - most), end)
+        ends += float(found.breaks[start, end - start - 1].sum())
+    return float(min(1.0, begins)), float(min(1.0, ends))
 
 
 def _weigh(candidates: Candidates, found: Posterior, pair: tuple[int, int]) -> tuple[float, tuple[Alternative, ...]]:

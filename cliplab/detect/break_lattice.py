@@ -20,8 +20,12 @@ from cliplab.detect.break_profile import BreakProfile
 
 _MAX_ADVERT_SECONDS = 65.0
 _MEAN_ADVERT_SECONDS = 20.0
+_FREE_ADVERT = (20.0, 0.6)  # median and spread of an advert of no nominal length
 _FREE_BREAK = -2.0  # log-odds of a break whose adverts cannot be told apart, against one of known adverts
 _STARTS_IN_BREAK = 0.15  # share of recordings that begin within a break, as of the seconds of television
+# Share of the evidence's log-odds that probabilities count. Scores of a frame model on composed evenings correlate by
+# 0.55 from one second to the next and 0.25 over two: 2.6 seconds are worth one. Their weight has a part of it already.
+_SURENESS = 0.9
 _NEVER = -1e9
 _HOPELESS = -12.0  # log score of a break below which it cannot be one; programme about it costs 7 more
 # The log of the normal distribution's upper tail, which numpy does not have.
@@ -35,11 +39,13 @@ class Lattice:
 
     Attributes:
         breaks: float64 [N, M], score of a break from candidate i to candidate i + 1 + m.
+        evidence: float64 [N, M], the part of ``breaks`` that was seen and heard; the rest is its length.
         times: float64 [N], seconds.
         profile: The profile.
     """
 
     breaks: Float64Array
+    evidence: Float64Array
     times: Float64Array
     profile: BreakProfile
 
@@ -58,10 +64,15 @@ def build_lattice(candidates: Candidates, profile: BreakProfile) -> Lattice:
     length = times[ends] - times[:, None]
     # The density of adverts given the break's length: divided by that of any advert's end, one in 20 s.
     scores = np.maximum(_tilings(candidates, profile, most) + math.log(_MEAN_ADVERT_SECONDS), _FREE_BREAK)
+    # Where the recording begins or ends within an advert, its length is only a lower bound.
+    part = log_normal_survival(length, *_FREE_ADVERT)
+    scores[0] = np.maximum(scores[0], part[0])
+    scores = np.where(ends == count - 1, np.maximum(scores, part), scores)
     scores += candidates.cumulative[ends] - candidates.cumulative[:, None]
     edge = candidates.edge - np.log(candidates.rate)
     edge[[0, -1]] = 0.0  # the recording's own ends are no edges of a break
     scores += edge[ends] + edge[:, None]
+    evidence = scores.copy()
     density = log_normal_density(length, profile.typical_break_seconds, profile.break_spread)
     survival = log_normal_survival(length, profile.typical_break_seconds, profile.break_spread)
     cut_off = ends == count - 1
@@ -72,7 +83,7 @@ def build_lattice(candidates: Candidates, profile: BreakProfile) -> Lattice:
     cut_off[0] = True
     possible = (np.arange(most) < reach[:, None]) & (length > 0)
     possible &= cut_off | (length >= profile.min_break_seconds)
-    return Lattice(np.where(possible, scores, _NEVER), times, profile)
+    return Lattice(np.where(possible, scores, _NEVER), np.where(possible, evidence, 0.0), times, profile)
 
 
 def _tilings(candidates: Candidates, profile: BreakProfile, most: int) -> Float64Array:
@@ -113,7 +124,7 @@ def advert_density(length: Float64Array, exact: npt.NDArray[np.bool_], profile: 
         profile: Nominal lengths, gaps and their tolerance.
     """
     share, width = profile.off_lattice_share, profile.advert_tolerance_seconds
-    free = np.exp(log_normal_density(length, 20.0, 0.6))
+    free = np.exp(log_normal_density(length, *_FREE_ADVERT))
     on = np.zeros_like(length)
     for nominal, of_nominal in profile.adverts.items():
         for gap, of_gap in profile.advert_gaps.items():
@@ -167,7 +178,7 @@ def best_path(lattice: Lattice) -> list[tuple[int, int]]:
     count, most = len(lattice.times), lattice.breaks.shape[1]
     starts, ends = np.full(count, _NEVER), np.full(count, _NEVER)
     from_end, from_start = np.full(count, -1), np.full(count, -1)
-    may_start, may_end = _possible(lattice)
+    may_start, may_end = _possible(lattice.breaks)
     for place in may_start:
         starts[place] = _first(lattice, place)
         earlier = may_end[: np.searchsorted(may_end, place)]
@@ -194,10 +205,10 @@ def best_path(lattice: Lattice) -> list[tuple[int, int]]:
     return path[::-1]
 
 
-def _possible(lattice: Lattice) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+def _possible(breaks: Float64Array) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
     """Candidates at which a break may start and those at which one may end; the rest would only cost time."""
-    count, most = lattice.breaks.shape
-    good = lattice.breaks > _HOPELESS
+    count, most = breaks.shape
+    good = breaks > _HOPELESS
     ends = np.zeros(count, bool)
     index = np.minimum(np.arange(count)[:, None] + 1 + np.arange(most), count - 1)
     ends[index[good]] = True
@@ -247,30 +258,34 @@ class Posterior:
 def posterior(lattice: Lattice) -> Posterior:
     """Probabilities of every break, by one forward and one backward pass.
 
+    Evidence counts less here than in the best path, by ``_SURENESS``: neighbouring seconds show the same shot, and
+    their evidence is not independent.
+
     Args:
         lattice: The scores.
     """
     times, (count, most) = lattice.times, lattice.breaks.shape
+    breaks = lattice.breaks - (1 - _SURENESS) * lattice.evidence
     starts, ends = np.full(count, _NEVER), np.full(count, _NEVER)
-    may_start, may_end = _possible(lattice)
+    may_start, may_end = _possible(breaks)
     for place in may_start:
         earlier = may_end[: np.searchsorted(may_end, place)]
         before = ends[earlier] + programme_score(times[place] - times[earlier], lattice.profile)
         starts[place] = np.logaddexp(_first(lattice, place), _log_sum(before))
         width = min(most, count - place - 1)
         window = slice(place + 1, place + 1 + width)
-        ends[window] = np.logaddexp(ends[window], starts[place] + lattice.breaks[place, :width])
+        ends[window] = np.logaddexp(ends[window], starts[place] + breaks[place, :width])
     after_end = _last(lattice)
     for place in may_start[::-1]:
         width = min(most, count - place - 1)
-        rest = _log_sum(lattice.breaks[place, :width] + after_end[place + 1 : place + 1 + width])
+        rest = _log_sum(breaks[place, :width] + after_end[place + 1 : place + 1 + width])
         # Programme from a break that ended earlier to this start.
         earlier = may_end[: np.searchsorted(may_end, place)]
         scores = programme_score(times[place] - times[earlier], lattice.profile) + rest
         after_end[earlier] = np.logaddexp(after_end[earlier], scores)
     total = np.logaddexp(_log_sum(ends + _last(lattice)), _nothing(lattice))
     index = np.minimum(np.arange(count)[:, None] + 1 + np.arange(most), count - 1)
-    logs = starts[:, None] + lattice.breaks + after_end[index] - total
+    logs = starts[:, None] + breaks + after_end[index] - total
     return Posterior(np.exp(np.clip(logs, -700, 0)), float(np.exp(_nothing(lattice) - total)))
 
 

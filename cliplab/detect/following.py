@@ -239,4 +239,5 @@ def _overlap(one: AdBreak, other: AdBreak) -> bool:
 
 def _plain(one: AdBreak) -> dict[str, Any]:
     found = asdict(one)
-    return {key: found[key] for key in ("start_seconds", "end_seconds", "confidence", "why")}
+    digits = {"start_seconds": 3, "end_seconds": 3, "confidence": 4}
+    return {**{key: round(found[key], places) for key, places in digits.items()}, "why": found["why"]}

@@ -27,6 +27,7 @@ from cliplab.library import fingerprint
 
 # Raised with a change of what is observed, so that the cache is not asked for what it holds.
 OBSERVER = 2
+_LEAST_ALTERNATIVE = 0.1  # of probability, from which the edges of another decision are looked at
 _ROUNDS = 3  # of deciding and looking closer
 _TRANSPORT = (".ts", ".m2ts", ".mts", ".m2t")
 
@@ -155,17 +156,22 @@ def _closer(path: str | Path, observations: Observations, keys: Sequence[float],
     model = job.adapter
     index = None if model is None else ad_index(model, job.label)
     for round_number in range(_ROUNDS):
-        edges = [
-            seconds
-            for one in decide_breaks(_compared(path, observations, job), job.profile)
-            for seconds in (one.start_seconds, one.end_seconds)
-        ]
+        edges = _edges(decide_breaks(_compared(path, observations, job), job.profile))
         # What the evidence alone suggests is looked at once; later only what the decoder came to.
         places = places_to_refine(observations, edges, suggest=round_number == 0 and not observations.exact)
         if not places:
             break
         observations = refine(path, observations, places, keys, model, index, job.on_progress)
     return observations
+
+
+def _edges(breaks: Sequence[AdBreak]) -> list[float]:
+    """Where the decoder puts edges, and then where else it may put them, the likeliest first."""
+    others = sorted((other for one in breaks for other in one.alternatives), key=lambda other: -other.probability)
+    likely = [other for other in others if other.probability >= _LEAST_ALTERNATIVE]
+    extents = [(one.start_seconds, one.end_seconds) for one in breaks]
+    extents += [(other.start_seconds, other.end_seconds) for other in likely]
+    return [seconds for extent in extents for seconds in extent]
 
 
 def _compared(path: str | Path, observations: Observations, job: Job) -> Observations:

@@ -41,11 +41,15 @@ def places_to_refine(
         (start, end) in seconds, in order, without overlap.
     """
     duration = observations.duration_seconds
+    # Suggestions use half of the budget at most, so that what the decoder comes to later can be looked at too.
     budget = max(_MOST_SHARE * duration, _LEAST_BUDGET_SECONDS) - sum(end - start for start, end in observations.exact)
-    wanted = [*edges, *((place for _, place in sorted(_possible(observations), reverse=True)) if suggest else ())]
+    kept = 0.5 * budget
+    wanted = [(seconds, 0.0) for seconds in edges]
+    if suggest:
+        wanted += [(seconds, kept) for _, seconds in sorted(_possible(observations), reverse=True)]
     chosen = list[tuple[float, float]]()
-    for seconds in wanted:
-        if budget <= 0:
+    for seconds, least in wanted:
+        if budget <= least:
             break
         if _inside(seconds, observations.exact) or not 0.5 < seconds < duration - 0.5:
             continue

@@ -123,3 +123,33 @@ def test_a_profile_changes_the_decision_and_is_checked() -> None:
     ):
         with pytest.raises(ConfigError, match=words):
             read_break_profile(changes)
+
+
+def test_pauses_at_most_cuts_are_no_break() -> None:
+    """Speech pauses at three of four cuts of a short programme, and no logo, model or black frame."""
+    for seed in range(4):
+        seen = simulate(225, [], seed=seed, cuts_per_second=0.5)
+        kinds = tuple("shot" if number % 4 == 0 else "shot+silence" for number in range(len(seen.cuts)))
+        rng = np.random.default_rng(seed)
+        rows = {name: np.repeat(rng.uniform(0, 0.1, 23), 10)[:225].astype(np.float32) for name in ("speech", "music")}
+        unknown = np.full(225, np.nan, np.float32)
+        seen = replace(seen, ad_scores=unknown, cut_kinds=kinds, rows=rows)
+        assert sum(each.end_seconds - each.start_seconds for each in decide_breaks(seen)) < 45
+
+
+def test_speech_that_is_hardly_heard_is_no_reason() -> None:
+    seen = simulate(900, [adverts(300, [20, 30, 15])])
+    faint = np.full(900, 0.02, np.float32)
+    faint[300:366] = 0.1
+    (found,) = decide_breaks(replace(seen, rows={"speech": faint}))
+    assert not any("speech" in sentence for sentence in found.why)
+
+
+def test_an_edge_that_may_be_elsewhere_is_unsure() -> None:
+    block = adverts(300, [20, 30, 15])
+    sure = decide_breaks(simulate(900, [block], cues=True))[0]
+    assert sure.start_confidence is not None
+    assert sure.start_confidence > 0.8
+    vague = simulate(900, [block], separation=1.0, cuts_per_second=1.0)
+    found = decide_breaks(vague, read_break_profile({"min_confidence": 0.0}))
+    assert all(each.start_confidence < sure.start_confidence for each in found if each.start_confidence is not None)

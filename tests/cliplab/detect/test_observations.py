@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from adapters.errors import MediaError
 from cliplab.detect.observations import Observations, load_observations
+from cliplab.detect.refining import places_to_refine
+from tests.support.observations import adverts, simulate
 
 
 def observations(steps: int = 5, **changes: object) -> Observations:
@@ -89,3 +93,14 @@ def test_a_recording_without_anything(tmp_path):
     )
     one.save(tmp_path / "empty.npz")
     assert load_observations(tmp_path / "empty.npz").duration_seconds == 0
+
+
+def test_suggestions_leave_time_for_what_the_decoder_comes_to() -> None:
+    """Silence at every other cut suggests more places than there is time to decode."""
+    seen = simulate(900, [adverts(300, [20, 30, 15])], cuts_per_second=0.5)
+    seen = replace(seen, cut_kinds=tuple("shot+silence" if n % 2 else "shot" for n in range(len(seen.cuts))))
+    first = places_to_refine(seen, [300.0])
+    assert any(start < 300 < end for start, end in first)
+    later = places_to_refine(replace(seen, exact=first), [600.0, 700.0], suggest=False)
+    for edge in (600.0, 700.0):
+        assert any(start <= edge <= end for start, end in [*first, *later])

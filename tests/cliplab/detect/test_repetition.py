@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from cliplab.detect.fingerprints import Fingerprint, picture_hashes, sound_hashe
 from cliplab.detect.sound import SAMPLE_RATE
 
 
+@cache
 def melody(seconds: float, seed: int) -> np.ndarray:
     """Notes of 0.2 s with harmonics: sound with a structure, its own for each seed."""
     rng = np.random.default_rng(seed)
@@ -25,8 +27,8 @@ def melody(seconds: float, seed: int) -> np.ndarray:
 
 def pictures(seconds: int, seed: int) -> list[np.ndarray]:
     rng = np.random.default_rng(seed)
-    small = rng.uniform(0, 255, (seconds, 4, 4)).astype(np.float32)
-    return [np.kron(each, np.ones((8, 8), np.float32)) for each in small]
+    small = rng.uniform(0, 255, (seconds, 8, 8)).astype(np.float32)
+    return [np.kron(each, np.ones((4, 4), np.float32)) for each in small]
 
 
 def recording(
@@ -55,37 +57,38 @@ def index(tmp_path: Path):  # type: ignore[no-untyped-def]
 
 @pytest.mark.parametrize(("sound", "picture"), [(True, True), (True, False), (False, True)])
 def test_an_advert_seen_twice_is_found(index: RepetitionIndex, sound: bool, picture: bool) -> None:
-    index.add("monday", recording([(31, 1), (12, 99), (25, 2)], sound=sound, picture=picture))
-    index.add("tuesday", recording([(17, 3), (12, 99), (30, 4)], sound=sound, picture=picture, noise=1))
-    for name, start in (("monday", 31), ("tuesday", 17)):
+    index.add("monday", recording([(15, 1), (12, 99), (10, 2)], sound=sound, picture=picture))
+    index.add("tuesday", recording([(7, 3), (12, 99), (14, 4)], sound=sound, picture=picture, noise=1))
+    for name, start in (("monday", 15), ("tuesday", 7)):
         row = index.row(name)
         assert row[start + 2 : start + 10].mean() > 0.8
         assert row[: start - 2].sum() + row[start + 14 :].sum() == 0
 
 
 def test_sound_or_picture_alone_may_come_again(index: RepetitionIndex) -> None:
-    one, other = recording([(20, 1), (12, 99), (20, 2)]), recording([(20, 3), (12, 99), (20, 4)])
+    one, other = recording([(9, 1), (12, 99), (9, 2)]), recording([(9, 3), (12, 99), (9, 4)])
     other.picture_times, other.pictures = (
-        recording([(20, 5), (12, 6), (20, 7)], sound=False).picture_times,
-        recording([(20, 5), (12, 6), (20, 7)], sound=False).pictures,
+        recording([(9, 5), (12, 6), (9, 7)], sound=False).picture_times,
+        recording([(9, 5), (12, 6), (9, 7)], sound=False).pictures,
     )
     index.add("one", one)
     index.add("other", other)
     assert not index.row("one").any()
 
 
-def test_a_programme_that_is_shown_again_is_no_advert(index: RepetitionIndex) -> None:
-    index.add("first", recording([(130, 7), (20, 1)]))
-    index.add("again", recording([(10, 2), (130, 7)], noise=2))
+def test_a_programme_that_is_shown_again_is_no_advert(index: RepetitionIndex, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cliplab.detect.repetition._MOST_SECONDS", 15.0)
+    index.add("first", recording([(20, 7), (8, 1)]))
+    index.add("again", recording([(6, 2), (20, 7)], noise=2))
     assert not index.row("first").any()
 
 
 def test_an_index_is_kept_and_changed(tmp_path: Path) -> None:
     path = tmp_path / "index.sqlite"
     with RepetitionIndex(path) as index:
-        index.add("a", recording([(20, 1), (12, 99)]))
-        index.add("b", recording([(15, 2), (12, 99)]))
-        index.add("b", recording([(15, 2), (12, 99)]))
+        index.add("a", recording([(9, 1), (12, 99)]))
+        index.add("b", recording([(7, 2), (12, 99)]))
+        index.add("b", recording([(7, 2), (12, 99)]))
     with RepetitionIndex(path) as index:
         assert "a" in index
         assert index.row("a").any()
@@ -107,12 +110,12 @@ def test_observations_have_the_row(index: RepetitionIndex, tmp_path: Path) -> No
 
     path = tmp_path / "monday.mkv"
     path.write_bytes(b"")
-    seen = simulate(70, [adverts(31, [12])])
+    seen = simulate(40, [adverts(15, [12])])
     assert with_repetition(seen, index, path) is seen
-    index.add(recording_name(path), recording([(31, 1), (12, 99), (25, 2)]))
-    index.add("tuesday", recording([(17, 3), (12, 99), (30, 4)]))
+    index.add(recording_name(path), recording([(15, 1), (12, 99), (10, 2)]))
+    index.add("tuesday", recording([(7, 3), (12, 99), (14, 4)]))
     row = with_repetition(seen, index, path).rows["repetition"]
     assert row.shape == seen.times.shape
-    assert row[35] == 1
-    assert row[10] == 0
-    assert np.isnan(row[69])
+    assert row[20] == 1
+    assert row[5] == 0
+    assert np.isnan(row[39])
