@@ -132,7 +132,7 @@ class Observations:
         head["digest"] = _digest(head, arrays)
         buffer = io.BytesIO()
         text = np.frombuffer(json.dumps(head).encode(), np.uint8)
-        np.savez_compressed(buffer, allow_pickle=False, head=text, **arrays)
+        np.savez_compressed(buffer, head=text, **arrays)
         write_bytes_atomic(path, buffer.getvalue())
 
     @staticmethod
