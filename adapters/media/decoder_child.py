@@ -55,6 +55,8 @@ class Lease:
         self._waiting_since: float | None = None
         self._cancelled_at: float | None = None
         self._lock = threading.Lock()  # of the process's input
+        self._ending = threading.Lock()  # of ``ended``: once it is set, the process may work for another lease
+        self._killed = False
         self._sends_data = False
 
     def expect_ready(self) -> None:
@@ -111,8 +113,8 @@ class Lease:
         error = head["error"]
         self.error = None if error is None else {"kind": str(error["kind"]), "text": str(error["text"])}
         self.warnings = tuple(self._named(str(text)) for text in head["warnings"])
-        self.worn = bool(head["worn"])
-        self.ended = True
+        with self._ending:
+            self.worn, self.ended = bool(head["worn"]) or self._killed, True
 
     def _named(self, text: str) -> str:
         return text.replace(os.path.abspath(self.source), self.source)
@@ -155,8 +157,8 @@ class Lease:
         """End the reading if it has to end: ask the process at first, and kill it if that does not help."""
         now = time.monotonic()
         if self._cancelled_at is not None:
-            if now - self._cancelled_at > _CANCEL_SECONDS and not self.ended:
-                self.child.kill()
+            if now - self._cancelled_at > _CANCEL_SECONDS:
+                self._kill_while_reading()
             return
         since = self._waiting_since
         reason = self._limits.stop()
@@ -167,12 +169,19 @@ class Lease:
             if not self.child.ready:
                 self.child.kill()
 
+    def _kill_while_reading(self) -> None:
+        """Kill the process, unless it has just ended the reading and works for another lease."""
+        with self._ending:
+            if not self.ended:
+                self._killed = True
+                self.child.kill()
+
     def cancel(self, reason: str) -> None:
         """Ask the process to end the reading; ``check`` kills it soon after if it does not."""
         self.reason = self.reason or reason
         self._cancelled_at = self._cancelled_at or time.monotonic()
         if self._sends_data:  # the input may be full, so that one more word would wait
-            self.child.kill()
+            self._kill_while_reading()
             return
         with suppress(OSError, ValueError), self._lock:
             write_message(self.child.commands, {"cancel": self._number})

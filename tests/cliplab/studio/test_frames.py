@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from media_patterns import number_of, numbered_frame
 from studio_media import NTSC, VARIABLE, FileStore, write_ntsc, write_shots, write_variable
+from waiting import until
 
 from adapters.errors import MediaError
 from cliplab.studio.frames import FrameService
@@ -80,11 +81,19 @@ def test_forward_steps_open_the_video_once(frames: FrameService, monkeypatch: py
     assert opened == []
 
 
+def has_ended(number: int) -> bool:
+    """Whether a process is gone, or waits for its parent to look at it."""
+    status = Path(f"/proc/{number}/stat")
+    return not status.exists() or status.read_text().rpartition(")")[2].split()[0] == "Z"
+
+
 def test_a_decoder_that_ends_in_the_middle_is_replaced(frames: FrameService) -> None:
     times = frames.times(1, 0.2, 1.8)
     frames.frame_jpeg(1, float(times[0]), 40)
-    for number in frames._pool.pids:
+    killed = frames._pool.pids
+    for number in killed:
         os.kill(number, signal.SIGKILL)
+    until(lambda: all(has_ended(number) for number in killed))
     jpeg, exact = frames.frame_jpeg(1, float(times[1]), 40)
     assert (number_in(jpeg), exact) == (round(times[1] * float(NTSC)), times[1])
 
