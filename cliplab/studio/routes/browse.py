@@ -62,6 +62,8 @@ def download(request: Request) -> Response:
 
 def archive(request: Request) -> Response:
     """Answer ``GET /browse/zip?id=1&id=2``: the files of up to 50 clips in one zip."""
+    if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
+        raise RequestError(403, "a zip is made for this studio's own pages only, since it takes room on the disk")
     studio = studio_of(request)
     numbers = [_whole(text) for text in request.query_params.getlist("id")]
     if not 0 < len(numbers) <= _PAGE:

@@ -12,7 +12,7 @@ from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
 from adapters.hosts.http_server.errors import RequestError, json_response
-from cliplab.studio.context import Page, shown
+from cliplab.studio.context import Page, Studio, shown
 from cliplab.studio.pages import json_body, render, studio_of
 from cliplab.studio.rated_clips import clip_file, clips_of, refusing, request_key, why_no_clips
 from cliplab.studio.security import audit
@@ -43,14 +43,17 @@ def following(request: Request) -> Response:
     with refusing():
         found = next_to_rate(manager, trainer, limit, rater)
     models = trainer.models()
-    rows = []
+    rows, hidden = [], 0
     for one in found:
+        if not _can_be_shown(studio_of(request), one.clip.id):
+            hidden += 1
+            continue
         model, effects = models.get(one.clip.clip_type), []
         if model is not None:
             with suppress(ClipError):  # features that a script wrote badly
                 effects = model.explain(one.clip.features, 3)
         rows.append({**_shown_clip(one.to_json()), "effects": effects})
-    return json_response({"clips": rows, **_state(request)})
+    return json_response({"clips": rows, "hidden": hidden, **_state(request)})
 
 
 def state(request: Request) -> Response:
@@ -95,6 +98,15 @@ def media(request: Request) -> Response:
     if not kind.startswith(("video/", "audio/")):
         raise RequestError(415, f"{shown(name)}: is not a video or sound file by its name")
     return FileResponse(path, media_type=kind)
+
+
+def _can_be_shown(studio: Studio, clip_id: int) -> bool:
+    """Whether the file of a clip is there, and in the studio's folder: nobody can rate what nobody sees."""
+    try:
+        clip_file(studio, clip_id)
+    except RequestError:
+        return False
+    return True
 
 
 def _state(request: Request) -> dict[str, Any]:

@@ -20,7 +20,8 @@ async function load() {
     drawList();
     showState(found);
     if (place < 0 && clips.length) show(0);
-    else if (!fresh.length) say("No other clips wait for a rating of yours.");
+    else if (!fresh.length && !found.hidden) say("No other clips wait for a rating of yours.");
+    if (found.hidden) say(`${found.hidden} clips are left out: their files are gone, or outside of this folder.`, { bad: true });
   } catch (error) {
     say(`clips could not be loaded: ${error.message}`, { bad: true });
   }

@@ -120,6 +120,9 @@ def test_no_file_outside_of_the_folder_is_shown(served: tuple[TestClient, Any, P
 def test_a_clip_that_is_gone_or_no_video_is_named(served: tuple[TestClient, Any, Path]) -> None:
     client, _, folder = served
     (folder / "output_clips" / "3.mp4").unlink()
+    found = client.get("/rate/next?limit=12").json()
+    assert (len(found["clips"]), found["hidden"]) == (11, 1)
+    assert 4 not in {clip["id"] for clip in found["clips"]}
     assert "cleanup" in client.get("/rate/clips/4/media").json()["error"]
     (folder / "page.html").write_text("<script>alert(1)</script>")
     with ClipManager(folder / "clips.db") as manager:
@@ -186,6 +189,8 @@ def test_the_gallery_filters_pages_and_gives_files(served: tuple[TestClient, Any
     for bad in ("/browse/zip", "/browse/zip?id=x", "/browse?before=x", "/browse?rating=many"):
         assert client.get(bad).status_code == 400, bad
     assert client.get("/browse/zip?id=999").status_code == 404
+    foreign = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}
+    assert client.get("/browse/zip?id=1", headers=foreign).status_code == 403
     assert client.get("/browse?before=999").status_code == 404
 
 
