@@ -64,6 +64,7 @@ FOREIGN_FORMATS = (
     "json_file",
     "kinetics_csv",
     "kinetics_json",
+    "label_files",
     "label_studio",
     "matroska_chapters",
     "mmaction_rawframes",
