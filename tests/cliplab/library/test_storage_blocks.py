@@ -62,7 +62,9 @@ def client(monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
     fs = fsspec.filesystem("memory")
     fs.pipe_file("/shelf/a.mp4", CONTENT)
     yield client
-    fs.rm("/shelf", recursive=True)
+    # Older versions stumble over the folders that the tests only list.
+    fs.store.clear()
+    fs.pseudo_dirs[:] = [""]
 
 
 @pytest.fixture

@@ -109,15 +109,15 @@ def test_by_keys_alone(served: tuple[str, Any], open_page: Callable[..., Any]) -
     assert "flagged" in said(page)
     saved(page)
     first = {1: "ad", 2: "content", 3: "ad", 4: "content", 15: "content"}
-    assert stored(studio, "ann") == first
+    until(lambda: stored(studio, "ann") == first)
     press(page, "z")  # the flag
     press(page, "z")
     assert said(page).startswith("undone: content")
     saved(page)
-    assert 15 not in stored(studio, "ann")
+    until(lambda: 15 not in stored(studio, "ann"))
     press(page, "Shift+z")
     saved(page)
-    assert stored(studio, "ann") == first
+    until(lambda: stored(studio, "ann") == first)
     press(page, "Home u")
     assert "frame_003" in page.inner_text("#name")
     press(page, "x")
@@ -127,7 +127,7 @@ def test_by_keys_alone(served: tuple[str, Any], open_page: Callable[..., Any]) -
     page.keyboard.press("Control+Enter")
     until(lambda: "note kept" in said(page))
     saved(page)
-    assert studio.store.notes_of(5) == {"ann": "look again: a"}
+    until(lambda: studio.store.notes_of(5) == {"ann": "look again: a"})
     press(page, "? Escape")
     assert page.evaluate("document.getElementById('keys-list').children.length") > 15
     press(page, "Control+k")
@@ -151,7 +151,7 @@ def test_reload_keeps_undo_and_labels(served: tuple[str, Any], open_page: Callab
     until(lambda: page.inner_text("#own") == "unlabelled" and page.inner_text("#count"))
     press(page, "z")
     saved(page)
-    assert stored(studio, "rita") == {1: "ad"}
+    until(lambda: stored(studio, "rita") == {1: "ad"})
 
 
 def test_grid_labels_a_group(served: tuple[str, Any], open_page: Callable[..., Any]) -> None:
@@ -162,15 +162,15 @@ def test_grid_labels_a_group(served: tuple[str, Any], open_page: Callable[..., A
     assert said(page).startswith("3 selected")
     press(page, "c")
     saved(page)
-    assert stored(studio, "gina") == {1: "content", 2: "content", 3: "content"}
+    until(lambda: stored(studio, "gina") == {1: "content", 2: "content", 3: "content"})
     page.click("#grid .cell[aria-posinset='6']")
     page.click("#grid .cell[aria-posinset='8']", modifiers=["Shift"])
     press(page, "a")
     saved(page)
-    assert [number for number, label in stored(studio, "gina").items() if label == "ad"] == [6, 7, 8]
+    until(lambda: [number for number, label in stored(studio, "gina").items() if label == "ad"] == [6, 7, 8])
     press(page, "z")
     saved(page)
-    assert len(stored(studio, "gina")) == 3
+    until(lambda: len(stored(studio, "gina")) == 3)
 
 
 def test_hostile_name_is_shown_as_it_is(served: tuple[str, Any], open_page: Callable[..., Any]) -> None:
@@ -192,7 +192,7 @@ def test_no_network_and_a_closed_tab_lose_nothing(served: tuple[str, Any], open_
     page.context.set_offline(True)
     press(page, " ".join("ac" * 10))
     until(lambda: page.inner_text("#saving") == "offline: 20 kept here")
-    assert stored(studio, "otto") == {}
+    until(lambda: stored(studio, "otto") == {})
     context = page.context
     page.close()
     context.set_offline(False)
@@ -241,7 +241,7 @@ def test_full_disk_is_said_and_labels_are_held(
     monkeypatch.setattr(studio.store, "append", append)
     saved(page)
     assert page.is_hidden("#trouble")
-    assert stored(studio, "fred") == {1: "ad", 2: "ad"}
+    until(lambda: stored(studio, "fred") == {1: "ad", 2: "ad"})
 
 
 @pytest.mark.parametrize("scheme", ["dark", "light"])
@@ -286,7 +286,7 @@ def test_token_of_the_fragment_opens_the_studio(chromium: Any, tmp_path: Path) -
         assert token not in page.url
         press(page, "a")
         saved(page)
-        assert stored(studio, "ann")
+        until(lambda: stored(studio, "ann"))
         page.context.close()
 
 

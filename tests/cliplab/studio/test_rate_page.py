@@ -205,6 +205,11 @@ def test_two_clips_are_compared(served: tuple[TestClient, Any, Path]) -> None:
     assert client.post("/compare", json={**body, "worse": 99, "sequence": 2}).status_code == 404
 
 
+def compared(manager: ClipManager) -> Any:
+    with manager.database.reading() as connection:
+        return connection.exec_driver_sql("SELECT count(*) FROM comparisons").scalar()
+
+
 def test_compare_and_browse_in_a_browser(tmp_path: Path) -> None:
     folder = tmp_path / "data"
     fill(folder)
@@ -216,8 +221,8 @@ def test_compare_and_browse_in_a_browser(tmp_path: Path) -> None:
         for key in ("ArrowLeft", "ArrowRight", "ArrowDown"):
             page.keyboard.press(key)
         until(lambda: page.locator("#saving").text_content() == "saved")
-        with ClipManager(folder / "clips.db") as manager, manager.database.reading() as connection:
-            assert connection.exec_driver_sql("SELECT count(*) FROM comparisons").scalar() == 2
+        with ClipManager(folder / "clips.db") as manager:
+            until(lambda: compared(manager) == 2)
         assert axe.Axe().run(page).response["violations"] == []
         page.goto(f"{address}/browse")
         assert page.locator(".card").count() == 12
