@@ -210,7 +210,7 @@ def check_gates(report: EvaluationReport, gates: Mapping[str, float]) -> list[st
         measure, sign = GATES[name]
         figure = getattr(report, measure)
         if measure == "frame_latency_ms" and figure is None:
-            figure = report.latency_ms  # of a whole clip, which is no less
+            figure = report.latency_ms  # of a whole clip, which is never below that of a frame
         of_scores = measure not in COSTS
         if figure is None:
             why = "is undefined on these clips" if of_scores else "was not measured"

@@ -366,7 +366,7 @@ class Video:
         key_times: Sequence[float] | None,
     ) -> Iterator[tuple[float, UInt8Array]]:
         size = decode_size(spec, self.info.width, self.info.height)
-        # A frame that leans on what was not decoded is no damage of the file.
+        # A frame that refers to what was not decoded does not mean that the file is damaged.
         with self._pass(size, damage=Damage()) as one:
             yield from one.stretches(ranges, fps, key_times)
 

@@ -21,7 +21,7 @@ FILE_NAME = "labels.db"
 APPLICATION_ID = 0x636C7374  # of cliplab/studio/database.py
 VERSION = 1  # of the tables that are read here
 IMPORTED = "imported"  # the annotator of labels that came from a file
-# Where people's edges differ by less, what lies between is no clip.
+# Where people's edges differ by less, what lies between is not a clip.
 LEAST_SECONDS = 0.04
 Span = tuple[float, float, str]
 
