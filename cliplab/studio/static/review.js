@@ -10,7 +10,7 @@ const classes = JSON.parse(at("class-data").content.textContent);
 const byName = new Map(classes.map((one) => [one.name, one]));
 const stage = new Stage(at("stage"));
 const asked = new URLSearchParams(location.search).get("kind");
-const state = { kind: document.querySelector(`[data-kind="${CSS.escape(asked ?? "")}"]`) ? asked : "uncertain", ids: [], index: 0, row: null, done: new Map(), history: [], redone: [] };
+const state = { kind: document.querySelector(`[data-kind="${CSS.escape(asked ?? "")}"]`) ? asked : "uncertain", ids: [], index: 0, row: null, turn: 0, done: new Map(), history: [], redone: [] };
 const rows = new Map(); // id -> promise of its row
 const MOST_CHIPS = 60;
 
@@ -32,13 +32,18 @@ async function load({ keep = false } = {}) {
   const here = keep ? state.ids[state.index] : null;
   const form = new FormData(at("review-filters"));
   const query = new URLSearchParams({ ...Object.fromEntries(form), kind: state.kind });
+  const turn = ++state.turn;
+  state.row = null;
+  at("place").textContent = "loading";
   let answer;
   try {
     answer = await api(`/review/queue?${query}`);
   } catch (error) {
+    if (turn === state.turn) await show(); // the queue before stays
     say(error.message, { bad: true });
     return;
   }
+  if (turn !== state.turn) return; // another queue was asked for meanwhile
   state.ids = answer.items;
   state.done = new Map([...state.done].filter(([id]) => state.ids.includes(id)));
   state.index = Math.max(0, state.ids.indexOf(here));
@@ -62,21 +67,27 @@ async function show() {
     drawClasses();
     return;
   }
-  at("place").textContent = `${(state.index + 1).toLocaleString("en")} of ${state.ids.length.toLocaleString("en")}`;
+  state.row = null; // a key that is pressed while the next item loads must not decide over the one before
   let row;
   try {
     row = await rowOf(id);
   } catch (error) {
+    if (state.ids[state.index] === id) showPlace();
     say(error.message, { bad: true });
     return;
   }
   if (state.ids[state.index] !== id) return; // another item was asked for meanwhile
   state.row = row;
+  showPlace();
   const around = Stage.around(state.index, state.ids.length).map((index) => ({ id: state.ids[index], row: undefined }));
   stage.show(id, row, around);
   around.slice(0, 3).forEach((one) => rowOf(one.id));
   drawFacts(row);
   drawClasses();
+}
+
+function showPlace() {
+  at("place").textContent = `${(state.index + 1).toLocaleString("en")} of ${state.ids.length.toLocaleString("en")}`;
 }
 
 function drawFacts(row) {
@@ -134,10 +145,17 @@ function go(step) {
 
 // What a person does --------------------------------------------------------------------------------------------------
 
+function sayLoading() {
+  if (state.ids.length) say("the item is still loading: press the key again when it shows");
+}
+
 /** A label of an item without one; a decision over the labels of others. */
 function decide(label) {
   const row = state.row, who = annotatorName();
-  if (!row) return;
+  if (!row) {
+    sayLoading();
+    return;
+  }
   if (!who) {
     askName(() => decide(label));
     return;
@@ -154,8 +172,9 @@ function decide(label) {
 
 function confirmIt() {
   const answer = suggestion();
-  if (answer) decide(answer);
-  else if (state.row) say("press the key of a class: nothing is suggested for this item");
+  if (!state.row) sayLoading();
+  else if (answer) decide(answer);
+  else say("press the key of a class: nothing is suggested for this item");
 }
 
 function undo(again) {
