@@ -1,4 +1,5 @@
-"""The generated references: docs/cli.md from the commands, docs/config.md from the schemas, docs/api/ from the exports.
+"""The generated references: docs/cli.md from the commands, docs/config.md from the schemas, docs/api/ from the exports,
+docs/from-your-script.md from a table.
 
 ``python scripts/make_references.py`` writes them; with ``--check`` it changes nothing and exits with 1 where they are
 out of date.
@@ -13,6 +14,8 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+from script_map import script_map
 
 from adapters.config import COMMON_SCHEMA, adapter_class, key_schemas
 from adapters.inference import read_config, ready_configs
@@ -159,7 +162,8 @@ def _exports(module: Any) -> Iterator[tuple[str, str]]:
 
 def references() -> dict[str, str]:
     """Every generated page of docs/: its path there -> its text."""
-    return {"cli.md": cli_reference(), "config.md": config_reference(), **api_reference()}
+    written = {"cli.md": cli_reference(), "config.md": config_reference(), "from-your-script.md": script_map()}
+    return written | api_reference()
 
 
 def main(arguments: list[str]) -> int:

@@ -30,12 +30,19 @@ from cliplab.cli import (
     studio,
     training,
 )
-from cliplab.cli.console import guard_terminal
+from cliplab.cli.console import guard_terminal, say
 from cliplab.cli.dashed_names import HintingGroup
+from cliplab.cli.other_words import own_words
 
 
 class _Commands(HintingGroup):
-    """The commands; what is wrong with their usage is shown like any other text from outside."""
+    """The commands, also in the words of other pipelines; wrong usage is shown like any other text from outside."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        args, notes = own_words(args, self)
+        for note in notes:
+            say(f"note: {note}")
+        return super().parse_args(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -53,6 +60,7 @@ app = typer.Typer(
     "failed, 2 bad usage or config, 130 interrupted. CLIPLAB_DEBUG=1 shows tracebacks.",
     no_args_is_help=True,
     add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )

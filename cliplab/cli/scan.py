@@ -11,7 +11,7 @@ import typer
 
 from adapters.records import Aggregation
 from cliplab.cli.console import FAILED, Bar, bar, command, say, show, write_json
-from cliplab.cli.options import AsJson, TrustAdapters, arg, opt
+from cliplab.cli.options import AsJson, TrustAdapters, arg, one_output, opt
 
 if TYPE_CHECKING:
     from cliplab.scan import ScanProgress, ScanReport
@@ -39,11 +39,14 @@ def register(app: typer.Typer) -> None:
 
 
 def scan(
+    bundle: Bundle,
     library: Annotated[
         str, arg("LIBRARY", "A folder or an address, as s3://bucket/folder: every video below it is scored.")
     ],
-    bundle: Bundle,
-    output: Annotated[Path, opt("FILE", "Where the highlights go.")] = Path("highlights.json"),
+    output: Annotated[Path | None, arg("OUTPUT", "Where the highlights go; default: highlights.json.")] = None,
+    output_option: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="FILE", help="The same, named.")
+    ] = None,
     min_score: Annotated[
         str, opt("X", "Videos with at least this score are highlights; best: the threshold that training chose.")
     ] = "0.7",
@@ -86,7 +89,7 @@ def scan(
         report = scan_library(
             library,
             bundle,
-            output=output,
+            output=_highlights_file(output, output_option),
             min_score=min_score,
             label=label,
             sample_fps=sample_fps,
@@ -111,9 +114,13 @@ def scan(
     return FAILED if report.failed else None
 
 
+def _highlights_file(argument: Path | None, option: Path | None) -> Path:
+    return Path("highlights.json") if argument is None and option is None else one_output(argument, option)
+
+
 def score(
-    video: Annotated[Path, arg("VIDEO", "A video file.")],
     bundle: Bundle,
+    video: Annotated[Path, arg("VIDEO", "A video file.")],
     label: Label = None,
     sample_fps: SampleFps = None,
     keyframes: KeyFrames = False,
