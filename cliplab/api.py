@@ -36,6 +36,8 @@ from cliplab.models import (
     Evaluation,
     adopt,
     bench,
+    cache_clear,
+    cache_show,
     compare,
     config_check,
     config_schema,
@@ -53,6 +55,7 @@ from cliplab.models import (
     verify,
 )
 from cliplab.models import evaluate as evaluate_clips
+from cliplab.models import machine as doctor
 from cliplab.reel import reel
 from cliplab.registry import registry_manifest
 from cliplab.scan import scan, score
@@ -63,6 +66,8 @@ __all__ = [
     "ads",
     "ads_learn",
     "bench",
+    "cache_clear",
+    "cache_show",
     "clips_backup",
     "clips_cleanup",
     "clips_export",
@@ -87,6 +92,7 @@ __all__ = [
     "dataset_split",
     "dataset_stats",
     "demo",
+    "doctor",
     "ensemble",
     "evaluate",
     "explain",

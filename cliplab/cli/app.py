@@ -18,10 +18,12 @@ from cliplab.cli import (
     conversion,
     data,
     dataloop,
+    doctor,
     explain,
     extract,
     host,
     interrupts,
+    machine,
     model,
     reel,
     registry,
@@ -99,6 +101,8 @@ for module in (
     dataloop,
     host,
     studio,
+    doctor,
+    machine,
 ):
     module.register(app)
 

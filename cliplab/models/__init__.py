@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     from cliplab.models.adoption import adopt as adopt
     from cliplab.models.benchmark import BenchReport as BenchReport
     from cliplab.models.benchmark import bench as bench
+    from cliplab.models.caches import CacheFolder as CacheFolder
+    from cliplab.models.caches import cache_clear as cache_clear
+    from cliplab.models.caches import cache_show as cache_show
     from cliplab.models.comparison import compare as compare
     from cliplab.models.comparison_report import Comparison as Comparison
     from cliplab.models.comparison_report import ModelFigures as ModelFigures
@@ -31,6 +34,8 @@ if TYPE_CHECKING:
     from cliplab.models.explanation import explain as explain
     from cliplab.models.explanation import explain_video as explain_video
     from cliplab.models.explanation import write_explanation as write_explanation
+    from cliplab.models.machine import MachineReport as MachineReport
+    from cliplab.models.machine import machine as machine
     from cliplab.models.measure import rendered_clips as rendered_clips
     from cliplab.models.measure import time_predict as time_predict
     from cliplab.models.prediction import PredictReport as PredictReport
@@ -49,6 +54,7 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
         {
             "adoption": ("adopt",),
             "benchmark": ("BenchReport", "bench"),
+            "caches": ("CacheFolder", "cache_clear", "cache_show"),
             "comparison": ("compare",),
             "comparison_report": ("Comparison", "ModelFigures"),
             "configs": ("ConfigCheck", "config_check", "config_schema", "config_show"),
@@ -59,6 +65,7 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
             "explain_figure": ("explanation_png",),
             "explain_report": ("Explanation",),
             "explanation": ("explain", "explain_video", "write_explanation"),
+            "machine": ("MachineReport", "machine"),
             "measure": ("rendered_clips", "time_predict"),
             "prediction": ("PredictReport", "find_segments", "predict"),
             "serving": ("host_http", "host_label_studio"),

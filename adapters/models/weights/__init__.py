@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from adapters.models.weights.file_kinds import read_weights_bytes as read_weights_bytes
     from adapters.models.weights.file_kinds import require_regular_file as require_regular_file
     from adapters.models.weights.file_kinds import weights_kind as weights_kind
+    from adapters.models.weights.files import PACKAGE_WEIGHTS as PACKAGE_WEIGHTS
     from adapters.models.weights.files import find_package_weights as find_package_weights
     from adapters.models.weights.files import read_safetensors as read_safetensors
     from adapters.models.weights.files import write_safetensors as write_safetensors
@@ -41,7 +42,7 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
         {
             "downloads": ("DownloadError", "download", "reason_of"),
             "file_kinds": ("read_weights_bytes", "require_regular_file", "weights_kind"),
-            "files": ("find_package_weights", "read_safetensors", "write_safetensors"),
+            "files": ("PACKAGE_WEIGHTS", "find_package_weights", "read_safetensors", "write_safetensors"),
             "first_use": ("require_first_use", "trust_first_use"),
             "frame_weights": (
                 "TORCH_SUFFIXES",
