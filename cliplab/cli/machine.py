@@ -37,8 +37,8 @@ def cache_show(as_json: AsJson = False) -> None:
 
 def cache_clear(
     names: Annotated[list[str] | None, arg("NAME", "Folders to clear; default: all of them.")] = None,
-    older_than: Annotated[
-        float | None, opt("DAYS", "Only files that were not used for this many days; default: all.")
+    older_than_days: Annotated[
+        float | None, opt("N", "Only files that were not used for this many days; default: all.")
     ] = None,
     dry_run: DryRun = False,
     as_json: AsJson = False,
@@ -46,7 +46,7 @@ def cache_clear(
     """Remove files of the cache. All of them can be made or downloaded again."""
     from cliplab import models
 
-    cleared = models.cache_clear(tuple(names or ()), older_than_days=older_than, dry_run=dry_run)
+    cleared = models.cache_clear(tuple(names or ()), older_than_days=older_than_days, dry_run=dry_run)
     if as_json:
         write_json({"dry_run": dry_run, "folders": [one.to_json() for one in cleared]})
         return

@@ -91,7 +91,7 @@ def cache_clear(
                 f"{name!r} cannot be cleared. Folders of the cache: {', '.join(allowed)}.{did_you_mean(name, allowed)}"
             )
     if older_than_days is not None and not older_than_days >= 0:
-        raise ConfigError(f"--older-than must be 0 days or more, got {older_than_days:g}")
+        raise ConfigError(f"--older-than-days must be 0 or more, got {older_than_days:g}")
     before = None if older_than_days is None else time.time() - older_than_days * _DAY_SECONDS
     return tuple(_clear(name, before, dry_run) for name in names or allowed if _is_own(cache_dir() / name))
 

@@ -168,15 +168,18 @@ def _version(name: str) -> str | None:
 
 
 def _fits(name: str, bounds: str) -> bool:
-    """Whether an installed package is within its bounds; without ``packaging`` at hand any version counts."""
+    """Whether a package is installed and not older than its lower bound."""
     version = _version(name)
-    if version is None:
-        return False
-    try:
-        from packaging.specifiers import SpecifierSet
-    except ImportError:
-        return True
-    return SpecifierSet(bounds).contains(version, prereleases=True)
+    least = re.search(r">=\s*([\d.]+)", bounds)
+    return version is not None and (least is None or _numbers(version) >= _numbers(least[1]))
+
+
+def _numbers(version: str) -> list[int]:
+    """The leading numbers of a version: 1.2.0rc1 is [1, 2, 0], and zeros at the end do not count."""
+    numbers = [int(part) for part in re.split(r"[^\d.]", version)[0].split(".") if part]
+    while numbers and numbers[-1] == 0:
+        numbers.pop()
+    return numbers
 
 
 def _instructions() -> tuple[str, ...]:
