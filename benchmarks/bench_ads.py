@@ -87,7 +87,7 @@ def bench_schedules(path: Path, every: int) -> Iterator[dict[str, Any]]:
         for number, schedule in enumerate(schedules[::every]):
             seen = simulate(schedule, auc, number)
             truth = tuple((block[0][0], block[-1][1]) for block in schedule.blocks())
-            # A single advert is no break of the measure, and to find one is no mistake.
+            # A single advert is not a break of the measure, and to find one is not a mistake.
             inside = [(a, b) for a, b, kind in schedule.segments if kind in ("advert", "promo", "separator")]
             profile = replace(profiles[schedule.channel], second_weights={"ad_scores": 1.0})
             found = tuple((each.start_seconds, each.end_seconds) for each in decide_breaks(seen, profile))

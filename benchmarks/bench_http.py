@@ -5,7 +5,7 @@
 prints two JSON lines. In the first, direct_ms and http_ms are the median of each in one loop, by turns; a tensor in
 binary form, sent by the real tritonclient (promised: at most 5 ms more). added_processor_ms: the same in processor time
 of client and host, which other work on the machine disturbs less. Then 64 connections ask as fast as they are answered
-(promised: no error but 429, memory flat). rate_to_direct: clips a second beside what as many threads predict without
+(promised: no error but 429, memory flat). rate_to_direct: clips per second beside what as many threads predict without
 HTTP, measured before and after.
 
 The second line is about videos: the same clients ask two hosts by turns for a clip below their root, one that decodes

@@ -83,13 +83,13 @@ def rate(folder: Path) -> dict[str, float]:
     sgemm, ours = 1024**3 / found["sgemm"][1] / 1e9, GMAC / found["one"][1]
     return {
         "one thread, ms of processor time a clip": found["one"][1] * 1e3,
-        "one thread, ms a clip": found["one"][0] * 1e3,
+        "one thread, ms per clip": found["one"][0] * 1e3,
         "one thread, GMAC/s of processor time": ours,
         "sgemm of one thread (1024x1024, OpenBLAS), likewise": sgemm,
         "of the sgemm rate (aim: 0.5)": ours / sgemm,
         "one clip by two threads together, ms": found["together"][0] * 1e3,
         "one clip by two threads, of one thread's sgemm rate": GMAC / found["together"][0] / sgemm,
-        "pool of two single-thread interpreters, ms a clip": found["pool"][0] / 4 * 1e3,
+        "pool of two single-thread interpreters, ms per clip": found["pool"][0] / 4 * 1e3,
         "gain of the pool over one thread": found["one"][0] / (found["pool"][0] / 4),
     }
 
@@ -157,8 +157,8 @@ def train(_: Path) -> dict[str, float]:
     }
     found = in_turns(work, 2)
     return {
-        "tf-models, ms a step": found["theirs"][0] * 1e3,
-        "ours, ms a step": found["ours"][0] * 1e3,
+        "tf-models, ms per step": found["theirs"][0] * 1e3,
+        "ours, ms per step": found["ours"][0] * 1e3,
         "times faster (target: 40)": found["theirs"][0] / found["ours"][0],
         "times less processor time": found["theirs"][1] / found["ours"][1],
     }
@@ -282,11 +282,11 @@ def main() -> None:
             for row, value in part(key, folder).items():
                 print(f"| {row} | {value:.1e} |" if value < 0.01 else f"| {row} | {value:.2f} |")
             print()
-        print("| clips a training step | ms a step | peak memory of the process, MB |\n|---|---|---|")
+        print("| clips a training step | ms per step | peak memory of the process, MB |\n|---|---|---|")
         for count in BATCHES:
             figures = part("memory", folder, count)
             print(f"| {count} | {figures['ms']:.0f} | {figures['mb']:.0f} |")
-        print("\n| mode | quantize | processor ms a clip or frame, one thread | MB | XNNPACK pieces |")
+        print("\n| mode | quantize | processor ms per clip or frame, one thread | MB | XNNPACK pieces |")
         print("|---|---|---|---|---|")
         for mode in ("base", "stream"):
             for quantize in ("float32", "float16", "dynamic", "int8"):

@@ -26,7 +26,7 @@ RUNS = 7
 
 
 def render(path: Path) -> None:
-    """A moving picture: 10 s, 340x256, 28 frames a second, h264."""
+    """A moving picture: 10 s, 340x256, 28 frames per second, h264."""
     y, x = np.mgrid[:256, :340]
     noise = np.random.default_rng(0).integers(0, 40, (256, 340, 3))
     with av.open(path, "w") as container:

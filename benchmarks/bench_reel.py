@@ -3,7 +3,7 @@
     python benchmarks/bench_reel.py [CLIPS]
 
 prints a JSON line for each size of the sources. They are pieces of samples/broadcast.mp4 with some grain, 6 s at 30
-frames a second with a beep, H.264 and AAC; the reel takes 5 s of each. mixed is a third each of 1280x720, 640x480 and
+frames per second with a beep, H.264 and AAC; the reel takes 5 s of each. mixed is a third each of 1280x720, 640x480 and
 720x1280 upright.
 
 times_real_time: seconds of reel over seconds of wall clock; promised: 1.5 on two cores. processor_times: the same over

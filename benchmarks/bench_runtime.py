@@ -38,9 +38,9 @@ def measure() -> dict[str, float]:
         }
     )
     return {
-        "interpreter, ms a frame": times["interpreter"] / FRAMES,
-        "Program with 1 thread, ms a frame": times["one"] / FRAMES,
-        f"Program with {available_cores()} threads, ms a frame": times["pool"] / FRAMES,
+        "interpreter, ms per frame": times["interpreter"] / FRAMES,
+        "Program with 1 thread, ms per frame": times["one"] / FRAMES,
+        f"Program with {available_cores()} threads, ms per frame": times["pool"] / FRAMES,
         "overhead over the interpreter (target: 1.10 or less)": times["one"] / times["interpreter"],
         "gain of the pool over 1 thread (target on 2 cores: 1.7 or more)": times["one"] / times["pool"],
     }
@@ -132,13 +132,15 @@ def main() -> None:
     print("| runtime, Lite0 float32, batches of 16 frames | |\n|---|---|")
     for name, value in measure().items():
         print(f"| {name} | {value:.2f} |")
-    print("\n| config | interpreter, ms a frame | Program, 1 thread | ratio | XNNPACK pieces |\n|---|---|---|---|---|")
+    print(
+        "\n| config | interpreter, ms per frame | Program, 1 thread | ratio | XNNPACK pieces |\n|---|---|---|---|---|"
+    )
     for name, (interpreter, program, pieces) in frame_models().items():
         print(f"| {name} | {interpreter:.2f} | {program:.2f} | {program / interpreter:.2f} | {pieces} |")
-    print("\n| the program's batch size | ms a frame, 1 thread |\n|---|---|")
+    print("\n| the program's batch size | ms per frame, 1 thread |\n|---|---|")
     for batch, milliseconds in batch_sizes().items():
         print(f"| {batch} | {milliseconds:.2f} |")
-    print("\n| quantize | ms a frame, 1 thread | MB | XNNPACK pieces |\n|---|---|---|---|")
+    print("\n| quantize | ms per frame, 1 thread | MB | XNNPACK pieces |\n|---|---|---|---|")
     for quantize, (milliseconds, size_bytes, pieces) in precisions().items():
         print(f"| {quantize} | {milliseconds:.2f} | {size_bytes / 1e6:.1f} | {pieces} |")
 

@@ -1,10 +1,10 @@
-"""A scan of 10 s clips of 340x256 with EfficientNet-Lite0: videos a second, beside decode and inference timed apart.
+"""A scan of 10 s clips of 340x256 with EfficientNet-Lite0: videos per second, beside decode and inference timed apart.
 
     python benchmarks/bench_scan.py [VIDEOS]
 
 prints a JSON line for each sampling: one frame a second, and key frames alone (x264 puts them at cuts here, and after
 250 frames at most). The library is made of samples/broadcast.mp4: pieces of 10 s from different places, every other one
-mirrored, at 28 frames a second. Weights are random: speed does not depend on them.
+mirrored, at 28 frames per second. Weights are random: speed does not depend on them.
 
 videos_per_second is the whole work on a new store. share_of_apart: seconds of decoding alone plus seconds of inference
 alone, both on all cores, over seconds of the scan; promised: 0.85. The three take turns and the best of each counts.

@@ -2,7 +2,7 @@
 
     python benchmarks/bench_scan_4k.py [SOURCE]
 
-renders SOURCE (samples/broadcast.mp4) once, enlarged, as 2 s of 3840x2160, 30 frames a second, Main 10, up to 100
+renders SOURCE (samples/broadcast.mp4) once, enlarged, as 2 s of 3840x2160, 30 frames per second, Main 10, up to 100
 Mb/s, in closed groups of 30 frames without B-frames; repeats these without encoding them anew up to 490 MB, the size of
 a file in a library of 18,432 videos and 9 TB; and scores that file with EfficientNet-Lite0 of random weights. Needs 0.6
 GB of disk and ffmpeg with libx265, which imageio-ffmpeg has. key_mb: the mean key frame, which depends on the footage.
@@ -37,7 +37,7 @@ def render(source: Path, folder: Path) -> Path:
     from imageio_ffmpeg import get_ffmpeg_exe
 
     short, whole = folder / "short.mp4", folder / "whole.mp4"
-    # Footage of fewer frames a second runs faster: each frame is shown once.
+    # Footage of fewer frames per second runs faster: each frame is shown once.
     picture = "scale=3840:2160:force_original_aspect_ratio=increase:flags=lanczos,crop=3840:2160"
     codec = f"keyint={FPS}:min-keyint={FPS}:scenecut=0:open-gop=0:bframes=0:log-level=error"
     codec += f":vbv-maxrate={BITRATE_MB * 1000}:vbv-bufsize={BITRATE_MB * 1000}"

@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def measure(library: Path, bundle: Path, folder: Path, address: str, workers: int) -> tuple[float, float, float]:
-    """Videos a second, seconds before the first, and the driver's processor seconds a video."""
+    """Videos per second, seconds before the first, and the driver's processor seconds per video."""
     from cliplab.scan import scan
 
     times: list[float] = []

@@ -4,7 +4,7 @@
 
 prints a JSON line. step_to_invoke: one stream's step, states carried, over a raw invoke in the same loop (promised:
 1.15 at most). taking_turns: the same with two streams on one interpreter, whose states are moved in and out each time.
-signature_runner: LiteRT's own runner with named arrays. Eighty streams of 5 frames a second are simulated on two
+signature_runner: LiteRT's own runner with named arrays. Eighty streams of 5 frames per second are simulated on two
 workers: each frame is scaled and predicted for real, the worker's clock goes on by the processor time that it took, and
 latest_ms is by how much the latest frame of all missed its time (promised: one period, 200 ms, at most).
 """

@@ -2,7 +2,7 @@
 
     python benchmarks/bench_trick.py
 
-prints a JSON line for 1 and 2 threads. The project promises 10 MB and under 100 ms a clip on two cores. Weights are
+prints a JSON line for 1 and 2 threads. The project promises 10 MB and under 100 ms per clip on two cores. Weights are
 random: neither depends on them.
 """
 

@@ -91,7 +91,9 @@ class Bundle:
         try:
             return parse_safetensors(data)
         except ValueError as error:
-            raise BundleError(f"{self.weights_file.label}: is no safetensors file ({error}). Save it again.") from error
+            raise BundleError(
+                f"{self.weights_file.label}: is not a safetensors file ({error}). Save it again."
+            ) from error
 
 
 def write_bundle(
@@ -226,5 +228,5 @@ def _weights_to_bytes(path: Path, weights: Mapping[str, npt.NDArray[Any]]) -> by
 
     try:
         return save({name: np.ascontiguousarray(array).reshape(np.shape(array)) for name, array in weights.items()})
-    except Exception as error:  # safetensors has its own kind, and others for values that are no arrays
+    except Exception as error:  # safetensors has its own kind, and others for values that are not arrays
         raise BundleError(f"{path}: cannot be stored as safetensors ({error}). Give numeric arrays by name.") from error

@@ -234,7 +234,7 @@ def _why_no_seal(folder: Path, error: OSError) -> str:
         return f"{folder}: is a file, a bundle is a folder. A .tflite that describes itself is loaded as it is."
     if (folder / STAGED).exists():
         return f"{folder}: was never finished (no {SEAL}): saving was interrupted. Save the model again."
-    return f"{folder / SEAL}: cannot be read ({error.strerror}), so this is no bundle. Name a folder that has one."
+    return f"{folder / SEAL}: cannot be read ({error.strerror}), so this is not a bundle. Name a folder that has one."
 
 
 def list_digest(entries: Mapping[str, Any]) -> str:

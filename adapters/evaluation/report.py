@@ -218,7 +218,7 @@ def check_gates(report: EvaluationReport, gates: Mapping[str, float]) -> list[st
         elif of_scores and report.labels_without_clips:
             failures.append(
                 f"{measure} {figure:.6g} says nothing about {quoted_list(report.labels_without_clips)}, of which there "
-                f"is no clip, so {name} {gate:.6g} is not passed. Add clips of every class to the split."
+                f"is not a clip, so {name} {gate:.6g} is not passed. Add clips of every class to the split."
             )
         elif sign * (figure - gate) < -_LAST_BITS:
             failures.append(f"{measure} {figure:.6g} is {'under' if sign > 0 else 'over'} {name} {gate:.6g}.")

@@ -1,9 +1,9 @@
 """LiteRT programs that carry named states from frame to frame. No TensorFlow.
 
 A stream program takes one frame and every state by name, and gives its outputs and every new state. Here a
-``StreamState`` belongs to one stream, and leases an interpreter while it is advanced: so many streams share a program
-and as many interpreters as there are threads at work. The newest states stay in the interpreter until another stream
-needs it, so a stream that has an interpreter to itself copies each state once a frame, from output to input.
+``StreamState`` belongs to one stream, and leases an interpreter while it is advanced, so that many streams share a
+program and as many interpreters as there are threads at work. The newest states stay in the interpreter until another
+stream needs it, so a stream that has an interpreter to itself copies each state once a frame, from output to input.
 """
 
 from __future__ import annotations

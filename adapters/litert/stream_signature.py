@@ -49,8 +49,8 @@ def step_signature(interpreter: Any, name: str) -> tuple[dict[str, TensorSpec], 
     found = interpreter.get_signature_list().get(STEP, {})
     if IMAGE not in found.get("inputs", ()) or not set(found["inputs"]) - {IMAGE} <= set(found["outputs"]):
         raise BundleError(
-            f"{name} is no stream program: its signature {STEP!r} must take {IMAGE!r} and states, and give each state "
-            "anew. Use a stream program that convert wrote, or load this one as what it is."
+            f"{name} is not a stream program: its signature {STEP!r} must take {IMAGE!r} and states, and give each "
+            "state anew. Use a stream program that convert wrote, or load this one as what it is."
         )
     runner = interpreter.get_signature_runner(STEP)
     inputs, outputs = _specs(runner.get_input_details()), _specs(runner.get_output_details())

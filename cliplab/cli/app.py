@@ -114,7 +114,7 @@ def main() -> None:
     # TensorFlow, where a command needs it, tells of drivers that it looked for and did not find: no error of ours.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     for output in (sys.stdout, sys.stderr):
-        if isinstance(output, io.TextIOWrapper):  # a name that is no text is escaped as JSON does, whatever the locale
+        if isinstance(output, io.TextIOWrapper):  # a name that is not text is escaped as JSON does, whatever the locale
             output.reconfigure(errors="backslashreplace")
     try:
         app()

@@ -168,7 +168,7 @@ def verify(
     source: Annotated[str, arg("SOURCE", "A bundle or a self-describing .tflite.")],
     converted: Annotated[str, arg("CONVERTED", "The one to compare with it.")],
     data: Annotated[Path | None, opt("DATA", "Labelled clips to compare on: validation and test.")] = None,
-    min_agreement: Annotated[float | None, opt("SHARE", "Least share of equal labels; else the config's.")] = None,
+    min_agreement: Annotated[float | None, opt("SHARE", "Least share of equal labels; default: the config's.")] = None,
     trust_adapters: TrustAdapters = None,
     as_json: AsJson = False,
 ) -> None:

@@ -194,7 +194,9 @@ def dataset_export(
 def dataset_prepare(
     data: Data,
     output: Annotated[Path, arg("FOLDER", "Where the class folders and dataset.json go.")],
-    fps: Annotated[float | None, opt("N", "Frames a second of video; else 1, or that of the merged dataset.")] = None,
+    fps: Annotated[
+        float | None, opt("N", "Frames a second of video; default: 1, or that of the merged dataset.")
+    ] = None,
     merge: Annotated[bool, typer.Option("--merge", help="Add to the dataset that is there.")] = False,
     seed: Annotated[int, opt("N", "Another seed deals the videos otherwise.")] = 0,
     force: Force = False,
@@ -227,7 +229,7 @@ def dataset_stats(data: Data, as_json: AsJson = False) -> int | None:
 
 def demo(
     output: Annotated[Path, opt("FOLDER", "Where model, figures and timeline go.")] = Path("demo_output"),
-    samples: Annotated[Path | None, opt("FOLDER", "The sample clips; else those of the checkout.")] = None,
+    samples: Annotated[Path | None, opt("FOLDER", "The sample clips; default: those of the checkout.")] = None,
     force: Force = False,
     as_json: AsJson = False,
 ) -> int | None:

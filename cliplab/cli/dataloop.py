@@ -26,7 +26,7 @@ def dataloop_manifest(
     ] = False,
     git_url: Annotated[
         str | None,
-        opt("URL", "Where the platform finds the code, at this version's tag; else publishing packs a folder."),
+        opt("URL", "Where the platform finds the code, at this version's tag; default: publishing packs a folder."),
     ] = None,
     as_json: AsJson = False,
 ) -> int | None:

@@ -38,16 +38,20 @@ def host_http(
         str, opt("HOST", "The address to listen on; others than this machine's need a token.")
     ] = "127.0.0.1",
     port: Annotated[int, opt("N", "The port; 0 is one that the system chooses.")] = 8000,
-    root: Annotated[Path | None, opt("DIR", "The folder of which requests may name files; else only uploads.")] = None,
+    root: Annotated[
+        Path | None, opt("DIR", "The folder of which requests may name files; default: only uploads.")
+    ] = None,
     token_file: Annotated[
-        Path | None, opt("FILE", "Holds the token that callers must show; else CLIPLAB_TOKEN in the environment.")
+        Path | None, opt("FILE", "Holds the token that callers must show; default: CLIPLAB_TOKEN in the environment.")
     ] = None,
     max_body_mb: Annotated[float, opt("MB", "The largest upload.")] = 500,
     max_tensor_mb: Annotated[
         float, opt("MB", "The largest tensor request, also counted at the model's frame size.")
     ] = 64,
-    queue: Annotated[int, opt("N", "Requests that wait for a worker; more are told to come again (429).")] = 64,
-    workers: Annotated[int | None, opt("N", "Requests computed at a time; else one a core.")] = None,
+    queue: Annotated[
+        int, opt("N", "Requests that wait for a worker; further requests get 429 Too Many Requests.")
+    ] = 64,
+    workers: Annotated[int | None, opt("N", "Requests computed at a time; default: one per core.")] = None,
     timeout_seconds: Annotated[float, opt("S", "For a request's body to arrive, and then for its answer.")] = 60,
     max_megapixels: Annotated[float, opt("MP", "The largest frame, in millions of pixels.")] = 10,
     max_streams: Annotated[int, opt("N", "WebSockets at a time.")] = 32,
@@ -98,20 +102,20 @@ def host_label_studio(
     ] = "127.0.0.1",
     port: Annotated[int, opt("N", "The port; 0 is one that the system chooses.")] = 9090,
     root: Annotated[
-        Path | None, opt("DIR", "Label Studio's folder of local files; else only uploads are read.")
+        Path | None, opt("DIR", "Label Studio's folder of local files; default: only uploads are read.")
     ] = None,
     label_studio_url: Annotated[
-        str | None, opt("URL", "Where Label Studio is, for its uploads and annotations; else only local files.")
+        str | None, opt("URL", "Where Label Studio is, for its uploads and annotations; default: only local files.")
     ] = None,
     label_studio_token_file: Annotated[
-        Path | None, opt("FILE", "Holds an access token of Label Studio; else LABEL_STUDIO_API_KEY.")
+        Path | None, opt("FILE", "Holds an access token of Label Studio; default: LABEL_STUDIO_API_KEY.")
     ] = None,
     train_config: Annotated[
         str | None, opt("CONFIG", "What trainings start from: a config file or a ready config's name.")
     ] = None,
     train_output: Annotated[Path | None, opt("DIR", "The folder below which trainings write their models.")] = None,
     token_file: Annotated[
-        Path | None, opt("FILE", "Holds the password that Label Studio must show; else CLIPLAB_TOKEN.")
+        Path | None, opt("FILE", "Holds the password that Label Studio must show; default: CLIPLAB_TOKEN.")
     ] = None,
     max_video_mb: Annotated[float, opt("MB", "The largest upload that is fetched.")] = 500,
     timeout_seconds: Annotated[float, opt("S", "For an answer; Label Studio itself waits for 100.")] = 100,

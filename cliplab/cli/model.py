@@ -185,9 +185,9 @@ def _evaluate_breaks(
 def bench(
     model: Model,
     overrides: Overrides = None,
-    threads: Annotated[int | None, opt("N", "Processor cores to use; else the config's.")] = None,
+    threads: Annotated[int | None, opt("N", "Processor cores to use; default: the config's.")] = None,
     clips: Annotated[int, opt("N", "How many clips to time.")] = 50,
-    video: Annotated[Path | None, opt("FILE", "Time this video's clips; else rendered ones.")] = None,
+    video: Annotated[Path | None, opt("FILE", "Time this video's clips; default: rendered ones.")] = None,
     trust_adapters: TrustAdapters = None,
     as_json: AsJson = False,
 ) -> None:

@@ -22,11 +22,11 @@ def register(app: typer.Typer) -> None:
 def reel(
     highlights: Annotated[Path, arg("HIGHLIGHTS", "The highlights.json that cliplab scan wrote.")],
     output: Annotated[Path, arg("OUT.mp4", "Where the reel goes.")],
-    top: Annotated[int, opt("N", "At most so many clips.")] = 50,
+    top: Annotated[int, opt("N", "At most N clips.")] = 50,
     min_score: Annotated[
         str, opt("X", "Only videos with at least this score; best: the threshold that training chose for the model.")
     ] = "0.85",
-    duration: Annotated[float | None, opt("S", "At most so many seconds; else all the clips.")] = None,
+    duration: Annotated[float | None, opt("S", "At most S seconds; default: all the clips.")] = None,
     transitions: Annotated[bool, typer.Option("--transitions", help="Crossfades of half a second.")] = False,
     per_clip_seconds: Annotated[float | None, opt("S", "Longer windows are cut to this around their middle.")] = None,
     order: Annotated[str, opt("ORDER", "score: best first; time: as recorded.")] = "score",

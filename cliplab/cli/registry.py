@@ -26,7 +26,7 @@ def register(app: typer.Typer) -> None:
 def registry_manifest(
     folder: Annotated[Path, arg("DIR", "The folder of .tflite files and model_manifest.json.")],
     add: Annotated[
-        Path | None, opt("FILE", "Enter this .tflite, copied into DIR where it is not there; else all of DIR.")
+        Path | None, opt("FILE", "Enter this .tflite, copied into DIR where it is not there; default: all of DIR.")
     ] = None,
     metrics: Annotated[
         Path | None, opt("FILE", "Its figures: evaluation.json, a bundle's metrics.json, or names and numbers.")

@@ -19,17 +19,17 @@ if TYPE_CHECKING:
 # Where stderr is not a terminal: one line after this many videos.
 VIDEOS_PER_LINE = 100
 Bundle = Annotated[str, arg("BUNDLE", "A bundle directory or a self-describing .tflite.")]
-Label = Annotated[str | None, opt("LABEL", "Whose score counts; else the model's positive label.")]
-SampleFps = Annotated[float | None, opt("F", "Frames a second that a model of frames sees; else 1.")]
+Label = Annotated[str | None, opt("LABEL", "Whose score counts; default: the model's positive label.")]
+SampleFps = Annotated[float | None, opt("F", "Frames per second that a model of frames sees; default: 1.")]
 KeyFrames = Annotated[
     bool, typer.Option("--keyframes", help="Score key frames only, at most --sample-fps per second (fastest).")
 ]
-Frames = Annotated[int | None, opt("N", "So many frames, evenly over each video.")]
+Frames = Annotated[int | None, opt("N", "Sample N frames evenly from each video.")]
 HowAggregated = Annotated[
-    Aggregation | None, opt("HOW", "mean, max or top_mean of a video's scores; else the model's.")
+    Aggregation | None, opt("HOW", "mean, max or top_mean of a video's scores; default: the model's.")
 ]
 WindowSeconds = Annotated[float, opt("S", "Length of the best windows that are listed of each video.")]
-Device = Annotated[str | None, opt("DEVICE", "cpu or gpu; else the model's.")]
+Device = Annotated[str | None, opt("DEVICE", "cpu or gpu; default: the model's.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -56,13 +56,13 @@ def scan(
     frames: Frames = None,
     aggregation: HowAggregated = None,
     window_seconds: WindowSeconds = 5.0,
-    store: Annotated[Path | None, opt("FILE", "Where all scores are kept; else scan.db beside the output.")] = None,
+    store: Annotated[Path | None, opt("FILE", "Where all scores are kept; default: scan.db beside the output.")] = None,
     engine: Annotated[str, opt("ENGINE", "What scores: local is this machine, ray a cluster.")] = "local",
     ray_address: Annotated[
         str | None,
-        opt("ADDRESS", "HOST:PORT of the Ray cluster, or auto; else that in RAY_ADDRESS, else this machine."),
+        opt("ADDRESS", "HOST:PORT of the Ray cluster, or auto; default: that in RAY_ADDRESS, else this machine."),
     ] = None,
-    workers: Annotated[int | None, opt("N", "Videos decoded at the same time; else one a core.")] = None,
+    workers: Annotated[int | None, opt("N", "Videos decoded at the same time; default: one per core.")] = None,
     device: Device = None,
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Try again what could not be decoded and has not changed since.")

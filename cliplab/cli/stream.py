@@ -21,9 +21,9 @@ def stream(
         str, arg("SOURCE", "A video file, a device such as /dev/video0, a URL that FFmpeg opens, or - for stdin.")
     ],
     overrides: Overrides = None,
-    fps: Annotated[float | None, opt("F", "Frames a second that the model consumes; else its config's.")] = None,
+    fps: Annotated[float | None, opt("F", "Frames per second that the model consumes; default: its config's.")] = None,
     memory_seconds: Annotated[
-        float | None, opt("S", "How much of the past counts in an endless stream; else its config's.")
+        float | None, opt("S", "How much of the past counts in an endless stream; default: its config's.")
     ] = None,
     every: Annotated[float | None, opt("S", "Seconds from one line to the next; default: one line per frame.")] = None,
     top_k: Annotated[int | None, opt("K", "How many of the best labels to write.")] = None,

@@ -18,7 +18,7 @@ _NOISE_STARS = 0.04  # variance of ratings on 0..1 that no feature explains, whe
 
 
 def ridge(rows: Float64Array, weight: Float64Array) -> Any:
-    """Ridge regression; its penalty by leave-one-out, from 0.1 to 10,000 times a clip.
+    """Ridge regression; its penalty by leave-one-out, from 0.1 to 10,000 times per clip.
 
     Args:
         rows: float64 [N, D] around 0.

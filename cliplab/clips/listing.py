@@ -103,7 +103,7 @@ def statistics(database: Database) -> dict[str, Any]:
 
 
 def _rating_condition(operator: str, stars: int) -> Any:
-    wanted, rating = checked_stars(stars), CLIPS.c.rating  # scripts may have stored numbers that are no stars
+    wanted, rating = checked_stars(stars), CLIPS.c.rating  # scripts may have stored numbers that are not stars
     conditions = {"=": rating == wanted, ">=": rating.in_(range(wanted, 6)), "<=": rating.in_(range(1, wanted + 1))}
     if operator not in conditions:
         raise ClipError(f"a rating filter is =, >= or <= and a number of stars, got {operator!r}")

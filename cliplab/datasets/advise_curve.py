@@ -28,7 +28,7 @@ _MORE = (5, 10, 20, 30, 60, 100, 200, 300, 600, 1000, 2000)
 
 @dataclass(frozen=True)
 class CurvePoint:
-    """The accuracy of heads that learned from so many clips.
+    """The accuracy of heads that learned from a number of clips.
 
     Attributes:
         clips: Clips learned from, on average over folds and repeats.

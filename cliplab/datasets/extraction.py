@@ -222,7 +222,7 @@ def _folder_of(entry: FrameEntry) -> str:
 
 
 def _lines(path: Path) -> Iterator[FrameEntry | tuple[str, Settings]]:
-    """Frames, and when sources were started and finished; what is no whole line is passed over."""
+    """Frames, and when sources were started and finished; what is not a whole line is passed over."""
     for line in index_lines(path):
         entry = parse_entry(line)
         if entry is not None:

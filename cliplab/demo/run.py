@@ -201,7 +201,7 @@ def _baseline(folder: Path, bundle: Path, windows: tuple[Prediction, ...], truth
 
 
 def _baseline_module(folder: Path) -> Any:
-    """samples/baseline.py, which is no part of an installed package."""
+    """samples/baseline.py, which is not part of an installed package."""
     spec = importlib.util.spec_from_file_location("cliplab_samples_baseline", folder / "baseline.py")
     if spec is None or spec.loader is None:
         raise DatasetError(f"{folder / 'baseline.py'}: cannot be loaded")

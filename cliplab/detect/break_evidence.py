@@ -57,7 +57,7 @@ def _signed(name: str, values: Float64Array) -> Float64Array:
     if name == "logo":  # a logo that is hardly ever seen says nothing by its absence
         seen = float(np.nanmean(values))
         return np.asarray((1 - 2 * values) * np.clip((seen - 0.2) / 0.3, 0, 1))
-    if name == "repetition":  # an advert that is shown for the first time is no programme
+    if name == "repetition":  # an advert that is shown for the first time is not a programme
         return np.asarray(np.where(values >= 0.5, 2 * values - 1, -0.04))
     if name == "cue":
         return np.asarray(2 * values - 1)
@@ -120,7 +120,7 @@ def find_candidates(observations: Observations, profile: BreakProfile, evidence:
 def _against_others(marks: Float64Array) -> Float64Array:
     """The log-odds of a mark against the recording's other cuts: what most cuts have tells no edge from them.
 
-    A ratio of likelihoods has a mean of 1 over cuts that are no edges. The strongest are left out of the mean, since
+    A ratio of likelihoods has a mean of 1 over cuts that are not edges. The strongest are left out of the mean, since
     some of them are edges.
     """
     if not len(marks):

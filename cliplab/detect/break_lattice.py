@@ -70,7 +70,7 @@ def build_lattice(candidates: Candidates, profile: BreakProfile) -> Lattice:
     scores = np.where(ends == count - 1, np.maximum(scores, part), scores)
     scores += candidates.cumulative[ends] - candidates.cumulative[:, None]
     edge = candidates.edge - np.log(candidates.rate)
-    edge[[0, -1]] = 0.0  # the recording's own ends are no edges of a break
+    edge[[0, -1]] = 0.0  # the recording's own ends are not edges of a break
     scores += edge[ends] + edge[:, None]
     evidence = scores.copy()
     density = log_normal_density(length, profile.typical_break_seconds, profile.break_spread)

@@ -187,7 +187,7 @@ def _aspect_changes(times: Float64Array, at: Float64Array, aspect: Float64Array)
         medians = np.array([np.median(row[np.isfinite(row)]) if np.isfinite(row).any() else np.nan for row in windows])
         before, after = medians[: len(times)], medians[width : width + len(times)]
         changed = np.abs(np.log(after / before)) / 0.15
-    # A dark scene is no change: what is new must stay the same for some seconds on both sides.
+    # A dark scene is not a change: what is new must stay the same for some seconds on both sides.
     steady = np.array(
         [np.nanmax(row) / np.nanmin(row) < 1.04 if np.isfinite(row).sum() >= 3 else False for row in windows]
     )
@@ -222,7 +222,7 @@ def _covered(times: Float64Array, stretches: Sequence[tuple[float, float]]) -> F
 
 
 def _key_cuts(looks: Looks) -> list[tuple[float, float, str]]:
-    """Changes from one key frame to the next, and black ones: known to a second or so, where a key frame is no cut."""
+    """Changes from one key frame to the next, and black ones: known to a second or so, as a key frame is not a cut."""
     found = []
     for seconds, change, dark in zip(looks.seconds, looks.recolored, looks.uniform, strict=True):
         if change > _CHANGED:

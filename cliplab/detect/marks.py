@@ -30,7 +30,7 @@ def marks_of(breaks: Sequence[AdBreak]) -> list[Interval]:
 def merge_marks(ours: Sequence[Interval], theirs: Sequence[Interval], rule: str) -> list[Interval]:
     """Our marks and those of another tool in one list.
 
-    Their marks that are no breaks (mute, scene) are always kept. Of breaks that overlap, "theirs" keeps the other
+    Their marks that are not breaks (mute, scene) are always kept. Of breaks that overlap, "theirs" keeps the other
     tool's, "ours" keeps ours, and "union" makes one of both, from the earlier beginning to the later end.
 
     Args:

@@ -34,7 +34,7 @@ ROWS = (
     "repetition",
     "cue",
 )
-# A recording of ten days has 864,000 seconds; what declares more is no file of ours.
+# A recording of ten days has 864,000 seconds; what declares more is not a file of ours.
 _MOST_VALUES = 4_000_000
 _MOST_BYTES = 512 << 20
 # RuntimeError and its NotImplementedError: an encrypted member, an unknown compression.
@@ -167,7 +167,7 @@ def load_observations(path: str | Path) -> Observations:
             raise MediaError(f"{path}: its content is not what was stored (damaged). {advice}")
         duration, grid = float(head["duration_seconds"]), float(head["grid_seconds"])
         if not (math.isfinite(duration) and duration >= 0 and math.isfinite(grid) and grid > 0):
-            raise ValueError("a length that is no number of seconds")
+            raise ValueError("a length that is not a number of seconds")
         return Observations(
             times=arrays["times"],
             ad_scores=arrays["ad_scores"],

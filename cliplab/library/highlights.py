@@ -36,14 +36,14 @@ def read_highlights(path: Path) -> dict[str, Any]:
     try:
         value = parse_json(text)
     except ValueError as error:
-        raise DatasetError(f"{path}: is no JSON ({error}). Give the highlights.json of a scan.") from None
+        raise DatasetError(f"{path}: is not JSON ({error}). Give the highlights.json of a scan.") from None
     if (
         not isinstance(value, dict)
         or value.get("format") != HIGHLIGHTS_FORMAT
         or value.get("version") != HIGHLIGHTS_VERSION
     ):
         raise DatasetError(
-            f"{path}: is no highlights.json of version {HIGHLIGHTS_VERSION}. Give what cliplab scan wrote."
+            f"{path}: is not a highlights.json of version {HIGHLIGHTS_VERSION}. Give what cliplab scan wrote."
         )
     import jsonschema
 

@@ -210,7 +210,7 @@ class StoredVideo:
         self._blocks.remove()
 
     def fetch(self, first: int, count: int) -> list[bytes]:
-        """So many blocks from a place on, those up to the first that the cache has. OSError."""
+        """A number of blocks from a place on, those up to the first that the cache has. OSError."""
         if (known := self._blocks.read(first)) is not None:
             return [known]
         if self.failure is not None:  # one wait is enough
@@ -296,7 +296,7 @@ def _filesystem(protocol: str, fresh: bool) -> Any:
         ) from error
     except ValueError as error:
         raise ConfigError(
-            f"{protocol}:// is no storage that fsspec knows ({error}). Use s3://, gs:// or a path"
+            f"{protocol}:// is not a storage that fsspec knows ({error}). Use s3://, gs:// or a path"
         ) from error
 
 

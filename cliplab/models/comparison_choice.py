@@ -11,7 +11,7 @@ from cliplab.models.comparison_report import Limits, ModelFigures, megabytes, pe
 Noise = Sequence[Sequence[tuple[float, float, float]]]
 
 _MORE = 1.1  # a relaxed limit leaves this much room, since times vary
-_AS_CHEAP = 1.3  # a cost within this factor of another is no reason: times vary as much
+_AS_CHEAP = 1.3  # a cost within this factor of another is not a reason: times vary as much
 
 
 def fitting_precision(

@@ -105,8 +105,8 @@ def with_blank_time(clip: Clip, hidden: FrameRange, color: UInt8Array) -> Clip:
 def with_bridged_time(clip: Clip, hidden: FrameRange) -> Clip:
     """The clip with some of its frames replaced by a cross-fade from the frame before them to the frame after them.
 
-    What happens in between is gone, and unlike a plain colour or a held frame the cross-fade is no sudden change, which
-    a model that sees motion would take for one. At the clip's start and end the one neighbour is held.
+    What happens in between is gone, and unlike a plain colour or a held frame the cross-fade is not a sudden change,
+    which a model that sees motion would take for one. At the clip's start and end the one neighbour is held.
 
     Args:
         clip: The clip.

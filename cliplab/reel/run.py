@@ -281,5 +281,5 @@ def _check_audio(audio: str) -> None:
     if audio in ("keep", "none"):
         return
     if not os.path.isfile(audio):
-        raise ConfigError(f"--audio must be keep, none or a file with sound, got {audio!r}, which is no file")
+        raise ConfigError(f"--audio must be keep, none or a file with sound, got {audio!r}, which is not a file")
     require_sound(audio)

@@ -209,7 +209,7 @@ def _perceptual_hash(pictures: npt.NDArray[np.uint8]) -> PerceptualHash:
     bits, colours = [], []
     for picture in pictures:
         gray = np.asarray(cv2.resize(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), (9, 8), interpolation=cv2.INTER_AREA))
-        # More than one level: what noise makes of a plain surface is no edge.
+        # More than one level: what noise makes of a plain surface is not an edge.
         bits.append((np.diff(gray.astype(np.int16), axis=1) > 1).reshape(-1))
         colours.append(cv2.resize(picture, (8, 8), interpolation=cv2.INTER_AREA).astype(np.float32))
     return PerceptualHash(np.stack(bits), np.stack(colours))

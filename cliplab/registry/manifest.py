@@ -244,7 +244,7 @@ def _enter_folder(manifest: Manifest) -> _Entered:
 def _states(manifest: Manifest, pending: Path | None = None) -> tuple[tuple[ListedModel, ...], list[str]]:
     """Every listed model with the state of its file, and what is wrong with those that are damaged.
 
-    A missing one that is not current is no problem: old versions are deleted. pending: one that is about to be written.
+    A missing one that is not current is not a problem: old versions are deleted. pending: one that is written next.
     """
     states, problems = [], []
     for name in manifest.names:

@@ -133,7 +133,7 @@ def name_problem(name: object) -> str | None:
     """
     if isinstance(name, str) and _NAME.fullmatch(name):
         return None
-    return f"{name!r:.200} is no model's name: it must be a single file name that ends in .tflite, without a folder"
+    return f"{name!r:.200} is not a model's name: it must be a single file name that ends in .tflite, without a folder"
 
 
 def check_model(path: Path) -> dict[str, Any]:

@@ -73,7 +73,7 @@ def choose_sampling(
     if keyframes or sample_fps is not None or frames is not None:
         raise ConfigError(
             "sample_fps, keyframes and frames choose single frames, and this model sees clips of "
-            f"{adapter.input_spec.n_frames} frames. Leave them out: its config says which frames a clip has"
+            f"{adapter.input_spec.n_frames} frames. Leave them out: its config says which frames per clip has"
         )
     return _clip_sampling(adapter)
 

@@ -206,7 +206,7 @@ def _identified(
 def _size_of_picture(path: str) -> tuple[int, int]:
     size = size_of_picture(read_regular_bytes(path, MAX_PICTURE_BYTES, AdapterError))
     if size is None:
-        raise AdapterError("it is no picture, or damaged")
+        raise AdapterError("it is not a picture, or damaged")
     return size
 
 

@@ -24,7 +24,7 @@ from movinet_adapter.weights.safe_graph import require_safe_graph
 # Of the largest logit. Both sides compute in float32 with other orders of summation, which comes to about 1e-6; a
 # variable in another's place comes to 0.1 and more.
 LOGITS_TOLERANCE = 1e-3
-_FRAMES, _SIZE = 4, 64  # small, for the published models take seconds a clip; used where the model takes any size
+_FRAMES, _SIZE = 4, 64  # small, for the published models take seconds per clip; used where the model takes any size
 
 
 def read_saved_model(folder: str, of: Architecture, where: str) -> Variables:
@@ -105,8 +105,8 @@ def _base_logits(run: Any, clip: Float32Array) -> Float32Array:
 
 
 def _stream_logits(run: Any, specs: Any, network: MoViNetNetwork, clip: Float32Array) -> Float32Array:
-    """The logits after the last frame: as many frames a step as the program takes, one if it takes any number, so that
-    its states count."""
+    """The logits after the last frame: as many frames per step as the program takes, one if it takes any number, so
+    that its states count."""
     tf = import_tensorflow()
     states = {name: tf.constant(value) for name, value in initial_states(network.states).items()}
     step = specs["image"].shape[1] or 1

@@ -227,7 +227,7 @@ def _imported(of: Architecture, identity: str, source: str, read: Callable[[], V
 
 
 def _published(of: Architecture, version: int) -> Weights:
-    """From the cache, TF Hub or the checkpoint archive; only what could not be had makes room for the next source."""
+    """From the cache, TF Hub or the checkpoint archive; the next only where one fails."""
     handle = hub_handle(of, version)
     kept, reason = cache.find_weights(of, handle)
     if kept is not None:
@@ -244,7 +244,8 @@ def _published(of: Architecture, version: int) -> Weights:
             continue
         return _weights(variables, source, cache.store_weights(of, handle, variables, source))
     raise WeightsError(
-        f'weights "{PUBLISHED}" for MoViNet {of.model_id} {of.mode}, hub_version {version}, could not be had. Tried:\n'
+        f'weights "{PUBLISHED}" for MoViNet {of.model_id} {of.mode}, hub_version {version}, could not be downloaded '
+        "or read. Tried:\n"
         + "\n".join(f"  {line}" for line in tried)
         + f"\nConnect to the network and try again; or fetch {handle}?tf-hub-format=compressed elsewhere and name the "
         f'.tar.gz or its unpacked folder in "weights"; or name a mirror in {HUB_VARIABLE} or {CHECKPOINTS_VARIABLE}; '

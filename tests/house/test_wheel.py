@@ -50,10 +50,10 @@ def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def packaged_files() -> list[str]:
-    """Every tracked file of the packages, code and what is no code."""
+    """Every tracked file of the packages, code and what is not code."""
     listed = subprocess.run(["git", "ls-files", "-z", *PACKAGES], cwd=ROOT, capture_output=True)
     if listed.returncode != 0:
-        pytest.skip("the checkout is no git repository, so that what belongs to it is not known")
+        pytest.skip("the checkout is not a git repository, so that what belongs to it is not known")
     return [name for name in listed.stdout.decode().split("\0") if name and (ROOT / name).is_file()]
 
 

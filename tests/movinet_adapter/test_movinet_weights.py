@@ -218,7 +218,7 @@ def test_offline_the_message_has_every_source_and_the_way_out(tmp_path: Path) ->
     text = str(caught.value)
     hub_url = os.environ["CLIPLAB_TFHUB_URL"]
     checkpoints = os.environ["CLIPLAB_MOVINET_CHECKPOINTS_URL"]
-    assert 'weights "kinetics-600" for MoViNet a0 base, hub_version 3, could not be had' in text
+    assert 'weights "kinetics-600" for MoViNet a0 base, hub_version 3, could not be downloaded or read' in text
     assert f"the cache: nothing in {tmp_path / 'cache' / 'movinet'}" in text
     assert f"{hub_url}/{HANDLE.format('base')}: the server could not be reached" in text
     assert f"{checkpoints}/movinet_a0_base.tar.gz: the server could not be reached" in text

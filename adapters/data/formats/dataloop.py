@@ -87,7 +87,7 @@ def export_dataloop(dataset: Dataset, path: str | Path, media: Placement = "copy
 
 
 def _probe(file: Path) -> tuple[float | None, float | None]:
-    """Frames a second and length in seconds, None where not known."""
+    """Frames per second and length in seconds, None where not known."""
     from adapters.media import probe
 
     try:

@@ -153,7 +153,7 @@ def read_picture(path: Path) -> Clip:
 
     pixels = decode_picture(path.read_bytes(), str(path))
     if pixels is None:
-        raise MediaError(f"{path}: is no picture that can be read. Give a JPEG, PNG, WebP, BMP or TIFF")
+        raise MediaError(f"{path}: is not a picture that can be read. Give a JPEG, PNG, WebP, BMP or TIFF")
     return Clip(pixels[None], np.zeros(1), str(path), 0.0, 0.0)
 
 

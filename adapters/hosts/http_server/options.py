@@ -81,7 +81,9 @@ class HttpOptions:
         if self.port > 65535:
             raise ConfigError(f"port is {self.port} and must be at most 65535")
         if self.root is not None and not self.root.is_dir():
-            raise ConfigError(f"root is {self.root}, which is no folder. Name the folder that requests may read from")
+            raise ConfigError(
+                f"root is {self.root}, which is not a folder. Name the folder that requests may read from"
+            )
         if self.token is not None and not (len(self.token) >= MIN_TOKEN_LENGTH and self.token.isascii()):
             raise ConfigError(
                 f"the token has {len(self.token)} characters and must have at least {MIN_TOKEN_LENGTH}, all ASCII. "

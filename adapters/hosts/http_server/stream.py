@@ -217,7 +217,7 @@ def read_jpeg(data: bytes, host: HttpHost) -> UInt8Array:
     size = jpeg_size(data)
     if size is None or data[-64:].find(b"\xff\xd9") < 0:
         raise RequestError(
-            400, f"a message of {len(data)} bytes is no whole JPEG. Give width and height before raw frames"
+            400, f"a message of {len(data)} bytes is not a whole JPEG. Give width and height before raw frames"
         )
     _check_size(host, *size)
     try:

@@ -93,7 +93,7 @@ def resolve_under_root(root: Path | None, fields: dict[str, Any]) -> tuple[Path,
     if not path.is_relative_to(base):
         raise RequestError(403, f"{name!r} is a link that leads out of the server's root")
     if not path.is_file():
-        raise RequestError(404, f"{name!r}: is no file, of those under the server's root")
+        raise RequestError(404, f"{name!r}: is not a file, of those under the server's root")
     return path, name
 
 

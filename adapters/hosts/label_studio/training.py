@@ -269,7 +269,7 @@ def read_tasks(tasks: Any, control: Control, fetcher: VideoFetcher, folder: Path
         try:
             found = _labelled(task, control)
             if found:
-                # By number: an id that is no number could name a place outside of the folder.
+                # By number: an id that is not a number could name a place outside of the folder.
                 path = fetcher.fetch(task.get("data", {}).get(control.video_key), folder, f"task{number}")
                 source = f"label-studio-{task.get('id')!s:.60}"
                 examples += [Example(path.resolve(), *what, source=source, group=source) for what in found]

@@ -56,7 +56,7 @@ def _page(request: Request, values: Mapping[str, str], problem: str, status: int
 
 
 def _window_text(detail: ModelDetail) -> str:
-    """The window to begin with. Without one a video has one answer, and a timeline shows nothing."""
+    """The window to begin with. Without one per video has one answer, and a timeline shows nothing."""
     return str(detail.complete.get("window_seconds") or 2)
 
 
@@ -87,7 +87,7 @@ def _choose(request: Request, values: Mapping[str, str]) -> Response:
         path = inside(studio, values.get("path", ""))
         if not path.is_file():
             raise RequestError(
-                422, f"{values.get('path', '')!r:.200} is no file of the data folder. Name a video in it"
+                422, f"{values.get('path', '')!r:.200} is not a file of the data folder. Name a video in it"
             )
         job = _start(studio, ref, path, path.name, values, {"path": values["path"]})
     except (RequestError, AdapterError) as error:
@@ -139,7 +139,7 @@ def _seconds(values: Mapping[str, str], name: str) -> float | None:
     """A number of seconds that was typed; None where it was left empty.
 
     Raises:
-        RequestError: 422, it is no number that is allowed.
+        RequestError: 422, it is not a number that is allowed.
     """
     text = values.get(name, "").strip()
     if not text:
@@ -171,7 +171,7 @@ def _explain(request: Request, values: Mapping[str, str]) -> Response:
         raise RequestError(422, f"the clip must end after it starts, got {start:g} to {end:g} s")
     label = values.get("label") or None
     if label is not None and label not in result["labels"]:
-        raise RequestError(422, f"{label!r:.80} is no class of this model. Choose one of the list")
+        raise RequestError(422, f"{label!r:.80} is not a class of this model. Choose one of the list")
     source = result["source"]
     if "upload" in source:
         video = find_upload(data_dir, str(source["upload"]))

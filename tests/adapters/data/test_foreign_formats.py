@@ -121,7 +121,7 @@ def test_wrong_tasks_are_named(tmp_path: Path, task: dict[str, Any], term: str) 
     [
         # Its one annotation with boxes on an image was rejected in the review, so nothing of it counts.
         ("test_export_csv_csv_test.json", "2 annotations that were skipped or rejected"),
-        # A choice on a text: the task has no video, so its choice is no label of one.
+        # A choice on a text: the task has no video, so its choice is not a label of one.
         ("test_export_csv_csv_test_history.json", "1 labels of type 'choices' on what is not a video"),
         ("test_export_csv_csv_test2.json", "1 labels of type 'choices' on what is not a video"),
         # Boxes and polygons on images.

@@ -124,7 +124,7 @@ def failing(world: World, bad: str, adapter: Any = None) -> str:
 
 
 def test_one_bad_item_is_reported_and_the_others_are_uploaded(world: World) -> None:
-    add_video(world, "/bad.mp4", b"this is no video at all" * 100)
+    add_video(world, "/bad.mp4", b"this is not a video at all" * 100)
     message = failing(world, "/bad.mp4")
     assert "/tmp" not in message.partition("\n")[0], "the item is named by its place, not by a temporary file"
 

@@ -250,7 +250,7 @@ def test_a_frame_model_takes_images(tmp_path: Path, own_cache: Path) -> None:
     batch = [item(picture, "image/png"), item(clip), item(torn, "image/jpeg"), item(clip)]
     results = list(dataloop_items.predict_items(adapter.loaded_adapter, batch))
     assert [result.item for result in results] == batch
-    assert "is no picture that can be read" in str(results[2].error)
+    assert "is not a picture that can be read" in str(results[2].error)
     found = [annotate(result, 3, model()) for result in results]
     assert [len(collection) for collection in found] == [3, 3, 0, 3]
     of_picture, of_video = (next(iter(c)).to_json()["metadata"]["system"] for c in found[:2])

@@ -346,7 +346,7 @@ def test_metrics_count_requests_and_tell_the_time_of_models(http: httpx.Client) 
     [
         (["--host", "0.0.0.0"], "no token is set"),
         (["--port", "99999"], "port is 99999"),
-        (["--root", "/no/such/folder"], "is no folder"),
+        (["--root", "/no/such/folder"], "is not a folder"),
         (["--token-file", "/no/such/file"], "token file /no/such/file cannot be read"),
         (["--queue", "-1"], "queue is -1"),
         (["--timeout-seconds", "0"], "timeout_seconds is 0"),

@@ -71,7 +71,7 @@ def served(folder: Path) -> Iterator[Served]:
 
 @pytest.fixture(scope="module")
 def impatient(folder: Path, served: Served) -> Iterator[Served]:
-    """One that waits for a second, which is no time where the machine stalls: only what must end is asked of it."""
+    """One that waits for a second, which is not a time where the machine stalls: only what must end is asked of it."""
     models = (folder / "tiny.bundle", folder / "wide.bundle")
     with http_host(models, "--root", folder / "root", "--timeout-seconds", 1) as host:
         yield host

@@ -78,7 +78,7 @@ def test_batches_reach_over_files(videos: list[Path]) -> None:
 def test_a_bad_file_is_set_aside(videos: list[Path], tmp_path: Path) -> None:
     empty, text = tmp_path / "empty.mp4", tmp_path / "text.mp4"
     empty.write_bytes(b"")
-    text.write_text("this is no video")
+    text.write_text("this is not a video")
     sources = [empty, videos[0], tmp_path / "missing.mp4", text, videos[1], tmp_path]
     results = list(predict_videos(tiny(batch_size=4), sources))
     assert [item.path for item in results] == [str(path) for path in sources]

@@ -374,7 +374,7 @@ def test_all_is_within_tolerance_only_where_nothing_is_missed_or_spurious() -> N
     assert not match_segments([near, other], [one, other], 0.99).within_tolerance
     assert not match_segments([near, other], [one], 1).within_tolerance
     assert not match_segments([near], [one, other], 1).within_tolerance
-    assert match_segments([near], [one], 0.5).precision == 0, "a pair beyond the tolerance is no hit"
+    assert match_segments([near], [one], 0.5).precision == 0, "a pair beyond the tolerance is not a hit"
     assert match_segments([near], [one], 0.5).recall == 0
 
 

@@ -279,7 +279,7 @@ def test_wrong_frames_states_and_files_are_refused(program: StreamProgram, tmp_p
 def test_a_program_that_does_not_stream_is_refused() -> None:
     from tiny_programs import tiny_program
 
-    with pytest.raises(BundleError, match="tiny is no stream program"):
+    with pytest.raises(BundleError, match="tiny is not a stream program"):
         StreamProgram(tiny_program("float32"), name="tiny")
 
 

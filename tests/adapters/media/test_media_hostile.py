@@ -1,4 +1,4 @@
-"""Files that would lead to others, that are no videos under a video's name, or that declare more than they hold."""
+"""Files that would lead to others, that are not videos under a video's name, or that declare more than they hold."""
 
 from __future__ import annotations
 

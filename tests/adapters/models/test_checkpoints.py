@@ -144,7 +144,7 @@ def test_prefixes_of_wrappers_are_removed_in_any_order(prefix: str) -> None:
 
 
 def test_a_backbone_beside_its_head_and_a_loss_with_weights_is_found() -> None:
-    """As a Lightning module has them: the head is no part of the backbone's attribute, the loss none of the network."""
+    """As a Lightning module has them: the head is not in the backbone's attribute, the loss none of the network."""
     renamed = {f"backbone.{name}" if "fc" not in name else name: value for name, value in STATE.items()}
     found = torch_to_variables(renamed | {"criterion.pos_weight": np.ones(3), "train_acc.total": np.array(4)})
     assert set(found.classifier) == {OUTPUT_KERNEL, OUTPUT_BIAS}

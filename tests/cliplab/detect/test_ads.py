@@ -200,7 +200,7 @@ def test_marks_of_another_tool_are_merged(evenings, tmp_path, store, rule, expec
     found_in(evenings / "all.mkv", store, output=tmp_path / "a.edl", merge=rule)
     rows = [line.split() for line in (tmp_path / "a.edl").read_text().splitlines()]
     np.testing.assert_allclose([[float(row[0]), float(row[1])] for row in rows], expected, atol=0.2)
-    assert rows[0][2] == "1"  # what mutes is no break and stays
+    assert rows[0][2] == "1"  # what mutes is not a break and stays
 
 
 def test_a_copy_without_the_break(evenings, tmp_path, store):

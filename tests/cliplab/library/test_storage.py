@@ -200,7 +200,7 @@ def write_noise(path: Path, frames: int, group: int) -> Path:
     [
         ("s3://library/nothing", "there is no such folder"),
         ("s3://nobucket/videos", "there is no such folder"),
-        ("abacus://beads", "is no storage that fsspec knows"),
+        ("abacus://beads", "is not a storage that fsspec knows"),
         ("lakefs://repository/main", "needs the package"),
         ("file:///nowhere", "there is no such folder"),
     ],

@@ -241,7 +241,7 @@ def test_an_object_without_time_goes_by_its_tag(client: Client) -> None:
     assert 0 < one < 2**63
     assert stamp(client, ETag="one") == one
     assert stamp(client, size=1) == 0
-    assert stamp(client, mtime=3, ETag="one") == 3 * 10**9, "a tag that is no digest does not count beside a time"
+    assert stamp(client, mtime=3, ETag="one") == 3 * 10**9, "a tag that is not a digest does not count beside a time"
 
 
 def test_what_became_of_an_object(client: Client) -> None:

@@ -16,7 +16,7 @@ from cliplab.models.held_out import held_out_windows
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """6 held-out clips of 1 s, 8 for training, and a file in the test split that is no video."""
+    """6 held-out clips of 1 s, 8 for training, and a file in the test split that is not a video."""
     path = render_dataset(tmp_path_factory.mktemp("data"), train=4, validation=2, test=1)
     (path.parent / "text.mp4").write_text("no video")
     with path.open("a") as file:

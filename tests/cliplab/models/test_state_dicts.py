@@ -96,7 +96,7 @@ def test_hidden_layers_are_a_sequential_whose_numbers_count_activations_and_drop
     }
     np.testing.assert_array_equal(tensors["fc.3.weight"], variables["scores_dense1/kernel"].T)
     plain = head_tensors(head_variables(8, 2, []), [{"dropout": 0.5}], "fc")
-    assert list(plain) == ["fc.weight", "fc.bias"], "dropout alone is no reason for a Sequential"
+    assert list(plain) == ["fc.weight", "fc.bias"], "dropout alone is not a reason for a Sequential"
 
 
 class Unpickler(pickle.Unpickler):

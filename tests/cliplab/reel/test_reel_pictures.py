@@ -94,7 +94,7 @@ def test_the_last_picture_stands_in_for_a_quarter_second(tmp_path: Path, frames:
 
 
 def test_a_source_that_cannot_be_read_is_named(tmp_path: Path) -> None:
-    (tmp_path / "text.mp4").write_text("this is no video")
+    (tmp_path / "text.mp4").write_text("this is not a video")
     good = plain(tmp_path / "good.mp4", 100)
     for name in ("text.mp4", "absent.mp4"):
         with pytest.raises(SourceFailed) as caught:

@@ -1,5 +1,5 @@
 """A library from its labels to its reel, as docs/guides/library.md goes: hundreds of files cut from the sample clips in
-several containers and sizes, the odd files of the wild among them, and some that are no videos.
+several containers and sizes, the odd files of the wild among them, and some that are not videos.
 """
 
 from __future__ import annotations

@@ -201,7 +201,7 @@ def test_what_is_no_stored_model_is_refused(library: Path, tmp_path: Path) -> No
 
 def test_bad_files_are_set_aside_listed_and_not_tried_again(library: Path, model: Path, tmp_path: Path) -> None:
     output, bad = tmp_path / "h.json", library / "day0" / "bad.mp4"
-    bad.write_text("this is no video")
+    bad.write_text("this is not a video")
     (library / "empty.mov").write_bytes(b"")
     report = scan(library, model, output=output, min_score=0)
     assert (report.videos, report.highlights, report.failed) == (8, 6, 2)

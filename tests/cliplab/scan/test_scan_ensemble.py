@@ -69,7 +69,7 @@ def test_members_vote_on_each_frame(
     assert len(found) == 3
     for content, rows in found.items():
         own = np.stack([scores[content] for scores in each])
-        assert rows.shape == (SECONDS, 2) == own[0].shape, "one a second, and not one a clip"
+        assert rows.shape == (SECONDS, 2) == own[0].shape, "one per second, and not one a clip"
         weights = options.get("member_weights")
         expected = vote(own, voting, weights=weights, positive=1, threshold=options.get("threshold", 0.5))
         # Members of another size see frames that were scaled twice.

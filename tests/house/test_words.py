@@ -1,0 +1,104 @@
+"""Phrases that readers stumble over may not come back: in help, errors, docstrings, schemas, pages and documents."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+# What may follow "is no" in good English.
+_FINE = (
+    "longer|more|less|fewer|limit|other|need|use|one|such|way|better|worse|faster|slower|larger|smaller|further|older|"
+    "newer|easier|surer|higher|lower|earlier|later"
+)
+_PLURALS = "frames|videos|images|clips|samples|requests|windows|times|MB|ms|seconds|minutes|events|bytes"
+_SINGULARS = "second|minute|hour|frame|clip|core|video|window|epoch|worker"
+# Pattern -> what it reads like, and examples: of it, and of good English that is close.
+PATTERNS = {
+    rf"(?<!here )\bis no (?!(?:{_FINE})\b)[a-z]": (
+        "is not a",
+        ("the file is no trained model", "which is no number"),
+        ("there is no model", "is no longer used", "None is no limit", "the largest is no larger"),
+    ),
+    r"\b(?:is|are|was|were) told (?!apart|from)": (
+        "receives, is given",
+        ("the others are told to wait", "the second is told so"),
+        ("clips are told apart by their sound", "it is told from rounding"),
+    ),
+    r"\b[Ss]o many\b(?! that)": (
+        "N, at most N",
+        ("At most so many clips.", "So many frames, evenly over each video."),
+        ("so many that the disk is full", "as many as fit"),
+    ),
+    r"[;,] else (?:one|its|the model|that of|all of|only)\b": (
+        "default:",
+        ("Which cores; else one per core.", "Whose score counts, else the model's."),
+        ("1 if it fits, else 0", "or else the file is replaced"),
+    ),
+    rf"\b(?:{_PLURALS}) an? (?:{_SINGULARS})\b(?! of| or | that| is| has)": (
+        "per",
+        ("frames a second", "ms a clip"),
+        ("two frames and a second", "sends frames a minute or two late"),
+    ),
+    r"\bone a (?:core|second|video|file|class|worker)\b": (
+        "one per",
+        ("threads: one a core",),
+        ("for one, a core is enough",),
+    ),
+    r"\bcome again \(": ("further requests get", ("more are told to come again (429)",), ("an advert may come again",)),
+    r"\b(?:can|could) (?:not )?be had\b": ("downloaded, found", ("weights that could not be had",), ("can be read",)),
+    r"that the (?:model|bundle|dataset) has not\b": (
+        "unknown to the",
+        ("labels that the model has not",),
+        ("labels that the model does not have",),
+    ),
+    r"\bstands? in (?:two|both|several|no) ": (
+        "is in",
+        ("groups that stand in two splits",),
+        ("groups that are in two splits", "it stands in for a video"),
+    ),
+}
+FOLDERS = ("adapters", "cliplab", "movinet_adapter", "configs")
+
+
+def documents() -> Iterator[tuple[str, int, str]]:
+    """(file, line, text) of what people read."""
+    for path in sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]):
+        yield from lines(path)
+    for folder in FOLDERS:
+        for suffix in ("html", "js", "json"):
+            for path in sorted((ROOT / folder).rglob(f"*.{suffix}")):
+                if "vendor" not in path.parts:
+                    yield from lines(path)
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                    text = " ".join(node.value.split())
+                    yield str(path.relative_to(ROOT)), node.lineno, text
+
+
+def lines(path: Path) -> Iterator[tuple[str, int, str]]:
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        yield str(path.relative_to(ROOT)), number, line
+
+
+def test_no_phrase_that_readers_stumble_over() -> None:
+    found = [
+        f"{file}:{number}: {match[0]!r}, better {better!r}: ...{text[max(0, match.start() - 50) : match.end() + 30]}..."
+        for file, number, text in documents()
+        for pattern, (better, _, _) in PATTERNS.items()
+        for match in [re.search(pattern, text)]
+        if match
+    ]
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize("pattern", PATTERNS)
+def test_the_patterns_find_what_they_are_for_and_pass_good_english(pattern: str) -> None:
+    _, bad, good = PATTERNS[pattern]
+    assert all(re.search(pattern, text) for text in bad)
+    assert not [text for text in good if re.search(pattern, text)]
