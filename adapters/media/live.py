@@ -92,8 +92,8 @@ class LiveVideo:
             on_note: Receives a sentence about damage, stalls, changes of size, and frames that were dropped because
                 they came too fast.
             stall_seconds: How long the source may be silent before a stall is reported.
-            growing_seconds: How long a file may stay as it is before it is taken to be complete; None: the source is not a
-                file.
+            growing_seconds: How long a file may stay as it is before it is taken to be complete; None: the source
+                is not a file.
         """
         self.source, self._spec, self._stall_seconds = source, spec, stall_seconds
         self._growing_seconds = growing_seconds
