@@ -222,7 +222,7 @@ def test_a_signal_ends_the_host_whatever_its_clients_do(folder: Path) -> None:
         start = time.monotonic()
         host.terminate()
         assert host.process.wait(PATIENT) == 0
-        assert time.monotonic() - start < 10
+        assert time.monotonic() - start < 60
         until(lambda: not any(running(pid) for pid in pids))
 
 

@@ -93,7 +93,7 @@ def fit(folder: Path, batch_size: int, failure: BaseException | None, inside: bo
         pytest.param(None, True, id="allocated", marks=pytest.mark.slow),
         pytest.param(MemoryError(), True, id="network"),
         pytest.param(MemoryError(), False, id="numpy"),
-        pytest.param(tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor"), False, id="tensorflow"),
+        pytest.param(tf.errors.ResourceExhaustedError(None, None, "OOM of a tensor"), False, id="tensorflow"),
     ],
 )
 def test_memory_that_runs_out_names_a_batch_size(tmp_path: Path, failure: BaseException | None, inside: bool) -> None:
