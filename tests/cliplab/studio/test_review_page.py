@@ -48,7 +48,7 @@ def found(tmp_path_factory):
 @pytest.fixture(scope="module")
 def client(found):
     address, studio = found
-    with httpx.Client(base_url=address, headers={"X-CSRF-Token": studio.csrf}, timeout=30) as opened:
+    with httpx.Client(base_url=address, headers={"X-CSRF-Token": studio.csrf}, timeout=120) as opened:
         yield opened
 
 
