@@ -7,6 +7,8 @@ RUN_STAMP := $(VENV)/.installed-train
 DEV_STAMP := $(VENV)/.installed-dev
 # A file's tests share what they made; the files come in the order of tests/conftest.py, the longest first.
 PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder
+# What runs the tests. CI sets scripts/test_twice.py, which runs at most five tests that failed once more, alone.
+TESTS := -m pytest
 # The oldest versions that setup.py allows, in environments of their own. Python 3.11 or 3.12: constraints/floors.txt.
 FLOORS := constraints/floors.txt
 FLOORS_ALL := .venv-floors
@@ -26,17 +28,17 @@ demo: $(RUN_STAMP)
 	$(BIN)/cliplab demo --output demo_output --force
 
 test: lint
-	$(BIN)/python -m pytest -m "not slow" $(PARALLEL)
+	$(BIN)/python $(TESTS) -m "not slow" $(PARALLEL)
 
 test-full: lint
-	$(BIN)/python -m pytest $(PARALLEL)
+	$(BIN)/python $(TESTS) $(PARALLEL)
 
 test-floors: $(FLOORS_ALL)/.installed
-	$(FLOORS_ALL)/bin/python -m pytest -m "not slow" $(PARALLEL)
+	$(FLOORS_ALL)/bin/python $(TESTS) -m "not slow" $(PARALLEL)
 
 # Without TensorFlow, MLflow, Ray and dtlpy: a few minutes, with the installation.
 test-floors-core: $(FLOORS_CORE)/.installed
-	$(FLOORS_CORE)/bin/python -m pytest -m "not slow and not extras" $(PARALLEL)
+	$(FLOORS_CORE)/bin/python $(TESTS) -m "not slow and not extras" $(PARALLEL)
 
 lint: $(DEV_STAMP)
 	$(BIN)/ruff check .

@@ -140,7 +140,8 @@ def test_stream_trains_as_the_causal_network_and_scores_the_same_saved(tmp_path:
     np.testing.assert_allclose(found, trained, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", ["movinet_a0_base", "movinet_a0_stream"])
+# Base takes the same way through training, and test_movinet_end_to_end.py fine-tunes it too.
+@pytest.mark.parametrize("name", [pytest.param("movinet_a0_base", marks=pytest.mark.slow), "movinet_a0_stream"])
 def test_fine_tuning_moves_the_last_layers(tmp_path: Path, name: str) -> None:
     # Without validation clips, that no epoch of it can be worse than the head on.
     data = render_dataset(tmp_path / "data", train=2, validation=0, test=0)

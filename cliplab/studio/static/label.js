@@ -365,8 +365,9 @@ async function load({ first = false } = {}) {
   state.loading.add(since);
   let found, pending;
   try {
-    found = await items.ask(state.filters, annotatorName());
+    // Before the list: what is stored between the two answers would otherwise be in neither.
     pending = await outbox.pending();
+    found = await items.ask(state.filters, annotatorName());
   } catch (error) {
     at("count").textContent = `the list could not be loaded: ${visible(error.message)}`;
     say("the list could not be loaded; it is tried again", { bad: true });

@@ -39,12 +39,17 @@ export class Outbox extends EventTarget {
     this.client = randomName();
     this.sequence = 0;
     this.waiting = 0; // stored here, not yet durable there
+    this.unwritten = 0; // of these, not yet on their way into the browser's storage, which is still opening
     this.memory = []; // kept only in this tab, because the browser's storage refuses
     this.trouble = ""; // "", "offline", "refusing" (disk, read-only), "token"
     this.sentence = "";
     this.refused = [];
     this.wait = FIRST_WAIT;
-    this.opening = this.open();
+    this.opened = false; // nobody knows yet what waits here
+    this.opening = this.open().finally(() => {
+      this.opened = true;
+      this.changed();
+    });
     this.channel = "BroadcastChannel" in window ? new BroadcastChannel(`cliplab-outbox-${studio}`) : null;
     if (this.channel) this.channel.onmessage = () => this.count();
     addEventListener("online", () => this.hurry());
@@ -83,18 +88,25 @@ export class Outbox extends EventTarget {
   }
 
   store(records) {
-    const write = (database) => {
+    this.unwritten += records.length;
+    // Async, so that a database that was closed meanwhile is an error like any other.
+    const write = async (database) => {
+      this.unwritten -= records.length;
       const transaction = database.transaction("events", "readwrite", { durability: "strict" });
       records.forEach((record) => transaction.objectStore("events").add(record));
       // Committed by this task, so that it does not depend on the tab from here on.
       transaction.commit?.();
-      return new Promise((resolve, reject) => {
+      await new Promise((resolve, reject) => {
         transaction.oncomplete = resolve;
         transaction.onabort = transaction.onerror = () => reject(transaction.error);
       });
     };
     // Without waiting for a promise where the database is open: the tab may be closed in the next moment.
-    const written = this.database ? write(this.database) : this.opening.then(write);
+    const unopened = (error) => {
+      this.unwritten -= records.length;
+      throw error;
+    };
+    const written = this.database ? write(this.database) : this.opening.then(write, unopened);
     written
       .catch((error) => {
         this.memory.push(...records);
@@ -115,7 +127,13 @@ export class Outbox extends EventTarget {
 
   async count() {
     if (!this.database) return;
-    this.waiting = (await done(this.database.transaction("events").objectStore("events").count())) + this.memory.length;
+    let put, stored;
+    do {
+      // What is put while this counts is not in the count: "saved" would be said of a label that is not.
+      put = this.sequence;
+      stored = await done(this.database.transaction("events").objectStore("events").count());
+    } while (put !== this.sequence);
+    this.waiting = stored + this.memory.length + this.unwritten;
     this.changed();
   }
 
@@ -224,6 +242,6 @@ export class Outbox extends EventTarget {
     if (this.trouble === "refusing") return `cannot save: ${kept} kept here`;
     if (this.trouble === "token") return `signed out: ${kept} kept here`;
     if (this.trouble === "memory") return `${kept} unsaved, in this tab only`;
-    return this.waiting ? `${kept} unsaved` : "saved";
+    return this.waiting ? `${kept} unsaved` : this.opened ? "saved" : "";
   }
 }

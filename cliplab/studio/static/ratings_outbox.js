@@ -1,12 +1,14 @@
 // What a person said of clips: kept in the browser first, then sent in order, until the studio has stored it.
 
-import { api, say } from "/static/studio.js";
+import { api, outbox, say } from "/static/studio.js";
+import { randomName } from "/static/outbox.js";
 
 const studio = document.querySelector('meta[name="studio"]').content;
 const kept = `cliplab-clips-${studio}:`; // one entry each, so that two tabs never write over each other's
-const client = crypto.randomUUID();
+const client = randomName();
 let sequence = 0;
 let sending = false;
+let offline = false;
 
 const waiting = () =>
   Object.keys(localStorage).filter((key) => key.startsWith(kept))
@@ -29,9 +31,11 @@ export async function send(onStored = () => {}) {
   for (let [first] = waiting(); first; [first] = waiting()) {
     try {
       onStored(await api(first.entry.path, first.entry.body));
+      offline = false;
     } catch (error) {
       if (error.status === undefined || error.status >= 500 || error.status === 401 || error.status === 403) {
-        show(error.status === undefined);
+        offline = error.status === undefined;
+        show();
         await new Promise((resolve) => setTimeout(resolve, wait));
         wait = Math.min(2 * wait, 5000);
         continue;
@@ -45,10 +49,12 @@ export async function send(onStored = () => {}) {
   sending = false;
 }
 
-function show(offline = false) {
-  const count = waiting().length;
+function show() {
+  const count = waiting().length + outbox.waiting;
   const saving = document.getElementById("saving");
-  saving.textContent = offline ? `offline: ${count} kept here` : count ? `${count} unsaved` : "saved";
+  saving.textContent = offline ? `offline: ${count} kept here` : count ? `${count} unsaved` : outbox.word;
   saving.className = `saving ${offline ? "offline" : count ? "unsaved" : ""}`;
 }
+// After the page's own listener, which knows of labels alone: it would say "saved" of ratings that are not.
+outbox.addEventListener("change", show);
 show();

@@ -504,15 +504,15 @@ def test_a_request_ends_while_its_segments_are_computed() -> None:
         Prediction(np.array([0.4, 0.6], np.float32), ("warm", "cold"), at * 0.01, at * 0.01 + 100) for at in range(9000)
     )
     (control,) = parse_label_config(CONFIG.replace("Choices", "Other"))
-    begin = time.monotonic()
+    begin = time.process_time()
 
     def check() -> None:
-        if time.monotonic() > begin + 0.3:
+        if time.process_time() > begin + 0.3:
             raise TimeoutError("it has to end")
 
     with pytest.raises(TimeoutError):
         to_regions(VideoResult("clip.mp4", predictions), control, TinyAdapter({}).config, {}, check)
-    assert time.monotonic() - begin < 2.3
+    assert time.process_time() - begin < 2.3
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")

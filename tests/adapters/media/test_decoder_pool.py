@@ -17,7 +17,7 @@ import pytest
 from flat_videos import flat_video
 from places import ROOT
 from tiny_videos import render_video
-from waiting import until
+from waiting import PATIENT, until
 
 from adapters.errors import ConfigError, MediaError
 from adapters.media import ChildVideo, DecoderPool, MediaLimits, limited_reading, open_video, read_clip
@@ -197,19 +197,19 @@ def test_a_stop_ends_a_process_that_hangs(pool: DecoderPool, video: Path) -> Non
         start = time.monotonic()
         with pytest.raises(MediaError, match="nobody waits for it"):
             list(opened.rest)  # type: ignore[attr-defined]
-        assert time.monotonic() - start < 2
+        assert time.monotonic() - start < pool.seconds / 2
     assert works(pool, video)
     assert not running(pid)
 
 
-def test_a_stop_ends_planning(pool: DecoderPool, video: Path) -> None:
+def test_a_stop_ends_planning(pool: DecoderPool, video: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Windows that begin every hundred-thousandth of a second, of 240 frames each: nothing is decoded meanwhile."""
+    monkeypatch.setattr("adapters.media.decoder_child._CANCEL_SECONDS", PATIENT)
     pids, begin = pool.pids, time.monotonic()
     limits = MediaLimits(2_000_000, lambda: "is over." if time.monotonic() > begin + 0.3 else None)
     spec = InputSpec(height=8, width=8, n_frames=240, sampling="rate", fps=240.0, stride_seconds=1e-5)
     with pytest.raises(MediaError, match="is over"), pool.open_video(video, limits) as opened:
         list(opened.clips(spec))
-    assert time.monotonic() - begin < 2.3
     assert works(pool, video)
     assert pool.pids == pids  # it was asked, and not killed
 

@@ -164,7 +164,7 @@ def test_chosen_thresholds_are_part_of_the_model_and_say_what_they_reach(
 def test_a_config_is_cross_validated_with_and_without_hidden_layers(
     write_data: Callable[..., Path], head: list[Any], solved: Trained
 ) -> None:
-    found = evaluate("efficientnet_lite0", write_data(), overrides={**SMALL, "head": head}, cross_validate="groups")
+    found = evaluate(SMALL_NETWORK, write_data(), overrides={**SMALL, "head": head}, cross_validate="groups")
     report = found.report
     assert (found.split, report.clips, report.groups) == ("cross_validation", 16, 4)
     assert sum(map(sum, report.confusion_matrix)) == 16

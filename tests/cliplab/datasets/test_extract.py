@@ -57,14 +57,17 @@ import sys, time
 from cliplab.datasets import extract
 from cliplab.datasets.extraction import _Output
 write = _Output.write
-def slow(self, entry, picture):
+number = 0
+def stop_after_five(self, entry, picture):
+    global number
     write(self, entry, picture)
-    time.sleep(0.05)
-_Output.write = slow
+    number += 1
+    time.sleep(600 if number == 5 else 0)
+_Output.write = stop_after_five
 extract([sys.argv[1]], sys.argv[2], fps=4)
 """
     child = start_python(code, film, tmp_path / "killed")
-    until(lambda: len(pictures(tmp_path / "killed")) >= 3)
+    until(lambda: len(pictures(tmp_path / "killed")) >= 3)  # of five: it is killed while it writes, or waits
     child.send_signal(signal.SIGKILL)
     child.wait()
     before = len(pictures(tmp_path / "killed"))
@@ -175,11 +178,11 @@ def test_two_runs_into_one_folder_do_not_mix(film, tmp_path, monkeypatch):
 
     def wait(*_):
         inside.set()
-        leave.wait(30)
+        leave.wait(120)
 
     first = threading.Thread(target=extract, args=([film], tmp_path), kwargs={"on_progress": wait})
     first.start()
-    assert inside.wait(30)
+    assert inside.wait(120)
     with pytest.raises(StorageError, match="extracts into it"):
         extract([film], tmp_path)
     leave.set()

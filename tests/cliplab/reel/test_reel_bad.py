@@ -196,7 +196,7 @@ def test_killed_it_leaves_the_old_reel(library: dict[str, Path], tmp_path: Path,
 
         until(writes)
         process.send_signal(ending)
-        _, stderr = process.communicate(timeout=60)
+        _, stderr = process.communicate(timeout=600)
     assert Path(old).read_bytes() == before
     if ending == signal.SIGINT:
         assert process.returncode == 130

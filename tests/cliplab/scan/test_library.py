@@ -1,4 +1,4 @@
-"""A library from its labels to its reel, as docs/guides/library.md goes: hundreds of files cut from the sample clips in
+"""A library from its labels to its reel, as docs/guides/library.md goes: files cut from half of the sample clips in
 several containers and sizes, the odd files of the wild among them, and some that are not videos.
 """
 
@@ -55,7 +55,7 @@ def write_cut(path: Path, frames: list[np.ndarray[Any, Any]]) -> None:
 def library(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folders by day. What a file shows is in its name: ad or content, or what is odd about it."""
     root = tmp_path_factory.mktemp("library")
-    for number, clip in enumerate(sorted(SAMPLES.glob("*.mp4"))):
+    for number, clip in enumerate(sorted(SAMPLES.glob("*.mp4"))[::2]):
         width, height = SIZES[number % len(SIZES)]
         with open_video(clip) as video:
             frames = [frame.copy() for _, frame in video.frames(width=width, height=height, aspect="stretch", fps=FPS)]
@@ -111,16 +111,16 @@ def test_prepared_and_trained(walk: dict[str, Any]) -> None:
 def test_the_scan_finds_ads(walk: dict[str, Any], library: Path) -> None:
     found = walk["highlights"]
     files = [path for path in library.rglob("*") if path.is_file() and not path.is_symlink()]
-    assert found["total_scanned"] == len(files) > 300
+    assert found["total_scanned"] == len(files) > 150
     assert found["failed"] == len(NO_VIDEOS) == len(found["failures"])
     assert {Path(entry["path"]).name for entry in found["failures"]} == set(NO_VIDEOS)
     names = [Path(row["path"]).name for row in found["highlights"]]
     # Those whose source the model has not seen.
     unseen = [name for name in names if name.startswith("test_")]
-    assert len(unseen) >= 20
+    assert len(unseen) >= 10
     assert sum("_ad_" in name for name in unseen) >= 0.8 * len(unseen)
     seen = [name for name in names if name.startswith(("train_", "validation_"))]
-    assert sum("_ad_" in name for name in seen) >= 0.9 * len(seen) > 60
+    assert sum("_ad_" in name for name in seen) >= 0.9 * len(seen) > 30
     assert len({row["path"] for row in found["highlights"]}) == len(names), "the loop of links is gone round once"
 
 

@@ -17,7 +17,7 @@ from cliplab.studio.child_job import run_child
 
 
 def finished(jobs: Jobs, job: Job) -> Job:
-    until(lambda: job.state != "running", seconds=20)
+    until(lambda: job.state != "running")
     return job
 
 
@@ -93,7 +93,7 @@ def test_a_stopped_job_ends_at_its_next_check(tmp_path: Path) -> None:
 
 def test_one_training_runs_at_a_time(tmp_path: Path) -> None:
     jobs, go = Jobs(tmp_path), threading.Event()
-    first = jobs.start("train", "Train a", lambda job: {"ok": go.wait(10)})
+    first = jobs.start("train", "Train a", lambda job: {"ok": go.wait(120)})
     with pytest.raises(ConfigError, match="Train a"):
         jobs.start("train", "Train b", lambda job: None)
     other = jobs.start("try", "Try", lambda job: None)
@@ -108,7 +108,7 @@ def test_a_restart_says_which_jobs_were_lost(tmp_path: Path) -> None:
     go = threading.Event()
     jobs = Jobs(tmp_path)
     finished(jobs, jobs.start("try", "Done", lambda job: {"a": 1}))
-    running = jobs.start("train", "Train", lambda job: {"ok": go.wait(10)})
+    running = jobs.start("train", "Train", lambda job: {"ok": go.wait(120)})
     again = Jobs(tmp_path)
     assert [(job.title, job.state) for job in again.all()] == [("Train", "lost"), ("Done", "done")]
     assert "closed" in (again.all()[0].error or "")
@@ -154,6 +154,6 @@ def test_a_child_ends_when_its_job_is_stopped(tmp_path: Path, deaf: bool) -> Non
     job = jobs.start(
         "train", "T", lambda job: run_child(job, "test_jobs:wait_for_stop", {"deaf": deaf}, stop_seconds=0.3)
     )
-    until(lambda: job.lines, seconds=20)
+    until(lambda: job.lines)
     jobs.stop(job.id)
     assert finished(jobs, job).state == "stopped"

@@ -19,8 +19,9 @@ import pytest
 pytest.importorskip("starlette", reason="needs pip install 'cliplab[studio]'")
 pytest.importorskip("jinja2", reason="needs pip install 'cliplab[studio]'")
 
+from loopback import steady_port
 from studio_page import browser, running_studio
-from waiting import until
+from waiting import PATIENT, until
 
 from adapters.errors import StorageError
 
@@ -79,8 +80,8 @@ def said(page: Any) -> str:
     return page.inner_text("#said")
 
 
-def saved(page: Any, seconds: float = 120) -> None:
-    until(lambda: page.inner_text("#saving") == "saved", seconds, "all labels stored")
+def saved(page: Any) -> None:
+    until(lambda: page.inner_text("#saving") == "saved", what="all labels stored")
 
 
 def stored(studio: Any, annotator: str) -> dict[int, str]:
@@ -223,6 +224,33 @@ def test_two_tabs(served: tuple[str, Any], open_page: Callable[..., Any]) -> Non
     until(lambda: "content" in one.inner_text("#list"), what="the labels of the other tab")
 
 
+# A label that is given while the outbox counts what it holds, and one that is given while it opens.
+RACES = """async () => {
+  const { outbox } = await import("/static/studio.js"), { Outbox } = await import("/static/outbox.js");
+  await outbox.opening;
+  const counting = outbox.count();
+  outbox.put("race", 1, "label", { label: "ad" });
+  await counting;
+  const opening = new Outbox("another");
+  const words = [opening.word];
+  opening.put("race", 2, "label", { label: "ad" });
+  await opening.opening;
+  return [outbox.waiting, outbox.word, opening.waiting, opening.word, ...words];
+}"""
+
+
+def test_saved_is_said_of_stored_labels_only(served: tuple[str, Any], open_page: Callable[..., Any]) -> None:
+    url, studio = served
+    page = open_page(url)
+    page.route("**/events", lambda route: route.abort())
+    one, word, other, other_word, unknown = page.evaluate(RACES)
+    assert (one, other, unknown) == (1, 1, "")
+    assert "saved" not in (word, other_word)
+    page.unroute("**/events")
+    saved(page)
+    until(lambda: stored(studio, "race").get(1) == "ad")
+
+
 def test_full_disk_is_said_and_labels_are_held(
     served: tuple[str, Any], open_page: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -249,9 +277,9 @@ def test_axe_finds_nothing(served: tuple[str, Any], open_page: Callable[..., Any
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-playwright-python").Axe()
     page = open_page(served[0], color_scheme=scheme, reduced_motion="reduce")
     page.keyboard.press("a")
-    for key in ("ArrowRight", "Enter", "?"):
+    for key, there in (("ArrowRight", "img"), ("Enter", "#grid:not([hidden])"), ("?", "#keys-sheet[open]")):
         page.keyboard.press(key)
-        page.wait_for_timeout(100)
+        page.wait_for_selector(there)
         found = axe.run(page)
         assert found.violations_count == 0, f"after {key}: {found.generate_report()}"
 
@@ -292,7 +320,8 @@ def test_token_of_the_fragment_opens_the_studio(chromium: Any, tmp_path: Path) -
 
 def test_killed_server_loses_nothing(chromium: Any, tmp_path: Path) -> None:
     write_pictures(tmp_path)
-    server, url = start_server(tmp_path, 0)
+    port = steady_port()
+    server, url = start_server(tmp_path, port)
     page = chromium.new_context().new_page()
     try:
         page.goto(f"{url}label")
@@ -302,12 +331,12 @@ def test_killed_server_loses_nothing(chromium: Any, tmp_path: Path) -> None:
         server.wait()
         press(page, " ".join("ac" * 5))
         until(lambda: page.inner_text("#saving").startswith("offline"))
-        server, _ = start_server(tmp_path, int(url.rstrip("/").rsplit(":", 1)[1]))
+        server, _ = start_server(tmp_path, port)
         saved(page)
     finally:
         page.context.close()
         server.send_signal(signal.SIGTERM)
-        assert server.wait(60) == 0
+        assert server.wait(PATIENT) == 0
     with sqlite3.connect(tmp_path / "labels.db") as database:
         labels = database.execute("SELECT item, label FROM current_labels ORDER BY item").fetchall()
         assert labels == [(number, "ad" if number % 2 else "content") for number in range(1, 21)]

@@ -17,7 +17,7 @@ pytest.importorskip("jinja2", reason="needs pip install 'cliplab[studio]'")
 from media_patterns import number_of, write_numbered
 from studio_media import NTSC, VARIABLE, write_ntsc, write_shots, write_variable
 from studio_page import browser, running_studio
-from waiting import until
+from waiting import PATIENT, until
 
 from cliplab.studio.events import LabelEvent
 
@@ -39,7 +39,9 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Any]
 @pytest.fixture(scope="module")
 def page(served: tuple[str, Any]) -> Iterator[Any]:
     with browser() as opened:
-        found = opened.new_context(viewport={"width": 1280, "height": 720}).new_page()
+        # Without transitions: axe would measure the colours in the middle of one.
+        found = opened.new_context(viewport={"width": 1280, "height": 720}, reduced_motion="reduce").new_page()
+        found.set_default_timeout(1000 * PATIENT)
         found.faults = []
         found.on("pageerror", lambda error: found.faults.append(str(error)))
         found.on("dialog", lambda dialog: found.faults.append(dialog.message))
@@ -55,7 +57,7 @@ def show(page: Any, served: tuple[str, Any], item: int) -> None:
 
 def wait(page: Any, condition: str) -> None:
     """Poll: the page's policy allows no function made of text, which Playwright's own waiting needs."""
-    until(lambda: page.evaluate(condition), 20, condition)
+    until(lambda: page.evaluate(condition), what=condition)
 
 
 def state(page: Any) -> list[tuple[str, float, float]]:
@@ -236,9 +238,10 @@ def test_cuts_loop_and_speed(page: Any, served: tuple[str, Any]) -> None:
     start, end = page.evaluate("[intervalsPage.player.loop.start, intervalsPage.player.loop.end]")
     assert (start, end) == (8, 8.6)
     press(page, "Space")
-    page.wait_for_timeout(900)
+    wait(page, f"intervalsPage.player.time > {start + 0.3}")
+    wait(page, f"intervalsPage.player.time < {start + 0.2}")  # it began anew
     assert start - 0.1 <= page.evaluate("intervalsPage.player.time") <= end + 0.1
-    press(page, "Space")
+    press(page, "Space", "Shift+L")
 
 
 def test_others_are_shown_and_not_changed(page: Any, served: tuple[str, Any]) -> None:
@@ -316,8 +319,7 @@ def test_axe_finds_nothing(page: Any, served: tuple[str, Any]) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-playwright-python")
     show(page, served, SHOTS)
     for scheme in ("dark", "light"):
-        page.emulate_media(color_scheme=scheme)
-        page.wait_for_timeout(50)
+        page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
         found = axe.Axe().run(page, options={"runOnly": ["wcag2a", "wcag2aa", "wcag21aa", "best-practice"]})
         assert found.violations_count == 0, found.generate_report()
 

@@ -154,6 +154,8 @@ def test_rate_by_keys_in_a_browser(tmp_path: Path) -> None:
         until(lambda: page.locator("#saving").text_content() == "saved")
         page.get_by_label("4 ★★★★ Good").check()
         page.get_by_role("button", name="Submit Rating").click()
+        with ClipManager(folder / "clips.db") as manager:
+            until(lambda: manager.get_statistics()["rated_clips"] == 4)
         until(lambda: str(page.locator("#progress").text_content()).startswith("4 of 12"))
         axe = pytest.importorskip(
             "axe_playwright_python.sync_playwright", reason="needs pip install axe-playwright-python"

@@ -48,7 +48,7 @@ def found(tmp_path_factory):
 @pytest.fixture(scope="module")
 def client(found):
     address, studio = found
-    with httpx.Client(base_url=address, headers={"X-CSRF-Token": studio.csrf}, timeout=30) as opened:
+    with httpx.Client(base_url=address, headers={"X-CSRF-Token": studio.csrf}, timeout=120) as opened:
         yield opened
 
 
@@ -178,8 +178,8 @@ def test_annotators_page(page, found):
         for number, (item, label) in enumerate(zip(items, labels, strict=True))
     )
     page.goto(f"{address}/annotators")
+    until(lambda: "<b>cy</b>" in page.inner_text("#figures"))
     text = page.inner_text("#figures")
-    assert "<b>cy</b>" in text
     assert "95%" in text
     page.fill("#overlap-percent", "25")
     page.click("#overlap button")
@@ -191,7 +191,8 @@ def test_axe_finds_nothing(page, found):
     address, _ = found
     for place in ("/review", "/annotators"):
         page.goto(f"{address}{place}")
-        page.wait_for_timeout(500)
+        if place == "/review":
+            until(lambda: shown(page, "place") not in ("", "loading"))
         result = axe.Axe().run(page)
         found_here = [
             (one["id"], [node["html"][:100] for node in one["nodes"]]) for one in result.response["violations"]
