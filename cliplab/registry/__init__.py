@@ -10,6 +10,15 @@ if TYPE_CHECKING:
     from cliplab.registry.current_model import CurrentModel as CurrentModel
     from cliplab.registry.events import ConflictError as ConflictError
     from cliplab.registry.events import Event as Event
+    from cliplab.registry.listing import Lineage as Lineage
+    from cliplab.registry.listing import ListedVersion as ListedVersion
+    from cliplab.registry.listing import VersionComparison as VersionComparison
+    from cliplab.registry.listing import registry_compare as registry_compare
+    from cliplab.registry.listing import registry_download as registry_download
+    from cliplab.registry.listing import registry_history as registry_history
+    from cliplab.registry.listing import registry_lineage as registry_lineage
+    from cliplab.registry.listing import registry_list as registry_list
+    from cliplab.registry.listing import registry_show as registry_show
     from cliplab.registry.location import Settings as Settings
     from cliplab.registry.manifest import ListedModel as ListedModel
     from cliplab.registry.manifest import ManifestReport as ManifestReport
@@ -21,6 +30,12 @@ if TYPE_CHECKING:
     from cliplab.registry.manifest_metrics import lower_is_better as lower_is_better
     from cliplab.registry.names import ENVIRONMENTS as ENVIRONMENTS
     from cliplab.registry.names import parse_reference as parse_reference
+    from cliplab.registry.promotion import Check as Check
+    from cliplab.registry.promotion import PromotionRefusedError as PromotionRefusedError
+    from cliplab.registry.promotion import PromotionReport as PromotionReport
+    from cliplab.registry.promotion import check_version as check_version
+    from cliplab.registry.promotion import registry_promote as registry_promote
+    from cliplab.registry.promotion import registry_rollback as registry_rollback
     from cliplab.registry.publishing import PublishReport as PublishReport
     from cliplab.registry.publishing import publish as publish
     from cliplab.registry.records import Placement as Placement
@@ -44,6 +59,17 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
                 "ConflictError",
                 "Event",
             ),
+            "listing": (
+                "Lineage",
+                "ListedVersion",
+                "VersionComparison",
+                "registry_compare",
+                "registry_download",
+                "registry_history",
+                "registry_lineage",
+                "registry_list",
+                "registry_show",
+            ),
             "location": ("Settings",),
             "manifest": (
                 "ListedModel",
@@ -60,6 +86,14 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
             "names": (
                 "ENVIRONMENTS",
                 "parse_reference",
+            ),
+            "promotion": (
+                "Check",
+                "PromotionRefusedError",
+                "PromotionReport",
+                "check_version",
+                "registry_promote",
+                "registry_rollback",
             ),
             "publishing": (
                 "PublishReport",

@@ -15,6 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from adapters.errors import BundleError, ConfigError, StorageError
+from adapters.evaluation import GATES
 from adapters.models import clean_copy
 from adapters.system import atomic_path, file_digest, parse_json, read_regular_text
 from cliplab.registry.events import ConflictError, Event
@@ -207,8 +208,11 @@ def _notes(facts: StoredVersion, others: Sequence[StoredVersion]) -> tuple[str, 
         notes.append(
             f"input size, labels and architecture are those of {facts.change['from']}: a minor version would be enough"
         )
-    if facts.gates and facts.evaluation is None:
-        notes.append("the config has gates, and no evaluation.json is kept (--metrics): promotion will refuse it")
+    lacking = [gate for gate in facts.gates if facts.metrics.get(GATES[gate][0]) is None and gate != "max_size_bytes"]
+    if lacking:
+        notes.append(
+            f"no figures are kept for the gates {', '.join(lacking)} (--metrics evaluation.json): promotion will refuse it"
+        )
     size = facts.evaluation.get("size_bytes") if facts.evaluation else None
     if facts.format == "tflite" and isinstance(size, int) and size != facts.size_bytes:
         notes.append(f"the evaluation is of a model of {size} bytes, and this one has {facts.size_bytes}")
