@@ -57,6 +57,8 @@ from cliplab.reel import reel
 from cliplab.registry import (
     registry_compare,
     registry_download,
+    registry_export,
+    registry_from_folder,
     registry_history,
     registry_init,
     registry_keys,
@@ -68,6 +70,7 @@ from cliplab.registry import (
     registry_rollback,
     registry_rotate,
     registry_show,
+    registry_to_folder,
     registry_upload,
     registry_zoo,
 )
@@ -117,6 +120,8 @@ __all__ = [
     "reel",
     "registry_compare",
     "registry_download",
+    "registry_export",
+    "registry_from_folder",
     "registry_history",
     "registry_init",
     "registry_keys",
@@ -128,6 +133,7 @@ __all__ = [
     "registry_rollback",
     "registry_rotate",
     "registry_show",
+    "registry_to_folder",
     "registry_upload",
     "registry_zoo",
     "scan",
