@@ -20,7 +20,8 @@ RegistryOption = Annotated[
 Reason = Annotated[str, opt("TEXT", "Why; kept in the history.")]
 Who = Annotated[str, opt("NAME", "Who does it; default: CLIPLAB_USER, or this user.")]
 Reference = Annotated[
-    str, arg("MODEL", "NAME@VERSION, NAME-vVERSION, NAME@ENVIRONMENT, or NAME for its highest version.")
+    str,
+    arg("MODEL", "NAME@VERSION, NAME-vVERSION, NAME@ENVIRONMENT, or NAME (or NAME@latest) for its highest version."),
 ]
 Environment = Annotated[str | None, opt("NAME", "Only this environment: development, staging or production.")]
 
@@ -48,7 +49,7 @@ def register(registry: typer.Typer) -> None:
 def registry_upload(
     model: Annotated[Path, opt("PATH", "A bundle directory, or a .tflite that `cliplab convert` wrote.")],
     name: Annotated[str, opt("NAME", "What it is called, TYPE-VARIANT, such as base-ad-detector.")],
-    version: Annotated[str, opt("X.Y.Z", "Its semantic version; checked against what changed.")],
+    version: Annotated[str, opt("X.Y.Z", "Its semantic version, or minor, patch or major for the next; checked.")],
     description: Annotated[str, opt("TEXT", "What is to be said of it.")] = "",
     metrics: Annotated[
         Path | None, opt("FILE", "Its evaluation.json (gates and intervals come from it), or names and numbers.")

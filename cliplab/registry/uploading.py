@@ -22,7 +22,7 @@ from cliplab.registry.events import ConflictError, Event
 from cliplab.registry.inspection import Inspected, inspect_model
 from cliplab.registry.location import NO_TRACKING
 from cliplab.registry.manifest_metrics import MAX_METRICS_BYTES, is_figure, read_metrics
-from cliplab.registry.names import full_name, parse_name, parse_reference, parse_version
+from cliplab.registry.names import BUMPS, full_name, next_number, parse_name, parse_reference, parse_version
 from cliplab.registry.records import StoredVersion
 from cliplab.registry.semantics import describe_change
 from cliplab.registry.store import Registry, open_registry
@@ -69,7 +69,7 @@ def registry_upload(
     Args:
         model: A bundle directory or a self-describing .tflite.
         name: What it is called, TYPE-VARIANT, such as "base-ad-detector".
-        version: Such as "1.0.0"; checked against what changed.
+        version: Such as "1.0.0", or "major", "minor" or "patch" for the next one; checked against what changed.
         registry: The registry; see ``open_registry``.
         description: What is to be said of it.
         metrics: evaluation.json, which is kept whole and which promotion's gates read; or names and numbers. None keeps
@@ -91,10 +91,12 @@ def registry_upload(
         StorageError: The registry cannot be written.
     """
     parse_name(name)
-    number = parse_version(version)
+    number = None if version in BUMPS else parse_version(version)
     path = Path(model)
     with open_registry(registry) as opened:
         others = opened.versions(name)
+        number = number or next_number(version, [parse_version(item.version) for item in others])
+        version = str(number)
         _require_new(opened, others, name, version)
         found = inspect_model(path, trust_adapters)
         measured, evaluation = _figures(metrics, figures, found)
