@@ -8,13 +8,12 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
-
-import sqlalchemy as sa
-from sqlalchemy import event
-from sqlalchemy.engine import Connection, Engine
+from typing import TYPE_CHECKING, Any
 
 from adapters.errors import MissingExtraError, StorageError
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection, Engine
 
 _WAIT_SECONDS = 30.0  # for another process that writes
 _POSTGRES = ("postgresql", "postgres")
@@ -41,6 +40,8 @@ def translated(name: str) -> Iterator[None]:
     Args:
         name: The database, for messages.
     """
+    import sqlalchemy as sa
+
     try:
         yield
     except (sa.exc.SQLAlchemyError, sqlite3.Error) as error:
@@ -82,6 +83,8 @@ def named_database(database: str | Path) -> tuple[str, Path | None]:
     Raises:
         StorageError: It is a URL that cannot be read, or of another kind.
     """
+    import sqlalchemy as sa
+
     text = str(database)
     if is_postgres(text):
         with suppress(sa.exc.ArgumentError):
@@ -105,6 +108,9 @@ def open_engine(name: str, database: str | Path, path: Path | None, extra: str) 
         StorageError: The path is not a file.
         MissingExtraError: The driver is not installed.
     """
+    import sqlalchemy as sa
+    from sqlalchemy import event
+
     if path is None:
         url = sa.make_url(str(database)).set(drivername="postgresql+psycopg")
         try:

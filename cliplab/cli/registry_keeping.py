@@ -18,7 +18,9 @@ _ROLES = "root, targets, snapshot or timestamp"
 Count = Annotated[
     list[str] | None, opt("ROLE=N", f"How many keys {_ROLES} has; may be given again.", "--keys-per-role")
 ]
-Threshold = Annotated[list[str] | None, opt("ROLE=N", "How many of its keys must sign; may be given again.")]
+Threshold = Annotated[
+    list[str] | None, opt("ROLE=N", "How many of its keys must sign; may be given again.", "--threshold")
+]
 Days = Annotated[list[str] | None, opt("ROLE=N", "For how many days its metadata is valid; may be given again.")]
 
 
@@ -46,8 +48,8 @@ def registry_init(
         Path | None, opt("DIR", "Where private keys are kept; default: keys/ in the folder.")
     ] = None,
     keys: Annotated[bool, typer.Option("--keys/--no-keys", help="Whether to make keys and publish.")] = True,
-    keys_per_role: Count = None,
-    threshold: Threshold = None,
+    count: Count = None,
+    thresholds: Threshold = None,
     days: Days = None,
     who: Who = "",
     as_json: AsJson = False,
@@ -62,8 +64,8 @@ def registry_init(
         artifacts=artifacts,
         keys_folder=keys_folder,
         keys=keys,
-        count=_numbers(keys_per_role, "--keys-per-role"),
-        thresholds=_numbers(threshold, "--threshold"),
+        count=_numbers(count, "--keys-per-role"),
+        thresholds=_numbers(thresholds, "--threshold"),
         days=_numbers(days, "--days"),
         who=who,
     )
@@ -109,8 +111,8 @@ def registry_rotate(
         list[str] | None, arg("ROLE", f"Whose keys are replaced: {_ROLES}; none renews root.json.")
     ] = None,
     registry: RegistryOption = None,
-    keys_per_role: Count = None,
-    threshold: Threshold = None,
+    count: Count = None,
+    thresholds: Threshold = None,
     days: Days = None,
     reason: Reason = "",
     who: Who = "",
@@ -122,8 +124,8 @@ def registry_rotate(
     keys, published = library.registry_rotate(
         roles or (),
         registry=registry,
-        count=_numbers(keys_per_role, "--keys-per-role"),
-        thresholds=_numbers(threshold, "--threshold"),
+        count=_numbers(count, "--keys-per-role"),
+        thresholds=_numbers(thresholds, "--threshold"),
         days=_numbers(days, "--days"),
         reason=reason,
         who=who,

@@ -58,7 +58,7 @@ def registry_upload(
     data: Annotated[Path | None, opt("FILE", "The file of clips that it was trained on; its digest is kept.")] = None,
     registry: RegistryOption = None,
     who: Who = "",
-    trust_adapter: TrustAdapters = None,
+    trust_adapters: TrustAdapters = None,
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
@@ -75,7 +75,7 @@ def registry_upload(
         parent=parent,
         data=data,
         who=who,
-        trust_adapters=trust_adapter or (),
+        trust_adapters=trust_adapters or (),
         dry_run=dry_run,
     )
     if as_json:
@@ -171,7 +171,7 @@ def registry_promote(
     force: Annotated[bool, typer.Option("--force", help="Promote although a check failed; needs --reason.")] = False,
     registry: RegistryOption = None,
     who: Who = "",
-    trust_adapter: TrustAdapters = None,
+    trust_adapters: TrustAdapters = None,
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> int | None:
@@ -186,7 +186,7 @@ def registry_promote(
         reason=reason,
         force=force,
         who=who,
-        trust_adapters=trust_adapter or (),
+        trust_adapters=trust_adapters or (),
         dry_run=dry_run,
     )
     _show_promotion(report, as_json)
@@ -339,13 +339,13 @@ def registry_from_folder(
     name: Annotated[str, arg("NAME", "What the model is called in the registry.")],
     registry: RegistryOption = None,
     who: Who = "",
-    trust_adapter: TrustAdapters = None,
+    trust_adapters: TrustAdapters = None,
     as_json: AsJson = False,
 ) -> None:
     """Upload the models of a folder's model_manifest.json under version numbers that fit."""
     from cliplab import registry as library
 
-    report = library.registry_from_folder(folder, name, registry=registry, who=who, trust_adapters=trust_adapter or ())
+    report = library.registry_from_folder(folder, name, registry=registry, who=who, trust_adapters=trust_adapters or ())
     _show_folder(report, as_json)
 
 

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from cliplab.registry.manifest_file import Manifest as Manifest
     from cliplab.registry.manifest_file import read_manifest as read_manifest
     from cliplab.registry.manifest_metrics import lower_is_better as lower_is_better
+    from cliplab.registry.members import named_in_registry as named_in_registry
+    from cliplab.registry.members import registry_model as registry_model
     from cliplab.registry.names import ENVIRONMENTS as ENVIRONMENTS
     from cliplab.registry.names import parse_reference as parse_reference
     from cliplab.registry.promotion import Check as Check
@@ -107,6 +109,10 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
                 "read_manifest",
             ),
             "manifest_metrics": ("lower_is_better",),
+            "members": (
+                "named_in_registry",
+                "registry_model",
+            ),
             "names": (
                 "ENVIRONMENTS",
                 "parse_reference",

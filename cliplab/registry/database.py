@@ -7,15 +7,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import sqlalchemy as sa
-from sqlalchemy.engine import Connection, Engine
-
 from adapters.errors import StorageError
-from cliplab.registry.schema import VERSION_TABLE
+from cliplab.registry.schema import VERSION_TABLE, sa
 from cliplab.sql import copy_sqlite, free_name, named_database, open_engine, translated
 
 if TYPE_CHECKING:
     from alembic.config import Config
+    from sqlalchemy.engine import Connection, Engine
 
 _LOCK = 7234156  # PostgreSQL's advisory lock of whoever writes events or migrates
 

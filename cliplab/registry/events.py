@@ -11,14 +11,13 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
-
-import sqlalchemy as sa
-from sqlalchemy.engine import Connection
+from typing import TYPE_CHECKING, Any
 
 from adapters.errors import ConfigError, StorageError
 from cliplab.registry.names import parse_person
-from cliplab.registry.schema import EVENTS
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection
 
 # Kinds that say which version an environment has.
 PLACEMENTS = ("promote", "rollback")
@@ -109,6 +108,8 @@ def insert_event(connection: Connection, event: Event, at: str) -> Event:
     Raises:
         ConfigError: Its person or details cannot be stored.
     """
+    from cliplab.registry.schema import EVENTS, sa
+
     row = connection.execute(
         sa.select(EVENTS.c.sequence, EVENTS.c.digest).order_by(EVENTS.c.sequence.desc()).limit(1)
     ).first()
@@ -138,6 +139,8 @@ def select_events(
         after: Only those with a higher sequence.
         last: At most this number, the latest ones.
     """
+    from cliplab.registry.schema import EVENTS, sa
+
     query = sa.select(EVENTS).where(EVENTS.c.sequence > after)
     if model is not None:
         query = query.where(EVENTS.c.model == model)
@@ -165,6 +168,8 @@ def check_chain(connection: Connection, name: str) -> int:
     Raises:
         StorageError: The chain of digests is broken; the message names the event.
     """
+    from cliplab.registry.schema import EVENTS, sa
+
     digest = _FIRST
     count = 0
     for row in connection.execute(sa.select(EVENTS).order_by(EVENTS.c.sequence)):

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Index, Integer, MetaData, Table, Text, text
+from adapters.errors import MissingExtraError
+
+try:
+    import sqlalchemy as sa
+    from sqlalchemy import Column, Index, Integer, MetaData, Table, Text, text
+except ModuleNotFoundError as error:
+    raise MissingExtraError(error.name or "sqlalchemy", "registry") from error
+
+# Others of this folder take sqlalchemy from here, so that one place says what to install.
+__all__ = ["EVENTS", "FACTS", "METADATA", "POSTGRES_TRIGGERS", "SQLITE_TRIGGERS", "VERSION_TABLE", "sa"]
 
 METADATA = MetaData()
 VERSION_TABLE = "registry_version"

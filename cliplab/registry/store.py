@@ -10,14 +10,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
-
-import sqlalchemy as sa
-from sqlalchemy.engine import Connection, Engine
+from typing import TYPE_CHECKING, Any
 
 from adapters.errors import BundleError, ConfigError, StorageError
 from adapters.system import file_digest, nearest_hint, storage_error
-from cliplab.registry.database import RegistryDatabase
 from cliplab.registry.events import PLACEMENTS as PLACEMENTS
 from cliplab.registry.events import ConflictError, Event, check_chain, insert_event, select_events
 from cliplab.registry.location import (
@@ -32,8 +28,12 @@ from cliplab.registry.location import (
 )
 from cliplab.registry.names import parse_environment, parse_name, parse_reference, parse_version
 from cliplab.registry.records import Placement, StoredVersion
-from cliplab.registry.schema import FACTS
 from cliplab.sql import is_postgres, now
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection, Engine
+
+    from cliplab.registry.database import RegistryDatabase
 
 _FOLDER_FACT = "folder"
 
@@ -361,12 +361,17 @@ def default_tracking() -> str:
 
 
 def _opened(folder: Path, settings: Settings, read_only: bool) -> Registry:
+    from cliplab.registry.database import RegistryDatabase
+
     place = settings.database if is_postgres(settings.database) else folder / settings.database
     return Registry(folder, settings, RegistryDatabase(place, read_only=read_only), read_only)
 
 
 def _open_by_url(url: str, read_only: bool) -> Registry:
     """A registry whose database names its folder; a new one gets a folder below the user's data."""
+    from cliplab.registry.database import RegistryDatabase
+    from cliplab.registry.schema import FACTS, sa
+
     database = RegistryDatabase(url, read_only=read_only)
     try:
         with database.reading() as connection:
@@ -399,6 +404,8 @@ def name_folder(database: RegistryDatabase, folder: Path) -> None:
         database: Its database.
         folder: Its folder.
     """
+    from cliplab.registry.schema import FACTS, sa
+
     with database.writing() as connection:
         connection.execute(sa.delete(FACTS).where(FACTS.c.name == _FOLDER_FACT))
         connection.execute(sa.insert(FACTS).values(name=_FOLDER_FACT, value=str(folder)))

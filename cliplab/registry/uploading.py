@@ -12,8 +12,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import sqlalchemy as sa
-
 from adapters.errors import BundleError, ConfigError, StorageError
 from adapters.evaluation import GATES
 from adapters.models import clean_copy
@@ -232,6 +230,8 @@ def _notes(facts: StoredVersion, others: Sequence[StoredVersion]) -> tuple[str, 
 
 def _keep(registry: Registry, facts: StoredVersion, file: Path) -> StoredVersion:
     """Store the file, then the event that makes it visible."""
+    from cliplab.registry.schema import sa
+
     run_id = None
     if registry.settings.tracking == NO_TRACKING:
         place = keep_file(registry, facts, file)

@@ -14,6 +14,7 @@ from registry_files import TRUSTED, make_registry
 from tflite_adapter import make_tflite
 
 from adapters.errors import ConfigError
+from cliplab.api import ensemble
 from cliplab.registry import (
     CurrentModel,
     registry_export,
@@ -81,3 +82,16 @@ def test_an_export_is_verified_by_model_signing_itself(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="is not a private key"):
         registry_export(NAME, tmp_path / "two.tflite", registry=tmp_path / "r", sign=tmp_path / "bad.pem")
     assert not (tmp_path / "two.tflite").exists()
+
+
+def test_an_ensemble_names_versions_of_the_registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_registry(tmp_path / "r", "1.0.0", "1.1.0").close()
+    registry_promote(NAME, "1.1.0", "production", registry=tmp_path / "r", trust_adapters=TRUSTED)
+    config = {"models": ["base-general-v1.0.0", "registry:base-general@production"], "voting": "mean"}
+    with pytest.raises(ConfigError, match=r"base-general-v1\.0\.0"):
+        ensemble({**config, "models": ["base-general-v1.0.0", "x"]}, tmp_path / "none", dry_run=True)
+    monkeypatch.setenv("CLIPLAB_REGISTRY", str(tmp_path / "r"))
+    report = ensemble(config, tmp_path / "out", dry_run=True, trust_adapters=TRUSTED)
+    assert report.labels == ("not warm", "warm")
+    with pytest.raises(ConfigError, match="has no version 9"):
+        ensemble({**config, "models": ["registry:base-general@9.0.0", "x"]}, tmp_path / "none", dry_run=True)
