@@ -60,9 +60,9 @@ STUDIO = [
     "jinja2>=3.1.6",
 ]
 # What a device needs to follow a signed registry.
-DEVICE = ["tuf>=7.0.1", "securesystemslib[crypto]>=1.6.0"]
+DEVICE = ["tuf>=7.0.1", "securesystemslib>=1.6.0", "cryptography>=45.0.7"]
 # Signatures of the OpenSSF model-signing form; it imports OpenSSL without asking for it.
-SIGNING = ["model-signing>=1.1.1", "pyopenssl>=26.4.0"]
+SIGNING = ["model-signing>=1.1.1", "pyopenssl>=25.1.0"]
 # Versions of models, with their history and signatures; MLflow keeps runs beside them.
 REGISTRY = [
     "mlflow>=3.1.0",
