@@ -101,7 +101,7 @@ def registry_init(
             raise ConfigError(f"{place}: has {name} {vars(found)[name]!r:.200}, not {value!r:.200}. Edit registry.json")
     with open_registry(place) as opened:
         if is_postgres(found.database):
-            name_folder(opened.database, place)
+            name_folder(opened.database, place, found)
         report, published = None, None
         if keys:
             made = not has_keys(opened)

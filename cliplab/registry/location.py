@@ -33,6 +33,11 @@ class Settings:
     artifacts: str = "artifacts"
     keys: str = "keys"
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether several machines reach the files: they are kept at a URL, or by a server of MLflow."""
+        return "://" in self.artifacts or self.tracking.startswith(("http://", "https://"))
+
 
 @dataclass(frozen=True)
 class Place:

@@ -294,7 +294,9 @@ def _report(
     }:
         notes.append(f"{stored.version} was never in staging")
     if not has_keys(registry):
-        notes.append("the registry has no keys, so devices do not see it. Make them: cliplab registry init")
+        here = "the registry has no keys, so devices do not see it. Make them: cliplab registry init"
+        there = "devices see it once the machine that keeps the keys publishes: cliplab registry publish"
+        notes.append(there if registry.settings.is_shared else here)
     return PromotionReport(
         stored.name,
         environment,

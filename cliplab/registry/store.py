@@ -6,6 +6,7 @@ A folder holds registry.json, registry.db (or the URL of a PostgreSQL server), m
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adapters.errors import BundleError, ConfigError, StorageError
-from adapters.system import file_digest, nearest_hint, storage_error
+from adapters.system import cache_dir, file_digest, nearest_hint, storage_error
 from cliplab.registry.events import PLACEMENTS as PLACEMENTS
 from cliplab.registry.events import ConflictError, Event, check_chain, insert_event, select_events
 from cliplab.registry.location import (
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
     from cliplab.registry.database import RegistryDatabase
 
-_FOLDER_FACT = "folder"
+_FOLDER_FACT, _SETTINGS_FACT = "folder", "settings"
 
 
 class Registry:
@@ -375,13 +376,16 @@ def _open_by_url(url: str, read_only: bool) -> Registry:
     database = RegistryDatabase(url, read_only=read_only)
     try:
         with database.reading() as connection:
-            named = connection.execute(sa.select(FACTS.c.value).where(FACTS.c.name == _FOLDER_FACT)).scalar()
+            facts = {str(row.name): str(row.value) for row in connection.execute(sa.select(FACTS))}
+        named = facts.get(_FOLDER_FACT)
         folder = (
             Path(named)
             if named
             else default_folder().parent / f"registry-{hashlib.sha256(url.encode()).hexdigest()[:12]}"
         )
         settings = read_settings(folder)
+        if settings is None and named and _SETTINGS_FACT in facts:
+            return _elsewhere(database, url, facts, read_only)
         if settings is None:
             if read_only or named:
                 raise StorageError(
@@ -390,22 +394,37 @@ def _open_by_url(url: str, read_only: bool) -> Registry:
                 )
             settings = make_settings(folder, Settings(database=url, tracking=default_tracking()))
         if not named and not read_only:
-            name_folder(database, folder)
+            name_folder(database, folder, settings)
     except BaseException:
         database.engine.dispose()
         raise
     return Registry(folder, settings, database, read_only)
 
 
-def name_folder(database: RegistryDatabase, folder: Path) -> None:
-    """Keep the registry's folder in its database, so that its URL is enough to open it.
+def _elsewhere(database: RegistryDatabase, url: str, facts: Mapping[str, str], read_only: bool) -> Registry:
+    """A registry whose folder is on another machine: its tables here, its files by MLflow, its keys and tuf/ there."""
+    settings = Settings(**{**json.loads(facts[_SETTINGS_FACT]), "database": url})
+    if not settings.is_shared:
+        raise StorageError(
+            f"{database.name}: the files of this registry are in {facts[_FOLDER_FACT]} of another machine. Run this "
+            "there, or begin a registry with --artifacts s3://... or --tracking http://... for several machines"
+        )
+    digest = hashlib.sha256(url.encode()).hexdigest()[:12]
+    return Registry(cache_dir() / "registry" / f"elsewhere-{digest}", settings, database, read_only)
+
+
+def name_folder(database: RegistryDatabase, folder: Path, settings: Settings) -> None:
+    """Keep the registry's folder and settings in its database, so that its URL is enough to open it.
 
     Args:
         database: Its database.
         folder: Its folder.
+        settings: Its settings; the database's URL is left out, since it may have a password.
     """
     from cliplab.registry.schema import FACTS, sa
 
+    shared = {name: value for name, value in vars(settings).items() if name != "database"}
+    facts = {_FOLDER_FACT: str(folder), _SETTINGS_FACT: json.dumps(shared)}
     with database.writing() as connection:
-        connection.execute(sa.delete(FACTS).where(FACTS.c.name == _FOLDER_FACT))
-        connection.execute(sa.insert(FACTS).values(name=_FOLDER_FACT, value=str(folder)))
+        connection.execute(sa.delete(FACTS).where(FACTS.c.name.in_(facts)))
+        connection.execute(sa.insert(FACTS), [{"name": name, "value": value} for name, value in facts.items()])

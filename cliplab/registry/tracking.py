@@ -173,10 +173,12 @@ def _experiment(place: Place, client: MlflowClient, name: str) -> str:
     if found is not None:
         return str(found.experiment_id)
     artifacts = place.settings.artifacts
+    location: str | None = f"{artifacts}/{name}"
     if "://" not in artifacts:
-        artifacts = (place.folder / artifacts).as_uri()
+        # A server of MLflow decides where files are; what is in this folder would be on this machine only.
+        location = None if place.settings.is_shared else f"{(place.folder / artifacts).as_uri()}/{name}"
     try:
-        return str(client.create_experiment(title, artifact_location=f"{artifacts}/{name}"))
+        return str(client.create_experiment(title, artifact_location=location))
     except Exception:
         found = client.get_experiment_by_name(title)  # another upload of this model was faster
         if found is None:

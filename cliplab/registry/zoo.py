@@ -166,7 +166,11 @@ def _html(entries: Sequence[ZooEntry]) -> str:
             f'<tr><td><a href="#{text(entry.name)}">{title}</a><br><small>{text(_counted(entry))}</small></td>'
             f'<td>{task}</td><td>{figures}</td><td class="n">{size}</td><td class="n">{latency}</td><td>{use}</td></tr>'
         )
-        card = f"<pre>{text(entry.card)}</pre>" if entry.card else "<p><small>No model card is kept.</small></p>"
+        card = (
+            f"<details><summary>Model card</summary><pre>{text(entry.card)}</pre></details>"
+            if entry.card
+            else "<p><small>No model card is kept.</small></p>"
+        )
         cards.append(
             f'<article id="{text(entry.name)}"><h2>{title}</h2><p>{text(entry.description)}</p>{card}</article>'
         )

@@ -72,7 +72,7 @@ def place(server: str | None, tmp_path: Path) -> Iterator[str]:
     url = f"{base}/{name}"
     make_settings(folder, Settings(database=url, tracking=NO_TRACKING))
     with open_registry(folder) as opened:
-        name_folder(opened.database, folder)
+        name_folder(opened.database, folder, opened.settings)
     yield url
 
 
@@ -357,6 +357,25 @@ def test_a_folder_that_was_moved_still_works(tmp_path: Path) -> None:
     shutil.move(tmp_path / "r", tmp_path / "moved")
     with open_registry(tmp_path / "moved", read_only=True) as registry:
         assert registry.artifact(NAME, "1.0.0").is_file()
+
+
+def test_a_registry_on_another_machine_is_opened_by_its_database(place: str, tmp_path: Path) -> None:
+    if not place.startswith("postgresql"):
+        pytest.skip("a database in the folder is on one machine")
+    put(place, tmp_path, "1.0.0")
+    folder = tmp_path / "registry"
+    folder.rename(tmp_path / "gone")
+    with pytest.raises(StorageError, match="of another machine"):
+        open_registry(place)
+    (tmp_path / "gone").rename(folder)
+    with open_registry(place) as opened:
+        name_folder(opened.database, folder, Settings(database=place, artifacts="s3://models/registry"))
+    folder.rename(tmp_path / "gone")
+    with open_registry(place) as opened:
+        assert [item.version for item in opened.versions(NAME)] == ["1.0.0"]
+        assert opened.settings.artifacts == "s3://models/registry"
+        opened.append(Event("promote", NAME, "1.0.0", "staging", None, "1.0.0"), expected=0)
+    assert not folder.exists()
 
 
 def test_a_row_that_was_changed_behind_the_back_shows(tmp_path: Path) -> None:
