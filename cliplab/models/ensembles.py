@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from adapters.config import Config, adapter_class, merge_config
-from adapters.errors import ConfigError
+from adapters.errors import ConfigError, MissingExtraError
 from adapters.inference import open_model, read_config
 from adapters.models.ensemble import find_member
 from adapters.system import did_you_mean
 from cliplab.models.source import ModelSource
 from cliplab.outputs import require_new
+from cliplab.registry import named_in_registry, registry_model
 
 ADAPTER = "adapters.models.ensemble:EnsembleAdapter"
 SECTION = "ensemble"
@@ -71,8 +72,8 @@ def ensemble(
     Args:
         config: A YAML or JSON file, or its content: ``models``, ``voting`` and ``weights``, under ``ensemble`` or by
             themselves, with other keys of an ensemble's config if needed; or an ensemble's config itself. A model is a
-            bundle directory or a file, beside the config file or from here, also without its ".tflite"; or a ready
-            config's name.
+            bundle directory or a file, beside the config file or from here, also without its ".tflite"; a ready
+            config's name; or a version of the registry, "base-general-v1.0.0" or "registry:base-general@production".
         output: The bundle directory to write.
         overrides: Keys to change, under either name.
         force: Replace output if it exists.
@@ -96,7 +97,7 @@ def ensemble(
     own = _with_checked_vote(merge_config(own, changes), where)
     names = tuple(own["members"])
     folder = None if isinstance(config, Mapping) else Path(config).parent
-    own["members"] = [str(find_member(name, folder)) for name in names]
+    own["members"] = [str(_model_of(name, folder)) for name in names]
     model = open_model(own, trust_adapters=trust_adapters)
     _ = model.input_spec  # opens the members and compares them
     if not dry_run:
@@ -111,6 +112,22 @@ def ensemble(
         size_bytes=0 if dry_run else sum(file.stat().st_size for file in Path(output).rglob("*") if file.is_file()),
         written=not dry_run,
     )
+
+
+def _model_of(name: str, folder: Path | None) -> str | Path:
+    """A model beside the config, from here or ready; otherwise a version of the registry of that full name."""
+    if name.startswith("registry:"):
+        return registry_model(name)
+    try:
+        return find_member(name, folder)
+    except ConfigError as missing:
+        try:
+            found = named_in_registry(name)
+        except MissingExtraError:  # without the extra there is no registry to look in
+            found = None
+        if found is None:
+            raise missing
+        return found
 
 
 def _own_config(given: Mapping[str, Any], where: str, on_note: Callable[[str], object] | None) -> Config:
