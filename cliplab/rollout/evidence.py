@@ -168,7 +168,8 @@ def device_rows(counts: Counts, control: Control, rates: FloatArray | None = Non
         float64 [N, G].
     """
     at = control.rates if rates is None else rates
-    x, e = counts.events[:, None], counts.exposure[:, None]
+    # An exposure of 0 says nothing, without a warning.
+    x, e = counts.events[:, None], np.maximum(counts.exposure[:, None], 1e-200)
     usual = _negative_binomial(x, e * at, 1.0 / control.dispersion) + math.log1p(-control.broken)
     return np.asarray(np.logaddexp(usual, _broken(x, e, control.rate, control.most) + math.log(control.broken)))
 

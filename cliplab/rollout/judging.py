@@ -13,7 +13,7 @@ from cliplab.rollout.record import Rollout
 from cliplab.rollout.settings import SHARES, RolloutSettings
 
 # A stage ends only where no test has more evidence than this of harm, and where there is this much against "worse".
-_WORRY, _SAFE = math.log(3.0), math.log(20.0)
+WORRY, SAFE = math.log(3.0), math.log(20.0)
 _LABELS_DECIDE = 100.0
 _WORDS = {
     "errors": "failed predictions",
@@ -182,7 +182,7 @@ def _waiting(rollout: Rollout, groups: Groups, tests: list[TestResult], by_label
     if passed < settings.stage_minutes:
         return f"the stage has lasted {passed:.0f} of {settings.stage_minutes:g} minutes"
     for test in tests:
-        if test.log_e > _WORRY and not (test.test == "drift" and (by_labels or settings.on_drift == "ignore")):
+        if test.log_e > WORRY and not (test.test == "drift" and (by_labels or settings.on_drift == "ignore")):
             return f"unclear: {words_of(test)}"
     if passed >= settings.patience_minutes > 0:
         return ""
@@ -190,11 +190,11 @@ def _waiting(rollout: Rollout, groups: Groups, tests: list[TestResult], by_label
         return "no predictions to compare yet"
     for test in tests:
         asked = test.log_safe is not None and not (test.test == "accuracy" and not by_labels)
-        if asked and test.log_safe is not None and test.log_safe < _SAFE:
+        if asked and test.log_safe is not None and test.log_safe < SAFE:
             ratio = settings.worse_latency if test.test == "latency" else settings.worse
             return (
                 f"{_WORDS[test.test]}: not yet known to be fewer than {_SAFE_RATIOS.get(test.test) or ratio:g} times "
-                f"the control group's (evidence {_exp(test.log_safe):.2g}, needed {_exp(_SAFE):.3g})"
+                f"the control group's (evidence {_exp(test.log_safe):.2g}, needed {_exp(SAFE):.3g})"
             )
     return ""
 
