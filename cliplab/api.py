@@ -54,7 +54,26 @@ from cliplab.models import (
 )
 from cliplab.models import evaluate as evaluate_clips
 from cliplab.reel import reel
-from cliplab.registry import registry_manifest
+from cliplab.registry import (
+    registry_compare,
+    registry_download,
+    registry_export,
+    registry_from_folder,
+    registry_history,
+    registry_init,
+    registry_keys,
+    registry_lineage,
+    registry_list,
+    registry_manifest,
+    registry_promote,
+    registry_publish,
+    registry_rollback,
+    registry_rotate,
+    registry_show,
+    registry_to_folder,
+    registry_upload,
+    registry_zoo,
+)
 from cliplab.scan import scan, score
 from cliplab.studio import label_auto, label_launch, label_server, studio
 
@@ -99,7 +118,24 @@ __all__ = [
     "label_server",
     "predict",
     "reel",
+    "registry_compare",
+    "registry_download",
+    "registry_export",
+    "registry_from_folder",
+    "registry_history",
+    "registry_init",
+    "registry_keys",
+    "registry_lineage",
+    "registry_list",
     "registry_manifest",
+    "registry_promote",
+    "registry_publish",
+    "registry_rollback",
+    "registry_rotate",
+    "registry_show",
+    "registry_to_folder",
+    "registry_upload",
+    "registry_zoo",
     "scan",
     "score",
     "stream",

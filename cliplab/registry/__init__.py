@@ -7,9 +7,18 @@ from typing import TYPE_CHECKING
 from adapters.system.lazy import lazy_exports
 
 if TYPE_CHECKING:
+    from cliplab.registry.administration import InitReport as InitReport
+    from cliplab.registry.administration import registry_init as registry_init
+    from cliplab.registry.administration import registry_keys as registry_keys
+    from cliplab.registry.administration import registry_publish as registry_publish
+    from cliplab.registry.administration import registry_rotate as registry_rotate
     from cliplab.registry.current_model import CurrentModel as CurrentModel
     from cliplab.registry.events import ConflictError as ConflictError
     from cliplab.registry.events import Event as Event
+    from cliplab.registry.exporting import FolderReport as FolderReport
+    from cliplab.registry.exporting import registry_export as registry_export
+    from cliplab.registry.exporting import registry_from_folder as registry_from_folder
+    from cliplab.registry.exporting import registry_to_folder as registry_to_folder
     from cliplab.registry.listing import Lineage as Lineage
     from cliplab.registry.listing import ListedVersion as ListedVersion
     from cliplab.registry.listing import VersionComparison as VersionComparison
@@ -50,14 +59,29 @@ if TYPE_CHECKING:
     from cliplab.registry.uploading import UploadReport as UploadReport
     from cliplab.registry.uploading import registry_upload as registry_upload
     from cliplab.registry.uploading import unpack_bundle as unpack_bundle
+    from cliplab.registry.zoo import ZooEntry as ZooEntry
+    from cliplab.registry.zoo import registry_zoo as registry_zoo
 else:  # hidden from type checkers, so that a name that is not exported is an error
     __getattr__, __dir__, __all__ = lazy_exports(
         __name__,
         {
+            "administration": (
+                "InitReport",
+                "registry_init",
+                "registry_keys",
+                "registry_publish",
+                "registry_rotate",
+            ),
             "current_model": ("CurrentModel",),
             "events": (
                 "ConflictError",
                 "Event",
+            ),
+            "exporting": (
+                "FolderReport",
+                "registry_export",
+                "registry_from_folder",
+                "registry_to_folder",
             ),
             "listing": (
                 "Lineage",
@@ -118,6 +142,10 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
                 "UploadReport",
                 "registry_upload",
                 "unpack_bundle",
+            ),
+            "zoo": (
+                "ZooEntry",
+                "registry_zoo",
             ),
         },
     )
