@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from cliplab.rollout.engine import for_devices as for_devices
     from cliplab.rollout.engine import look as look
     from cliplab.rollout.engine import start_rollout as start_rollout
+    from cliplab.rollout.example_queue import ExampleQueue as ExampleQueue
+    from cliplab.rollout.example_queue import QueuedExample as QueuedExample
+    from cliplab.rollout.example_queue import sampled as sampled
+    from cliplab.rollout.example_queue import uncertain as uncertain
     from cliplab.rollout.record import Decision as Decision
     from cliplab.rollout.record import Rollout as Rollout
     from cliplab.rollout.record import RolloutError as RolloutError
@@ -63,6 +67,7 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
                 "watch_rollouts",
             ),
             "engine": ("Watched", "change", "decide", "for_devices", "look", "start_rollout"),
+            "example_queue": ("ExampleQueue", "QueuedExample", "sampled", "uncertain"),
             "record": ("Decision", "Rollout", "RolloutError", "load_history", "load_rollout", "load_rollouts"),
             "report": ("LATENCY_EDGES_MS", "SCORE_BINS", "DeviceReport", "ReportError", "read_report"),
             "settings": ("RolloutSettings", "parse_stages"),
