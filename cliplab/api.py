@@ -77,6 +77,16 @@ from cliplab.registry import (
     registry_upload,
     registry_zoo,
 )
+from cliplab.rollout import (
+    rollout_halt,
+    rollout_history,
+    rollout_pause,
+    rollout_promote,
+    rollout_resume,
+    rollout_start,
+    rollout_status,
+    rollout_widen,
+)
 from cliplab.scan import scan, score
 from cliplab.studio import label_auto, label_launch, label_server, studio
 
@@ -142,6 +152,14 @@ __all__ = [
     "registry_to_folder",
     "registry_upload",
     "registry_zoo",
+    "rollout_halt",
+    "rollout_history",
+    "rollout_pause",
+    "rollout_promote",
+    "rollout_resume",
+    "rollout_start",
+    "rollout_status",
+    "rollout_widen",
     "scan",
     "score",
     "stream",

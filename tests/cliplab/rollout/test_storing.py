@@ -1,0 +1,109 @@
+"""Reports of devices: who has the candidate, what is refused, and that each report counts once."""
+
+import json
+
+import pytest
+import sqlalchemy as sa
+
+from cliplab.rollout import (
+    LATENCY_EDGES_MS,
+    ReportError,
+    assigned,
+    make_tables,
+    read_report,
+    store_report,
+    store_reports,
+)
+from cliplab.rollout.schema import DEVICES, REPORTS, SUMS
+
+REPORT = {"sequence": 1, "versions": {"base-ads": "1.0.0"}, "predictions": 100, "errors": 2, "client": "a"}
+
+
+@pytest.fixture
+def engine(tmp_path):
+    engine = sa.create_engine(f"sqlite:///{tmp_path}/r.db")
+    make_tables(engine)
+    yield engine
+    engine.dispose()
+
+
+def test_wider_keeps_those_already_in():
+    names = [f"device-{number}" for number in range(4000)]
+    before: set[str] = set()
+    for percent in (0, 1, 5, 25, 100):
+        now = {name for name in names if assigned(name, "salt", percent)}
+        assert before <= now
+        assert abs(len(now) - 40 * percent) <= 4 * (40 * percent * (1 - percent / 100)) ** 0.5
+        before = now
+    one, other = ({name for name in names if assigned(name, salt, 25)} for salt in ("a", "b"))
+    assert abs(len(one & other) - 250) < 60  # another salt draws anew
+    assert assigned("ab", "c", 50) in (True, False)
+    assert {assigned(chr(0xD800), "s", 100), assigned("", "", 100)} == {True}
+
+
+@pytest.mark.parametrize(
+    "change, word",
+    [
+        ({"errors": 101}, "errors"),
+        ({"predictions": -1}, "predictions"),
+        ({"predictions": True}, "predictions"),
+        ({"predictions": 1e3}, "predictions"),
+        ({"predictions": 10**12}, "predictions"),
+        ({"sequence": 0}, "sequence"),
+        ({"sequence": None}, "sequence"),
+        ({"versions": []}, "versions"),
+        ({"versions": {"a": 1}}, "version"),
+        ({"versions": {"\x1b[2J": "1"}}, "model"),
+        ({"extra": 1}, "extra"),
+        ({"correct": 1}, "correct"),
+        ({"correct": 2, "labelled": 1}, "correct"),
+        ({"temperature_celsius": float("nan")}, "temperature"),
+        ({"latency_ms": {"edges": [2, 1], "counts": [0, 0, 0]}}, "grow"),
+        ({"latency_ms": {"edges": [1, 2], "counts": [100, 1, 0]}}, "add up"),
+        ({"latency_ms": {"edges": [float("nan")], "counts": [0, 0]}}, "edges"),
+        ({"latency_ms": {"edges": [1, 2], "counts": [0, 0]}}, "one more"),
+        ({"scores": {"ad": [101] + [0] * 19}}, "add up"),
+        ({"scores": {"ad": [1]}}, "20"),
+        ({"scores": {str(n): [0] * 20 for n in range(65)}}, "labels"),
+    ],
+)
+def test_lies_are_refused_by_name(change, word):
+    with pytest.raises(ReportError, match=word):
+        read_report("d", REPORT | change)
+
+
+def test_other_edges_are_divided():
+    report = read_report("d", REPORT | {"latency_ms": {"edges": [1, 10, 100], "counts": [0, 60, 40, 0]}})
+    assert sum(report.latency_ms) == pytest.approx(100)
+    below = sum(count for count, edge in zip(report.latency_ms, LATENCY_EDGES_MS, strict=False) if edge <= 9.4)
+    assert 50 < below <= 60
+    zero = read_report("d", REPORT | {"latency_ms": {"edges": [0, 1e-9, 1e9], "counts": [1, 1, 1, 1]}})
+    assert sum(zero.latency_ms) == pytest.approx(4)
+
+
+def test_a_report_counts_once(engine):
+    report = read_report("d", REPORT)
+    assert store_report(engine, report, now=10.0).new
+    assert not store_report(engine, report, now=20.0).new
+    with pytest.raises(ReportError, match="other values"):
+        store_report(engine, read_report("d", REPORT | {"errors": 3}), now=30.0)
+    stored, refused = store_reports(
+        engine, [read_report("d", REPORT | {"sequence": 2}), read_report("d", REPORT | {"errors": 9})]
+    )
+    assert [item.new for item in stored] == [True]
+    assert len(refused) == 1
+    with engine.connect() as connection:
+        assert connection.execute(sa.select(sa.func.sum(SUMS.c.errors))).scalar() == 4
+        assert connection.execute(sa.select(sa.func.count()).select_from(REPORTS)).scalar() == 2
+
+
+def test_two_devices_of_one_name_are_both_warned(engine):
+    def send(client, sequence):
+        return store_report(engine, read_report("d", REPORT | {"client": client, "sequence": sequence}), now=100.0)
+
+    assert send("a", 1).warning is None
+    assert send("b", 1).warning is None  # a new installation of the same device
+    assert "a" in send("a", 2).warning
+    assert "named" in send("b", 2).warning
+    with engine.connect() as connection:
+        assert json.loads(connection.execute(sa.select(DEVICES.c.versions)).scalar()) == {"base-ads": "1.0.0"}
