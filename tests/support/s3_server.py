@@ -40,6 +40,7 @@ class Bucket:
         # fsspec has read the environment already, when it was imported.
         settings = {"endpoint_url": self.url, "config_kwargs": {"retries": {"max_attempts": 1}}}
         patch.setitem(fsspec.config.conf, "s3", settings)
+        patch.setattr("s3fs.S3FileSystem.retries", 1)  # its own, with pauses that grow, on top of those
         storage._filesystem.cache_clear()
 
 

@@ -1,17 +1,22 @@
-"""dtlpy, unmodified, logged in to a gateway."""
+"""dtlpy, unmodified but for its pauses, logged in to a gateway."""
 
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from dataloop_gateway.routes import token
 from dataloop_gateway.server import Gateway
+
+# What dtlpy sleeps is meant for a service that is far away: two seconds before each download of a dataset.
+HURRIED = SimpleNamespace(**{**vars(time), "sleep": lambda seconds: time.sleep(min(seconds, 0.02))})
 
 
 @contextmanager
@@ -24,12 +29,15 @@ def logged_in(gateway: Gateway, home: Path) -> Iterator[Any]:
     home.mkdir(parents=True, exist_ok=True)
     os.environ.setdefault("DATALOOP_PATH", str(home))
     import dtlpy as dl
+    from dtlpy.repositories import commands, datasets
     from dtlpy.services import api_client, cookie, service_defaults
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DATALOOP_PATH", str(home))
         patch.setattr(service_defaults, "DATALOOP_PATH", str(home))
         patch.setattr(cookie, "DATALOOP_PATH", str(home))
+        for module in (commands, datasets):
+            patch.setattr(module, "time", HURRIED)
         fresh = api_client.ApiClient()
         before = dict(vars(dl.client_api))
         vars(dl.client_api).clear()
