@@ -21,9 +21,10 @@ from cliplab.registry.inspection import Inspected, inspect_model
 from cliplab.registry.location import NO_TRACKING
 from cliplab.registry.manifest_metrics import MAX_METRICS_BYTES, is_figure, read_metrics
 from cliplab.registry.names import BUMPS, full_name, next_number, parse_name, parse_reference, parse_version
+from cliplab.registry.opening import open_registry
 from cliplab.registry.records import StoredVersion
 from cliplab.registry.semantics import describe_change
-from cliplab.registry.store import Registry, open_registry
+from cliplab.registry.store import Registry
 
 _MOST_CLASSES = 50
 _COMMIT_VARIABLES = ("CLIPLAB_COMMIT", "GITHUB_SHA", "CI_COMMIT_SHA")

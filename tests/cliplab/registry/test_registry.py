@@ -39,7 +39,7 @@ from cliplab.registry import (
 )
 from cliplab.registry.location import NO_TRACKING, Settings
 from cliplab.registry.names import ModelName, parse_name
-from cliplab.registry.store import make_settings, name_folder
+from cliplab.registry.opening import make_settings, name_folder
 
 NAME = "base-general"
 

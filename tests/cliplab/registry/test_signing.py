@@ -121,7 +121,7 @@ def test_a_device_follows_new_keys_and_the_old_ones_sign_nothing(
 
 def attack(place: Path, role: str) -> None:
     """Sign newer metadata of a role by its retired key."""
-    from cliplab.registry.signing import _load_key
+    from cliplab.registry.key_files import load_key
 
     folder = place / "tuf" / "metadata"
     name = {"timestamp": "timestamp.json"}.get(role)
@@ -129,7 +129,7 @@ def attack(place: Path, role: str) -> None:
     metadata: Metadata = Metadata.from_file(str(path))  # type: ignore[type-arg]
     metadata.signed.version += int(role == "timestamp")
     metadata.signatures.clear()
-    metadata.sign(_load_key(next((place / "keys" / "retired").glob(f"{role}-*.pem"))))
+    metadata.sign(load_key(next((place / "keys" / "retired").glob(f"{role}-*.pem"))))
     metadata.to_file(str(path))
 
 
