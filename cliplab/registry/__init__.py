@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from cliplab.registry.members import registry_model as registry_model
     from cliplab.registry.names import ENVIRONMENTS as ENVIRONMENTS
     from cliplab.registry.names import parse_reference as parse_reference
+    from cliplab.registry.opening import open_registry as open_registry
     from cliplab.registry.promotion import Check as Check
     from cliplab.registry.promotion import PromotionRefusedError as PromotionRefusedError
     from cliplab.registry.promotion import PromotionReport as PromotionReport
@@ -57,7 +58,6 @@ if TYPE_CHECKING:
     from cliplab.registry.signing import rotate_keys as rotate_keys
     from cliplab.registry.signing import show_keys as show_keys
     from cliplab.registry.store import Registry as Registry
-    from cliplab.registry.store import open_registry as open_registry
     from cliplab.registry.uploading import UploadReport as UploadReport
     from cliplab.registry.uploading import registry_upload as registry_upload
     from cliplab.registry.uploading import unpack_bundle as unpack_bundle
@@ -117,6 +117,7 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
                 "ENVIRONMENTS",
                 "parse_reference",
             ),
+            "opening": ("open_registry",),
             "promotion": (
                 "Check",
                 "PromotionRefusedError",
@@ -140,10 +141,7 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
                 "rotate_keys",
                 "show_keys",
             ),
-            "store": (
-                "Registry",
-                "open_registry",
-            ),
+            "store": ("Registry",),
             "uploading": (
                 "UploadReport",
                 "registry_upload",

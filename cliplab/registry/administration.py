@@ -9,9 +9,10 @@ from typing import Any
 
 from adapters.errors import ConfigError
 from cliplab.registry.location import Settings, default_folder, read_settings, resolve
+from cliplab.registry.opening import default_tracking, make_settings, name_folder, open_registry
 from cliplab.registry.publishing import PublishReport, publish
 from cliplab.registry.signing import KeysReport, has_keys, init_keys, rotate_keys, show_keys
-from cliplab.registry.store import Registry, default_tracking, make_settings, name_folder, open_registry
+from cliplab.registry.store import Registry
 from cliplab.sql import is_postgres
 
 

@@ -14,9 +14,9 @@ from cliplab.registry.inspection import inspect_model
 from cliplab.registry.listing import registry_download
 from cliplab.registry.manifest_file import locked, read_manifest, write_manifest
 from cliplab.registry.names import Version, parse_environment, parse_name, parse_version
+from cliplab.registry.opening import open_registry
 from cliplab.registry.records import StoredVersion
 from cliplab.registry.semantics import differences
-from cliplab.registry.store import open_registry
 from cliplab.registry.uploading import registry_upload
 
 

@@ -12,9 +12,10 @@ from adapters.errors import ConfigError, StorageError
 from adapters.system import atomic_path
 from cliplab.registry.events import Event
 from cliplab.registry.names import parse_environment, parse_name
+from cliplab.registry.opening import open_registry
 from cliplab.registry.records import Placement, StoredVersion
 from cliplab.registry.semantics import differences, measured
-from cliplab.registry.store import PLACEMENTS, Registry, open_registry
+from cliplab.registry.store import PLACEMENTS, Registry
 from cliplab.registry.uploading import unpack_bundle
 
 

@@ -9,7 +9,7 @@ from adapters.errors import ConfigError, StorageError
 from adapters.system import cache_dir
 from cliplab.registry.location import read_settings, resolve
 from cliplab.registry.names import parse_reference
-from cliplab.registry.store import open_registry
+from cliplab.registry.opening import open_registry
 from cliplab.registry.uploading import unpack_bundle
 
 PREFIX = "registry:"

@@ -13,11 +13,12 @@ from adapters.evaluation import GATES, EvaluationReport, check_gates
 from cliplab.registry.events import Event
 from cliplab.registry.inspection import golden_difference
 from cliplab.registry.names import ENVIRONMENTS, parse_environment, parse_reference
+from cliplab.registry.opening import open_registry
 from cliplab.registry.publishing import PublishReport, publish
 from cliplab.registry.records import Placement, StoredVersion
 from cliplab.registry.semantics import measured
 from cliplab.registry.signing import has_keys
-from cliplab.registry.store import Registry, open_registry
+from cliplab.registry.store import Registry
 from cliplab.registry.uploading import unpack_bundle
 
 

@@ -7,19 +7,16 @@ follow it without a person.
 
 from __future__ import annotations
 
-import os
-import secrets
-import stat
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adapters.errors import ConfigError, MissingExtraError, StorageError
-from adapters.system import atomic_path, file_lock, storage_error, write_bytes_atomic
+from adapters.system import file_lock, write_bytes_atomic
 from cliplab.registry.events import Event
+from cliplab.registry.key_files import load_key, new_key, retire_keys
 from cliplab.registry.store import Registry
 
 if TYPE_CHECKING:
@@ -28,12 +25,10 @@ if TYPE_CHECKING:
 
 ROLES = ("root", "targets", "snapshot", "timestamp")
 DEFAULT_DAYS: Mapping[str, int] = {"root": 365, "targets": 90, "snapshot": 30, "timestamp": 7}
-PASSWORD_VARIABLE = "CLIPLAB_KEY_PASSWORD"
 # Root metadata may have fields of its own; it is signed with them.
 DAYS_FIELD = "x-cliplab-days"
 MAX_KEYS, MAX_DAYS = 10, 3650
 _LOCK_SECONDS = 60.0
-_RETIRED = "retired"
 
 
 @dataclass(frozen=True)
@@ -104,7 +99,7 @@ def init_keys(
                 f"{registry.tuf_folder}: has a root of trust already. Change its keys: cliplab registry rotate"
             )
         made: list[str] = []
-        signers = {role: [_new_key(registry, role, made) for _ in range(counts[role])] for role in ROLES}
+        signers = {role: [new_key(registry.keys_folder, role, made) for _ in range(counts[role])] for role in ROLES}
         root = tuf_module().Root(expires=_expiry(valid["root"]), unrecognized_fields={DAYS_FIELD: dict(valid)})
         for role in ROLES:
             for signer in signers[role]:
@@ -167,7 +162,7 @@ def rotate_keys(
         made: list[str] = []
         new_root = old_root
         for role in chosen:
-            fresh = [_new_key(registry, role, made) for _ in range(counts[role])]
+            fresh = [new_key(registry.keys_folder, role, made) for _ in range(counts[role])]
             for keyid in list(root.roles[role].keyids):
                 root.revoke_key(keyid, role)
                 retired_ids.add(keyid)
@@ -182,7 +177,7 @@ def rotate_keys(
         sign_metadata(metadata, {signer.public_key.keyid: signer for signer in (*old_root, *new_root)}.values())
         _write_root(registry, metadata)
         # Only now: a crash before this line leaves the old keys in their place.
-        retired = _retire(registry, retired_ids)
+        retired = retire_keys(registry.keys_folder, retired_ids)
         report = _report(metadata, made, retired)
         details = {"root_version": root.version, "roles": list(chosen), "keys": dict(report.keys)}
         registry.append(Event("keys", who=who, reason=reason, details=details))
@@ -261,7 +256,7 @@ def signers_of(registry: Registry, root: Root, role: str, need: int | None = Non
     found: dict[str, Signer] = {}
     folder = registry.keys_folder
     for path in sorted(folder.glob(f"{role}-*.pem")) if folder.is_dir() else ():
-        signer = _load_key(path)
+        signer = load_key(path)
         if signer.public_key.keyid in wanted:
             found[signer.public_key.keyid] = signer
     least = root.roles[role].threshold if need is None else need
@@ -325,57 +320,6 @@ def _expiry(days: float) -> datetime:
     return datetime.now(UTC).replace(microsecond=0) + timedelta(days=days)
 
 
-def _new_key(registry: Registry, role: str, made: list[str]) -> Signer:
-    from cryptography.hazmat.primitives import serialization
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-    from securesystemslib.signer import CryptoSigner, SSlibKey
-
-    private = Ed25519PrivateKey.generate()
-    password = os.environ.get(PASSWORD_VARIABLE)
-    protection: serialization.KeySerializationEncryption = serialization.NoEncryption()
-    if password:
-        protection = serialization.BestAvailableEncryption(password.encode())
-    data = private.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, protection)
-    folder = registry.keys_folder
-    try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    except OSError as error:
-        raise storage_error(folder, error) from error
-    path = folder / f"{role}-{secrets.token_hex(4)}.pem"
-    with atomic_path(path) as temporary:
-        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-    made.append(str(path))
-    return CryptoSigner(private, SSlibKey.from_crypto(private.public_key()))
-
-
-def _load_key(path: Path) -> Signer:
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-    from cryptography.hazmat.primitives.serialization import load_pem_private_key
-    from securesystemslib.signer import CryptoSigner, SSlibKey
-
-    try:
-        mode = path.stat().st_mode
-        if os.name == "posix" and mode & (stat.S_IRWXG | stat.S_IRWXO):
-            raise ConfigError(f"{path}: can be read by other users ({stat.filemode(mode)}). Run: chmod 600 {path}")
-        data = path.read_bytes()
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror}). Run this as the user who owns it") from error
-    password = os.environ.get(PASSWORD_VARIABLE)
-    try:
-        key = load_pem_private_key(data, password.encode() if b"ENCRYPTED" in data and password else None)
-    except TypeError as error:
-        raise ConfigError(f"{path}: is protected by a password. Set {PASSWORD_VARIABLE}") from error
-    except ValueError as error:
-        raise ConfigError(
-            f"{path}: cannot be opened (a wrong {PASSWORD_VARIABLE}, or the file is damaged). Correct it, or restore it"
-        ) from error
-    if not isinstance(key, Ed25519PrivateKey):
-        raise ConfigError(f"{path}: is not an Ed25519 key. Restore the file that `cliplab registry init` made")
-    return CryptoSigner(key, SSlibKey.from_crypto(key.public_key()))
-
-
 def sign_metadata(metadata: Any, signers: Iterable[Signer]) -> None:
     """Sign metadata by these keys alone.
 
@@ -393,18 +337,6 @@ def _write_root(registry: Registry, metadata: Any) -> None:
     write_bytes_atomic(root_path(registry, metadata.signed.version), data)
     # For people and for the first copy on a device; clients read N.root.json.
     write_bytes_atomic(registry.tuf_folder / "metadata" / "root.json", data)
-
-
-def _retire(registry: Registry, ids: set[str]) -> list[str]:
-    moved = []
-    for path in sorted(registry.keys_folder.glob("*.pem")):
-        if _load_key(path).public_key.keyid in ids:
-            target = registry.keys_folder / _RETIRED / path.name
-            target.parent.mkdir(mode=0o700, exist_ok=True)
-            with suppress(FileNotFoundError):
-                path.rename(target)
-            moved.append(str(target))
-    return moved
 
 
 def _report(metadata: Any, made: list[str], retired: Iterable[str] = ()) -> KeysReport:

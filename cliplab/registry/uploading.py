@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from adapters.errors import BundleError, ConfigError, StorageError
-from adapters.evaluation import GATES
+from adapters.evaluation import GATES, EvaluationReport
 from adapters.models import clean_copy
 from adapters.system import atomic_path, file_digest, parse_json, read_regular_text
 from cliplab.registry.events import ConflictError, Event
@@ -21,10 +21,12 @@ from cliplab.registry.inspection import Inspected, inspect_model
 from cliplab.registry.location import NO_TRACKING
 from cliplab.registry.manifest_metrics import MAX_METRICS_BYTES, is_figure, read_metrics
 from cliplab.registry.names import BUMPS, full_name, next_number, parse_name, parse_reference, parse_version
+from cliplab.registry.opening import open_registry
 from cliplab.registry.records import StoredVersion
 from cliplab.registry.semantics import describe_change
-from cliplab.registry.store import Registry, open_registry
+from cliplab.registry.store import Registry
 
+_MOST_CLASSES = 50
 _COMMIT_VARIABLES = ("CLIPLAB_COMMIT", "GITHUB_SHA", "CI_COMMIT_SHA")
 
 
@@ -157,7 +159,10 @@ def _figures(
             f"{metrics}: is of a model with the labels {labels!r:.120}; this model has "
             f"{found.interface['labels']!r:.120}. Evaluate this model: cliplab evaluate MODEL DATA --output FOLDER"
         )
-    return figures, {key: value for key, value in content.items() if key not in ("curves", "mistakes")}
+    EvaluationReport.from_json(content)  # raises where it is not a whole report
+    # Tables that grow with the classes, or with their square, are not for a history.
+    left_out = {"curves", "mistakes"} | ({"confusion_matrix", "per_class"} if len(labels) > _MOST_CLASSES else set())
+    return figures, {key: value for key, value in content.items() if key not in left_out}
 
 
 def _origin(registry: Registry, parent: str | None, data: str | Path | None) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from tflite_adapter import make_tflite
 
 from cliplab.registry import Registry, init_keys, open_registry, registry_upload
 from cliplab.registry.location import NO_TRACKING, Settings
-from cliplab.registry.store import make_settings
+from cliplab.registry.opening import make_settings
 
 TRUSTED = ("tflite_adapter:TfliteAdapter",)
 

@@ -39,7 +39,7 @@ from cliplab.registry import (
 )
 from cliplab.registry.location import NO_TRACKING, Settings
 from cliplab.registry.names import ModelName, parse_name
-from cliplab.registry.store import make_settings, name_folder
+from cliplab.registry.opening import make_settings, name_folder
 
 NAME = "base-general"
 
@@ -270,6 +270,10 @@ def test_an_evaluation_of_another_model_and_figures_that_are_none_are_refused(tm
     make_registry(tmp_path / "r").close()
     with pytest.raises(ConfigError, match="is of a model with the labels"):
         put(place, tmp_path, "1.0.0", metrics=evaluation(tmp_path, 0.9, "hot"))
+    half = json.loads(evaluation(tmp_path, 0.9).read_text())
+    (tmp_path / "half.json").write_text(json.dumps({**half, "per_class": [{"f1": 1}]}))
+    with pytest.raises(ConfigError, match="is not a report of this version"):
+        put(place, tmp_path, "1.0.0", metrics=tmp_path / "half.json")
     (tmp_path / "nan.json").write_text('{"f1": NaN}')
     with pytest.raises(ConfigError, match=r"nan\.json"):
         put(place, tmp_path, "1.0.0", metrics=tmp_path / "nan.json")

@@ -1,0 +1,151 @@
+"""Opening a registry: by its folder, by the URL of its database, or the user's own; and beginning one."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from adapters.errors import StorageError
+from adapters.system import cache_dir, storage_error
+from cliplab.registry.location import (
+    NO_TRACKING,
+    SETTINGS_NAME,
+    Settings,
+    default_folder,
+    read_settings,
+    resolve,
+    write_settings,
+)
+from cliplab.registry.store import Registry
+from cliplab.sql import is_postgres
+
+if TYPE_CHECKING:
+    from cliplab.registry.database import RegistryDatabase
+
+_FOLDER_FACT, _SETTINGS_FACT = "folder", "settings"
+
+
+def open_registry(location: str | Path | None = None, *, read_only: bool = False) -> Registry:
+    """Open a registry; one that does not exist is made, unless it is opened for reading.
+
+    Args:
+        location: Its folder, or the URL of its PostgreSQL database; None uses CLIPLAB_REGISTRY, otherwise the user's.
+        read_only: Only read: nothing is made or migrated.
+
+    Raises:
+        ConfigError: The location is a URL of another kind.
+        StorageError: It cannot be opened, is of a later version, or does not exist and read_only is given.
+        MissingExtraError: The ``registry`` extra is not installed.
+    """
+    place = resolve(location)
+    if isinstance(place, str):
+        return _open_by_url(place, read_only)
+    settings = read_settings(place)
+    if settings is None:
+        if read_only:
+            raise StorageError(f"{place}: there is no registry. Make it: cliplab registry init --registry {place}")
+        settings = make_settings(place, Settings(tracking=default_tracking()))
+    return _opened(place, settings, read_only)
+
+
+def make_settings(folder: Path, settings: Settings) -> Settings:
+    """Begin a registry in a folder.
+
+    Args:
+        folder: The folder, which is made.
+        settings: What its registry.json says.
+
+    Raises:
+        StorageError: It holds other files, or cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        others = sorted(item.name for item in folder.iterdir() if not item.name.startswith("."))
+    except OSError as error:
+        raise storage_error(folder, error) from error
+    foreign = [name for name in others if name not in ("keys", "tuf", "artifacts", SETTINGS_NAME)]
+    if foreign:
+        raise StorageError(
+            f"{folder}: holds {', '.join(foreign[:3])} and is not a registry. Name an empty or a new folder "
+            "(--registry PATH)"
+        )
+    write_settings(folder, settings)
+    return settings
+
+
+def default_tracking() -> str:
+    """MLflow in the registry's folder where it is installed; otherwise none."""
+    return Settings().tracking if find_spec("mlflow") is not None else NO_TRACKING
+
+
+def _opened(folder: Path, settings: Settings, read_only: bool) -> Registry:
+    from cliplab.registry.database import RegistryDatabase
+
+    place = settings.database if is_postgres(settings.database) else folder / settings.database
+    return Registry(folder, settings, RegistryDatabase(place, read_only=read_only), read_only)
+
+
+def _open_by_url(url: str, read_only: bool) -> Registry:
+    """A registry whose database names its folder; a new one gets a folder below the user's data."""
+    from cliplab.registry.database import RegistryDatabase
+    from cliplab.registry.schema import FACTS, sa
+
+    database = RegistryDatabase(url, read_only=read_only)
+    try:
+        with database.reading() as connection:
+            facts = {str(row.name): str(row.value) for row in connection.execute(sa.select(FACTS))}
+        named = facts.get(_FOLDER_FACT)
+        folder = (
+            Path(named)
+            if named
+            else default_folder().parent / f"registry-{hashlib.sha256(url.encode()).hexdigest()[:12]}"
+        )
+        settings = read_settings(folder)
+        if settings is None and named and _SETTINGS_FACT in facts:
+            return _elsewhere(database, url, facts, read_only)
+        if settings is None:
+            if read_only or named:
+                raise StorageError(
+                    f"{folder}: the folder of the registry {database.name} is missing. Restore it, or "
+                    "run this on the machine that has it"
+                )
+            settings = make_settings(folder, Settings(database=url, tracking=default_tracking()))
+        if not named and not read_only:
+            name_folder(database, folder, settings)
+    except BaseException:
+        database.engine.dispose()
+        raise
+    return Registry(folder, settings, database, read_only)
+
+
+def _elsewhere(database: RegistryDatabase, url: str, facts: Mapping[str, str], read_only: bool) -> Registry:
+    """A registry whose folder is on another machine: its tables here, its files by MLflow, its keys and tuf/ there."""
+    settings = Settings(**{**json.loads(facts[_SETTINGS_FACT]), "database": url})
+    if not settings.is_shared:
+        raise StorageError(
+            f"{database.name}: the files of this registry are in {facts[_FOLDER_FACT]} of another machine. Run this "
+            "there, or begin a registry with --artifacts s3://... or --tracking http://... for several machines"
+        )
+    digest = hashlib.sha256(url.encode()).hexdigest()[:12]
+    return Registry(cache_dir() / "registry" / f"elsewhere-{digest}", settings, database, read_only)
+
+
+def name_folder(database: RegistryDatabase, folder: Path, settings: Settings) -> None:
+    """Keep the registry's folder and settings in its database, so that its URL is enough to open it.
+
+    Args:
+        database: Its database.
+        folder: Its folder.
+        settings: Its settings; the database's URL is left out, since it may have a password.
+    """
+    from cliplab.registry.schema import FACTS, sa
+
+    shared = {name: value for name, value in vars(settings).items() if name != "database"}
+    facts = {_FOLDER_FACT: str(folder), _SETTINGS_FACT: json.dumps(shared)}
+    with database.writing() as connection:
+        connection.execute(sa.delete(FACTS).where(FACTS.c.name.in_(facts)))
+        connection.execute(sa.insert(FACTS), [{"name": name, "value": value} for name, value in facts.items()])
