@@ -78,6 +78,7 @@ from cliplab.registry import (
     registry_zoo,
 )
 from cliplab.rollout import (
+    active_collect,
     rollout_halt,
     rollout_history,
     rollout_pause,
@@ -91,6 +92,7 @@ from cliplab.scan import scan, score
 from cliplab.studio import label_auto, label_launch, label_server, studio
 
 __all__ = [
+    "active_collect",
     "adopt",
     "ads",
     "ads_learn",

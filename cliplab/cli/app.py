@@ -12,6 +12,7 @@ import typer
 from adapters.system import terminal_text
 from cliplab import __version__
 from cliplab.cli import (
+    active,
     ads,
     clips,
     compare,
@@ -100,6 +101,7 @@ for module in (
     extract,
     registry,
     rollout,
+    active,
     dataloop,
     host,
     studio,

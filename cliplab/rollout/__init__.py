@@ -9,6 +9,8 @@ from adapters.system.lazy import lazy_exports
 if TYPE_CHECKING:
     from cliplab.rollout.assignment import assigned as assigned
     from cliplab.rollout.assignment import place_of as place_of
+    from cliplab.rollout.collecting import CollectReport as CollectReport
+    from cliplab.rollout.collecting import active_collect as active_collect
     from cliplab.rollout.commands import RolloutReport as RolloutReport
     from cliplab.rollout.commands import rollout_halt as rollout_halt
     from cliplab.rollout.commands import rollout_history as rollout_history
@@ -53,6 +55,7 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
         __name__,
         {
             "assignment": ("assigned", "place_of"),
+            "collecting": ("CollectReport", "active_collect"),
             "commands": (
                 "RolloutReport",
                 "rollout_halt",
