@@ -333,7 +333,7 @@ def _versions(updater: Updater) -> dict[str, int]:
 
 def _signing_time(updater: Updater) -> float | None:
     """When the timestamp was signed, as it says itself; the field is our registry's, under its signature."""
-    value = updater._trusted_set.timestamp.unrecognized_fields.get("signed_at")
+    value = updater._trusted_set.timestamp.unrecognized_fields.get("x-cliplab-signed-at")
     try:
         return datetime.fromisoformat(value).timestamp() if isinstance(value, str) else None
     except (ValueError, OverflowError):
