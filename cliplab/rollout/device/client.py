@@ -304,11 +304,11 @@ def wait_seconds(poll_seconds: float, failures: int, asked_seconds: float | None
     Returns:
         Seconds.
     """
-    least = max(poll_seconds, min(asked_seconds or 0.0, MAX_WAIT_SECONDS))
+    asked = min(asked_seconds or 0.0, MAX_WAIT_SECONDS)
     if not failures:
-        return least * (0.85 + 0.15 * chance)
-    whole = max(least, min(poll_seconds * 2.0 ** min(failures, 20), max(MAX_WAIT_SECONDS, poll_seconds)))
-    return whole * (0.5 + 0.5 * chance) if not asked_seconds else max(asked_seconds, whole * (0.5 + 0.5 * chance))
+        return max(poll_seconds * (0.85 + 0.15 * chance), asked)
+    whole = min(poll_seconds * 2.0 ** min(failures, 20), max(MAX_WAIT_SECONDS, poll_seconds))
+    return max(whole * (0.5 + 0.5 * chance), asked)
 
 
 @contextmanager
