@@ -59,7 +59,16 @@ STUDIO = [
     "python-multipart>=0.0.20",
     "jinja2>=3.1.6",
 ]
-REGISTRY = ["mlflow>=3.1.0", "pandas>=2.2.3"]
+# What a device needs to follow a signed registry.
+DEVICE = ["tuf>=7.0.1", "securesystemslib[crypto]>=1.6.0"]
+# Versions of models, with their history and signatures; MLflow keeps runs beside them.
+REGISTRY = [
+    "mlflow>=3.1.0",
+    "pandas>=2.2.3",
+    "sqlalchemy>=2.0.36",
+    "alembic>=1.14.0",
+    "psycopg[binary]>=3.2.2",
+]
 SCALE = ["ray[data]>=2.44.0", "pyarrow>=19.0.0", "fsspec>=2025.3.0"]
 # The database of clips and ratings, and what learns from it.
 CLIPS = [
@@ -147,12 +156,13 @@ setup(
         "dataloop": DATALOOP,
         "http": HTTP,
         "studio": STUDIO,
-        "registry": REGISTRY,
+        "registry": [*REGISTRY, *DEVICE],
+        "device": DEVICE,
         "scale": SCALE,
         "reel": REEL,
         "ads": ADS,
         "clips": CLIPS,
-        "all": [*TRAIN, *DATALOOP, *HTTP, *STUDIO, *REGISTRY, *SCALE, *REEL, *ADS, *CLIPS],
+        "all": [*TRAIN, *DATALOOP, *HTTP, *STUDIO, *REGISTRY, *DEVICE, *SCALE, *REEL, *ADS, *CLIPS],
         "test": TEST,
         "test-all": [*TEST, *TEST_ALL],
         "dev": [*TEST, *TEST_ALL, *DEV],

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import sqlite3
-import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
-from datetime import UTC, datetime
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
-from sqlalchemy import event
-from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.engine import Connection
 
-from adapters.errors import MissingExtraError, StorageError
+from adapters.errors import StorageError
 from cliplab.clips.schema import FACTS, OWN_WRITER
+from cliplab.sql import copy_sqlite, free_name, named_database, now, open_engine, translated
 
 if TYPE_CHECKING:
     from alembic.config import Config
 
-_WAIT_SECONDS = 30.0  # for another process that writes
-_SEED, _POSTGRES = "0001", ("postgresql", "postgres")
+__all__ = ["Database", "now"]
+
+_SEED = "0001"
 
 
 class Database:
@@ -44,10 +42,10 @@ class Database:
             StorageError: It cannot be opened or written, is not a clip database, or is of a later version.
             MissingExtraError: The ``clips`` extra is not installed.
         """
-        self.name, self.path = _named(database)
+        self.name, self.path = named_database(database)
         self.migrated_from: str | None = None
         self.backup_path: Path | None = None
-        self._engine = _engine(self.name, database, self.path)
+        self._engine = open_engine(self.name, database, self.path, "clips")
         try:
             with translated(self.name):
                 self._bring_up()
@@ -125,7 +123,7 @@ class Database:
             if found == known[-1]:
                 return
             if found is not None and self.path is not None:
-                self.backup_path = _free_name(self.path, found)
+                self.backup_path = free_name(self.path, found)
                 # The lock is held: what is copied is what is migrated.
                 copy_sqlite(self.path, self.backup_path)
             config.attributes["connection"] = connection
@@ -167,105 +165,9 @@ class Database:
             )
 
 
-def copy_sqlite(source: Path, target: Path) -> None:
-    """Copy a SQLite database as of one moment, and write it to disk.
-
-    Args:
-        source: The file, which others may be writing.
-        target: The copy, which does not exist.
-    """
-    with (
-        closing(sqlite3.connect(source, timeout=_WAIT_SECONDS)) as old,
-        closing(sqlite3.connect(target, timeout=_WAIT_SECONDS)) as new,
-    ):
-        old.backup(new)
-
-
-@contextmanager
-def translated(name: str) -> Iterator[None]:
-    """Turn a database's errors into ours, which say what to do.
-
-    Args:
-        name: The database, for messages.
-    """
-    try:
-        yield
-    except (sa.exc.SQLAlchemyError, sqlite3.Error) as error:
-        raise StorageError(f"{name}: {_explained(str(getattr(error, 'orig', None) or error))}") from error
-
-
-def _explained(text: str) -> str:
-    line = text.strip().partition("\n")[0]
-    for part, means in _MEANINGS.items():
-        if part in line.lower():
-            return f"{line}. {means}"
-    return f"{line}. Nothing of this change was stored"
-
-
-_MEANINGS = {
-    "locked": f"Another process has been writing for {_WAIT_SECONDS:g} s. End it, or try again",
-    "readonly": "Give this user the right to write the file and its folder",
-    "unable to open": "Check that the folder exists and that this user may write there",
-    "disk is full": "Nothing of this change was stored. Free some space and try again",
-    "not a database": "Name a clip database, or move this file away",
-    "malformed": "The file is damaged. Go back to a backup (cliplab clips backup makes one)",
-    "disk i/o error": "The disk cannot be read or written. Check it, and go back to a backup if the file is damaged",
-    "connection": "Check that the server is running and that the URL is right",
-}
-
-
-def _named(database: str | Path) -> tuple[str, Path | None]:
-    text = str(database)
-    if text.startswith(tuple(f"{scheme}:" for scheme in _POSTGRES) + tuple(f"{s}+" for s in _POSTGRES)):
-        with suppress(sa.exc.ArgumentError):
-            return sa.make_url(text).render_as_string(hide_password=True), None
-        raise StorageError("the URL of the database cannot be read. It is postgresql://USER@HOST/NAME")
-    if "://" in text:
-        raise StorageError(f"{text.partition('://')[0]}://...: is not supported. Give a path, or postgresql://...")
-    return text, Path(text)
-
-
-def _engine(name: str, database: str | Path, path: Path | None) -> Engine:
-    if path is None:
-        url = sa.make_url(str(database)).set(drivername="postgresql+psycopg")
-        try:
-            return sa.create_engine(url, pool_pre_ping=True)
-        except ModuleNotFoundError as error:
-            raise MissingExtraError(error.name or "psycopg", "clips", "PostgreSQL") from error
-    if path.exists() and not path.is_file():
-        raise StorageError(f"{name}: is not a file. Name the database's file")
-    engine = sa.create_engine(
-        sa.URL.create("sqlite", database=str(path)), connect_args={"timeout": _WAIT_SECONDS, "check_same_thread": False}
-    )
-
-    @event.listens_for(engine, "connect")
-    def connected(connection: Any, _record: Any) -> None:
-        connection.isolation_level = None  # transactions begin where we say
-        with suppress(sqlite3.OperationalError):  # a read-only database stays as it is
-            connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-
-    @event.listens_for(engine, "begin")
-    def begun(connection: Connection) -> None:
-        connection.exec_driver_sql(connection.get_execution_options().get("begin", "BEGIN"))
-
-    return engine
-
-
 def _alembic() -> Config:
     from alembic.config import Config
 
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
     return config
-
-
-def _free_name(path: Path, version: str) -> Path:
-    stamp = time.strftime("%Y%m%d-%H%M%S")
-    names = (path.with_name(f"{path.name}.version-{version}-{stamp}{extra}") for extra in ("", *"abcdefgh"))
-    return next(name for name in names if not name.exists())
-
-
-def now() -> str:
-    """This moment as the database stores it."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

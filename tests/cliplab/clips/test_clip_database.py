@@ -18,7 +18,8 @@ pytest.importorskip("sqlalchemy", reason="the clip database needs the clips extr
 pytest.importorskip("alembic", reason="the clip database needs the clips extra: pip install 'cliplab[clips]'")
 
 from adapters.errors import StorageError
-from cliplab.clips import ClipManager, database
+from cliplab import sql
+from cliplab.clips import ClipManager
 
 # As the guide that the database was asked for in shows it.
 SEED_SCHEMA = """
@@ -123,7 +124,7 @@ def test_a_database_of_a_later_version_is_refused_and_not_altered(tmp_path: Path
 
 
 def test_a_locked_database_says_who_is_to_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(database, "_WAIT_SECONDS", 0.1)
+    monkeypatch.setattr(sql, "_WAIT_SECONDS", 0.1)
     path = tmp_path / "clips.db"
     with ClipManager(path) as manager, closing(sqlite3.connect(path)) as other:
         number = manager.register_clip("a.mp4", 0, 1, 0.5, "audio", {})

@@ -1,0 +1,1 @@
+"""Versions of the database of a registry, by Alembic."""
