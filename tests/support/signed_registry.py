@@ -77,11 +77,17 @@ class SignedRegistry:
             self.files[f"tuf/targets/{folder}{slash}{info.hashes['sha256']}.{name}"] = self.targets[path]
         version = self.version
         targets = self.write(
-            f"{version}.targets.json", Targets(version, expires=soon(90), targets=infos), "targets", chosen.get("targets")
+            f"{version}.targets.json",
+            Targets(version, expires=soon(90), targets=infos),
+            "targets",
+            chosen.get("targets"),
         )
         meta = {"targets.json": MetaFile.from_data(version, targets, ["sha256"])}
         snapshot = self.write(
-            f"{version}.snapshot.json", Snapshot(version, expires=soon(30), meta=meta), "snapshot", chosen.get("snapshot")
+            f"{version}.snapshot.json",
+            Snapshot(version, expires=soon(30), meta=meta),
+            "snapshot",
+            chosen.get("snapshot"),
         )
         stamp = Timestamp(
             version,

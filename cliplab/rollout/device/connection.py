@@ -153,6 +153,10 @@ class RegistryConnection:
                     if response.status not in (200, 201, 202, 204, 206):
                         raise _refused(self.url, path, response)
                     yield response
+                except UnreachableError as error:
+                    if late.is_set():  # the connection that ended was ended here
+                        raise self._unreachable(path, error, True, limit) from error
+                    raise
                 except (OSError, http.client.HTTPException, ValueError) as error:
                     raise self._unreachable(path, error, late.is_set(), limit) from error
         finally:

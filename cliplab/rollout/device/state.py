@@ -16,6 +16,8 @@ from adapters.system import parse_json, write_json_atomic
 from cliplab.rollout.device.errors import DeviceError
 
 STATE_NAME = "device.json"
+# The clock that anybody may set, and one that only grows while the machine runs.
+wall_clock, steady_clock = time.time, time.monotonic
 # One place for what distinguishes two boards with the same card image; absent elsewhere.
 _SERIALS = ("/sys/firmware/devicetree/base/serial-number", "/etc/machine-id")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -62,7 +64,7 @@ class DeviceState:
         self._machine = machine_fingerprint() if machine is None else machine
         self._values = self._read()
         self._adopt_identity()
-        self._monotonic = time.monotonic()
+        self._monotonic = steady_clock()
 
     # Identity and sequence
 
@@ -89,18 +91,18 @@ class DeviceState:
 
     def run_clock(self) -> None:
         """Add the time since the last call, by a clock that nobody sets, to the evidence of time."""
-        now = time.monotonic()
+        now = steady_clock()
         if self._values["evidence_seconds"]:
             self._values["evidence_seconds"] += max(0.0, now - self._monotonic)
         self._monotonic = now
 
     def trusted_now(self) -> float:
         """Seconds since 1970: the clock, or the evidence where the clock is behind it."""
-        return float(max(time.time(), self._values["evidence_seconds"]))
+        return float(max(wall_clock(), self._values["evidence_seconds"]))
 
     def clock_behind_seconds(self) -> float:
         """By how much the clock is behind the evidence; 0 where it is not."""
-        return float(max(0.0, self._values["evidence_seconds"] - time.time()))
+        return float(max(0.0, self._values["evidence_seconds"] - wall_clock()))
 
     def saw(self, versions: Mapping[str, int], signed_at: float | None) -> None:
         """Note verified metadata.

@@ -19,8 +19,15 @@ from adapters.bundle import render_clip
 from adapters.errors import ConfigError
 from adapters.inference import open_model
 from cliplab.registry import CurrentModel
-from cliplab.rollout.device import CheckResult, DeviceClient, DeviceError, DeviceModel, DeviceOptions, Round
-from cliplab.rollout.device import golden_process
+from cliplab.rollout.device import (
+    CheckResult,
+    DeviceClient,
+    DeviceError,
+    DeviceModel,
+    DeviceOptions,
+    Round,
+    golden_process,
+)
 from cliplab.rollout.device.client import only_client, wait_seconds
 from cliplab.rollout.device.golden_check import check_model
 from cliplab.rollout.device.installed import InstalledModel
