@@ -55,6 +55,13 @@ from cliplab.models import (
 from cliplab.models import evaluate as evaluate_clips
 from cliplab.reel import reel
 from cliplab.registry import registry_manifest
+from cliplab.rollout.device import device_run, device_status
+from cliplab.rollout.serving import (
+    registry_device_add,
+    registry_device_list,
+    registry_device_remove,
+    registry_serve,
+)
 from cliplab.scan import scan, score
 from cliplab.studio import label_auto, label_launch, label_server, studio
 
@@ -87,6 +94,8 @@ __all__ = [
     "dataset_split",
     "dataset_stats",
     "demo",
+    "device_run",
+    "device_status",
     "ensemble",
     "evaluate",
     "explain",
@@ -99,7 +108,11 @@ __all__ = [
     "label_server",
     "predict",
     "reel",
+    "registry_device_add",
+    "registry_device_list",
+    "registry_device_remove",
     "registry_manifest",
+    "registry_serve",
     "scan",
     "score",
     "stream",

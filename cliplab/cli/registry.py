@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cliplab.cli import device
 from cliplab.cli.console import FAILED, command, show, write_json
 from cliplab.cli.options import AsJson, DryRun, arg, opt
 
@@ -20,6 +21,7 @@ def register(app: typer.Typer) -> None:
         help="Keep versions of models, and which of them is in use.", no_args_is_help=True, rich_markup_mode=None
     )
     registry.command("manifest")(command(registry_manifest))
+    device.register_in_registry(registry)
     app.add_typer(registry, name="registry")
 
 

@@ -8,15 +8,17 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from adapters.errors import ConfigError
 from adapters.system import parse_json
-from cliplab.rollout.device.client import POLL_SECONDS, DeviceClient, DeviceOptions, Round, only_client
 from cliplab.rollout.device.device_model import PRIVATE
 from cliplab.rollout.device.installed import InstalledModel, free_bytes, model_folders
 from cliplab.rollout.device.report_queue import ReportQueue
 from cliplab.rollout.device.state import STATE_NAME
+
+if TYPE_CHECKING:
+    from cliplab.rollout.device.client import Round
 
 TOKEN_VARIABLE = "CLIPLAB_DEVICE_TOKEN"
 
@@ -30,7 +32,7 @@ def device_run(
     only: Sequence[str] = (),
     token_file: str | Path | None = None,
     root: str | Path | None = None,
-    poll_seconds: float = POLL_SECONDS,
+    poll_seconds: float = 60,
     once: bool = False,
     on_round: Callable[[Round], object] | None = None,
 ) -> Round:
@@ -59,6 +61,8 @@ def device_run(
         MissingExtraError: The ``device`` extra is not installed.
         StorageError: The folder cannot be written.
     """
+    from cliplab.rollout.device.client import DeviceClient, DeviceOptions, only_client  # needs the device extra
+
     folder = Path(models) if models is not None else default_models_folder()
     options = DeviceOptions(
         name,

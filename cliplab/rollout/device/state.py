@@ -4,41 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import time
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from adapters.errors import ConfigError
 from adapters.system import parse_json, write_json_atomic
 from cliplab.rollout.device.errors import DeviceError
+from cliplab.rollout.names import check_device_name
 
 STATE_NAME = "device.json"
 # The clock that anybody may set, and one that only grows while the machine runs.
 wall_clock, steady_clock = time.time, time.monotonic
 # One place for what distinguishes two boards with the same card image; absent elsewhere.
 _SERIALS = ("/sys/firmware/devicetree/base/serial-number", "/etc/machine-id")
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _FORMAT = 1
-
-
-def check_device_name(name: str) -> str:
-    """Return a device's name.
-
-    Args:
-        name: 1 to 64 of the characters A-Z a-z 0-9 . _ -, beginning with a letter or digit.
-
-    Raises:
-        ConfigError: It is another.
-    """
-    if not _NAME.fullmatch(name):
-        raise ConfigError(
-            f"the device's name is {name!r:.100} and must have 1 to 64 of A-Z a-z 0-9 . _ - and begin with a letter or "
-            "digit, such as kitchen-01"
-        )
-    return name
 
 
 class DeviceState:
