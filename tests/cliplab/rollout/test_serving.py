@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
-for package in ("sqlalchemy", "alembic", "tuf", "starlette", "uvicorn", "prometheus_client"):
-    pytest.importorskip(package, reason="pip install 'cliplab[registry,http]'")
+pytest.importorskip("alembic", reason="pip install 'cliplab[registry,http]'")
+pytest.importorskip("tuf", reason="pip install 'cliplab[registry,http]'")
+pytest.importorskip("uvicorn", reason="pip install 'cliplab[registry,http]'")
 from command_line import cli, start
 from registry_files import TRUSTED, make_registry
 
