@@ -54,7 +54,23 @@ from cliplab.models import (
 )
 from cliplab.models import evaluate as evaluate_clips
 from cliplab.reel import reel
-from cliplab.registry import registry_manifest
+from cliplab.registry import (
+    registry_compare,
+    registry_download,
+    registry_history,
+    registry_init,
+    registry_keys,
+    registry_lineage,
+    registry_list,
+    registry_manifest,
+    registry_promote,
+    registry_publish,
+    registry_rollback,
+    registry_rotate,
+    registry_show,
+    registry_upload,
+    registry_zoo,
+)
 from cliplab.rollout.device import device_run, device_status
 from cliplab.rollout.serving import (
     registry_device_add,
@@ -108,11 +124,25 @@ __all__ = [
     "label_server",
     "predict",
     "reel",
+    "registry_compare",
     "registry_device_add",
     "registry_device_list",
     "registry_device_remove",
+    "registry_download",
+    "registry_history",
+    "registry_init",
+    "registry_keys",
+    "registry_lineage",
+    "registry_list",
     "registry_manifest",
+    "registry_promote",
+    "registry_publish",
+    "registry_rollback",
+    "registry_rotate",
     "registry_serve",
+    "registry_show",
+    "registry_upload",
+    "registry_zoo",
     "scan",
     "score",
     "stream",

@@ -1,4 +1,4 @@
-"""Commands about a folder of models that workers serve from."""
+"""`cliplab registry`: the group, and its small form, a folder of models with a manifest."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cliplab.cli import device
+from cliplab.cli import device, registry_keeping, registry_versions
 from cliplab.cli.console import FAILED, command, show, write_json
 from cliplab.cli.options import AsJson, DryRun, arg, opt
 
@@ -20,6 +20,8 @@ def register(app: typer.Typer) -> None:
     registry = typer.Typer(
         help="Keep versions of models, and which of them is in use.", no_args_is_help=True, rich_markup_mode=None
     )
+    registry_keeping.register(registry)
+    registry_versions.register(registry)
     registry.command("manifest")(command(registry_manifest))
     device.register_in_registry(registry)
     app.add_typer(registry, name="registry")

@@ -7,6 +7,11 @@ from typing import TYPE_CHECKING
 from adapters.system.lazy import lazy_exports
 
 if TYPE_CHECKING:
+    from cliplab.registry.administration import InitReport as InitReport
+    from cliplab.registry.administration import registry_init as registry_init
+    from cliplab.registry.administration import registry_keys as registry_keys
+    from cliplab.registry.administration import registry_publish as registry_publish
+    from cliplab.registry.administration import registry_rotate as registry_rotate
     from cliplab.registry.current_model import CurrentModel as CurrentModel
     from cliplab.registry.events import ConflictError as ConflictError
     from cliplab.registry.events import Event as Event
@@ -50,10 +55,19 @@ if TYPE_CHECKING:
     from cliplab.registry.uploading import UploadReport as UploadReport
     from cliplab.registry.uploading import registry_upload as registry_upload
     from cliplab.registry.uploading import unpack_bundle as unpack_bundle
+    from cliplab.registry.zoo import ZooEntry as ZooEntry
+    from cliplab.registry.zoo import registry_zoo as registry_zoo
 else:  # hidden from type checkers, so that a name that is not exported is an error
     __getattr__, __dir__, __all__ = lazy_exports(
         __name__,
         {
+            "administration": (
+                "InitReport",
+                "registry_init",
+                "registry_keys",
+                "registry_publish",
+                "registry_rotate",
+            ),
             "current_model": ("CurrentModel",),
             "events": (
                 "ConflictError",
@@ -118,6 +132,10 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
                 "UploadReport",
                 "registry_upload",
                 "unpack_bundle",
+            ),
+            "zoo": (
+                "ZooEntry",
+                "registry_zoo",
             ),
         },
     )

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from adapters.base import BaseModelAdapter
-from adapters.bundle import Golden, golden_to_bytes, is_bundle, make_golden, read_bundle, render_clip
+from adapters.bundle import Bundle, Golden, golden_to_bytes, is_bundle, make_golden, read_bundle, render_clip
 from adapters.bundle.golden import DEFAULT_TOLERANCES
 from adapters.errors import AdapterError, BundleError
 from adapters.inference import open_model
@@ -19,6 +19,8 @@ from adapters.system import value_digest
 from cliplab.registry.manifest_file import check_model
 from cliplab.registry.manifest_metrics import is_figure
 from cliplab.registry.semantics import interface_of
+
+_LONGEST_CARD = 50_000
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,7 @@ class Inspected:
         gates: The limits of its config.
         golden: See ``StoredVersion.golden``.
         metrics: The validation figures that it carries.
+        card: The card of the bundle, or of the bundle beside a .tflite; empty where there is none.
         lineage: Digests of its config and program, and what it was trained from, as far as it says so.
         notes: What a person should know, in sentences.
     """
@@ -40,6 +43,7 @@ class Inspected:
     gates: Mapping[str, float]
     golden: Mapping[str, Any] | None
     metrics: Mapping[str, float]
+    card: str
     lineage: Mapping[str, Any]
     notes: tuple[str, ...] = field(default=())
 
@@ -73,6 +77,7 @@ def inspect_model(path: Path, trust_adapters: Sequence[str] = ()) -> Inspected:
         gates=dict(config.get("gates") or {}),
         golden=golden,
         metrics={k: v for k, v in figures.items() if is_figure(v)} if isinstance(figures, Mapping) else {},
+        card=_card(path, description)[:_LONGEST_CARD],
         lineage=_lineage(config, description),
         notes=notes,
     )
@@ -144,14 +149,25 @@ def _kept_golden(path: Path, description: Mapping[str, Any]) -> Golden | None:
     """The golden of the bundle itself, or of the bundle beside X.tflite where the file names its digest."""
     if path.is_dir():
         return read_bundle(path).golden
-    beside = path.with_suffix("")
-    if not is_bundle(beside):
+    beside = _bundle_beside(path, description)
+    return None if beside is None else beside.golden
+
+
+def _bundle_beside(path: Path, description: Mapping[str, Any]) -> Bundle | None:
+    """The bundle X beside X.tflite, where the file names the digest of its golden clip."""
+    folder = path.with_suffix("")
+    if not is_bundle(folder):
         return None
-    golden = read_bundle(beside).golden
+    bundle = read_bundle(folder)
     wanted = description.get("golden_sha256")
-    if golden is None or wanted != hashlib.sha256(golden_to_bytes(golden)).hexdigest():
+    if bundle.golden is None or wanted != hashlib.sha256(golden_to_bytes(bundle.golden)).hexdigest():
         return None
-    return golden
+    return bundle
+
+
+def _card(path: Path, description: Mapping[str, Any]) -> str:
+    bundle = read_bundle(path) if path.is_dir() else _bundle_beside(path, description)
+    return "" if bundle is None else bundle.card
 
 
 def _precision(config: Mapping[str, Any], description: Mapping[str, Any]) -> str:

@@ -21,7 +21,7 @@ from cliplab.registry.store import Registry, open_registry
 from cliplab.registry.uploading import unpack_bundle
 
 
-class PromotionRefusedError(ConfigError):
+class PromotionRefusedError(AdapterError):
     """A check of a promotion failed; nothing was changed."""
 
 

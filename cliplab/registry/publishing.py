@@ -12,7 +12,6 @@ import os
 import shutil
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -189,9 +188,12 @@ def _write_metadata(registry: Registry, root: Root, wanted: dict[str, Any], floo
     """Write what changed or is due, in the order in which clients cannot see a half."""
     tuf, days = tuf_module(), role_days(root)
     folder = registry.tuf_folder / "metadata"
-    timestamp = _read(folder / "timestamp.json")
-    snapshot = _read(folder / f"{timestamp.signed.snapshot_meta.version}.snapshot.json") if timestamp else None
-    targets = _read(folder / f"{snapshot.signed.meta['targets.json'].version}.targets.json") if snapshot else None
+    lost_is_allowed = floor > 0  # the new version numbers are above those of anything that was lost
+    timestamp = _read(folder / "timestamp.json", lost_is_allowed)
+    number = timestamp.signed.snapshot_meta.version if timestamp else 0
+    snapshot = _read(folder / f"{number}.snapshot.json", lost_is_allowed) if timestamp else None
+    number = snapshot.signed.meta["targets.json"].version if snapshot else 0
+    targets = _read(folder / f"{number}.targets.json", lost_is_allowed) if snapshot else None
     changed = targets is None or targets.signed.targets != wanted
     new_targets = changed or floor or _is_due(root, "targets", targets, days)
     if new_targets:
@@ -226,18 +228,18 @@ def _write_metadata(registry: Registry, root: Root, wanted: dict[str, Any], floo
     )
 
 
-def _read(path: Path) -> Any:
+def _read(path: Path, lost_is_allowed: bool = False) -> Any:
     """Metadata as it was published; None where there is none yet."""
-    with suppress(FileNotFoundError):
-        try:
-            return tuf_module().Metadata.from_bytes(path.read_bytes())
-        except FileNotFoundError:
-            raise
-        except Exception as error:  # python-tuf has many reasons of its own
-            raise StorageError(
-                f"{path}: is damaged ({error}). Restore tuf/ from a backup, then: cliplab registry publish --recover"
-            ) from error
-    return None
+    if not path.is_file():
+        return None
+    try:
+        return tuf_module().Metadata.from_bytes(path.read_bytes())
+    except Exception as error:  # python-tuf has many reasons of its own
+        if lost_is_allowed:
+            return None
+        raise StorageError(
+            f"{path}: is damaged ({error}). Restore tuf/ from a backup, then: cliplab registry publish --recover"
+        ) from error
 
 
 def _write(registry: Registry, root: Root, role: str, signed: Any, name: str) -> Any:
@@ -272,5 +274,5 @@ def _warnings(registry: Registry, root: Root) -> tuple[str, ...]:
         return ()
     return (
         f"root.json expires in {max(0, left.days)} days; devices refuse every update after that. Renew it: cliplab "
-        f"registry keys rotate --registry {registry.folder}",
+        f"registry rotate --registry {registry.folder}",
     )

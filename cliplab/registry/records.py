@@ -31,6 +31,7 @@ class StoredVersion:
         evaluation: The stored evaluation.json; None where none was given.
         golden: A reference clip's rendering, the scores that the file gave for it, and how far off others may be; None
             where the model cannot predict rendered clips.
+        card: The model card, Markdown; empty where the model has none.
         lineage: Where it came from: config digest, dataset, source model, run, commit.
         change: How it differs from the version before it; see ``cliplab.registry.semantics``.
         run_id: MLflow's run; None where none was kept.
@@ -52,6 +53,7 @@ class StoredVersion:
     gates: Mapping[str, float] = field(default_factory=dict)
     evaluation: Mapping[str, Any] | None = None
     golden: Mapping[str, Any] | None = None
+    card: str = ""
     lineage: Mapping[str, Any] = field(default_factory=dict)
     change: Mapping[str, Any] = field(default_factory=dict)
     run_id: str | None = None

@@ -101,7 +101,7 @@ def init_keys(
     with publishing_lock(registry):
         if has_keys(registry):
             raise ConfigError(
-                f"{registry.tuf_folder}: has a root of trust already. Change its keys: cliplab registry keys rotate"
+                f"{registry.tuf_folder}: has a root of trust already. Change its keys: cliplab registry rotate"
             )
         made: list[str] = []
         signers = {role: [_new_key(registry, role, made) for _ in range(counts[role])] for role in ROLES}

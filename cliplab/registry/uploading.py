@@ -115,6 +115,7 @@ def registry_upload(
                 gates=found.gates,
                 evaluation=evaluation,
                 golden=found.golden,
+                card=found.card,
                 lineage=lineage,
                 change=change,
             )
@@ -211,7 +212,7 @@ def _notes(facts: StoredVersion, others: Sequence[StoredVersion]) -> tuple[str, 
     lacking = [gate for gate in facts.gates if facts.metrics.get(GATES[gate][0]) is None and gate != "max_size_bytes"]
     if lacking:
         notes.append(
-            f"no figures are kept for the gates {', '.join(lacking)} (--metrics evaluation.json): promotion will refuse it"
+            f"no figures are kept for the gates {', '.join(lacking)} (--metrics FILE): promotion will refuse it"
         )
     size = facts.evaluation.get("size_bytes") if facts.evaluation else None
     if facts.format == "tflite" and isinstance(size, int) and size != facts.size_bytes:

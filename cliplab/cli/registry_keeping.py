@@ -1,0 +1,162 @@
+"""`cliplab registry init | publish | keys | rotate`: for whoever keeps a registry."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cliplab.cli.console import command, show, write_json
+from cliplab.cli.options import AsJson, arg, opt
+from cliplab.cli.registry_versions import Reason, RegistryOption, Who
+
+if TYPE_CHECKING:
+    from cliplab.registry import KeysReport, PublishReport
+
+_ROLES = "root, targets, snapshot or timestamp"
+Count = Annotated[
+    list[str] | None, opt("ROLE=N", f"How many keys {_ROLES} has; may be given again.", "--keys-per-role")
+]
+Threshold = Annotated[list[str] | None, opt("ROLE=N", "How many of its keys must sign; may be given again.")]
+Days = Annotated[list[str] | None, opt("ROLE=N", "For how many days its metadata is valid; may be given again.")]
+
+
+def register(registry: typer.Typer) -> None:
+    """Add these commands to the group ``registry``."""
+    for name, function in (
+        ("init", registry_init),
+        ("publish", registry_publish),
+        ("keys", registry_keys),
+        ("rotate", registry_rotate),
+    ):
+        registry.command(name)(command(function))
+
+
+def registry_init(
+    registry: RegistryOption = None,
+    database: Annotated[str | None, opt("URL", "postgresql://USER@HOST/NAME; default: SQLite in the folder.")] = None,
+    tracking: Annotated[
+        str | None, opt("URL|none", "Where MLflow keeps runs; default: SQLite in the folder where it is installed.")
+    ] = None,
+    artifacts: Annotated[
+        str | None, opt("URL", "Where files are kept, such as s3://BUCKET/PATH; default: the folder.")
+    ] = None,
+    keys_folder: Annotated[
+        Path | None, opt("DIR", "Where private keys are kept; default: keys/ in the folder.")
+    ] = None,
+    keys: Annotated[bool, typer.Option("--keys/--no-keys", help="Whether to make keys and publish.")] = True,
+    keys_per_role: Count = None,
+    threshold: Threshold = None,
+    days: Days = None,
+    who: Who = "",
+    as_json: AsJson = False,
+) -> None:
+    """Begin a registry: folder, database, keys, first signed metadata. On one that exists, add what it lacks."""
+    from cliplab import registry as library
+
+    report = library.registry_init(
+        registry,
+        database=database,
+        tracking=tracking,
+        artifacts=artifacts,
+        keys_folder=keys_folder,
+        keys=keys,
+        count=_numbers(keys_per_role, "--keys-per-role"),
+        thresholds=_numbers(threshold, "--threshold"),
+        days=_numbers(days, "--days"),
+        who=who,
+    )
+    if as_json:
+        write_json(report.to_json())
+        return
+    show(f"registry: {report.folder}", *(_key_lines(report.keys) if report.keys else []))
+    show(*(f"note: {note}" for note in report.notes))
+
+
+def registry_publish(
+    registry: RegistryOption = None,
+    recover: Annotated[
+        bool, typer.Option("--recover", help="After a backup was restored: raise all version numbers; needs --reason.")
+    ] = False,
+    reason: Reason = "",
+    who: Who = "",
+    as_json: AsJson = False,
+) -> None:
+    """Sign what the environments have now, and renew metadata before it expires."""
+    from cliplab import registry as library
+
+    report = library.registry_publish(registry=registry, recover=recover, reason=reason, who=who)
+    if as_json:
+        write_json(report.to_json())
+    else:
+        show(*_publish_lines(report))
+
+
+def registry_keys(registry: RegistryOption = None, as_json: AsJson = False) -> None:
+    """The root of trust: keys, thresholds and days of each role."""
+    from cliplab import registry as library
+
+    report = library.registry_keys(registry=registry)
+    if as_json:
+        write_json(report.to_json())
+    else:
+        show(*_key_lines(report))
+
+
+def registry_rotate(
+    roles: Annotated[
+        list[str] | None, arg("ROLE", f"Whose keys are replaced: {_ROLES}; none renews root.json.")
+    ] = None,
+    registry: RegistryOption = None,
+    keys_per_role: Count = None,
+    threshold: Threshold = None,
+    days: Days = None,
+    reason: Reason = "",
+    who: Who = "",
+    as_json: AsJson = False,
+) -> None:
+    """Replace keys and sign everything again; devices follow by themselves."""
+    from cliplab import registry as library
+
+    keys, published = library.registry_rotate(
+        roles or (),
+        registry=registry,
+        count=_numbers(keys_per_role, "--keys-per-role"),
+        thresholds=_numbers(threshold, "--threshold"),
+        days=_numbers(days, "--days"),
+        reason=reason,
+        who=who,
+    )
+    if as_json:
+        write_json({"keys": keys.to_json(), "published": published.to_json()})
+    else:
+        show(*_key_lines(keys), *_publish_lines(published))
+
+
+def _numbers(assignments: list[str] | None, option: str) -> dict[str, int] | None:
+    from adapters.errors import ConfigError
+
+    found: dict[str, int] = {}
+    for text in assignments or ():
+        role, equals, number = text.partition("=")
+        if not (equals and number.isascii() and number.isdigit() and len(number) < 10):
+            raise ConfigError(f"{option}: must be ROLE=NUMBER, such as root=2, got {text!r:.80}")
+        found[role] = int(number)
+    return found or None
+
+
+def _key_lines(report: KeysReport) -> list[str]:
+    lines = [f"root.json: version {report.root_version}, expires {report.root_expires}"]
+    lines += [
+        f"{role}: {report.thresholds[role]} of {len(ids)} keys sign; metadata is valid for {report.days[role]} days"
+        for role, ids in report.keys.items()
+    ]
+    lines += [f"made: {path}" for path in report.made]
+    return lines + [f"retired: {path}" for path in report.retired]
+
+
+def _publish_lines(report: PublishReport) -> list[str]:
+    lines = [f"{role}: version {number}, expires {report.expires[role]}" for role, number in report.versions.items()]
+    what = "what devices see has changed" if report.changed else "what devices see is unchanged"
+    return [*lines, what, *(f"note: {text}" for text in report.warnings)]

@@ -1,0 +1,343 @@
+"""`cliplab registry upload | list | show | download | promote | rollback | compare | history | lineage | zoo`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cliplab.cli.console import FAILED, command, show, write_json
+from cliplab.cli.options import AsJson, DryRun, Force, TrustAdapters, arg, opt
+
+if TYPE_CHECKING:
+    from cliplab.registry import ListedVersion, PromotionReport
+
+RegistryOption = Annotated[
+    str | None,
+    opt("PATH|URL", "The registry: its folder, or postgresql://...; default: CLIPLAB_REGISTRY, or the user's own."),
+]
+Reason = Annotated[str, opt("TEXT", "Why; kept in the history.")]
+Who = Annotated[str, opt("NAME", "Who does it; default: CLIPLAB_USER, or this user.")]
+Reference = Annotated[
+    str, arg("MODEL", "NAME@VERSION, NAME-vVERSION, NAME@ENVIRONMENT, or NAME for its highest version.")
+]
+Environment = Annotated[str | None, opt("NAME", "Only this environment: development, staging or production.")]
+
+
+def register(registry: typer.Typer) -> None:
+    """Add these commands to the group ``registry``."""
+    for name, function in (
+        ("upload", registry_upload),
+        ("list", registry_list),
+        ("show", registry_show),
+        ("download", registry_download),
+        ("promote", registry_promote),
+        ("rollback", registry_rollback),
+        ("compare", registry_compare),
+        ("history", registry_history),
+        ("lineage", registry_lineage),
+        ("zoo", registry_zoo),
+    ):
+        registry.command(name)(command(function))
+
+
+def registry_upload(
+    model: Annotated[Path, opt("PATH", "A bundle directory, or a .tflite that `cliplab convert` wrote.")],
+    name: Annotated[str, opt("NAME", "What it is called, TYPE-VARIANT, such as base-ad-detector.")],
+    version: Annotated[str, opt("X.Y.Z", "Its semantic version; checked against what changed.")],
+    description: Annotated[str, opt("TEXT", "What is to be said of it.")] = "",
+    metrics: Annotated[
+        Path | None, opt("FILE", "Its evaluation.json (gates and intervals come from it), or names and numbers.")
+    ] = None,
+    parent: Annotated[str | None, opt("NAME@VERSION", "The version that it was trained from.")] = None,
+    data: Annotated[Path | None, opt("FILE", "The file of clips that it was trained on; its digest is kept.")] = None,
+    registry: RegistryOption = None,
+    who: Who = "",
+    trust_adapter: TrustAdapters = None,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """Keep a model as a new version, which never changes. Another input, labels or architecture is a major version."""
+    from cliplab import registry as library
+
+    report = library.registry_upload(
+        model,
+        name,
+        version,
+        registry=registry,
+        description=description,
+        metrics=metrics,
+        parent=parent,
+        data=data,
+        who=who,
+        trust_adapters=trust_adapter or (),
+        dry_run=dry_run,
+    )
+    if as_json:
+        write_json(report.to_json())
+        return
+    change = report.version.change
+    lines = [f"{'stored' if report.written else 'would store'}: {report.version.full_name}, {_change(change)}"]
+    show(*lines, *_metric_lines(change["metrics"]), *(f"note: {note}" for note in report.notes))
+
+
+def registry_list(
+    name: Annotated[str | None, arg("NAME", "Only this model.")] = None,
+    environment: Environment = None,
+    registry: RegistryOption = None,
+    as_json: AsJson = False,
+) -> None:
+    """Every version with its figures and the environments that have it."""
+    from cliplab import registry as library
+    from cliplab.cli.tables import size, table
+
+    found = library.registry_list(name, environment=environment, registry=registry)
+    if as_json:
+        write_json([item.to_json() for item in found])
+        return
+    rows = [
+        (
+            item.version.name,
+            item.version.version,
+            ", ".join(item.environments) or "-",
+            item.version.uploaded_at[:16].replace("T", " "),
+            _figures(item),
+            size(item.version.size_bytes),
+        )
+        for item in found
+    ]
+    show(table(("model", "version", "in use", "uploaded (UTC)", "figures", "size"), rows) if rows else "no versions")
+
+
+def registry_show(reference: Reference, registry: RegistryOption = None, as_json: AsJson = False) -> None:
+    """One version with all that is kept of it."""
+    from cliplab import registry as library
+    from cliplab.cli.tables import size, table
+
+    found = library.registry_show(reference, registry=registry)
+    if as_json:
+        write_json(found.to_json())
+        return
+    stored = found.version
+    interface, golden = stored.interface, stored.golden or {}
+    inputs = interface["input"]
+    rows = [
+        ("model", stored.full_name),
+        ("in use", ", ".join(found.environments) or "-"),
+        ("description", stored.description or "-"),
+        ("uploaded", f"{stored.uploaded_at} by {stored.uploaded_by}"),
+        ("change", _change(stored.change)),
+        ("adapter", interface["adapter"]),
+        ("input", " x ".join(str(inputs[key]) for key in ("height", "width", "frames") if key in inputs)),
+        ("labels", ", ".join(interface["labels"])),
+        ("figures", _figures(found)),
+        ("gates", ", ".join(f"{key} {value:g}" for key, value in stored.gates.items()) or "none"),
+        ("golden", f"{golden['precision']}, within {golden['tolerance']:g}" if golden else "none"),
+        ("file", f"{stored.file_name}, {size(stored.size_bytes)}"),
+        ("sha256", stored.sha256),
+        *((key, value) for key, value in stored.lineage.items() if isinstance(value, str)),
+        ("MLflow run", stored.run_id or "-"),
+    ]
+    show(table(("", ""), rows))
+
+
+def registry_download(
+    reference: Reference,
+    output: Annotated[Path, arg("OUTPUT", "The .tflite or the bundle's folder to write.")],
+    registry: RegistryOption = None,
+    force: Force = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write a version's model, verified by its digest."""
+    from cliplab import registry as library
+
+    path = library.registry_download(reference, output, registry=registry, force=force)
+    if as_json:
+        write_json({"path": str(path)})
+    else:
+        show(f"written: {path}")
+
+
+def registry_promote(
+    model_id: Annotated[str, opt("NAME", "The model.", "--model-id")],
+    version: Annotated[str | None, opt("X.Y.Z", "The version; or give --model-id NAME@X.Y.Z.")] = None,
+    environment: Annotated[str, opt("NAME", "development, staging or production.")] = "staging",
+    reason: Reason = "",
+    force: Annotated[bool, typer.Option("--force", help="Promote although a check failed; needs --reason.")] = False,
+    registry: RegistryOption = None,
+    who: Who = "",
+    trust_adapter: TrustAdapters = None,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> int | None:
+    """Give an environment a version, after its golden clip and the gates of its config were checked."""
+    from cliplab import registry as library
+
+    report = library.registry_promote(
+        model_id,
+        version,
+        environment,
+        registry=registry,
+        reason=reason,
+        force=force,
+        who=who,
+        trust_adapters=trust_adapter or (),
+        dry_run=dry_run,
+    )
+    _show_promotion(report, as_json)
+    return FAILED if dry_run and not all(check.passed for check in report.checks) else None
+
+
+def registry_rollback(
+    model_id: Annotated[str, opt("NAME", "The model.", "--model-id")],
+    environment: Annotated[str, opt("NAME", "development, staging or production.")],
+    version: Annotated[str | None, opt("X.Y.Z", "A version that it had; default: the one before.")] = None,
+    reason: Reason = "",
+    registry: RegistryOption = None,
+    who: Who = "",
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """Give an environment the version back that it had before; nothing is checked."""
+    from cliplab import registry as library
+
+    report = library.registry_rollback(
+        model_id, environment, registry=registry, version=version, reason=reason, who=who, dry_run=dry_run
+    )
+    _show_promotion(report, as_json)
+
+
+def registry_compare(
+    one: Reference,
+    other: Annotated[str, arg("OTHER", "As MODEL.")],
+    registry: RegistryOption = None,
+    as_json: AsJson = False,
+) -> None:
+    """Two versions side by side: interface, figures, intervals."""
+    from cliplab import registry as library
+    from cliplab.cli.tables import interval, table
+
+    found = library.registry_compare(one, other, registry=registry)
+    if as_json:
+        write_json(found.to_json())
+        return
+    rows = [
+        (
+            name,
+            f"{values['before']:.4g} {interval(found.intervals[name][0]) if name in found.intervals else ''}".strip(),
+            f"{values['after']:.4g} {interval(found.intervals[name][1]) if name in found.intervals else ''}".strip(),
+            f"{values['difference']:+.4g}",
+        )
+        for name, values in found.metrics.items()
+    ]
+    shown: list[Any] = [table(("", found.one.full_name, found.other.full_name, "difference"), rows)]
+    shown += [f"differs: {text}" for text in found.interface]
+    shown += [f"only {name}: {', '.join(figures)}" for name, figures in found.only.items() if figures]
+    show(*shown, *(f"note: {note}" for note in found.notes))
+
+
+def registry_history(
+    name: Annotated[str | None, arg("NAME", "Only this model.")] = None,
+    environment: Environment = None,
+    last: Annotated[int | None, opt("N", "Only the latest N events.")] = None,
+    registry: RegistryOption = None,
+    as_json: AsJson = False,
+) -> None:
+    """Who did what, when and why: what was live when."""
+    from cliplab import registry as library
+
+    events = library.registry_history(name, environment=environment, registry=registry, last=last)
+    if as_json:
+        write_json([event.to_json() for event in events])
+    else:
+        show(_event_table(events))
+
+
+def registry_lineage(reference: Reference, registry: RegistryOption = None, as_json: AsJson = False) -> None:
+    """Where a version came from, what was trained from it, and what happened to it."""
+    from cliplab import registry as library
+
+    found = library.registry_lineage(reference, registry=registry)
+    if as_json:
+        write_json(found.to_json())
+        return
+    facts = [f"{key}: {value}" for key, value in found.version.lineage.items() if isinstance(value, str)]
+    show(
+        found.version.full_name,
+        f"follows: {found.before or 'nothing'}",
+        f"trained from: {' <- '.join(found.ancestors) or 'not said (--parent)'}",
+        f"trained from it: {', '.join(found.descendants) or 'nothing'}",
+        *facts,
+        _event_table(list(found.events)),
+    )
+
+
+def registry_zoo(
+    output: Annotated[
+        Path | None, arg("FILE", "The page: .html, .md or .json; without it only --json is useful.")
+    ] = None,
+    environment: Environment = None,
+    registry: RegistryOption = None,
+    force: Force = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write a page of every model: task, figures with intervals, size, latency, card."""
+    from cliplab import registry as library
+
+    entries = library.registry_zoo(output, environment=environment, registry=registry, force=force)
+    if as_json:
+        write_json([entry.to_json() for entry in entries])
+        return
+    show(*(f"{entry.name} {entry.version}" for entry in entries), f"{len(entries)} models")
+    if output is not None:
+        show(f"written: {output}")
+
+
+def _show_promotion(report: PromotionReport, as_json: bool) -> None:
+    if as_json:
+        write_json(report.to_json())
+        return
+    verb = "has" if report.written else "would have"
+    lines = [f"{report.environment} {verb} {report.name} {report.version} (before: {report.previous or 'none'})"]
+    lines += [f"{'passed' if check.passed else 'FAILED'}: {check.text}" for check in report.checks]
+    lines += ["forced: the failed checks are kept with the reason"] if report.forced else []
+    show(*lines, *_metric_lines(report.metrics), *(f"note: {note}" for note in report.notes))
+
+
+def _change(change: Any) -> str:
+    if change.get("from") is None:
+        return "the first version"
+    changed = "; ".join(change["interface"])
+    return f"a {change['kind']} version after {change['from']}" + (f": {changed}" if changed else "")
+
+
+def _metric_lines(metrics: Any) -> list[str]:
+    return [
+        f"{name}: {values['before']:.4g} -> {values['after']:.4g} ({values['difference']:+.4g})"
+        for name, values in metrics.items()
+    ]
+
+
+def _figures(item: ListedVersion) -> str:
+    return ", ".join(f"{name} {value:.4g}" for name, value in item.version.metrics.items()) or "-"
+
+
+def _event_table(events: Any) -> Any:
+    from cliplab.cli.tables import table
+
+    rows = [
+        (
+            event.sequence,
+            event.at[:19].replace("T", " "),
+            event.who,
+            event.kind,
+            event.model or "-",
+            event.environment or "-",
+            event.from_version or "-",
+            event.to_version or event.version or "-",
+            event.reason or "-",
+        )
+        for event in events
+    ]
+    return table(("", "when (UTC)", "who", "what", "model", "environment", "from", "to", "why"), rows)
