@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cliplab.cli.console import FAILED, command, say, show, write_json, write_row
-from cliplab.cli.options import AsJson, arg, opt
+from cliplab.cli.options import AsJson, TrustAdapters, arg, opt
 
 if TYPE_CHECKING:
     from cliplab.rollout.device import Round
@@ -28,6 +28,7 @@ def register(app: typer.Typer) -> None:
     device.command("run")(command(device_run))
     device.command("status")(command(device_status))
     app.add_typer(device, name="device")
+    app.command("doctor")(command(doctor))
 
 
 def register_in_registry(registry: typer.Typer) -> None:
@@ -38,6 +39,38 @@ def register_in_registry(registry: typer.Typer) -> None:
     devices.command("list")(command(registry_device_list))
     devices.command("remove")(command(registry_device_remove))
     registry.add_typer(devices, name="device")
+
+
+def doctor(
+    file: Annotated[
+        Path | None, typer.Argument(metavar="[FILE]", help="A .tflite to examine; without it, only this machine.")
+    ] = None,
+    golden: Annotated[
+        Path | None,
+        opt("BUNDLE", "The bundle that it was made from, for its golden scores (default: X beside X.tflite)."),
+    ] = None,
+    max_size_mb: Annotated[float, opt("MB", "The largest file that is good for a device.")] = 10,
+    trust_adapters: TrustAdapters = None,
+    as_json: AsJson = False,
+) -> int | None:
+    """Say whether a model will load and run on this machine, and why not. Exits with 1 if it will not."""
+    from cliplab import models
+
+    report = models.doctor(file, golden=golden, max_size_mb=max_size_mb, trust_adapters=trust_adapters or ())
+    if as_json:
+        write_json(report.to_json())
+    else:
+        from rich.text import Text
+
+        from cliplab.cli.tables import table
+
+        colours = {"good": "green", "warning": "yellow", "bad": "red"}
+        rows = [(Text(item.state, style=colours[item.state]), item.name, item.found) for item in report.findings]
+        show(
+            table(("", "what", "found"), rows),
+            *[f"{item.name}: {item.advice}" for item in report.findings if item.advice],
+        )
+    return None if report.good else FAILED
 
 
 def device_run(
