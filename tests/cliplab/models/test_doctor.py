@@ -61,7 +61,7 @@ def test_what_is_no_file(tmp_path: Path) -> None:
 def test_a_program_that_cannot_run_here_is_bad(tmp_path: Path) -> None:
     """It describes itself and has no operators: nothing that LiteRT can open."""
     report = doctor(make_tflite(tmp_path / "a.tflite"))
-    assert states(report)["loading"] == "bad"
+    assert states(report)["program"] == "bad"
     assert not report.good
 
 
