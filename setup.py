@@ -61,6 +61,8 @@ STUDIO = [
 ]
 # What a device needs to follow a signed registry.
 DEVICE = ["tuf>=7.0.1", "securesystemslib[crypto]>=1.6.0"]
+# Signatures of the OpenSSF model-signing form; it imports OpenSSL without asking for it.
+SIGNING = ["model-signing>=1.1.1", "pyopenssl>=26.4.0"]
 # Versions of models, with their history and signatures; MLflow keeps runs beside them.
 REGISTRY = [
     "mlflow>=3.1.0",
@@ -158,11 +160,12 @@ setup(
         "studio": STUDIO,
         "registry": [*REGISTRY, *DEVICE],
         "device": DEVICE,
+        "signing": SIGNING,
         "scale": SCALE,
         "reel": REEL,
         "ads": ADS,
         "clips": CLIPS,
-        "all": [*TRAIN, *DATALOOP, *HTTP, *STUDIO, *REGISTRY, *DEVICE, *SCALE, *REEL, *ADS, *CLIPS],
+        "all": [*TRAIN, *DATALOOP, *HTTP, *STUDIO, *REGISTRY, *DEVICE, *SIGNING, *SCALE, *REEL, *ADS, *CLIPS],
         "test": TEST,
         "test-all": [*TEST, *TEST_ALL],
         "dev": [*TEST, *TEST_ALL, *DEV],

@@ -58,6 +58,8 @@ from cliplab.reel import reel
 from cliplab.registry import (
     registry_compare,
     registry_download,
+    registry_export,
+    registry_from_folder,
     registry_history,
     registry_init,
     registry_keys,
@@ -69,6 +71,7 @@ from cliplab.registry import (
     registry_rollback,
     registry_rotate,
     registry_show,
+    registry_to_folder,
     registry_upload,
     registry_zoo,
 )
@@ -131,6 +134,8 @@ __all__ = [
     "registry_device_list",
     "registry_device_remove",
     "registry_download",
+    "registry_export",
+    "registry_from_folder",
     "registry_history",
     "registry_init",
     "registry_keys",
@@ -143,6 +148,7 @@ __all__ = [
     "registry_rotate",
     "registry_serve",
     "registry_show",
+    "registry_to_folder",
     "registry_upload",
     "registry_zoo",
     "scan",

@@ -11,7 +11,7 @@ from cliplab.cli.console import FAILED, command, show, write_json
 from cliplab.cli.options import AsJson, DryRun, Force, TrustAdapters, arg, opt
 
 if TYPE_CHECKING:
-    from cliplab.registry import ListedVersion, PromotionReport
+    from cliplab.registry import FolderReport, ListedVersion, PromotionReport
 
 RegistryOption = Annotated[
     str | None,
@@ -20,7 +20,8 @@ RegistryOption = Annotated[
 Reason = Annotated[str, opt("TEXT", "Why; kept in the history.")]
 Who = Annotated[str, opt("NAME", "Who does it; default: CLIPLAB_USER, or this user.")]
 Reference = Annotated[
-    str, arg("MODEL", "NAME@VERSION, NAME-vVERSION, NAME@ENVIRONMENT, or NAME for its highest version.")
+    str,
+    arg("MODEL", "NAME@VERSION, NAME-vVERSION, NAME@ENVIRONMENT, or NAME (or NAME@latest) for its highest version."),
 ]
 Environment = Annotated[str | None, opt("NAME", "Only this environment: development, staging or production.")]
 
@@ -38,6 +39,9 @@ def register(registry: typer.Typer) -> None:
         ("history", registry_history),
         ("lineage", registry_lineage),
         ("zoo", registry_zoo),
+        ("export", registry_export),
+        ("to-folder", registry_to_folder),
+        ("from-folder", registry_from_folder),
     ):
         registry.command(name)(command(function))
 
@@ -45,7 +49,7 @@ def register(registry: typer.Typer) -> None:
 def registry_upload(
     model: Annotated[Path, opt("PATH", "A bundle directory, or a .tflite that `cliplab convert` wrote.")],
     name: Annotated[str, opt("NAME", "What it is called, TYPE-VARIANT, such as base-ad-detector.")],
-    version: Annotated[str, opt("X.Y.Z", "Its semantic version; checked against what changed.")],
+    version: Annotated[str, opt("X.Y.Z", "Its semantic version, or minor, patch or major for the next; checked.")],
     description: Annotated[str, opt("TEXT", "What is to be said of it.")] = "",
     metrics: Annotated[
         Path | None, opt("FILE", "Its evaluation.json (gates and intervals come from it), or names and numbers.")
@@ -292,6 +296,66 @@ def registry_zoo(
     show(*(f"{entry.name} {entry.version}" for entry in entries), f"{len(entries)} models")
     if output is not None:
         show(f"written: {output}")
+
+
+def registry_export(
+    reference: Reference,
+    output: Annotated[Path, arg("OUTPUT", "The .tflite or the bundle's folder to write.")],
+    sign: Annotated[
+        Path | None,
+        opt("KEY", "Write OUTPUT.sig too, of the OpenSSF model-signing form, by this private EC key (PEM)."),
+    ] = None,
+    registry: RegistryOption = None,
+    force: Force = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write a version's model, and a signature beside it that others verify without a registry."""
+    from cliplab import registry as library
+
+    path, signature = library.registry_export(reference, output, registry=registry, sign=sign, force=force)
+    if as_json:
+        write_json({"path": str(path), "signature": None if signature is None else str(signature)})
+    else:
+        show(f"written: {path}", *([f"written: {signature}"] if signature else []))
+
+
+def registry_to_folder(
+    name: Annotated[str, arg("NAME", "The model.")],
+    folder: Annotated[Path, arg("DIR", "The folder of .tflite files and model_manifest.json.")],
+    environment: Annotated[
+        str | None, opt("NAME", "Whose current version becomes the folder's; default: the highest version.")
+    ] = None,
+    registry: RegistryOption = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write a model's versions into a folder with model_manifest.json, which workers follow."""
+    from cliplab import registry as library
+
+    _show_folder(library.registry_to_folder(name, folder, environment=environment, registry=registry), as_json)
+
+
+def registry_from_folder(
+    folder: Annotated[Path, arg("DIR", "The folder of .tflite files and model_manifest.json.")],
+    name: Annotated[str, arg("NAME", "What the model is called in the registry.")],
+    registry: RegistryOption = None,
+    who: Who = "",
+    trust_adapter: TrustAdapters = None,
+    as_json: AsJson = False,
+) -> None:
+    """Upload the models of a folder's model_manifest.json under version numbers that fit."""
+    from cliplab import registry as library
+
+    report = library.registry_from_folder(folder, name, registry=registry, who=who, trust_adapters=trust_adapter or ())
+    _show_folder(report, as_json)
+
+
+def _show_folder(report: FolderReport, as_json: bool) -> None:
+    if as_json:
+        write_json(report.to_json())
+        return
+    lines = [f"written: {name}" for name in report.written] + [f"there already: {name}" for name in report.skipped]
+    lines += [f"current: {report.current}"] if report.current else []
+    show(*lines, *(f"note: {note}" for note in report.notes))
 
 
 def _show_promotion(report: PromotionReport, as_json: bool) -> None:

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from cliplab.registry.current_model import CurrentModel as CurrentModel
     from cliplab.registry.events import ConflictError as ConflictError
     from cliplab.registry.events import Event as Event
+    from cliplab.registry.exporting import FolderReport as FolderReport
+    from cliplab.registry.exporting import registry_export as registry_export
+    from cliplab.registry.exporting import registry_from_folder as registry_from_folder
+    from cliplab.registry.exporting import registry_to_folder as registry_to_folder
     from cliplab.registry.listing import Lineage as Lineage
     from cliplab.registry.listing import ListedVersion as ListedVersion
     from cliplab.registry.listing import VersionComparison as VersionComparison
@@ -72,6 +76,12 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
             "events": (
                 "ConflictError",
                 "Event",
+            ),
+            "exporting": (
+                "FolderReport",
+                "registry_export",
+                "registry_from_folder",
+                "registry_to_folder",
             ),
             "listing": (
                 "Lineage",

@@ -6,6 +6,7 @@ The rule for models is `{type}-{variant}`, and a version's full name is `{type}-
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from adapters.errors import ConfigError
@@ -13,6 +14,8 @@ from adapters.system import did_you_mean
 
 TYPES = ("base", "sports", "show-specific", "network", "temporal")
 ENVIRONMENTS = ("development", "staging", "production")
+LATEST = "latest"  # in NAME@latest: the highest version
+BUMPS = ("major", "minor", "patch")
 MAX_NAME = 100
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _VERSIONED = re.compile(r"(?P<name>.+)-v(?P<version>[0-9]+\.[0-9]+\.[0-9]+)")
@@ -69,6 +72,23 @@ def parse_version(text: str) -> Version:
             f"{hint}"
         )
     return Version(*map(int, match.groups()))
+
+
+def next_number(kind: str, known: Iterable[Version]) -> Version:
+    """The next version of a kind: after the highest one, or 1.0.0.
+
+    Args:
+        kind: One of ``BUMPS``.
+        known: The versions that exist.
+    """
+    highest = max(known, default=None)
+    if highest is None:
+        return Version(1, 0, 0)
+    if kind == "major":
+        return Version(highest.major + 1, 0, 0)
+    if kind == "minor":
+        return Version(highest.major, highest.minor + 1, 0)
+    return Version(highest.major, highest.minor, highest.patch + 1)
 
 
 def parse_name(name: str) -> ModelName:
@@ -128,18 +148,21 @@ class Reference:
         name: The model.
         version: Its version; None where the text names none.
         environment: The environment whose current version is meant; None where the text names none.
+        latest: Whether the text asks for the highest version by the word latest.
     """
 
     name: str
     version: str | None = None
     environment: str | None = None
+    latest: bool = False
 
 
 def parse_reference(text: str) -> Reference:
     """Read what a person writes for a model or one of its versions.
 
     Args:
-        text: "base-general", "base-general-v1.0.0", "base-general@1.0.0" or "base-general@production".
+        text: "base-general", "base-general-v1.0.0", "base-general@1.0.0", "base-general@latest" or
+            "base-general@production".
 
     Raises:
         ConfigError: It is none of these.
@@ -149,6 +172,8 @@ def parse_reference(text: str) -> Reference:
         parse_name(name)
         if rest in ENVIRONMENTS:
             return Reference(name, environment=rest)
+        if rest == LATEST:
+            return Reference(name, latest=True)
         return Reference(name, version=str(parse_version(rest.removeprefix("v"))))
     match = _VERSIONED.fullmatch(name)
     if match:

@@ -91,7 +91,7 @@ def registry_promote(
     """Give an environment a version, after its golden clip and the gates of its config were checked.
 
     Args:
-        model_id: The model, "base-ad-detector", or one with its version, "base-ad-detector@1.0.0".
+        model_id: The model, "base-ad-detector", or with its version, "base-ad-detector@1.0.0", or "...@latest".
         version: The version; None where model_id names it.
         environment: "development", "staging" or "production".
         registry: The registry; see ``open_registry``.
@@ -243,7 +243,7 @@ def _chosen(registry: Registry, model_id: str, version: str | None) -> StoredVer
         if reference.version not in (None, version) or reference.environment:
             raise ConfigError(f"version: {model_id!r} and {version!r} name two. Give one of them")
         return registry.version(reference.name, version)
-    if reference.version is None and reference.environment is None:
+    if reference.version is None and reference.environment is None and not reference.latest:
         found = [item.version for item in registry.versions(reference.name)]
         raise ConfigError(f"version: is missing (--version). {reference.name} has: {', '.join(found) or 'none'}")
     return registry.find(model_id)

@@ -6,7 +6,7 @@ import os
 import shutil
 import tarfile
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -21,8 +21,8 @@ from adapters.system import atomic_path, file_digest, parse_json, read_regular_t
 from cliplab.registry.events import ConflictError, Event
 from cliplab.registry.inspection import Inspected, inspect_model
 from cliplab.registry.location import NO_TRACKING
-from cliplab.registry.manifest_metrics import MAX_METRICS_BYTES, read_metrics
-from cliplab.registry.names import full_name, parse_name, parse_reference, parse_version
+from cliplab.registry.manifest_metrics import MAX_METRICS_BYTES, is_figure, read_metrics
+from cliplab.registry.names import BUMPS, full_name, next_number, parse_name, parse_reference, parse_version
 from cliplab.registry.records import StoredVersion
 from cliplab.registry.semantics import describe_change
 from cliplab.registry.store import Registry, open_registry
@@ -57,6 +57,7 @@ def registry_upload(
     registry: str | Path | None = None,
     description: str = "",
     metrics: str | Path | None = None,
+    figures: Mapping[str, float] | None = None,
     parent: str | None = None,
     data: str | Path | None = None,
     who: str = "",
@@ -68,11 +69,12 @@ def registry_upload(
     Args:
         model: A bundle directory or a self-describing .tflite.
         name: What it is called, TYPE-VARIANT, such as "base-ad-detector".
-        version: Such as "1.0.0"; checked against what changed.
+        version: Such as "1.0.0", or "major", "minor" or "patch" for the next one; checked against what changed.
         registry: The registry; see ``open_registry``.
         description: What is to be said of it.
         metrics: evaluation.json, which is kept whole and which promotion's gates read; or names and numbers. None keeps
             the validation figures that the model carries.
+        figures: Names and numbers, in place of a file of metrics.
         parent: The version that it was trained from, such as "base-general@1.0.0".
         data: The file of clips that it was trained on; its digest is kept.
         who: Who uploads; empty for CLIPLAB_USER or this user.
@@ -89,15 +91,17 @@ def registry_upload(
         StorageError: The registry cannot be written.
     """
     parse_name(name)
-    number = parse_version(version)
+    number = None if version in BUMPS else parse_version(version)
     path = Path(model)
     with open_registry(registry) as opened:
         others = opened.versions(name)
+        number = number or next_number(version, [parse_version(item.version) for item in others])
+        version = str(number)
         _require_new(opened, others, name, version)
         found = inspect_model(path, trust_adapters)
-        figures, evaluation = _figures(metrics, found)
+        measured, evaluation = _figures(metrics, figures, found)
         lineage = dict(found.lineage) | _origin(opened, parent, data)
-        change = describe_change(number, found.interface, figures, others)
+        change = describe_change(number, found.interface, measured, others)
         with _one_file(path, name, version) as file:
             facts = StoredVersion(
                 name=name,
@@ -110,7 +114,7 @@ def registry_upload(
                 format=found.format,
                 sha256=file_digest(file),
                 size_bytes=file.stat().st_size,
-                metrics=figures,
+                metrics=measured,
                 interface=found.interface,
                 gates=found.gates,
                 evaluation=evaluation,
@@ -135,8 +139,14 @@ def _require_new(registry: Registry, others: Sequence[StoredVersion], name: str,
             )
 
 
-def _figures(metrics: str | Path | None, found: Inspected) -> tuple[dict[str, float], dict[str, Any] | None]:
+def _figures(
+    metrics: str | Path | None, given: Mapping[str, float] | None, found: Inspected
+) -> tuple[dict[str, float], dict[str, Any] | None]:
     """The figures by name, and the whole evaluation where the file is one."""
+    if metrics is not None and given is not None:
+        raise ConfigError("metrics and figures both say how good the model is: give one of them")
+    if given is not None:
+        return {name: value for name, value in given.items() if is_figure(value)}, None
     if metrics is None:
         return dict(found.metrics), None
     figures = read_metrics(metrics)

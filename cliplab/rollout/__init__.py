@@ -9,11 +9,25 @@ from adapters.system.lazy import lazy_exports
 if TYPE_CHECKING:
     from cliplab.rollout.assignment import assigned as assigned
     from cliplab.rollout.assignment import place_of as place_of
+    from cliplab.rollout.engine import Watched as Watched
+    from cliplab.rollout.engine import change as change
+    from cliplab.rollout.engine import decide as decide
+    from cliplab.rollout.engine import for_devices as for_devices
+    from cliplab.rollout.engine import look as look
+    from cliplab.rollout.engine import start_rollout as start_rollout
+    from cliplab.rollout.record import Decision as Decision
+    from cliplab.rollout.record import Rollout as Rollout
+    from cliplab.rollout.record import RolloutError as RolloutError
+    from cliplab.rollout.record import load_history as load_history
+    from cliplab.rollout.record import load_rollout as load_rollout
+    from cliplab.rollout.record import load_rollouts as load_rollouts
     from cliplab.rollout.report import LATENCY_EDGES_MS as LATENCY_EDGES_MS
     from cliplab.rollout.report import SCORE_BINS as SCORE_BINS
     from cliplab.rollout.report import DeviceReport as DeviceReport
     from cliplab.rollout.report import ReportError as ReportError
     from cliplab.rollout.report import read_report as read_report
+    from cliplab.rollout.settings import RolloutSettings as RolloutSettings
+    from cliplab.rollout.settings import parse_stages as parse_stages
     from cliplab.rollout.storing import StoredReport as StoredReport
     from cliplab.rollout.storing import forget_reports as forget_reports
     from cliplab.rollout.storing import make_tables as make_tables
@@ -24,7 +38,10 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
         __name__,
         {
             "assignment": ("assigned", "place_of"),
+            "engine": ("Watched", "change", "decide", "for_devices", "look", "start_rollout"),
+            "record": ("Decision", "Rollout", "RolloutError", "load_history", "load_rollout", "load_rollouts"),
             "report": ("LATENCY_EDGES_MS", "SCORE_BINS", "DeviceReport", "ReportError", "read_report"),
+            "settings": ("RolloutSettings", "parse_stages"),
             "storing": ("StoredReport", "forget_reports", "make_tables", "store_report", "store_reports"),
         },
     )

@@ -37,6 +37,7 @@ DEVICES = Table(
 )
 
 # Counts by device, version and hour of the server's clock: candidate and control are compared within the same hours.
+# What was counted before a rollout began, in the hour or day in which it did, has a negative hour or day.
 SUMS = Table(
     "rollout_sums",
     METADATA,
@@ -51,9 +52,19 @@ SUMS = Table(
     Column("restarts", BigInteger, nullable=False),
     Column("labelled", BigInteger, nullable=False),
     Column("correct", BigInteger, nullable=False),
+    Index("rollout_sums_by_hour", "model", "hour"),
+)
+
+# Histograms are long, so that they are kept by day.
+HISTOGRAMS = Table(
+    "rollout_histograms",
+    METADATA,
+    Column("model", Text, primary_key=True),
+    Column("version", Text, primary_key=True),
+    Column("device", Text, primary_key=True),
+    Column("day", Integer, primary_key=True),
     Column("latency", Text, nullable=False),
     Column("scores", Text, nullable=False),
-    Index("rollout_sums_by_hour", "model", "hour"),
 )
 
 # The present state of each rollout; revision counts its events and decides between two writers.

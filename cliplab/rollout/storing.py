@@ -13,12 +13,12 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
 from adapters.errors import StorageError
-from cliplab.rollout.report import DeviceReport, ReportError
-from cliplab.rollout.schema import DEVICES, FACTS, METADATA, REPORTS, SUMS, VERSION
+from cliplab.rollout.report import MAX_LABELS, DeviceReport, ReportError
+from cliplab.rollout.schema import DEVICES, FACTS, HISTOGRAMS, METADATA, REPORTS, SUMS, VERSION
 
-HOUR = 3600.0
+HOUR, DAY = 3600.0, 86400.0
 # Raw reports are kept this long, also so that a repeated one is known; the sums stay.
-KEPT_SECONDS = 30 * 86400.0
+KEPT_SECONDS = 30 * DAY
 _ADDED = ("predictions", "errors", "golden_failures", "restarts")
 _LOCK = 7234157  # PostgreSQL's advisory lock of whoever writes rollouts
 
@@ -166,7 +166,7 @@ def _store(connection: Connection, report: DeviceReport, at: float) -> StoredRep
     )
     if counted:
         for model, version in report.versions.items():
-            _add(connection, report, model, version, int(at // HOUR))
+            _add(connection, report, model, version, at)
     return StoredReport(report.device, report.sequence, True, warning)
 
 
@@ -203,29 +203,41 @@ def _seen(connection: Connection, report: DeviceReport, at: float) -> tuple[str 
     return warning, counted
 
 
-def _add(connection: Connection, report: DeviceReport, model: str, version: str, hour: int) -> None:
-    """Add a report to the sums of its device, version and hour."""
-    key = sa.and_(SUMS.c.model == model, SUMS.c.version == version, SUMS.c.device == report.device, SUMS.c.hour == hour)
-    row = connection.execute(sa.select(SUMS).where(key)).first()
-    latency = _plus(json.loads(row.latency) if row else [], list(report.latency_ms))
-    scores: dict[str, list[float]] = json.loads(row.scores) if row else {}
-    for label, counts in report.scores.items():
-        if label in scores or len(scores) < 64:
-            scores[label] = _plus(scores.get(label, []), list(counts))
+def _add(connection: Connection, report: DeviceReport, model: str, version: str, at: float) -> None:
+    """Add a report to the sums of its device and version."""
+    own = {"model": model, "version": version, "device": report.device}
+    key = own | {"hour": int(at // HOUR)}
+    row = _row(connection, SUMS, key)
     values = {name: getattr(report, name) + (getattr(row, name) if row else 0) for name in _ADDED}
     values |= {
         "reports": 1 + (row.reports if row else 0),
         "labelled": (report.labelled or 0) + (row.labelled if row else 0),
         "correct": (report.correct or 0) + (row.correct if row else 0),
-        "latency": json.dumps(latency),
-        "scores": json.dumps(scores),
     }
-    if row is None:
-        connection.execute(
-            sa.insert(SUMS).values(model=model, version=version, device=report.device, hour=hour, **values)
-        )
+    _put(connection, SUMS, key, values, row is not None)
+    if not report.latency_ms and not report.scores:
+        return
+    key = own | {"day": int(at // DAY)}
+    row = _row(connection, HISTOGRAMS, key)
+    latency = _plus(json.loads(row.latency) if row else [], list(report.latency_ms))
+    scores: dict[str, list[float]] = json.loads(row.scores) if row else {}
+    for label, counts in report.scores.items():
+        if label in scores or len(scores) < MAX_LABELS:
+            scores[label] = _plus(scores.get(label, []), list(counts))
+    values = {"latency": json.dumps(latency), "scores": json.dumps(scores)}
+    _put(connection, HISTOGRAMS, key, values, row is not None)
+
+
+def _row(connection: Connection, table: sa.Table, key: dict[str, Any]) -> Any:
+    return connection.execute(sa.select(table).where(*(table.c[name] == value for name, value in key.items()))).first()
+
+
+def _put(connection: Connection, table: sa.Table, key: dict[str, Any], values: dict[str, Any], known: bool) -> None:
+    if known:
+        where = (table.c[name] == value for name, value in key.items())
+        connection.execute(sa.update(table).where(*where).values(**values))
     else:
-        connection.execute(sa.update(SUMS).where(key).values(**values))
+        connection.execute(sa.insert(table).values(**key, **values))
 
 
 def _plus(one: list[float], other: list[float]) -> list[float]:

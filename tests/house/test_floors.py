@@ -12,7 +12,20 @@ from packaging.version import Version
 from places import ROOT
 
 # What users install. Of the packages for tests only s3fs is held down, as it asks for the fsspec of its version.
-LISTS = ("CORE", "TRAIN", "DATALOOP", "HTTP", "STUDIO", "REGISTRY", "DEVICE", "SCALE", "REEL", "ADS", "CLIPS")
+LISTS = (
+    "CORE",
+    "TRAIN",
+    "DATALOOP",
+    "HTTP",
+    "STUDIO",
+    "REGISTRY",
+    "DEVICE",
+    "SIGNING",
+    "SCALE",
+    "REEL",
+    "ADS",
+    "CLIPS",
+)
 
 
 def declared() -> dict[str, list[Requirement]]:

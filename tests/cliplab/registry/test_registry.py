@@ -188,6 +188,19 @@ def test_a_new_number_is_the_last_of_its_line(tmp_path: Path) -> None:
     upload(tmp_path / "r", NAME, "1.0.1")  # a fix of an older line
 
 
+def test_the_next_number_is_named_by_a_word(tmp_path: Path) -> None:
+    make_registry(tmp_path / "r").close()
+    for number, (word, version) in enumerate(
+        (("minor", "1.0.0"), ("minor", "1.1.0"), ("patch", "1.1.1"), ("major", "2.0.0"))
+    ):
+        model = make_tflite(tmp_path / "m.tflite", contrast=0.1 + number / 100)
+        report = registry_upload(model, NAME, word, registry=tmp_path / "r", trust_adapters=TRUSTED)
+        assert report.version.version == version
+        assert any("a minor version would be enough" in note for note in report.notes) == (word == "major")
+    report = registry_promote(f"{NAME}@latest", registry=tmp_path / "r", trust_adapters=TRUSTED)
+    assert report.version == "2.0.0"
+
+
 @pytest.mark.parametrize(
     "name",
     ["", "Base-general", "base_general", "../../etc", "base-", "-a", "base--x", "a" * 101, "base-general-v1", "bäse-x",

@@ -1,0 +1,83 @@
+"""Versions outside a registry: signed exports, and the manifest of one folder in both directions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("sqlalchemy", reason="the registry needs its extra: pip install 'cliplab[registry]'")
+pytest.importorskip("alembic", reason="the registry needs its extra: pip install 'cliplab[registry]'")
+pytest.importorskip("tuf", reason="the registry needs its extra: pip install 'cliplab[registry]'")
+
+from registry_files import TRUSTED, make_registry
+from tflite_adapter import make_tflite
+
+from adapters.errors import ConfigError
+from cliplab.registry import (
+    CurrentModel,
+    registry_export,
+    registry_from_folder,
+    registry_list,
+    registry_manifest,
+    registry_promote,
+    registry_to_folder,
+)
+
+NAME = "base-general"
+
+
+def test_workers_of_a_folder_follow_an_environment(tmp_path: Path) -> None:
+    make_registry(tmp_path / "r", "1.0.0", "1.1.0").close()
+    registry_promote(NAME, "1.0.0", "production", registry=tmp_path / "r", trust_adapters=TRUSTED)
+    report = registry_to_folder(NAME, tmp_path / "models", environment="production", registry=tmp_path / "r")
+    assert report.current == "base-general-v1.0.0.tflite"
+    assert len(report.written) == 2
+    model = CurrentModel(tmp_path / "models", trust_adapters=TRUSTED)
+    assert model.get_named()[0] == "base-general-v1.0.0.tflite"
+    registry_promote(NAME, "1.1.0", "production", registry=tmp_path / "r", trust_adapters=TRUSTED)
+    again = registry_to_folder(NAME, tmp_path / "models", environment="production", registry=tmp_path / "r")
+    assert not again.written
+    assert model.get_named()[0] == "base-general-v1.1.0.tflite"
+
+
+def test_a_folder_becomes_versions_that_fit_and_is_read_again_without_harm(tmp_path: Path) -> None:
+    folder = tmp_path / "models"
+    folder.mkdir()
+    make_registry(tmp_path / "r").close()
+    for number, config in enumerate(({}, {"contrast": 0.3}, {"imgz": 48}), 1):
+        make_tflite(folder / f"tricks_v00{number}.tflite", **config)  # type: ignore[arg-type]
+        registry_manifest(folder)
+    (folder / "tricks_v004.tflite").write_bytes(b"half")
+    report = registry_from_folder(folder, "drone-tricks", registry=tmp_path / "r", trust_adapters=TRUSTED)
+    assert report.written == ("drone-tricks-v1.0.0", "drone-tricks-v1.1.0", "drone-tricks-v2.0.0")
+    again = registry_from_folder(folder, "drone-tricks", registry=tmp_path / "r", trust_adapters=TRUSTED)
+    assert again.skipped == report.written
+    assert len(registry_list(registry=tmp_path / "r")) == 3
+
+
+def test_an_export_is_verified_by_model_signing_itself(tmp_path: Path) -> None:
+    verifying = pytest.importorskip("model_signing.verifying", reason="pip install 'cliplab[signing]'")
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    encoding = serialization.Encoding.PEM
+    private = key.private_bytes(encoding, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    (tmp_path / "key.pem").write_bytes(private)
+    public = key.public_key().public_bytes(encoding, serialization.PublicFormat.SubjectPublicKeyInfo)
+    (tmp_path / "key.pub").write_bytes(public)
+    make_registry(tmp_path / "r", "1.0.0").close()
+    (tmp_path / "out").mkdir()
+    path, signature = registry_export(
+        NAME, tmp_path / "out" / "model.tflite", registry=tmp_path / "r", sign=tmp_path / "key.pem"
+    )
+    verifier = verifying.Config().use_elliptic_key_verifier(public_key=tmp_path / "key.pub")
+    verifier.verify(path, signature)
+    path.write_bytes(path.read_bytes() + b"x")
+    with pytest.raises(ValueError, match=r"[Mm]ismatch|different|[Ss]ignature"):
+        verifier.verify(path, signature)
+    (tmp_path / "bad.pem").write_text("no key")
+    with pytest.raises(ConfigError, match="is not a private key"):
+        registry_export(NAME, tmp_path / "two.tflite", registry=tmp_path / "r", sign=tmp_path / "bad.pem")
+    assert not (tmp_path / "two.tflite").exists()
