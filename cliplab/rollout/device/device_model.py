@@ -58,7 +58,7 @@ class DeviceModel:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         # A loop that an error ended has crashed, also where Python was left in order.
-        self._loop.close(ended=kind is None or issubclass(kind, (KeyboardInterrupt, SystemExit)))
+        self._loop.close(ended=error is None or isinstance(error, (KeyboardInterrupt, SystemExit)))
 
     def get(self) -> BaseModelAdapter:
         """The adapter of the current version; predictions that are made with it are not counted.
