@@ -75,6 +75,16 @@ from cliplab.registry import (
     registry_upload,
     registry_zoo,
 )
+from cliplab.rollout import (
+    rollout_halt,
+    rollout_history,
+    rollout_pause,
+    rollout_promote,
+    rollout_resume,
+    rollout_start,
+    rollout_status,
+    rollout_widen,
+)
 from cliplab.rollout.device import device_run, device_status
 from cliplab.rollout.serving import (
     registry_device_add,
@@ -151,6 +161,14 @@ __all__ = [
     "registry_to_folder",
     "registry_upload",
     "registry_zoo",
+    "rollout_halt",
+    "rollout_history",
+    "rollout_pause",
+    "rollout_promote",
+    "rollout_resume",
+    "rollout_start",
+    "rollout_status",
+    "rollout_widen",
     "scan",
     "score",
     "stream",

@@ -9,6 +9,17 @@ from adapters.system.lazy import lazy_exports
 if TYPE_CHECKING:
     from cliplab.rollout.assignment import assigned as assigned
     from cliplab.rollout.assignment import place_of as place_of
+    from cliplab.rollout.commands import RolloutReport as RolloutReport
+    from cliplab.rollout.commands import rollout_halt as rollout_halt
+    from cliplab.rollout.commands import rollout_history as rollout_history
+    from cliplab.rollout.commands import rollout_pause as rollout_pause
+    from cliplab.rollout.commands import rollout_promote as rollout_promote
+    from cliplab.rollout.commands import rollout_resume as rollout_resume
+    from cliplab.rollout.commands import rollout_start as rollout_start
+    from cliplab.rollout.commands import rollout_status as rollout_status
+    from cliplab.rollout.commands import rollout_widen as rollout_widen
+    from cliplab.rollout.commands import sync_rollouts as sync_rollouts
+    from cliplab.rollout.commands import watch_rollouts as watch_rollouts
     from cliplab.rollout.engine import Watched as Watched
     from cliplab.rollout.engine import change as change
     from cliplab.rollout.engine import decide as decide
@@ -38,6 +49,19 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
         __name__,
         {
             "assignment": ("assigned", "place_of"),
+            "commands": (
+                "RolloutReport",
+                "rollout_halt",
+                "rollout_history",
+                "rollout_pause",
+                "rollout_promote",
+                "rollout_resume",
+                "rollout_start",
+                "rollout_status",
+                "rollout_widen",
+                "sync_rollouts",
+                "watch_rollouts",
+            ),
             "engine": ("Watched", "change", "decide", "for_devices", "look", "start_rollout"),
             "record": ("Decision", "Rollout", "RolloutError", "load_history", "load_rollout", "load_rollouts"),
             "report": ("LATENCY_EDGES_MS", "SCORE_BINS", "DeviceReport", "ReportError", "read_report"),

@@ -62,8 +62,15 @@ class Fleet:
         self.metrics = FleetMetrics(registry.engine)
         self.intake = ReportIntake(registry.engine, self._stored)
         self.rates = Rates()
+        self._news = False
+
+    def take_news(self) -> bool:
+        """Whether reports were stored since the last call."""
+        news, self._news = self._news, False
+        return news
 
     def _stored(self, stored: Sequence[StoredReport]) -> None:
+        self._news = True
         self.metrics.reports.labels("stored").inc(sum(item.new for item in stored))
         self.metrics.reports.labels("repeated").inc(sum(not item.new for item in stored))
 

@@ -25,11 +25,14 @@ try:
 except ModuleNotFoundError as error:
     raise MissingExtraError(error.name or "starlette", "http", "registry serve") from error
 
+from cliplab.rollout.commands import watch_rollouts
 from cliplab.rollout.storing import forget_reports, make_tables
 
 MAX_CONNECTIONS = 8192
 # How often what is due is renewed, and old reports are forgotten.
 CLOCK_SECONDS = 60.0
+# Rollouts are decided when reports have come, at most this often: a decision costs up to a second for 1,000 devices.
+DECIDE_SECONDS = 5.0
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _log = logging.getLogger(__name__)
 
@@ -116,12 +119,19 @@ class _Server(uvicorn.Server):
                 await task
 
     async def _clock(self) -> None:
+        due = 0.0
+        loop = asyncio.get_running_loop()
         while True:
-            await asyncio.to_thread(self._tick)
-            await asyncio.sleep(CLOCK_SECONDS)
+            whole = loop.time() >= due
+            if whole:
+                due = loop.time() + CLOCK_SECONDS
+            if whole or self._fleet.take_news():
+                await asyncio.to_thread(self._tick, whole)
+            await asyncio.sleep(DECIDE_SECONDS)
 
-    def _tick(self) -> None:
-        for name, work in (("old reports", self._forget), ("signing", self._sign)):
+    def _tick(self, whole: bool) -> None:
+        works = (("old reports", self._forget), ("signing", self._sign), ("rollouts", self._decide))
+        for name, work in works if whole else works[2:]:
             try:
                 work()
             except AdapterError as error:
@@ -132,6 +142,10 @@ class _Server(uvicorn.Server):
 
     def _forget(self) -> None:
         forget_reports(self._fleet.registry.engine)
+
+    def _decide(self) -> None:
+        """Also by the clock alone: a device that has fallen silent sends nothing that could wake this."""
+        watch_rollouts(self._fleet.registry)
 
     def _sign(self) -> None:
         if self._publish and self._fleet.registry.keys_folder.is_dir():

@@ -16,7 +16,10 @@ OLD, NEW, MODEL = "1.0.0", "1.1.0", "base-ads"
 class Fleet:
     """Devices that have the candidate where the rollout assigns it, and report 100 predictions at a time."""
 
-    def __init__(self, engine: Any, devices: int = 100, seed: int = 0) -> None:
+    def __init__(
+        self, engine: Any, devices: int = 100, seed: int = 0, model: str = MODEL, versions: tuple[str, str] = (OLD, NEW)
+    ) -> None:
+        self.model, self.versions = model, versions
         self.engine, self.now, self.sequence = engine, 1.7e9, 0
         self.names = [f"device-{number}" for number in range(devices)]
         self.rng = np.random.default_rng(seed)
@@ -49,7 +52,7 @@ class Fleet:
             scores = np.clip(self.rng.beta(2, 2, 100) + (drift if has else 0.0), 0, 1)
             value = {
                 "sequence": self.sequence,
-                "versions": {MODEL: NEW if has else OLD},
+                "versions": {self.model: self.versions[has]},
                 "predictions": 100,
                 "errors": int(self.rng.binomial(100, errors if has else 0.01)),
                 "latency_ms": {

@@ -1,0 +1,197 @@
+"""`cliplab rollout`: a new version to a fleet of devices, in stages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cliplab.cli.console import command, show, write_json
+from cliplab.cli.options import AsJson, DryRun, Force, TrustAdapters, arg, opt
+
+if TYPE_CHECKING:
+    from cliplab.rollout import Decision, RolloutReport
+
+RegistryOption = Annotated[str | None, opt("DIR|URL", "The registry; default: CLIPLAB_REGISTRY, or the user's own.")]
+Name = Annotated[str, arg("ROLLOUT", "The rollout's id, or its model for the latest one.")]
+Reason = Annotated[str, opt("TEXT", "Why; kept in the history.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to the app."""
+    group = typer.Typer(
+        help="Give a new version to a fleet in stages, and take it back where it is worse.",
+        no_args_is_help=True,
+        rich_markup_mode=None,
+    )
+    for name, function in (
+        ("start", rollout_start),
+        ("status", rollout_status),
+        ("widen", rollout_widen),
+        ("pause", rollout_pause),
+        ("halt", rollout_halt),
+        ("resume", rollout_resume),
+        ("promote", rollout_promote),
+        ("history", rollout_history),
+    ):
+        group.command(name)(command(function))
+    app.add_typer(group, name="rollout")
+
+
+def rollout_start(
+    model_id: Annotated[str, opt("NAME", "The model, such as base-ad-detector.")],
+    version: Annotated[str, opt("X.Y.Z", "The version to try.")],
+    environment: Annotated[str, opt("NAME", "The environment whose devices try it.")] = "production",
+    registry: RegistryOption = None,
+    stages: Annotated[str, opt("P,P,...", "Percentages of the fleet, the last one 100.")] = "1,5,25,100",
+    min_devices: Annotated[int, opt("N", "Devices that must have reported with it before a stage ends.")] = 5,
+    stage_minutes: Annotated[float, opt("M", "How long each stage lasts at least.")] = 60.0,
+    silent_minutes: Annotated[float, opt("M", "A device that is silent for longer counts as failed.")] = 360.0,
+    on_drift: Annotated[str, opt("ACTION", "halt, pause or ignore where scores are distributed differently.")] = "halt",
+    manual: Annotated[bool, typer.Option("--manual", help="Widen only when told so; halts stay automatic.")] = False,
+    force: Force = False,
+    reason: Reason = "",
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """Give a version to part of the fleet; it widens by itself while it is not worse, and halts where it is."""
+    from cliplab import rollout
+
+    report = rollout.rollout_start(
+        model_id,
+        version,
+        environment,
+        registry=registry,
+        stages=stages,
+        min_devices=min_devices,
+        stage_minutes=stage_minutes,
+        silent_minutes=silent_minutes,
+        on_drift=on_drift,  # type: ignore[arg-type]  # checked there
+        manual=manual,
+        force=force,
+        reason=reason,
+        dry_run=dry_run,
+    )
+    write_json(report.to_json()) if as_json else show(*_shown(report))
+
+
+def rollout_status(
+    name: Annotated[str | None, arg("ROLLOUT", "Its id or model; default: all that are active.")] = None,
+    registry: RegistryOption = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show rollouts with the figures of both groups, and what they wait for."""
+    from cliplab import rollout
+
+    reports = rollout.rollout_status(name, registry=registry)
+    if as_json:
+        write_json([report.to_json() for report in reports])
+        return
+    show(*[line for report in reports for line in _shown(report)] or ["no rollouts yet: cliplab rollout start"])
+
+
+def rollout_widen(name: Name, registry: RegistryOption = None, reason: Reason = "", as_json: AsJson = False) -> None:
+    """Begin the next stage now."""
+    from cliplab import rollout
+
+    _change(rollout.rollout_widen, name, registry, reason, as_json)
+
+
+def rollout_pause(name: Name, registry: RegistryOption = None, reason: Reason = "", as_json: AsJson = False) -> None:
+    """Decide nothing until it is resumed; devices keep what they have."""
+    from cliplab import rollout
+
+    _change(rollout.rollout_pause, name, registry, reason, as_json)
+
+
+def rollout_halt(name: Name, registry: RegistryOption = None, reason: Reason = "", as_json: AsJson = False) -> None:
+    """Send all devices back to the version before. Needs --reason."""
+    from cliplab import rollout
+
+    _change(rollout.rollout_halt, name, registry, reason, as_json)
+
+
+def rollout_resume(name: Name, registry: RegistryOption = None, reason: Reason = "", as_json: AsJson = False) -> None:
+    """Go on after a pause."""
+    from cliplab import rollout
+
+    _change(rollout.rollout_resume, name, registry, reason, as_json)
+
+
+def rollout_promote(
+    name: Name,
+    registry: RegistryOption = None,
+    reason: Reason = "",
+    trust_adapters: TrustAdapters = None,
+    as_json: AsJson = False,
+) -> None:
+    """Give the environment the candidate, and all devices with it. Before the last stage it needs --reason."""
+    from cliplab import rollout
+
+    report = rollout.rollout_promote(name, registry=registry, reason=reason, trust_adapters=trust_adapters or ())
+    write_json(report.to_json()) if as_json else show(*_shown(report))
+
+
+def rollout_history(name: Name, registry: RegistryOption = None, as_json: AsJson = False) -> None:
+    """Show every decision about a rollout; --json has the numbers that each rests on."""
+    from cliplab import rollout
+
+    found = rollout.rollout_history(name, registry=registry)
+    write_json([item.to_json() for item in found]) if as_json else show(_history_table(found))
+
+
+def _change(
+    function: Callable[..., RolloutReport], name: str, registry: str | None, reason: str, as_json: bool
+) -> None:
+    report = function(name, registry=registry, reason=reason)
+    write_json(report.to_json()) if as_json else show(*_shown(report))
+
+
+def _shown(report: RolloutReport) -> list[Any]:
+    """The rollout in a line, its figures as a table, and what it waits for."""
+    from cliplab.cli.tables import table
+
+    found = report.rollout
+    lines: list[Any] = [
+        f"{found.id}: {found.state}, {found.percent:g}% of the fleet has {found.model} {found.candidate} instead of "
+        f"{found.control} ({found.environment}, stage {found.stage + 1} of {len(found.settings.stages)})"
+    ]
+    verdict = report.watched.verdict
+    if verdict is not None and verdict.tests:
+        columns = ("test", "candidate", "control", "ratio (95%)", "e-value", "halts at")
+        lines.append(table(columns, [_row(test.to_json()) for test in verdict.tests]))
+    if verdict is not None and found.state == "running":
+        lines.append(f"next: {verdict.action}. {verdict.reason}")
+    if not report.written and found.revision == 0:
+        lines.append("nothing was started (--dry-run)")
+    return lines + [f"note: {note}" for note in report.notes]
+
+
+def _row(test: dict[str, Any]) -> tuple[str, ...]:
+    rate = test["events"] / test["exposure"] if test["exposure"] else 0.0
+    return (
+        f"{test['test']}",
+        f"{rate:.3g} on {test['devices']} devices",
+        f"{test['control_rate']:.3g} on {test['control_devices']}",
+        f"{test['ratio']:.2g} ({test['ratio_low']:.2g} to {test['ratio_high']:.2g})",
+        f"{test['e_value']:.2g}",
+        f"{test['threshold']:.0f}",
+    )
+
+
+def _history_table(found: list[Decision]) -> Any:
+    from cliplab.cli.tables import table
+
+    rows = [
+        (
+            datetime.fromtimestamp(item.at, UTC).strftime("%Y-%m-%d %H:%M"),
+            item.who,
+            item.action,
+            f"{item.percent:g}%",
+            item.reason,
+        )
+        for item in found
+    ]
+    return table(("time (UTC)", "who", "decision", "fleet", "why"), rows)
