@@ -17,10 +17,11 @@ pytest.importorskip("alembic", reason="pip install 'cliplab[registry,http]'")
 pytest.importorskip("tuf", reason="pip install 'cliplab[registry,http]'")
 pytest.importorskip("uvicorn", reason="pip install 'cliplab[registry,http]'")
 from command_line import cli, start
-from registry_files import TRUSTED, make_registry
+from registry_files import TRUSTED, make_registry, upload
 
 from adapters.errors import ConfigError
 from cliplab.registry import publish, registry_promote
+from cliplab.rollout import rollout_halt, rollout_start
 from cliplab.rollout.device import DeviceClient, DeviceOptions
 from cliplab.rollout.serving import (
     add_device,
@@ -273,3 +274,19 @@ def test_two_threads_add_devices(tmp_path: Path) -> None:
     for thread in threads:
         thread.join()
     assert len(list_devices(tmp_path)) == 8
+
+
+# Rollouts -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_rollout_reaches_a_device_through_the_server_and_a_halt_takes_it_back(
+    place: str, server: Running, tmp_path: Path
+) -> None:
+    upload(Path(place), NAME, "1.1.0")
+    client = DeviceClient(DeviceOptions("rolled", server.url, tmp_path / "models"), machine="one")
+    assert client.round().models[NAME].version == "1.0.0"
+    started = rollout_start(NAME, "1.1.0", registry=place, stages="100")
+    assert client.round().models[NAME].version == "1.1.0"
+    rollout_halt(started.rollout.id, registry=place, reason="a test")
+    done = client.round()
+    assert (done.problems, done.models[NAME].version) == ((), "1.0.0")
