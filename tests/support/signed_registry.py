@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, Protocol
 
 from securesystemslib.signer import CryptoSigner
 from tuf.api.metadata import Metadata, MetaFile, Root, Snapshot, TargetFile, Targets, Timestamp
@@ -102,10 +102,17 @@ def soon(days: float) -> datetime:
     return datetime.now(UTC).replace(microsecond=0) + timedelta(days=days)
 
 
+class HasFiles(Protocol):
+    """What is served, by path."""
+
+    @property
+    def files(self) -> dict[str, bytes]: ...
+
+
 class Served:
     """The registry's server. ``answers`` replaces what a path is answered with; ``reports`` has what devices sent."""
 
-    def __init__(self, registry: SignedRegistry) -> None:
+    def __init__(self, registry: Any) -> None:
         self.registry = registry
         self.answers: dict[str, Answer] = {}
         self.reports: list[tuple[str, dict[str, Any]]] = []
@@ -170,7 +177,7 @@ class _Server(ThreadingHTTPServer):
 
 
 @contextmanager
-def serving(registry: SignedRegistry) -> Iterator[Served]:
+def serving(registry: HasFiles) -> Iterator[Served]:
     """Serve until the block ends."""
     served = Served(registry)
     server = _Server(("127.0.0.1", 0), partial(_Handler, served=served))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import shutil
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -18,6 +19,8 @@ pytest.importorskip("tuf", reason="pip install 'cliplab[registry,http]'")
 pytest.importorskip("uvicorn", reason="pip install 'cliplab[registry,http]'")
 from command_line import cli, start
 from registry_files import TRUSTED, make_registry, upload
+from signed_registry import serving
+from waiting import until
 
 from adapters.errors import ConfigError
 from cliplab.registry import publish, registry_promote
@@ -33,6 +36,7 @@ from cliplab.rollout.serving import (
 )
 
 NAME = "base-general"
+KILLS = 1  # each costs the start of a server
 
 
 class Running:
@@ -290,3 +294,74 @@ def test_a_rollout_reaches_a_device_through_the_server_and_a_halt_takes_it_back(
     rollout_halt(started.rollout.id, registry=place, reason="a test")
     done = client.round()
     assert (done.problems, done.models[NAME].version) == ((), "1.0.0")
+
+
+# Losses -------------------------------------------------------------------------------------------------------------
+
+
+class RegistryFolder:
+    """The files of a registry, for the small server of tests."""
+
+    def __init__(self, place: Path) -> None:
+        self._place = place
+
+    @property
+    def files(self) -> dict[str, bytes]:
+        paths = [path for path in (self._place / "tuf").rglob("*") if path.is_file()]
+        return {path.relative_to(self._place).as_posix(): path.read_bytes() for path in paths}
+
+
+def test_a_registry_that_was_restored_is_refused_until_it_recovers(tmp_path: Path) -> None:
+    place = tmp_path / "registry"
+    with make_registry(place, "1.0.0", name=NAME, keys=True) as registry:
+        registry_promote(NAME, "1.0.0", "production", registry=place, trust_adapters=TRUSTED)
+        publish(registry)
+        with serving(RegistryFolder(place)) as served:
+            client = DeviceClient(DeviceOptions("restored", served.url, tmp_path / "models"), machine="one")
+            assert client.round().problems == ()
+            shutil.copytree(place / "tuf", tmp_path / "backup")
+            upload(place, NAME, "1.1.0")
+            registry_promote(NAME, "1.1.0", "production", registry=place, trust_adapters=TRUSTED)
+            publish(registry)
+            assert client.round().models[NAME].version == "1.1.0"
+            shutil.rmtree(place / "tuf")
+            shutil.copytree(tmp_path / "backup", place / "tuf")
+            refused = client.round()
+            assert "restored from a backup" in refused.problems[0]
+            assert refused.models[NAME].version == "1.1.0"
+            publish(registry, recover=True, reason="restored")
+            assert client.round().problems == ()
+
+
+def test_a_killed_server_loses_no_report_that_it_took(place: str) -> None:
+    taken: list[int] = []
+    for round_number in range(KILLS):
+        process = start("registry", "serve", "--registry", place, "--port", "0", "--json", stdout=subprocess.PIPE)
+        assert process.stdout is not None
+        running = Running(place, json.loads(process.stdout.readline())["url"], Path(place))
+        stop = threading.Event()
+
+        def send(first: int, running: Running = running, stop: threading.Event = stop) -> None:
+            for number in range(first, first + 100):
+                try:
+                    status, _ = running.report(f"killed-{number}")
+                except (OSError, http.client.HTTPException, ValueError):
+                    return
+                if status == 200:
+                    taken.append(number)
+                if stop.is_set():
+                    return
+
+        threads = [threading.Thread(target=send, args=(1000 * round_number + 100 * index,)) for index in range(4)]
+        before = len(taken)
+        for thread in threads:
+            thread.start()
+        until(lambda before=before: len(taken) > before + 10)
+        process.kill()
+        process.wait()
+        stop.set()
+        for thread in threads:
+            thread.join()
+    stored = {item["name"] for item in registry_device_list(place)}
+    assert {f"killed-{number}" for number in taken} <= stored
+    assert len(taken) > 10 * KILLS
