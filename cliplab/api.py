@@ -44,6 +44,7 @@ from cliplab.models import (
     config_show,
     convert,
     dataloop_manifest,
+    doctor,
     ensemble,
     explain,
     finetune,
@@ -55,7 +56,6 @@ from cliplab.models import (
     verify,
 )
 from cliplab.models import evaluate as evaluate_clips
-from cliplab.models import machine as doctor
 from cliplab.reel import reel
 from cliplab.registry import (
     registry_compare,
@@ -87,6 +87,13 @@ from cliplab.rollout import (
     rollout_start,
     rollout_status,
     rollout_widen,
+)
+from cliplab.rollout.device import device_run, device_status
+from cliplab.rollout.serving import (
+    registry_device_add,
+    registry_device_list,
+    registry_device_remove,
+    registry_serve,
 )
 from cliplab.scan import scan, score
 from cliplab.studio import label_auto, label_launch, label_server, studio
@@ -123,6 +130,8 @@ __all__ = [
     "dataset_split",
     "dataset_stats",
     "demo",
+    "device_run",
+    "device_status",
     "doctor",
     "ensemble",
     "evaluate",
@@ -137,6 +146,9 @@ __all__ = [
     "predict",
     "reel",
     "registry_compare",
+    "registry_device_add",
+    "registry_device_list",
+    "registry_device_remove",
     "registry_download",
     "registry_export",
     "registry_from_folder",
@@ -150,6 +162,7 @@ __all__ = [
     "registry_publish",
     "registry_rollback",
     "registry_rotate",
+    "registry_serve",
     "registry_show",
     "registry_to_folder",
     "registry_upload",

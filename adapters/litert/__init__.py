@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from adapters.litert.edit import counts_first as counts_first
     from adapters.litert.graph import builtin_code as builtin_code
     from adapters.litert.graph import operator_name as operator_name
+    from adapters.litert.graph import operators as operators
+    from adapters.litert.graph import precision as precision
     from adapters.litert.graph import read_graph as read_graph
     from adapters.litert.int8 import Observer as Observer
     from adapters.litert.int8 import with_8_bit_layers as with_8_bit_layers
@@ -42,7 +44,7 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
             "conversion": ("compare", "converter_reason", "to_litert"),
             "dynamic_weights": ("with_8_bit_weights", "with_16_bit_weights"),
             "edit": ("counts_first",),
-            "graph": ("builtin_code", "operator_name", "read_graph"),
+            "graph": ("builtin_code", "operator_name", "operators", "precision", "read_graph"),
             "int8": ("Observer", "with_8_bit_layers"),
             "int8_choice": ("to_int8",),
             "interpreter": ("open_interpreter", "xnnpack_partitions"),

@@ -19,7 +19,7 @@ from cliplab.cli import (
     conversion,
     data,
     dataloop,
-    doctor,
+    device,
     explain,
     extract,
     host,
@@ -102,10 +102,10 @@ for module in (
     registry,
     rollout,
     active,
+    device,
     dataloop,
     host,
     studio,
-    doctor,
     machine,
 ):
     module.register(app)

@@ -1,4 +1,4 @@
-"""Commands about this installation: cache show, cache clear, and what doctor says of the machine."""
+"""The commands cache show and cache clear, and what doctor says of the machine."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cliplab.cli import registry_keeping, registry_versions
+from cliplab.cli import device, registry_keeping, registry_versions
 from cliplab.cli.console import FAILED, command, show, write_json
 from cliplab.cli.options import AsJson, DryRun, arg, opt
 
@@ -23,6 +23,7 @@ def register(app: typer.Typer) -> None:
     registry_keeping.register(registry)
     registry_versions.register(registry)
     registry.command("manifest")(command(registry_manifest))
+    device.register_in_registry(registry)
     app.add_typer(registry, name="registry")
 
 

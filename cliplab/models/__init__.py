@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from cliplab.models.ensembles import ensemble as ensemble
     from cliplab.models.evaluation import Evaluation as Evaluation
     from cliplab.models.evaluation import evaluate as evaluate
+    from cliplab.models.examination import DoctorReport as DoctorReport
+    from cliplab.models.examination import doctor as doctor
     from cliplab.models.explain_figure import explanation_png as explanation_png
     from cliplab.models.explain_report import Explanation as Explanation
     from cliplab.models.explanation import explain as explain
@@ -60,6 +62,7 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
             "configs": ("ConfigCheck", "config_check", "config_schema", "config_show"),
             "conversion": ("StateDictReport", "convert", "verify"),
             "dataloop_app": ("DataloopManifestReport", "dataloop_manifest"),
+            "examination": ("DoctorReport", "doctor"),
             "ensembles": ("EnsembleReport", "ensemble"),
             "evaluation": ("Evaluation", "evaluate"),
             "explain_figure": ("explanation_png",),

@@ -115,10 +115,12 @@ def machine() -> MachineReport:
     versions |= {name: found for name, _ in core if (found := _version(name)) is not None}
     decoders, encoders = _codecs()
     lacking = [f"{name}{bounds}" for name, bounds in core if _version(name) is None]
-    problems = [f"{one} is not installed: pip install '{one}'" for one in lacking]
+    problems = [f"{one} is not installed. Install it: pip install '{one}'" for one in lacking]
     problems += _cache_problems()
     if not decoders.get("h264"):
-        problems.append("FFmpeg's libraries here do not decode H.264: pip install --force-reinstall av")
+        problems.append(
+            "FFmpeg's libraries here do not decode H.264. Install them again: pip install --force-reinstall av"
+        )
     return MachineReport(
         versions=versions,
         system=f"{platform.system()} {platform.release()} {platform.machine()}",

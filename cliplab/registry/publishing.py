@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from tuf.api.metadata import Root
 
 ROLLOUTS_TARGET = "rollouts.json"
+SIGNED_AT_FIELD = "x-cliplab-signed-at"
 
 
 @dataclass(frozen=True)
@@ -208,7 +209,13 @@ def _write_metadata(registry: Registry, root: Root, wanted: dict[str, Any], floo
     if new_snapshot or _is_due(root, "timestamp", timestamp, days):
         data = (folder / f"{snapshot.signed.version}.snapshot.json").read_bytes()
         meta_file = tuf.MetaFile.from_data(snapshot.signed.version, data, ["sha256"])
-        signed = tuf.Timestamp(_next(timestamp, floor), expires=_until(days["timestamp"]), snapshot_meta=meta_file)
+        signed = tuf.Timestamp(
+            _next(timestamp, floor),
+            expires=_until(days["timestamp"]),
+            snapshot_meta=meta_file,
+            # Under the signature: a device whose clock is behind learns from it what time it is at least.
+            unrecognized_fields={SIGNED_AT_FIELD: datetime.now(UTC).isoformat()},
+        )
         timestamp = _write(registry, root, "timestamp", signed, "timestamp.json")
     assert timestamp is not None
     written = {"root": root, "targets": targets.signed, "snapshot": snapshot.signed, "timestamp": timestamp.signed}

@@ -50,7 +50,7 @@ def test_the_line_for_a_report_names_no_person_and_no_place(cache):
 def test_a_cache_that_cannot_be_written_is_a_problem(cache, monkeypatch):
     monkeypatch.setattr(os, "access", lambda path, mode: False)
     result = cli("doctor", "--json", code=1)
-    assert any("CLIPLAB_CACHE" in problem for problem in json.loads(result.stdout)["problems"])
+    assert any("CLIPLAB_CACHE" in problem for problem in json.loads(result.stdout)["machine"]["problems"])
 
 
 def test_doctor_shows_the_extras_and_a_line_to_copy(cache):

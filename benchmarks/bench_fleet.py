@@ -1,0 +1,246 @@
+"""A fleet of devices with the real client, one registry process: how long until all have a new version.
+
+    python benchmarks/bench_fleet.py --devices 1000 --processes 4 --poll-seconds 10
+
+Each device is a task (a thread) with its own folder, state, connection and TUF metadata. The golden check runs in one
+of fifty devices of a process and is shared by digest in the others, since a thousand interpreters do not fit on one
+machine. ``--single`` measures one device by itself: the memory of ``cliplab device run``, and what it computes idle.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from cliplab.registry import init_keys, open_registry, publish, registry_promote, registry_upload
+from cliplab.rollout.device import CheckResult, DeviceClient, DeviceOptions
+from cliplab.rollout.device.golden_check import check_model
+
+NAME = "base-fleet"
+CHECKED_EVERY = 50
+
+
+def main() -> None:
+    """Parse the arguments and measure."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "models", nargs=2, type=Path, help="two .tflite of one interface: the version before and the new one"
+    )
+    parser.add_argument("--devices", type=int, default=1000)
+    parser.add_argument("--processes", type=int, default=4)
+    parser.add_argument("--poll-seconds", type=float, default=10.0)
+    parser.add_argument("--intervals", type=int, default=6, help="how long devices poll, in intervals")
+    parser.add_argument("--single", action="store_true", help="one device: memory and idle processor time")
+    parser.add_argument("--worker", nargs=3, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.worker:
+        url, first, count = arguments.worker
+        worker(url, int(first), int(count), arguments.poll_seconds, arguments.intervals)
+        return
+    with tempfile.TemporaryDirectory(prefix="cliplab_fleet_") as folder:
+        place = Path(folder) / "registry"
+        registry_upload(arguments.models[0], NAME, "1.0.0", registry=place)
+        registry_upload(arguments.models[1], NAME, "1.1.0", registry=place)
+        with open_registry(place) as registry:
+            init_keys(registry)
+        promote(place, "1.0.0")
+        with serving(place) as (url, process):
+            found = single(url, Path(folder), arguments) if arguments.single else fleet(url, place, process, arguments)
+    print(json.dumps(found, indent=2))
+
+
+def promote(place: Path, version: str) -> None:
+    """Make a version the one of production, and publish it."""
+    registry_promote(NAME, version, "production", registry=place, force=True, reason="a benchmark")
+    with open_registry(place) as registry:
+        publish(registry)
+
+
+@contextmanager
+def serving(place: Path) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """``cliplab registry serve`` in a process of its own."""
+    command = [sys.executable, "-m", "cliplab", "registry", "serve", "--registry", str(place), "--port", "0", "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            yield json.loads(process.stdout.readline())["url"], process
+        finally:
+            process.terminate()
+
+
+def fleet(url: str, place: Path, server: subprocess.Popen[str], arguments: Any) -> dict[str, Any]:
+    """Start the devices, let them settle, promote, and see when each has the new version."""
+    share = -(-arguments.devices // arguments.processes)
+    models = [str(path) for path in arguments.models]
+    common = [sys.executable, __file__, *models, "--poll-seconds", str(arguments.poll_seconds)]
+    common += ["--intervals", str(arguments.intervals)]
+    starts = range(0, arguments.devices, share)
+    counts = [min(share, arguments.devices - first) for first in starts]
+    workers = [
+        subprocess.Popen([*common, "--worker", url, str(first), str(count)], stdout=subprocess.PIPE, text=True)
+        for first, count in zip(starts, counts, strict=True)
+    ]
+    # Each worker says when all of its devices have the first version.
+    for process in workers:
+        assert process.stdout is not None
+        process.stdout.readline()
+    cpu = processor_seconds(server.pid)
+    promote(place, "1.1.0")
+    promoted, began = time.time(), time.monotonic()
+    results = [json.loads(process.communicate()[0].splitlines()[-1]) for process in workers]
+    seconds = time.monotonic() - began
+    times = sorted(at - promoted for result in results for at in result["updated"])
+    return {
+        "devices": arguments.devices,
+        "updated": len(times),
+        "poll_seconds": arguments.poll_seconds,
+        "seconds_until_updated": {
+            "median": round(times[len(times) // 2], 2) if times else None,
+            "p95": round(times[int(0.95 * (len(times) - 1))], 2) if times else None,
+            "all": round(times[-1], 2) if len(times) == arguments.devices else None,
+        },
+        "within_two_intervals": sum(at <= 2 * arguments.poll_seconds for at in times),
+        "rounds": sum(result["rounds"] for result in results),
+        "rounds_failed": sum(result["failed"] for result in results),
+        "golden_checks_run": sum(result["checks"] for result in results),
+        "model_bytes": arguments.models[1].stat().st_size,
+        "registry_processor_share": round((processor_seconds(server.pid) - cpu) / seconds, 3),
+    }
+
+
+def worker(url: str, first: int, count: int, poll_seconds: float, intervals: int) -> None:
+    """Some of the devices, each in a thread."""
+    checks, lock = Checks(), threading.Lock()
+    seen: dict[str, list[float]] = {"1.0.0": [], "1.1.0": []}
+    totals = {"rounds": 0, "failed": 0}
+    stop = threading.Event()
+
+    def device(number: int, folder: Path) -> None:
+        options = DeviceOptions(f"device-{number:05d}", url, folder / str(number), poll_seconds=poll_seconds)
+        client = DeviceClient(options, check=checks.of(number), machine=str(number))
+        had = set()
+
+        def on_round(done: Any) -> None:
+            version = done.models[NAME].version if NAME in done.models else None
+            with lock:
+                totals["rounds"] += 1
+                totals["failed"] += bool(done.problems)
+                if version in seen and version not in had:
+                    had.add(version)
+                    seen[version].append(time.time())
+
+        time.sleep(random.random() * poll_seconds)  # a fleet does not start at one moment
+        client.run(stop, on_round)
+
+    with tempfile.TemporaryDirectory(prefix="cliplab_devices_") as folder:
+        threads = [threading.Thread(target=device, args=(first + i, Path(folder)), daemon=True) for i in range(count)]
+        for thread in threads:
+            thread.start()
+        while len(seen["1.0.0"]) < count:
+            time.sleep(0.1)
+        print("ready", flush=True)
+        end = time.monotonic() + intervals * poll_seconds
+        while time.monotonic() < end and len(seen["1.1.0"]) < count:
+            time.sleep(0.1)
+        stop.set()
+        for thread in threads:
+            thread.join(60)
+    print(json.dumps({"updated": seen["1.1.0"], "checks": checks.run, **totals}), flush=True)
+
+
+class Checks:
+    """The golden check of one of fifty devices; the others use its result for the same bytes."""
+
+    def __init__(self) -> None:
+        self._results: dict[str, CheckResult] = {}
+        self._locks: dict[str, threading.Lock] = {}
+        self._lock = threading.Lock()
+        self.run = 0
+
+    def of(self, number: int) -> Any:
+        """The check of a device."""
+
+        def check(path: Path, golden: Mapping[str, Any] | None) -> CheckResult:
+            key = path.stem
+            with self._lock:
+                one = self._locks.setdefault(key, threading.Lock())
+            with one:
+                if key not in self._results or number % CHECKED_EVERY == 0:
+                    self._results[key] = check_model(path, golden)
+                    self.run += 1
+            return self._results[key]
+
+        return check
+
+
+def single(url: str, folder: Path, arguments: Any) -> dict[str, Any]:
+    """One device as a process: its memory with that of its children, and its processor time while nothing changes."""
+    words = ["--name", "single", "--registry", url, "--models", str(folder / "single"), "--json"]
+    command = [sys.executable, "-m", "cliplab", "device", "run", *words, "--poll-seconds", str(arguments.poll_seconds)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        peak, done = [0], threading.Event()
+        watcher = threading.Thread(target=watch_memory, args=(process.pid, peak, done))
+        watcher.start()
+        try:
+            first = json.loads(process.stdout.readline())
+            idle_from, cpu = time.monotonic(), processor_seconds(process.pid)
+            for _ in range(arguments.intervals):
+                process.stdout.readline()
+            seconds, used = time.monotonic() - idle_from, processor_seconds(process.pid) - cpu
+            idle_memory = tree_memory(process.pid)
+        finally:
+            done.set()
+            watcher.join()
+            process.terminate()
+    return {
+        "version": first["models"][NAME]["version"],
+        "model_bytes": arguments.models[0].stat().st_size,
+        "peak_mb_with_children": round(peak[0] / 1e6, 1),
+        "idle_mb": round(idle_memory / 1e6, 1),
+        "poll_seconds": arguments.poll_seconds,
+        "idle_processor_share": round(used / seconds, 5),
+        "processor_seconds_per_round": round(used / arguments.intervals, 4),
+    }
+
+
+def watch_memory(pid: int, peak: list[int], done: threading.Event) -> None:
+    """The most memory of a process and its children, every 10 ms."""
+    while not done.wait(0.01):
+        peak[0] = max(peak[0], tree_memory(pid))
+
+
+def tree_memory(pid: int) -> int:
+    """Proportional memory (PSS: a page that n processes share counts 1/n for each) of a process and its children."""
+    total = 0
+    for path in Path(f"/proc/{pid}/task").glob("*/children"):
+        try:
+            total += sum(tree_memory(int(child)) for child in path.read_text().split())
+        except OSError:
+            continue
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+        return total + 1024 * next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+    except (OSError, StopIteration, ValueError):
+        return total
+
+
+def processor_seconds(pid: int) -> float:
+    """Processor time of a process, in user and system mode."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,215 @@
+"""Reports of a device: made of what loops counted and what happened, stored, then sent until the registry has them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from adapters.errors import StorageError
+from cliplab.rollout.device.connection import RegistryConnection
+from cliplab.rollout.device.errors import UnreachableError
+from cliplab.rollout.device.health import temperature_celsius
+from cliplab.rollout.device.installed import free_bytes
+from cliplab.rollout.device.loop_counts import LATENCY_EDGES_MS, Counts, ReadLoop, read_loops, remove_loop
+from cliplab.rollout.device.report_queue import ReportQueue
+from cliplab.rollout.device.state import DeviceState
+
+# Reports that are sent in one round, so that a device that comes back after days does not flood the registry.
+SENT_PER_ROUND = 50
+_STATUS_REFUSED = (400, 404, 409, 413, 422)
+
+
+class Telemetry:
+    """What one device tells the registry.
+
+    Args:
+        folder: The client's own folder.
+        state: Remembers what was reported.
+        queue: Where reports wait.
+        on_warning: Called with a message.
+    """
+
+    def __init__(
+        self, folder: Path, state: DeviceState, queue: ReportQueue, on_warning: Callable[[str], object]
+    ) -> None:
+        self._loops, self._folder = folder / "loops", folder
+        self._state, self._queue, self._on_warning = state, queue, on_warning
+        self._saved_sequence = state.sequence
+
+    def crashes(self) -> list[ReadLoop]:
+        """The loops whose process ended without saying so, each once."""
+        seen = self._state.get("crashed")
+        found = [
+            loop for loop in read_loops(self._loops) if not loop.running and not loop.ended and loop.name not in seen
+        ]
+        for loop in found:
+            seen[loop.name] = True
+            self.note(loop.model, loop.version, restarts=1)
+        return found
+
+    def totals(self, model: str, sha256: str) -> Counts:
+        """What all loops that have files counted for a version.
+
+        Args:
+            model: The model.
+            sha256: Of the version's file.
+        """
+        total = Counts()
+        for loop in read_loops(self._loops):
+            if loop.model == model and sha256 in loop.versions:
+                total = total.plus(loop.versions[sha256])
+        return total
+
+    def note(self, model: str, sha256: str, *, golden_failures: int = 0, restarts: int = 0) -> None:
+        """Count what happened to a version, for the next report.
+
+        Args:
+            model: The model.
+            sha256: Of the version's file.
+            golden_failures: Failed golden checks.
+            restarts: Crashes of loops.
+        """
+        events = self._state.get("events").setdefault(f"{model}\n{sha256}", {"golden_failures": 0, "restarts": 0})
+        events["golden_failures"] += golden_failures
+        events["restarts"] += restarts
+
+    @property
+    def has_events(self) -> bool:
+        """Whether something happened that should be reported soon."""
+        return bool(self._state.get("events"))
+
+    def make(self, versions: dict[str, str]) -> int:
+        """Store reports of what was counted since the last: one for each version that has counts, otherwise one.
+
+        Args:
+            versions: The version in use, by model.
+
+        Returns:
+            How many were stored.
+
+        Raises:
+            StorageError: They cannot be written; what was counted is reported later.
+        """
+        before = self._state.copy()
+        try:
+            made, ended = self._make(versions)
+        except StorageError:
+            self._state.restore(before)
+            raise
+        self._saved_sequence = self._state.sequence
+        for name in ended:
+            remove_loop(self._loops, name)
+        return made
+
+    def _make(self, versions: dict[str, str]) -> tuple[int, list[str]]:
+        counted, consumed, ended = self._collect()
+        events = self._state.get("events")
+        keys = dict.fromkeys([*counted, *((key.partition("\n")[0], key.partition("\n")[2]) for key in events)])
+        named = [(model, sha256, version) for model, sha256 in keys if (version := self._version_name(sha256))]
+        made, last = 0, None
+        # Versions in use last: the registry shows a device with the versions of its newest report.
+        for model, sha256, version in sorted(named, key=lambda item: versions.get(item[0]) == item[2]):
+            last = {model: version}
+            self._store(last, counted.get((model, sha256), Counts()), events.get(f"{model}\n{sha256}", {}))
+            made += 1
+        if last != versions:
+            self._store(versions, Counts(), {})
+            made += 1
+        # Only now: a process that is killed before this makes the same reports again, under the same numbers.
+        events.clear()
+        self._state.put("consumed", consumed)
+        self._state.put("crashed", {name: True for name in self._state.get("crashed") if name in consumed})
+        self._state.save()
+        return made, ended
+
+    def send(self, connection: RegistryConnection) -> int:
+        """Send waiting reports, the oldest first.
+
+        Args:
+            connection: To the registry.
+
+        Returns:
+            How many the registry took.
+
+        Raises:
+            UnreachableError: It did not answer, or asks to wait; the rest stays.
+        """
+        sent = 0
+        for report in self._queue.waiting(self._saved_sequence):
+            if report.device != self._state.name:
+                self._queue.remove(report.sequence)
+                continue
+            if sent >= SENT_PER_ROUND:
+                break
+            try:
+                answer = connection.post(f"devices/{report.device}/reports", report.body, "application/json")
+            except UnreachableError as error:
+                if error.status not in _STATUS_REFUSED:
+                    raise
+                self._on_warning(f"report {report.sequence} was refused and is dropped: {error}")
+                self._queue.remove(report.sequence)
+                continue
+            self._queue.remove(report.sequence)
+            sent += 1
+            if b'"warning"' in answer.body:
+                self._on_warning(answer.body.decode("utf-8", "replace")[:500])
+        return sent
+
+    def remember_version(self, sha256: str, version: str) -> None:
+        """Note what a file's version is called, for counts that come later.
+
+        Args:
+            sha256: Of the file.
+            version: Its version.
+        """
+        known = self._state.get("versions")
+        known.pop(sha256, None)
+        known[sha256] = version
+        while len(known) > 20:
+            known.pop(next(iter(known)))
+
+    def _version_name(self, sha256: str) -> str | None:
+        found = self._state.get("versions").get(sha256)
+        return found if isinstance(found, str) else None
+
+    def _collect(self) -> tuple[dict[tuple[str, str], Counts], dict[str, Any], list[str]]:
+        """New counts by model and digest, the counts that will have been reported, and the loops that have ended."""
+        before = self._state.get("consumed")
+        counted: dict[tuple[str, str], Counts] = {}
+        consumed: dict[str, Any] = {}
+        ended: list[str] = []
+        for loop in read_loops(self._loops):
+            earlier = before.get(loop.name)
+            for sha256, counts in loop.versions.items():
+                new = counts.minus(Counts.from_json((earlier or {}).get(sha256)))
+                if not new.empty:
+                    key = (loop.model, sha256)
+                    counted[key] = counted.get(key, Counts()).plus(new)
+            consumed[loop.name] = {sha256: counts.to_json() for sha256, counts in loop.versions.items()}
+            if not loop.running:
+                ended.append(loop.name)
+        return counted, consumed, ended
+
+    def _store(self, versions: dict[str, str], counts: Counts, happened: dict[str, int]) -> None:
+        labelled = counts.labelled > 0
+        report = {
+            "sequence": self._state.sequence,
+            "time": self._state.trusted_now(),
+            "client": self._state.client_id,
+            "versions": versions,
+            "predictions": counts.predictions + counts.errors,
+            "errors": counts.errors,
+            "golden_failures": happened.get("golden_failures", 0),
+            "restarts": happened.get("restarts", 0),
+            "latency_ms": {"edges": list(LATENCY_EDGES_MS), "counts": counts.latency},
+            "scores": counts.scores,
+            "disk_free_bytes": free_bytes(self._folder),
+            "temperature_celsius": temperature_celsius(),
+            "correct": counts.correct if labelled else None,
+            "labelled": counts.labelled if labelled else None,
+        }
+        dropped = self._queue.put(self._state.name, report)
+        if dropped:
+            self._on_warning(f"{dropped} reports were dropped: the registry was away for longer than they are kept.")
+        self._state.next_sequence()

@@ -1,0 +1,357 @@
+"""The device's side of The Update Framework: what may be believed of what a registry sends.
+
+python-tuf follows the client workflow of the specification (section 5). This module adds what it leaves to its user:
+which root is trusted first, what time it is where the clock may be wrong, a record of the versions that were seen which
+survives the loss of the stored metadata, and downloads that resume.
+
+The rule for clocks. Metadata is checked against ``max(clock, T)``. T is evidence, never the clock: it starts at the
+newest signing time of any verified metadata, and grows by the time that the client has been running since. So a clock
+that is behind cannot make old metadata fresh for longer than it lives while the client runs, and a clock that is ahead
+refuses everything, keeps the model in use, says so, and works again as soon as it is set right.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from adapters.errors import MissingExtraError, StorageError
+from adapters.system import MAX_DEPTH, parse_json, storage_error, write_bytes_atomic
+from cliplab.rollout.device.connection import RegistryConnection
+from cliplab.rollout.device.errors import UnreachableError, UntrustedError
+from cliplab.rollout.device.state import DeviceState
+
+try:
+    from tuf.api import exceptions as tuf_errors
+    from tuf.api.metadata import TargetFile
+    from tuf.ngclient import FetcherInterface, Updater, UpdaterConfig
+except ModuleNotFoundError as error:
+    raise MissingExtraError(error.name or "tuf", "device", "a device's client") from error
+
+if TYPE_CHECKING:
+    from http.client import HTTPResponse
+
+METADATA, TARGETS = "tuf/metadata", "tuf/targets"
+ROOT_NAME = "trusted_root.json"
+# Limits on what an endless answer can fill. Models have the length that is signed for them.
+ROOT_BYTES, TIMESTAMP_BYTES, SNAPSHOT_BYTES, TARGETS_BYTES = 512_000, 16_384, 2_000_000, 5_000_000
+DOCUMENT_BYTES = 2_000_000
+_ROLES = ("root", "timestamp", "snapshot", "targets")
+_FAR_SECONDS = 24 * 3600.0
+
+
+class TrustedRepository:
+    """The verified metadata of one registry, and downloads of what they list.
+
+    Args:
+        folder: Where metadata are kept, on this device.
+        connection: To the registry.
+        state: Keeps the versions and the time that were seen.
+    """
+
+    def __init__(self, folder: Path, connection: RegistryConnection, state: DeviceState) -> None:
+        self._folder, self._connection, self._state = folder, connection, state
+        self._updater: Updater | None = None
+
+    def trust(self, root: Path | None = None) -> str | None:
+        """Make sure that there is a root to trust: the given one, or that of the first contact.
+
+        Args:
+            root: The registry's root.json, which came to this device by another way; None to keep what is trusted, and
+                on first contact to take the registry's.
+
+        Returns:
+            The SHA-256 of a root that was taken from the registry unseen; None otherwise.
+
+        Raises:
+            UntrustedError: Another root is trusted already.
+            UnreachableError: The registry's root cannot be read.
+            StorageError: The root cannot be stored, or the given file cannot be read.
+        """
+        stored = self._folder / ROOT_NAME
+        given = None if root is None else _read_file(root)
+        if stored.exists():
+            if given is not None and given != stored.read_bytes():
+                raise UntrustedError(
+                    f"{root}: differs from the root that this device trusts ({stored}). Keys are rotated by the "
+                    "registry "
+                    "itself; to follow another registry, use another --models folder."
+                )
+            return None
+        taken = given if given is not None else self._connection.get(f"{METADATA}/1.root.json", ROOT_BYTES).body
+        try:
+            Updater(str(self._folder), "", fetcher=_Fetcher(self._connection), bootstrap=taken)
+        except (tuf_errors.RepositoryError, ValueError) as error:
+            raise UntrustedError(
+                f"{root or self._connection.url}: is not a signed root of a registry ({error})."
+            ) from None
+        write_bytes_atomic(stored, taken)
+        return hashlib.sha256(taken).hexdigest() if given is None else None
+
+    def refresh(self) -> bool:
+        """Read and verify the registry's metadata.
+
+        Returns:
+            Whether anything changed since the last time.
+
+        Raises:
+            UnreachableError: The registry does not answer as it should: try again.
+            UntrustedError: Its answer must not be believed; the message says why and what to do.
+            StorageError: The metadata cannot be stored.
+        """
+        self._state.run_clock()
+        try:
+            updater = Updater(
+                str(self._folder),
+                f"{self._connection.url}/{METADATA}/",
+                str(self._folder / "documents"),
+                f"{self._connection.url}/{TARGETS}/",
+                _Fetcher(self._connection),
+                UpdaterConfig(
+                    root_max_length=ROOT_BYTES,
+                    timestamp_max_length=TIMESTAMP_BYTES,
+                    snapshot_max_length=SNAPSHOT_BYTES,
+                    targets_max_length=TARGETS_BYTES,
+                ),
+                bootstrap=(self._folder / ROOT_NAME).read_bytes(),
+            )
+            # python-tuf has no setting for the time. Without this a clock that is behind accepts what has expired.
+            updater._trusted_set.reference_time = datetime.fromtimestamp(self._state.trusted_now(), UTC)
+            updater.refresh()
+            versions = _versions(updater)
+        except tuf_errors.DownloadError as error:
+            raise _download_problem(self._connection.url, error) from error
+        except (tuf_errors.RepositoryError, ValueError, RecursionError) as error:
+            raise UntrustedError(self._explain(error)) from error
+        except OSError as error:
+            raise storage_error(self._folder, error) from error
+        self._check_versions(versions)
+        changed = versions != self._state.seen_versions
+        self._state.saw(versions, _signing_time(updater))
+        self._updater = updater
+        return changed
+
+    def document(self, target: str) -> Any:
+        """A small signed JSON file of the registry.
+
+        Args:
+            target: Its target path, such as "environments/production.json".
+
+        Returns:
+            Its value; None where the registry has no such target.
+
+        Raises:
+            UnreachableError: It cannot be downloaded.
+            UntrustedError: It is not what was signed, or not JSON.
+        """
+        info = self.info(target)
+        if info is None:
+            return None
+        if info.length > DOCUMENT_BYTES:
+            raise UntrustedError(f"{target}: has {info.length} bytes and {DOCUMENT_BYTES} are allowed.")
+        updater = self._refreshed()
+        try:
+            path = updater.find_cached_target(info) or updater.download_target(info)
+            return parse_json(Path(path).read_text("utf-8"), MAX_DEPTH)
+        except tuf_errors.DownloadError as error:
+            raise _download_problem(self._connection.url, error) from error
+        except tuf_errors.RepositoryError as error:
+            raise UntrustedError(f"{target}: is not what the registry has signed ({error}).") from error
+        except OSError as error:
+            raise storage_error(self._folder, error) from error
+        except (ValueError, RecursionError) as error:
+            raise UntrustedError(f"{target}: is signed and is not JSON ({error}).") from error
+
+    def info(self, target: str) -> TargetFile | None:
+        """What is signed about a file: length and digests; None where the registry has no such target.
+
+        Args:
+            target: Its target path.
+
+        Raises:
+            UnreachableError: Metadata of a delegated role cannot be downloaded.
+            UntrustedError: They are not what was signed.
+        """
+        try:
+            return self._refreshed().get_targetinfo(target)
+        except tuf_errors.DownloadError as error:
+            raise _download_problem(self._connection.url, error) from error
+        except tuf_errors.RepositoryError as error:
+            raise UntrustedError(self._explain(error)) from error
+
+    def download(self, info: TargetFile, path: Path) -> None:
+        """Download a file, continuing what an earlier attempt left at ``path``; it is verified as a whole.
+
+        Args:
+            info: What is signed about it.
+            path: Where it is written. Only after this returned may it be used.
+
+        Raises:
+            UnreachableError: The connection ended; what arrived is kept for the next attempt.
+            UntrustedError: The bytes are not those that were signed; they are removed.
+            StorageError: It cannot be written.
+        """
+        url_path = f"{TARGETS}/{_consistent_path(info)}"
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            start = path.stat().st_size if path.exists() else 0
+            if start > info.length:
+                path.unlink()
+                start = 0
+            if start < info.length or info.length == 0:
+                self._append(info, url_path, path, start)
+            with path.open("rb") as file:
+                info.verify_length_and_hashes(file)
+        except tuf_errors.LengthOrHashMismatchError as error:
+            path.unlink(missing_ok=True)
+            raise UntrustedError(
+                f"{info.path}: what arrived is not what the registry has signed ({error}); it was removed."
+            ) from error
+        except OSError as error:
+            raise storage_error(path, error) from error
+
+    def _append(self, info: TargetFile, url_path: str, path: Path, start: int) -> None:
+        headers = {"Range": f"bytes={start}-"} if start else {}
+        try:
+            with self._connection.open(
+                "GET", url_path, headers=headers, seconds=self._connection.file_seconds(info.length - start)
+            ) as response:
+                if start and not _continues(response, start):
+                    start = 0
+                self._write(path, start, self._connection.blocks(response, info.length - start))
+        except UnreachableError as error:
+            if error.status == 416:  # what is here cannot be continued
+                path.unlink(missing_ok=True)
+            raise
+
+    def _write(self, path: Path, start: int, blocks: Iterator[bytes]) -> None:
+        """Append the blocks. What the disk refuses is told apart from what the network does."""
+        try:
+            file = path.open("r+b" if start else "wb")
+        except OSError as error:
+            raise storage_error(path, error) from error
+        with file:
+            file.seek(start)
+            file.truncate()
+            for block in blocks:
+                try:
+                    file.write(block)
+                    file.flush()
+                except OSError as error:
+                    raise storage_error(path, error) from error
+            try:
+                os.fsync(file.fileno())
+            except OSError as error:
+                raise storage_error(path, error) from error
+
+    def _refreshed(self) -> Updater:
+        if self._updater is None:
+            raise UntrustedError("the registry's metadata have not been verified. Call refresh first.")
+        return self._updater
+
+    def _check_versions(self, versions: Mapping[str, int]) -> None:
+        """Refuse what is older than what was seen, also where the stored metadata were lost (power, a full disk)."""
+        older = [role for role in _ROLES if versions[role] < self._state.seen_versions.get(role, 0)]
+        if older:
+            seen = self._state.seen_versions
+            raise UntrustedError(
+                self._restored(", ".join(f"{role} {versions[role]} after {seen[role]}" for role in older))
+            )
+
+    def _restored(self, what: str) -> str:
+        return (
+            f"{self._connection.url}: presents an older state than this device has seen ({what}): a registry that was "
+            "restored from a backup, or a rollback attack. The model in use stays. After a restore, publish until the "
+            "versions are above those that were seen; docs/guides/devices.md has the steps."
+        )
+
+    def _explain(self, error: Exception) -> str:
+        if isinstance(error, tuf_errors.BadVersionNumberError):
+            return self._restored(str(error))
+        if isinstance(error, tuf_errors.ExpiredMetadataError):
+            return self._expired(error)
+        return (
+            f"{self._connection.url}: sent metadata that its keys have not signed as they should ({error}). "
+            "The model in use stays; nothing that was sent is used."
+        )
+
+    def _expired(self, error: Exception) -> str:
+        now, server = self._state.trusted_now(), self._connection.server_time
+        text = (
+            f"{self._connection.url}: its metadata have expired ({error}; the time here is "
+            f"{datetime.fromtimestamp(now, UTC):%Y-%m-%d %H:%M} UTC). The model in use stays. "
+        )
+        if server is not None and abs(server - now) > _FAR_SECONDS:
+            return text + (
+                f"The registry's clock says {datetime.fromtimestamp(server, UTC):%Y-%m-%d %H:%M} UTC: set the clock of "
+                "this device (timedatectl set-ntp true), or that of the registry."
+            )
+        return text + "Renew them on the registry; if they are new there, somebody holds back what it sends."
+
+
+class _Fetcher(FetcherInterface):
+    """python-tuf's requests over the device's own connection."""
+
+    def __init__(self, connection: RegistryConnection) -> None:
+        self._connection = connection
+
+    def _fetch(self, url: str) -> Iterator[bytes]:
+        path = url.removeprefix(self._connection.url).lstrip("/")
+        try:
+            with self._connection.open("GET", path) as response:
+                # python-tuf counts the bytes against the limit of the role.
+                yield from self._connection.blocks(response, max(DOCUMENT_BYTES, TARGETS_BYTES) + 1)
+        except UnreachableError as error:
+            if error.status is not None:
+                raise tuf_errors.DownloadHTTPError(str(error), error.status) from error
+            raise tuf_errors.DownloadError(str(error)) from error
+
+
+def _continues(response: HTTPResponse, start: int) -> bool:
+    return response.status == 206 and response.headers.get("Content-Range", "").startswith(f"bytes {start}-")
+
+
+def _consistent_path(info: TargetFile) -> str:
+    """Where a target is in a repository of consistent snapshots (specification, section 6.2)."""
+    folder, slash, name = info.path.rpartition("/")
+    return f"{folder}{slash}{next(iter(info.hashes.values()))}.{name}"
+
+
+def _versions(updater: Updater) -> dict[str, int]:
+    known = updater._trusted_set
+    return {
+        "root": known.root.version,
+        "timestamp": known.timestamp.version,
+        "snapshot": known.snapshot.version,
+        "targets": known.targets.version,
+    }
+
+
+def _signing_time(updater: Updater) -> float | None:
+    """When the timestamp was signed, as it says itself; the field is our registry's, under its signature."""
+    value = updater._trusted_set.timestamp.unrecognized_fields.get("x-cliplab-signed-at")
+    try:
+        return datetime.fromisoformat(value).timestamp() if isinstance(value, str) else None
+    except (ValueError, OverflowError):
+        return None
+
+
+def _download_problem(url: str, error: Exception) -> UnreachableError | UntrustedError:
+    if isinstance(error, tuf_errors.DownloadLengthMismatchError):
+        return UntrustedError(f"{url}: sent more than was signed or is allowed ({error}). Nothing of it is used.")
+    status = getattr(error, "status_code", None)
+    cause = error.__cause__
+    return cause if isinstance(cause, UnreachableError) else UnreachableError(f"{url}: {error}", status)
+
+
+def _read_file(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise StorageError(
+            f"{path}: the trusted root cannot be read ({error.strerror}). Name the registry's root.json."
+        ) from error

@@ -1,0 +1,229 @@
+"""The web app of ``cliplab registry serve``: who may ask for what, the routes, and their limits."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from types import SimpleNamespace
+
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route, Router
+
+from adapters.errors import AdapterError
+from adapters.hosts.http_server.errors import (
+    ClientDisconnectedError,
+    RequestError,
+    error_response,
+    json_response,
+    to_request_error,
+)
+from adapters.hosts.http_server.request_limits import (
+    Message,
+    Receive,
+    Scope,
+    Send,
+    body_in_time,
+    check_body,
+    check_origin,
+    check_target,
+)
+from adapters.system import parse_json
+from cliplab.registry import Registry
+from cliplab.rollout.names import check_device_name
+from cliplab.rollout.report import ReportError, read_report
+from cliplab.rollout.serving.devices import DeviceTokens
+from cliplab.rollout.serving.files import SignedFiles
+from cliplab.rollout.serving.intake import Rates, ReportIntake
+from cliplab.rollout.serving.metrics import FleetMetrics
+from cliplab.rollout.storing import StoredReport
+
+REPORT_BYTES = 128_000
+BODY_SECONDS = 30.0
+_log = logging.getLogger(__name__)
+
+
+class Fleet:
+    """What the routes share.
+
+    Args:
+        registry: The registry that is served.
+        open_to_all: Whether no token is asked for: a server that only this machine reaches and that has no devices.
+    """
+
+    def __init__(self, registry: Registry, open_to_all: bool) -> None:
+        self.registry, self.open_to_all = registry, open_to_all
+        self.tokens = DeviceTokens(registry.folder)
+        self.files = SignedFiles(registry.tuf_folder)
+        self.metrics = FleetMetrics(registry.engine)
+        self.intake = ReportIntake(registry.engine, self._stored)
+        self.rates = Rates()
+        self._news = False
+
+    def take_news(self) -> bool:
+        """Whether reports were stored since the last call."""
+        news, self._news = self._news, False
+        return news
+
+    def _stored(self, stored: Sequence[StoredReport]) -> None:
+        self._news = True
+        self.metrics.reports.labels("stored").inc(sum(item.new for item in stored))
+        self.metrics.reports.labels("repeated").inc(sum(not item.new for item in stored))
+
+
+class Guard:
+    """The outermost part of the app: who may ask, the limits on a body, and each failure as one line of JSON.
+
+    Args:
+        app: The routes.
+        fleet: What they share.
+    """
+
+    def __init__(self, app: Router, fleet: Fleet) -> None:
+        self._app, self._fleet = app, fleet
+        self.state = SimpleNamespace(fleet=fleet)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        scope["app"] = self
+        begun, status = time.monotonic(), 499
+
+        async def sending(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            scope["device"] = self._admit(scope)
+            check_body(scope, REPORT_BYTES)
+            await self._app(scope, body_in_time(receive, BODY_SECONDS), sending)
+        except ClientDisconnectedError:
+            pass
+        except Exception as error:
+            if status == 499:
+                refused = _as_request_error(scope, error)
+                await error_response(refused.status, refused.message, refused.headers)(scope, receive, sending)
+            else:
+                _log.warning("an answer broke off: %s %s (%s)", scope["method"], scope["path"], error)
+        operation = getattr(scope.get("endpoint"), "__name__", "none")
+        self._fleet.metrics.requests.labels(operation, str(status)).inc()
+        self._fleet.metrics.request_seconds.labels(operation).observe(time.monotonic() - begun)
+
+    def _admit(self, scope: Scope) -> str | None:
+        """The device that asks; None where no token is asked for."""
+        headers = Headers(scope=scope)
+        check_target(scope, headers)
+        if scope["path"] == "/health":
+            return None
+        if self._fleet.open_to_all and not len(self._fleet.tokens):
+            check_origin(headers)
+            return None
+        scheme, _, token = headers.get("authorization", "").partition(" ")
+        device = self._fleet.tokens.device_of(token.strip()) if scheme.lower() == "bearer" else None
+        if device is None:
+            raise RequestError(
+                401,
+                "a device's token is needed: Authorization: Bearer TOKEN. Make one on the registry: cliplab registry "
+                "device "
+                "add NAME",
+                {"WWW-Authenticate": "Bearer"},
+            )
+        return device
+
+
+def make_app(fleet: Fleet) -> Guard:
+    """The ASGI app.
+
+    Args:
+        fleet: What the routes share; ``fleet.intake.run`` must run beside it.
+    """
+    routes: list[tuple[str, Callable[[Request], Awaitable[Response]], str]] = [
+        ("/health", health, "GET"),
+        ("/metrics", metrics, "GET"),
+        ("/tuf/metadata/{name:path}", metadata, "GET"),
+        ("/tuf/targets/{name:path}", targets, "GET"),
+        ("/devices/{device}/reports", report, "POST"),
+    ]
+    router = Router(
+        [Route(path, handler, methods=[method]) for path, handler, method in routes], redirect_slashes=False
+    )
+    return Guard(router, fleet)
+
+
+async def health(request: Request) -> Response:
+    """Answer ``GET /health``: the process runs."""
+    return json_response({"live": True})
+
+
+async def metrics(request: Request) -> Response:
+    """Answer ``GET /metrics`` in Prometheus' text format."""
+    fleet: Fleet = request.app.state.fleet
+    text = await asyncio.to_thread(fleet.metrics.text, fleet.intake.waiting)
+    return Response(text, media_type="text/plain; version=0.0.4")
+
+
+async def metadata(request: Request) -> Response:
+    """Answer ``GET /tuf/metadata/NAME``."""
+    fleet: Fleet = request.app.state.fleet
+    return await fleet.files.answer(request, "metadata", request.path_params["name"])
+
+
+async def targets(request: Request) -> Response:
+    """Answer ``GET /tuf/targets/NAME``."""
+    fleet: Fleet = request.app.state.fleet
+    return await fleet.files.answer(request, "targets", request.path_params["name"])
+
+
+async def report(request: Request) -> Response:
+    """Answer ``POST /devices/NAME/reports``: the report is stored when this answers 200."""
+    fleet: Fleet = request.app.state.fleet
+    device = _device(request)
+    fleet.rates.take(device)
+    body = await _read_body(request)
+    try:
+        value = parse_json(bytes(body).decode("utf-8"), 10)
+    except (ValueError, RecursionError) as error:
+        raise RequestError(400, f"report of device {device}: is not JSON ({error})") from None
+    stored = await fleet.intake.store(read_report(device, value))
+    if stored.warning:
+        _log.warning("%s", stored.warning)
+    answer = {"device": stored.device, "sequence": stored.sequence, "new": stored.new}
+    return json_response(answer | ({"warning": stored.warning} if stored.warning else {}))
+
+
+def _device(request: Request) -> str:
+    named, shown = request.path_params["device"], request.scope["device"]
+    if shown is not None and shown != named:
+        raise RequestError(
+            403, f"this token is that of {shown}, and the report is of {named[:64]!r}. Use its own token"
+        )
+    return check_device_name(named)
+
+
+async def _read_body(request: Request) -> bytearray:
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > REPORT_BYTES:
+            raise RequestError(413, f"a report has at most {REPORT_BYTES} bytes")
+    return body
+
+
+def _as_request_error(scope: Scope, error: Exception) -> RequestError:
+    if isinstance(error, RequestError):
+        return error
+    if isinstance(error, HTTPException):
+        what = {404: "there is nothing at this path", 405: f"{scope['method']} is not for this path"}
+        return RequestError(error.status_code, what.get(error.status_code, error.detail), error.headers)
+    if isinstance(error, ReportError):
+        return RequestError(400, str(error))
+    if isinstance(error, AdapterError):
+        return to_request_error(error)
+    _log.error("a request failed: %s %s", scope["method"], scope["path"], exc_info=error)
+    return RequestError(500, "this is a fault of the registry, whose log tells more")
