@@ -76,6 +76,7 @@ from cliplab.registry import (
     registry_zoo,
 )
 from cliplab.rollout import (
+    active_collect,
     rollout_halt,
     rollout_history,
     rollout_pause,
@@ -96,6 +97,7 @@ from cliplab.scan import scan, score
 from cliplab.studio import label_auto, label_launch, label_server, studio
 
 __all__ = [
+    "active_collect",
     "adopt",
     "ads",
     "ads_learn",

@@ -12,6 +12,7 @@ import typer
 from adapters.system import terminal_text
 from cliplab import __version__
 from cliplab.cli import (
+    active,
     ads,
     clips,
     compare,
@@ -91,6 +92,7 @@ for module in (
     extract,
     registry,
     rollout,
+    active,
     device,
     dataloop,
     host,

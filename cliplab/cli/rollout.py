@@ -78,67 +78,69 @@ def rollout_start(
 
 
 def rollout_status(
-    name: Annotated[str | None, arg("ROLLOUT", "Its id or model; default: all that are active.")] = None,
+    rollout: Annotated[str | None, arg("ROLLOUT", "Its id or model; default: all that are active.")] = None,
     registry: RegistryOption = None,
     as_json: AsJson = False,
 ) -> None:
     """Show rollouts with the figures of both groups, and what they wait for."""
-    from cliplab import rollout
+    from cliplab import rollout as rollouts
 
-    reports = rollout.rollout_status(name, registry=registry)
+    reports = rollouts.rollout_status(rollout, registry=registry)
     if as_json:
         write_json([report.to_json() for report in reports])
         return
     show(*[line for report in reports for line in _shown(report)] or ["no rollouts yet: cliplab rollout start"])
 
 
-def rollout_widen(name: Name, registry: RegistryOption = None, reason: Reason = "", as_json: AsJson = False) -> None:
+def rollout_widen(rollout: Name, registry: RegistryOption = None, reason: Reason = "", as_json: AsJson = False) -> None:
     """Begin the next stage now."""
-    from cliplab import rollout
+    from cliplab import rollout as rollouts
 
-    _change(rollout.rollout_widen, name, registry, reason, as_json)
+    _change(rollouts.rollout_widen, rollout, registry, reason, as_json)
 
 
-def rollout_pause(name: Name, registry: RegistryOption = None, reason: Reason = "", as_json: AsJson = False) -> None:
+def rollout_pause(rollout: Name, registry: RegistryOption = None, reason: Reason = "", as_json: AsJson = False) -> None:
     """Decide nothing until it is resumed; devices keep what they have."""
-    from cliplab import rollout
+    from cliplab import rollout as rollouts
 
-    _change(rollout.rollout_pause, name, registry, reason, as_json)
+    _change(rollouts.rollout_pause, rollout, registry, reason, as_json)
 
 
-def rollout_halt(name: Name, registry: RegistryOption = None, reason: Reason = "", as_json: AsJson = False) -> None:
+def rollout_halt(rollout: Name, registry: RegistryOption = None, reason: Reason = "", as_json: AsJson = False) -> None:
     """Send all devices back to the version before. Needs --reason."""
-    from cliplab import rollout
+    from cliplab import rollout as rollouts
 
-    _change(rollout.rollout_halt, name, registry, reason, as_json)
+    _change(rollouts.rollout_halt, rollout, registry, reason, as_json)
 
 
-def rollout_resume(name: Name, registry: RegistryOption = None, reason: Reason = "", as_json: AsJson = False) -> None:
+def rollout_resume(
+    rollout: Name, registry: RegistryOption = None, reason: Reason = "", as_json: AsJson = False
+) -> None:
     """Go on after a pause."""
-    from cliplab import rollout
+    from cliplab import rollout as rollouts
 
-    _change(rollout.rollout_resume, name, registry, reason, as_json)
+    _change(rollouts.rollout_resume, rollout, registry, reason, as_json)
 
 
 def rollout_promote(
-    name: Name,
+    rollout: Name,
     registry: RegistryOption = None,
     reason: Reason = "",
     trust_adapters: TrustAdapters = None,
     as_json: AsJson = False,
 ) -> None:
     """Give the environment the candidate, and all devices with it. Before the last stage it needs --reason."""
-    from cliplab import rollout
+    from cliplab import rollout as rollouts
 
-    report = rollout.rollout_promote(name, registry=registry, reason=reason, trust_adapters=trust_adapters or ())
+    report = rollouts.rollout_promote(rollout, registry=registry, reason=reason, trust_adapters=trust_adapters or ())
     write_json(report.to_json()) if as_json else show(*_shown(report))
 
 
-def rollout_history(name: Name, registry: RegistryOption = None, as_json: AsJson = False) -> None:
+def rollout_history(rollout: Name, registry: RegistryOption = None, as_json: AsJson = False) -> None:
     """Show every decision about a rollout; --json has the numbers that each rests on."""
-    from cliplab import rollout
+    from cliplab import rollout as rollouts
 
-    found = rollout.rollout_history(name, registry=registry)
+    found = rollouts.rollout_history(rollout, registry=registry)
     write_json([item.to_json() for item in found]) if as_json else show(_history_table(found))
 
 

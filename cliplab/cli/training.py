@@ -27,6 +27,7 @@ from cliplab.cli.options import (
     TrustAdapters,
     arg,
     one_output,
+    opt,
     parsed_devices,
     training_keys,
 )
@@ -51,6 +52,9 @@ def train(
     batch_size: BatchSize = None,
     learning_rate: LearningRate = None,
     optimize: Optimize = None,
+    additional_data: Annotated[
+        Path | None, opt("DIR", "More labelled clips of the same classes, such as hard examples from devices.")
+    ] = None,
     cross_validate: Annotated[
         bool,
         typer.Option(
@@ -78,6 +82,7 @@ def train(
             one_output(output, output_option),
             overrides=training_keys(overrides, epochs, batch_size, learning_rate, optimize=optimize),
             base_model=base_model,
+            additional_data=additional_data,
             devices=parsed_devices(devices, multi_gpu),
             cross_validate=cross_validate,
             force=force,

@@ -25,6 +25,7 @@ def train(
     *,
     overrides: Mapping[str, Any] | None = None,
     base_model: str | Path | None = None,
+    additional_data: str | Path | None = None,
     devices: Devices = 1,
     cross_validate: bool = False,
     force: bool = False,
@@ -44,6 +45,8 @@ def train(
             kept beside it as X.
         overrides: Config keys to change.
         base_model: The file of weights to begin from; the same as the key ``weights``.
+        additional_data: More labelled clips of the same classes, such as hard examples from devices; see
+            ``with_additional``.
         devices: How many GPUs share each batch, or "all".
         cross_validate: First refit the head for each fold of whole groups of all clips, and measure it on the others,
             as ``evaluate`` does; the report has the figures.
@@ -73,6 +76,10 @@ def train(
         )
     if base_model is not None:
         overrides = _with_base_model(dict(overrides or {}), Path(base_model))
+    if additional_data is not None:
+        from cliplab.models.additional_data import with_additional
+
+        data = with_additional(data, additional_data, output)
     cross_validated = {}
     if cross_validate:
         cross_validated = _cross_validated(config, data, overrides, trust_adapters, on_progress)

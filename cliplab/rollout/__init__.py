@@ -9,6 +9,8 @@ from adapters.system.lazy import lazy_exports
 if TYPE_CHECKING:
     from cliplab.rollout.assignment import assigned as assigned
     from cliplab.rollout.assignment import place_of as place_of
+    from cliplab.rollout.collecting import CollectReport as CollectReport
+    from cliplab.rollout.collecting import active_collect as active_collect
     from cliplab.rollout.commands import RolloutReport as RolloutReport
     from cliplab.rollout.commands import rollout_halt as rollout_halt
     from cliplab.rollout.commands import rollout_history as rollout_history
@@ -26,6 +28,10 @@ if TYPE_CHECKING:
     from cliplab.rollout.engine import for_devices as for_devices
     from cliplab.rollout.engine import look as look
     from cliplab.rollout.engine import start_rollout as start_rollout
+    from cliplab.rollout.example_queue import ExampleQueue as ExampleQueue
+    from cliplab.rollout.example_queue import QueuedExample as QueuedExample
+    from cliplab.rollout.example_queue import sampled as sampled
+    from cliplab.rollout.example_queue import uncertain as uncertain
     from cliplab.rollout.record import Decision as Decision
     from cliplab.rollout.record import Rollout as Rollout
     from cliplab.rollout.record import RolloutError as RolloutError
@@ -49,6 +55,7 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
         __name__,
         {
             "assignment": ("assigned", "place_of"),
+            "collecting": ("CollectReport", "active_collect"),
             "commands": (
                 "RolloutReport",
                 "rollout_halt",
@@ -63,6 +70,7 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
                 "watch_rollouts",
             ),
             "engine": ("Watched", "change", "decide", "for_devices", "look", "start_rollout"),
+            "example_queue": ("ExampleQueue", "QueuedExample", "sampled", "uncertain"),
             "record": ("Decision", "Rollout", "RolloutError", "load_history", "load_rollout", "load_rollouts"),
             "report": ("LATENCY_EDGES_MS", "SCORE_BINS", "DeviceReport", "ReportError", "read_report"),
             "settings": ("RolloutSettings", "parse_stages"),

@@ -1,0 +1,67 @@
+"""`cliplab active`: examples that are worth a label."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cliplab.cli.console import FAILED, bar, command, show, write_json
+from cliplab.cli.options import AsJson, TrustAdapters, arg, opt
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to the app."""
+    group = typer.Typer(
+        help="Find the examples that are most worth a label.", no_args_is_help=True, rich_markup_mode=None
+    )
+    group.command("collect")(command(active_collect))
+    app.add_typer(group, name="active")
+
+
+def active_collect(
+    source: Annotated[str, arg("SOURCE", "A video, or a folder of videos.")],
+    model: Annotated[str, arg("MODEL", "A bundle directory or a self-describing .tflite.")],
+    output: Annotated[Path, opt("DIR", "Where the examples go.")] = Path("hard_examples"),
+    min_confidence: Annotated[float, opt("X", "The lowest confidence of a hard example.")] = 0.4,
+    max_confidence: Annotated[float, opt("X", "The highest.")] = 0.6,
+    sample_rate: Annotated[float, opt("R", "The share of hard examples that is looked at.")] = 0.1,
+    limit: Annotated[int, opt("N", "The most examples to add.")] = 200,
+    label: Annotated[str | None, opt("LABEL", "Whose score is the confidence; default: the highest score.")] = None,
+    window_seconds: Annotated[float | None, opt("S", "Length of each example; default: the model's, or 2.")] = None,
+    trust_adapters: TrustAdapters = None,
+    as_json: AsJson = False,
+) -> int | None:
+    """Keep what a model is unsure of, without near-duplicates, as files that `cliplab label launch DIR` opens.
+
+    Label them, then train with --additional-data DIR. Exits with 1 where a video could not be read.
+    """
+    from cliplab import rollout
+
+    with bar() as progress:
+        report = rollout.active_collect(
+            source,
+            model,
+            output,
+            min_confidence=min_confidence,
+            max_confidence=max_confidence,
+            sample_rate=sample_rate,
+            limit=limit,
+            label=label,
+            window_seconds=window_seconds,
+            trust_adapters=trust_adapters or (),
+            on_progress=progress.video,
+        )
+    if as_json:
+        write_json(report.to_json())
+    else:
+        show(
+            f"{report.kept} examples added to {report.output}: of {report.predictions} predictions in {report.videos} "
+            f"videos, {report.uncertain} were between {min_confidence:g} and {max_confidence:g}, {report.sampled} "
+            f"sampled, {report.alike} nearly the same as another",
+            *report.failed,
+        )
+        if report.uncertain and not report.sampled:
+            show("none was sampled: raise --sample-rate")
+    return FAILED if report.failed else None

@@ -1,0 +1,51 @@
+"""`cliplab active collect`: hard examples of a folder of videos, once each, and differing from each other."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from registry_files import TRUSTED
+from tflite_adapter import make_tflite
+from tiny_videos import render_video
+from typer.testing import CliRunner
+
+from adapters.errors import ConfigError
+from cliplab.cli.app import app
+from cliplab.rollout import ExampleQueue, active_collect
+from cliplab.rollout.collecting import diverse
+
+
+def test_rows_that_differ_and_no_near_duplicates() -> None:
+    rows = np.repeat(np.eye(5), 8, axis=0) + np.random.default_rng(0).normal(size=(40, 5)) * 0.01
+    assert sorted(place // 8 for place in diverse(rows, 40)) == [0, 1, 2, 3, 4]
+    assert len(diverse(rows, 3)) == 3
+    assert diverse(np.zeros((0, 3)), 3) == []
+    assert len(diverse(np.full((4, 2), np.nan), 3)) >= 1
+
+
+def test_hard_examples_of_a_folder(tmp_path: Path) -> None:
+    videos = tmp_path / "videos"
+    videos.mkdir()
+    for number, kind in enumerate(("warm", "cool", "warm")):
+        render_video(videos / f"{number}.mp4", kind, 0 if number == 2 else number, seconds=2.0)
+    (videos / "broken.mp4").write_bytes(b"no video")
+    model = make_tflite(tmp_path / "m.tflite")
+    options = {"trust_adapters": TRUSTED, "window_seconds": 1.0, "min_confidence": 0.0, "max_confidence": 1.0}
+    report = active_collect(videos, model, tmp_path / "hard", sample_rate=1.0, **options)
+    assert report.predictions == report.uncertain == report.sampled >= 3
+    assert 1 <= report.kept < report.sampled  # two videos are the same
+    assert len(report.failed) == 1
+    waiting = list(ExampleQueue(tmp_path / "hard").waiting())
+    assert len(waiting) == report.kept
+    assert all(item.facts["source"].endswith(".mp4") and item.facts["scores"] for item in waiting)
+    assert active_collect(videos, model, tmp_path / "hard", sample_rate=1.0, **options).kept == 0
+    assert active_collect(videos, model, tmp_path / "none", sample_rate=0.0, **options).sampled == 0
+    with pytest.raises(ConfigError, match="sample-rate"):
+        active_collect(videos, model, tmp_path / "none", sample_rate=2.0)
+    arguments = [str(videos / "0.mp4"), str(model), "--output", str(tmp_path / "cli"), "--json"]
+    shown = CliRunner().invoke(app, ["active", "collect", *arguments, "--trust-adapter", TRUSTED[0]])
+    assert shown.exit_code == 0, shown.output
+    assert json.loads(shown.stdout)["videos"] == 1
