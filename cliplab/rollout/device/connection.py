@@ -50,7 +50,7 @@ class RegistryConnection:
     Args:
         url: The registry's address, such as https://models.example.org or http://127.0.0.1:8470.
         token: Shown with each request; None for none.
-        small_seconds: Time for an answer that is no file.
+        small_seconds: Time for an answer other than a file.
         min_bytes_per_second: A file that arrives slower than this on average, after ``small_seconds``, is given up.
 
     Attributes:

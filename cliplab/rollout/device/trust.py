@@ -229,7 +229,7 @@ class TrustedRepository:
             raise
 
     def _write(self, path: Path, start: int, blocks: Iterator[bytes]) -> None:
-        """Append the blocks. What the disk refuses is told apart from what the network does."""
+        """Append the blocks. Errors of the disk are kept apart from those of the network."""
         try:
             file = path.open("r+b" if start else "wb")
         except OSError as error:

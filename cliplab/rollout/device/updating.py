@@ -21,9 +21,9 @@ from cliplab.rollout.device.wanted import WantedVersion
 Check = Callable[[Path, Mapping[str, Any] | None], CheckResult]
 # What stays free of a disk after a download: reports, logs and the system need it.
 RESERVE_BYTES = 20_000_000
-# Going back: so many crashes of loops within this time, or so many predictions that all failed.
+# A version is taken back after this number of crashes within this time, or of predictions that all failed.
 CRASHES, CRASH_SECONDS, FAILED_PREDICTIONS = 3, 600.0, 20
-# A check that was killed from outside, as a system short of memory does, is repeated so many times.
+# A check that was killed from outside, as a system short of memory does, is repeated up to this number of attempts.
 CHECK_ATTEMPTS = 3
 
 

@@ -18,7 +18,7 @@ from cliplab.rollout.storing import StoredReport, store_reports
 # Reports that wait for the database; more are asked to come again.
 MAX_WAITING, BATCH = 2_000, 200
 RETRY_SECONDS = 10
-# A device may send this many at once, after days without a network, and then one in so many seconds.
+# A device may send BURST reports at once, after days without a network, and then one per REFILL_SECONDS.
 BURST, REFILL_SECONDS = 120, 1.0
 _MAX_BUCKETS = 100_000
 
@@ -133,7 +133,7 @@ class Rates:
 
 
 def _distinct(batch: list[_Waiting]) -> tuple[list[_Waiting], list[_Waiting]]:
-    """The first report of each device and number, and the others: what becomes of each can then be told apart."""
+    """The first report of each device and number, and the others: then the outcome of each is known."""
     first: dict[tuple[str, int], _Waiting] = {}
     left = []
     for item in batch:
