@@ -31,6 +31,7 @@ from cliplab.datasets import (
 )
 from cliplab.demo import demo
 from cliplab.detect import SegmentEvaluation, evaluate_breaks
+from cliplab.detect import detect_all as detect
 from cliplab.detect import find_ads as ads
 from cliplab.detect import learn_breaks as ads_learn
 from cliplab.models import (
@@ -89,6 +90,7 @@ __all__ = [
     "dataset_split",
     "dataset_stats",
     "demo",
+    "detect",
     "ensemble",
     "evaluate",
     "explain",

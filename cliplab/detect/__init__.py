@@ -1,4 +1,4 @@
-"""Ad breaks of a recording: what is seen and heard, where breaks are, and why."""
+"""Ad breaks of recordings, and highlights of recordings and streams: where they are, and why."""
 
 from __future__ import annotations
 
@@ -19,6 +19,14 @@ if TYPE_CHECKING:
     from cliplab.detect.break_profile import BreakProfile as BreakProfile
     from cliplab.detect.break_profile import load_break_profile as load_break_profile
     from cliplab.detect.break_profile import read_break_profile as read_break_profile
+    from cliplab.detect.highlights.candidates import Candidate as Candidate
+    from cliplab.detect.highlights.candidates import HighlightReport as HighlightReport
+    from cliplab.detect.highlights.candidates import read_report as read_report
+    from cliplab.detect.highlights.candidates import write_report as write_report
+    from cliplab.detect.highlights.commands import detect_all as detect_all
+    from cliplab.detect.highlights.commands import highlight_options as highlight_options
+    from cliplab.detect.highlights.finding import find_highlights as find_highlights
+    from cliplab.detect.highlights.options import HighlightOptions as HighlightOptions
     from cliplab.detect.measuring import LearnedProfile as LearnedProfile
     from cliplab.detect.measuring import SegmentEvaluation as SegmentEvaluation
     from cliplab.detect.measuring import evaluate_breaks as evaluate_breaks
@@ -38,6 +46,10 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
             "break_decoder": ("AdBreak", "Alternative", "break_probabilities", "decide_breaks"),
             "break_learning": ("Corrected", "learn_profile", "profile_of_schedules"),
             "break_profile": ("BreakProfile", "load_break_profile", "read_break_profile"),
+            "highlights.candidates": ("Candidate", "HighlightReport", "read_report", "write_report"),
+            "highlights.commands": ("detect_all", "highlight_options"),
+            "highlights.finding": ("find_highlights",),
+            "highlights.options": ("HighlightOptions",),
             "measuring": ("LearnedProfile", "SegmentEvaluation", "evaluate_breaks", "learn_breaks"),
             "observations": ("ROWS", "Observations", "load_observations"),
             "recordings": ("Recording",),

@@ -1,0 +1,108 @@
+"""The commands of highlights: detect."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cliplab.cli.ads import clock
+from cliplab.cli.console import FAILED, bar, command, say, show, write_json
+from cliplab.cli.options import AsJson, Force, arg, opt
+
+if TYPE_CHECKING:
+    from cliplab.detect import HighlightReport
+
+ClipSeconds = Annotated[float, opt("S", "Length of a clip in seconds.")]
+MinGapSeconds = Annotated[float, opt("S", "Least time from one highlight to the next, in seconds.")]
+MinScore = Annotated[float, opt("X", "Leave out candidates with a lower score, 0 to 1.")]
+Most = Annotated[int | None, opt("N", "Keep the N best candidates of each source.", "--most", "--top")]
+Before = Annotated[
+    str | None,
+    opt("SHARES", "How much of a clip lies before its peak, by event, such as cheer=0.7,motion=0.5."),
+]
+Frames = Annotated[
+    str,
+    opt("WHICH", "Pictures to decode: reference, key (fastest), or auto (reference up to 720p at 30 per second)."),
+]
+Header = Annotated[
+    list[str] | None, typer.Option("--header", metavar="'NAME: VALUE'", help="A header for URLs; may be given again.")
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the app."""
+    app.command()(command(detect))
+
+
+def detect(
+    sources: Annotated[list[str], arg("SOURCE...", "Recordings, folders of them, or URLs.")],
+    clip_seconds: ClipSeconds = 30.0,
+    min_gap_seconds: MinGapSeconds = 30.0,
+    min_score: MinScore = 0.3,
+    most: Most = None,
+    before: Before = None,
+    snap_seconds: Annotated[
+        float, opt("S", "How far an edge may move to a pause or a cut; 0 leaves edges where they are.")
+    ] = 1.5,
+    frames: Frames = "auto",
+    audio_stream: Annotated[int | None, opt("N", "Which sound stream is heard, from 0.")] = None,
+    header: Header = None,
+    output: Annotated[
+        Path | None, opt("X.json", "Write the candidates there; a folder for several sources.", "--output", "-o")
+    ] = None,
+    force: Force = False,
+    as_json: AsJson = False,
+) -> int | None:
+    """Find highlights in recordings and streams by their sound and picture. Nothing is cut: see generate.
+
+    Exits with 1 where sources could not be read; the others are done.
+    """
+    from cliplab.detect import detect_all, highlight_options
+
+    options = highlight_options(
+        clip_seconds=clip_seconds,
+        min_gap_seconds=min_gap_seconds,
+        min_score=min_score,
+        most=most,
+        before=before,
+        snap_seconds=snap_seconds,
+        frames=frames,
+        audio_stream=audio_stream,
+        headers=header or (),
+    )
+    with bar() as progress:
+        reports = detect_all(
+            sources,
+            options,
+            output=output,
+            force=force,
+            on_progress=progress.update,
+            on_report=lambda found: None if as_json else show(*_lines(found)),
+            on_note=lambda text: say(f"note: {text}"),
+        )
+    if as_json:
+        write_json(reports[0].to_json() if len(reports) == 1 else [one.to_json() for one in reports])
+    return FAILED if any(one.error is not None for one in reports) else None
+
+
+def _lines(found: HighlightReport) -> list[str]:
+    from cliplab.library import printable
+
+    name = printable(found.source)
+    if found.error is not None:
+        return [f"failed: {name}: {printable(found.error.removeprefix(f'{found.source}: '))}"]
+    count = len(found.candidates)
+    heading = "1 candidate" if count == 1 else f"{count} candidates"
+    lines = [f"{name}: {heading} in {clock(found.duration_seconds)}"]
+    for one in found.candidates:
+        strongest = sorted(one.cues.items(), key=lambda cue: -cue[1])[:3]
+        cues = ", ".join(f"{cue} {value:.2f}" for cue, value in strongest if value >= 0.05)
+        stages = "" if one.stage2 is None else f"  stage 2 {one.stage2:.2f}"
+        stars = "" if one.why is None else f"  {one.why}"
+        lines.append(
+            f"  {clock(one.start)} to {clock(one.end)}  {one.score:.2f}  {one.kind}, {one.event} at {clock(one.peak)} "
+            f"({cues}){stages}{stars}"
+        )
+    return [*lines, *(f"  note: {printable(note)}" for note in found.notes)]

@@ -1,0 +1,27 @@
+"""Highlights of recordings and streams: what stands out, where its clip begins and ends, and the clips themselves."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from adapters.system.lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from cliplab.detect.highlights.candidates import Candidate as Candidate
+    from cliplab.detect.highlights.candidates import HighlightReport as HighlightReport
+    from cliplab.detect.highlights.candidates import read_report as read_report
+    from cliplab.detect.highlights.candidates import write_report as write_report
+    from cliplab.detect.highlights.commands import detect_all as detect_all
+    from cliplab.detect.highlights.commands import highlight_options as highlight_options
+    from cliplab.detect.highlights.finding import find_highlights as find_highlights
+    from cliplab.detect.highlights.options import HighlightOptions as HighlightOptions
+else:  # hidden from type checkers, so that a name that is not exported is an error
+    __getattr__, __dir__, __all__ = lazy_exports(
+        __name__,
+        {
+            "candidates": ("Candidate", "HighlightReport", "read_report", "write_report"),
+            "commands": ("detect_all", "highlight_options"),
+            "finding": ("find_highlights",),
+            "options": ("HighlightOptions",),
+        },
+    )

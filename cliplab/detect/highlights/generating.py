@@ -1,0 +1,259 @@
+"""Candidates to clips: files with thumbnails and features, entered in the clip database. ``cliplab generate``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from adapters.errors import AdapterError, ConfigError, MediaError, StorageError, describe_failure
+from adapters.media import is_live, open_video, probe
+from adapters.system import file_fingerprint, write_bytes_atomic
+from cliplab.clips import ClipManager
+from cliplab.detect.highlights.candidates import Candidate, HighlightReport, read_report
+from cliplab.detect.highlights.cutting_clips import clip_suffix, cut_clip
+from cliplab.detect.highlights.finding import OnProgress, find_highlights
+from cliplab.detect.highlights.options import HighlightOptions
+
+DEFAULT_OUTPUT = Path("output_clips")
+_THUMBNAIL_HEIGHT = 360
+_FOREIGN = re.compile(r"[^A-Za-z0-9._-]+")
+
+
+@dataclass(frozen=True)
+class GeneratedClip:
+    """One clip.
+
+    Attributes:
+        path: Its file.
+        start: Where it begins in its source, in seconds.
+        end: Where it ends there.
+        kind: "audio" or "video".
+        score: Of the candidate.
+        thumbnail: Its picture; None where there is none.
+        clip_id: Its number in the database; None: not entered.
+        state: "made", "kept" where it was there already, "planned" in a dry run, or "failed".
+        notes: What was encoded again or left out.
+        error: Why it failed.
+    """
+
+    path: str
+    start: float
+    end: float
+    kind: str
+    score: float
+    thumbnail: str | None = None
+    clip_id: int | None = None
+    state: str = "made"
+    notes: tuple[str, ...] = ()
+    error: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object."""
+        return {**asdict(self), "notes": list(self.notes)}
+
+
+@dataclass(frozen=True)
+class GenerateReport:
+    """The clips of one source.
+
+    Attributes:
+        source: The source.
+        output: The folder of the clips.
+        database: Where they are entered; None: nowhere.
+        clips: In the order of time.
+        notes: What detection said.
+    """
+
+    source: str
+    output: str
+    database: str | None
+    clips: tuple[GeneratedClip, ...]
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def failed(self) -> int:
+        """How many clips could not be made."""
+        return sum(one.state == "failed" for one in self.clips)
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object."""
+        return {**vars(self), "clips": [one.to_json() for one in self.clips], "notes": list(self.notes)}
+
+
+def generate_clips(
+    source: str | Path | HighlightReport,
+    output: str | Path = DEFAULT_OUTPUT,
+    *,
+    database: str | Path | ClipManager | None = "clips.db",
+    options: HighlightOptions | None = None,
+    candidates: Sequence[Candidate] | None = None,
+    dry_run: bool = False,
+    on_progress: OnProgress | None = None,
+    on_clip: Callable[[GeneratedClip], object] | None = None,
+) -> GenerateReport:
+    """Write the highlights of a source as clips. Run it again to resume: clips that are there are kept.
+
+    Args:
+        source: A recording, in which highlights are looked for first; a file of candidates (.json); or a report.
+        output: The folder of the clips, which is made.
+        database: A clip database, or an open one, in which they are entered; None: none.
+        options: How highlights are looked for; None: the defaults.
+        candidates: Those to write, such as after a page changed their edges; None: those of the report.
+        dry_run: Say what would be written, and write nothing.
+        on_progress: As for ``find_highlights``, and with "clips" while clips are written.
+        on_clip: Called with each clip when it is done.
+
+    Returns:
+        Each clip, also those that could not be made.
+
+    Raises:
+        ConfigError: An option is not allowed, or the source is a live stream.
+        DatasetError: The file of candidates is not one.
+        MediaError: The source cannot be read.
+        StorageError: The disk is full, or the folder or database cannot be written. What is written stays.
+    """
+    report = _report(source, options, on_progress)
+    path = _source_file(report.source)
+    fingerprint = file_fingerprint(Path(path))
+    if report.fingerprint is not None and report.fingerprint != fingerprint:
+        raise MediaError(
+            f"{path}: has changed since its candidates were found. Find them again: cliplab detect {path}"
+        )
+    chosen = report.candidates if candidates is None else tuple(candidates)
+    folder, done = Path(output), list[GeneratedClip]()
+    with ExitStack() as stack:
+        manager = None if dry_run else _manager(database, stack)
+        suffix = clip_suffix(path) if chosen else ".mp4"
+        if not dry_run and chosen:
+            _make(folder)
+        duration = report.duration_seconds or probe(path).duration_seconds or 0.0
+        for number, candidate in enumerate(sorted(chosen, key=lambda one: one.start)):
+            target = folder / clip_name(report.source, candidate, fingerprint, suffix)
+            made = _one(path, candidate, target, dry_run)
+            if manager is not None and made.state != "failed":
+                made = _enter(manager, made, candidate, report, path, fingerprint, duration)
+            done.append(made)
+            if on_clip is not None:
+                on_clip(made)
+            if on_progress is not None:
+                on_progress("clips", number + 1, len(chosen))
+    name = None if database is None else str(database if isinstance(database, (str, Path)) else database.database.name)
+    return GenerateReport(report.source, str(folder), name, tuple(done), report.notes)
+
+
+def clip_name(source: str, candidate: Candidate, fingerprint: str | None, suffix: str) -> str:
+    """The file name of a clip: of its source, its times and a mark of the source's content. It is safe on any disk.
+
+    Args:
+        source: The source's path or URL.
+        candidate: The stretch.
+        fingerprint: Of the source's content; None: unknown.
+        suffix: Of the file.
+    """
+    stem = _FOREIGN.sub("_", Path(source.split("?")[0]).stem).strip("._-")[:60] or "clip"
+    mark = "" if fingerprint is None else f"_{_FOREIGN.sub('', fingerprint)[-8:]}"
+    return f"{stem}{mark}_{round(candidate.start * 1000):09d}-{round(candidate.end * 1000):09d}_{candidate.kind}{suffix}"
+
+
+def _report(
+    source: str | Path | HighlightReport, options: HighlightOptions | None, on_progress: OnProgress | None
+) -> HighlightReport:
+    if isinstance(source, HighlightReport):
+        return source
+    if Path(source).suffix.lower() == ".json":
+        return read_report(source)
+    _source_file(str(source))
+    return find_highlights(source, options, on_progress=on_progress)
+
+
+def _source_file(source: str) -> str:
+    if is_live(source):
+        raise ConfigError(
+            f"{source}: is a stream; its clips are cut while it is followed. Use cliplab worker, or record it first"
+        )
+    return source
+
+
+def _manager(database: str | Path | ClipManager | None, stack: ExitStack) -> ClipManager | None:
+    if database is None or not isinstance(database, (str, Path)):
+        return database
+    return stack.enter_context(ClipManager(database))
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(f"{folder}: cannot be made ({error.strerror}). Name another folder with --output") from None
+
+
+def _one(source: str, candidate: Candidate, target: Path, dry_run: bool) -> GeneratedClip:
+    """Cut one clip and its picture, or keep what is there; what is wrong with it does not end the others."""
+    found = GeneratedClip(str(target), candidate.start, candidate.end, candidate.kind, candidate.score)
+    values = {**vars(found), "state": "kept" if target.exists() else "planned" if dry_run else "made"}
+    if dry_run:
+        return GeneratedClip(**values)
+    try:
+        if not target.exists():
+            values["notes"] = tuple(cut_clip(source, candidate.start, candidate.end, target))
+        if target.suffix == ".mp4":
+            values["thumbnail"] = str(_thumbnail(target, candidate.peak - candidate.start))
+    except StorageError:  # the next one would fail as well
+        raise
+    except AdapterError as error:
+        return GeneratedClip(**{**values, "state": "failed", "error": str(error)})
+    except Exception as error:
+        return GeneratedClip(**{**values, "state": "failed", "error": describe_failure(target, error)})
+    return GeneratedClip(**values)
+
+
+def _thumbnail(clip: Path, seconds: float) -> Path:
+    """The picture of a clip at its peak, beside it."""
+    import cv2
+
+    target = clip.with_suffix(".jpg")
+    if target.exists():
+        return target
+    with open_video(clip) as video:
+        length = video.info.duration_seconds or 0.0
+        moment = min(max(seconds, 0.0), max(length - 0.1, 0.0))
+        _, picture = next(iter(video.frames(start_seconds=moment)))
+    height, width = picture.shape[:2]
+    if height > _THUMBNAIL_HEIGHT:
+        size = (max(round(width * _THUMBNAIL_HEIGHT / height), 1), _THUMBNAIL_HEIGHT)
+        picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+    stored, data = cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 85])
+    if stored:
+        write_bytes_atomic(target, data.tobytes())
+    return target
+
+
+def _enter(
+    manager: ClipManager,
+    made: GeneratedClip,
+    candidate: Candidate,
+    report: HighlightReport,
+    source: str,
+    fingerprint: str | None,
+    duration: float,
+) -> GeneratedClip:
+    """Enter a clip in the database with where it is from, so that it can be extended both ways later."""
+    features = {f"cue_{name}": value for name, value in candidate.cues.items()} | {"stage1_score": candidate.stage1}
+    clip_id = manager.register_clip(
+        str(Path(made.path).absolute()),
+        candidate.start,
+        candidate.end,
+        candidate.score,
+        candidate.kind,
+        features,
+        str(Path(source).absolute()),
+        fingerprint=fingerprint,
+        source_start=0.0,
+        source_end=max(duration, candidate.end),
+        model_version=report.model,
+    )
+    return GeneratedClip(**{**vars(made), "clip_id": clip_id})
