@@ -33,6 +33,7 @@ from cliplab.demo import demo
 from cliplab.detect import SegmentEvaluation, evaluate_breaks
 from cliplab.detect import detect_all as detect
 from cliplab.detect import find_ads as ads
+from cliplab.detect import generate_clips as generate
 from cliplab.detect import learn_breaks as ads_learn
 from cliplab.models import (
     Evaluation,
@@ -96,6 +97,7 @@ __all__ = [
     "explain",
     "extract",
     "finetune",
+    "generate",
     "host_http",
     "host_label_studio",
     "label_auto",

@@ -1,4 +1,4 @@
-"""The commands of highlights: detect."""
+"""The commands of highlights: detect and generate."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import typer
 
 from cliplab.cli.ads import clock
 from cliplab.cli.console import FAILED, bar, command, say, show, write_json
-from cliplab.cli.options import AsJson, Force, arg, opt
+from cliplab.cli.options import AsJson, DryRun, Force, arg, opt
 
 if TYPE_CHECKING:
-    from cliplab.detect import HighlightReport
+    from cliplab.detect import GeneratedClip, HighlightReport
 
 ClipSeconds = Annotated[float, opt("S", "Length of a clip in seconds.")]
 MinGapSeconds = Annotated[float, opt("S", "Least time from one highlight to the next, in seconds.")]
@@ -34,6 +34,7 @@ Header = Annotated[
 def register(app: typer.Typer) -> None:
     """Add the commands to the app."""
     app.command()(command(detect))
+    app.command()(command(generate))
 
 
 def detect(
@@ -85,6 +86,61 @@ def detect(
     if as_json:
         write_json(reports[0].to_json() if len(reports) == 1 else [one.to_json() for one in reports])
     return FAILED if any(one.error is not None for one in reports) else None
+
+
+def generate(
+    source: Annotated[str, arg("SOURCE", "A recording, or the candidates that detect wrote (X.json).")],
+    output: Annotated[Path, opt("DIR", "The folder of the clips.", "--output", "-o")] = Path("output_clips"),
+    database: Annotated[
+        str, opt("DB", "The clip database: a file, or postgresql://USER@HOST/NAME.", "--database", "--db")
+    ] = "clips.db",
+    no_database: Annotated[bool, typer.Option("--no-database", help="Do not enter the clips anywhere.")] = False,
+    clip_seconds: ClipSeconds = 30.0,
+    min_gap_seconds: MinGapSeconds = 30.0,
+    min_score: MinScore = 0.3,
+    most: Most = None,
+    before: Before = None,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> int | None:
+    """Write highlights as clips with thumbnails and features, and enter them in the clip database for rating.
+
+    Run it again to resume: clips that exist are kept. Exits with 1 where clips could not be made; the others are done.
+    """
+    from cliplab.detect import generate_clips, highlight_options
+
+    options = highlight_options(
+        clip_seconds=clip_seconds, min_gap_seconds=min_gap_seconds, min_score=min_score, most=most, before=before
+    )
+    with bar() as progress:
+        report = generate_clips(
+            source,
+            output,
+            database=None if no_database else database,
+            options=options,
+            dry_run=dry_run,
+            on_progress=progress.update,
+            on_clip=lambda made: None if as_json else show(*_clip_lines(made)),
+        )
+    if as_json:
+        write_json(report.to_json())
+    else:
+        counts = {state: sum(one.state == state for one in report.clips) for state in ("made", "kept", "planned")}
+        words = [f"{count} {state}" for state, count in counts.items() if count]
+        show(f"{report.output}: {', '.join(words) or 'no clip'}{f', {report.failed} failed' if report.failed else ''}")
+        show(*(f"note: {note}" for note in report.notes))
+    return FAILED if report.failed else None
+
+
+def _clip_lines(made: GeneratedClip) -> list[str]:
+    from cliplab.library import printable
+
+    number = "" if made.clip_id is None else f"clip {made.clip_id}, "
+    stretch = f"{clock(made.start)} to {clock(made.end)}"
+    if made.error is not None:
+        return [f"failed: {stretch}: {printable(made.error)}"]
+    lines = [f"{made.state}: {number}{printable(made.path)}  {stretch}  {made.score:.2f}  {made.kind}"]
+    return [*lines, *(f"  note: {printable(note)}" for note in made.notes)]
 
 
 def _lines(found: HighlightReport) -> list[str]:

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from cliplab.detect.highlights.commands import detect_all as detect_all
     from cliplab.detect.highlights.commands import highlight_options as highlight_options
     from cliplab.detect.highlights.finding import find_highlights as find_highlights
+    from cliplab.detect.highlights.generating import GeneratedClip as GeneratedClip
+    from cliplab.detect.highlights.generating import GenerateReport as GenerateReport
+    from cliplab.detect.highlights.generating import generate_clips as generate_clips
     from cliplab.detect.highlights.options import HighlightOptions as HighlightOptions
     from cliplab.detect.measuring import LearnedProfile as LearnedProfile
     from cliplab.detect.measuring import SegmentEvaluation as SegmentEvaluation
@@ -49,6 +52,7 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
             "highlights.candidates": ("Candidate", "HighlightReport", "read_report", "write_report"),
             "highlights.commands": ("detect_all", "highlight_options"),
             "highlights.finding": ("find_highlights",),
+            "highlights.generating": ("GenerateReport", "GeneratedClip", "generate_clips"),
             "highlights.options": ("HighlightOptions",),
             "measuring": ("LearnedProfile", "SegmentEvaluation", "evaluate_breaks", "learn_breaks"),
             "observations": ("ROWS", "Observations", "load_observations"),

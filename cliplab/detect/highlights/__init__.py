@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from cliplab.detect.highlights.commands import detect_all as detect_all
     from cliplab.detect.highlights.commands import highlight_options as highlight_options
     from cliplab.detect.highlights.finding import find_highlights as find_highlights
+    from cliplab.detect.highlights.generating import GeneratedClip as GeneratedClip
+    from cliplab.detect.highlights.generating import GenerateReport as GenerateReport
+    from cliplab.detect.highlights.generating import generate_clips as generate_clips
     from cliplab.detect.highlights.options import HighlightOptions as HighlightOptions
 else:  # hidden from type checkers, so that a name that is not exported is an error
     __getattr__, __dir__, __all__ = lazy_exports(
@@ -22,6 +25,7 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
             "candidates": ("Candidate", "HighlightReport", "read_report", "write_report"),
             "commands": ("detect_all", "highlight_options"),
             "finding": ("find_highlights",),
+            "generating": ("GenerateReport", "GeneratedClip", "generate_clips"),
             "options": ("HighlightOptions",),
         },
     )

@@ -57,6 +57,9 @@ def cut_clip(source: str | Path, start: float, end: float, output: Path) -> list
     """
     if output.suffix != ".mp4":
         return _cut_sound(source, start, end, output)
+    duration = probe(source).duration_seconds
+    if duration is not None and start >= duration:
+        raise MediaError(f"{source}: lasts {duration:.2f} s, so it has nothing from {start:.2f} s on.")
     try:
         with tempfile.TemporaryDirectory(prefix=".clip-", dir=output.parent) as folder:
             found = _copy_aside(source, start, end, Path(folder))
@@ -96,8 +99,7 @@ def _copy_aside(source: str | Path, start: float, end: float, folder: Path) -> t
         path = folder / f"aside{suffix}"
         with av.open(f"file:{path}", "w") as output:
             outs = {one.index: output.add_stream_from_template(one) for one in streams}
-            for packet in (first, *()):
-                _mux(output, outs, packet, begins)
+            _mux(output, outs, first, begins)
             for packet in packets:
                 stamp = packet.dts if packet.dts is not None else packet.pts
                 if packet.stream is video and float(stamp * packet.time_base) > origin + end + _MARGIN_SECONDS:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from adapters.errors import AdapterError, ConfigError, MediaError, StorageError, describe_failure
+import numpy as np
+
+from adapters.errors import AdapterError, ConfigError, MediaError, MissingExtraError, StorageError, describe_failure
 from adapters.media import is_live, open_video, probe
 from adapters.system import file_fingerprint, write_bytes_atomic
-from cliplab.clips import ClipManager
+from cliplab.clips import ClipManager, clip_features
 from cliplab.detect.highlights.candidates import Candidate, HighlightReport, read_report
 from cliplab.detect.highlights.cutting_clips import clip_suffix, cut_clip
 from cliplab.detect.highlights.finding import OnProgress, find_highlights
@@ -120,9 +122,7 @@ def generate_clips(
     path = _source_file(report.source)
     fingerprint = file_fingerprint(Path(path))
     if report.fingerprint is not None and report.fingerprint != fingerprint:
-        raise MediaError(
-            f"{path}: has changed since its candidates were found. Find them again: cliplab detect {path}"
-        )
+        raise MediaError(f"{path}: has changed since its candidates were found. Find them again: cliplab detect {path}")
     chosen = report.candidates if candidates is None else tuple(candidates)
     folder, done = Path(output), list[GeneratedClip]()
     with ExitStack() as stack:
@@ -156,7 +156,9 @@ def clip_name(source: str, candidate: Candidate, fingerprint: str | None, suffix
     """
     stem = _FOREIGN.sub("_", Path(source.split("?")[0]).stem).strip("._-")[:60] or "clip"
     mark = "" if fingerprint is None else f"_{_FOREIGN.sub('', fingerprint)[-8:]}"
-    return f"{stem}{mark}_{round(candidate.start * 1000):09d}-{round(candidate.end * 1000):09d}_{candidate.kind}{suffix}"
+    return (
+        f"{stem}{mark}_{round(candidate.start * 1000):09d}-{round(candidate.end * 1000):09d}_{candidate.kind}{suffix}"
+    )
 
 
 def _report(
@@ -194,21 +196,21 @@ def _make(folder: Path) -> None:
 def _one(source: str, candidate: Candidate, target: Path, dry_run: bool) -> GeneratedClip:
     """Cut one clip and its picture, or keep what is there; what is wrong with it does not end the others."""
     found = GeneratedClip(str(target), candidate.start, candidate.end, candidate.kind, candidate.score)
-    values = {**vars(found), "state": "kept" if target.exists() else "planned" if dry_run else "made"}
+    found = replace(found, state="kept" if target.exists() else "planned" if dry_run else "made")
     if dry_run:
-        return GeneratedClip(**values)
+        return found
     try:
-        if not target.exists():
-            values["notes"] = tuple(cut_clip(source, candidate.start, candidate.end, target))
+        if found.state == "made":
+            found = replace(found, notes=tuple(cut_clip(source, candidate.start, candidate.end, target)))
         if target.suffix == ".mp4":
-            values["thumbnail"] = str(_thumbnail(target, candidate.peak - candidate.start))
+            found = replace(found, thumbnail=str(_thumbnail(target, candidate.peak - candidate.start)))
     except StorageError:  # the next one would fail as well
         raise
     except AdapterError as error:
-        return GeneratedClip(**{**values, "state": "failed", "error": str(error)})
+        return replace(found, state="failed", error=str(error))
     except Exception as error:
-        return GeneratedClip(**{**values, "state": "failed", "error": describe_failure(target, error)})
-    return GeneratedClip(**values)
+        return replace(found, state="failed", error=describe_failure(target, error))
+    return found
 
 
 def _thumbnail(clip: Path, seconds: float) -> Path:
@@ -225,7 +227,7 @@ def _thumbnail(clip: Path, seconds: float) -> Path:
     height, width = picture.shape[:2]
     if height > _THUMBNAIL_HEIGHT:
         size = (max(round(width * _THUMBNAIL_HEIGHT / height), 1), _THUMBNAIL_HEIGHT)
-        picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+        picture = np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
     stored, data = cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 85])
     if stored:
         write_bytes_atomic(target, data.tobytes())
@@ -242,9 +244,21 @@ def _enter(
     duration: float,
 ) -> GeneratedClip:
     """Enter a clip in the database with where it is from, so that it can be extended both ways later."""
-    features = {f"cue_{name}": value for name, value in candidate.cues.items()} | {"stage1_score": candidate.stage1}
+    path = str(Path(made.path).absolute())
+    known = manager.find_clip(path, candidate.start, candidate.end) if made.state == "kept" else None
+    if known is not None:
+        return replace(made, clip_id=known.id)
+    features: dict[str, Any] = {f"cue_{name}": value for name, value in candidate.cues.items()}
+    features["stage1_score"] = candidate.stage1
+    notes = list(made.notes)
+    try:
+        features |= clip_features(path)
+    except MissingExtraError as error:
+        notes.append(f"its features are not measured, since {error.package} is not installed")
+    except MediaError as error:
+        notes.append(f"its features could not be measured ({error})")
     clip_id = manager.register_clip(
-        str(Path(made.path).absolute()),
+        path,
         candidate.start,
         candidate.end,
         candidate.score,
@@ -256,4 +270,4 @@ def _enter(
         source_end=max(duration, candidate.end),
         model_version=report.model,
     )
-    return GeneratedClip(**{**vars(made), "clip_id": clip_id})
+    return replace(made, clip_id=clip_id, notes=tuple(notes))
