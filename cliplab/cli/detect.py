@@ -9,7 +9,7 @@ import typer
 
 from cliplab.cli.ads import clock
 from cliplab.cli.console import FAILED, bar, command, say, show, write_json
-from cliplab.cli.options import AsJson, DryRun, Force, arg, opt
+from cliplab.cli.options import AsJson, DryRun, Force, TrustAdapters, arg, opt
 
 if TYPE_CHECKING:
     from cliplab.detect import GeneratedClip, HighlightReport
@@ -26,6 +26,16 @@ Frames = Annotated[
     str,
     opt("WHICH", "Pictures to decode: reference, key (fastest), or auto (reference up to 720p at 30 per second)."),
 ]
+Stage2Model = Annotated[
+    str | None,
+    opt(
+        "BUNDLE",
+        "A model, or a folder of models with a manifest, that drops candidates and orders the rest; default: that of "
+        "DETECTION_STAGE2_MODEL where DETECTION_USE_ML_STAGE2=true (environment or .env).",
+        "--stage2",
+    ),
+]
+Stage2Min = Annotated[float, opt("X", "Drop candidates that stage 2 scores lower; 0 only orders them.", "--stage2-min")]
 Header = Annotated[
     list[str] | None, typer.Option("--header", metavar="'NAME: VALUE'", help="A header for URLs; may be given again.")
 ]
@@ -49,6 +59,16 @@ def detect(
     ] = 1.5,
     frames: Frames = "auto",
     audio_stream: Annotated[int | None, opt("N", "Which sound stream is heard, from 0.")] = None,
+    stage2: Stage2Model = None,
+    stage2_min: Stage2Min = 0.5,
+    stage2_label: Annotated[
+        str | None, opt("LABEL", "The model's label for highlights; default: its positive label.")
+    ] = None,
+    rating_model: Annotated[
+        Path, opt("FILE", "Models of ratings, which label and order candidates where one serves.")
+    ] = Path("models/highlight_model.skops"),
+    chat: Annotated[Path | None, opt("FILE", "The chat beside the one source: a JSON object per line.")] = None,
+    trust_adapters: TrustAdapters = None,
     header: Header = None,
     output: Annotated[
         Path | None, opt("X.json", "Write the candidates there; a folder for several sources.", "--output", "-o")
@@ -77,6 +97,12 @@ def detect(
         reports = detect_all(
             sources,
             options,
+            stage2=stage2,
+            stage2_label=stage2_label,
+            stage2_min=stage2_min,
+            rating_model=rating_model,
+            chat=chat,
+            trust_adapters=trust_adapters or (),
             output=output,
             force=force,
             on_progress=progress.update,

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from cliplab.detect.highlights.generating import GenerateReport as GenerateReport
     from cliplab.detect.highlights.generating import generate_clips as generate_clips
     from cliplab.detect.highlights.options import HighlightOptions as HighlightOptions
+    from cliplab.detect.highlights.rating_order import RatingOrder as RatingOrder
+    from cliplab.detect.highlights.stage2 import Stage2 as Stage2
+    from cliplab.detect.highlights.stage2 import stage2_model as stage2_model
 else:  # hidden from type checkers, so that a name that is not exported is an error
     __getattr__, __dir__, __all__ = lazy_exports(
         __name__,
@@ -27,5 +30,7 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
             "finding": ("find_highlights",),
             "generating": ("GenerateReport", "GeneratedClip", "generate_clips"),
             "options": ("HighlightOptions",),
+            "rating_order": ("RatingOrder",),
+            "stage2": ("Stage2", "stage2_model"),
         },
     )

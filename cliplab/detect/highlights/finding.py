@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from adapters.errors import ConfigError, MediaError
+from adapters.errors import MediaError
 from adapters.media import open_container, open_video, video_streams
 from adapters.system import file_fingerprint
 from cliplab.detect.highlights.candidates import Candidate, HighlightReport
 from cliplab.detect.highlights.cells import Cells
+from cliplab.detect.highlights.chat import ChatFeed, read_chat
 from cliplab.detect.highlights.edges import with_edges
 from cliplab.detect.highlights.options import HighlightOptions
 from cliplab.detect.highlights.proposing import Peak, Proposer, keep_apart
+from cliplab.detect.highlights.rating_order import RatingOrder
 from cliplab.detect.highlights.reading import Pass, read_container
+from cliplab.detect.highlights.stage2 import Stage2
 
 OnProgress = Callable[[str, float, float], object]
 OnCandidate = Callable[[Candidate], object]
@@ -27,6 +30,9 @@ def find_highlights(
     source: str | Path,
     options: HighlightOptions | None = None,
     *,
+    stage2: Stage2 | None = None,
+    ratings: RatingOrder | None = None,
+    chat: str | Path | None = None,
     on_progress: OnProgress | None = None,
     on_candidate: OnCandidate | None = None,
     check_stop: Callable[[], None] = lambda: None,
@@ -36,6 +42,9 @@ def find_highlights(
     Args:
         source: A video, a recording of sound, or a URL.
         options: Lengths, gaps and edges; None: the defaults.
+        stage2: A model that drops candidates and orders them; None: none.
+        ratings: Models of ratings that label candidates and order them where one serves; None: none.
+        chat: A log of the chat beside the recording, in JSON lines; None: there is none.
         on_progress: Called with "watch", the seconds done and the seconds in all (infinite where unknown).
         on_candidate: Called with each candidate as soon as it is known; a better one nearby may take its place in
             the report.
@@ -47,14 +56,21 @@ def find_highlights(
     Raises:
         ConfigError: An option does not suit the source.
         MediaError: It cannot be opened, or has neither picture nor sound.
+        DatasetError: The chat log is not one.
     """
     options = options or HighlightOptions()
-    found, candidates = _watch_file(source, options, on_progress, on_candidate, check_stop)
+    messages, notes = ([], []) if chat is None else read_chat(chat)
+    found, candidates = _watch_file(source, options, messages, on_progress, on_candidate, check_stop)
+    if on_progress is not None and stage2 is not None:
+        on_progress("stage 2", 0, 1)
+    candidates, model, rating_model, said = judge(source, candidates, stage2, ratings)
     return HighlightReport(
         str(source),
         found.end_seconds,
-        tuple(candidates),
-        tuple(found.notes),
+        tuple(limited(candidates, options)),
+        (*found.notes, *notes, *said),
+        model,
+        rating_model,
         fingerprint=file_fingerprint(Path(source)),
         options=options.to_json(),
     )
@@ -63,6 +79,7 @@ def find_highlights(
 def _watch_file(
     source: str | Path,
     options: HighlightOptions,
+    messages: Sequence[tuple[float, float]],
     on_progress: OnProgress | None,
     on_candidate: OnCandidate | None,
     check_stop: Callable[[], None],
@@ -71,7 +88,11 @@ def _watch_file(
     found, proposer = Pass(cells, options), Proposer(cells, options.min_score)
     kept, provisional = dict[float, tuple[Peak, Candidate]](), _Latest(options.min_gap_seconds, on_candidate)
 
+    chat = ChatFeed(messages) if messages else None
+
     def propose(at_end: bool = False) -> None:
+        if chat is not None:
+            chat.feed(cells, cells.end)
         end = found.end_seconds if at_end else None
         for peak in proposer.peaks(at_end):
             kept[peak.seconds] = peak, with_edges(peak, cells, found.cuts, options, end)
@@ -93,7 +114,37 @@ def _watch_file(
     chosen = [
         kept[peak.seconds][1] for peak in keep_apart([peak for peak, _ in kept.values()], options.min_gap_seconds)
     ]
-    return found, limited([_inside(one, found.end_seconds) for one in chosen], options)
+    return found, [_inside(one, found.end_seconds) for one in chosen]
+
+
+def judge(
+    source: str | Path,
+    candidates: list[Candidate],
+    stage2: Stage2 | None,
+    ratings: RatingOrder | None,
+    offset: float = 0.0,
+) -> tuple[list[Candidate], str | None, str | None, list[str]]:
+    """What later stages make of candidates.
+
+    Args:
+        source: The file that they are of.
+        candidates: Those of stage 1.
+        stage2: A model that drops and orders; None: none.
+        ratings: Models of ratings; None: none.
+        offset: Where the file begins in the source of the candidates, in seconds.
+
+    Returns:
+        The candidates that are left; the model of stage 2; the models of ratings that served; and notes.
+    """
+    model, served, notes = None, None, list[str]()
+    if stage2 is not None:
+        before = len(candidates)
+        candidates, model, notes = stage2.apply(source, candidates, offset)
+        if len(candidates) < before:
+            notes.append(f"stage 2 dropped {before - len(candidates)} of {before} candidates")
+    if ratings is not None:
+        candidates, served = ratings.apply(candidates)
+    return candidates, model, served, notes
 
 
 class _Latest:
@@ -139,18 +190,3 @@ def _begin(source: str | Path, container: Any) -> tuple[float | None, float]:
         with open_video(source) as video:
             return video.info.start_seconds, video.info.duration_seconds or declared
     return None, declared
-
-
-def require_named(source: Any) -> str:
-    """The name of a source as text.
-
-    Args:
-        source: A path or URL.
-
-    Raises:
-        ConfigError: It is empty.
-    """
-    text = str(source)
-    if not text.strip():
-        raise ConfigError("no source is named. Give a video, a folder or a URL")
-    return text

@@ -7,18 +7,21 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from adapters.errors import AdapterError, ConfigError, MediaError, MissingExtraError, StorageError, describe_failure
 from adapters.media import is_live, open_video, probe
 from adapters.system import file_fingerprint, write_bytes_atomic
-from cliplab.clips import ClipManager, clip_features
 from cliplab.detect.highlights.candidates import Candidate, HighlightReport, read_report
 from cliplab.detect.highlights.cutting_clips import clip_suffix, cut_clip
 from cliplab.detect.highlights.finding import OnProgress, find_highlights
 from cliplab.detect.highlights.options import HighlightOptions
+from cliplab.detect.highlights.rating_order import candidate_features
+
+if TYPE_CHECKING:
+    from cliplab.clips import ClipManager
 
 DEFAULT_OUTPUT = Path("output_clips")
 _THUMBNAIL_HEIGHT = 360
@@ -183,6 +186,8 @@ def _source_file(source: str) -> str:
 def _manager(database: str | Path | ClipManager | None, stack: ExitStack) -> ClipManager | None:
     if database is None or not isinstance(database, (str, Path)):
         return database
+    from cliplab.clips import ClipManager
+
     return stack.enter_context(ClipManager(database))
 
 
@@ -244,12 +249,13 @@ def _enter(
     duration: float,
 ) -> GeneratedClip:
     """Enter a clip in the database with where it is from, so that it can be extended both ways later."""
+    from cliplab.clips import clip_features
+
     path = str(Path(made.path).absolute())
     known = manager.find_clip(path, candidate.start, candidate.end) if made.state == "kept" else None
     if known is not None:
         return replace(made, clip_id=known.id)
-    features: dict[str, Any] = {f"cue_{name}": value for name, value in candidate.cues.items()}
-    features["stage1_score"] = candidate.stage1
+    features = candidate_features(candidate)
     notes = list(made.notes)
     try:
         features |= clip_features(path)
