@@ -89,7 +89,7 @@ def detect_all(
     for source, target in zip(named, targets, strict=True):
         try:
             report = find_highlights(
-                source, options, stage2=looker, ratings=ratings, chat=chat, on_progress=on_progress
+                source, options, stage2=looker, ratings=ratings, chat=chat, on_progress=on_progress, on_note=on_note
             )
         except (ConfigError, DatasetError):  # of the run
             raise

@@ -8,17 +8,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from adapters.errors import MediaError
-from adapters.media import open_container, open_video, video_streams
+from adapters.errors import ConfigError, MediaError
+from adapters.media import is_live, open_container, open_video, video_streams
 from adapters.system import file_fingerprint
 from cliplab.detect.highlights.candidates import Candidate, HighlightReport
 from cliplab.detect.highlights.cells import Cells
 from cliplab.detect.highlights.chat import ChatFeed, read_chat
 from cliplab.detect.highlights.edges import with_edges
+from cliplab.detect.highlights.live import follow_highlights
 from cliplab.detect.highlights.options import HighlightOptions
+from cliplab.detect.highlights.pages import stream_address
 from cliplab.detect.highlights.proposing import Peak, Proposer, keep_apart
 from cliplab.detect.highlights.rating_order import RatingOrder
-from cliplab.detect.highlights.reading import Pass, read_container
+from cliplab.detect.highlights.reading import ContainerReader, Pass
 from cliplab.detect.highlights.stage2 import Stage2
 
 OnProgress = Callable[[str, float, float], object]
@@ -35,12 +37,15 @@ def find_highlights(
     chat: str | Path | None = None,
     on_progress: OnProgress | None = None,
     on_candidate: OnCandidate | None = None,
+    on_note: Callable[[str], object] | None = None,
+    check_url: Callable[[str], object] | None = None,
     check_stop: Callable[[], None] = lambda: None,
+    is_stopped: Callable[[], bool] = lambda: False,
 ) -> HighlightReport:
     """Find the highlights of a recording in one pass, in memory that does not grow with its length.
 
     Args:
-        source: A video, a recording of sound, or a URL.
+        source: A video, a recording of sound, an HLS stream (the URL of its playlist), or a page of a streaming site.
         options: Lengths, gaps and edges; None: the defaults.
         stage2: A model that drops candidates and orders them; None: none.
         ratings: Models of ratings that label candidates and order them where one serves; None: none.
@@ -48,7 +53,10 @@ def find_highlights(
         on_progress: Called with "watch", the seconds done and the seconds in all (infinite where unknown).
         on_candidate: Called with each candidate as soon as it is known; a better one nearby may take its place in
             the report.
+        on_note: Called with a sentence about a stream: stalls, damage, lost segments.
+        check_url: As for ``follow_highlights``.
         check_stop: Called now and then; raises where the search has to end.
+        is_stopped: Ends the following of a stream when it returns True; what was found until then is returned.
 
     Returns:
         The candidates in the order of time.
@@ -59,6 +67,21 @@ def find_highlights(
         DatasetError: The chat log is not one.
     """
     options = options or HighlightOptions()
+    stream = stream_address(str(source), on_note)
+    if stream is not None:
+        if chat is not None:
+            raise ConfigError("chat is a log beside a recording; it is not followed beside a stream")
+        return follow_highlights(
+            stream,
+            options,
+            stage2=stage2,
+            ratings=ratings,
+            check_url=check_url,
+            on_ready=None if on_candidate is None else lambda ready: on_candidate(ready.candidate),
+            on_progress=on_progress,
+            on_note=on_note,
+            is_stopped=is_stopped,
+        )
     messages, notes = ([], []) if chat is None else read_chat(chat)
     found, candidates = _watch_file(source, options, messages, on_progress, on_candidate, check_stop)
     if on_progress is not None and stage2 is not None:
@@ -71,7 +94,7 @@ def find_highlights(
         (*found.notes, *notes, *said),
         model,
         rating_model,
-        fingerprint=file_fingerprint(Path(source)),
+        fingerprint=None if is_live(str(source)) else file_fingerprint(Path(source)),
         options=options.to_json(),
     )
 
@@ -98,10 +121,10 @@ def _watch_file(
             kept[peak.seconds] = peak, with_edges(peak, cells, found.cuts, options, end)
             provisional.add(kept[peak.seconds][1])
 
-    with open_container(source) as container:
+    with open_container(source, allow_url=is_live(str(source))) as container:
         origin, declared = _begin(source, container)
         reported = 0.0
-        for seconds in read_container(container, found, origin=origin, source=str(source)):
+        for seconds in ContainerReader(container, found, origin=origin, source=str(source)).read():
             if seconds - reported >= _REPORT_SECONDS:
                 reported = seconds
                 check_stop()
@@ -187,6 +210,6 @@ def _begin(source: str | Path, container: Any) -> tuple[float | None, float]:
     """The source time of the first frame, None where there is no picture; and the declared length in seconds."""
     declared = container.duration / 1_000_000 if container.duration else math.inf
     if any(stream.codec_context is not None for stream in video_streams(container)):
-        with open_video(source) as video:
+        with open_video(source, allow_url=is_live(str(source))) as video:
             return video.info.start_seconds, video.info.duration_seconds or declared
     return None, declared
