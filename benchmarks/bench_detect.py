@@ -25,7 +25,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from cliplab.detect import HighlightOptions, find_highlights  # noqa: E402
+from cliplab.detect import HighlightOptions, find_highlights
 
 RATE, WIDTH, HEIGHT, FPS = 16_000, 320, 180, 15
 FOOTAGE = ("vtest.avi", "tree.avi", "lebiniou-2021-06-10_12-28-28.mp4", "balle-jbart.mp4")
