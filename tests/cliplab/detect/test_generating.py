@@ -147,7 +147,7 @@ def test_a_changed_source_a_stream_and_a_full_disk_are_refused(tmp_path: Path, m
     with pytest.raises(MediaError, match="has changed"):
         generate_clips(tmp_path / "old.json", tmp_path / "out", database=None)
     with pytest.raises(ConfigError, match="stream"):
-        generate_clips("https://example.org/live.m3u8", tmp_path / "out", database=None)
+        generate_clips("rtmp://example.org/live", tmp_path / "out", database=None)
 
     def full(*_: object) -> list[str]:
         raise OSError(28, "No space left on device")
