@@ -31,9 +31,7 @@ from cliplab.datasets import (
 )
 from cliplab.demo import demo
 from cliplab.detect import SegmentEvaluation, evaluate_breaks, worker
-from cliplab.detect import detect_all as detect
 from cliplab.detect import find_ads as ads
-from cliplab.detect import generate_clips as generate
 from cliplab.detect import learn_breaks as ads_learn
 from cliplab.models import (
     Evaluation,

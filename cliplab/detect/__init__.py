@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from cliplab.detect.break_profile import BreakProfile as BreakProfile
     from cliplab.detect.break_profile import load_break_profile as load_break_profile
     from cliplab.detect.break_profile import read_break_profile as read_break_profile
+    from cliplab.detect.highlights.as_commands import detect as detect
+    from cliplab.detect.highlights.as_commands import generate as generate
     from cliplab.detect.highlights.candidates import Candidate as Candidate
     from cliplab.detect.highlights.candidates import HighlightReport as HighlightReport
     from cliplab.detect.highlights.candidates import read_report as read_report
@@ -56,6 +58,7 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
             "break_decoder": ("AdBreak", "Alternative", "break_probabilities", "decide_breaks"),
             "break_learning": ("Corrected", "learn_profile", "profile_of_schedules"),
             "break_profile": ("BreakProfile", "load_break_profile", "read_break_profile"),
+            "highlights.as_commands": ("detect", "generate"),
             "highlights.candidates": ("Candidate", "HighlightReport", "read_report", "write_report"),
             "highlights.commands": ("detect_all", "highlight_options"),
             "highlights.finding": ("find_highlights",),

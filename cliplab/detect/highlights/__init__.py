@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from adapters.system.lazy import lazy_exports
 
 if TYPE_CHECKING:
+    from cliplab.detect.highlights.as_commands import detect as detect
+    from cliplab.detect.highlights.as_commands import generate as generate
     from cliplab.detect.highlights.candidates import Candidate as Candidate
     from cliplab.detect.highlights.candidates import HighlightReport as HighlightReport
     from cliplab.detect.highlights.candidates import read_report as read_report
@@ -29,6 +31,7 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
     __getattr__, __dir__, __all__ = lazy_exports(
         __name__,
         {
+            "as_commands": ("detect", "generate"),
             "candidates": ("Candidate", "HighlightReport", "read_report", "write_report"),
             "commands": ("detect_all", "highlight_options"),
             "finding": ("find_highlights",),
