@@ -30,7 +30,7 @@ from cliplab.datasets import (
     extract,
 )
 from cliplab.demo import demo
-from cliplab.detect import SegmentEvaluation, evaluate_breaks, worker
+from cliplab.detect import SegmentEvaluation, detect, evaluate_breaks, generate, worker
 from cliplab.detect import find_ads as ads
 from cliplab.detect import learn_breaks as ads_learn
 from cliplab.models import (
