@@ -80,6 +80,7 @@ CLIPS = [
     "scikit-learn>=1.8.0",
     "scipy>=1.13.0",
     "skops>=0.11.0",
+    "librosa>=0.11.0",
     "pyarrow>=19.0.0",
 ]
 # Cut lists; EDL and FCPXML are packages of their own.

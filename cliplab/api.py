@@ -10,6 +10,7 @@ from cliplab.clips import (
     clips_backup,
     clips_cleanup,
     clips_export,
+    clips_features,
     clips_import,
     clips_list,
     clips_rate,
@@ -29,7 +30,7 @@ from cliplab.datasets import (
     extract,
 )
 from cliplab.demo import demo
-from cliplab.detect import SegmentEvaluation, evaluate_breaks
+from cliplab.detect import SegmentEvaluation, detect, evaluate_breaks, generate, worker
 from cliplab.detect import find_ads as ads
 from cliplab.detect import learn_breaks as ads_learn
 from cliplab.models import (
@@ -109,6 +110,7 @@ __all__ = [
     "clips_backup",
     "clips_cleanup",
     "clips_export",
+    "clips_features",
     "clips_import",
     "clips_list",
     "clips_rate",
@@ -130,6 +132,7 @@ __all__ = [
     "dataset_split",
     "dataset_stats",
     "demo",
+    "detect",
     "device_run",
     "device_status",
     "doctor",
@@ -138,6 +141,7 @@ __all__ = [
     "explain",
     "extract",
     "finetune",
+    "generate",
     "host_http",
     "host_label_studio",
     "label_auto",
@@ -181,6 +185,7 @@ __all__ = [
     "studio",
     "train",
     "verify",
+    "worker",
 ]
 
 

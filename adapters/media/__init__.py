@@ -43,6 +43,8 @@ if TYPE_CHECKING:
     from adapters.media.sampling import plan_clip as plan_clip
     from adapters.media.sampling import sample_times as sample_times
     from adapters.media.sampling import window_seconds as window_seconds
+    from adapters.media.stream_choice import choose_stream as choose_stream
+    from adapters.media.stream_choice import video_streams as video_streams
     from adapters.media.video import Video as Video
     from adapters.media.video import VideoInfo as VideoInfo
     from adapters.media.video import open_video as open_video
@@ -87,6 +89,7 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
                 "sample_times",
                 "window_seconds",
             ),
+            "stream_choice": ("choose_stream", "video_streams"),
             "video": ("Video", "VideoInfo", "open_video", "probe", "read_clip"),
         },
     )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cliplab.cli.console import FAILED, command, show, write_json
+from cliplab.cli.console import FAILED, bar, command, show, write_json
 from cliplab.cli.options import AsJson, DryRun, arg, opt
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ def register(app: typer.Typer) -> None:
         ("rate", clips_rate),
         ("tag", clips_tag),
         ("stats", clips_stats),
+        ("features", clips_features),
         ("train", clips_train),
         ("export", clips_export),
         ("import", clips_import),
@@ -103,6 +104,29 @@ def clips_stats(database: Database = "clips.db", as_json: AsJson = False) -> Non
         f"training: {wanted} more rated clips are needed" if wanted else "training: ready (cliplab clips train)",
         *(item["why"] for item in progress["last"].values()),
     )
+
+
+def clips_features(
+    database: Database = "clips.db",
+    model: Annotated[
+        Path | None, opt("BUNDLE", "Add this model's embedding of each clip; measures all clips.", "--model")
+    ] = None,
+    all_clips: Annotated[bool, typer.Option("--all", help="Measure every clip again.")] = False,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> int | None:
+    """Measure clips without features, and those measured by another version of cliplab."""
+    from cliplab import clips
+    from cliplab.cli.tables import problem
+
+    with bar() as progress:
+        report = clips.clips_features(database, model, all_clips, dry_run, progress.stage)
+    if as_json:
+        write_json(report.to_json())
+    else:
+        said = f"would measure {report.chosen}" if dry_run else f"measured {report.measured} of {report.chosen}"
+        show(*(problem(f"clip {number}: {why}") for number, why in report.problems[:20]), f"{said} clips")
+    return FAILED if report.problems else None
 
 
 def clips_train(

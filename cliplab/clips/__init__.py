@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from cliplab.clips.commands import clips_backup as clips_backup
     from cliplab.clips.commands import clips_cleanup as clips_cleanup
     from cliplab.clips.commands import clips_export as clips_export
+    from cliplab.clips.commands import clips_features as clips_features
     from cliplab.clips.commands import clips_import as clips_import
     from cliplab.clips.commands import clips_list as clips_list
     from cliplab.clips.commands import clips_rate as clips_rate
@@ -23,16 +24,21 @@ if TYPE_CHECKING:
     from cliplab.clips.commands import clips_stats as clips_stats
     from cliplab.clips.commands import clips_tag as clips_tag
     from cliplab.clips.commands import clips_train as clips_train
+    from cliplab.clips.features import clip_features as clip_features
     from cliplab.clips.manager import ClipManager as ClipManager
     from cliplab.clips.rating_files import ImportReport as ImportReport
     from cliplab.clips.rating_files import export_ratings as export_ratings
     from cliplab.clips.rating_files import import_ratings as import_ratings
+    from cliplab.clips.rating_model import read_models as read_models
     from cliplab.clips.ratings import RatingBasedTrainer as RatingBasedTrainer
+    from cliplab.clips.records import DEFAULT_MODEL as DEFAULT_MODEL
+    from cliplab.clips.records import FEATURES_VERSION as FEATURES_VERSION
     from cliplab.clips.records import STARS as STARS
     from cliplab.clips.records import Clip as Clip
     from cliplab.clips.records import ClipError as ClipError
     from cliplab.clips.records import UnknownClipError as UnknownClipError
     from cliplab.clips.records import clip_filter as clip_filter
+    from cliplab.clips.remeasuring import FeaturesReport as FeaturesReport
 else:  # hidden from type checkers, so that a name that is not exported is an error
     __getattr__, __dir__, __all__ = lazy_exports(
         __name__,
@@ -45,6 +51,7 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
                 "clips_backup",
                 "clips_cleanup",
                 "clips_export",
+                "clips_features",
                 "clips_import",
                 "clips_list",
                 "clips_rate",
@@ -53,9 +60,20 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
                 "clips_tag",
                 "clips_train",
             ),
+            "features": ("clip_features",),
             "manager": ("ClipManager",),
             "rating_files": ("ImportReport", "export_ratings", "import_ratings"),
+            "rating_model": ("read_models",),
             "ratings": ("RatingBasedTrainer",),
-            "records": ("STARS", "Clip", "ClipError", "UnknownClipError", "clip_filter"),
+            "records": (
+                "DEFAULT_MODEL",
+                "FEATURES_VERSION",
+                "STARS",
+                "Clip",
+                "ClipError",
+                "UnknownClipError",
+                "clip_filter",
+            ),
+            "remeasuring": ("FeaturesReport",),
         },
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from cliplab.clips.manager import ClipManager
     from cliplab.clips.rating_files import ImportReport
     from cliplab.clips.rating_training import TrainingResult
+    from cliplab.clips.remeasuring import FeaturesReport
 
 
 @dataclass(frozen=True)
@@ -185,6 +186,38 @@ def clips_stats(database: str | Path = DEFAULT_DATABASE) -> dict[str, Any]:
     with _open(database) as manager:
         progress = RatingBasedTrainer(manager, automatic=False).get_training_progress()
         return {**manager.get_statistics(), "training": progress}
+
+
+def clips_features(
+    database: str | Path = DEFAULT_DATABASE,
+    model: str | Path | None = None,
+    all_clips: bool = False,
+    dry_run: bool = False,
+    on_progress: Callable[[str, int, int], None] | None = None,
+) -> FeaturesReport:
+    """Measure the features of clips that have none or those of another version; see ``measure_clips``.
+
+    Args:
+        database: A file, or ``postgresql://...``.
+        model: A saved model whose embedding of each clip is one more feature; it measures all clips.
+        all_clips: Measure every clip.
+        dry_run: Only count them.
+        on_progress: Receives the clip's name, how many are done, and of how many.
+
+    Raises:
+        AdapterError: As ``measure_clips`` and ``open_model``.
+    """
+    from cliplab.clips.remeasuring import measure_clips
+
+    adapter = None
+    if model is not None:
+        from adapters.inference import open_model
+
+        adapter = open_model(model)
+    with _open(database) as manager:
+        return measure_clips(
+            manager, all_clips=all_clips, adapter=adapter, model=model, dry_run=dry_run, on_progress=on_progress
+        )
 
 
 def clips_train(

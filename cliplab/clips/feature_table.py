@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cliplab.clips.records import VERSION_KEY
+
 Float64Array = npt.NDArray[np.float64]
 
 _MOST_COLUMNS = 20_000
@@ -70,6 +72,8 @@ def feature_table(features: Sequence[Mapping[str, Any]]) -> FeatureTable:
     widths: dict[str, dict[int, int]] = {}
     for values in features:
         for name, value in values.items():
+            if name == VERSION_KEY:
+                continue
             numbers = _numbers(value)
             if numbers is not None:
                 counts = widths.setdefault(name, {})

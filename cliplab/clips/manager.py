@@ -169,6 +169,19 @@ class ClipManager:
             raise unknown_clip(clip_id)
         return self._clip(row)
 
+    def find_clip(self, filepath: str | Path, start_time: float, end_time: float) -> Clip | None:
+        """The clip that ``register_clip`` would replace; None where there is none.
+
+        Args:
+            filepath: The clip's file, as it was registered.
+            start_time: Where it begins in its source, in seconds.
+            end_time: Where it ends there.
+        """
+        same = (CLIPS.c.filepath == os.fspath(filepath)) & (CLIPS.c.start_time == start_time)
+        with self.database.reading() as connection:
+            row = connection.execute(sa.select(*LISTED_COLUMNS).where(same & (CLIPS.c.end_time == end_time))).first()
+        return None if row is None else self._clip(row)
+
     def list_clips(
         self,
         limit: int = 50,

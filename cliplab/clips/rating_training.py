@@ -14,6 +14,7 @@ from cliplab.clips.feature_table import feature_table
 from cliplab.clips.learners import LEARNERS, fitted
 from cliplab.clips.ranking import Ranking, divide, rank
 from cliplab.clips.rating_model import RatingModel
+from cliplab.clips.records import FEATURES_VERSION, VERSION_KEY
 
 Float64Array = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -116,7 +117,12 @@ def train_kind(kind: str, clips: RatedClips, old: RatingModel | None, trained_at
         known = np.flatnonzero(np.isin(clips.ids, old.clip_ids))
         before = rank(division, held_out(old.learner, known), targets, seed)
     serves, why = _decide(kind, found[best], stage1, before)
-    figures = {"ranking": found[best].to_json(), "stage1": stage1.to_json(), "by_learner": _shares(found)}
+    figures = {
+        "features_version": FEATURES_VERSION if any(VERSION_KEY in values for values in clips.features) else None,
+        "ranking": found[best].to_json(),
+        "stage1": stage1.to_json(),
+        "by_learner": _shares(found),
+    }
     model = RatingModel(
         table,
         best,

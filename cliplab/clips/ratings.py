@@ -17,7 +17,7 @@ from cliplab.clips.database import now
 from cliplab.clips.manager import ClipManager
 from cliplab.clips.rating_model import RatingModel, read_models, write_models
 from cliplab.clips.rating_training import TrainingResult, train_kind
-from cliplab.clips.records import DEFAULT_MODEL, MIN_SAMPLES, RETRAIN_EVERY
+from cliplab.clips.records import DEFAULT_MODEL, FEATURES_VERSION, MIN_SAMPLES, RETRAIN_EVERY
 from cliplab.clips.training_rows import load_rated_clips
 from cliplab.clips.training_state import read_state, write_state
 
@@ -160,6 +160,8 @@ class RatingBasedTrainer:
     def models(self) -> dict[str, RatingModel]:
         """The models that serve, by type of clips; read again when the file changes.
 
+        A model that learned from features of another version of cliplab does not serve until it is trained again.
+
         Raises:
             BundleError: The file is damaged, or of another version.
         """
@@ -168,7 +170,8 @@ class RatingBasedTrainer:
         except FileNotFoundError:
             return {}
         if self._read is None or self._read[0] != changed:
-            self._read = (changed, read_models(self.model_path))
+            found = read_models(self.model_path)
+            self._read = (changed, {kind: model for kind, model in found.items() if self._may_serve(kind, model)})
         return self._read[1]
 
     def predict(self, clip_type: str, features: Sequence[Mapping[str, Any]]) -> npt.NDArray[np.float64] | None:
@@ -180,6 +183,20 @@ class RatingBasedTrainer:
         """
         model = self.models().get(clip_type)
         return None if model is None else model.predict(features)
+
+    def _may_serve(self, kind: str, model: RatingModel) -> bool:
+        version = model.figures.get("features_version")
+        if version in (None, FEATURES_VERSION):
+            return True
+        _log.warning(
+            "%s: the model of %s clips learned from features of version %s, and this cliplab measures version %s. It "
+            "does not serve: run cliplab clips features, then cliplab clips train",
+            self.model_path,
+            kind,
+            version,
+            FEATURES_VERSION,
+        )
+        return False
 
     def _in_background(self) -> None:
         try:

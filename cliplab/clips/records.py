@@ -18,6 +18,9 @@ DEFAULT_RATER = "local"
 DEFAULT_MODEL = Path("models/highlight_model.skops")
 MIN_SAMPLES = 10  # rated clips of one type that training begins with
 RETRAIN_EVERY = 5  # new ratings
+# One more when `clip_features` measures in another way. Features of two versions are not learned from together.
+FEATURES_VERSION = 1
+VERSION_KEY = "features_version"
 CLIP_TYPES = ("audio", "video")
 STARS = {1: "Poor", 2: "Below average", 3: "Average", 4: "Good", 5: "Excellent"}
 
@@ -148,10 +151,27 @@ def checked_clip(
         raise ClipError(f"a clip must begin at 0 s or later and end after that, got {start:g} to {end:g} s")
     if clip_type not in CLIP_TYPES:
         raise ClipError(f"clip_type must be one of {', '.join(CLIP_TYPES)}, got {clip_type!r:.80}")
-    return start, end, scored, str(clip_type), _features_text(features)
+    return start, end, scored, str(clip_type), features_text(features)
 
 
-def _features_text(features: Any) -> str:
+def is_outdated(features: Mapping[str, Any]) -> bool:
+    """Whether features were measured by another version of ``clip_features``. Those of other programs never are.
+
+    Args:
+        features: Values by name.
+    """
+    return bool(features.get(VERSION_KEY, FEATURES_VERSION) != FEATURES_VERSION)
+
+
+def features_text(features: Any) -> str:
+    """Features as the JSON that is stored.
+
+    Args:
+        features: Values by name.
+
+    Raises:
+        ClipError: They are not finite numbers, texts or lists of them by name.
+    """
     if not isinstance(features, Mapping) or not all(isinstance(name, str) for name in features):
         raise ClipError(f"features must be values by name, such as {{'rms_mean': 0.5}}, got {features!r:.80}")
     try:

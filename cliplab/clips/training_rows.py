@@ -11,7 +11,7 @@ from cliplab.clips.consensus import find_consensus, to_ratings
 from cliplab.clips.manager import ClipManager
 from cliplab.clips.rating_rows import rating_rows
 from cliplab.clips.rating_training import RatedClips
-from cliplab.clips.records import ClipError, read_features
+from cliplab.clips.records import ClipError, is_outdated, read_features
 from cliplab.clips.schema import CLIPS, COMPARISONS
 
 _MANY = 500  # ids in one statement
@@ -24,7 +24,7 @@ def load_rated_clips(manager: ClipManager) -> dict[str, RatedClips]:
         manager: The database.
 
     Raises:
-        ClipError: Stored features are not a JSON object; the message names the clip.
+        ClipError: Stored features are not a JSON object, or of another version of cliplab; the message names the clip.
     """
     with manager.database.reading() as connection:
         ratings = list(rating_rows(connection))
@@ -56,6 +56,12 @@ def load_rated_clips(manager: ClipManager) -> dict[str, RatedClips]:
 
 def _features(manager: ClipManager, row: Any) -> dict[str, Any]:
     try:
-        return read_features(row.features)
+        found = read_features(row.features)
     except ClipError as error:
         raise ClipError(f"{manager.database.name}: clip {row.id}: {error}") from error
+    if is_outdated(found):
+        raise ClipError(
+            f"{manager.database.name}: clip {row.id}: its features were measured by another version of cliplab. "
+            "Measure such clips again with cliplab clips features"
+        )
+    return found

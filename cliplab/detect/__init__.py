@@ -1,4 +1,4 @@
-"""Ad breaks of a recording: what is seen and heard, where breaks are, and why."""
+"""Ad breaks of recordings, and highlights of recordings and streams: where they are, and why."""
 
 from __future__ import annotations
 
@@ -19,6 +19,26 @@ if TYPE_CHECKING:
     from cliplab.detect.break_profile import BreakProfile as BreakProfile
     from cliplab.detect.break_profile import load_break_profile as load_break_profile
     from cliplab.detect.break_profile import read_break_profile as read_break_profile
+    from cliplab.detect.highlights.as_commands import detect as detect
+    from cliplab.detect.highlights.as_commands import generate as generate
+    from cliplab.detect.highlights.candidates import Candidate as Candidate
+    from cliplab.detect.highlights.candidates import HighlightReport as HighlightReport
+    from cliplab.detect.highlights.candidates import read_report as read_report
+    from cliplab.detect.highlights.candidates import write_report as write_report
+    from cliplab.detect.highlights.commands import detect_all as detect_all
+    from cliplab.detect.highlights.commands import highlight_options as highlight_options
+    from cliplab.detect.highlights.finding import find_highlights as find_highlights
+    from cliplab.detect.highlights.generating import GeneratedClip as GeneratedClip
+    from cliplab.detect.highlights.generating import GenerateReport as GenerateReport
+    from cliplab.detect.highlights.generating import generate_clips as generate_clips
+    from cliplab.detect.highlights.live import ReadyClip as ReadyClip
+    from cliplab.detect.highlights.live import follow_highlights as follow_highlights
+    from cliplab.detect.highlights.options import HighlightOptions as HighlightOptions
+    from cliplab.detect.highlights.rating_order import RatingOrder as RatingOrder
+    from cliplab.detect.highlights.stage2 import Stage2 as Stage2
+    from cliplab.detect.highlights.stage2 import stage2_model as stage2_model
+    from cliplab.detect.highlights.worker import work as work
+    from cliplab.detect.highlights.worker import worker as worker
     from cliplab.detect.measuring import LearnedProfile as LearnedProfile
     from cliplab.detect.measuring import SegmentEvaluation as SegmentEvaluation
     from cliplab.detect.measuring import evaluate_breaks as evaluate_breaks
@@ -38,6 +58,16 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
             "break_decoder": ("AdBreak", "Alternative", "break_probabilities", "decide_breaks"),
             "break_learning": ("Corrected", "learn_profile", "profile_of_schedules"),
             "break_profile": ("BreakProfile", "load_break_profile", "read_break_profile"),
+            "highlights.as_commands": ("detect", "generate"),
+            "highlights.candidates": ("Candidate", "HighlightReport", "read_report", "write_report"),
+            "highlights.commands": ("detect_all", "highlight_options"),
+            "highlights.finding": ("find_highlights",),
+            "highlights.generating": ("GenerateReport", "GeneratedClip", "generate_clips"),
+            "highlights.live": ("ReadyClip", "follow_highlights"),
+            "highlights.options": ("HighlightOptions",),
+            "highlights.rating_order": ("RatingOrder",),
+            "highlights.stage2": ("Stage2", "stage2_model"),
+            "highlights.worker": ("work", "worker"),
             "measuring": ("LearnedProfile", "SegmentEvaluation", "evaluate_breaks", "learn_breaks"),
             "observations": ("ROWS", "Observations", "load_observations"),
             "recordings": ("Recording",),
