@@ -30,7 +30,7 @@ from cliplab.datasets import (
     extract,
 )
 from cliplab.demo import demo
-from cliplab.detect import SegmentEvaluation, evaluate_breaks
+from cliplab.detect import SegmentEvaluation, evaluate_breaks, worker
 from cliplab.detect import detect_all as detect
 from cliplab.detect import find_ads as ads
 from cliplab.detect import generate_clips as generate
@@ -112,6 +112,7 @@ __all__ = [
     "studio",
     "train",
     "verify",
+    "worker",
 ]
 
 

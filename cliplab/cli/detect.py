@@ -1,15 +1,15 @@
-"""The commands of highlights: detect and generate."""
+"""The commands of highlights: detect, generate and worker."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cliplab.cli.ads import clock
-from cliplab.cli.console import FAILED, bar, command, say, show, write_json
-from cliplab.cli.options import AsJson, DryRun, Force, arg, opt
+from cliplab.cli.console import FAILED, bar, command, say, show, write_json, write_row
+from cliplab.cli.options import AsJson, DryRun, Force, TrustAdapters, arg, opt
 
 if TYPE_CHECKING:
     from cliplab.detect import GeneratedClip, HighlightReport
@@ -26,6 +26,21 @@ Frames = Annotated[
     str,
     opt("WHICH", "Pictures to decode: reference, key (fastest), or auto (reference up to 720p at 30 per second)."),
 ]
+Stage2Model = Annotated[
+    str | None,
+    opt(
+        "BUNDLE",
+        "A model, or a folder of models with a manifest, that drops candidates and orders the rest; default: that of "
+        "DETECTION_STAGE2_MODEL where DETECTION_USE_ML_STAGE2=true (environment or .env).",
+        "--stage2",
+    ),
+]
+Stage2Min = Annotated[float, opt("X", "Drop candidates that stage 2 scores lower; 0 only orders them.", "--stage2-min")]
+Stage2Label = Annotated[
+    str | None, opt("LABEL", "The model's label for highlights; default: its positive label.", "--stage2-label")
+]
+RatingModel = Annotated[Path, opt("FILE", "Models of ratings, which label and order candidates where one serves.")]
+Chat = Annotated[Path | None, opt("FILE", "The chat beside the one source: a JSON object per line.")]
 Header = Annotated[
     list[str] | None, typer.Option("--header", metavar="'NAME: VALUE'", help="A header for URLs; may be given again.")
 ]
@@ -35,6 +50,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands to the app."""
     app.command()(command(detect))
     app.command()(command(generate))
+    app.command()(command(worker))
 
 
 def detect(
@@ -49,6 +65,12 @@ def detect(
     ] = 1.5,
     frames: Frames = "auto",
     audio_stream: Annotated[int | None, opt("N", "Which sound stream is heard, from 0.")] = None,
+    stage2: Stage2Model = None,
+    stage2_min: Stage2Min = 0.5,
+    stage2_label: Stage2Label = None,
+    rating_model: RatingModel = Path("models/highlight_model.skops"),
+    chat: Chat = None,
+    trust_adapters: TrustAdapters = None,
     header: Header = None,
     output: Annotated[
         Path | None, opt("X.json", "Write the candidates there; a folder for several sources.", "--output", "-o")
@@ -77,6 +99,12 @@ def detect(
         reports = detect_all(
             sources,
             options,
+            stage2=stage2,
+            stage2_label=stage2_label,
+            stage2_min=stage2_min,
+            rating_model=rating_model,
+            chat=chat,
+            trust_adapters=trust_adapters or (),
             output=output,
             force=force,
             on_progress=progress.update,
@@ -89,7 +117,7 @@ def detect(
 
 
 def generate(
-    source: Annotated[str, arg("SOURCE", "A recording, or the candidates that detect wrote (X.json).")],
+    source: Annotated[str, arg("SOURCE", "A recording, an HLS stream, or the candidates that detect wrote (X.json).")],
     output: Annotated[Path, opt("DIR", "The folder of the clips.", "--output", "-o")] = Path("output_clips"),
     database: Annotated[
         str, opt("DB", "The clip database: a file, or postgresql://USER@HOST/NAME.", "--database", "--db")
@@ -100,6 +128,13 @@ def generate(
     min_score: MinScore = 0.3,
     most: Most = None,
     before: Before = None,
+    header: Header = None,
+    stage2: Stage2Model = None,
+    stage2_min: Stage2Min = 0.5,
+    stage2_label: Stage2Label = None,
+    rating_model: RatingModel = Path("models/highlight_model.skops"),
+    chat: Chat = None,
+    trust_adapters: TrustAdapters = None,
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> int | None:
@@ -107,20 +142,33 @@ def generate(
 
     Run it again to resume: clips that exist are kept. Exits with 1 where clips could not be made; the others are done.
     """
-    from cliplab.detect import generate_clips, highlight_options
+    from cliplab.detect import RatingOrder, Stage2, generate_clips, highlight_options, stage2_model
 
     options = highlight_options(
-        clip_seconds=clip_seconds, min_gap_seconds=min_gap_seconds, min_score=min_score, most=most, before=before
+        clip_seconds=clip_seconds,
+        min_gap_seconds=min_gap_seconds,
+        min_score=min_score,
+        most=most,
+        before=before,
+        headers=header or (),
     )
+    model = stage2_model() if stage2 is None else stage2
+    looker = None
+    if model is not None:
+        looker = Stage2(model, label=stage2_label, least=stage2_min, trust_adapters=trust_adapters or ())
     with bar() as progress:
         report = generate_clips(
             source,
             output,
             database=None if no_database else database,
             options=options,
+            stage2=looker,
+            ratings=RatingOrder(rating_model),
+            chat=chat,
             dry_run=dry_run,
             on_progress=progress.update,
             on_clip=lambda made: None if as_json else show(*_clip_lines(made)),
+            on_note=lambda text: say(f"note: {text}"),
         )
     if as_json:
         write_json(report.to_json())
@@ -130,6 +178,50 @@ def generate(
         show(f"{report.output}: {', '.join(words) or 'no clip'}{f', {report.failed} failed' if report.failed else ''}")
         show(*(f"note: {note}" for note in report.notes))
     return FAILED if report.failed else None
+
+
+def worker(
+    queue: Annotated[Path, arg("QUEUE_FOLDER", "Jobs: X.json with a source and options of detect, or videos.")],
+    output: Annotated[Path, opt("DIR", "The folder of the clips.", "--output", "-o")] = Path("output_clips"),
+    database: Annotated[
+        str, opt("DB", "The clip database: a file, or postgresql://USER@HOST/NAME.", "--database", "--db")
+    ] = "clips.db",
+    stage2: Stage2Model = None,
+    stage2_min: Stage2Min = 0.5,
+    stage2_label: Stage2Label = None,
+    rating_model: RatingModel = Path("models/highlight_model.skops"),
+    once: Annotated[bool, typer.Option("--once", help="End when the queue is empty; default: wait for more.")] = False,
+    trust_adapters: TrustAdapters = None,
+    as_json: AsJson = False,
+) -> int | None:
+    """Take sources from a folder, cut their highlights and enter them for rating. A promoted model is used at once.
+
+    Several workers may share one folder. With --json, a JSON line for each job. Ctrl-C puts the job back.
+    """
+    from cliplab.detect import worker as run
+
+    def report(state: str, job: dict[str, Any]) -> None:
+        if as_json:
+            write_row({"state": state, **job})
+        else:
+            what = job.get("error") or job.get("source")
+            count = f": {job['clips']} clips" if "clips" in job else ""
+            show(f"{state}: {job['job']}{count} ({what})")
+
+    failed = run(
+        queue,
+        output=output,
+        database=database,
+        stage2=stage2,
+        stage2_label=stage2_label,
+        stage2_min=stage2_min,
+        rating_model=rating_model,
+        once=once,
+        trust_adapters=trust_adapters or (),
+        on_job=report,
+        on_note=lambda text: say(f"note: {text}"),
+    )
+    return FAILED if failed else None
 
 
 def _clip_lines(made: GeneratedClip) -> list[str]:

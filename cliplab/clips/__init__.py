@@ -29,7 +29,9 @@ if TYPE_CHECKING:
     from cliplab.clips.rating_files import ImportReport as ImportReport
     from cliplab.clips.rating_files import export_ratings as export_ratings
     from cliplab.clips.rating_files import import_ratings as import_ratings
+    from cliplab.clips.rating_model import read_models as read_models
     from cliplab.clips.ratings import RatingBasedTrainer as RatingBasedTrainer
+    from cliplab.clips.records import DEFAULT_MODEL as DEFAULT_MODEL
     from cliplab.clips.records import FEATURES_VERSION as FEATURES_VERSION
     from cliplab.clips.records import STARS as STARS
     from cliplab.clips.records import Clip as Clip
@@ -61,8 +63,17 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
             "features": ("clip_features",),
             "manager": ("ClipManager",),
             "rating_files": ("ImportReport", "export_ratings", "import_ratings"),
+            "rating_model": ("read_models",),
             "ratings": ("RatingBasedTrainer",),
-            "records": ("FEATURES_VERSION", "STARS", "Clip", "ClipError", "UnknownClipError", "clip_filter"),
+            "records": (
+                "DEFAULT_MODEL",
+                "FEATURES_VERSION",
+                "STARS",
+                "Clip",
+                "ClipError",
+                "UnknownClipError",
+                "clip_filter",
+            ),
             "remeasuring": ("FeaturesReport",),
         },
     )

@@ -29,7 +29,14 @@ if TYPE_CHECKING:
     from cliplab.detect.highlights.generating import GeneratedClip as GeneratedClip
     from cliplab.detect.highlights.generating import GenerateReport as GenerateReport
     from cliplab.detect.highlights.generating import generate_clips as generate_clips
+    from cliplab.detect.highlights.live import ReadyClip as ReadyClip
+    from cliplab.detect.highlights.live import follow_highlights as follow_highlights
     from cliplab.detect.highlights.options import HighlightOptions as HighlightOptions
+    from cliplab.detect.highlights.rating_order import RatingOrder as RatingOrder
+    from cliplab.detect.highlights.stage2 import Stage2 as Stage2
+    from cliplab.detect.highlights.stage2 import stage2_model as stage2_model
+    from cliplab.detect.highlights.worker import work as work
+    from cliplab.detect.highlights.worker import worker as worker
     from cliplab.detect.measuring import LearnedProfile as LearnedProfile
     from cliplab.detect.measuring import SegmentEvaluation as SegmentEvaluation
     from cliplab.detect.measuring import evaluate_breaks as evaluate_breaks
@@ -53,7 +60,11 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
             "highlights.commands": ("detect_all", "highlight_options"),
             "highlights.finding": ("find_highlights",),
             "highlights.generating": ("GenerateReport", "GeneratedClip", "generate_clips"),
+            "highlights.live": ("ReadyClip", "follow_highlights"),
             "highlights.options": ("HighlightOptions",),
+            "highlights.rating_order": ("RatingOrder",),
+            "highlights.stage2": ("Stage2", "stage2_model"),
+            "highlights.worker": ("work", "worker"),
             "measuring": ("LearnedProfile", "SegmentEvaluation", "evaluate_breaks", "learn_breaks"),
             "observations": ("ROWS", "Observations", "load_observations"),
             "recordings": ("Recording",),

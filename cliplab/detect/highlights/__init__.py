@@ -17,7 +17,14 @@ if TYPE_CHECKING:
     from cliplab.detect.highlights.generating import GeneratedClip as GeneratedClip
     from cliplab.detect.highlights.generating import GenerateReport as GenerateReport
     from cliplab.detect.highlights.generating import generate_clips as generate_clips
+    from cliplab.detect.highlights.live import ReadyClip as ReadyClip
+    from cliplab.detect.highlights.live import follow_highlights as follow_highlights
     from cliplab.detect.highlights.options import HighlightOptions as HighlightOptions
+    from cliplab.detect.highlights.rating_order import RatingOrder as RatingOrder
+    from cliplab.detect.highlights.stage2 import Stage2 as Stage2
+    from cliplab.detect.highlights.stage2 import stage2_model as stage2_model
+    from cliplab.detect.highlights.worker import work as work
+    from cliplab.detect.highlights.worker import worker as worker
 else:  # hidden from type checkers, so that a name that is not exported is an error
     __getattr__, __dir__, __all__ = lazy_exports(
         __name__,
@@ -26,6 +33,10 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
             "commands": ("detect_all", "highlight_options"),
             "finding": ("find_highlights",),
             "generating": ("GenerateReport", "GeneratedClip", "generate_clips"),
+            "live": ("ReadyClip", "follow_highlights"),
             "options": ("HighlightOptions",),
+            "rating_order": ("RatingOrder",),
+            "stage2": ("Stage2", "stage2_model"),
+            "worker": ("work", "worker"),
         },
     )

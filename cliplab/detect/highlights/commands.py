@@ -6,11 +6,14 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from adapters.errors import AdapterError, ConfigError, describe_failure
+from adapters.errors import AdapterError, ConfigError, DatasetError, describe_failure
 from adapters.media import is_live
+from cliplab.clips import DEFAULT_MODEL
 from cliplab.detect.highlights.candidates import HighlightReport, write_report
 from cliplab.detect.highlights.finding import OnProgress, find_highlights
 from cliplab.detect.highlights.options import HighlightOptions, parse_headers, parse_shares
+from cliplab.detect.highlights.rating_order import RatingOrder
+from cliplab.detect.highlights.stage2 import LEAST_SCORE, Stage2, stage2_model
 from cliplab.library import find_videos
 from cliplab.outputs import require_new
 
@@ -33,6 +36,12 @@ def detect_all(
     sources: str | Path | Sequence[str | Path],
     options: HighlightOptions | None = None,
     *,
+    stage2: str | Path | None = None,
+    stage2_label: str | None = None,
+    stage2_min: float = LEAST_SCORE,
+    rating_model: str | Path | None = DEFAULT_MODEL,
+    chat: str | Path | None = None,
+    trust_adapters: Sequence[str] = (),
     output: str | Path | None = None,
     force: bool = False,
     on_progress: OnProgress | None = None,
@@ -44,6 +53,14 @@ def detect_all(
     Args:
         sources: Files, folders, patterns and URLs.
         options: Lengths, gaps and edges; None: the defaults.
+        stage2: A bundle, or a folder of models with a manifest, that drops candidates and orders them; None: that of
+            the environment where ``DETECTION_USE_ML_STAGE2`` is true.
+        stage2_label: Which of its labels means a highlight; None: its positive label.
+        stage2_min: Candidates that it scores lower are dropped, 0..1.
+        rating_model: The models of ``cliplab clips train``, which label and order candidates where one serves; None:
+            none.
+        chat: A log of the chat beside the one source, in JSON lines.
+        trust_adapters: As for ``open_model``.
         output: A file of candidates for one source, a folder for several.
         force: Replace outputs that exist.
         on_progress: As for ``find_highlights``.
@@ -61,11 +78,20 @@ def detect_all(
     targets = _targets(named, output)
     for target in targets:
         require_new(target, force)
+    if chat is not None and len(named) > 1:
+        raise ConfigError(f"chat belongs to one source, got {len(named)}. Name one of them")
+    model = stage2_model() if stage2 is None else stage2
+    looker = (
+        None if model is None else Stage2(model, label=stage2_label, least=stage2_min, trust_adapters=trust_adapters)
+    )
+    ratings = None if rating_model is None else RatingOrder(rating_model)
     reports = []
     for source, target in zip(named, targets, strict=True):
         try:
-            report = find_highlights(source, options, on_progress=on_progress)
-        except ConfigError:  # of the run
+            report = find_highlights(
+                source, options, stage2=looker, ratings=ratings, chat=chat, on_progress=on_progress, on_note=on_note
+            )
+        except (ConfigError, DatasetError):  # of the run
             raise
         except AdapterError as error:
             report = HighlightReport(source, 0.0, (), error=str(error))

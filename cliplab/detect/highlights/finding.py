@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from adapters.errors import ConfigError, MediaError
-from adapters.media import open_container, open_video, video_streams
+from adapters.media import is_live, open_container, open_video, video_streams
 from adapters.system import file_fingerprint
 from cliplab.detect.highlights.candidates import Candidate, HighlightReport
 from cliplab.detect.highlights.cells import Cells
+from cliplab.detect.highlights.chat import ChatFeed, read_chat
 from cliplab.detect.highlights.edges import with_edges
+from cliplab.detect.highlights.live import follow_highlights
 from cliplab.detect.highlights.options import HighlightOptions
+from cliplab.detect.highlights.pages import stream_address
 from cliplab.detect.highlights.proposing import Peak, Proposer, keep_apart
-from cliplab.detect.highlights.reading import Pass, read_container
+from cliplab.detect.highlights.rating_order import RatingOrder
+from cliplab.detect.highlights.reading import ContainerReader, Pass
+from cliplab.detect.highlights.stage2 import Stage2
 
 OnProgress = Callable[[str, float, float], object]
 OnCandidate = Callable[[Candidate], object]
@@ -27,19 +32,31 @@ def find_highlights(
     source: str | Path,
     options: HighlightOptions | None = None,
     *,
+    stage2: Stage2 | None = None,
+    ratings: RatingOrder | None = None,
+    chat: str | Path | None = None,
     on_progress: OnProgress | None = None,
     on_candidate: OnCandidate | None = None,
+    on_note: Callable[[str], object] | None = None,
+    check_url: Callable[[str], object] | None = None,
     check_stop: Callable[[], None] = lambda: None,
+    is_stopped: Callable[[], bool] = lambda: False,
 ) -> HighlightReport:
     """Find the highlights of a recording in one pass, in memory that does not grow with its length.
 
     Args:
-        source: A video, a recording of sound, or a URL.
+        source: A video, a recording of sound, an HLS stream (the URL of its playlist), or a page of a streaming site.
         options: Lengths, gaps and edges; None: the defaults.
+        stage2: A model that drops candidates and orders them; None: none.
+        ratings: Models of ratings that label candidates and order them where one serves; None: none.
+        chat: A log of the chat beside the recording, in JSON lines; None: there is none.
         on_progress: Called with "watch", the seconds done and the seconds in all (infinite where unknown).
         on_candidate: Called with each candidate as soon as it is known; a better one nearby may take its place in
             the report.
+        on_note: Called with a sentence about a stream: stalls, damage, lost segments.
+        check_url: As for ``follow_highlights``.
         check_stop: Called now and then; raises where the search has to end.
+        is_stopped: Ends the following of a stream when it returns True; what was found until then is returned.
 
     Returns:
         The candidates in the order of time.
@@ -47,15 +64,37 @@ def find_highlights(
     Raises:
         ConfigError: An option does not suit the source.
         MediaError: It cannot be opened, or has neither picture nor sound.
+        DatasetError: The chat log is not one.
     """
     options = options or HighlightOptions()
-    found, candidates = _watch_file(source, options, on_progress, on_candidate, check_stop)
+    stream = stream_address(str(source), on_note)
+    if stream is not None:
+        if chat is not None:
+            raise ConfigError("chat is a log beside a recording; it is not followed beside a stream")
+        return follow_highlights(
+            stream,
+            options,
+            stage2=stage2,
+            ratings=ratings,
+            check_url=check_url,
+            on_ready=None if on_candidate is None else lambda ready: on_candidate(ready.candidate),
+            on_progress=on_progress,
+            on_note=on_note,
+            is_stopped=is_stopped,
+        )
+    messages, notes = ([], []) if chat is None else read_chat(chat)
+    found, candidates = _watch_file(source, options, messages, on_progress, on_candidate, check_stop)
+    if on_progress is not None and stage2 is not None:
+        on_progress("stage 2", 0, 1)
+    candidates, model, rating_model, said = judge(source, candidates, stage2, ratings)
     return HighlightReport(
         str(source),
         found.end_seconds,
-        tuple(candidates),
-        tuple(found.notes),
-        fingerprint=file_fingerprint(Path(source)),
+        tuple(limited(candidates, options)),
+        (*found.notes, *notes, *said),
+        model,
+        rating_model,
+        fingerprint=None if is_live(str(source)) else file_fingerprint(Path(source)),
         options=options.to_json(),
     )
 
@@ -63,6 +102,7 @@ def find_highlights(
 def _watch_file(
     source: str | Path,
     options: HighlightOptions,
+    messages: Sequence[tuple[float, float]],
     on_progress: OnProgress | None,
     on_candidate: OnCandidate | None,
     check_stop: Callable[[], None],
@@ -71,16 +111,20 @@ def _watch_file(
     found, proposer = Pass(cells, options), Proposer(cells, options.min_score)
     kept, provisional = dict[float, tuple[Peak, Candidate]](), _Latest(options.min_gap_seconds, on_candidate)
 
+    chat = ChatFeed(messages) if messages else None
+
     def propose(at_end: bool = False) -> None:
+        if chat is not None:
+            chat.feed(cells, cells.end)
         end = found.end_seconds if at_end else None
         for peak in proposer.peaks(at_end):
             kept[peak.seconds] = peak, with_edges(peak, cells, found.cuts, options, end)
             provisional.add(kept[peak.seconds][1])
 
-    with open_container(source) as container:
+    with open_container(source, allow_url=is_live(str(source))) as container:
         origin, declared = _begin(source, container)
         reported = 0.0
-        for seconds in read_container(container, found, origin=origin, source=str(source)):
+        for seconds in ContainerReader(container, found, origin=origin, source=str(source)).read():
             if seconds - reported >= _REPORT_SECONDS:
                 reported = seconds
                 check_stop()
@@ -93,7 +137,37 @@ def _watch_file(
     chosen = [
         kept[peak.seconds][1] for peak in keep_apart([peak for peak, _ in kept.values()], options.min_gap_seconds)
     ]
-    return found, limited([_inside(one, found.end_seconds) for one in chosen], options)
+    return found, [_inside(one, found.end_seconds) for one in chosen]
+
+
+def judge(
+    source: str | Path,
+    candidates: list[Candidate],
+    stage2: Stage2 | None,
+    ratings: RatingOrder | None,
+    offset: float = 0.0,
+) -> tuple[list[Candidate], str | None, str | None, list[str]]:
+    """What later stages make of candidates.
+
+    Args:
+        source: The file that they are of.
+        candidates: Those of stage 1.
+        stage2: A model that drops and orders; None: none.
+        ratings: Models of ratings; None: none.
+        offset: Where the file begins in the source of the candidates, in seconds.
+
+    Returns:
+        The candidates that are left; the model of stage 2; the models of ratings that served; and notes.
+    """
+    model, served, notes = None, None, list[str]()
+    if stage2 is not None:
+        before = len(candidates)
+        candidates, model, notes = stage2.apply(source, candidates, offset)
+        if len(candidates) < before:
+            notes.append(f"stage 2 dropped {before - len(candidates)} of {before} candidates")
+    if ratings is not None:
+        candidates, served = ratings.apply(candidates)
+    return candidates, model, served, notes
 
 
 class _Latest:
@@ -136,21 +210,6 @@ def _begin(source: str | Path, container: Any) -> tuple[float | None, float]:
     """The source time of the first frame, None where there is no picture; and the declared length in seconds."""
     declared = container.duration / 1_000_000 if container.duration else math.inf
     if any(stream.codec_context is not None for stream in video_streams(container)):
-        with open_video(source) as video:
+        with open_video(source, allow_url=is_live(str(source))) as video:
             return video.info.start_seconds, video.info.duration_seconds or declared
     return None, declared
-
-
-def require_named(source: Any) -> str:
-    """The name of a source as text.
-
-    Args:
-        source: A path or URL.
-
-    Raises:
-        ConfigError: It is empty.
-    """
-    text = str(source)
-    if not text.strip():
-        raise ConfigError("no source is named. Give a video, a folder or a URL")
-    return text

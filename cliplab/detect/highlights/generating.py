@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from adapters.errors import AdapterError, ConfigError, MediaError, MissingExtraError, StorageError, describe_failure
 from adapters.media import is_live, open_video, probe
 from adapters.system import file_fingerprint, write_bytes_atomic
-from cliplab.clips import ClipManager, clip_features
 from cliplab.detect.highlights.candidates import Candidate, HighlightReport, read_report
 from cliplab.detect.highlights.cutting_clips import clip_suffix, cut_clip
 from cliplab.detect.highlights.finding import OnProgress, find_highlights
+from cliplab.detect.highlights.live import ReadyClip, follow_highlights
 from cliplab.detect.highlights.options import HighlightOptions
+from cliplab.detect.highlights.pages import stream_address
+from cliplab.detect.highlights.rating_order import RatingOrder, candidate_features
+from cliplab.detect.highlights.stage2 import Stage2
+
+if TYPE_CHECKING:
+    from cliplab.clips import ClipManager
 
 DEFAULT_OUTPUT = Path("output_clips")
 _THUMBNAIL_HEIGHT = 360
@@ -93,21 +100,34 @@ def generate_clips(
     database: str | Path | ClipManager | None = "clips.db",
     options: HighlightOptions | None = None,
     candidates: Sequence[Candidate] | None = None,
+    stage2: Stage2 | None = None,
+    ratings: RatingOrder | None = None,
+    chat: str | Path | None = None,
     dry_run: bool = False,
     on_progress: OnProgress | None = None,
     on_clip: Callable[[GeneratedClip], object] | None = None,
+    on_note: Callable[[str], object] | None = None,
+    check_url: Callable[[str], object] | None = None,
+    is_stopped: Callable[[], bool] = lambda: False,
 ) -> GenerateReport:
     """Write the highlights of a source as clips. Run it again to resume: clips that are there are kept.
 
     Args:
-        source: A recording, in which highlights are looked for first; a file of candidates (.json); or a report.
+        source: A recording or an HLS stream, in which highlights are looked for first; a file of candidates (.json);
+            or a report. Clips of a stream are written while it runs.
         output: The folder of the clips, which is made.
         database: A clip database, or an open one, in which they are entered; None: none.
         options: How highlights are looked for; None: the defaults.
         candidates: Those to write, such as after a page changed their edges; None: those of the report.
+        stage2: A model that drops candidates and orders them; None: none.
+        ratings: Models of ratings that label candidates and order them; None: none.
+        chat: A log of the chat beside a recording, in JSON lines.
         dry_run: Say what would be written, and write nothing.
         on_progress: As for ``find_highlights``, and with "clips" while clips are written.
         on_clip: Called with each clip when it is done.
+        on_note: Called with a sentence about a stream: stalls, damage, lost segments.
+        check_url: As for ``follow_highlights``.
+        is_stopped: Ends the following of a stream when it returns True.
 
     Returns:
         Each clip, also those that could not be made.
@@ -118,7 +138,24 @@ def generate_clips(
         MediaError: The source cannot be read.
         StorageError: The disk is full, or the folder or database cannot be written. What is written stays.
     """
-    report = _report(source, options, on_progress)
+    found = stream_address(source, on_note) if isinstance(source, str) else None
+    if found is not None:
+        with ExitStack() as stack:
+            manager = None if dry_run else _manager(database, stack)
+            sink = _StreamSink(str(source), Path(output), manager, dry_run, on_clip)
+            report = follow_highlights(
+                found,
+                options,
+                stage2=stage2,
+                ratings=ratings,
+                check_url=check_url,
+                on_ready=sink.take,
+                on_progress=on_progress,
+                on_note=on_note,
+                is_stopped=is_stopped,
+            )
+        return GenerateReport(str(source), str(output), _database_name(database), tuple(sink.done), report.notes)
+    report = _report(source, options, stage2, ratings, chat, on_progress)
     path = _source_file(report.source)
     fingerprint = file_fingerprint(Path(path))
     if report.fingerprint is not None and report.fingerprint != fingerprint:
@@ -135,14 +172,46 @@ def generate_clips(
             target = folder / clip_name(report.source, candidate, fingerprint, suffix)
             made = _one(path, candidate, target, dry_run)
             if manager is not None and made.state != "failed":
-                made = _enter(manager, made, candidate, report, path, fingerprint, duration)
+                kept = (0.0, max(duration, candidate.end))
+                made = _enter(manager, made, candidate, report.model, str(Path(path).absolute()), fingerprint, kept)
             done.append(made)
             if on_clip is not None:
                 on_clip(made)
             if on_progress is not None:
                 on_progress("clips", number + 1, len(chosen))
-    name = None if database is None else str(database if isinstance(database, (str, Path)) else database.database.name)
-    return GenerateReport(report.source, str(folder), name, tuple(done), report.notes)
+    return GenerateReport(report.source, str(folder), _database_name(database), tuple(done), report.notes)
+
+
+def _database_name(database: str | Path | ClipManager | None) -> str | None:
+    return None if database is None else str(database if isinstance(database, (str, Path)) else database.database.name)
+
+
+@dataclass(eq=False)
+class _StreamSink:
+    """Cuts the clips of a stream as they become ready."""
+
+    source: str
+    folder: Path
+    manager: ClipManager | None
+    dry_run: bool
+    on_clip: Callable[[GeneratedClip], object] | None
+    done: list[GeneratedClip] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        # A stream has no content to be known by, and its seconds begin anew with each following.
+        self.mark = f"{time.time_ns() // 1_000_000_000:08x}"
+
+    def take(self, ready: ReadyClip) -> None:
+        one = ready.candidate
+        target = self.folder / clip_name(self.source, one, self.mark, clip_suffix(ready.path))
+        if not self.dry_run:
+            _make(self.folder)
+        made = _one(str(ready.path), one, target, self.dry_run, ready.offset)
+        if self.manager is not None and made.state != "failed":
+            made = _enter(self.manager, made, one, None, self.source, None, ready.kept)
+        self.done.append(made)
+        if self.on_clip is not None:
+            self.on_clip(made)
 
 
 def clip_name(source: str, candidate: Candidate, fingerprint: str | None, suffix: str) -> str:
@@ -162,20 +231,26 @@ def clip_name(source: str, candidate: Candidate, fingerprint: str | None, suffix
 
 
 def _report(
-    source: str | Path | HighlightReport, options: HighlightOptions | None, on_progress: OnProgress | None
+    source: str | Path | HighlightReport,
+    options: HighlightOptions | None,
+    stage2: Stage2 | None,
+    ratings: RatingOrder | None,
+    chat: str | Path | None,
+    on_progress: OnProgress | None,
 ) -> HighlightReport:
     if isinstance(source, HighlightReport):
         return source
     if Path(source).suffix.lower() == ".json":
         return read_report(source)
     _source_file(str(source))
-    return find_highlights(source, options, on_progress=on_progress)
+    return find_highlights(source, options, stage2=stage2, ratings=ratings, chat=chat, on_progress=on_progress)
 
 
 def _source_file(source: str) -> str:
     if is_live(source):
         raise ConfigError(
-            f"{source}: is a stream; its clips are cut while it is followed. Use cliplab worker, or record it first"
+            f"{source}: is a stream whose clips cannot be cut. Give the address of an HLS playlist (.m3u8), or record "
+            "it to a file first"
         )
     return source
 
@@ -183,6 +258,8 @@ def _source_file(source: str) -> str:
 def _manager(database: str | Path | ClipManager | None, stack: ExitStack) -> ClipManager | None:
     if database is None or not isinstance(database, (str, Path)):
         return database
+    from cliplab.clips import ClipManager
+
     return stack.enter_context(ClipManager(database))
 
 
@@ -193,7 +270,7 @@ def _make(folder: Path) -> None:
         raise StorageError(f"{folder}: cannot be made ({error.strerror}). Name another folder with --output") from None
 
 
-def _one(source: str, candidate: Candidate, target: Path, dry_run: bool) -> GeneratedClip:
+def _one(source: str, candidate: Candidate, target: Path, dry_run: bool, offset: float = 0.0) -> GeneratedClip:
     """Cut one clip and its picture, or keep what is there; what is wrong with it does not end the others."""
     found = GeneratedClip(str(target), candidate.start, candidate.end, candidate.kind, candidate.score)
     found = replace(found, state="kept" if target.exists() else "planned" if dry_run else "made")
@@ -201,7 +278,9 @@ def _one(source: str, candidate: Candidate, target: Path, dry_run: bool) -> Gene
         return found
     try:
         if found.state == "made":
-            found = replace(found, notes=tuple(cut_clip(source, candidate.start, candidate.end, target)))
+            found = replace(
+                found, notes=tuple(cut_clip(source, candidate.start - offset, candidate.end - offset, target))
+            )
         if target.suffix == ".mp4":
             found = replace(found, thumbnail=str(_thumbnail(target, candidate.peak - candidate.start)))
     except StorageError:  # the next one would fail as well
@@ -238,18 +317,19 @@ def _enter(
     manager: ClipManager,
     made: GeneratedClip,
     candidate: Candidate,
-    report: HighlightReport,
+    model: str | None,
     source: str,
     fingerprint: str | None,
-    duration: float,
+    kept: tuple[float, float],
 ) -> GeneratedClip:
     """Enter a clip in the database with where it is from, so that it can be extended both ways later."""
+    from cliplab.clips import clip_features
+
     path = str(Path(made.path).absolute())
     known = manager.find_clip(path, candidate.start, candidate.end) if made.state == "kept" else None
     if known is not None:
         return replace(made, clip_id=known.id)
-    features: dict[str, Any] = {f"cue_{name}": value for name, value in candidate.cues.items()}
-    features["stage1_score"] = candidate.stage1
+    features = candidate_features(candidate)
     notes = list(made.notes)
     try:
         features |= clip_features(path)
@@ -264,10 +344,10 @@ def _enter(
         candidate.score,
         candidate.kind,
         features,
-        str(Path(source).absolute()),
+        source,
         fingerprint=fingerprint,
-        source_start=0.0,
-        source_end=max(duration, candidate.end),
-        model_version=report.model,
+        source_start=kept[0],
+        source_end=kept[1],
+        model_version=model,
     )
     return replace(made, clip_id=clip_id, notes=tuple(notes))

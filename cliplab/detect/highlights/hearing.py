@@ -22,6 +22,7 @@ _CROWD_HZ = (350.0, 5500.0)
 _CROWD_FLATNESS = (0.12, 0.40)  # of tones and speech below, of a cheering crowd above
 _SYLLABLES_DB = (3.0, 8.0)  # spread of the level within a second: of a crowd below, of speech above
 _FLOOR_DB = -80.0
+_ROUNDING_SAMPLES = SAMPLE_RATE // 25  # segments of a stream meet within some 20 ms
 _SECOND = SAMPLE_RATE // _HOP  # spectra
 
 
@@ -53,7 +54,10 @@ class Hearing:
                 something is missing between.
             samples: float32 [N] in -1..1 at ``SAMPLE_RATE``.
         """
-        if position != self._place + len(self._rest):
+        due = self._place + len(self._rest)
+        if abs(position - due) <= _ROUNDING_SAMPLES and due:
+            position = due
+        if position != due:
             self._rest, self._place = np.zeros(0, np.float32), -(-position // _HOP) * _HOP
             samples = samples[self._place - position :]
             self._bands = self._spectrum = None

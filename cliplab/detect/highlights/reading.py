@@ -61,30 +61,31 @@ class Pass:
             self.notes.append(text)
 
 
-def read_container(
-    container: Any, found: Pass, *, offset: float = 0.0, origin: float | None = None, source: str
-) -> Iterator[float]:
-    """Read a container to its end.
+class ContainerReader:
+    """Reads one container to its end.
 
-    Args:
-        container: The open container.
-        found: Receives what is seen and heard.
-        offset: Where its first frame lies in the source, in seconds; above 0 where it continues another container.
-        origin: Its own time of that frame, in seconds; None: that of the first picture.
-        source: For messages.
-
-    Yields:
-        Up to when it was read, in seconds, after each packet that brought something.
-
-    Raises:
-        MediaError: It has neither picture nor sound.
+    Attributes:
+        origin: Its own time of its first picture, or of its first sound where it has none; None: not known yet.
+        first_seconds: When its first picture or sound is in the source; None: nothing was decoded yet.
+        signature: Codecs, size and rates: containers that differ in it cannot be joined.
     """
-    reader = _Reader(container, found, offset, origin, source)
-    yield from reader.read()
 
+    def __init__(
+        self, container: Any, found: Pass, *, offset: float = 0.0, origin: float | None = None, source: str
+    ) -> None:
+        """Prepare the decoders.
 
-class _Reader:
-    def __init__(self, container: Any, found: Pass, offset: float, origin: float | None, source: str) -> None:
+        Args:
+            container: The open container.
+            found: Receives what is seen and heard.
+            offset: Where ``origin`` lies in the source, in seconds.
+            origin: Its own time of that moment, in seconds; None: that of the first picture.
+            source: For messages.
+
+        Raises:
+            MediaError: It has neither picture nor sound.
+            ConfigError: It has no such sound stream.
+        """
         self.container, self.found, self.offset, self.origin = container, found, offset, origin
         self.video = _video(container, found, source)
         self.audio = _audio(container, found, source)
@@ -101,9 +102,15 @@ class _Reader:
         self.pieces: list[Any] = []
         self.piece_position = self.piece_length = 0
         self.shift = 0.0  # of the timestamps of packets, as the clock of the pictures has it
-        found.watching.restart()
+        self.first_seconds: float | None = None
+        self.signature = tuple(map(_signature, (self.video, self.audio)))
 
     def read(self) -> Iterator[float]:
+        """Decode all of it.
+
+        Yields:
+            Up to when it was read, in seconds, after each packet that brought something.
+        """
         errors = 0
         streams = [stream for stream in (self.video, self.audio) if stream is not None]
         packets = self.container.demux(streams)
@@ -171,6 +178,8 @@ class _Reader:
             self.origin = time
         seconds = time - self.origin + self.offset
         self.found.seen = True
+        if self.first_seconds is None:
+            self.first_seconds = seconds
         self.found.end_seconds = max(self.found.end_seconds, seconds)
         self.found.watching.add(seconds, brightness(frame))
         self._release()
@@ -208,6 +217,8 @@ class _Reader:
                 self.position = due
         if self.position is None:
             return
+        if self.first_seconds is None and self.video is None:
+            self.first_seconds = self.position / SAMPLE_RATE
         frame.pts = None
         try:
             pieces = self.resampler.resample(frame)
@@ -237,6 +248,15 @@ class _Reader:
             end = (self.piece_position + self.piece_length) / SAMPLE_RATE
             self.found.end_seconds = max(self.found.end_seconds, end)
         self.pieces, self.piece_length = [], 0
+
+
+def _signature(stream: Any) -> tuple[Any, ...]:
+    if stream is None:
+        return ()
+    context = stream.codec_context
+    if stream.type == "video":
+        return context.name, context.width, context.height
+    return context.name, context.sample_rate
 
 
 def _video(container: Any, found: Pass, source: str) -> Any:

@@ -1,0 +1,230 @@
+"""Highlights of an HLS stream while it runs, or of one that was recorded: each clip soon after its end."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from adapters.errors import MediaError
+from adapters.media import open_container
+from cliplab.detect.highlights.candidates import Candidate, HighlightReport
+from cliplab.detect.highlights.cells import Cells
+from cliplab.detect.highlights.edges import planned, with_edges
+from cliplab.detect.highlights.hls import Fetcher, Segment, new_segments
+from cliplab.detect.highlights.options import HighlightOptions
+from cliplab.detect.highlights.proposing import LiveChoice, Peak, Proposer
+from cliplab.detect.highlights.rating_order import RatingOrder
+from cliplab.detect.highlights.reading import ContainerReader, Pass
+from cliplab.detect.highlights.recording import KEPT_SECONDS, Kept, Recording
+from cliplab.detect.highlights.stage2 import Stage2
+
+STALL_SECONDS = 60.0
+_EDGE_SECONDS = 0.3  # beyond an edge, of what an edge is moved by
+
+
+@dataclass(frozen=True)
+class ReadyClip:
+    """A candidate of a stream whose pictures are all there.
+
+    Attributes:
+        candidate: The candidate, in seconds since the stream's first picture.
+        path: A file with its stretch, which is removed when the callback returns.
+        offset: When that file's first picture is shown, in the stream's seconds.
+        kept: The stretch of the stream that is kept now: (start, end).
+    """
+
+    candidate: Candidate
+    path: Path
+    offset: float
+    kept: tuple[float, float]
+
+
+def follow_highlights(
+    url: str,
+    options: HighlightOptions | None = None,
+    *,
+    folder: str | Path | None = None,
+    kept_seconds: float = KEPT_SECONDS,
+    stall_seconds: float = STALL_SECONDS,
+    stage2: Stage2 | None = None,
+    ratings: RatingOrder | None = None,
+    check_url: Callable[[str], object] | None = None,
+    on_ready: Callable[[ReadyClip], object] | None = None,
+    on_progress: Callable[[str, float, float], object] | None = None,
+    on_note: Callable[[str], object] | None = None,
+    is_stopped: Callable[[], bool] = lambda: False,
+) -> HighlightReport:
+    """Follow an HLS stream to its end.
+
+    Args:
+        url: Of its playlist; of several qualities the best is taken.
+        options: Lengths, gaps, edges and HTTP headers; None: the defaults.
+        folder: Where the last segments are kept; None: a temporary folder.
+        kept_seconds: How much of the stream is kept.
+        stall_seconds: How long no segment may come before the stream is taken to have ended.
+        stage2: A model that drops candidates; None: none.
+        ratings: Models of ratings; None: none.
+        check_url: Called with each address before it is asked, those in playlists and redirects too; raises where it
+            must not be.
+        on_ready: Called with each candidate when it can be cut.
+        on_progress: Called with "follow", the seconds done, and infinity.
+        on_note: Called with a sentence about stalls, damage and lost segments.
+        is_stopped: Asked between segments; True ends the following.
+
+    Returns:
+        The candidates in the order of time. ``notes`` has how many segments were read and how many were lost.
+
+    Raises:
+        MediaError: The playlist cannot be read, or no segment could be decoded.
+        StorageError: The disk is full.
+    """
+    options = options or HighlightOptions()
+    with tempfile.TemporaryDirectory(prefix="cliplab-stream-") as temporary:
+        home = Path(temporary) if folder is None else Path(folder)
+        follower = _Follower(url, options, home, kept_seconds, stage2, ratings, on_ready, on_note)
+        fetcher = Fetcher(options.headers, check_url)
+        try:
+            for segment in new_segments(
+                fetcher, url, stall_seconds=stall_seconds, on_note=follower.note_loss, is_stopped=is_stopped
+            ):
+                follower.take(segment, fetcher, is_stopped)
+                if on_progress is not None:
+                    on_progress("follow", follower.found.end_seconds, float("inf"))
+                if is_stopped():
+                    break
+            return follower.finish()
+        finally:
+            follower.recording.close()
+
+
+@dataclass(eq=False)
+class _Follower:
+    url: str
+    options: HighlightOptions
+    folder: Path
+    kept_seconds: float
+    stage2: Stage2 | None
+    ratings: RatingOrder | None
+    on_ready: Callable[[ReadyClip], object] | None
+    on_note: Callable[[str], object] | None
+    read: int = 0
+    lost: int = 0
+    candidates: list[Candidate] = field(default_factory=list)
+    waiting: list[Peak] = field(default_factory=list)
+    model: str | None = None
+    served: str | None = None
+
+    def __post_init__(self) -> None:
+        self.cells = Cells()
+        self.found = Pass(self.cells, self.options, live=True)
+        self.recording = Recording(self.folder, self.kept_seconds)
+        self.proposer = Proposer(self.cells, self.options.min_score, live=True)
+        longest_after = self.options.clip_seconds * 0.3
+        self.choice = LiveChoice(self.options.min_gap_seconds, max(longest_after - 4.0, 2.0))
+        self._origin: float | None = None
+        self._offset = 0.0
+        self._signature: tuple[Any, ...] = ()
+
+    def note_loss(self, text: str) -> None:
+        """A note of the playlist; counts what it says is lost."""
+        if text.endswith("were gone before they could be read"):
+            self.lost += int(text.split()[0])
+        self.note(text)
+
+    def note(self, text: str) -> None:
+        self.found.note(text)
+        if self.on_note is not None:
+            self.on_note(text)
+
+    def take(self, segment: Segment, fetcher: Fetcher, is_stopped: Callable[[], bool]) -> None:
+        """Read, store and measure one segment; one that is damaged does not end the stream."""
+        try:
+            data = fetcher.segment(segment, is_stopped)
+        except MediaError as error:
+            self.lost += 1
+            self.note(f"a segment is lost: {error}")
+            return
+        path = self.recording.store(self.read, segment, data)
+        self.read += 1
+        header = data.find(b"moof") - 4 if segment.header is not None else 0
+        try:
+            self._measure(path, segment, max(header, 0))
+        except MediaError as error:
+            path.unlink(missing_ok=True)
+            self.note(f"a segment could not be decoded: {error}")
+            return
+        self._propose(at_end=False)
+
+    def _measure(self, path: Path, segment: Segment, header: int) -> None:
+        before = self.found.end_seconds
+        if segment.discontinuity:
+            self._origin, self._offset = None, before
+        with open_container(path) as container:
+            reader = ContainerReader(
+                container, self.found, offset=self._offset, origin=self._origin, source=segment.url
+            )
+            if self._signature and reader.signature != self._signature:
+                self.note("the stream changes its size, codec or sound; clips end there")
+            self._signature = reader.signature
+            for _ in reader.read():
+                pass
+        if reader.first_seconds is None:
+            raise MediaError(f"{segment.url}: has no picture and no sound that can be decoded.")
+        if self._origin is None:
+            self._origin = reader.origin
+        end = max(self.found.end_seconds, reader.first_seconds + segment.seconds)
+        self.recording.add(Kept(path, segment.sequence, reader.first_seconds, end, header, reader.signature))
+
+    def _propose(self, at_end: bool) -> None:
+        peaks = list(self.proposer.peaks(at_end))
+        self.waiting += self.choice.add(peaks, self.proposer.known_seconds, at_end)
+        later = list[Peak]()
+        for peak in self.waiting:
+            until = planned(peak, self.options)[1] + self.options.snap_seconds + _EDGE_SECONDS
+            if at_end or self.found.end_seconds >= until:
+                self._ready(peak, self.found.end_seconds if at_end else None)
+            else:
+                later.append(peak)
+        self.waiting = later
+
+    def _ready(self, peak: Peak, end_seconds: float | None) -> None:
+        candidate = with_edges(peak, self.cells, self.found.cuts, self.options, end_seconds)
+        suffix = ".mp4" if self.recording.is_fragmented else ".ts"
+        joined = self.folder / f"joined{suffix}"
+        try:
+            offset, start, end = self.recording.join(candidate.start, candidate.end, candidate.peak, joined)
+            candidate = replace(candidate, start=round(start, 3), end=round(end, 3))
+            kept = [candidate]
+            if self.stage2 is not None:
+                kept, self.model, notes = self.stage2.apply(joined, kept, offset)
+                for note in notes:
+                    self.note(note)
+            if self.ratings is not None:
+                kept, self.served = self.ratings.apply(kept)
+            for one in kept:
+                self.candidates.append(one)
+                if self.on_ready is not None:
+                    self.on_ready(ReadyClip(one, joined, offset, (self.recording.start, self.recording.end)))
+        except MediaError as error:
+            self.note(f"the clip at {candidate.peak:.1f} s is left out: {error}")
+        finally:
+            joined.unlink(missing_ok=True)
+
+    def finish(self) -> HighlightReport:
+        if not self.found.seen and not self.found.heard:
+            raise MediaError(f"{self.url}: no segment could be decoded. {' '.join(self.found.notes[:2])}".strip())
+        self._propose(at_end=True)
+        count = f"{self.read} segments were read, {self.lost} were lost"
+        best = sorted(self.candidates, key=lambda one: (-one.score, one.start))[: self.options.most]
+        return HighlightReport(
+            self.url,
+            self.found.end_seconds,
+            tuple(sorted(best, key=lambda one: one.start)),
+            (count, *self.found.notes),
+            self.model,
+            self.served,
+            options=self.options.to_json(),
+        )
