@@ -185,8 +185,8 @@ def show(found: dict[str, np.ndarray], photos: Photos) -> None:
     print(
         f"\ncliplab at {GOAL_AT} ratings less default gradient boosting at {BASELINE_AT}, the same seeds: "
         f"{difference.mean():+.3f} ({low:+.2f} to {high:+.2f}). Of {int(found['served'].sum())} models that "
-        f"served, {worse} ranked the held-out themes no better than chance. Of {seeds} models of {GOAL_AT} random stars, "
-        f"{int(found['control'].sum())} served."
+        f"served, {worse} ranked the held-out themes no better than chance. Of {seeds} models of {GOAL_AT} "
+        f"random stars, {int(found['control'].sum())} served."
     )
 
 

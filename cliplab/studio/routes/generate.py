@@ -85,6 +85,7 @@ def _analyze(studio: Studio, body: Mapping[str, Any]) -> Response:
         "local": local,
         "report": str(_report_path(studio, report)),
         "options": options,
+        "folder": str(studio.options.data_dir),
     }
     title = f"Analyze {shown(text)}"
     job = studio.jobs.start(
@@ -143,6 +144,8 @@ def _generate(studio: Studio, body: Mapping[str, Any]) -> Response:
     root = studio.options.data_dir
     arguments = {
         "report": str(path),
+        "local": not is_address(found["source"]),
+        "folder": str(root),
         "output": str(inside(studio, OUTPUT)),
         "database": str(root / DATABASE),
         "clips": clips,
