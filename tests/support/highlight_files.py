@@ -36,6 +36,24 @@ def picture_of(seconds: float, events: Sequence[tuple[float, str]]) -> np.ndarra
     return np.repeat(np.broadcast_to(brightness, (HEIGHT, WIDTH))[..., None], 3, axis=2).astype(np.uint8)
 
 
+def split_recording(path: Path, seconds: float, folder: Path, first: int) -> None:
+    """Divide a recording into transport streams of some seconds each, at key frames, as a segmenter does."""
+    with av.open(str(path)) as source:
+        streams = [*source.streams.video, *source.streams.audio]
+        packets = [packet for packet in source.demux(streams) if packet.pts is not None and packet.size]
+        begin = min(float(packet.pts * packet.time_base) for packet in packets)
+        by_segment: dict[int, list[av.Packet]] = {}
+        for packet in packets:
+            place = int((float(packet.pts * packet.time_base) - begin + 0.01) / seconds)
+            by_segment.setdefault(place, []).append(packet)
+        for place, found in by_segment.items():
+            with av.open(str(folder / f"{first + place}.ts"), "w") as target:
+                outs = {stream.index: target.add_stream_from_template(stream) for stream in streams}
+                for packet in found:
+                    packet.stream = outs[packet.stream.index]
+                    target.mux(packet)
+
+
 def write_recording(
     path: Path,
     seconds: float,

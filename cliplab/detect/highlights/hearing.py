@@ -22,6 +22,7 @@ _CROWD_HZ = (350.0, 5500.0)
 _CROWD_FLATNESS = (0.12, 0.40)  # of tones and speech below, of a cheering crowd above
 _SYLLABLES_DB = (3.0, 8.0)  # spread of the level within a second: of a crowd below, of speech above
 _FLOOR_DB = -80.0
+_BEGIN_SPECTRA = 5  # AAC has 1024 to 2112 samples of silence first
 _ROUNDING_SAMPLES = SAMPLE_RATE // 25  # segments of a stream meet within some 20 ms
 _SECOND = SAMPLE_RATE // _HOP  # spectra
 
@@ -41,10 +42,15 @@ class Hearing:
         self._bands: Float32Array | None = None
         self._spectrum: Float32Array | None = None
         self._levels = np.zeros(0, np.float32)  # of the spectra before, for syllables
+        self._begun = _BEGIN_SPECTRA  # that are still left out after a beginning
         self._mix = _band_weights()
         self._window = np.hanning(_WINDOW).astype(np.float32)
         hertz = np.fft.rfftfreq(_WINDOW, 1 / SAMPLE_RATE)
         self._crowd_bins = slice(*np.searchsorted(hertz, _CROWD_HZ))
+
+    def restart(self) -> None:
+        """What comes next is the beginning of other sound, as after the joint of a stream."""
+        self._begun = _BEGIN_SPECTRA
 
     def add(self, position: int, samples: Float32Array) -> None:
         """Hear some sound.
@@ -61,6 +67,7 @@ class Hearing:
             self._rest, self._place = np.zeros(0, np.float32), -(-position // _HOP) * _HOP
             samples = samples[self._place - position :]
             self._bands = self._spectrum = None
+            self.restart()
             self._levels = np.zeros(0, np.float32)
         self._rest = np.concatenate([self._rest, np.nan_to_num(samples, posinf=1.0, neginf=-1.0)])
         whole = _PER_CELL * _HOP
@@ -91,8 +98,12 @@ class Hearing:
         voice = _ramp(spread, *_SYLLABLES_DB) * (1 - _ramp(flat, *_CROWD_FLATNESS))
         heard = level > -55.0  # the noise of a quiet room is flat too
         self._put("level", number, level)
-        self._put("onset", number, 10 * rise.mean(axis=1))
-        self._put("flux", number, np.log1p(flux))
+        onset, flux = 10 * rise.mean(axis=1), np.log1p(flux)
+        # Where sound begins, an encoder begins with silence, which is no quiet before an onset.
+        begun, self._begun = min(self._begun, len(onset)), max(self._begun - len(onset), 0)
+        onset[:begun] = flux[:begun] = np.nan
+        self._put("onset", number, onset)
+        self._put("flux", number, flux)
         self._put("crowd", number, np.where(heard, noise, 0.0))
         self._put("speech", number, np.where(heard, voice, 0.0))
 

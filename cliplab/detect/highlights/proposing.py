@@ -46,7 +46,7 @@ _VIDEO_CUES = (
     ("cuts", 0.25, 1.5, 4.0),
     ("flash", 0.40, 1.0, 4.0),
 )
-_CHAT_CUES = (("chat", 0.5, 1.5, 4.0),)
+_CHAT_CUES = (("chat", 0.6, 1.5, 3.0),)
 _EVENTS = {
     "level": "cheer",
     "crowd": "cheer",

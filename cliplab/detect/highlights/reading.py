@@ -28,6 +28,21 @@ _MOST_READ_ERRORS = 16
 
 
 @dataclass(eq=False)
+class _Sound:
+    """The decoder of the sound, which goes on over the segments of a stream: AAC begins with half a frame of silence.
+
+    position: of the next sample; None before the first.
+    """
+
+    context: Any
+    signature: tuple[Any, ...]
+    position: int | None = None
+
+    def __post_init__(self) -> None:
+        self.resampler = av.AudioResampler("flt", "mono", SAMPLE_RATE)
+
+
+@dataclass(eq=False)
 class Pass:
     """What one or several containers, one after the other, showed so far.
 
@@ -40,6 +55,7 @@ class Pass:
         notes: What is missing or was damaged.
         heard: Whether any sound was decoded.
         seen: Whether any picture was.
+        sound: The decoder of the sound, for the container that continues the present one.
     """
 
     cells: Cells
@@ -50,6 +66,7 @@ class Pass:
     notes: list[str] = field(default_factory=list)
     heard: bool = False
     seen: bool = False
+    sound: _Sound | None = None
 
     def __post_init__(self) -> None:
         self.hearing, self.watching = Hearing(self.cells), Watching(self.cells, self.cuts.append)
@@ -96,14 +113,18 @@ class ContainerReader:
         joined = may_be_joined(container)
         interval = 1 / float(self.video.average_rate or 25) if self.video is not None else 0.02
         self.clocks = {"video": Clock(interval, joined), "audio": Clock(0.02, joined)}
-        self.resampler = av.AudioResampler("flt", "mono", SAMPLE_RATE)
-        self.position: int | None = None
         self.waiting: list[tuple[float, Any]] = []
         self.pieces: list[Any] = []
         self.piece_position = self.piece_length = 0
         self.shift = 0.0  # of the timestamps of packets, as the clock of the pictures has it
         self.first_seconds: float | None = None
         self.signature = tuple(map(_signature, (self.video, self.audio)))
+        if self.audio is not None:
+            goes_on = origin is not None and found.sound is not None and found.sound.signature == self.signature[1]
+            if not goes_on:
+                found.sound = _Sound(self.audio.codec_context, self.signature[1])
+                found.hearing.restart()
+        self.sound = found.sound
 
     def read(self) -> Iterator[float]:
         """Decode all of it.
@@ -144,7 +165,11 @@ class ContainerReader:
         if what == "video":
             self._count_bytes(packet)
         try:
-            frames = packet.decode()
+            if what == "video":
+                frames = packet.decode()
+            else:
+                assert self.sound is not None
+                frames = self.sound.context.decode(packet) if packet.size else []
         except av.EOFError:
             return False
         except (av.FFmpegError, ValueError) as error:
@@ -185,7 +210,7 @@ class ContainerReader:
         self._release()
 
     def _sound(self, frame: Any) -> None:
-        if frame.time is None and self.position is None and not self.waiting:
+        if frame.time is None and (self.sound is None or self.sound.position is None) and not self.waiting:
             return
         time = None if frame.time is None else self.clocks["audio"].advance(frame.time)
         if self.origin is None and self.video is not None:
@@ -209,36 +234,38 @@ class ContainerReader:
             self._hear(time, frame)
 
     def _hear(self, time: float | None, frame: Any) -> None:
+        sound = self.sound
         assert self.origin is not None
+        assert sound is not None
         if time is not None:
             due = round((time - self.origin + self.offset) * SAMPLE_RATE)
-            if self.position is None or abs(due - self.position) > _JUMP_SECONDS * SAMPLE_RATE:
+            if sound.position is None or abs(due - sound.position) > _JUMP_SECONDS * SAMPLE_RATE:
                 self._flush()
-                self.position = due
-        if self.position is None:
+                sound.position = due
+        if sound.position is None:
             return
         if self.first_seconds is None and self.video is None:
-            self.first_seconds = self.position / SAMPLE_RATE
+            self.first_seconds = sound.position / SAMPLE_RATE
         frame.pts = None
         try:
-            pieces = self.resampler.resample(frame)
+            pieces = sound.resampler.resample(frame)
         except ValueError:  # the layout or rate changed in the middle
-            self.resampler = av.AudioResampler("flt", "mono", SAMPLE_RATE)
-            pieces = self.resampler.resample(frame)
+            sound.resampler = av.AudioResampler("flt", "mono", SAMPLE_RATE)
+            pieces = sound.resampler.resample(frame)
         for piece in pieces:
-            self._gather(np.asarray(piece.to_ndarray(), np.float32).reshape(-1))
+            self._gather(sound, np.asarray(piece.to_ndarray(), np.float32).reshape(-1))
         self.found.heard = True
 
-    def _gather(self, samples: Any) -> None:
+    def _gather(self, sound: _Sound, samples: Any) -> None:
         """Sound is measured in pieces of some seconds, since many small ones cost more."""
-        assert self.position is not None
-        skipped = min(max(-self.position, 0), len(samples))
+        assert sound.position is not None
+        skipped = min(max(-sound.position, 0), len(samples))
         if skipped < len(samples):
             if not self.pieces:
-                self.piece_position = self.position + skipped
+                self.piece_position = sound.position + skipped
             self.pieces.append(samples[skipped:])
             self.piece_length += len(samples) - skipped
-        self.position += len(samples)
+        sound.position += len(samples)
         if self.piece_length >= self.found.piece_samples:
             self._flush()
 

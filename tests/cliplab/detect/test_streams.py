@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
-from highlight_files import write_recording
+from highlight_files import split_recording, write_recording
 from loopback import serving
 
 from adapters.errors import MediaError
@@ -20,7 +20,9 @@ from cliplab.detect.highlights.pages import is_page, stream_of_page
 
 SECONDS = 8.0
 COUNT = 9
-OPTIONS = HighlightOptions(clip_seconds=10.0, min_gap_seconds=12.0, headers={"X-Token": "1", "Cookie": "a=b"})
+OPTIONS = HighlightOptions(
+    clip_seconds=10.0, min_gap_seconds=12.0, min_score=0.5, headers={"X-Token": "1", "Cookie": "a=b"}
+)
 
 
 class _Stream(BaseHTTPRequestHandler):
@@ -47,7 +49,7 @@ class _Stream(BaseHTTPRequestHandler):
             server.looks += 1  # type: ignore[attr-defined]
             shown = min(server.looks + 2, COUNT)  # type: ignore[attr-defined]
             first = max(shown - 4, 0) if server.slides else 0  # type: ignore[attr-defined]
-            lines = ["#EXTM3U", "#EXT-X-TARGETDURATION:1", f"#EXT-X-MEDIA-SEQUENCE:{100 + first}"]
+            lines = ["#EXTM3U", "#EXT-X-TARGETDURATION:0", f"#EXT-X-MEDIA-SEQUENCE:{100 + first}"]
             for number in range(first, shown):
                 lines += ["#EXT-X-DISCONTINUITY"] if number in (3, 6) else []
                 lines += [f"#EXTINF:{SECONDS},", f"{number}.ts"]
@@ -63,10 +65,9 @@ class _Stream(BaseHTTPRequestHandler):
 def segments(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Segments of one stream; at the two joints the clock starts anew."""
     folder = tmp_path_factory.mktemp("segments")
-    for number in range(COUNT):
-        events = {4: [(3.0, "roar")], 7: [(2.0, "rush")]}.get(number, [])
-        clock = 1.0 + 5000 * (number // 3) + (number % 3) * SECONDS
-        write_recording(folder / f"{number}.ts", SECONDS, events, start=clock, gop=20)
+    for period, events in enumerate(([], [(SECONDS + 3.0, "roar")], [(SECONDS + 2.0, "rush")])):
+        whole = write_recording(folder / "whole.ts", 3 * SECONDS, events, start=1.0 + 5000 * period, gop=20)
+        split_recording(whole, SECONDS, folder, 3 * period)
     return folder
 
 
@@ -135,10 +136,9 @@ def test_a_change_of_size_ends_a_clip_and_not_the_stream(stream: object, segment
         (folder / f"{number}.ts").write_bytes((segments / f"{number}.ts").read_bytes())
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(highlight_files, "WIDTH", 128)
-        for number in (6, 7, 8):
-            start = 10_001.0 + (number % 3) * SECONDS
-            events = [(2.0, "rush")] if number == 7 else []
-            write_recording(folder / f"{number}.ts", SECONDS, events, start=start, sound=number != 8)
+        events = [(SECONDS + 2.0, "rush")]
+        whole = write_recording(tmp_path / "wide.ts", 3 * SECONDS, events, start=10_001.0, sound=False)
+        split_recording(whole, SECONDS, folder, 6)
     stream.folder = folder  # type: ignore[attr-defined]
     url = f"{stream.url}/live.m3u8"  # type: ignore[attr-defined]
     report = generate_clips(url, tmp_path / "out", database=None, options=OPTIONS)
