@@ -13,6 +13,7 @@ from cliplab.cli.options import AsJson, DryRun, arg, opt
 if TYPE_CHECKING:
     from cliplab.clips import ClipList
 
+_SHOWN_TRAININGS = 8
 Database = Annotated[str, opt("DB", "The database: a file, or postgresql://USER@HOST/NAME.", "--database", "--db")]
 Rater = Annotated[str, opt("NAME", "Who rates.")]
 
@@ -103,6 +104,7 @@ def clips_stats(database: Database = "clips.db", as_json: AsJson = False) -> Non
         table(("stars", ">clips"), rows),
         f"training: {wanted} more rated clips are needed" if wanted else "training: ready (cliplab clips train)",
         *(item["why"] for item in progress["last"].values()),
+        *(_history_lines(progress["history"][-_SHOWN_TRAININGS:])),
     )
 
 
@@ -221,6 +223,18 @@ def clips_reset(
         show(f"removed: {counts}" + ("" if report.backup is None else f"; copied before: {report.backup}"))
     else:
         show(f"would remove {counts}; --force does it, after a copy")
+
+
+def _history_lines(history: list[dict[str, Any]]) -> list[str]:
+    """How ranking went, a line for each training."""
+    lines = []
+    for one in history:
+        low, high = one["interval"]
+        words = f"{one['share']:.0%} of pairs in order ({low:.0%} to {high:.0%})" + (
+            ", serves" if one["serves"] else ""
+        )
+        lines.append(f"  {one['at'][:16]}  {one['clip_type']}, {one['clips']} clips: {words}")
+    return ["ranking over time:", *lines] if lines else []
 
 
 def _clip_table(found: ClipList) -> list[Any]:

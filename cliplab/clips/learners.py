@@ -72,6 +72,20 @@ LEARNERS: dict[str, Callable[[Float64Array, Float64Array], Any]] = {
 }
 
 
+# A Gaussian process costs the cube of the number of clips, many times over.
+_MOST_GAUSSIAN = 400
+
+
+def may_learn(name: str, clips: int) -> bool:
+    """Whether a learner suits so many clips.
+
+    Args:
+        name: One of ``LEARNERS``.
+        clips: How many rated clips there are.
+    """
+    return name != "gaussian_process" or clips <= _MOST_GAUSSIAN
+
+
 def fitted(name: str, rows: Float64Array, targets: Float64Array, weight: Float64Array) -> Any:
     """A learner of ``LEARNERS`` that has learned.
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from cliplab.clips.consensus import Consensus
 from cliplab.clips.feature_table import feature_table
-from cliplab.clips.learners import LEARNERS, fitted
+from cliplab.clips.learners import LEARNERS, fitted, may_learn
 from cliplab.clips.ranking import Ranking, divide, rank
 from cliplab.clips.rating_model import RatingModel
 from cliplab.clips.records import FEATURES_VERSION, VERSION_KEY
@@ -78,7 +78,7 @@ class TrainingResult:
 
 
 def train_kind(kind: str, clips: RatedClips, old: RatingModel | None, trained_at: str, seed: int = 0) -> TrainingResult:
-    """Train on the clips of one type.
+    """Train on the clips of one type, on one core: matrices this small gain nothing from more, and others need them.
 
     Args:
         kind: The type.
@@ -90,6 +90,13 @@ def train_kind(kind: str, clips: RatedClips, old: RatingModel | None, trained_at
     Returns:
         The new model, and whether it ranks better than what there is.
     """
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1):
+        return _train(kind, clips, old, trained_at, seed)
+
+
+def _train(kind: str, clips: RatedClips, old: RatingModel | None, trained_at: str, seed: int) -> TrainingResult:
     targets, weight = clips.consensus.quality, clips.consensus.weight
     table = feature_table(clips.features)
     if np.ptp(targets) < 1e-3 or not table.names:
@@ -109,13 +116,18 @@ def train_kind(kind: str, clips: RatedClips, old: RatingModel | None, trained_at
         return division.held_out(predict)
 
     everything = np.arange(len(targets))
-    found = {name: rank(division, held_out(name, everything), targets, seed) for name in LEARNERS}
+    found = {
+        name: rank(division, held_out(name, everything), targets, seed)
+        for name in LEARNERS
+        if may_learn(name, len(targets))
+    }
     best = max(found, key=lambda name: found[name].share)
     stage1 = rank(division, clips.scores, targets, seed)
     before = None
     if old is not None:
         known = np.flatnonzero(np.isin(clips.ids, old.clip_ids))
-        before = rank(division, held_out(old.learner, known), targets, seed)
+        same = old.learner if may_learn(old.learner, len(targets)) else best
+        before = rank(division, held_out(same, known), targets, seed)
     serves, why = _decide(kind, found[best], stage1, before)
     figures = {
         "features_version": FEATURES_VERSION if any(VERSION_KEY in values for values in clips.features) else None,

@@ -19,7 +19,7 @@ from cliplab.clips.rating_model import RatingModel, read_models, write_models
 from cliplab.clips.rating_training import TrainingResult, train_kind
 from cliplab.clips.records import DEFAULT_MODEL, FEATURES_VERSION, MIN_SAMPLES, RETRAIN_EVERY
 from cliplab.clips.training_rows import load_rated_clips
-from cliplab.clips.training_state import read_state, write_state
+from cliplab.clips.training_state import read_history, read_state, write_state
 
 _log = logging.getLogger(__name__)
 
@@ -138,7 +138,8 @@ class RatingBasedTrainer:
         Returns:
             ``ready_for_training``, ``rated_clips``, ``min_samples``, ``new_ratings`` since the last training,
             ``retrain_every``, ``training`` (under way now), ``models`` (by type: version, learner, figures), ``last``
-            (what the last training found, by type) and ``error``.
+            (what the last training found, by type), ``history`` (how ranking went from training to training) and
+            ``error``.
         """
         statistics, state = self.manager.get_statistics(), read_state(self.manager)
         rated = statistics["rated_clips"]
@@ -154,6 +155,7 @@ class RatingBasedTrainer:
                 for kind, model in self.models().items()
             },
             "last": state["results"],
+            "history": read_history(self.manager),
             "error": self.error,
         }
 

@@ -12,6 +12,9 @@ from typing import Protocol
 from adapters.errors import MediaError
 from cliplab.library import fingerprint
 
+_VIDEOS = (".mp4", ".mkv", ".mov", ".avi", ".webm", ".ts", ".m4v", ".mpg")
+_MOST_LISTED = 200
+
 
 class Item(Protocol):
     """What the frame service needs of an item of the store."""
@@ -90,3 +93,22 @@ def find_file(item: Item, path: Path) -> MediaFile:
             "the earlier file back, or give the new one another name."
         )
     return MediaFile(path, found.st_size, f"{item.fingerprint}-{found.st_size}-{found.st_mtime_ns}")
+
+
+def folder_videos(folder: Path) -> list[str]:
+    """Videos of a folder and the folders in it, relative to it; at most 200.
+
+    Args:
+        folder: The folder.
+    """
+    found: list[str] = []
+    try:
+        for pattern in ("*", "*/*"):
+            for path in folder.glob(pattern):
+                if path.suffix.lower() in _VIDEOS and not path.name.startswith("."):
+                    found.append(str(path.relative_to(folder)))
+                if len(found) >= _MOST_LISTED:
+                    return sorted(found)
+    except OSError:
+        pass
+    return sorted(found)

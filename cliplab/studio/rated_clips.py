@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from cliplab.clips import ClipManager, RatingBasedTrainer
 
 DATABASE = "clips.db"
-_HOW = "register clips in {path} (docs/guides/clips.md shows how)"
+_HOW = "make some on the Generate page, or register clips in {path} (docs/guides/clips.md shows how)"
 _open: dict[Path, tuple[ClipManager, RatingBasedTrainer]] = {}
 _guard = threading.Lock()
 

@@ -19,6 +19,7 @@ from adapters.hosts.http_server.worker_pool import ByteBudget
 from cliplab.studio.child_job import run_child
 from cliplab.studio.context import Studio
 from cliplab.studio.jobs import Job
+from cliplab.studio.media_files import folder_videos
 from cliplab.studio.model_list import ModelRef
 from cliplab.studio.model_pages import ModelDetail, read_detail
 from cliplab.studio.model_requests import UPLOAD_BYTES, find_model, form_values, library_of
@@ -26,8 +27,6 @@ from cliplab.studio.pages import render, studio_of
 from cliplab.studio.security import audit, inside
 from cliplab.studio.uploads import find_upload, keep_upload, uploads_folder
 
-VIDEOS = (".mp4", ".mkv", ".mov", ".avi", ".webm", ".ts", ".m4v", ".mpg")
-MOST_SUGGESTED = 200
 _budget = ByteBudget(2 * UPLOAD_BYTES, "uploads")
 
 
@@ -45,7 +44,7 @@ def _page(request: Request, values: Mapping[str, str], problem: str, status: int
     context = {
         "ref": ref,
         "detail": detail,
-        "videos": _videos(studio.options.data_dir),
+        "videos": folder_videos(studio.options.data_dir),
         "path": values.get("path", ""),
         "window": values.get("window", _window_text(detail)),
         "stride": values.get("stride", ""),
@@ -58,21 +57,6 @@ def _page(request: Request, values: Mapping[str, str], problem: str, status: int
 def _window_text(detail: ModelDetail) -> str:
     """The window to begin with. Without one per video has one answer, and a timeline shows nothing."""
     return str(detail.complete.get("window_seconds") or 2)
-
-
-def _videos(folder: Path) -> list[str]:
-    """Videos of the data folder and the folders in it, relative to it."""
-    found: list[str] = []
-    try:
-        for pattern in ("*", "*/*"):
-            for path in folder.glob(pattern):
-                if path.suffix.lower() in VIDEOS and not path.name.startswith("."):
-                    found.append(str(path.relative_to(folder)))
-                if len(found) >= MOST_SUGGESTED:
-                    return sorted(found)
-    except OSError:
-        pass
-    return sorted(found)
 
 
 async def choose(request: Request) -> Response:

@@ -108,6 +108,12 @@ function showState({ statistics, training }) {
     training.training ? "Training now." : missing > 0 ? `${missing} more rated clips are needed.` : `${training.new_ratings} new ratings since the last training.`,
   ];
   $("training").replaceChildren(...lines.flatMap((line) => [line, make("br")]));
+  const percent = (share) => `${Math.round(100 * share)}%`;
+  $("history").replaceChildren(
+    ...(training.history.length ? training.history.slice(-8).map((one) =>
+      make("li", {}, `${one.clip_type}, ${one.clips} clips: ${percent(one.share)} in order (${percent(one.interval[0])} to ${percent(one.interval[1])})${one.serves ? ", serves" : ""}`))
+      : [make("li", {}, "No training yet.")]),
+  );
   $("train").disabled = training.training || missing > 0;
   if (training.training) setTimeout(async () => showState(await api("/rate/state")), 1000);
 }

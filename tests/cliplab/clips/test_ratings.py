@@ -67,6 +67,8 @@ def test_a_taste_is_learned_and_serves(manager: ClipManager, tmp_path: Path) -> 
     assert result.ranking is not None
     assert result.ranking.share > 0.8
     assert "30 clips" in result.why
+    (point,) = trainer.get_training_progress()["history"]
+    assert (point["clips"], point["serves"], point["share"]) == (30, True, round(result.ranking.share, 4))
     again = trainer_of(manager, tmp_path)
     low, middle, high = again.predict("audio", [{"tempo": 100}, {}, {"tempo": 140}])  # type: ignore[misc]
     assert 0 <= low < middle < high <= 1
