@@ -378,6 +378,7 @@ async function load({ first = false } = {}) {
   }
   // Where the person is now, not where they were when this was asked for.
   const shown = items.ids[state.index] ?? Number(sessionStorage.getItem(`cliplab-item-${outbox.studio}`));
+  const chosen = [...state.selected].map((place) => items.ids[place]), anchor = items.ids[state.anchor];
   items.take(found);
   const own = pending.filter((event) => event.local?.code !== undefined && event.annotator === items.annotator);
   for (const [id, code] of [...own.map((event) => [event.item, event.local.code]), ...since]) {
@@ -386,7 +387,9 @@ async function load({ first = false } = {}) {
   }
   list.setCount(items.length);
   grid.setCount(items.length);
-  state.selected.clear();
+  // What was selected while the list was on its way stays selected, where it is in the list.
+  state.selected = new Set(chosen.map((id) => items.indexOf(id)).filter((one) => one >= 0));
+  state.anchor = anchor !== undefined && items.indexOf(anchor) >= 0 ? items.indexOf(anchor) : null;
   at("count").textContent = `${items.length.toLocaleString("en")} in this list`;
   if (!items.length) {
     at("stage").replaceChildren(make("p", {}, "No item is in this list. Choose all items, or another search."));
@@ -396,12 +399,13 @@ async function load({ first = false } = {}) {
   }
   const place = items.indexOf(shown);
   const start = items.labels.findIndex((code, one) => !code && !(items.flags[one] & MISSING));
-  go(place >= 0 ? place : first && start >= 0 ? start : 0);
+  go(place >= 0 ? place : first && start >= 0 ? start : 0, { keep: place >= 0 });
 }
 
 function filter() {
   const chosen = new FormData(at("filters"));
   state.filters = Object.fromEntries([...chosen].filter(([, value]) => value));
+  clearSelection();
   load();
 }
 let typed;

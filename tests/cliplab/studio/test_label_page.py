@@ -174,6 +174,22 @@ def test_grid_labels_a_group(served: tuple[str, Any], open_page: Callable[..., A
     until(lambda: len(stored(studio, "gina")) == 3)
 
 
+def test_a_list_that_loads_keeps_what_is_selected(served: tuple[str, Any], open_page: Callable[..., Any]) -> None:
+    """As after another name was typed: the answer comes in the middle of a selection."""
+    page = open_page(served[0])
+    waiting: list[Any] = []
+    page.route("**/items/index?*", lambda route: waiting.append(route))
+    set_name(page, "mona")
+    until(lambda: waiting or page.wait_for_timeout(10))  # Playwright hears of requests while it waits
+    press(page, "Home Enter Shift+ArrowRight")
+    assert said(page).startswith("2 selected")
+    page.evaluate("document.getElementById('count').textContent = ''")
+    waiting[0].continue_()
+    until(lambda: page.inner_text("#count"), what="the list")
+    press(page, "Shift+ArrowRight")
+    assert said(page).startswith("3 selected")
+
+
 def test_hostile_name_is_shown_as_it_is(served: tuple[str, Any], open_page: Callable[..., Any]) -> None:
     page = open_page(served[0])
     press(page, "/")
@@ -194,6 +210,9 @@ def test_no_network_and_a_closed_tab_lose_nothing(served: tuple[str, Any], open_
     press(page, " ".join("ac" * 10))
     until(lambda: page.inner_text("#saving") == "offline: 20 kept here")
     until(lambda: stored(studio, "otto") == {})
+    # What the browser has on its own disk: a word on the page comes before it.
+    kept = 'import("/static/studio.js").then(({ outbox }) => outbox.pending()).then((found) => found.length)'
+    until(lambda: page.evaluate(kept) == 20)
     context = page.context
     page.close()
     context.set_offline(False)
