@@ -169,6 +169,9 @@ def dataset_export(
     format: Annotated[str, opt("FORMAT", f"One of {FORMAT_NAMES}.", "--format")],
     output: OptionalOutput = None,
     output_option: OutputOption = None,
+    only: Annotated[
+        str | None, opt("A,B", "Write the clips of these classes only, such as ad for an EDL of the breaks.")
+    ] = None,
     media: Annotated[str | None, opt("HOW", "copy or link: for folders, videofolder and dataloop.")] = None,
     frame_rate: FrameRate = None,
     force: Force = False,
@@ -183,6 +186,7 @@ def dataset_export(
         data,
         one_output(output, output_option),
         format=format,
+        only=None if only is None else [name.strip() for name in only.split(",") if name.strip()],
         media=media,
         frame_rate=frame_rate,
         force=force,

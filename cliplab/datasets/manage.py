@@ -27,6 +27,7 @@ from adapters.data import (
     write_dataset,
 )
 from adapters.errors import AdapterError, DatasetError
+from adapters.system import quoted_list
 from cliplab.outputs import require_new
 
 
@@ -142,6 +143,7 @@ def dataset_export(
     output: str | Path,
     *,
     format: str,
+    only: Sequence[str] | None = None,
     media: str | None = None,
     frame_rate: float | None = None,
     force: bool = False,
@@ -153,6 +155,7 @@ def dataset_export(
         data: A dataset in any format.
         output: The file or folder to write.
         format: The format to write.
+        only: Write the clips of these classes and no others, such as the ads for a player's EDL; None: all clips.
         media: "copy" or "link", for the formats that hold the videos themselves; None is the format's default.
         frame_rate: Frames per second, above 0, for the formats that count frames; None: that of each video.
         force: Replace output if it exists.
@@ -162,7 +165,8 @@ def dataset_export(
         The content of the dataset, and its faults.
 
     Raises:
-        DatasetError: The data cannot be read, the format is unknown, or media does not apply to it.
+        DatasetError: The data cannot be read, the format is unknown, media does not apply to it, or only names a
+            class that the dataset does not have.
         StorageError: The output exists, or cannot be written.
     """
     options: dict[str, Any] = {} if media is None else {"media": media}
@@ -175,12 +179,33 @@ def dataset_export(
             raise DatasetError(f"a frame rate goes with the formats that count frames, {counting}; got {format!r}")
         options["frame_rate"] = frame_rate
     require_new(output, force)
-    dataset = read_dataset(data)
+    dataset, left_out = (read_dataset(data), []) if only is None else _of_classes(read_dataset(data), only)
     check_held(dataset, format)
     if not dry_run:
         output = export_dataset(dataset, output, format, **options)
-    lost = tuple(lost_in_export(dataset, format))
+    lost = (*left_out, *lost_in_export(dataset, format))
     return replace(_report(dataset, None if dry_run else output), format=format, lost=lost)
+
+
+def _of_classes(dataset: Dataset, only: Sequence[str]) -> tuple[Dataset, list[str]]:
+    """The clips that have one of these classes, without their other labels; and a sentence about what is left out."""
+    unknown = [name for name in only if name not in dataset.labels]
+    if unknown or not only:
+        got = repr(unknown[0]) if unknown else "none"
+        raise DatasetError(
+            f"{dataset.root}: only must name classes of the dataset, got {got}; it has {quoted_list(dataset.labels)}"
+        )
+    wanted = frozenset(only)
+    kept = tuple(
+        replace(clip, labels=tuple(name for name in clip.labels if name in wanted))
+        for clip in dataset.examples
+        if wanted.intersection(clip.labels)
+    )
+    if not kept:
+        raise DatasetError(f"{dataset.root}: no clip has the class {quoted_list(only)}. Nothing was written")
+    labels = tuple(name for name in dataset.labels if name in wanted)
+    count = len(dataset) - len(kept)
+    return replace(dataset, examples=kept, labels=labels), [f"{count} clips of other classes"] if count else []
 
 
 def dataset_stats(data: str | Path) -> DatasetReport:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from starlette.templating import Jinja2Templates
 
@@ -43,6 +44,19 @@ def shown(text: object) -> str:
         text: A name, a path or a message.
     """
     return terminal_text(str(text), one_line=True)
+
+
+def shown_place(path: str) -> str:
+    """Where a file is, for a page: the names of folders above the data folder stay on this machine.
+
+    Args:
+        path: Relative to the data folder, or absolute where it is outside of it.
+
+    Returns:
+        The path as one harmless line; of an absolute one the last two names.
+    """
+    parts = PurePath(path).parts
+    return shown(path if not os.path.isabs(path) or len(parts) < 4 else os.path.join("…", *parts[-2:]))
 
 
 @dataclass(frozen=True)

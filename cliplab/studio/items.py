@@ -137,8 +137,13 @@ def _media_files(root: str, report: ItemsReport) -> Iterator[VideoFile]:
     for one in videos_below(root, _is_media_name):
         if isinstance(one, UnreadablePath):
             report.unreadable.append(f"{printable(one.path)}: {one.error}")
-        else:
+        elif not _of_a_model(os.path.dirname(one.path)):
             yield one
+
+
+def _of_a_model(folder: str) -> bool:
+    """Whether a folder is a trained model, whose curves are pictures that nobody labels."""
+    return os.path.isfile(os.path.join(folder, "bundle.json"))
 
 
 def _is_media_name(name: str) -> bool:

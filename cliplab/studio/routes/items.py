@@ -13,7 +13,7 @@ from starlette.routing import Route
 from adapters.errors import DatasetError
 from adapters.hosts.http_server.errors import RequestError, json_response
 from cliplab.studio.alike import alike_items
-from cliplab.studio.context import Studio, shown
+from cliplab.studio.context import Studio, shown, shown_place
 from cliplab.studio.events import event_from_json
 from cliplab.studio.item_index import read_index
 from cliplab.studio.pages import json_body, studio_of
@@ -163,7 +163,7 @@ def row_json(row: ItemRow, annotator: str) -> dict[str, Any]:
     values["own"] = row.labels.get(annotator)
     if row.done < row.wanted:
         values["labels"] = {}
-    return {**values, "name": shown(row.path), "source": shown(row.source)}
+    return {**values, "name": shown_place(row.path), "source": shown_place(row.source)}
 
 
 def _whole(text: str, name: str) -> int:

@@ -10,15 +10,16 @@ from starlette.routing import Route
 
 from adapters.errors import DatasetError
 from adapters.hosts.http_server.errors import RequestError
-from cliplab.studio.context import Studio, shown
+from cliplab.studio.context import Studio, shown_place
 from cliplab.studio.pages import render, studio_of
 from cliplab.studio.queries import ItemRow
+from cliplab.studio.video_scores import score_rows
 
 
 def page(request: Request) -> Response:
     """Answer ``GET /label/video/ID``: the page of a video."""
     item = _item(studio_of(request), request.path_params["item"])
-    return render(request, "label_video.html", {"item": item.id, "name": shown(item.path)})
+    return render(request, "label_video.html", {"item": item.id, "name": shown_place(item.path)})
 
 
 def intervals(request: Request) -> Response:
@@ -40,7 +41,8 @@ def intervals_json(studio: Studio, item: ItemRow, annotator: str) -> dict[str, A
         annotator: The person that asks.
 
     Returns:
-        ``mine``, ``others`` by name, ``classes``, ``scores`` by model, and ``notice``, a sentence or "".
+        ``mine``, ``others`` by name, ``classes``, ``scores`` over time (see ``score_rows``), and
+        ``notice``, a sentence or "".
     """
     mine: list[dict[str, Any]] = []
     others: dict[str, list[dict[str, Any]]] = {}
@@ -55,7 +57,8 @@ def intervals_json(studio: Studio, item: ItemRow, annotator: str) -> dict[str, A
     if studio.store.read_only:
         notice = f"{studio.store.read_only}. What you label is kept in this browser until it can be stored."
     classes = [{"name": one.name, "key": one.key} for one in studio.store.classes()]
-    return {"mine": mine, "others": others, "classes": classes, "scores": {}, "notice": notice}
+    scores = score_rows(item.fingerprint, [one["name"] for one in classes])
+    return {"mine": mine, "others": others, "classes": classes, "scores": scores, "notice": notice}
 
 
 def _item(studio: Studio, number: int) -> ItemRow:

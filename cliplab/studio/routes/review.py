@@ -15,7 +15,7 @@ from starlette.routing import Route
 from adapters.base import OnProgress
 from adapters.errors import ConfigError
 from adapters.hosts.http_server.errors import RequestError, json_response
-from cliplab.studio.context import Page, Studio, shown
+from cliplab.studio.context import Page, Studio, shown, shown_place
 from cliplab.studio.jobs import Job
 from cliplab.studio.pages import json_body, render, studio_of
 from cliplab.studio.queries import ItemRow
@@ -136,8 +136,8 @@ def item(request: Request) -> Response:
         {
             "id": found.id,
             "kind": found.kind,
-            "name": shown(found.path),
-            "source": shown(found.source),
+            "name": shown_place(found.path),
+            "source": shown_place(found.source),
             "start_seconds": found.start_seconds,
             "end_seconds": found.end_seconds,
             "labels": found.labels,

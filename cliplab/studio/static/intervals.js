@@ -2,6 +2,7 @@
 
 import { annotatorName, api, keys, listen, make, outbox, say, setAnnotatorName, visible } from "/static/studio.js";
 import { Intervals, eventOf } from "/static/interval_model.js";
+import { drawScores, offerScores } from "/static/video_scores.js";
 import { Player, RATES } from "/static/player.js";
 import { Timeline, clockText } from "/static/timeline.js";
 
@@ -435,7 +436,7 @@ async function load() {
   registerClasses();
   redrawIntervals();
   drawOthers();
-  for (const [model, row] of Object.entries(answer.scores)) timeline.setRow({ id: `model:${model}`, name: visible(model), kind: "scores", ...row });
+  drawScores(timeline, answer.scores, colorOf);
   document.getElementById("notice").textContent = answer.notice;
 }
 
@@ -452,6 +453,7 @@ async function loadSound() {
 }
 
 listen({
+  job: offerScores(item, () => load().catch(() => {})),
   labels: (data) => { if (data.items?.includes(item) && data.annotators?.some((name) => name !== annotator())) load().catch(() => {}); },
 });
 

@@ -138,7 +138,11 @@ export class Player extends EventTarget {
     this.problem.className = "problem error";
     this.problem.setAttribute("role", "alert");
     this.problem.hidden = true;
-    stage.append(this.video, this.canvas, this.problem);
+    this.waiting = document.createElement("p");
+    this.waiting.className = "waiting";
+    this.waiting.setAttribute("role", "status");
+    this.waiting.textContent = "reading the video…";
+    stage.append(this.video, this.canvas, this.waiting, this.problem);
   }
 
   async open() {
@@ -218,6 +222,7 @@ export class Player extends EventTarget {
     }
     try { this.canvas.getContext("2d").drawImage(bitmap, 0, 0); } catch { return; } // it was let go meanwhile
     this.canvas.hidden = false;
+    this.waiting.hidden = true;
   }
 
   _setTime(time) {
@@ -368,6 +373,7 @@ export class Player extends EventTarget {
     this.error = offline ? "The studio does not answer: this frame is not here yet. What you label is kept." : error.message;
     this.problem.textContent = this.error;
     this.problem.hidden = false;
+    this.waiting.hidden = true;
     if (!offline) this.canvas.hidden = true;
     this.pictures.clear();
     this._state();

@@ -67,3 +67,15 @@ def test_a_dry_run_of_tar_files_writes_no_video(tmp_path: Path) -> None:
     assert any("writes 2 videos" in note for note in report.notes)
     assert not videos.exists()
     assert not (tmp_path / "out").exists()
+
+
+def test_an_export_of_one_class_leaves_the_others_out(tmp_path: Path) -> None:
+    (tmp_path / "evening.edl").write_text("5 30 3\n60 90 3\n")
+    dataset_import(tmp_path / "evening.edl", tmp_path / "data", rest="content", videos=tmp_path)
+    report = dataset_export(tmp_path / "data", tmp_path / "ads.edl", format="edl", only=["ad"])
+    assert Path(str(report.output)).read_text() == "5.000\t30.000\t3\n60.000\t90.000\t3\n"
+    assert (report.stats["clips"], report.lost[0]) == (2, "3 clips of other classes")
+    for wrong in (["adverts"], [], ["ad", "adverts"]):
+        with pytest.raises(DatasetError, match="classes of the dataset"):
+            dataset_export(tmp_path / "data", tmp_path / "other.edl", format="edl", only=wrong)
+    assert not (tmp_path / "other.edl").exists()

@@ -19,6 +19,7 @@ from studio_media import NTSC, VARIABLE, write_ntsc, write_shots, write_variable
 from studio_page import browser, running_studio
 from waiting import PATIENT, until
 
+from adapters.errors import DatasetError
 from cliplab.studio.events import LabelEvent
 
 SHOTS, SHOWN_NTSC, SHOWN_VARIABLE, UNPLAYABLE, HOSTILE = 1, 2, 3, 4, 5
@@ -359,3 +360,50 @@ def test_intervals_are_a_dataset(page: Any, served: tuple[str, Any]) -> None:
     found = read_dataset(served[1].options.data_dir)
     rows = [one for one in found.examples if one.path.name == "d_old.avi"]
     assert sorted((one.label, one.start_seconds, one.end_seconds) for one in rows) == sorted(expected)
+
+
+def test_a_model_scores_the_video_over_time(
+    page: Any, served: tuple[str, Any], tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is offered without a model; then its scores are rows below the intervals, also after a reload."""
+    from adapters.bundle import write_bundle
+    from adapters.config import check_config
+
+    monkeypatch.setattr("cliplab.studio.video_scores.cache_dir", lambda: tmp_path)
+    show(page, served, SHOTS)
+    until(lambda: "No model of yours" in page.inner_text("#score-state"), 120)
+    config = check_config(
+        {"schema_version": 2, "adapter": "movinet_adapter:MoViNetAdapter", "labels": ["ad", "content"]}
+    )
+    write_bundle(
+        served[1].options.models_folder / "ads_v1",
+        config=config,
+        programs={},
+        weights=None,
+        metrics={},
+        golden=None,
+        card="# Card",
+    )
+    scored = {"labels": ["ad", "content"], "starts": [0.0, 2.0], "ends": [2.0, 4.0], "thresholds": {"ad": 0.5}}
+    scored |= {"scores": [[0.9, 0.1], [0.2, 0.8]], "warnings": []}
+    asked: list[dict[str, Any]] = []
+
+    def run_child(job: Any, target: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        asked.append(arguments)
+        if len(asked) == 1:
+            raise DatasetError("the decoder ended")
+        return scored
+
+    monkeypatch.setattr("cliplab.studio.routes.video_scores.run_child", run_child)
+    show(page, served, SHOTS)
+    until(lambda: page.is_visible("#score-video"), 120)
+    page.click("#score-video")
+    until(lambda: "not scored: the decoder ended" in page.inner_text("#score-state"), 120)
+    page.click("#score-video")
+    names = "intervalsPage.timeline.rows.filter((row) => row.kind === 'scores').map((row) => row.name)"
+    until(lambda: page.evaluate(names) == ["ad, by ads_v1", "content, by ads_v1"], 120)
+    assert (asked[1]["window"], asked[1]["stride"], len(asked)) == (2.0, None, 2)
+    show(page, served, SHOTS)
+    until(lambda: len(page.evaluate(names)) == 2, 120)
+    answer = page.request.post(f"{served[0]}/items/{SHOTS}/video-scores", data={"model": "x"})
+    assert answer.status == 403  # without the CSRF header

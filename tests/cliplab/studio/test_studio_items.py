@@ -205,3 +205,12 @@ def test_media_outside_of_the_data_folder_is_remembered(tmp_path):
         assert store.items()[0].path == str(tmp_path / "media/film.mp4")
         write_video(tmp_path / "media/second.mp4", b"more")
         assert fill_items(store).added == 1
+
+
+def test_pictures_of_a_trained_model_are_not_items(folder, store):
+    before = store.progress()["items"]
+    write_picture(folder / "models/ads_v1/curves.png", 30)
+    (folder / "models/ads_v1/bundle.json").write_text("{}")
+    write_picture(folder / "models/notes.png", 40)
+    fill_items(store)
+    assert store.progress()["items"] == before + 1
