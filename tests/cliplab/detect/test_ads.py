@@ -103,7 +103,7 @@ def test_cuts_are_exact_where_key_frames_are_far_apart(tmp_path):
     "part, truth",
     [
         ((100.0, 210.0), [(0.0, 25.2)]),
-        ((0.0, 110.0), [(90.2, 110.0)]),
+        ((0.0, 120.0), [(90.2, 120.0)]),
         ((0.0, 85.0), []),
     ],
     ids=["begins within a break", "ends within a break", "has none"],
