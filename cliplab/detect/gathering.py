@@ -115,8 +115,15 @@ def grid_scores(times: Float64Array, scores: Sequence[tuple[float, float, float]
     # A window of several seconds says most about its middle.
     long = ordered[:, 1] - ordered[:, 0] > 1.5 * GRID_SECONDS
     regular = len(ordered) > 2 and float(np.median(np.diff(ordered[:, 0]))) < HOLD_SECONDS
-    middles = np.where(long & regular & _overlaps(ordered), ordered[:, :2].mean(axis=1), ordered[:, 0])
-    return _held(times, middles, ordered[:, 2], np.mean)
+    windows = long & regular & _overlaps(ordered)
+    middles = np.where(windows, ordered[:, :2].mean(axis=1), ordered[:, 0])
+    found = _held(times, middles, ordered[:, 2], np.mean)
+    known = np.isfinite(ordered[:, 2])
+    if windows.all() and known.any():
+        # Between the middles of two windows the score goes from one to the other; held, a change would come late.
+        between = np.interp(times + GRID_SECONDS / 2, middles[known], ordered[known, 2])
+        found = np.where(np.isfinite(found), between, np.nan).astype(np.float32)
+    return found
 
 
 def _overlaps(ordered: Float64Array) -> np.ndarray:
