@@ -85,7 +85,7 @@ def gather(
         scores[inside] = np.nan
         for name in rows.keys() - {"cue", "silence", "loudness_jump"}:
             rows[name][inside] = np.nan
-    cuts = merge_cuts(_key_cuts(seen.looks), _silence_cuts(sound.levels, duration), duration)
+    cuts = merge_cuts(_key_cuts(seen.looks), silence_cuts(sound.levels, duration), duration)
     return Observations(
         times,
         scores,
@@ -239,8 +239,16 @@ def _key_cuts(looks: Looks) -> list[tuple[float, float, str]]:
     return found
 
 
-def _silence_cuts(levels: Float32Array, duration: float) -> list[tuple[float, float, str]]:
-    """The middle of short silent stretches, and both ends of longer ones."""
+def silence_cuts(levels: Float32Array, duration: float) -> list[tuple[float, float, str]]:
+    """The middle of short silent stretches, and both ends of longer ones.
+
+    Args:
+        levels: As in ``Sound``.
+        duration: Length in seconds.
+
+    Returns:
+        (seconds, strength in 0..1, "silence") of each.
+    """
     found = []
     for start, end in silent_stretches(levels):
         strength = min(0.3 + (end - start), 0.8)

@@ -34,7 +34,7 @@ def evenings(tmp_path_factory) -> Path:
 @pytest.fixture(autouse=True)
 def without_speech(monkeypatch):
     """The detector of speech costs more than the rest together; tests/cliplab/detect/test_sound.py has it."""
-    monkeypatch.setattr("cliplab.detect.sound._voice_detector", lambda notes: None)
+    monkeypatch.setattr("cliplab.detect.sound.voice_detector", lambda notes: None)
 
 
 @pytest.fixture(scope="module")
