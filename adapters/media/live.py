@@ -12,6 +12,7 @@ import re
 import stat
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -265,6 +266,7 @@ class GrowingFile:
             self._file = open_regular_file(path, MediaError)
         except OSError as error:
             raise MediaError(f"{path}: cannot be opened ({error.strerror}). Check the path.") from None
+        weakref.finalize(self, self._file.close)  # FFmpeg's container does not close what it reads from
 
     def read(self, count: int = -1) -> bytes:
         """What is there of the next ``count`` bytes, at least one; none at the end."""
