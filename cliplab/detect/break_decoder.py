@@ -17,7 +17,8 @@ _SAME_BREAK = 0.5  # intersection over union from which two breaks are one
 _NEAR_SECONDS = 1.0  # an edge within this is the same edge
 _ALTERNATIVES = 3
 _LEAST_ALTERNATIVE = 0.01
-_ROUNDS = 3  # of the chain and of what is usual at cuts
+_ROUNDS = 3  # of the chain and of what is usual at cuts, at most
+_SETTLED = 0.01  # mean change of the probabilities at cuts, under which another round changes nothing
 
 
 @dataclass(frozen=True)
@@ -117,13 +118,15 @@ def _chain(
     a round of expectation and maximisation after another, from the side of no break.
     """
     total = sum(rows.values(), np.zeros(len(observations.times)))
-    explained = None
+    explained = np.zeros(len(observations.cuts))
     for _ in range(_ROUNDS):
         candidates = find_candidates(observations, profile, total, explained)
         lattice = build_lattice(candidates, profile)
         found = posterior(lattice)
         near = np.stack([_on_at(candidates, found, observations.cuts + shift) for shift in (-0.5, 0.5)])
-        explained = near.max(axis=0) if len(observations.cuts) else None
+        before, explained = explained, near.max(axis=0)
+        if not len(explained) or np.abs(explained - before).mean() < _SETTLED:
+            break
     return candidates, lattice, found
 
 
