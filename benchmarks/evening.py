@@ -1,6 +1,6 @@
 """Compose an evening of television: programme with two or three breaks, and where the breaks truly are.
 
-    python benchmarks/evening.py OUTPUT.mkv [--split test] [--seed 0] [--variant all] [--minutes 14]
+    python benchmarks/evening.py OUTPUT.mkv [--split test] [--seed 0] [--variant all] [--minutes 14] [--breaks N]
 
 writes the video, OUTPUT.json with the true breaks, the adverts and where each piece came from, and OUTPUT.edl. Adverts
 are rendered by the samples' own renderer; lengths of adverts and the gaps between them are drawn from
@@ -49,14 +49,14 @@ class Evening:
 
 def compose(path: Path, split: str, seed: int, variant: str, minutes: float = 14.0,
             adverts: Sequence[int] | None = None, pool: int = ADVERTS,
-            format: Format | None = None) -> Evening:  # fmt: skip
+            format: Format | None = None, breaks: int | None = None) -> Evening:  # fmt: skip
     """Write an evening, or read it back where the same one lies there already."""
     note = path.with_suffix(".json")
     if note.exists() and path.exists():
         return Evening(**{**json.loads(note.read_text())["evening"], "path": path})
     rng = np.random.default_rng([seed, split == "test"])
     format = FORMATS[int(rng.choice(len(FORMATS), p=[0.6, 0.2, 0.2]))] if format is None else format
-    parts = lay_out(rng, split, variant, minutes, format, adverts, pool)
+    parts = lay_out(rng, split, variant, minutes, format, adverts, pool, breaks)
     path.parent.mkdir(parents=True, exist_ok=True)
     sound = None if variant == "picture" else compose_sound(rng, parts, split, variant)
     join(path, [each for each, _ in parts], format, sound)
@@ -69,14 +69,15 @@ def compose(path: Path, split: str, seed: int, variant: str, minutes: float = 14
 
 
 def lay_out(rng: Any, split: str, variant: str, minutes: float, format: Format, adverts: Sequence[int] | None,
-            pool: int) -> list[tuple[Piece, int]]:  # fmt: skip
+            pool: int, breaks: int | None = None) -> list[tuple[Piece, int]]:  # fmt: skip
     """The pieces in order, each with the number of its break, -1 for programme."""
     shots = programme_pieces(split, format, variant in ("all", "no_black"))
     blacks = variant in ("all", "no_logo")
     order = list(rng.permutation(pool) if adverts is None else adverts)
-    breaks = int(rng.integers(2, 4))
+    drawn = int(rng.integers(2, 4))
+    breaks = drawn if breaks is None else breaks
     lengths = [int(rng.integers(3, 7)) for _ in range(breaks)]
-    while sum(lengths) > len(order):
+    while lengths and sum(lengths) > len(order):
         lengths[int(np.argmax(lengths))] -= 1
     blocks = [[advert_piece(split, int(order.pop()), format) for _ in range(count)] for count in lengths]
     left = max(60 * minutes - sum(each.seconds for block in blocks for each in block), 120.0 * breaks)
@@ -226,11 +227,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--variant", choices=VARIANTS, default="all")
     parser.add_argument("--minutes", type=float, default=14.0)
+    parser.add_argument("--breaks", type=int, help="how many breaks; default: two or three. 0: programme alone")
     options = parser.parse_args(arguments)
     if not shared_media().is_dir():
         print(f"{shared_media()}: not found. CLIPLAB_SHARED names the folder that holds media/", file=sys.stderr)
         return 2
-    evening = compose(options.output, options.split, options.seed, options.variant, options.minutes)
+    evening = compose(options.output, options.split, options.seed, options.variant, options.minutes,
+                      breaks=options.breaks)  # fmt: skip
     print(json.dumps({**vars(evening), "path": str(evening.path)}))
     return 0
 

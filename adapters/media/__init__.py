@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from adapters.media.files import videos_below as videos_below
     from adapters.media.live import LiveVideo as LiveVideo
     from adapters.media.live import is_live as is_live
+    from adapters.media.live import open_growing as open_growing
     from adapters.media.opening import MediaLimits as MediaLimits
     from adapters.media.opening import ffmpeg_reason as ffmpeg_reason
     from adapters.media.opening import open_container as open_container
@@ -66,7 +67,7 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
                 "is_video_name",
                 "videos_below",
             ),
-            "live": ("LiveVideo", "is_live"),
+            "live": ("LiveVideo", "is_live", "open_growing"),
             "opening": ("MediaLimits", "open_container", "ffmpeg_reason"),
             "parts": ("copy_parts",),
             "picture_size": ("jpeg_size", "size_of_picture"),

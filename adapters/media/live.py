@@ -12,6 +12,7 @@ import re
 import stat
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -73,6 +74,7 @@ class LiveVideo:
 
     Attributes:
         source: As given.
+        first_seconds: Source time of the first frame; None before it came.
     """
 
     def __init__(
@@ -97,6 +99,7 @@ class LiveVideo:
         """
         self.source, self._spec, self._stall_seconds = source, spec, stall_seconds
         self._growing_seconds = growing_seconds
+        self.first_seconds: float | None = None
         self._on_note = on_note or (lambda text: None)
         self._drops = _is_device(source) or _PUSHED.match(source) is not None
         self._damage = Damage()
@@ -124,7 +127,7 @@ class LiveVideo:
         first: float | None = None
         before: VideoFrame | None = None
         while (arrived := self._next()) is not None:
-            first = arrived.seconds if first is None else first
+            first = self.first_seconds = arrived.seconds if first is None else first
             self._report_damage(first)
             yield max(arrived.seconds - first, 0.0), partial(self._picture, arrived, before)
             before = arrived.frame if arrived.frame.interlaced_frame else None
@@ -153,14 +156,7 @@ class LiveVideo:
     def _open(self) -> InputContainer:
         if self._growing_seconds is None:
             return _open(self.source)
-        file = GrowingFile(self.source, self._growing_seconds, self._closed)
-        try:
-            return open_input(file, container_options={"format_whitelist": PIPE_FORMATS})
-        except (av.FFmpegError, OSError, ValueError) as error:
-            raise MediaError(
-                f"{self.source}: cannot be read while it is written ({ffmpeg_reason(error)}). MPEG-TS, Matroska and "
-                "fragmented MP4 can be; wait for the end of another recording."
-            ) from None
+        return open_growing(self.source, self._growing_seconds, self._closed)
 
     def _decode(self, decoder: Decoder) -> None:
         stream = decoder.stream
@@ -270,6 +266,7 @@ class GrowingFile:
             self._file = open_regular_file(path, MediaError)
         except OSError as error:
             raise MediaError(f"{path}: cannot be opened ({error.strerror}). Check the path.") from None
+        weakref.finalize(self, self._file.close)  # FFmpeg's container does not close what it reads from
 
     def read(self, count: int = -1) -> bytes:
         """What is there of the next ``count`` bytes, at least one; none at the end."""
@@ -283,6 +280,30 @@ class GrowingFile:
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+
+def open_growing(path: str, patience_seconds: float, closed: threading.Event | None = None) -> InputContainer:
+    """Open a recording that is still written.
+
+    Args:
+        path: MPEG-TS, Matroska or fragmented MP4.
+        patience_seconds: As for ``GrowingFile``.
+        closed: As for ``GrowingFile``.
+
+    Returns:
+        Its container; reading waits for what is written next.
+
+    Raises:
+        MediaError: It cannot be opened, or not before it is complete.
+    """
+    file = GrowingFile(path, patience_seconds, closed)
+    try:
+        return open_input(file, container_options={"format_whitelist": PIPE_FORMATS})
+    except (av.FFmpegError, OSError, ValueError) as error:
+        raise MediaError(
+            f"{path}: cannot be read while it is written ({ffmpeg_reason(error)}). MPEG-TS, Matroska and "
+            "fragmented MP4 can be; wait for the end of another recording."
+        ) from None
 
 
 def _frames(count: int) -> str:

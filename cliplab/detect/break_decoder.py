@@ -8,7 +8,7 @@ import numpy as np
 
 from adapters.records import Float64Array
 from cliplab.detect.break_evidence import Candidates, edge_evidence, find_candidates, second_evidence
-from cliplab.detect.break_lattice import Posterior, best_path, build_lattice, posterior
+from cliplab.detect.break_lattice import Lattice, Posterior, best_path, build_lattice, posterior
 from cliplab.detect.break_profile import BreakProfile, read_break_profile
 from cliplab.detect.break_words import describe
 from cliplab.detect.observations import Observations
@@ -17,6 +17,8 @@ _SAME_BREAK = 0.5  # intersection over union from which two breaks are one
 _NEAR_SECONDS = 1.0  # an edge within this is the same edge
 _ALTERNATIVES = 3
 _LEAST_ALTERNATIVE = 0.01
+_ROUNDS = 3  # of the chain and of what is usual at cuts, at most
+_SETTLED = 0.01  # mean change of the probabilities at cuts, under which another round changes nothing
 
 
 @dataclass(frozen=True)
@@ -81,10 +83,7 @@ def decide_breaks(observations: Observations, profile: BreakProfile | None = Non
     if not len(observations.times) or observations.duration_seconds < 1.0:
         return []
     rows = second_evidence(observations, profile)
-    total = sum(rows.values(), np.zeros(len(observations.times)))
-    candidates = find_candidates(observations, profile, total)
-    lattice = build_lattice(candidates, profile)
-    found = posterior(lattice)
+    candidates, lattice, found = _chain(observations, profile, rows)
     breaks = []
     for start, end in best_path(lattice):
         made = _break(observations, candidates, found, rows, (start, end))
@@ -106,16 +105,40 @@ def break_probabilities(observations: Observations, profile: BreakProfile | None
     profile = read_break_profile() if profile is None else profile
     if not len(observations.times) or observations.duration_seconds < 1.0:
         return np.zeros(len(observations.times))
-    total = sum(second_evidence(observations, profile).values(), np.zeros(len(observations.times)))
-    candidates = find_candidates(observations, profile, total)
-    found = posterior(build_lattice(candidates, profile))
+    candidates, _, found = _chain(observations, profile, second_evidence(observations, profile))
+    return _on_at(candidates, found, observations.times + observations.grid_seconds / 2)
+
+
+def _chain(
+    observations: Observations, profile: BreakProfile, rows: dict[str, Float64Array]
+) -> tuple[Candidates, Lattice, Posterior]:
+    """The chain, first as if no cut were an edge, then with what was found left out of what is usual.
+
+    How usual black or silence is at cuts of the programme is unknown until breaks are, and breaks are known by it:
+    a round of expectation and maximisation after another, from the side of no break.
+    """
+    total = sum(rows.values(), np.zeros(len(observations.times)))
+    explained = np.zeros(len(observations.cuts))
+    for _ in range(_ROUNDS):
+        candidates = find_candidates(observations, profile, total, explained)
+        lattice = build_lattice(candidates, profile)
+        found = posterior(lattice)
+        near = np.stack([_on_at(candidates, found, observations.cuts + shift) for shift in (-0.5, 0.5)])
+        before, explained = explained, near.max(axis=0)
+        if not len(explained) or np.abs(explained - before).mean() < _SETTLED:
+            break
+    return candidates, lattice, found
+
+
+def _on_at(candidates: Candidates, found: Posterior, moments: Float64Array) -> Float64Array:
+    """The probability of a break at moments."""
     count, most = found.breaks.shape
     begins = found.breaks.sum(axis=1)
     ends = np.zeros(count)
     index = np.minimum(np.arange(count)[:, None] + 1 + np.arange(most), count - 1)
     np.add.at(ends, index, found.breaks)
     on = np.cumsum(begins - ends)
-    place = np.searchsorted(candidates.times, observations.times + observations.grid_seconds / 2, side="right") - 1
+    place = np.clip(np.searchsorted(candidates.times, moments, side="right") - 1, 0, count - 1)
     return np.asarray(np.clip(on[place], 0, 1))
 
 

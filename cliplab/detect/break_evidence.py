@@ -19,7 +19,9 @@ _CUTS_PER_MINUTE = (50, 12)  # the strongest candidates that are kept, in a shor
 _MOST_CUTS = 6000
 # Rows without a natural zero count from the recording's median. A spread under this is noise and is not blown up.
 _LEAST_SPREAD = {"shot_rate": 0.12, "speech": 0.35, "music": 0.35}
-_EDGE_SHARE = 0.1  # of cuts that may be edges of adverts
+_LOGO_ABSENT_SECONDS = 8  # of one break or more
+_LOGO_ALWAYS = 0.1  # of the logo's weight, so that a typical break has some 4 against it and not 40
+_PLAIN_CUTS = 20.0  # without a mark, that a recording is taken to have besides its own: a short one has few
 _NO_CUT = -3.0  # log of the share of edges at which the cut was missed, about 5%
 
 EDGE_ROWS = ("black", "uniform", "silence", "loudness_jump", "aspect_change")
@@ -56,14 +58,25 @@ def _signed(name: str, values: Float64Array) -> Float64Array:
         return np.asarray(np.clip(np.log(clipped / (1 - clipped)), -_SCORE_LIMIT, _SCORE_LIMIT))
     if name == "logo":  # a logo that is hardly ever seen says nothing by its absence
         seen = float(np.nanmean(values))
-        return np.asarray((1 - 2 * values) * np.clip((seen - 0.2) / 0.3, 0, 1))
-    if name == "repetition":  # an advert that is shown for the first time is not a programme
+        worth = np.clip((seen - 0.2) / 0.3, 0, 1)
+        # One that is never absent may be shown in breaks too, as some channels do.
+        worth *= 1.0 if _longest(values < 0.5) >= _LOGO_ABSENT_SECONDS else _LOGO_ALWAYS
+        return np.asarray((1 - 2 * values) * worth)
+    if name == "repetition":  # an advert that is shown for the first time is no programme
         return np.asarray(np.where(values >= 0.5, 2 * values - 1, -0.04))
     if name == "cue":
         return np.asarray(2 * values - 1)
     middle, spread = np.nanmedian(values), np.nanstd(values)
     centred = np.clip((values - middle) / max(float(spread), _LEAST_SPREAD[name]), -2, 2)
+    # What is measured against the recording itself says nothing of the recording as a whole.
+    centred -= np.nanmean(centred)
     return np.asarray(-centred if name == "speech" else centred)
+
+
+def _longest(marked: npt.NDArray[np.bool_]) -> int:
+    """Length of the longest row of true values."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], marked, [False]]).astype(np.int8)))
+    return int((edges[1::2] - edges[::2]).max(initial=0))
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,22 +98,24 @@ class Candidates:
     cumulative: Float64Array
 
 
-def find_candidates(observations: Observations, profile: BreakProfile, evidence: Float64Array) -> Candidates:
+def find_candidates(
+    observations: Observations, profile: BreakProfile, evidence: Float64Array, explained: Float64Array | None = None
+) -> Candidates:
     """The cuts of a recording and, where there are none, the moments at which its evidence changes.
 
     Args:
         observations: The recording.
         profile: The weights.
         evidence: float64 [T], the log-odds of each second.
+        explained: float64 [cuts], the probability that each cut of the observations is within a break or its edge, as
+            an earlier decision has it; None: none is. What the other cuts have too tells no edge from them.
     """
     duration = float(observations.duration_seconds)
     inside = (observations.cuts > 0.25) & (observations.cuts < duration - 0.25)
     cuts = observations.cuts[inside]
     values = edge_evidence(observations, cuts, np.flatnonzero(inside))
-    edge = sum(
-        (_against_others(profile.edge_weights.get(name, 0.0) * value) for name, value in values.items()),
-        np.zeros(len(cuts)),
-    )
+    edge = sum((profile.edge_weights.get(name, 0.0) * value for name, value in values.items()), np.zeros(len(cuts)))
+    edge = _against_others(edge, np.zeros(len(cuts)) if explained is None else explained[inside])
     cuts, edge = _strongest(cuts, edge, _steps(observations, evidence, cuts))
     grid = observations.grid_seconds
     ends = np.concatenate([[0.0], np.cumsum(evidence) * grid])
@@ -117,16 +132,15 @@ def find_candidates(observations: Observations, profile: BreakProfile, evidence:
     return Candidates(times, all_edges, is_cut, rate, np.interp(times, at, ends))
 
 
-def _against_others(marks: Float64Array) -> Float64Array:
-    """The log-odds of a mark against the recording's other cuts: what most cuts have tells no edge from them.
+def _against_others(marks: Float64Array, explained: Float64Array) -> Float64Array:
+    """The log-odds of marks against the recording's other cuts: what most cuts have tells no edge from them.
 
-    A ratio of likelihoods has a mean of 1 over cuts that are not edges. The strongest are left out of the mean, since
-    some of them are edges.
+    A ratio of likelihoods has a mean of 1 over cuts that are no edges, so that a recording in which one cut of ten is
+    black cannot have much more than tenfold odds for a black one.
     """
-    if not len(marks):
-        return marks
-    ordinary = np.sort(marks)[: max(1, math.ceil(len(marks) * (1 - _EDGE_SHARE)))]
-    return np.asarray(marks - np.log(np.exp(ordinary).mean()))
+    weight = 1 - np.clip(explained, 0.0, 1.0)
+    usual = (_PLAIN_CUTS + float((weight * np.exp(marks)).sum())) / (_PLAIN_CUTS + float(weight.sum()))
+    return np.asarray(marks - math.log(usual))
 
 
 def edge_evidence(

@@ -21,7 +21,9 @@ from cliplab.detect.break_profile import BreakProfile
 _MAX_ADVERT_SECONDS = 65.0
 _MEAN_ADVERT_SECONDS = 20.0
 _FREE_ADVERT = (20.0, 0.6)  # median and spread of an advert of no nominal length
-_FREE_BREAK = -2.0  # log-odds of a break whose adverts cannot be told apart, against one of known adverts
+# Log-odds of a break whose adverts cannot be told apart, against one of known adverts: of the first minute, and of each
+# further one. Without the second, a row of adverts, programme and adverts is no worse than one long break.
+_FREE_BREAK, _FREE_MINUTE = -2.0, -1.0
 _STARTS_IN_BREAK = 0.15  # share of recordings that begin within a break, as of the seconds of television
 # Share of the evidence's log-odds that probabilities count. Scores of a frame model on composed evenings correlate by
 # 0.55 from one second to the next and 0.25 over two: 2.6 seconds are worth one. Their weight has a part of it already.
@@ -63,7 +65,8 @@ def build_lattice(candidates: Candidates, profile: BreakProfile) -> Lattice:
     ends = np.minimum(np.arange(count)[:, None] + 1 + np.arange(most), count - 1)
     length = times[ends] - times[:, None]
     # The density of adverts given the break's length: divided by that of any advert's end, one in 20 s.
-    scores = np.maximum(_tilings(candidates, profile, most) + math.log(_MEAN_ADVERT_SECONDS), _FREE_BREAK)
+    free = _FREE_BREAK + _FREE_MINUTE * np.maximum(length / 60 - 1, 0)
+    scores = np.maximum(_tilings(candidates, profile, most) + math.log(_MEAN_ADVERT_SECONDS), free)
     # Where the recording begins or ends within an advert, its length is only a lower bound.
     part = log_normal_survival(length, *_FREE_ADVERT)
     scores[0] = np.maximum(scores[0], part[0])

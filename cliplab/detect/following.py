@@ -1,13 +1,15 @@
 """Breaks of a recording while it is made: ``cliplab ads --follow``.
 
 Each break is reported once, a stated delay after its edge, and is not changed later: a player that skips must rely on
-it. What is followed is the picture; its cuts are exact to the frame, since every frame comes by. Sound is not heard.
+it. Cuts are exact to the frame, since every frame comes by. The sound of a file is read beside the picture; of a URL, a
+device or stdin, which can be read only once, it is not heard.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +23,8 @@ from adapters.media import LiveVideo, is_live
 from adapters.records import Clip, InputSpec, UInt8Array
 from cliplab.detect.break_decoder import AdBreak, decide_breaks
 from cliplab.detect.break_profile import BreakProfile
-from cliplab.detect.gathering import Seen, gather, merge_cuts
+from cliplab.detect.gathering import Seen, gather, merge_cuts, silence_cuts
+from cliplab.detect.growing_sound import GrowingSound
 from cliplab.detect.logo import LogoFinder
 from cliplab.detect.looks import Looks, black_stretches, shot_cuts
 from cliplab.detect.marks import require_format, write_marks
@@ -111,9 +114,11 @@ def _follow(
     spec = frame_spec(adapter)
     reporter = _Reporter(profile, delay)
     live = LiveVideo(source, spec, on_note, growing_seconds=None if is_live(source) else growing)
-    with LogoFinder() as logo, live:
+    with LogoFinder() as logo, live, ExitStack() as stack:
         watcher = _Watcher(adapter, index, spec, source, logo)
         for seconds, picture in live:
+            if watcher.ears is None and not is_live(source):
+                watcher.ears = stack.enter_context(GrowingSound(source, live.first_seconds or 0.0, growing))
             watcher.add(seconds, picture())
             if seconds >= reporter.due:
                 yield from _written(reporter.report(watcher.observations(), seconds), reporter, output, source, seconds)
@@ -139,6 +144,7 @@ class _Watcher:
     spec: InputSpec
     source: str
     logo: LogoFinder
+    ears: GrowingSound | None = None
     seen: Seen = field(default_factory=Seen)
     cuts: list[tuple[float, float, str]] = field(default_factory=list)
     end: float = 0.0
@@ -172,8 +178,10 @@ class _Watcher:
             self._logo_due = self.end * (1 + _LOGO_SHARE)
             self.seen.logo = self.logo.find()
         nothing = np.zeros(0, np.float32)
-        seen = gather(self.seen, Sound(nothing, nothing, nothing), self.end, [], None, ["the sound is not heard"])
-        times, strength, kinds = merge_cuts(sorted(self.cuts), [], self.end)
+        sound = Sound(nothing, nothing, nothing, ["the sound is not heard"])
+        sound = sound if self.ears is None else self.ears.until(self.end)
+        seen = gather(self.seen, sound, self.end, [], None, sound.notes)
+        times, strength, kinds = merge_cuts(sorted(self.cuts), silence_cuts(sound.levels, self.end), self.end)
         return replace(seen, cuts=times, cut_strength=strength, cut_kinds=kinds, exact=[(0.0, self.end)])
 
     def _close_chunk(self) -> None:

@@ -85,7 +85,7 @@ def gather(
         scores[inside] = np.nan
         for name in rows.keys() - {"cue", "silence", "loudness_jump"}:
             rows[name][inside] = np.nan
-    cuts = merge_cuts(_key_cuts(seen.looks), _silence_cuts(sound.levels, duration), duration)
+    cuts = merge_cuts(_key_cuts(seen.looks), silence_cuts(sound.levels, duration), duration)
     return Observations(
         times,
         scores,
@@ -115,8 +115,15 @@ def grid_scores(times: Float64Array, scores: Sequence[tuple[float, float, float]
     # A window of several seconds says most about its middle.
     long = ordered[:, 1] - ordered[:, 0] > 1.5 * GRID_SECONDS
     regular = len(ordered) > 2 and float(np.median(np.diff(ordered[:, 0]))) < HOLD_SECONDS
-    middles = np.where(long & regular & _overlaps(ordered), ordered[:, :2].mean(axis=1), ordered[:, 0])
-    return _held(times, middles, ordered[:, 2], np.mean)
+    windows = long & regular & _overlaps(ordered)
+    middles = np.where(windows, ordered[:, :2].mean(axis=1), ordered[:, 0])
+    found = _held(times, middles, ordered[:, 2], np.mean)
+    known = np.isfinite(ordered[:, 2])
+    if windows.all() and known.any():
+        # Between the middles of two windows the score goes from one to the other; held, a change would come late.
+        between = np.interp(times + GRID_SECONDS / 2, middles[known], ordered[known, 2])
+        found = np.where(np.isfinite(found), between, np.nan).astype(np.float32)
+    return found
 
 
 def _overlaps(ordered: Float64Array) -> np.ndarray:
@@ -232,8 +239,16 @@ def _key_cuts(looks: Looks) -> list[tuple[float, float, str]]:
     return found
 
 
-def _silence_cuts(levels: Float32Array, duration: float) -> list[tuple[float, float, str]]:
-    """The middle of short silent stretches, and both ends of longer ones."""
+def silence_cuts(levels: Float32Array, duration: float) -> list[tuple[float, float, str]]:
+    """The middle of short silent stretches, and both ends of longer ones.
+
+    Args:
+        levels: As in ``Sound``.
+        duration: Length in seconds.
+
+    Returns:
+        (seconds, strength in 0..1, "silence") of each.
+    """
     found = []
     for start, end in silent_stretches(levels):
         strength = min(0.3 + (end - start), 0.8)

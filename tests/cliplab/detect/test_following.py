@@ -7,14 +7,18 @@ import threading
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from command_line import cli
 from evening_files import compose, remux
+from waiting import PATIENT, until
 
 from adapters.errors import ConfigError, MediaError
-from adapters.media import copy_parts
+from adapters.media import copy_parts, open_video
 from cliplab.detect import find_ads
 from cliplab.detect.following import follow_ads
+from cliplab.detect.growing_sound import GrowingSound
+from cliplab.detect.sound import hear
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +33,7 @@ def test_a_file_that_grows(recording, tmp_path, monkeypatch):
     """The command on a file that is still written: one line for each event, each after the delay, and the marks."""
     monkeypatch.setattr("cliplab.detect.following.GROWING_SECONDS", 1.0)
     monkeypatch.setattr("cliplab.detect.following._DECIDE_SECONDS", 15.0)
+    monkeypatch.setattr("cliplab.detect.growing_sound._WAIT_SECONDS", PATIENT)
     data, growing, output = recording.read_bytes(), tmp_path / "growing.ts", tmp_path / "a.edl"
     growing.write_bytes(data[: len(data) // 3])
 
@@ -52,6 +57,7 @@ def test_a_file_that_grows(recording, tmp_path, monkeypatch):
     assert ended["start_seconds"] == pytest.approx(165.2, abs=0.5)
     assert ended["end_seconds"] == pytest.approx(195.2, abs=0.5)
     assert ended["end_seconds"] + 10.0 <= ended["now_seconds"] <= ended["end_seconds"] + 45.0
+    assert "silence" in " ".join(ended["why"])  # the sound of a file is heard beside its picture
     assert output.read_text().count("\n") == 1
 
 
@@ -76,3 +82,24 @@ def test_what_cannot_be_followed(recording, tmp_path):
     (tmp_path / "words.ts").write_text("no video")
     with pytest.raises(MediaError, match=r"words\.ts"):
         list(follow_ads(str(tmp_path / "words.ts"), growing_seconds=0.2))
+
+
+def test_the_sound_of_a_growing_file_is_that_of_the_complete_one(recording, monkeypatch):
+    monkeypatch.setattr("cliplab.detect.growing_sound.voice_detector", lambda notes: None)
+    monkeypatch.setattr("cliplab.detect.sound.voice_detector", lambda notes: None)
+    with open_video(recording) as video:
+        start, length = video.info.start_seconds, video.info.duration_seconds
+    whole = hear(recording, start, length)
+    with GrowingSound(str(recording), start, 0.1) as ears:
+        until(lambda: np.isfinite(ears.until(length).levels[-20]), what="the end was not heard")
+        found = ears.until(length)
+    np.testing.assert_allclose(found.levels, whole.levels, atol=1e-4)
+    np.testing.assert_allclose(found.music, whole.music, atol=1e-4)
+
+
+def test_a_growing_file_without_sound(recording, tmp_path):
+    silent = remux(recording, tmp_path / "silent.ts", 0)
+    with GrowingSound(str(silent), 0.0, 0.1) as ears:
+        until(lambda: ears.until(3.0).notes, what="it was not said that it has no sound")
+        assert np.isnan(ears.until(3.0).levels).all()
+        assert any("no sound" in note for note in ears.until(3.0).notes)
