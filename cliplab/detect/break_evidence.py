@@ -62,7 +62,7 @@ def _signed(name: str, values: Float64Array) -> Float64Array:
         # One that is never absent may be shown in breaks too, as some channels do.
         worth *= 1.0 if _longest(values < 0.5) >= _LOGO_ABSENT_SECONDS else _LOGO_ALWAYS
         return np.asarray((1 - 2 * values) * worth)
-    if name == "repetition":  # an advert that is shown for the first time is no programme
+    if name == "repetition":  # an advert that is shown for the first time is not a programme
         return np.asarray(np.where(values >= 0.5, 2 * values - 1, -0.04))
     if name == "cue":
         return np.asarray(2 * values - 1)
@@ -135,7 +135,7 @@ def find_candidates(
 def _against_others(marks: Float64Array, explained: Float64Array) -> Float64Array:
     """The log-odds of marks against the recording's other cuts: what most cuts have tells no edge from them.
 
-    A ratio of likelihoods has a mean of 1 over cuts that are no edges, so that a recording in which one cut of ten is
+    A ratio of likelihoods has a mean of 1 over cuts that are not edges, so that a recording in which one cut of ten is
     black cannot have much more than tenfold odds for a black one.
     """
     weight = 1 - np.clip(explained, 0.0, 1.0)

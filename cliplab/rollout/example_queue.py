@@ -120,7 +120,10 @@ class ExampleQueue:
         """
         if not _NAME.fullmatch(name):
             return
-        for suffix in (".json", *_SUFFIXES):  # the JSON first: a kill leaves a file without one, which is no example
+        for suffix in (
+            ".json",
+            *_SUFFIXES,
+        ):  # the JSON first: a kill leaves a file without one, which is not an example
             with contextlib.suppress(OSError):
                 (self._folder / f"{name}{suffix}").unlink()
 

@@ -78,7 +78,7 @@ def read_chat(path: str | Path, began: datetime | None = None) -> tuple[list[tup
         began: When the recording began; None: clock times count from the first message on.
 
     Returns:
-        (seconds, weight) of each message in order, 2 for an excited one; and notes on lines that are no messages.
+        (seconds, weight) of each message in order, 2 for an excited one; and notes on lines that are not messages.
 
     Raises:
         DatasetError: The file cannot be read, or no line is a message.
@@ -102,14 +102,14 @@ def read_chat(path: str | Path, began: datetime | None = None) -> tuple[list[tup
     clocks = [seconds for seconds, _, is_clock in found if is_clock]
     first = began.timestamp() if began is not None else min(clocks, default=0.0)
     times = sorted((seconds - (first if is_clock else 0.0), weight) for seconds, weight, is_clock in found)
-    notes = [f"{bad} of {lines} lines of the chat are no messages and are left out"] if bad else []
+    notes = [f"{bad} of {lines} lines of the chat are not messages and are left out"] if bad else []
     if clocks and began is None:
         notes.append("the chat has clock times; the first message is taken to be at the beginning of the recording")
     return [one for one in times if 0 <= one[0] <= _LONGEST_SECONDS], notes
 
 
 def _message(line: bytes) -> tuple[float, float, bool] | None:
-    """(seconds, weight, whether seconds are since 1970) of a line; None where it is no message."""
+    """(seconds, weight, whether seconds are since 1970) of a line; None where it is not a message."""
     try:
         value = json.loads(line)
     except (ValueError, RecursionError):

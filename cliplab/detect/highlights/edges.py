@@ -71,7 +71,7 @@ def _snapped(
     if not len(known) or not np.isfinite(level).any():
         return edge
     quiet = np.where(np.isfinite(level), level, np.inf)
-    # Both cells of a pause are quiet: between two words is no place for an edge.
+    # Both cells of a pause are quiet: between two words is not a place for an edge.
     pair = np.maximum(quiet[:-1], quiet[1:])
     place = int(np.argmin(pair))
     if not np.isfinite(pair[place]) or pair[place] > float(np.median(known)) - _QUIET_DB:

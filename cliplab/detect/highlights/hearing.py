@@ -86,7 +86,7 @@ class Hearing:
         power = np.square(spectra)
         level = np.maximum(10 * np.log10(np.square(frames).mean(axis=1) + 1e-12), _FLOOR_DB).astype(np.float32)
         bands = np.log10(power @ self._mix + 1e-4)
-        # In dB, so that the same step upward counts alike in every band; what is below the floor is no onset.
+        # In dB, so that the same step upward counts alike in every band; what is below the floor is not an onset.
         rise = np.maximum(np.diff(bands, axis=0, prepend=bands[:1] if self._bands is None else self._bands), 0.0)
         before = spectra[:1] if self._spectrum is None else self._spectrum
         flux = np.sqrt(np.square(np.maximum(np.diff(spectra, axis=0, prepend=before), 0.0)).sum(axis=1))
@@ -99,7 +99,7 @@ class Hearing:
         heard = level > -55.0  # the noise of a quiet room is flat too
         self._put("level", number, level)
         onset, flux = 10 * rise.mean(axis=1), np.log1p(flux)
-        # Where sound begins, an encoder begins with silence, which is no quiet before an onset.
+        # Where sound begins, an encoder begins with silence, which is not a quiet before an onset.
         begun, self._begun = min(self._begun, len(onset)), max(self._begun - len(onset), 0)
         onset[:begun] = flux[:begun] = np.nan
         self._put("onset", number, onset)

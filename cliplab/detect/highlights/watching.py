@@ -73,7 +73,7 @@ class Watching:
             self._put("motion", seconds, float(np.log1p(200 * motion)))
 
     def add_bytes(self, seconds: float, size: int) -> None:
-        """Count a packet that is no key frame.
+        """Count a packet that is not a key frame.
 
         Args:
             seconds: When it is shown.

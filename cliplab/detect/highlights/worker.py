@@ -215,7 +215,9 @@ def _read(path: Path) -> Job:
         raise DatasetError(f'{path.name}: "source" must name a video or a URL. A job is {{"source": "match.mp4"}}')
     unknown = sorted(set(value) - {"source", *_KEYS})
     if unknown:
-        raise ConfigError(f"{path.name}: {unknown[0]!r:.40} is no option of a job; it has source, {', '.join(_KEYS)}")
+        raise ConfigError(
+            f"{path.name}: {unknown[0]!r:.40} is not an option of a job; it has source, {', '.join(_KEYS)}"
+        )
     given = {name: value[name] for name in _KEYS if name in value}
     headers = given.pop("headers", {})
     if not isinstance(headers, dict):
