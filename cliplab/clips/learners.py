@@ -77,7 +77,7 @@ _MOST_GAUSSIAN = 400
 
 
 def may_learn(name: str, clips: int) -> bool:
-    """Whether a learner suits so many clips.
+    """Whether a learner suits a number of clips.
 
     Args:
         name: One of ``LEARNERS``.

@@ -47,7 +47,7 @@ def test_every_command_and_option_named_here_exists(pipeline, theirs, ours, note
         assert not set(given) - known, f"{words}: no such option"
 
 
-@pytest.mark.parametrize("text", {cell for row in ROWS for cell in row[2:]})
+@pytest.mark.parametrize("text", sorted({cell for row in ROWS for cell in row[2:]}))
 def test_every_config_and_key_named_here_exists(text):
     for name in re.findall(r"configs? ((?:`\w+`(?:, )?)+)", text):
         assert set(re.findall(r"\w+", name)) <= set(ready_configs())
