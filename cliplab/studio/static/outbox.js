@@ -40,6 +40,7 @@ export class Outbox extends EventTarget {
     this.sequence = 0;
     this.waiting = 0; // stored here, not yet durable there
     this.unwritten = 0; // of these, not yet on their way into the browser's storage, which is still opening
+    this.uncommitted = 0; // of these, not yet on this browser's disk: a tab that is closed now may lose them
     this.memory = []; // kept only in this tab, because the browser's storage refuses
     this.trouble = ""; // "", "offline", "refusing" (disk, read-only), "token"
     this.sentence = "";
@@ -89,6 +90,7 @@ export class Outbox extends EventTarget {
 
   store(records) {
     this.unwritten += records.length;
+    this.uncommitted += records.length;
     // Async, so that a database that was closed meanwhile is an error like any other.
     const write = async (database) => {
       this.unwritten -= records.length;
@@ -113,6 +115,8 @@ export class Outbox extends EventTarget {
         this.tell("memory", `this browser cannot store labels (${error?.message ?? error}); keep this tab open until they are saved`);
       })
       .then(() => {
+        this.uncommitted -= records.length;
+        this.changed();
         this.channel?.postMessage("put");
         this.hurry();
       });
@@ -237,11 +241,13 @@ export class Outbox extends EventTarget {
 
   /** The state of saving in one small word. */
   get word() {
-    const kept = this.waiting.toLocaleString("en");
-    if (this.trouble === "offline") return this.waiting ? `offline: ${kept} kept here` : "offline";
-    if (this.trouble === "refusing") return `cannot save: ${kept} kept here`;
-    if (this.trouble === "token") return `signed out: ${kept} kept here`;
-    if (this.trouble === "memory") return `${kept} unsaved, in this tab only`;
-    return this.waiting ? `${kept} unsaved` : this.opened ? "saved" : "";
+    const unsaved = this.waiting.toLocaleString("en");
+    const storing = this.uncommitted ? `, ${this.uncommitted.toLocaleString("en")} being stored` : "";
+    const kept = `${Math.max(0, this.waiting - this.uncommitted).toLocaleString("en")} kept here${storing}`;
+    if (this.trouble === "offline") return this.waiting ? `offline: ${kept}` : "offline";
+    if (this.trouble === "refusing") return `cannot save: ${kept}`;
+    if (this.trouble === "token") return `signed out: ${kept}`;
+    if (this.trouble === "memory") return `${unsaved} unsaved, in this tab only`;
+    return this.waiting ? `${unsaved} unsaved` : this.opened ? "saved" : "";
   }
 }
