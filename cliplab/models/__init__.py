@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from cliplab.models.explanation import explain as explain
     from cliplab.models.explanation import explain_video as explain_video
     from cliplab.models.explanation import write_explanation as write_explanation
-    from cliplab.models.machine import MachineReport as MachineReport
-    from cliplab.models.machine import machine as machine
+    from cliplab.models.machine_report import MachineReport as MachineReport
+    from cliplab.models.machine_report import machine as machine
     from cliplab.models.measure import rendered_clips as rendered_clips
     from cliplab.models.measure import time_predict as time_predict
     from cliplab.models.prediction import PredictReport as PredictReport
@@ -68,7 +68,7 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
             "explain_figure": ("explanation_png",),
             "explain_report": ("Explanation",),
             "explanation": ("explain", "explain_video", "write_explanation"),
-            "machine": ("MachineReport", "machine"),
+            "machine_report": ("MachineReport", "machine"),
             "measure": ("rendered_clips", "time_predict"),
             "prediction": ("PredictReport", "find_segments", "predict"),
             "serving": ("host_http", "host_label_studio"),

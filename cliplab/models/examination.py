@@ -27,7 +27,7 @@ from adapters.litert import (
     xnnpack_partitions,
 )
 from adapters.system import cache_dir, read_regular_bytes
-from cliplab.models.machine import MachineReport, machine
+from cliplab.models.machine_report import MachineReport, machine
 
 State = Literal["good", "warning", "bad"]
 MB = 1_000_000

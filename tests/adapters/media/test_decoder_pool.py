@@ -202,16 +202,21 @@ def test_a_stop_ends_a_process_that_hangs(pool: DecoderPool, video: Path) -> Non
     assert not running(pid)
 
 
-def test_a_stop_ends_planning(pool: DecoderPool, video: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stop_ends_planning(video: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Windows that begin every hundred-thousandth of a second, of 240 frames each: nothing is decoded meanwhile."""
     monkeypatch.setattr("adapters.media.decoder_child._CANCEL_SECONDS", PATIENT)
-    pids, begin = pool.pids, time.monotonic()
-    limits = MediaLimits(2_000_000, lambda: "is over." if time.monotonic() > begin + 0.3 else None)
-    spec = InputSpec(height=8, width=8, n_frames=240, sampling="rate", fps=240.0, stride_seconds=1e-5)
-    with pytest.raises(MediaError, match="is over"), pool.open_video(video, limits) as opened:
-        list(opened.clips(spec))
-    assert works(pool, video)
-    assert pool.pids == pids  # it was asked, and not killed
+    pool = DecoderPool(1, memory_mb=4000)  # what was planned until the stop is too little to wear the process out
+    pool.start()
+    try:
+        pids, begin = pool.pids, time.monotonic()
+        limits = MediaLimits(2_000_000, lambda: "is over." if time.monotonic() > begin + 0.3 else None)
+        spec = InputSpec(height=8, width=8, n_frames=240, sampling="rate", fps=240.0, stride_seconds=1e-5)
+        with pytest.raises(MediaError, match="is over"), pool.open_video(video, limits) as opened:
+            list(opened.clips(spec))
+        assert works(pool, video)
+        assert pool.pids == pids  # it was asked, and not killed
+    finally:
+        pool.close()
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals")

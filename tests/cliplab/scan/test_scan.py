@@ -255,7 +255,7 @@ def test_names_of_any_bytes_survive(library: Path, model: Path, tmp_path: Path) 
     assert all(os.path.exists(item["path"]) for item in found["highlights"] + found["failures"])
     assert report.failed == 1
     assert scan(library, model, output=tmp_path / "h.json", min_score=0.5).scored == 0
-    result = CliRunner().invoke(app, ["scan", str(library), str(model), "--output", str(tmp_path / "h.json")])
+    result = CliRunner().invoke(app, ["scan", str(model), str(library), "--output", str(tmp_path / "h.json")])
     assert result.exit_code == 1
     assert r"bad\udcff.mp4" in result.output
 
@@ -347,7 +347,7 @@ def test_options_that_cannot_be(videos: Path, model: Path, tmp_path: Path, optio
 
 def test_the_command_shows_what_the_seed_shows(library: Path, model: Path, tmp_path: Path) -> None:
     output = tmp_path / "h.json"
-    arguments = ["scan", str(library), str(model), "--output", str(output), "--min-score", "0.5"]
+    arguments = ["scan", str(model), str(library), "--output", str(output), "--min-score", "0.5"]
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 0, result.output
     assert "Total scanned: 6 videos, 6 of them now" in result.stdout
@@ -372,15 +372,15 @@ def test_the_command_shows_what_the_seed_shows(library: Path, model: Path, tmp_p
 )
 def test_score_says_what_the_score_means(tmp_path: Path, contrast: float, kind: str, words: str) -> None:
     model, video = save_model(tmp_path / "m", contrast=contrast), render_video(tmp_path / "v.mp4", kind, 3)
-    result = CliRunner().invoke(app, ["score", str(video), str(model)])
+    result = CliRunner().invoke(app, ["score", str(model), str(video)])
     assert result.exit_code == 0, result.output
     assert words in result.stdout
-    row = json.loads(CliRunner().invoke(app, ["score", str(video), str(model), "--json"]).stdout)
+    row = json.loads(CliRunner().invoke(app, ["score", str(model), str(video), "--json"]).stdout)
     scan(tmp_path, model, output=tmp_path / "h.json", min_score=0)
     [listed] = read(tmp_path / "h.json")["highlights"]
     assert (row["score"], row["windows"]) == (listed["score"], listed["windows"])
     (tmp_path / "v.mp4").write_text("no video")
-    result = CliRunner().invoke(app, ["score", str(video), str(model)])
+    result = CliRunner().invoke(app, ["score", str(model), str(video)])
     assert result.exit_code == 1
     assert "not a video" in result.stderr
 

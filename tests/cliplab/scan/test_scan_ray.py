@@ -126,7 +126,7 @@ def test_a_video_that_kills_its_workers_is_set_aside(nodes: Nodes, library: Path
     model, output = save_model(tmp_path / "m", adapter="ray_helpers:DeadlyAdapter"), tmp_path / "h.json"
     copy = Path(shutil.copytree(library, tmp_path / "library"))
     (copy / "day1" / "004.mp4").rename(copy / "day1" / "boom.mp4")
-    arguments = ["scan", str(copy), str(model), "--output", str(output), "--min-score", "0", "--json"]
+    arguments = ["scan", str(model), str(copy), "--output", str(output), "--min-score", "0", "--json"]
     result = cli(*arguments, "--engine", "ray", "--ray-address", nodes.address)
     assert result.exit_code == 1, result.output
     report = json.loads(result.stdout)

@@ -195,7 +195,7 @@ def test_a_store_of_an_older_version_has_no_crcs_and_keeps_its_scores(
 
 def test_an_output_that_is_no_scans_is_not_replaced(library: Path, model: Path, tmp_path: Path) -> None:
     (tmp_path / "labels.json").write_text('{"highlights": []}')
-    for path, words in (("labels.json", "no highlights.json of a scan"), (".", "folder or a device")):
+    for path, words in (("labels.json", "is not a highlights.json of a scan"), (".", "folder or a device")):
         with pytest.raises(StorageError, match=words):
             scan(library, model, output=tmp_path / path, store=tmp_path / "scan.db")
     assert (tmp_path / "labels.json").read_text() == '{"highlights": []}'

@@ -53,7 +53,7 @@ def until(condition: Callable[[], Any], what: str) -> None:
 
 def test_a_log_has_a_line_each_hundred_videos(model: Path, tmp_path: Path) -> None:
     many(tmp_path / "library", 230)
-    command = [*COMMAND, str(tmp_path / "library"), str(model), "--output", str(tmp_path / "h.json")]
+    command = [*COMMAND, str(model), str(tmp_path / "library"), "--output", str(tmp_path / "h.json")]
     done = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, timeout=600)
     assert done.returncode == 0, done.stderr
     lines = [re.sub(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d ", "", line) for line in done.stderr.splitlines()]
@@ -68,7 +68,7 @@ def test_a_log_has_a_line_each_hundred_videos(model: Path, tmp_path: Path) -> No
 @pytest.mark.skipif(not hasattr(os, "openpty"), reason="this system has no pseudo-terminals")
 def test_a_terminal_shows_live_progress_and_no_lines(model: Path, tmp_path: Path) -> None:
     many(tmp_path / "library", 120)
-    command = [*COMMAND, str(tmp_path / "library"), str(model), "--output", str(tmp_path / "h.json"), "--json"]
+    command = [*COMMAND, str(model), str(tmp_path / "library"), "--output", str(tmp_path / "h.json"), "--json"]
     terminal, end = os.openpty()
     environment = {**ENVIRONMENT, "TERM": "xterm", "COLUMNS": "120"}
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=end, env=environment) as running:
@@ -89,7 +89,7 @@ def test_a_watch_takes_new_videos_once_they_are_whole(model: Path, tmp_path: Pat
     library, output = render_library(tmp_path / "library", 2), tmp_path / "h.json"
     for path in library.rglob("*.mp4"):
         os.utime(path, (1e9, 1e9))
-    command = [*COMMAND, str(library), str(model), "--output", str(output), "--watch", "--settle-seconds", str(SETTLE)]
+    command = [*COMMAND, str(model), str(library), "--output", str(output), "--watch", "--settle-seconds", str(SETTLE)]
     command += ["--min-score", "0"]
     log = tmp_path / "stderr"
     data = render_video(tmp_path / "new.mp4", "warm", 9, seconds=1).read_bytes()
