@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from cliplab.rollout.device.errors import DeviceError as DeviceError
     from cliplab.rollout.device.errors import UnreachableError as UnreachableError
     from cliplab.rollout.device.errors import UntrustedError as UntrustedError
+    from cliplab.rollout.device.examples import HardExamples as HardExamples
     from cliplab.rollout.device.golden_check import CheckResult as CheckResult
     from cliplab.rollout.device.run import device_run as device_run
     from cliplab.rollout.device.run import device_status as device_status
@@ -24,6 +25,7 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
             "client": ("DeviceClient", "DeviceOptions", "Round"),
             "device_model": ("DeviceModel",),
             "errors": ("DeviceError", "UnreachableError", "UntrustedError"),
+            "examples": ("HardExamples",),
             "golden_check": ("CheckResult",),
             "run": ("device_run", "device_status"),
         },

@@ -15,10 +15,10 @@ from adapters.errors import AdapterError, ConfigError
 from adapters.system import file_lock
 from cliplab.rollout.assignment import assigned
 from cliplab.rollout.device.connection import RegistryConnection
-from cliplab.rollout.device.device_model import PRIVATE
 from cliplab.rollout.device.errors import DeviceError, UnreachableError
+from cliplab.rollout.device.examples import examples_of, send_examples
 from cliplab.rollout.device.golden_check import check_model
-from cliplab.rollout.device.installed import InstalledModel, model_folders
+from cliplab.rollout.device.installed import PRIVATE, InstalledModel, model_folders
 from cliplab.rollout.device.report_queue import ReportQueue
 from cliplab.rollout.device.state import DeviceState
 from cliplab.rollout.device.telemetry import Telemetry
@@ -74,6 +74,7 @@ class Round:
         models: Version in use, action and message by model.
         reports_sent: Reports that the registry took.
         reports_waiting: Reports that wait.
+        examples_sent: Hard examples that the registry took.
         problems: What went wrong, in sentences; empty where all is well.
         warnings: What a person should know.
         retry_seconds: How long the registry asks to wait; None where it does not say.
@@ -87,6 +88,7 @@ class Round:
     problems: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     retry_seconds: float | None = None
+    examples_sent: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """As JSON values."""
@@ -99,6 +101,7 @@ class Round:
             },
             "reports_sent": self.reports_sent,
             "reports_waiting": self.reports_waiting,
+            "examples_sent": self.examples_sent,
             "problems": list(self.problems),
             "warnings": list(self.warnings),
         }
@@ -112,6 +115,7 @@ class _Work:
     problems: list[str] = field(default_factory=list)
     reachable: bool = False
     sent: int = 0
+    examples: int = 0
     retry_seconds: float | None = None
 
 
@@ -172,6 +176,10 @@ class DeviceClient:
         with _noted(work):
             self._report(work)
         with _noted(work):
+            if work.reachable:
+                queue = examples_of(self.options.models)
+                work.examples = send_examples(queue, self._connection, self.options.name, self._warnings.append)
+        with _noted(work):
             self._state.save()
         for name in model_folders(self.options.models):
             current = InstalledModel(self.options.models, name).current()
@@ -186,6 +194,7 @@ class DeviceClient:
             tuple(dict.fromkeys(work.problems)),
             warnings,
             work.retry_seconds,
+            work.examples,
         )
 
     def run(self, stop: threading.Event, on_round: Callable[[Round], object]) -> None:

@@ -9,13 +9,12 @@ from types import TracebackType
 from typing import Any
 
 from adapters.base import BaseModelAdapter
+from adapters.errors import StorageError
 from adapters.records import Clip, Prediction
 from cliplab.registry import CurrentModel
-from cliplab.rollout.device.installed import InstalledModel
+from cliplab.rollout.device.examples import HardExamples, examples_of, keep_hard_example
+from cliplab.rollout.device.installed import PRIVATE, InstalledModel
 from cliplab.rollout.device.loop_counts import LoopFile
-
-# The client's own files are in this folder beside those of the models.
-PRIVATE = ".device"
 
 
 class DeviceModel:
@@ -31,7 +30,8 @@ class DeviceModel:
         name: The model's name.
         overrides: Runtime keys of the config, for every version.
         trust_adapters: Adapters of other packages that versions may name, "module:Class" each; their code is run.
-        on_warning: As of ``CurrentModel``.
+        on_warning: As of ``CurrentModel``; it also hears that no example could be kept.
+        examples: Which predictions are kept as hard examples, for the client to send; None keeps none.
     """
 
     def __init__(
@@ -42,6 +42,7 @@ class DeviceModel:
         *,
         trust_adapters: Sequence[str] = (),
         on_warning: Callable[[str], object] | None = None,
+        examples: HardExamples | None = None,
     ) -> None:
         """Nothing is loaded here: the first ``predict`` or ``get`` loads, and raises where it cannot."""
         self._installed = InstalledModel(Path(folder), name)
@@ -50,6 +51,8 @@ class DeviceModel:
         )
         self._loop = LoopFile(Path(folder) / PRIVATE / "loops", name)
         self._digests: dict[str, str] = {}
+        self._name, self._examples, self._on_warning = name, examples, on_warning or (lambda text: None)
+        self._queue = None if examples is None else examples_of(Path(folder), examples.max_bytes)
 
     def __enter__(self) -> DeviceModel:
         return self
@@ -88,7 +91,19 @@ class DeviceModel:
             raise
         counts.add(predictions, 1000 * (time.perf_counter() - start) / max(1, len(clips)))
         self._loop.write_if_due()
+        self._keep_examples(file, clips, predictions)
         return predictions
+
+    def _keep_examples(self, file: str, clips: Sequence[Clip], predictions: Sequence[Prediction]) -> None:
+        """Keep hard ones. A full disk must not end the loop: it costs the examples only."""
+        if self._queue is None or self._examples is None:
+            return
+        try:
+            for clip, prediction in zip(clips, predictions, strict=True):
+                keep_hard_example(self._queue, self._examples, self._name, file, clip, prediction)
+        except StorageError as error:
+            self._queue = None
+            self._on_warning(f"no more examples are kept until the next start: {error}")
 
     def record_label(self, correct: bool) -> None:
         """Count one prediction that a person or another source has judged since.

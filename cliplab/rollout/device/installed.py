@@ -21,6 +21,8 @@ from adapters.system import sha256_file, storage_error, write_json_atomic
 from cliplab.registry import MANIFEST_NAME, read_manifest
 from cliplab.rollout.device.errors import DeviceError
 
+# The client's own files are in this folder beside those of the models.
+PRIVATE = ".device"
 # A part of a target path that becomes a name of a folder or file here.
 _PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
 

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from adapters.errors import ConfigError
 from adapters.system import parse_json
-from cliplab.rollout.device.device_model import PRIVATE
-from cliplab.rollout.device.installed import InstalledModel, free_bytes, model_folders
+from cliplab.rollout.device.installed import PRIVATE, InstalledModel, free_bytes, model_folders
 from cliplab.rollout.device.report_queue import ReportQueue
 from cliplab.rollout.device.state import STATE_NAME
 

@@ -37,6 +37,7 @@ from cliplab.registry import Registry
 from cliplab.rollout.names import check_device_name
 from cliplab.rollout.report import ReportError, read_report
 from cliplab.rollout.serving.devices import DeviceTokens
+from cliplab.rollout.serving.examples import EXAMPLE_BYTES, ExampleStore
 from cliplab.rollout.serving.files import SignedFiles
 from cliplab.rollout.serving.intake import Rates, ReportIntake
 from cliplab.rollout.serving.metrics import FleetMetrics
@@ -61,6 +62,7 @@ class Fleet:
         self.files = SignedFiles(registry.tuf_folder)
         self.metrics = FleetMetrics(registry.engine)
         self.intake = ReportIntake(registry.engine, self._stored)
+        self.examples = ExampleStore(registry.folder / "examples")
         self.rates = Rates()
         self._news = False
 
@@ -101,7 +103,7 @@ class Guard:
 
         try:
             scope["device"] = self._admit(scope)
-            check_body(scope, REPORT_BYTES)
+            check_body(scope, EXAMPLE_BYTES if scope["path"].endswith("/examples") else REPORT_BYTES)
             await self._app(scope, body_in_time(receive, BODY_SECONDS), sending)
         except ClientDisconnectedError:
             pass
@@ -149,6 +151,7 @@ def make_app(fleet: Fleet) -> Guard:
         ("/tuf/metadata/{name:path}", metadata, "GET"),
         ("/tuf/targets/{name:path}", targets, "GET"),
         ("/devices/{device}/reports", report, "POST"),
+        ("/devices/{device}/examples", example, "POST"),
     ]
     router = Router(
         [Route(path, handler, methods=[method]) for path, handler, method in routes], redirect_slashes=False
@@ -185,7 +188,7 @@ async def report(request: Request) -> Response:
     fleet: Fleet = request.app.state.fleet
     device = _device(request)
     fleet.rates.take(device)
-    body = await _read_body(request)
+    body = await _read_body(request, REPORT_BYTES)
     try:
         value = parse_json(bytes(body).decode("utf-8"), 10)
     except (ValueError, RecursionError) as error:
@@ -197,21 +200,31 @@ async def report(request: Request) -> Response:
     return json_response(answer | ({"warning": stored.warning} if stored.warning else {}))
 
 
+async def example(request: Request) -> Response:
+    """Answer ``POST /devices/NAME/examples``: the example is on the disk when this answers 200."""
+    fleet: Fleet = request.app.state.fleet
+    device = _device(request)
+    fleet.rates.take(device)
+    body = await _read_body(request, EXAMPLE_BYTES)
+    name, new = await asyncio.to_thread(fleet.examples.put, device, bytes(body))
+    return json_response({"device": device, "name": name, "new": new})
+
+
 def _device(request: Request) -> str:
     named, shown = request.path_params["device"], request.scope["device"]
     if shown is not None and shown != named:
         raise RequestError(
-            403, f"this token is that of {shown}, and the report is of {named[:64]!r}. Use its own token"
+            403, f"this token is that of {shown}, and the request is of {named[:64]!r}. Use its own token"
         )
     return check_device_name(named)
 
 
-async def _read_body(request: Request) -> bytearray:
+async def _read_body(request: Request, max_bytes: int) -> bytearray:
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
-        if len(body) > REPORT_BYTES:
-            raise RequestError(413, f"a report has at most {REPORT_BYTES} bytes")
+        if len(body) > max_bytes:
+            raise RequestError(413, f"what is sent here has at most {max_bytes} bytes")
     return body
 
 

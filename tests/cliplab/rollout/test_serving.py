@@ -211,6 +211,17 @@ def test_many_reports_at_once(server: Running) -> None:
     assert len(taken) > 300
 
 
+def test_a_hard_example_is_taken_over_the_network(server: Running) -> None:
+    head = json.dumps({"name": "00000000000000000001-0123456789abcdef", "suffix": ".jpg", "model": NAME}).encode()
+    body = head + b"\n\xff\xd8\xff" + bytes(300_000)
+    for new in (True, False):
+        status, _, answer = server.ask("POST", "/devices/kitchen-01/examples", body)
+        assert (status, json.loads(answer)["new"]) == (200, new)
+    assert len(list((server.folder / "examples" / "kitchen-01").iterdir())) == 2
+    assert server.ask("POST", "/devices/kitchen-01/examples", bytes(21_000_000))[0] == 413
+    assert server.ask("POST", "/devices/..%2f..%2fx/examples", body)[0] in (400, 404)
+
+
 def test_other_pages_and_machines_are_refused_without_tokens(server: Running) -> None:
     assert server.ask("GET", "/tuf/metadata/timestamp.json", headers={"Host": "evil.example.org"})[0] == 403
     assert server.ask("GET", "/tuf/metadata/timestamp.json", headers={"Origin": "http://evil.example.org"})[0] == 403

@@ -25,10 +25,12 @@ from cliplab.rollout.device import (
     DeviceError,
     DeviceModel,
     DeviceOptions,
+    HardExamples,
     Round,
     golden_process,
 )
 from cliplab.rollout.device.client import only_client, wait_seconds
+from cliplab.rollout.device.examples import examples_of
 from cliplab.rollout.device.golden_check import check_model
 from cliplab.rollout.device.installed import InstalledModel
 from cliplab.rollout.device.report_queue import ReportQueue
@@ -121,6 +123,25 @@ def test_reports_say_what_loops_did(registry: SignedRegistry, served: Served, tm
     client.round()
     assert served.reports[-1][1]["predictions"] == 0  # counted once
     assert not list((folder / ".device" / "loops").iterdir())
+
+
+def test_what_a_loop_is_unsure_of_waits_for_the_client(
+    registry: SignedRegistry, served: Served, tmp_path: Path
+) -> None:
+    folder = tmp_path / "models"
+    registry.promote("1.0.0", model_bytes(tmp_path, "one"))
+    client = device(served, folder)
+    client.round()
+    which = HardExamples(min_confidence=0.0, max_confidence=1.0, sample_rate=1.0)
+    with DeviceModel(folder, MODEL, examples=which) as loop:
+        clip = render_clip(loop.get().input_spec)
+        loop.predict([clip, clip])
+    assert len(examples_of(folder)) == 1, "two that look the same are one"
+    assert client.round().examples_sent == 1
+    assert len(examples_of(folder)) == 0
+    with DeviceModel(folder, MODEL) as loop:
+        loop.predict([clip])
+    assert client.round().examples_sent == 0
 
 
 def test_reports_wait_for_the_network_and_are_sent_once(
