@@ -188,7 +188,7 @@ def test_small_fleets_late_devices_and_liars(engine):
     rollout = fleet.run(rollout, 1)
     assert fleet.last.verdict.groups["assigned"] >= 3
     # A device that claims the candidate without being assigned belongs to neither group.
-    liar = next(name for name in fleet.names if not assigned(name, rollout.id, 60))
+    liar = next(name for name in fleet.names if not assigned(name, rollout.id, rollout.percent))
     lie = {"sequence": 999, "versions": {MODEL: NEW}, "predictions": 10_000_000, "errors": 10_000_000}
     before = look(engine, rollout.id, fleet.now).verdict.groups["predictions"]
     store_report(engine, read_report(liar, lie), fleet.now)
