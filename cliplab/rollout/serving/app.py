@@ -45,6 +45,8 @@ from cliplab.rollout.storing import StoredReport
 
 REPORT_BYTES = 128_000
 BODY_SECONDS = 30.0
+# Examples that are read at the same time: each may take EXAMPLE_BYTES of memory.
+MAX_EXAMPLES_AT_ONCE = 8
 _log = logging.getLogger(__name__)
 
 
@@ -63,6 +65,7 @@ class Fleet:
         self.metrics = FleetMetrics(registry.engine)
         self.intake = ReportIntake(registry.engine, self._stored)
         self.examples = ExampleStore(registry.folder / "examples")
+        self.example_slots = asyncio.Semaphore(MAX_EXAMPLES_AT_ONCE)
         self.rates = Rates()
         self._news = False
 
@@ -205,8 +208,13 @@ async def example(request: Request) -> Response:
     fleet: Fleet = request.app.state.fleet
     device = _device(request)
     fleet.rates.take(device)
-    body = await _read_body(request, EXAMPLE_BYTES)
-    name, new = await asyncio.to_thread(fleet.examples.put, device, bytes(body))
+    if fleet.example_slots.locked():
+        raise RequestError(
+            429, f"{MAX_EXAMPLES_AT_ONCE} examples are being taken. Send it again later", {"Retry-After": "10"}
+        )
+    async with fleet.example_slots:
+        body = await _read_body(request, EXAMPLE_BYTES)
+        name, new = await asyncio.to_thread(fleet.examples.put, device, bytes(body))
     return json_response({"device": device, "name": name, "new": new})
 
 

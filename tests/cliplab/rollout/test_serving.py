@@ -222,6 +222,31 @@ def test_a_hard_example_is_taken_over_the_network(server: Running) -> None:
     assert server.ask("POST", "/devices/..%2f..%2fx/examples", body)[0] in (400, 404)
 
 
+def test_examples_that_never_end_do_not_fill_the_memory(server: Running) -> None:
+    """Eight unfinished examples at once; the next is asked to come later, and reports still arrive."""
+    address = server.url.removeprefix("http://")
+    waiting = [http.client.HTTPConnection(address, timeout=60) for _ in range(8)]
+    try:
+        for number, connection in enumerate(waiting):
+            connection.putrequest("POST", f"/devices/slow-{number}/examples")
+            connection.putheader("Content-Length", "1000000")
+            connection.endheaders(b"{")
+        until(
+            lambda: server.ask("POST", "/devices/kitchen-02/examples", b"{}")[0] == 429,
+            what="a ninth is refused",
+            every=0.5,
+        )
+        assert server.report("kitchen-02")[0] == 200
+    finally:
+        for connection in waiting:
+            connection.close()
+    until(
+        lambda: server.ask("POST", "/devices/kitchen-02/examples", b"{}")[0] == 400,
+        what="places are free again",
+        every=0.5,
+    )
+
+
 def test_other_pages_and_machines_are_refused_without_tokens(server: Running) -> None:
     assert server.ask("GET", "/tuf/metadata/timestamp.json", headers={"Host": "evil.example.org"})[0] == 403
     assert server.ask("GET", "/tuf/metadata/timestamp.json", headers={"Origin": "http://evil.example.org"})[0] == 403
