@@ -21,9 +21,12 @@ import numpy as np
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests/support")]
 
+from fleets import MODEL, NEW, OLD, Fleet  # noqa: E402
 from studio_page import browser, running_studio  # noqa: E402
 
 from adapters.media import open_video  # noqa: E402
+from cliplab.registry import Event, open_registry  # noqa: E402
+from cliplab.rollout import RolloutSettings, make_tables, start_rollout  # noqa: E402
 
 FRAMES_PER_CLIP = 4
 
@@ -130,6 +133,27 @@ def video_page(opened: Any, url: str, spans: list[tuple[str, float, float]], out
     take(page, output / "studio_intervals.jpg")
 
 
+def fleet_page(opened: Any, folder: Path, output: Path) -> None:
+    """The Fleet page of a simulated fleet of 200 devices, in the second stage of a rollout."""
+    with open_registry(folder / "registry") as registry:
+        make_tables(registry.engine)
+        registry.append(Event("promote", MODEL, OLD, "production", None, OLD, "first version", who="Ada"))
+        fleet = Fleet(registry.engine, devices=200)
+        fleet.now = time.time() - 11 * 600.0 - 60.0
+        fleet.report()
+        settings = RolloutSettings(stages=(5.0, 25.0, 100.0), stage_minutes=30.0)
+        rollout = start_rollout(
+            registry.engine, MODEL, OLD, NEW, settings=settings, who="Ada", now=fleet.now, reason="fewer missed ads"
+        )
+        own = {"disk_free_bytes": 21_300_000_000, "temperature_celsius": 54.0}
+        fleet.run(rollout, 10, errors=0.016, slower=1.03, own=lambda name, has: own)
+    with running_studio(folder, registry=folder / "registry") as (url, _):
+        page = opened.new_context(viewport={"width": 1280, "height": 900}, color_scheme="dark").new_page()
+        page.goto(f"{url}/fleet")
+        ready(page)
+        take(page, output / "studio_fleet.jpg")
+
+
 def main() -> None:
     output = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "docs/images"
     with tempfile.TemporaryDirectory() as name, browser() as opened:
@@ -143,6 +167,7 @@ def main() -> None:
         spans = write_evening(videos / "evening.mp4")
         with running_studio(videos, labels=("ad", "content"), annotator="Ada") as (url, _):
             video_page(opened, url, spans, output)
+        fleet_page(opened, Path(name), output)
 
 
 if __name__ == "__main__":

@@ -31,6 +31,9 @@ TokenFile = Annotated[
 ]
 Models = Annotated[Path | None, opt("DIR", "The folder of your models (default: models in DIR).", "--models")]
 Annotator = Annotated[str | None, opt("NAME", "The name that labels are stored under (default: the browser asks).")]
+RegistryOption = Annotated[
+    str | None, opt("DIR|URL", "The registry that the Fleet page shows; default: CLIPLAB_REGISTRY, or your own.")
+]
 Open = Annotated[bool, typer.Option("--open", help="Open it in the browser.")]
 
 
@@ -62,6 +65,7 @@ def studio(
     token_file: TokenFile = None,
     models: Models = None,
     annotator: Annotator = None,
+    registry: RegistryOption = None,
     open_browser: Open = False,
     as_json: AsJson = False,
 ) -> None:
@@ -77,6 +81,7 @@ def studio(
         token_file=token_file,
         models=models,
         annotator=annotator,
+        registry=registry,
         open_browser=open_browser,
         on_ready=_on_ready(data_dir, as_json),
     )

@@ -22,6 +22,8 @@ class StudioOptions:
         token: Secret that opens the studio from other machines; None where it listens on loopback.
         models_dir: Folder of bundles; None for ``data_dir/models``.
         annotator: Name that labels are stored under until a person types another; None asks for it.
+        registry: Folder or database URL of the registry that the Fleet page shows; None for CLIPLAB_REGISTRY, or the
+            user's own.
     """
 
     data_dir: Path
@@ -32,6 +34,7 @@ class StudioOptions:
     token: str | None = None
     models_dir: Path | None = None
     annotator: str | None = None
+    registry: str | Path | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65535:

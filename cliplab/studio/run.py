@@ -22,6 +22,7 @@ def studio(
     token_file: str | Path | None = None,
     models: str | Path | None = None,
     annotator: str | None = None,
+    registry: str | Path | None = None,
     open_browser: bool = False,
     on_ready: Callable[[str], object] | None = None,
 ) -> None:
@@ -37,6 +38,8 @@ def studio(
             makes one where it is needed.
         models: Folder of bundles; None for ``data_dir/models``.
         annotator: Name that labels are stored under; None asks for it in the browser.
+        registry: Folder or database URL of the registry that the Fleet page shows; None for CLIPLAB_REGISTRY, or the
+            user's own.
         open_browser: Open the first page in this machine's browser.
         on_ready: Called with the URL once requests are accepted; it has the token in its fragment.
 
@@ -72,6 +75,7 @@ def studio(
         token=secrets.token_urlsafe(24) if token is None and not is_loopback(host) else token,
         models_dir=None if models is None else Path(models),
         annotator=annotator,
+        registry=registry,
     )
 
     def ready(url: str) -> None:
