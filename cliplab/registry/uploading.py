@@ -6,8 +6,9 @@ import os
 import shutil
 import tarfile
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from cliplab.registry.semantics import describe_change
 from cliplab.registry.store import Registry
 
 _MOST_CLASSES = 50
+_UPLOAD_SECONDS = 3600.0  # an upload that has not finished by then was killed
 _COMMIT_VARIABLES = ("CLIPLAB_COMMIT", "GITHUB_SHA", "CI_COMMIT_SHA")
 
 
@@ -239,6 +241,7 @@ def _keep(registry: Registry, facts: StoredVersion, file: Path) -> StoredVersion
 
     run_id = None
     if registry.settings.tracking == NO_TRACKING:
+        remove_leftovers(registry, facts.name)
         place = keep_file(registry, facts, file)
     else:
         from cliplab.registry.tracking import keep_run
@@ -276,6 +279,30 @@ def keep_file(registry: Registry, facts: StoredVersion, file: Path) -> str:
     with atomic_path(registry.folder / relative) as temporary:
         shutil.copyfile(file, temporary)
     return relative
+
+
+def remove_leftovers(registry: Registry, name: str) -> int:
+    """Remove files of uploads that ended before their version became visible, such as those of a killed process.
+
+    Args:
+        registry: The registry, whose files are in its folder.
+        name: The model.
+
+    Returns:
+        How many were removed. Files younger than an hour stay: another upload may be about to finish.
+    """
+    if "://" in registry.settings.artifacts:
+        return 0
+    top = registry.folder / registry.settings.artifacts / name
+    kept = {registry.folder / item.file for item in registry.versions(name)}
+    old = time.time() - _UPLOAD_SECONDS
+    removed = 0
+    for path in sorted(top.glob("*/*/*")):
+        with suppress(FileNotFoundError):  # another upload removes it at the same time
+            if path not in kept and path.is_file() and path.stat().st_mtime < old:
+                path.unlink()
+                removed += 1
+    return removed
 
 
 def unpack_bundle(archive: Path, target: Path) -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -361,6 +362,25 @@ def test_a_folder_that_was_moved_still_works(tmp_path: Path) -> None:
     shutil.move(tmp_path / "r", tmp_path / "moved")
     with open_registry(tmp_path / "moved", read_only=True) as registry:
         assert registry.artifact(NAME, "1.0.0").is_file()
+
+
+def test_what_a_killed_upload_left_is_removed_by_a_later_one(place: str, tmp_path: Path) -> None:
+    put(place, tmp_path, "1.0.0")
+    with open_registry(place) as registry:
+        kept = registry.artifact(NAME, "1.0.0")
+        if registry.settings.tracking != NO_TRACKING:
+            pytest.skip("MLflow keeps unfinished runs itself")
+        top = registry.folder / registry.settings.artifacts / NAME
+    left, fresh = (top / "1.1.0" / digest / "model.tflite" for digest in ("0" * 16, "1" * 16))
+    for path, age in ((left, 7200.0), (fresh, 0.0)):
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b"half")
+        os.utime(path, (time.time() - age,) * 2)
+    os.utime(kept, (time.time() - 7200.0,) * 2)
+    put(place, tmp_path, "1.2.0")
+    assert not left.exists()
+    assert fresh.exists()
+    assert kept.exists()
 
 
 def test_a_registry_on_another_machine_is_opened_by_its_database(place: str, tmp_path: Path) -> None:

@@ -36,7 +36,8 @@ from cliplab.rollout.serving import (
 )
 
 NAME = "base-general"
-KILLS = 1  # each costs the start of a server
+# Each kill costs the start of a server.
+KILLS = pytest.mark.parametrize("kills", [1, pytest.param(30, marks=pytest.mark.slow)])
 
 
 class Running:
@@ -369,9 +370,10 @@ def test_a_registry_that_was_restored_is_refused_until_it_recovers(tmp_path: Pat
             assert client.round().problems == ()
 
 
-def test_a_killed_server_loses_no_report_that_it_took(place: str) -> None:
+@KILLS
+def test_a_killed_server_loses_no_report_that_it_took(place: str, kills: int) -> None:
     taken: list[int] = []
-    for round_number in range(KILLS):
+    for round_number in range(kills):
         process = start("registry", "serve", "--registry", place, "--port", "0", "--json", stdout=subprocess.PIPE)
         assert process.stdout is not None
         running = Running(place, json.loads(process.stdout.readline())["url"], Path(place))
@@ -400,4 +402,4 @@ def test_a_killed_server_loses_no_report_that_it_took(place: str) -> None:
             thread.join()
     stored = {item["name"] for item in registry_device_list(place)}
     assert {f"killed-{number}" for number in taken} <= stored
-    assert len(taken) > 10 * KILLS
+    assert len(taken) > 10 * kills
