@@ -21,7 +21,7 @@ def register(app: typer.Typer) -> None:
 
 
 def active_collect(
-    source: Annotated[str, arg("SOURCE", "A video, or a folder of videos.")],
+    source: Annotated[str, arg("SOURCE", "A video, a folder of videos, or a scan's store (scan.db).")],
     model: Annotated[str, arg("MODEL", "A bundle directory or a self-describing .tflite.")],
     output: Annotated[Path, opt("DIR", "Where the examples go.")] = Path("hard_examples"),
     min_confidence: Annotated[float, opt("X", "The lowest confidence of a hard example.")] = 0.4,
@@ -37,8 +37,11 @@ def active_collect(
 
     Label them, then train with --additional-data DIR. Exits with 1 where a video could not be read.
     """
-    from cliplab import rollout
+    from cliplab import rollout, scan
 
+    stored = None
+    if scan.is_store(source):
+        stored = scan.stored_predictions(source, model, trust_adapters or ())
     with bar() as progress:
         report = rollout.active_collect(
             source,
@@ -51,6 +54,7 @@ def active_collect(
             label=label,
             window_seconds=window_seconds,
             trust_adapters=trust_adapters or (),
+            predictions=stored,
             on_progress=progress.video,
         )
     if as_json:

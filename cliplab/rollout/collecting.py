@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -68,6 +68,7 @@ def active_collect(
     window_seconds: float | None = None,
     max_bytes: int = MAX_BYTES,
     trust_adapters: Sequence[str] = (),
+    predictions: Iterable[Prediction] | None = None,
     on_progress: OnVideoProgress | None = None,
 ) -> CollectReport:
     """Keep the examples of videos that are most worth a label, as pictures or short videos that the studio opens.
@@ -75,7 +76,7 @@ def active_collect(
     Run again with the same folder, it adds what is new.
 
     Args:
-        source: A video, or a folder of videos.
+        source: A video, a folder of videos, or the name of what ``predictions`` come from.
         model: A saved model.
         output: The folder of examples; see ``ExampleQueue``.
         min_confidence: The lowest confidence of a hard example: the highest score, or that of ``label``.
@@ -86,6 +87,8 @@ def active_collect(
         window_seconds: The length of each example; None takes the model's windows, otherwise 2 s.
         max_bytes: How much the folder may take.
         trust_adapters: Adapters of other packages that the model may name.
+        predictions: Predictions of the model that were made before, such as ``cliplab.scan.stored_predictions``; None
+            predicts on the videos of ``source``.
         on_progress: Called for each video.
 
     Raises:
@@ -100,20 +103,19 @@ def active_collect(
     spec = adapter.input_spec
     if window_seconds is None and spec.window_seconds is None:
         window_seconds = 2.0
-    paths, failed = _videos(source)
-    counts = {"videos": 0, "predictions": 0, "uncertain": 0}
+    failed: list[str] = []
+    if predictions is None:
+        predictions = _predicted(adapter, source, window_seconds, failed, on_progress)
+    counts = {"predictions": 0, "uncertain": 0}
+    videos: set[str] = set()
     found: list[Prediction] = []
-    for result in predict_videos(adapter, paths, window_seconds=window_seconds, on_progress=on_progress):
-        counts["videos"] += 1
-        if result.error is not None:
-            failed.append(result.error)
-        for prediction in result.predictions:
-            counts["predictions"] += 1
-            positive = _place(prediction, label)
-            if uncertain(prediction.scores, min_confidence, max_confidence, positive):
-                counts["uncertain"] += 1
-                if sampled(f"{Path(prediction.source or result.path).name}:{prediction.start:.3f}", sample_rate):
-                    found.append(prediction)
+    for prediction in predictions:
+        videos.add(prediction.source)
+        counts["predictions"] += 1
+        if uncertain(prediction.scores, min_confidence, max_confidence, _place(prediction, label)):
+            counts["uncertain"] += 1
+            if sampled(f"{Path(prediction.source).name}:{prediction.start:.3f}", sample_rate):
+                found.append(prediction)
     found = found[:_MOST_CANDIDATES]
     readable, rows, problems = _embedded(adapter, found, window_seconds)
     failed += problems
@@ -126,7 +128,8 @@ def active_collect(
         data, suffix = encoded(clip)
         kept += queue.put(data, suffix, _facts(prediction, label, str(model)), rows[place])
     duplicates = len(rows) - len(chosen) if len(chosen) < limit else 0
-    return CollectReport(str(output), **counts, sampled=len(found), alike=duplicates, kept=kept, failed=tuple(failed))
+    sizes = {"sampled": len(found), "alike": duplicates, "kept": kept}
+    return CollectReport(str(output), len(videos), **counts, **sizes, failed=tuple(failed))
 
 
 def diverse(rows: FloatArray, limit: int) -> list[int]:
@@ -185,6 +188,23 @@ def encoded(clip: Clip) -> tuple[bytes, str]:
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
     return target.getvalue(), ".mp4"
+
+
+def _predicted(
+    adapter: BaseModelAdapter,
+    source: str | Path,
+    window_seconds: float | None,
+    failed: list[str],
+    on_progress: OnVideoProgress | None,
+) -> Iterator[Prediction]:
+    """Predictions on the videos of a source; what cannot be read is added to ``failed``."""
+    paths, unreadable = _videos(source)
+    failed += unreadable
+    for result in predict_videos(adapter, paths, window_seconds=window_seconds, on_progress=on_progress):
+        if result.error is not None:
+            failed.append(result.error)
+        for prediction in result.predictions:
+            yield prediction if prediction.source else replace(prediction, source=result.path)
 
 
 def _videos(source: str | Path) -> tuple[list[str], list[str]]:

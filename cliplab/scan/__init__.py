@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from cliplab.scan.scoring import ScoringJob as ScoringJob
     from cliplab.scan.scoring import decode_files as decode_files
     from cliplab.scan.scoring import score_files as score_files
+    from cliplab.scan.stored import is_store as is_store
+    from cliplab.scan.stored import stored_predictions as stored_predictions
 else:  # hidden from type checkers, so that a name that is not exported is an error
     __getattr__, __dir__, __all__ = lazy_exports(
         __name__,
@@ -27,5 +29,6 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
             "run": ("scan",),
             "sampling": ("choose_sampling", "read_rows"),
             "scoring": ("FRAMES_PER_BATCH", "ScoringJob", "decode_files", "score_files"),
+            "stored": ("is_store", "stored_predictions"),
         },
     )

@@ -16,6 +16,7 @@ from adapters.errors import ConfigError
 from cliplab.cli.app import app
 from cliplab.rollout import ExampleQueue, active_collect
 from cliplab.rollout.collecting import diverse
+from cliplab.scan import is_store, scan, stored_predictions
 
 
 def test_rows_that_differ_and_no_near_duplicates() -> None:
@@ -49,3 +50,35 @@ def test_hard_examples_of_a_folder(tmp_path: Path) -> None:
     shown = CliRunner().invoke(app, ["active", "collect", *arguments, "--trust-adapter", TRUSTED[0]])
     assert shown.exit_code == 0, shown.output
     assert json.loads(shown.stdout)["videos"] == 1
+
+
+def test_hard_examples_of_a_scan_without_scoring_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    videos = tmp_path / "videos"
+    videos.mkdir()
+    for number, kind in enumerate(("warm", "cool")):
+        render_video(videos / f"{number}.mp4", kind, number, seconds=2.0)
+    model = make_tflite(tmp_path / "m.tflite")
+    scan(videos, model, output=tmp_path / "highlights.json", min_score=0.0, trust_adapters=TRUSTED)
+    assert is_store(tmp_path / "scan.db")
+    assert not is_store(model)
+    stored = list(stored_predictions(tmp_path / "scan.db", model, TRUSTED))
+    assert {Path(prediction.source).name for prediction in stored} == {"0.mp4", "1.mp4"}
+    monkeypatch.setattr("cliplab.rollout.collecting.predict_videos", None)
+    arguments = [
+        "active",
+        "collect",
+        str(tmp_path / "scan.db"),
+        str(model),
+        "--output",
+        str(tmp_path / "hard"),
+        "--json",
+    ]
+    arguments += ["--trust-adapter", TRUSTED[0], "--sample-rate", "1", "--min-confidence", "0", "--max-confidence", "1"]
+    shown = CliRunner().invoke(app, arguments)
+    assert shown.exit_code == 0, shown.output
+    found = json.loads(shown.stdout)
+    assert found["predictions"] == len(stored)
+    assert found["kept"] >= 1
+    other = make_tflite(tmp_path / "other.tflite", "other")
+    with pytest.raises(ConfigError, match="no scores of"):
+        list(stored_predictions(tmp_path / "scan.db", other, TRUSTED))
