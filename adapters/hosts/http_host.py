@@ -13,13 +13,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import signal
-import socket
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Awaitable, Callable, Generator, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from shutil import rmtree
@@ -36,6 +33,7 @@ try:
     from adapters.hosts.http_server import stream as http_stream
     from adapters.hosts.http_server import videos as http_videos
     from adapters.hosts.http_server.protocol import GuardedProtocol, GuardedWebSocket, max_connections
+    from adapters.hosts.http_server.signal_server import SignalServer
 except ModuleNotFoundError as error:
     raise MissingExtraError(error.name or "starlette", "http") from error
 
@@ -52,7 +50,6 @@ from adapters.system import descriptor_lock
 _UPLOADS = "cliplab-http-"
 MAX_CONNECTIONS = 1024
 _STOP_SECONDS = 2.0  # for work that is asked to stop
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 def serve(
@@ -195,7 +192,7 @@ def _model(request: Request) -> ServedModel:
 # The server ---------------------------------------------------------------------------------------------------------
 
 
-class _Server(uvicorn.Server):
+class _Server(SignalServer):
     """A uvicorn server that, at a signal, lets the app refuse new requests and finish those in progress."""
 
     def __init__(self, host: HttpHost, app: RequestLimits, on_started: Callable[[], object]) -> None:
@@ -214,35 +211,13 @@ class _Server(uvicorn.Server):
                 access_log=False,
                 server_header=False,
                 timeout_graceful_shutdown=max(1, int(options.timeout_seconds)),
-            )
+            ),
+            on_started,
         )
-        self._host, self._on_started = host, on_started
+        self._host = host
 
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self._on_started()
-
-    @contextmanager
-    def capture_signals(self) -> Generator[None, None, None]:
-        """Replace uvicorn's handlers, which end the process by the signal after the shutdown."""
-        if threading.current_thread() is not threading.main_thread():  # the code that started the thread ends it
-            yield
-            return
-        loop, before = asyncio.get_running_loop(), {number: signal.getsignal(number) for number in _SIGNALS}
-        for number in _SIGNALS:
-            loop.add_signal_handler(number, self.drain)
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                loop.remove_signal_handler(number)
-                signal.signal(number, handler)
-
-    def drain(self) -> None:
-        """Refuse new requests, and stop when those in progress are done. A second signal kills the process at once."""
-        for number in _SIGNALS:
-            asyncio.get_running_loop().remove_signal_handler(number)
-            signal.signal(number, signal.SIG_DFL)
+    def stop(self) -> None:
+        """Refuse new requests, and end when those in progress are done."""
         self._host.draining = True
         self._drained = asyncio.ensure_future(self._exit_when_done())
 

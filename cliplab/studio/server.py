@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
-import signal
 import socket
-import threading
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import uvicorn
 
 from adapters.hosts.http_server.listening import listening, shown_url
 from adapters.hosts.http_server.protocol import GuardedProtocol, max_connections
+from adapters.hosts.http_server.signal_server import SignalServer
 from cliplab.studio.app import make_app
 from cliplab.studio.context import Studio
 
 MAX_CONNECTIONS = 512
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class _Protocol(GuardedProtocol):
@@ -30,43 +26,16 @@ class _Protocol(GuardedProtocol):
         pass
 
 
-class _Server(uvicorn.Server):
-    """A uvicorn server that a signal ends without delay: the streams of open pages are closed first."""
+class _Server(SignalServer):
+    """Ends without delay: the streams of open pages are closed first."""
 
     def __init__(self, config: uvicorn.Config, studio: Studio, on_started: Callable[[], object]) -> None:
-        super().__init__(config)
-        self._studio, self._on_started = studio, on_started
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self._on_started()
+        super().__init__(config, on_started)
+        self._studio = studio
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._studio.hub.close()
         await super().shutdown(sockets)
-
-    @contextmanager
-    def capture_signals(self) -> Generator[None, None, None]:
-        """Replace uvicorn's handlers, which end the process by the signal after the shutdown."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        loop, before = asyncio.get_running_loop(), {number: signal.getsignal(number) for number in _SIGNALS}
-        for number in _SIGNALS:
-            loop.add_signal_handler(number, self.stop)
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                loop.remove_signal_handler(number)
-                signal.signal(number, handler)
-
-    def stop(self) -> None:
-        """Finish the requests in progress. A second signal kills the process at once; labels that are stored stay."""
-        for number in _SIGNALS:
-            asyncio.get_running_loop().remove_signal_handler(number)
-            signal.signal(number, signal.SIG_DFL)
-        self.should_exit = True
 
 
 def serve(studio: Studio, on_ready: Callable[[str], Any] | None = None) -> None:

@@ -5,11 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import signal
 import socket
-import threading
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 from adapters.errors import AdapterError, ConfigError, MissingExtraError
@@ -21,6 +18,7 @@ try:
 
     from adapters.hosts.http_server.listening import listening, shown_url
     from adapters.hosts.http_server.protocol import GuardedProtocol, max_connections
+    from adapters.hosts.http_server.signal_server import SignalServer
     from cliplab.rollout.serving.app import Fleet, make_app
 except ModuleNotFoundError as error:
     raise MissingExtraError(error.name or "starlette", "http", "registry serve") from error
@@ -33,7 +31,6 @@ MAX_CONNECTIONS = 8192
 CLOCK_SECONDS = 60.0
 # Rollouts are decided when reports have come, at most this often: a decision costs up to a second for 1,000 devices.
 DECIDE_SECONDS = 5.0
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _log = logging.getLogger(__name__)
 
 
@@ -81,13 +78,13 @@ def _use_certificate(config: uvicorn.Config, certificate: Path, key: Path) -> No
             raise ConfigError(f"{path}: there is no such file. Name the PEM file of the certificate and of its key")
 
 
-class _Server(uvicorn.Server):
+class _Server(SignalServer):
     """A uvicorn server with the tasks that belong to a registry."""
 
     def __init__(
         self, fleet: Fleet, publish: bool, on_started: Callable[[], object], on_warning: Callable[[str], object]
     ) -> None:
-        self._fleet, self._publish, self._on_started, self._on_warning = fleet, publish, on_started, on_warning
+        self._fleet, self._publish, self._on_warning = fleet, publish, on_warning
         self._tasks: list[asyncio.Task[None]] = []
         protocol = type("Protocol", (GuardedProtocol,), {"max_connections": max_connections(MAX_CONNECTIONS)})
         super().__init__(
@@ -103,13 +100,13 @@ class _Server(uvicorn.Server):
                 backlog=4096,
                 timeout_graceful_shutdown=10,
                 timeout_keep_alive=75,
-            )
+            ),
+            on_started,
         )
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
         self._tasks = [asyncio.create_task(self._fleet.intake.run()), asyncio.create_task(self._clock())]
-        self._on_started()
+        await super().startup(sockets)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         await super().shutdown(sockets)
@@ -153,27 +150,3 @@ class _Server(uvicorn.Server):
 
             for warning in publish(self._fleet.registry).warnings:
                 self._on_warning(warning)
-
-    @contextmanager
-    def capture_signals(self) -> Generator[None, None, None]:
-        """Replace uvicorn's handlers, which end the process by the signal after the shutdown."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        loop, before = asyncio.get_running_loop(), {number: signal.getsignal(number) for number in _SIGNALS}
-        for number in _SIGNALS:
-            loop.add_signal_handler(number, self.stop)
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                loop.remove_signal_handler(number)
-                signal.signal(number, handler)
-
-    def stop(self) -> None:
-        """Finish the requests in progress. A second signal ends the process at once; what was acknowledged is "
-        "stored."""
-        for number in _SIGNALS:
-            asyncio.get_running_loop().remove_signal_handler(number)
-            signal.signal(number, signal.SIG_DFL)
-        self.should_exit = True
