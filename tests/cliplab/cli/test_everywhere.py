@@ -1,4 +1,4 @@
-"""One command line: the same option everywhere looks the same, help fits a screen, and -q, -v, --color work anywhere."""
+"""One command line: the same option is the same everywhere, help fits a screen, and -q, -v, --color work anywhere."""
 
 from __future__ import annotations
 
