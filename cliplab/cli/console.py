@@ -43,7 +43,7 @@ def command(function: Callable[P, int | None]) -> Callable[P, None]:
             code = function(*args, **kwargs) or GOOD
             sys.stdout.flush()
         except KeyboardInterrupt:
-            code = _interrupted()
+            code = _interrupted(function.__name__)
         except BrokenPipeError:
             # The reader of stdout has gone, as `| head` does; Python must not try to flush to it once more at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -56,7 +56,7 @@ def command(function: Callable[P, int | None]) -> Callable[P, None]:
         except Exception as error:
             if debug():
                 raise
-            code = _interrupted() if interrupts.pressed() else _unexpected(error)
+            code = _interrupted(function.__name__) if interrupts.pressed() else _unexpected(error)
         if verbosity.settings.verbose:
             say(verbosity.taken())
         raise typer.Exit(code)
@@ -64,8 +64,9 @@ def command(function: Callable[P, int | None]) -> Callable[P, None]:
     return run
 
 
-def _interrupted() -> int:
-    say_error("interrupted; no half-written file is left")
+def _interrupted(name: str) -> int:
+    resume = interrupts.RESUME.get(name)
+    say_error("interrupted; no half-written file is left" + ("" if resume is None else f"; {resume}"))
     return INTERRUPTED
 
 
