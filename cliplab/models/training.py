@@ -179,7 +179,7 @@ def finetune(
         adapter = open_model(own, overrides, trust_adapters)
         return _train(adapter, data, output, devices, on_epoch_end, on_progress, on_line)
     if not is_stored(model):
-        raise ConfigError(f"{model}: is not a trained model to go on from. Name a bundle directory, or use train")
+        raise ConfigError(f"{model}: is not a trained model to start from. Name a bundle directory, or use train")
     adapter = open_model(model, trust_adapters=trust_adapters)
     given = with_own_names(overrides or {}, adapter.config["adapter"])
     for key in given:
