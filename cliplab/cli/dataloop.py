@@ -28,12 +28,20 @@ def dataloop_manifest(
         str | None,
         opt("URL", "Where the platform finds the code, at this version's tag; default: publishing packs a folder."),
     ] = None,
+    model_id: Annotated[
+        str | None, opt("SIZE", "Size of the MoViNet models, a0 to a5, with the pods that fit it; default: a0.")
+    ] = None,
+    runner_image: Annotated[
+        str | None, opt("IMAGE", "Image that the services run, such as one with converted programs.")
+    ] = None,
     as_json: AsJson = False,
 ) -> int | None:
     """Write dataloop.json from the ready configs and their schemas."""
     from cliplab import models
 
-    report = models.dataloop_manifest(output, check=check, git_url=git_url)
+    report = models.dataloop_manifest(
+        output, check=check, git_url=git_url, model_id=model_id, runner_image=runner_image
+    )
     if as_json:
         write_json(report.to_json())
     elif report.current:
