@@ -29,6 +29,10 @@ TokenFile = Annotated[
     Path | None,
     opt("FILE", "Holds the token for other machines (default: CLIPLAB_TOKEN, or a new one that is printed once)."),
 ]
+Database = Annotated[
+    str | None,
+    opt("DB", "The clip database: a file, or postgresql://USER@HOST/NAME (default: clips.db in DIR).", "--database"),
+]
 Models = Annotated[Path | None, opt("DIR", "The folder of your models (default: models in DIR).", "--models")]
 Annotator = Annotated[str | None, opt("NAME", "The name that labels are stored under (default: the browser asks).")]
 Open = Annotated[bool, typer.Option("--open", help="Open it in the browser.")]
@@ -61,6 +65,7 @@ def studio(
     host: Host = "127.0.0.1",
     token_file: TokenFile = None,
     models: Models = None,
+    database: Database = None,
     annotator: Annotator = None,
     open_browser: Open = False,
     as_json: AsJson = False,
@@ -76,6 +81,7 @@ def studio(
         output=output,
         token_file=token_file,
         models=models,
+        database=database,
         annotator=annotator,
         open_browser=open_browser,
         on_ready=_on_ready(data_dir, as_json),
