@@ -33,6 +33,10 @@ Annotator = Annotated[str | None, opt("NAME", "Name stored with each label; defa
 RegistryOption = Annotated[
     str | None, opt("DIR|URL", "Registry that the Fleet page shows; default: CLIPLAB_REGISTRY, or your own.")
 ]
+Database = Annotated[
+    str | None,
+    opt("DB", "Clip database: a file, or postgresql://USER@HOST/NAME; default: DIR/clips.db.", "--database"),
+]
 Open = Annotated[bool, typer.Option("--open", help="Open the browser.")]
 
 
@@ -63,6 +67,7 @@ def studio(
     host: Host = "127.0.0.1",
     token_file: TokenFile = None,
     models: Models = None,
+    database: Database = None,
     annotator: Annotator = None,
     registry: RegistryOption = None,
     open_browser: Open = False,
@@ -79,6 +84,7 @@ def studio(
         output=output,
         token_file=token_file,
         models=models,
+        database=database,
         annotator=annotator,
         registry=registry,
         open_browser=open_browser,

@@ -67,8 +67,8 @@ def test_hard_examples_of_a_scan_without_scoring_again(tmp_path: Path, monkeypat
     arguments = [
         "active",
         "collect",
-        str(tmp_path / "scan.db"),
         str(model),
+        str(tmp_path / "scan.db"),
         "--output",
         str(tmp_path / "hard"),
         "--json",
