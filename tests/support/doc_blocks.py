@@ -13,7 +13,7 @@ PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
 SHELL = ("sh", "bash", "console", "powershell")
 CODE = (*SHELL, "python", "pycon")
 FENCE = re.compile(r"^( *)```([a-z]+)\n(.*?)^\1```", re.M | re.S)
-MARK = re.compile(r"<!-- (not run|run by): (.*?) -->\s*$", re.S)
+MARK = re.compile(r"<!-- (not run|run by): ((?:(?!-->).)*) -->\s*$", re.S)
 
 
 @dataclass(frozen=True)
