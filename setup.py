@@ -149,7 +149,13 @@ setup(
     license_files=["LICENSE"],
     # Not 3.14 yet: TensorFlow 2.20 and OpenTimelineIO 0.18 have no wheels for it, so the tests cannot run there.
     python_requires=">=3.11",
-    classifiers=[f"Programming Language :: Python :: 3.{minor}" for minor in (11, 12, 13)],
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "Intended Audience :: Developers",
+        "Topic :: Multimedia :: Video",
+        "Typing :: Typed",
+        *(f"Programming Language :: Python :: 3.{minor}" for minor in (11, 12, 13)),
+    ],
     py_modules=["clip_manager", "model_trainer"],  # import names of the clip guide's scripts
     packages=find_packages(include=[f"{name}{rest}" for name in PACKAGES for rest in ("", ".*")]),
     package_data=dict.fromkeys(PACKAGES, DATA),

@@ -259,6 +259,17 @@ class BaseModelAdapter(ABC):
         """The LiteRT program that predicts on the CPU; None for a model without one, or with several."""
         return None
 
+    @property
+    def needs_conversion(self) -> bool:
+        """Whether the first prediction converts the network with TensorFlow, and no converted program is at hand.
+
+        For a large network that takes minutes and several GB of memory. May read or download the weights.
+
+        Raises:
+            WeightsError: The weights cannot be found.
+        """
+        return False
+
     def feature_source(self) -> FeatureSource | None:
         """The frozen backbone, for heads that are trained on its features; None for a model without one.
 

@@ -234,6 +234,13 @@ class NetworkAdapter(BaseModelAdapter):
         """The program that the file of ``weights`` is itself, if it predicts as it is; None where it is to be made."""
         return None
 
+    @property
+    def needs_conversion(self) -> bool:
+        model = self._model
+        if self.program_name() in model.programs or not model.has_weights or self.ready_program() is not None:
+            return False
+        return not programs.is_made_quickly(self)
+
     def program(self) -> LiteRTProgram:
         """The LiteRT program that predicts: the one that the weights came as, otherwise ``made_program``."""
         name, model = self.program_name(), self._model

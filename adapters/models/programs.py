@@ -58,6 +58,15 @@ def get_program(adapter: HasPrograms, model: LoadedModel) -> Path | bytes:
     return program_cache.get_or_make(program_identity(adapter), lambda: make_program_bytes(adapter, quantize))
 
 
+def is_made_quickly(adapter: HasPrograms) -> bool:
+    """Whether the program that the config asks for is cached already, or is written without TensorFlow.
+
+    Args:
+        adapter: The model.
+    """
+    return variable_shapes(adapter) is not None or program_cache.program_path(program_identity(adapter)).is_file()
+
+
 def get_program_at(adapter: HasPrograms, quantize: Precision) -> Path | bytes:
     """The program of the present weights and size at another precision than the config's, cached or made now.
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from adapters.system.atomic import write_json_atomic as write_json_atomic
     from adapters.system.atomic import write_text_atomic as write_text_atomic
     from adapters.system.cache_folder import cache_dir as cache_dir
+    from adapters.system.container_memory import memory_limit as memory_limit
     from adapters.system.digest import BLOCK_BYTES as BLOCK_BYTES
     from adapters.system.digest import blocks_fingerprint as blocks_fingerprint
     from adapters.system.digest import file_digest as file_digest
@@ -60,6 +61,7 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
                 "write_text_atomic",
             ),
             "cache_folder": ("cache_dir",),
+            "container_memory": ("memory_limit",),
             "digest": (
                 "BLOCK_BYTES",
                 "blocks_fingerprint",

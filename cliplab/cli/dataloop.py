@@ -7,15 +7,15 @@ from typing import Annotated
 
 import typer
 
-from cliplab.cli.console import FAILED, command, show, write_json
-from cliplab.cli.options import AsJson, opt
+from cliplab.cli.console import FAILED, command, say, show, write_json
+from cliplab.cli.options import AsJson, Overrides, opt, parsed
 
 
 def register(app: typer.Typer) -> None:
     """Add these commands to the app."""
     dataloop = typer.Typer(help="Make the Dataloop app.", no_args_is_help=True, rich_markup_mode=None)
-    dataloop.callback()(lambda: None)  # else its single command would take the group's name
     dataloop.command("manifest")(command(dataloop_manifest))
+    dataloop.command("programs")(command(dataloop_programs))
     app.add_typer(dataloop, name="dataloop")
 
 
@@ -28,12 +28,20 @@ def dataloop_manifest(
         str | None,
         opt("URL", "Where the platform finds the code, at this version's tag; default: publishing packs a folder."),
     ] = None,
+    model_id: Annotated[
+        str | None, opt("SIZE", "Size of the MoViNet models, a0 to a5, with the pods that fit it; default: a0.")
+    ] = None,
+    runner_image: Annotated[
+        str | None, opt("IMAGE", "Image that the services run, such as one with converted programs.")
+    ] = None,
     as_json: AsJson = False,
 ) -> int | None:
     """Write dataloop.json from the ready configs and their schemas."""
     from cliplab import models
 
-    report = models.dataloop_manifest(output, check=check, git_url=git_url)
+    report = models.dataloop_manifest(
+        output, check=check, git_url=git_url, model_id=model_id, runner_image=runner_image
+    )
     if as_json:
         write_json(report.to_json())
     elif report.current:
@@ -41,3 +49,31 @@ def dataloop_manifest(
     else:
         show(f"{report.path} is out of date: cliplab dataloop manifest writes it", *report.difference)
     return None if report.current else FAILED
+
+
+def dataloop_programs(
+    models: Annotated[
+        list[str] | None, typer.Argument(metavar="MODEL...", help="Models of the manifest; default: all.")
+    ] = None,
+    model_id: Annotated[str, opt("A,B", "Sizes of MoViNet, a0 to a5.")] = "a0",
+    overrides: Overrides = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make the programs that the app predicts with, so that a pod starts within seconds.
+
+    They are written to CLIPLAB_CACHE; deploy/dataloop.Dockerfile builds a runner image that contains it.
+    """
+    from cliplab import models as functions
+
+    report = functions.dataloop_programs(
+        models or (),
+        [name.strip() for name in model_id.split(",") if name.strip()],
+        parsed(overrides),
+        on_program=lambda done: say(
+            f"{done.name}: {'converted' if done.converted else 'ready'} ({done.seconds:.1f} s)"
+        ),
+    )
+    if as_json:
+        write_json(report.to_json())
+    else:
+        show(f"{report.folder}: {len(report.programs)} programs")

@@ -10,60 +10,14 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from adapters.base import model_class
-from adapters.config import check_config
 from adapters.errors import ConfigError
-from adapters.hosts.dataloop.config import PLATFORM_DEFAULTS
-from adapters.inference import read_config, ready_configs
+from adapters.hosts.dataloop.pods import PODS, is_too_small, size_of
 from adapters.system import write_text_atomic
 from cliplab import __version__
+from cliplab.models.dataloop_parts import ICON, RUNNER_IMAGE, app_models, compute_configs, model, module
 
 SCHEMA = Path(__file__).with_name("dataloop_manifest.schema.json")
-ENTRY_POINT, CLASS_NAME = "adapters/hosts/dataloop_host.py", "ModelAdapter"
-# Dataloop's own image with Python 3.11; the packages of requirements.txt are installed on top of it.
-RUNNER_IMAGE = "hub.dataloop.ai/dtlpy-runner-images/cpu:python3.11_opencv"
-# Ready configs that the app installs, where there are such: those with the classes of published weights.
-FAMILIES = ("movinet_", "efficientnet_lite", "resnet18")
-# Pod types by the size of a model: to predict, and to train or evaluate. docs/dataloop.md gives the reasons.
-PODS = {
-    "small": ("regular-m", "highmem-m"),
-    "medium": ("regular-l", "highmem-m"),
-    "large": ("highmem-l", "highmem-l"),
-}
-# Which sizes of MoViNet are not small.
-SIZES = {"a2": "medium", "a3": "medium", "a4": "large", "a5": "large"}
-ITEMS, DATASET = {"type": "Item[]", "name": "items"}, {"type": "Dataset", "name": "dataset"}
-MODEL, FILTERS = {"type": "Model", "name": "model"}, {"type": "Json", "name": "filters"}
-# name: (what the platform shows, what it does, input, output), as dtlpy's BaseModelAdapter declares them.
-FUNCTIONS: dict[str, tuple[str, str, list[dict[str, str]], list[dict[str, str]]]] = {
-    "predict_items": (
-        "Predict Items",
-        "Classify items and upload annotations.",
-        [ITEMS],
-        [ITEMS, {"type": "Annotation[]", "name": "annotations"}],
-    ),
-    "predict_dataset": (
-        "Predict Dataset with DQL",
-        "Classify the items that a filter chooses.",
-        [DATASET, FILTERS],
-        [],
-    ),
-    "train_model": ("Train a Model", "Train on the model's subsets, with plots for each epoch.", [MODEL], [MODEL]),
-    "evaluate_model": (
-        "Evaluate a Model",
-        "Classify the items that a filter chooses, and measure against people's labels.",
-        [MODEL, DATASET, FILTERS],
-        [MODEL, DATASET],
-    ),
-    "embed_items": (
-        "Embed Items",
-        "Upload a feature vector for each item.",
-        [ITEMS],
-        [ITEMS, {"type": "Json[]", "name": "features"}],
-    ),
-    "embed_dataset": ("Embed Dataset with DQL", "Embed the items that a filter chooses.", [DATASET, FILTERS], []),
-}
-ON_BIG_PODS = ("train_model", "evaluate_model")
+LINE = 110  # characters of a value that fits one line of the file
 
 
 @dataclass(frozen=True)
@@ -88,7 +42,12 @@ class DataloopManifestReport:
 
 
 def dataloop_manifest(
-    output: str | Path = "dataloop.json", *, check: bool = False, git_url: str | None = None
+    output: str | Path = "dataloop.json",
+    *,
+    check: bool = False,
+    git_url: str | None = None,
+    model_id: str | None = None,
+    runner_image: str | None = None,
 ) -> DataloopManifestReport:
     """Write the Dataloop app's manifest from the ready configs, or compare an existing one with them.
 
@@ -97,18 +56,20 @@ def dataloop_manifest(
         check: Compare output with the configs and write nothing.
         git_url: Where the platform finds the code, at the tag of this version; None lets publishing pack the folder of
             the manifest.
+        model_id: The size of the MoViNet models, "a0" to "a5", with the pods that fit it; default: "a0".
+        runner_image: The image that the app's services run; default: Dataloop's own with Python 3.11.
 
     Returns:
         The models in the manifest, and whether the file is up to date.
 
     Raises:
-        ConfigError: The file cannot be read.
+        ConfigError: The file cannot be read, or model_id is not a size of MoViNet.
         StorageError: The file cannot be written.
     """
     path = Path(output)
-    manifest = make_manifest(git_url)
-    text = json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"
-    names = tuple(model["name"] for model in manifest["components"]["models"])
+    manifest = make_manifest(git_url, model_id=model_id, runner_image=runner_image)
+    text = manifest_text(manifest)
+    names = tuple(entry["name"] for entry in manifest["components"]["models"])
     if not check:
         write_text_atomic(path, text)
         return DataloopManifestReport(str(path), names, True)
@@ -120,15 +81,24 @@ def dataloop_manifest(
     return DataloopManifestReport(str(path), names, found == text, tuple(islice(lines, 20)))
 
 
-def make_manifest(git_url: str | None = None) -> dict[str, Any]:
+def make_manifest(
+    git_url: str | None = None, *, model_id: str | None = None, runner_image: str | None = None
+) -> dict[str, Any]:
     """The manifest as a JSON object, checked against its schema.
 
     Args:
         git_url: As for ``dataloop_manifest``.
+        model_id: As for ``dataloop_manifest``.
+        runner_image: As for ``dataloop_manifest``.
+
+    Raises:
+        ConfigError: An argument is wrong.
     """
+    image = RUNNER_IMAGE if runner_image is None else runner_image
     manifest: dict[str, Any] = {
         "name": "cliplab-video-models",
         "displayName": "Video models: MoViNet and frame classifiers",
+        "icon": ICON,
         "version": __version__,
         "scope": "project",
         "description": "Classify videos over time, and images; train on your own labels. MoViNet A0 to A5, base and "
@@ -141,15 +111,39 @@ def make_manifest(git_url: str | None = None) -> dict[str, Any]:
             "License": "Apache 2.0",
         },
         "components": {
-            "computeConfigs": [config for size in PODS for config in _compute_configs(size)],
-            "modules": [_module(size) for size in PODS],
-            "models": [_model(name, path) for name, path in ready_configs().items() if name.startswith(FAMILIES)],
+            "computeConfigs": [config for size in PODS for config in compute_configs(size, image)],
+            "modules": [module(size) for size in PODS],
+            "models": [model(entry, model_id) for entry in app_models()],
         },
     }
     if git_url is not None:
         manifest["codebase"] = {"type": "git", "gitUrl": git_url, "gitTag": __version__}
     check_manifest(manifest)
     return manifest
+
+
+def manifest_text(value: Any) -> str:
+    """A manifest as the text of its file: one line for what is short, and for the labels of a model.
+
+    Args:
+        value: The manifest as a JSON object.
+    """
+    return _text(value, "") + "\n"
+
+
+def _text(value: Any, indent: str) -> str:
+    line = json.dumps(value, ensure_ascii=False)
+    labels = isinstance(value, list) and len(value) > 1 and all(isinstance(item, str) for item in value)
+    if not isinstance(value, dict | list) or labels or len(line) <= LINE:
+        return line
+    inner = indent + "  "
+    if isinstance(value, dict):
+        keys = (json.dumps(key, ensure_ascii=False) for key in value)
+        parts = [f"{inner}{key}: {_text(item, inner)}" for key, item in zip(keys, value.values(), strict=True)]
+    else:
+        parts = [inner + _text(item, inner) for item in value]
+    opening, closing = "{}" if isinstance(value, dict) else "[]"
+    return f"{opening}\n" + ",\n".join(parts) + f"\n{indent}{closing}"
 
 
 def check_manifest(manifest: Mapping[str, Any], where: str = "dataloop.json") -> None:
@@ -180,63 +174,19 @@ def _loose_ends(manifest: Mapping[str, Any]) -> list[str]:
     found = [
         f"{key}: {name!r} is there twice" for key, all_ in names.items() for name in set(all_) if all_.count(name) > 1
     ]
-    used = [(module["name"], module["computeConfig"]) for module in parts["modules"]]
+    used = [(entry["name"], entry["computeConfig"]) for entry in parts["modules"]]
     used += [(f["name"], f["computeConfig"]) for m in parts["modules"] for f in m["functions"] if "computeConfig" in f]
     found += [f"{by}: computeConfig {name!r} is not listed" for by, name in used if name not in names["computeConfigs"]]
-    for model in parts["models"]:
-        if model["moduleName"] not in names["modules"]:
-            found.append(f"{model['name']}: moduleName {model['moduleName']!r} is not listed")
+    pods = {entry["name"]: entry["runtime"]["podType"] for entry in parts["computeConfigs"]}
+    of = {entry["name"]: pods.get(entry["computeConfig"], "") for entry in parts["modules"]}
+    for entry in parts["models"]:
+        by, size = entry["moduleName"], size_of(entry["configuration"])
+        if by not in of:
+            found.append(f"{entry['name']}: moduleName {by!r} is not listed")
+        elif is_too_small(of[by], size):
+            found.append(
+                f'{entry["name"]}: "model_id" {entry["configuration"]["model_id"]} is too large for the pod type '
+                f'{of[by]!r} of module {by!r}. Set "moduleName" to "cliplab-{size}", or the "podType" of that '
+                f"module's computeConfig to {PODS[size][0]!r}"
+            )
     return found
-
-
-def _compute_configs(size: str) -> list[dict[str, Any]]:
-    return [
-        {
-            "name": f"cliplab-{size}-{use}",
-            "runtime": {
-                "podType": pod,
-                "concurrency": 1,
-                "runnerImage": RUNNER_IMAGE,
-                "autoscaler": {"type": "rabbitmq", "minReplicas": 0, "maxReplicas": 2, "queueLength": 100},
-            },
-        }
-        for use, pod in zip(("deploy", "train"), PODS[size], strict=True)
-    ]
-
-
-def _module(size: str) -> dict[str, Any]:
-    functions = []
-    for name, (title, description, inputs, outputs) in FUNCTIONS.items():
-        function: dict[str, Any] = {"name": name, "displayName": title, "displayIcon": "", "description": description}
-        function |= {"input": inputs, "output": outputs}
-        if name in ON_BIG_PODS:
-            function["computeConfig"] = f"cliplab-{size}-train"
-        functions.append(function)
-    return {
-        "name": f"cliplab-{size}",
-        "description": f"Models of {size} size",
-        "entryPoint": ENTRY_POINT,
-        "className": CLASS_NAME,
-        "computeConfig": f"cliplab-{size}-deploy",
-        "initInputs": [{"type": "Model", "name": "model_entity"}],
-        "functions": functions,
-    }
-
-
-def _model(name: str, path: Path) -> dict[str, Any]:
-    config = check_config(read_config(path), str(path))
-    adapter = model_class(config["adapter"])(config)
-    frames = adapter.scores_frames
-    kind = "Classifies single frames and averages them: videos and images." if frames else "Classifies videos."
-    return {
-        "name": name.replace("_", "-"),
-        "moduleName": f"cliplab-{SIZES.get(config.get('model_id', ''), 'small')}",
-        "scope": "project",
-        "status": "pre-trained",
-        "inputType": ["video", "image"] if frames else "video",
-        "outputType": "class",
-        "description": f"{config['name']}. {kind} {len(adapter.labels)} classes of its published weights.",
-        # dtlpy writes what is missing of its own keys into the model: with all of them there it leaves it alone.
-        "configuration": {**config, **PLATFORM_DEFAULTS},
-        "labels": list(adapter.labels),
-    }

@@ -13,7 +13,14 @@ import dtlpy as dl
 from adapters.base import BaseModelAdapter
 from adapters.config import trusting
 from adapters.errors import AdapterError, BundleError
-from adapters.hosts.dataloop.config import find_stored_model, open_configured, own_config, remove_unlisted_files
+from adapters.hosts.dataloop.config import (
+    PLATFORM_DEFAULTS,
+    find_stored_model,
+    open_configured,
+    own_config,
+    remove_unlisted_files,
+)
+from adapters.hosts.dataloop.pods import require_memory
 from adapters.hosts.dataloop.training import check_uploaded
 
 logger = logging.getLogger("cliplab.dataloop")
@@ -74,6 +81,10 @@ class PlatformModel(dl.BaseModelAdapter):  # type: ignore[misc]
             files = tempfile.TemporaryDirectory(prefix="dataloop_model_", ignore_cleanup_errors=True)
             local_path = files.name
         self._downloaded = False
+        entity = model_entity if model_entity is not None else self.model_entity
+        given = entity.configuration
+        # dtlpy writes each of its keys that is missing, and pushes the configuration to the platform each time.
+        entity.configuration = {**PLATFORM_DEFAULTS, **(given or {})}
         try:
             super().load_from_model(model_entity=model_entity, local_path=local_path, overwrite=overwrite, **kwargs)
         except TypeError as error:
@@ -84,6 +95,8 @@ class PlatformModel(dl.BaseModelAdapter):  # type: ignore[misc]
                 f"an artifact of model {self.model_entity.name!r} cannot be downloaded: dtlpy's log says which and "
                 "why. Try again; if it is gone from the platform, train again or upload the bundle"
             ) from error
+        finally:
+            entity.configuration = given  # dtlpy's settings are a copy by now
         self._files = files  # the model reads its programs from there; the previous folder is removed
 
     def load(self, local_path: str, **kwargs: Any) -> None:
@@ -94,6 +107,7 @@ class PlatformModel(dl.BaseModelAdapter):  # type: ignore[misc]
             **kwargs: Ignored.
 
         Raises:
+            AdapterError: The model must be converted first, and the pod's memory is far too small for it.
             ConfigError: Keys of the configuration are wrong or contradict the artifacts.
             BundleError: A file is damaged or not part of a model, or a trained model has no artifacts.
         """
@@ -110,6 +124,7 @@ class PlatformModel(dl.BaseModelAdapter):  # type: ignore[misc]
                 f"artifacts of model {name!r}: there are none, and its status is trained. It would predict with the "
                 "weights that training begins with. Train it again, upload its bundle, or set its status to pre-trained"
             )
+        require_memory(self.loaded_adapter, name)
         self._trained_in = None
 
     def save(self, local_path: str, **kwargs: Any) -> None:

@@ -29,7 +29,7 @@ import dtlpy as dl
 root, videos, before = Path(sys.argv[1]), sys.argv[2:-1], sys.argv[-1]
 exec(before)
 manifest = json.loads((root / "dataloop.json").read_text())
-listed = next(m for m in manifest["components"]["models"] if m["name"] == "efficientnet-lite0")
+listed = next(m for m in manifest["components"]["models"] if m["name"] == "efficientnet-lite")
 fields = dict(listed, id="m", metadata={}, context={}, configuration=CONFIGURATION)
 model = dl.Model.from_json(fields, client_api=dl.client_api)
 package = dl.Package.from_json(

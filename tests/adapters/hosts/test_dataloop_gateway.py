@@ -18,6 +18,7 @@ from dataloop_gateway.query import matches, page
 from dataloop_gateway.routes import ROUTES
 from dataloop_gateway.server import Gateway, gateway
 from dataloop_gateway.state import State
+from waiting import until
 
 # What dtlpy would write into the model's configuration while it constructs an adapter (ml/base_model_adapter.py).
 DEFAULTS = {"include_background": False, "upload_annotations": True, "clean_annotations": True, "batch_size": 2}
@@ -212,6 +213,7 @@ def test_a_request_fails_as_often_as_asked_and_waits_as_long(world: World) -> No
         world.dl.models.get(model_id=world.model)
     assert world.dl.models.get(model_id=world.model).name == "trivial"
     _, waited = world.state.asked("GET", f"/ml/models/{world.model}")
+    until(lambda: waited.ended, what="the service notes the end only after its answer")
     assert waited.ended - waited.started >= 0.2
 
 

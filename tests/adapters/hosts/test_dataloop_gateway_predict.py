@@ -199,12 +199,17 @@ def test_constructing_and_predicting_write_no_key_of_ours(world: World) -> None:
     assert {key: world.state.models[model]["configuration"][key] for key in TINY} == TINY
 
 
-def test_a_configuration_that_has_the_platforms_keys_is_never_patched(world: World) -> None:
+@pytest.mark.parametrize("platform", [False, True])
+def test_a_configuration_is_never_patched(world: World, platform: bool) -> None:
+    """With the platform's own keys and without: the models of the app have none."""
     from adapters.hosts.dataloop.config import PLATFORM_DEFAULTS
 
-    model = world.add_model("tiny", {**TINY, **PLATFORM_DEFAULTS})
-    runner(world, model).predict_items(items=world.get(["/train/cold0.mp4"]))
+    given = {**TINY, **(PLATFORM_DEFAULTS if platform else {})}
+    model = world.add_model("tiny", given)
+    adapter = runner(world, model)
+    adapter.predict_items(items=world.get(["/train/cold0.mp4"]))
     assert world.state.asked("PATCH", model) == []
+    assert adapter.model_entity.configuration == given
 
 
 def unknown_keys(world: World, model: str, given: Json) -> set[str]:

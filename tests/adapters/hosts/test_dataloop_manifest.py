@@ -19,8 +19,10 @@ from adapters.base import model_class
 from adapters.config import check_config
 from adapters.errors import ConfigError
 from adapters.hosts.dataloop.config import PLATFORM_DEFAULTS, PLATFORM_KEYS, label_order, order_labels, own_config
+from adapters.hosts.dataloop.pods import PODS, size_of
 from adapters.inference import read_config, ready_configs
 from cliplab.api import dataloop_manifest
+from cliplab.models import dataloop_parts
 from cliplab.models.dataloop_app import SCHEMA, check_manifest, make_manifest
 
 CONFIG = {"schema_version": 2, "adapter": "adapters.models.efficientnet_lite:EfficientNetLiteAdapter"}
@@ -44,18 +46,75 @@ def test_the_committed_file_is_what_the_configs_ask_for() -> None:
     assert report.current, "run: cliplab dataloop manifest\n" + "\n".join(report.difference)
 
 
-def test_every_size_and_mode_of_movinet_and_the_frame_models_are_there(models: dict[str, Any]) -> None:
-    movinet = {f"movinet-a{size}-{mode}" for size in range(6) for mode in ("base", "stream")}
-    frames = {f"efficientnet-lite{size}" for size in range(3)} | ({"resnet18"} & set(ready_configs()))
-    assert set(models) == movinet | frames
+def test_a_person_can_read_the_file() -> None:
+    text = (ROOT / "dataloop.json").read_text(encoding="utf-8")
+    assert len(text.encode()) < 120_000
+    assert text.count("\n") < 2_000
+    assert json.loads(text) == make_manifest()
+    assert sum(line.lstrip().startswith('"labels": [') for line in text.splitlines()) == 4
 
 
-def test_configurations_are_complete_and_of_the_ready_config(models: dict[str, Any]) -> None:
+def test_one_model_for_each_network(models: dict[str, Any]) -> None:
+    assert set(models) == {"movinet-base", "movinet-stream", "efficientnet-lite", "resnet18"}
+
+
+def test_configurations_hold_what_a_person_edits_and_are_complete_with_their_defaults(models: dict[str, Any]) -> None:
+    seed = {"hub_version", "model_id", "model_mode", "imgz", "batch_size", "num_epochs", "n_frames", "top_k"}
     for name, model in models.items():
-        ready = check_config(read_config(name.replace("-", "_")))
-        assert own_config(model["configuration"], name) == ready == check_config(ready)
-        assert {key: model["configuration"][key] for key in PLATFORM_DEFAULTS} == PLATFORM_DEFAULTS
-        assert model["labels"] == list(model_class(ready["adapter"])(ready).labels)
+        config = own_config(model["configuration"], name)
+        assert not PLATFORM_KEYS & set(model["configuration"])
+        assert len(model["configuration"]) <= 17
+        assert model["labels"] == list(model_class(config["adapter"])(config).labels)
+        if name.startswith("movinet"):
+            assert seed | {"learning_rate"} <= set(model["configuration"])
+            ready = check_config(read_config(name.replace("-", "_a0_")))
+            assert config == {**ready, "name": ""}
+
+
+@pytest.mark.parametrize("model_id", [f"a{size}" for size in range(6)])
+def test_every_size_is_an_edit_away(models: dict[str, Any], model_id: str) -> None:
+    for mode in ("base", "stream"):
+        given = {**models[f"movinet-{mode}"]["configuration"], "model_id": model_id}
+        ready = check_config(read_config(f"movinet_{model_id}_{mode}"))
+        assert own_config(given, "x") == {**ready, "name": ""}
+        made = next(m for m in make_manifest(model_id=model_id)["components"]["models"] if m["name"].endswith(mode))
+        assert made["configuration"] == given
+        assert made["moduleName"] == f"cliplab-{size_of(given)}"
+
+
+def test_a_config_that_somebody_added_becomes_a_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    configs = {"movinet_tricks": read_config("movinet_a2_base") | {"name": "Tricks", "n_frames": 8}}
+    monkeypatch.setattr(dataloop_parts, "ready_configs", lambda: [*ready_configs(), *configs])
+    monkeypatch.setattr(dataloop_parts, "read_config", lambda name: configs.get(name) or read_config(name))
+    added = make_manifest()["components"]["models"][-1]
+    assert (added["name"], added["moduleName"], added["configuration"]["n_frames"]) == (
+        "movinet-tricks",
+        "cliplab-medium",
+        8,
+    )
+
+
+def test_models_of_the_manifest_before_open_as_they_are(manifest: dict[str, Any]) -> None:
+    """The 16 models of version 0.1.0, one for each size, with every key: as they lie on the platform."""
+    stored = json.loads((ROOT / "tests/stored/dataloop_0_1/models.json").read_text(encoding="utf-8"))
+    assert len(stored) == 16
+    modules = {module["name"] for module in manifest["components"]["modules"]}
+    for model in stored:
+        assert model["moduleName"] in modules
+        ready = check_config(read_config(model["name"].replace("-", "_")))
+        config = own_config(model["configuration"], model["name"])
+        assert config == ready
+        assert len(model_class(config["adapter"])(config).labels) == model["labels"]
+
+
+def test_a_clone_of_the_public_apps_model_opens() -> None:
+    """Its nine keys, what the platform adds, and what its training wrote; no adapter is named."""
+    nine = {"hub_version": 3, "model_id": "a0", "model_mode": "base", "imgz": 224, "batch_size": 2, "num_epochs": 8}
+    nine |= {"n_frames": 13, "top_k": 3, "learning_rate": 0.001}
+    clone = nine | PLATFORM_DEFAULTS | {"id_to_label_map": {"0": "kickflip", "1": "ollie"}}
+    config = own_config(clone, "a clone")
+    assert {key: config[key] for key in nine} == nine
+    assert config["adapter"] == "movinet_adapter:MoViNetAdapter"
 
 
 def test_kinetics_has_its_600_labels_in_order(models: dict[str, Any], shared: Path) -> None:
@@ -66,14 +125,34 @@ def test_kinetics_has_its_600_labels_in_order(models: dict[str, Any], shared: Pa
             assert model["labels"] == published
 
 
-def test_larger_models_have_larger_pods(manifest: dict[str, Any], models: dict[str, Any]) -> None:
+def test_larger_models_have_larger_pods(manifest: dict[str, Any]) -> None:
     pods = {entry["name"]: entry["runtime"]["podType"] for entry in manifest["components"]["computeConfigs"]}
     modules = {entry["name"]: entry for entry in manifest["components"]["modules"]}
-    of = {name: pods[modules[model["moduleName"]]["computeConfig"]] for name, model in models.items()}
-    assert len({of["movinet-a0-base"], of["movinet-a2-base"], of["movinet-a5-stream"]}) == 3
+    of = {name: pods[module["computeConfig"]] for name, module in modules.items()}
+    assert len(set(of.values())) == 3
     for module in modules.values():
         on = {f["name"]: f.get("computeConfig", module["computeConfig"]) for f in module["functions"]}
         assert on["train_model"] == on["evaluate_model"] != on["predict_items"]
+        assert all(slot["description"] for f in module["functions"] for slot in (*f["input"], *f["output"]))
+
+
+def test_trainings_are_not_cut_short_after_an_hour(manifest: dict[str, Any]) -> None:
+    for config in manifest["components"]["computeConfigs"]:
+        assert config["executionTimeout"] > (24 * 3600 if config["name"].endswith("train") else 3600)
+
+
+@pytest.mark.parametrize("model_id, size", [("a2", "medium"), ("a5", "large")])
+def test_a_size_that_is_edited_by_hand_needs_its_pod(manifest: dict[str, Any], model_id: str, size: str) -> None:
+    edited = copy.deepcopy(manifest)
+    model = edited["components"]["models"][0]
+    model["configuration"]["model_id"] = model_id
+    with pytest.raises(ConfigError, match=f'"moduleName" to "cliplab-{size}".*{PODS[size][0]}'):
+        check_manifest(edited)
+    model["moduleName"] = f"cliplab-{size}"
+    check_manifest(edited)
+    model["moduleName"] = "cliplab-small"
+    edited["components"]["computeConfigs"][0]["runtime"]["podType"] = "gpu-t4"  # a person's own choice
+    check_manifest(edited)
 
 
 def within(value: Any, other: Any) -> bool:
@@ -132,7 +211,7 @@ def test_functions_are_those_that_dtlpys_base_class_declares(manifest: dict[str,
                 k: wanted[k] for k in ("displayName", "name")
             }
             for side in ("input", "output"):
-                assert sorted(function[side], key=str) == sorted(map(_in_order, wanted[side]), key=str)
+                assert sorted(map(_in_order, function[side]), key=str) == sorted(map(_in_order, wanted[side]), key=str)
 
 
 def _in_order(slot: dict[str, str]) -> dict[str, str]:
@@ -164,11 +243,11 @@ def test_the_platforms_keys_are_those_that_dtlpy_reads() -> None:
         (lambda m: m["components"]["computeConfigs"][0]["runtime"].update(podType="huge"), "podType: 'huge'"),
         (lambda m: m["components"]["models"][0].update(status="ready"), "status: 'ready'"),
         (lambda m: m["components"]["models"][0].update(inputType="text"), "inputType: 'text'"),
-        (lambda m: m["components"]["models"][0]["labels"].append("tench"), "labels"),
+        (lambda m: m["components"]["models"][0]["labels"].append("zumba"), "labels"),
         (lambda m: m["components"]["models"][0].update(moduleName="cliplab-tiny"), "moduleName 'cliplab-tiny' is not"),
         (
             lambda m: m["components"]["models"].append(m["components"]["models"][0]),
-            "'efficientnet-lite0' is there twice",
+            "'movinet-base' is there twice",
         ),
         (lambda m: m["components"]["modules"][0].update(computeConfig="none"), "computeConfig 'none' is not listed"),
         (

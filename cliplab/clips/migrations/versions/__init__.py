@@ -1,1 +1,1 @@
-"""One file a version."""
+"""Versions of the clip database: one file per version."""

@@ -1,1 +1,1 @@
-"""One file a version."""
+"""Versions of the registry's database: one file per version."""
