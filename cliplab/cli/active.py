@@ -21,21 +21,24 @@ def register(app: typer.Typer) -> None:
 
 
 def active_collect(
+    model: Annotated[str, arg("MODEL", "A model directory (bundle) or a self-describing .tflite.")],
     source: Annotated[str, arg("SOURCE", "A video, or a folder of videos.")],
-    model: Annotated[str, arg("MODEL", "A bundle directory or a self-describing .tflite.")],
-    output: Annotated[Path, opt("DIR", "Where the examples go.")] = Path("hard_examples"),
-    min_confidence: Annotated[float, opt("X", "The lowest confidence of a hard example.")] = 0.4,
-    max_confidence: Annotated[float, opt("X", "The highest.")] = 0.6,
-    sample_rate: Annotated[float, opt("R", "The share of hard examples that is looked at.")] = 0.1,
-    limit: Annotated[int, opt("N", "The most examples to add.")] = 200,
-    label: Annotated[str | None, opt("LABEL", "Whose score is the confidence; default: the highest score.")] = None,
-    window_seconds: Annotated[float | None, opt("S", "Length of each example; default: the model's, or 2.")] = None,
+    output: Annotated[Path, opt("DIR", "Folder for the examples.", "-o", "--output")] = Path("hard_examples"),
+    min_confidence: Annotated[float, opt("X", "Minimum confidence of a hard example.")] = 0.4,
+    max_confidence: Annotated[float, opt("X", "Maximum confidence of a hard example.")] = 0.6,
+    sample_rate: Annotated[float, opt("R", "Share of hard examples to sample.")] = 0.1,
+    limit: Annotated[int, opt("N", "Maximum number of examples to add.")] = 200,
+    label: Annotated[str | None, opt("LABEL", "Label whose score is the confidence; default: the best one.")] = None,
+    window_seconds: Annotated[
+        float | None, opt("S", "Length of each example, in seconds; default: the model's, or 2.")
+    ] = None,
     trust_adapters: TrustAdapters = None,
     as_json: AsJson = False,
 ) -> int | None:
-    """Keep what a model is unsure of, without near-duplicates, as files that `cliplab label launch DIR` opens.
+    """Collect the clips that a model is unsure of, without near-duplicates.
 
-    Label them, then train with --additional-data DIR. Exits with 1 where a video could not be read.
+    Label them with `cliplab studio DIR`, then train with --additional-data DIR. Exits with 1 if a video could not be
+    read.
     """
     from cliplab import rollout
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cliplab.cli.console import FAILED, bar, command, say, show, write_json, write_row
+from cliplab.cli.console import FAILED, bar, command, note, show, write_json, write_row
 from cliplab.cli.options import AsJson, Force, TrustAdapters, arg, opt
 
 if TYPE_CHECKING:
@@ -25,55 +25,55 @@ def ads(
     videos: Annotated[list[str], arg("VIDEO...", "Recordings, or folders of them.")],
     model: Annotated[
         str | None,
-        opt("BUNDLE", "A bundle directory or .tflite with a label for ads; default: none, evidence only (less sure)."),
+        opt("MODEL", "A model with a label for ads; default: no model, evidence only (less accurate)."),
     ] = None,
     profile: Annotated[
-        str, opt("NAME", "What breaks are like: base, sports, show, network, or a config with a break_profile.")
+        str, opt("NAME", "Kind of breaks: base, sports, show, network, or a config with a break_profile.")
     ] = "base",
     output: Annotated[
         str | None,
         opt(
-            "X.edl",
-            "Where the marks go: .edl, .txt (Comskip), .json, .xml (Matroska), .ffmeta or .csv. Only a suffix, as "
+            "PATH",
+            "Write marks as X.edl, .txt (Comskip), .json, .xml (Matroska), .ffmeta or .csv; a suffix alone, such as "
             ".edl: beside each recording.",
+            "-o",
+            "--output",
         ),
     ] = None,
     merge: Annotated[
         str | None,
-        opt("RULE", "Keep marks that the output has: theirs or ours where breaks overlap, or the union of both."),
+        opt("RULE", "Keep marks already in the output: theirs, ours or union where breaks overlap."),
     ] = None,
     cut: Annotated[
-        Path | None, opt("OUT.mp4", "Also write a copy without the breaks. The recording itself is never changed.")
+        Path | None, opt("OUT.mp4", "Also write a copy without breaks. The recording is never changed.")
     ] = None,
     explain: Annotated[
         Path | None,
-        opt("X.png", "A picture of the evidence and of why breaks are marked; a folder for several."),
+        opt("X.png", "Draw the evidence for each break; a folder for several recordings."),
     ] = None,
     label: Annotated[str | None, opt("LABEL", "The model's label for ads; default: its positive label.")] = None,
-    cues: Annotated[
-        Path | None, opt("FILE", "Breaks that the broadcaster announces, such as an HLS playlist with cue tags.")
-    ] = None,
-    audio_stream: Annotated[int | None, opt("N", "Which sound stream is heard, from 0.")] = None,
-    store: Annotated[Path | None, opt("DIR", "Where observations are kept; default: the cache.")] = None,
+    cues: Annotated[Path | None, opt("FILE", "Announced breaks, such as an HLS playlist with cue tags.")] = None,
+    audio_stream: Annotated[int | None, opt("N", "Audio stream to analyse, from 0.")] = None,
+    store: Annotated[Path | None, opt("PATH", "Folder that keeps the analysis; default: the cache.")] = None,
     repetition: Annotated[
         Path | None,
-        opt("INDEX", "Compare the recordings too: an advert shown twice is an advert. A file to keep."),
+        opt("INDEX", "Also find adverts that recordings share; INDEX is a file to keep."),
     ] = None,
-    again: Annotated[bool, typer.Option("--again", help="Watch recordings again that are known.")] = False,
+    again: Annotated[bool, typer.Option("--again", help="Analyse known recordings again.")] = False,
     follow: Annotated[
         bool,
         typer.Option(
-            "--follow", help="The recording is still being made (a file, URL, device or -): a JSON line for each event."
+            "--follow", help="The recording is still growing (file, URL, camera or -): one JSON line per event."
         ),
     ] = False,
-    delay: Annotated[float, opt("S", "With --follow: how long after an edge a break is reported.")] = 30.0,
+    delay: Annotated[float, opt("S", "With --follow: seconds after an edge until it is reported.")] = 30.0,
     force: Force = False,
     trust_adapters: TrustAdapters = None,
     as_json: AsJson = False,
 ) -> int | None:
-    """Find ad breaks in recordings, say why each is one, and mark them for players. Run it again to resume a folder.
+    """Find ad breaks in recordings, and mark them for players. If interrupted, run it again to resume a folder.
 
-    Exits with 1 where recordings could not be read; the others are done.
+    Exits with 1 if recordings could not be read; the others are done.
     """
     from cliplab.detect import find_ads
 
@@ -104,7 +104,7 @@ def ads(
             on_progress=progress.update,
             on_recording=shown,
             on_event=write_row,
-            on_note=lambda text: say(f"note: {text}"),
+            on_note=note,
         )
     if follow:
         return None
@@ -117,20 +117,20 @@ def ads(
 
 
 def ads_learn(
-    recordings: Annotated[list[str], arg("RECORDING...", "Recordings whose breaks are checked, or folders of them.")],
+    recordings: Annotated[list[str], arg("RECORDING...", "Recordings with known breaks, or folders of them.")],
     breaks: Annotated[
         str,
-        opt("MARKS", "Their true breaks: a suffix as .edl for the file beside each, a folder, or a file for one."),
+        opt("MARKS", "True breaks: a suffix such as .edl (a file beside each recording), a folder, or a file."),
     ],
-    output: Annotated[Path, opt("channel.json", "The profile to write; `cliplab ads --profile` reads it.")],
-    model: Annotated[str | None, opt("BUNDLE", "A model with a label for ads; default: none.")] = None,
-    profile: Annotated[str, opt("NAME", "The profile to begin from, as for ads.")] = "base",
-    store: Annotated[Path | None, opt("DIR", "Where observations are kept; default: the cache.")] = None,
+    output: Annotated[Path, opt("PATH", "The profile to write, for `cliplab ads --profile`.", "-o", "--output")],
+    model: Annotated[str | None, opt("MODEL", "A model with a label for ads; default: none.")] = None,
+    profile: Annotated[str, opt("NAME", "Profile to start from, as for ads.")] = "base",
+    store: Annotated[Path | None, opt("PATH", "Folder that keeps the analysis; default: the cache.")] = None,
     force: Force = False,
     trust_adapters: TrustAdapters = None,
     as_json: AsJson = False,
 ) -> None:
-    """Learn from corrected breaks what breaks of a channel are like: lengths, and what evidence is worth there."""
+    """Learn a profile of a channel from recordings whose breaks were corrected."""
     from cliplab.detect import learn_breaks
 
     with bar() as progress:

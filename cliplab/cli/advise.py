@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from rich.text import Text
 
 from cliplab.cli.console import bar, show, write_json
-from cliplab.cli.options import AsJson, Data, Force, Overrides, TrustAdapters, opt, parsed
+from cliplab.cli.options import AsJson, Data, Device, Force, Overrides, Threads, TrustAdapters, opt, parsed
 
 if TYPE_CHECKING:
     from cliplab.cli.tables import Shown
@@ -21,24 +21,24 @@ _SHOWN_CLASSES = 10
 
 def dataset_advise(
     data: Data,
-    model: Annotated[
-        str, opt("MODEL", "Whose features are used: a bundle, a config file, or a ready config's name.", "--model")
-    ] = "efficientnet_lite0",
+    model: Annotated[str, opt("MODEL", "Model whose features are used.", "--model")] = "efficientnet_lite0",
     output: Annotated[
         Path | None,
-        opt("FOLDER", "Also write advise.json, a picture, and lists of labels to check.", "--output", "-o"),
+        opt("DIR", "Also write advise.json, a picture, and lists of labels to check.", "-o", "--output"),
     ] = None,
     overrides: Overrides = None,
-    seed: Annotated[int, opt("N", "Another seed divides the groups in another way.")] = 0,
+    device_option: Device = None,
+    threads_option: Threads = None,
+    seed: Annotated[int, opt("N", "Seed of the random folds.")] = 0,
     force: Force = False,
     trust_adapters: TrustAdapters = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say what labelled clips are worth, what misleads about them, and what to label next.
+    """Report how good labelled clips are, what is wrong with them, and what to label next.
 
-    Heads on the model's features are judged on groups that they never saw. The report has accuracy by number of clips,
-    confused classes, labels that are likely wrong, copies, shortcuts such as frame shape and brightness, and the
-    accuracy where clips that look alike are kept together. The dataset is not changed.
+    Heads are measured on groups held out of training. The report shows accuracy by number of clips, confused classes,
+    probable label errors, copies, shortcuts such as brightness, and accuracy with similar clips kept together. The
+    dataset is not changed.
     """
     from cliplab import datasets
 
@@ -47,7 +47,7 @@ def dataset_advise(
             data,
             model=model,
             output=output,
-            overrides=parsed(overrides),
+            overrides=parsed(overrides, device_option, threads_option),
             seed=seed,
             force=force,
             trust_adapters=trust_adapters or (),

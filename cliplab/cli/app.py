@@ -21,6 +21,7 @@ from cliplab.cli import (
     dataloop,
     detect,
     device,
+    everywhere,
     explain,
     extract,
     host,
@@ -34,9 +35,11 @@ from cliplab.cli import (
     stream,
     studio,
     training,
+    verbosity,
 )
-from cliplab.cli.console import guard_terminal, say
+from cliplab.cli.console import guard_terminal, note
 from cliplab.cli.dashed_names import HintingGroup
+from cliplab.cli.first_page import first_page
 from cliplab.cli.other_words import own_words
 
 
@@ -44,10 +47,16 @@ class _Commands(HintingGroup):
     """The commands, also in the words of other pipelines; wrong usage is shown like any other text from outside."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if ctx.resilient_parsing:  # completion, and tests that read the help
+            return super().parse_args(ctx, args)
+        verbosity.reset()
         args, notes = own_words(args, self)
-        for note in notes:
-            say(f"note: {note}")
+        for text in notes if not {"-q", "--quiet"}.intersection(args) else ():
+            note(text)
         return super().parse_args(ctx, args)
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        formatter.write(first_page(ctx.command_path, ABOUT, dict(self.commands)) + "\n")
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -58,13 +67,17 @@ class _Commands(HintingGroup):
             raise
 
 
+ABOUT = "Train, evaluate, convert and run video models. `cliplab COMMAND --help` has the details of a command."
 app = typer.Typer(
     name="cliplab",
     cls=_Commands,
-    help="Train, evaluate, convert and run video models. Every command takes --json. Exit codes: 0 good, 1 some inputs "
-    "failed, 2 bad usage or config, 130 interrupted. CLIPLAB_DEBUG=1 shows tracebacks.",
+    help="Train, evaluate, convert and run video models. Every command takes `--json`, `-q`/`--quiet` (results, "
+    "warnings and errors only), `-v`/`--verbose` (log what is loaded, converted and cached, and what the command took) "
+    "and `--color auto|always|never` (auto: colours on a terminal, unless NO_COLOR is set). `cliplab "
+    "--install-completion` makes Tab complete commands, options and names. Exit codes: 0 good, 1 some inputs failed, "
+    "2 bad usage or config, 130 interrupted. CLIPLAB_DEBUG=1 shows tracebacks.",
     no_args_is_help=True,
-    add_completion=False,
+    add_completion=True,
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -111,6 +124,7 @@ for module in (
     machine,
 ):
     module.register(app)
+everywhere.apply(app)
 
 
 def main() -> None:

@@ -8,20 +8,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cliplab.cli.console import FAILED, bar, command, show, write_json
-from cliplab.cli.options import AsJson, DryRun, arg, opt
+from cliplab.cli.options import AsJson, DryRun, OutputOption, arg, one_output, opt
 
 if TYPE_CHECKING:
     from cliplab.clips import ClipList
 
 _SHOWN_TRAININGS = 8
-Database = Annotated[str, opt("DB", "The database: a file, or postgresql://USER@HOST/NAME.", "--database", "--db")]
-Rater = Annotated[str, opt("NAME", "Who rates.")]
+Database = Annotated[str, opt("DB", "Clip database: a file, or postgresql://USER@HOST/NAME.", "--database", "--db")]
+Rater = Annotated[str, opt("NAME", "Name of the person who rates.")]
 
 
 def register(app: typer.Typer) -> None:
     """Add these commands to the app."""
     clips = typer.Typer(
-        help="Keep clips with their ratings, and learn from them.", no_args_is_help=True, rich_markup_mode=None
+        help="Keep and rate clips, and learn from the ratings.", no_args_is_help=True, rich_markup_mode=None
     )
     for name, function in (
         ("list", clips_list),
@@ -42,10 +42,10 @@ def register(app: typer.Typer) -> None:
 
 def clips_list(
     database: Database = "clips.db",
-    limit: Annotated[int, opt("N", "The most clips to show.")] = 50,
-    rating: Annotated[str | None, opt("R", 'Only those rated so: "4", ">=4" or "<=2".')] = None,
-    unrated: Annotated[bool, typer.Option("--unrated", help="Only those that wait for a rating.")] = False,
-    tag: Annotated[str | None, opt("TAG", "Only those with this tag.")] = None,
+    limit: Annotated[int, opt("N", "Maximum number of clips to show.")] = 50,
+    rating: Annotated[str | None, opt("R", 'Only clips with this rating: "4", ">=4" or "<=2".')] = None,
+    unrated: Annotated[bool, typer.Option("--unrated", help="Only clips without a rating.")] = False,
+    tag: Annotated[str | None, opt("TAG", "Only clips with this tag.")] = None,
     clip_type: Annotated[str | None, opt("TYPE", "audio or video.", "--type")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -57,14 +57,14 @@ def clips_list(
 
 
 def clips_rate(
-    clip: Annotated[int, arg("ID", "The clip, by its number in cliplab clips list.")],
-    rating: Annotated[str, arg("STARS", "1 (Poor) to 5 (Excellent), or none to take your rating back.")],
+    clip: Annotated[int, arg("ID", "Number of the clip, as cliplab clips list shows it.")],
+    rating: Annotated[str, arg("STARS", "1 (poor) to 5 (excellent), or none to remove your rating.")],
     database: Database = "clips.db",
     rater: Rater = "local",
-    confidence: Annotated[float | None, opt("C", "How sure you are, above 0 and up to 1.")] = None,
+    confidence: Annotated[float | None, opt("C", "How certain you are, above 0 and up to 1.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Rate a clip. An earlier rating of yours is replaced, and stays in the history."""
+    """Rate a clip. Your earlier rating is replaced, and kept in the history."""
     from cliplab import clips
 
     found = clips.clips_rate(clip, rating, database, rater, confidence)
@@ -73,13 +73,13 @@ def clips_rate(
 
 
 def clips_tag(
-    clip: Annotated[int, arg("ID", "The clip, by its number in cliplab clips list.")],
-    tags: Annotated[list[str], arg("TAG", "Names.")],
+    clip: Annotated[int, arg("ID", "Number of the clip, as cliplab clips list shows it.")],
+    tags: Annotated[list[str], arg("TAG", "Tags.")],
     database: Database = "clips.db",
-    remove: Annotated[bool, typer.Option("--remove", help="Take these tags away.")] = False,
+    remove: Annotated[bool, typer.Option("--remove", help="Remove these tags.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Give a clip tags, or take them away."""
+    """Add tags to a clip, or remove them."""
     from cliplab import clips
 
     found = clips.clips_tag(clip, tags, database, remove)
@@ -87,7 +87,7 @@ def clips_tag(
 
 
 def clips_stats(database: Database = "clips.db", as_json: AsJson = False) -> None:
-    """Count clips and ratings, and say how far training is."""
+    """Count clips and ratings, and show the state of training."""
     from cliplab import clips
     from cliplab.cli.tables import number, table
 
@@ -110,14 +110,12 @@ def clips_stats(database: Database = "clips.db", as_json: AsJson = False) -> Non
 
 def clips_features(
     database: Database = "clips.db",
-    model: Annotated[
-        Path | None, opt("BUNDLE", "Add this model's embedding of each clip; measures all clips.", "--model")
-    ] = None,
-    all_clips: Annotated[bool, typer.Option("--all", help="Measure every clip again.")] = False,
+    model: Annotated[Path | None, opt("MODEL", "Add this model's embedding of every clip.", "--model")] = None,
+    all_clips: Annotated[bool, typer.Option("--all", help="Compute the features of every clip again.")] = False,
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> int | None:
-    """Measure clips without features, and those measured by another version of cliplab."""
+    """Compute missing features of clips, and those of another version of cliplab."""
     from cliplab import clips
     from cliplab.cli.tables import problem
 
@@ -133,11 +131,13 @@ def clips_features(
 
 def clips_train(
     database: Database = "clips.db",
-    model: Annotated[Path, opt("FILE", "The models of ratings.", "--model")] = Path("models/highlight_model.skops"),
-    min_samples: Annotated[int, opt("N", "The fewest rated clips of a type.")] = 10,
+    model: Annotated[Path, opt("MODEL", "The file of rating models.", "--model")] = Path(
+        "models/highlight_model.skops"
+    ),
+    min_samples: Annotated[int, opt("N", "Minimum number of rated clips per type.")] = 10,
     as_json: AsJson = False,
 ) -> int | None:
-    """Train on the ratings. A new model serves only if it ranks unseen clips better than what there is."""
+    """Train on the ratings. A new model is used only if it ranks unseen clips better than the old one."""
     from cliplab import clips
 
     report = clips.clips_train(database, model, min_samples)
@@ -152,25 +152,27 @@ def clips_train(
 
 
 def clips_export(
-    output: Annotated[Path, arg("FILE", "X.csv, X.json or X.parquet.")],
+    output: Annotated[Path | None, arg("OUTPUT", "The file to write: X.csv, X.json or X.parquet.")] = None,
+    output_option: OutputOption = None,
     database: Database = "clips.db",
     force: Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Write all ratings as a file."""
+    """Write all ratings to a file."""
     from cliplab import clips
 
-    count = clips.clips_export(output, database, force)
-    write_json({"path": str(output), "ratings": count}) if as_json else show(f"written: {output}, {count} ratings")
+    path = one_output(output, output_option)
+    count = clips.clips_export(path, database, force)
+    write_json({"path": str(path), "ratings": count}) if as_json else show(f"written: {path}, {count} ratings")
 
 
 def clips_import(
-    source: Annotated[Path, arg("FILE", "X.csv, X.json or X.parquet of cliplab clips export.")],
+    source: Annotated[Path, arg("FILE", "X.csv, X.json or X.parquet, as cliplab clips export writes it.")],
     database: Database = "clips.db",
     rater: Rater = "local",
     as_json: AsJson = False,
 ) -> int | None:
-    """Read ratings from a file. What was read before is not stored twice."""
+    """Read ratings from a file. Ratings that are stored already are not added twice."""
     from cliplab import clips
     from cliplab.cli.tables import problem
 
@@ -186,7 +188,7 @@ def clips_import(
 
 
 def clips_cleanup(database: Database = "clips.db", dry_run: DryRun = False, as_json: AsJson = False) -> None:
-    """Remove the entries of clips whose files are gone; what was said of them is kept aside."""
+    """Remove the entries of clips whose files are missing. Their ratings are kept aside."""
     from cliplab import clips
 
     count = clips.clips_cleanup(database, dry_run)
@@ -195,11 +197,13 @@ def clips_cleanup(database: Database = "clips.db", dry_run: DryRun = False, as_j
 
 
 def clips_backup(
-    output: Annotated[Path | None, opt("FILE", "The copy; default: beside the database.", "-o", "--output")] = None,
+    output: Annotated[
+        Path | None, opt("FILE", "The copy to write; default: beside the database.", "-o", "--output")
+    ] = None,
     database: Database = "clips.db",
     as_json: AsJson = False,
 ) -> None:
-    """Copy the database, also while others use it."""
+    """Copy the database, even while it is in use."""
     from cliplab import clips
 
     path = clips.clips_backup(output, database)
@@ -208,11 +212,13 @@ def clips_backup(
 
 def clips_reset(
     database: Database = "clips.db",
-    force: Annotated[bool, typer.Option("--force", help="Do it; without, only say what would be removed.")] = False,
-    no_backup: Annotated[bool, typer.Option("--no-backup", help="Make no copy first.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Empty it; without this, only show what would be removed.")
+    ] = False,
+    no_backup: Annotated[bool, typer.Option("--no-backup", help="Do not make a copy first.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Empty the database, after a copy of it."""
+    """Empty the database, after copying it."""
     from cliplab import clips
 
     report = clips.clips_reset(database, force, no_backup)

@@ -10,7 +10,7 @@ import typer
 from rich.text import Text
 
 from cliplab.cli.console import FAILED, bar, command, show, write_json
-from cliplab.cli.options import AsJson, Data, Force, Overrides, TrustAdapters, opt, parsed
+from cliplab.cli.options import AsJson, Data, Force, Overrides, Threads, TrustAdapters, opt, parsed
 from cliplab.cli.tables import Shown, number, problem, size, table
 
 if TYPE_CHECKING:
@@ -28,28 +28,28 @@ def compare(
     data: Data,
     models: Annotated[
         str | None,
-        opt("A,B,...", "Ready configs, config files or bundles; default: those whose weights are on this machine."),
+        opt("A,B,...", "Models to compare; default: the ready configs whose weights are on this machine."),
     ] = None,
-    max_latency_ms: Annotated[float | None, opt("MS", "The most milliseconds per clip on the device.")] = None,
-    max_size: Annotated[str | None, opt("SIZE", "The largest file, with its unit, e.g. 5MB.")] = None,
-    device_factor: Annotated[float, opt("F", "How many times slower than this machine the device is.")] = 1.0,
+    max_latency_ms: Annotated[float | None, opt("MS", "Maximum milliseconds per clip on the device.")] = None,
+    max_size: Annotated[str | None, opt("SIZE", "Maximum file size with its unit, such as 5MB.")] = None,
+    device_factor: Annotated[float, opt("F", "How many times slower the device is than this machine.")] = 1.0,
     vary: Annotated[
         list[str] | None,
-        opt("KEY=A,B,...", "Compare settings of one model instead; may be given again for every combination."),
+        opt("KEY=A,B,...", "Compare values of a config key of one model; repeat it for combinations."),
     ] = None,
-    threads: Annotated[int | None, opt("N", "Processor cores to use; default: the config's.")] = None,
+    threads: Threads = None,
     overrides: Overrides = None,
     output: Annotated[
-        Path | None, opt("FOLDER", "A folder for comparison.json and comparison.png.", "-o", "--output")
+        Path | None, opt("DIR", "A folder for comparison.json and comparison.png.", "-o", "--output")
     ] = None,
     force: Force = False,
     trust_adapters: TrustAdapters = None,
     as_json: AsJson = False,
 ) -> int | None:
-    """Compare models on labelled clips, and say which one to take within limits of speed and size.
+    """Compare models on labelled clips, and recommend one within limits of speed and size.
 
-    Each clip is judged by a head that did not see its group. --set KEY=VALUE changes every model, --set NAME.KEY=VALUE
-    the model of that name. Exits with 1 where no model satisfies the limits, or a clip or a named model was left out.
+    Each clip is scored by a head that was not trained on its group. --set KEY=VALUE applies to all models, --set
+    NAME.KEY=VALUE to one. Exits with 1 if no model meets the limits, or if a clip or a named model was left out.
     """
     from cliplab import models as commands
 

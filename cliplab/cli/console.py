@@ -20,7 +20,7 @@ import typer
 
 from adapters.errors import AdapterError, ConfigError, MissingExtraError
 from adapters.system import terminal_json, terminal_text
-from cliplab.cli import interrupts
+from cliplab.cli import interrupts, verbosity
 
 P = ParamSpec("P")
 GOOD, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
@@ -57,6 +57,8 @@ def command(function: Callable[P, int | None]) -> Callable[P, None]:
             if debug():
                 raise
             code = _interrupted() if interrupts.pressed() else _unexpected(error)
+        if verbosity.settings.verbose:
+            say(verbosity.taken())
         raise typer.Exit(code)
 
     return run
@@ -68,6 +70,8 @@ def _interrupted() -> int:
 
 
 def _unexpected(error: Exception) -> int:
+    if verbosity.settings.verbose:
+        say(traceback.format_exc().rstrip("\n"))
     say_error(
         f"unexpected {type(error).__name__}: {error}. This is a fault of cliplab; "
         "CLIPLAB_DEBUG=1 shows where it happened"
@@ -77,13 +81,19 @@ def _unexpected(error: Exception) -> int:
 
 def say_error(message: str) -> None:
     """One error on stderr, its first word in red where that is a terminal."""
-    red, plain = ("\033[31m", "\033[0m") if _colour(sys.stderr) else ("", "")
+    red, plain = ("\033[31m", "\033[0m") if verbosity.colored(sys.stderr) else ("", "")
     print(f"{red}error:{plain} {terminal_text(message)}", file=sys.stderr, flush=True)
 
 
 def say(message: str) -> None:
     """A line of text on stderr."""
     print(terminal_text(message), file=sys.stderr, flush=True)
+
+
+def note(message: str) -> None:
+    """A line on stderr that is good to know, unless --quiet was given."""
+    if not verbosity.settings.quiet:
+        say(f"note: {message}")
 
 
 def guard_terminal() -> None:
@@ -100,10 +110,6 @@ class _TerminalFormatter(logging.Formatter):
 
 def _show_traceback(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     say("".join(traceback.format_exception(kind, error, trace)).rstrip("\n"))
-
-
-def _colour(stream: Any) -> bool:
-    return bool(stream.isatty()) and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
 
 
 def write_json(value: Any) -> None:
@@ -125,7 +131,13 @@ def show(*renderables: Any) -> None:
     from rich.console import Console
     from rich.text import Text
 
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 100)
+    color = verbosity.colored(sys.stdout)
+    console = Console(
+        highlight=False,
+        width=None if sys.stdout.isatty() else 100,
+        no_color=not color,
+        force_terminal=True if color else None,
+    )
     for item in renderables:
         plain = item.plain if isinstance(item, Text) else item
         if isinstance(plain, str):
@@ -159,6 +171,8 @@ class Bar:
 
     def line(self, text: str) -> None:
         """A line on stderr that stays, above the bar where there is one."""
+        if verbosity.settings.quiet:
+            return
         if self._progress is None:
             say(text)
         else:
@@ -179,12 +193,13 @@ class Bar:
 @contextmanager
 def bar() -> Iterator[Bar]:
     """A bar for the length of a command's work."""
-    if not sys.stderr.isatty():
+    if not sys.stderr.isatty() or verbosity.settings.quiet:
         yield Bar(None)
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    console = Console(stderr=True, no_color=not verbosity.colored(sys.stderr))
+    with Progress(*columns, console=console, transient=True) as progress:
         yield Bar(progress)

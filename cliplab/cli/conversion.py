@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from adapters.records import RequestedPrecision
-from cliplab.cli.console import bar, command, show, write_json
+from cliplab.cli.console import bar, command, note, show, write_json
 from cliplab.cli.options import (
     AsJson,
     DryRun,
     Force,
     Model,
+    OutputOption,
     Overrides,
     TrustAdapters,
     arg,
+    one_output,
     opt,
     parsed,
 )
-
-if TYPE_CHECKING:
-    pass
 
 
 def register(app: typer.Typer) -> None:
@@ -34,20 +32,23 @@ def register(app: typer.Typer) -> None:
 
 def convert(
     model: Model,
-    output: Annotated[Path, opt("FILE", "The .tflite to write; X.pth: the weights as a state dict.", "--output")],
-    quantize: Annotated[RequestedPrecision, opt("Q", "float32, float16, dynamic or int8.")] = "float32",
+    output: Annotated[
+        Path | None, arg("OUTPUT", "The .tflite to write; or X.pth for the weights as a PyTorch state dict.")
+    ] = None,
+    output_option: OutputOption = None,
+    quantize: Annotated[RequestedPrecision, opt("Q", "float32, float16, dynamic or int8 weights.")] = "float32",
     data: Annotated[
         Path | None,
-        opt("DATA", "Labelled clips: train calibrates int8, the other splits measure."),
+        opt("DATA", "Labelled clips: its train split calibrates int8, the others measure the file."),
     ] = None,
     overrides: Overrides = None,
     force: Force = False,
     trust_adapters: TrustAdapters = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write a model as one self-describing .tflite, measured against the model it came from.
+    """Write a model as one .tflite that describes itself, and compare it with the original.
 
-    The model may also be a whole network of Keras (.h5, .keras) of known layers, with --set labels=labels.txt.
+    MODEL may also be a whole Keras network (.h5, .keras) of known layers, with --set labels=labels.txt.
     """
     from cliplab import models
     from cliplab.cli import model_tables as render
@@ -55,7 +56,7 @@ def convert(
     with bar() as progress:
         report = models.convert(
             model,
-            output,
+            one_output(output, output_option),
             quantize=quantize,
             data=data,
             overrides=parsed(overrides),
@@ -68,42 +69,43 @@ def convert(
 
 
 def adopt(
-    model: Annotated[Path, arg("FILE", "A .tflite that others made: of frames, of clips, or a stream with states.")],
-    output: Annotated[Path, opt("FILE", "The self-describing .tflite to write.", "-o", "--output")],
-    labels: Annotated[Path, opt("FILE", "Its classes in the order of its outputs: a text with one per line, or JSON.")],
+    model: Annotated[Path, arg("FILE", "A .tflite made elsewhere: for frames, for clips, or a stream with states.")],
+    labels: Annotated[Path, opt("FILE", "Its classes in the order of its outputs: text with one per line, or JSON.")],
+    output: Annotated[Path | None, arg("OUTPUT", "The self-describing .tflite to write.")] = None,
+    output_option: OutputOption = None,
     mean: Annotated[
         str | None,
-        opt("M", "Subtracted from pixels: M or R,G,B in levels of 0 to 255, or fractions with --std up to 1."),
+        opt("M", "Mean to subtract: M or R,G,B, in levels 0 to 255 or, with --std up to 1, in fractions."),
     ] = None,
-    std: Annotated[str | None, opt("S", "Divides pixels after that, in the same unit.")] = None,
+    std: Annotated[str | None, opt("S", "Standard deviation to divide by, in the same unit.")] = None,
     value_range: Annotated[
-        str | None, opt("RANGE", "What pixels become, instead of mean and std: 0:1, -1:1 or 0:255.", "--range")
+        str | None, opt("RANGE", "Range of pixels, instead of mean and std: 0:1, -1:1 or 0:255.", "--range")
     ] = None,
-    size: Annotated[str | None, opt("N", "Frame size of a program that leaves it open: N or HEIGHTxWIDTH.")] = None,
-    aspect: Annotated[str | None, opt("A", "How other frames are fitted: crop (default), pad or stretch.")] = None,
-    frames: Annotated[int | None, opt("N", "Frames of a window that are looked at.")] = None,
-    fps: Annotated[float | None, opt("R", "Frames per second that it was trained at; required for a stream.")] = None,
-    task: Annotated[str | None, opt("T", "single_label or multi_label; default: by its last operator.")] = None,
+    size: Annotated[str | None, opt("N", "Frame size where the file leaves it open: N or HEIGHTxWIDTH.")] = None,
+    aspect: Annotated[str | None, opt("A", "How to fit frames: crop (default), pad or stretch.")] = None,
+    frames: Annotated[int | None, opt("N", "Frames per window.")] = None,
+    fps: Annotated[float | None, opt("F", "Frames per second that it was trained with; required for a stream.")] = None,
+    task: Annotated[str | None, opt("T", "single_label or multi_label; default: from its last operator.")] = None,
     background: Annotated[
-        str | None, opt("WHERE", "Leave out a background class that the labels do not name: first or last.")
+        str | None, opt("WHERE", "Drop a background class missing from the labels: first or last.")
     ] = None,
-    scores: Annotated[str | None, opt("NAME", "The output with the classes, where there are several.")] = None,
+    scores: Annotated[str | None, opt("NAME", "Output with the class scores, if there are several.")] = None,
     activation: Annotated[
-        str | None, opt("A", "Makes scores of its output: softmax, sigmoid or none; default: by its last operator.")
+        str | None, opt("A", "softmax, sigmoid or none, applied to its output; default: from its last operator.")
     ] = None,
     channel_order: Annotated[str | None, opt("C", "rgb (default) or bgr.")] = None,
-    positive_label: Annotated[str | None, opt("LABEL", "Whose score its one output is; default: the second.")] = None,
+    positive_label: Annotated[str | None, opt("LABEL", "Label of its only output; default: the second.")] = None,
     overrides: Overrides = None,
     force: Force = False,
     as_json: AsJson = False,
 ) -> None:
-    """Make a model of a .tflite that others made, and say what was read from it and what was assumed."""
+    """Use a .tflite made elsewhere: add labels and preprocessing, and list what was assumed."""
     from cliplab import models
     from cliplab.cli import model_tables as render
 
     report = models.adopt(
         model,
-        output,
+        one_output(output, output_option),
         labels=labels,
         mean=_numbers("mean", mean),
         std=_numbers("std", std),
@@ -120,7 +122,7 @@ def adopt(
         positive_label=positive_label,
         overrides=parsed(overrides),
         force=force,
-        on_note=lambda text: print(f"note: {text}", file=sys.stderr),
+        on_note=note,
     )
     write_json(report.to_json()) if as_json else show(*render.adoption(report))
 
@@ -140,39 +142,40 @@ def _numbers(name: str, text: str | None) -> list[float] | None:
 
 
 def ensemble(
-    config: Annotated[Path, arg("CONFIG", "YAML or JSON with models, voting and weights, also under ensemble.")],
-    output: Annotated[Path, opt("FOLDER", "The bundle directory to write.", "-o", "--output")],
+    config: Annotated[Path, arg("CONFIG", "YAML or JSON with the keys models, voting and weights.")],
+    output: Annotated[Path | None, arg("OUTPUT", "The model directory (bundle) to write.")] = None,
+    output_option: OutputOption = None,
     overrides: Overrides = None,
     force: Force = False,
     dry_run: DryRun = False,
     trust_adapters: TrustAdapters = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write several models that know the same labels as one bundle whose members vote."""
+    """Join several models with the same labels into one that votes."""
     from cliplab import models
     from cliplab.cli import model_tables as render
 
     report = models.ensemble(
         str(config),
-        output,
+        one_output(output, output_option),
         overrides=parsed(overrides),
         force=force,
         dry_run=dry_run,
         trust_adapters=trust_adapters or (),
-        on_note=lambda text: print(f"note: {text}", file=sys.stderr),
+        on_note=note,
     )
     write_json(report.to_json()) if as_json else show(*render.ensemble(report))
 
 
 def verify(
-    source: Annotated[str, arg("SOURCE", "A bundle or a self-describing .tflite.")],
-    converted: Annotated[str, arg("CONVERTED", "The one to compare with it.")],
-    data: Annotated[Path | None, opt("DATA", "Labelled clips to compare on: validation and test.")] = None,
-    min_agreement: Annotated[float | None, opt("SHARE", "Least share of equal labels; default: the config's.")] = None,
+    source: Annotated[str, arg("MODEL", "A model directory (bundle) or a self-describing .tflite.")],
+    converted: Annotated[str, arg("CONVERTED", "The model to compare with it, such as its .tflite.")],
+    data: Annotated[Path | None, opt("DATA", "Labelled clips to compare on: their validation and test splits.")] = None,
+    min_agreement: Annotated[float | None, opt("SHARE", "Minimum share of equal labels; default: the model's.")] = None,
     trust_adapters: TrustAdapters = None,
     as_json: AsJson = False,
 ) -> None:
-    """Compare any two models of the same labels. Exits with 1 where too few clips get the same label."""
+    """Compare two models with the same labels. Exits with 1 if too few clips get the same label."""
     from cliplab import models
     from cliplab.cli import model_tables as render
 

@@ -6,14 +6,13 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from typer.core import TyperGroup
-
 from adapters.system import in_own_form
+from cliplab.cli.everywhere import Group
 
 _ARGUMENTS = "cliplab.arguments"
 
 
-class HintingGroup(TyperGroup):
+class HintingGroup(Group):
     """A group of commands that finds files under the names that people write, or says how to write them."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:

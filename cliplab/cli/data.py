@@ -8,20 +8,28 @@ from typing import Annotated
 import typer
 
 from adapters.data import FORMATS
-from adapters.errors import ConfigError
 from cliplab.cli.advise import dataset_advise
 from cliplab.cli.console import FAILED, bar, command, show, write_json
 from cliplab.cli.from_database import dataset_from_db
-from cliplab.cli.options import AsJson, Data, DryRun, Force, Model, Overrides, TrustAdapters, arg, opt, parsed
+from cliplab.cli.options import (
+    AsJson,
+    Data,
+    DryRun,
+    Force,
+    Model,
+    OutputOption,
+    Overrides,
+    TrustAdapters,
+    arg,
+    one_output,
+    opt,
+    parsed,
+)
 
 FORMAT_NAMES = f"{', '.join(FORMATS[:-1])} and {FORMATS[-1]}"
-Output = Annotated[Path, arg("OUTPUT", "Where it is written.")]
-OutputOption = Annotated[Path | None, opt("OUTPUT", "Where it is written, in place of the argument.", "--output")]
-OptionalOutput = Annotated[
-    Path | None, typer.Argument(metavar="OUTPUT", help="Where it is written.", show_default=False)
-]
+Output = Annotated[Path | None, arg("OUTPUT", "The file or folder to write.")]
 FrameRate = Annotated[
-    float | None, opt("FPS", "For formats that count frames; default: that of each video.", "--frame-rate")
+    float | None, opt("FPS", "Frame rate, for formats that count frames; default: each video's.", "--frame-rate")
 ]
 
 
@@ -32,7 +40,7 @@ def register(app: typer.Typer) -> None:
     config.command("check")(command(config_check))
     config.command("schema")(command(config_schema))
     dataset = typer.Typer(
-        help="Import, split, export, prepare, count and judge labelled clips.",
+        help="Import, split, export, count and judge labelled clips.",
         no_args_is_help=True,
         rich_markup_mode=None,
     )
@@ -51,7 +59,7 @@ def register(app: typer.Typer) -> None:
 def config_show(
     config: Model, overrides: Overrides = None, trust_adapters: TrustAdapters = None, as_json: AsJson = False
 ) -> None:
-    """Show the complete config: migrated, checked, with every default."""
+    """Show a complete config, with every default filled in."""
     from cliplab import models
     from cliplab.cli import tables as render
 
@@ -60,11 +68,11 @@ def config_show(
 
 
 def config_check(
-    configs: Annotated[list[str], arg("CONFIG", "Config files, ready names or bundles.")],
+    configs: Annotated[list[str], arg("CONFIG", "Config files, names of ready configs, or bundles.")],
     trust_adapters: TrustAdapters = None,
     as_json: AsJson = False,
 ) -> int | None:
-    """Check configs. Exits with 2 where one is wrong, and says what is."""
+    """Check configs. Exits with 2 if one is wrong, and says what is."""
     from dataclasses import asdict
 
     from cliplab import models
@@ -77,11 +85,11 @@ def config_check(
 
 
 def config_schema(
-    config: Annotated[str, arg("CONFIG", 'An adapter as "module:Class", or a config that names one.')],
+    config: Annotated[str, arg("CONFIG", 'An adapter, "module:Class", or a config that names one.')],
     trust_adapters: TrustAdapters = None,
     as_json: AsJson = False,
 ) -> None:
-    """List an adapter's keys; with --json, its whole JSON Schema."""
+    """List the keys of an adapter's config; with --json, its JSON Schema."""
     from cliplab import models
     from cliplab.cli import tables as render
 
@@ -91,27 +99,25 @@ def config_schema(
 
 def dataset_import(
     source: Data,
-    output: OptionalOutput = None,
+    output: Output = None,
     output_option: OutputOption = None,
     format: Annotated[
         str | None,
-        opt("FORMAT", f"One of {FORMAT_NAMES}; default: it is detected.", "--format"),
+        opt("FORMAT", "Format of DATA (docs/formats.md lists them); default: detected.", "--format"),
     ] = None,
-    labels: Annotated[list[str] | None, opt("LABEL", "A class; given once for each, in order.", "--label")] = None,
-    videos: Annotated[
-        Path | None, opt("FOLDER", "Where the videos are; default: beside the source.", "--videos")
+    labels: Annotated[
+        list[str] | None, opt("LABEL", "Class name; repeat it for each class, in order.", "--label")
     ] = None,
+    videos: Annotated[Path | None, opt("FOLDER", "Folder of the videos; default: beside DATA.", "--videos")] = None,
     frame_rate: FrameRate = None,
-    rest: Annotated[
-        str | None, opt("LABEL", "The class of what lies between the intervals of an EDL and the like.", "--rest")
-    ] = None,
+    rest: Annotated[str | None, opt("LABEL", "Class of the time between the intervals of an EDL.", "--rest")] = None,
     force: Force = False,
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
-    """Read labelled clips in any format and write dataset.jsonl; says what was taken for what, and what was left out.
+    """Read labelled clips in any known format and write dataset.jsonl.
 
-    docs/formats.md lists the formats.
+    Prints how they were read and what was left out. docs/formats.md lists the formats.
     """
     from cliplab import datasets
     from cliplab.cli import tables as render
@@ -130,55 +136,53 @@ def dataset_import(
     write_json(report.to_json()) if as_json else show(*render.dataset(report))
 
 
-def one_output(argument: Path | None, option: Path | None) -> Path:
-    """The output, which is given once: as the argument, or as the option."""
-    if (argument is None) == (option is None):
-        raise ConfigError("give the output once: as the argument OUTPUT, or as --output")
-    return argument if argument is not None else option  # type: ignore[return-value]
-
-
 def dataset_split(
     data: Data,
-    output: Output,
+    output: Output = None,
+    output_option: OutputOption = None,
     fractions: Annotated[
         tuple[float, float, float],
-        opt("SHARE SHARE SHARE", "Shares of train, validation and test."),
+        opt("A B C", "Shares of train, validation and test."),
     ] = (
         0.7,
         0.15,
         0.15,
     ),
-    seed: Annotated[int, opt("N", "Another seed deals the groups otherwise.")] = 0,
-    reassign: Annotated[bool, typer.Option("--reassign", help="Deal clips that have a split anew.")] = False,
+    seed: Annotated[int, opt("N", "Seed of the random assignment.")] = 0,
+    reassign: Annotated[bool, typer.Option("--reassign", help="Also reassign clips that have a split.")] = False,
     force: Force = False,
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
-    """Deal clips into train, validation and test: by class, and whole groups together."""
+    """Assign clips to train, validation and test, by class and in whole groups."""
     from cliplab import datasets
     from cliplab.cli import tables as render
 
     report = datasets.dataset_split(
-        data, output, fractions=fractions, seed=seed, reassign=reassign, force=force, dry_run=dry_run
+        data,
+        one_output(output, output_option),
+        fractions=fractions,
+        seed=seed,
+        reassign=reassign,
+        force=force,
+        dry_run=dry_run,
     )
     write_json(report.to_json()) if as_json else show(*render.dataset(report))
 
 
 def dataset_export(
     data: Data,
-    format: Annotated[str, opt("FORMAT", f"One of {FORMAT_NAMES}.", "--format")],
-    output: OptionalOutput = None,
+    format: Annotated[str, opt("FORMAT", f"{FORMAT_NAMES}.", "--format")],
+    output: Output = None,
     output_option: OutputOption = None,
-    only: Annotated[
-        str | None, opt("A,B", "Write the clips of these classes only, such as ad for an EDL of the breaks.")
-    ] = None,
-    media: Annotated[str | None, opt("HOW", "copy or link: for folders, videofolder and dataloop.")] = None,
+    only: Annotated[str | None, opt("A,B", "Write these classes only, such as ad for an EDL of breaks.")] = None,
+    media: Annotated[str | None, opt("HOW", "copy or link, for folders, videofolder and dataloop.")] = None,
     frame_rate: FrameRate = None,
     force: Force = False,
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
-    """Write a dataset in another format; says what that format does not hold."""
+    """Write a dataset in another format, and say what that format cannot store."""
     from cliplab import datasets
     from cliplab.cli import tables as render
 
@@ -197,32 +201,39 @@ def dataset_export(
 
 def dataset_prepare(
     data: Data,
-    output: Annotated[Path, arg("FOLDER", "Where the class folders and dataset.json go.")],
+    output: Annotated[Path | None, arg("OUTPUT", "The folder for class folders and dataset.json.")] = None,
+    output_option: OutputOption = None,
     fps: Annotated[
-        float | None, opt("N", "Frames a second of video; default: 1, or that of the merged dataset.")
+        float | None, opt("F", "Frames per second of video; default: 1, or that of the merged dataset.")
     ] = None,
-    merge: Annotated[bool, typer.Option("--merge", help="Add to the dataset that is there.")] = False,
-    seed: Annotated[int, opt("N", "Another seed deals the videos otherwise.")] = 0,
+    merge: Annotated[bool, typer.Option("--merge", help="Add to the dataset in OUTPUT.")] = False,
+    seed: Annotated[int, opt("N", "Seed of the random assignment.")] = 0,
     force: Force = False,
     as_json: AsJson = False,
 ) -> int | None:
-    """Write the frames of labelled clips into class folders, with a dataset.json that train takes.
+    """Write frames of labelled clips into class folders that train reads.
 
-    If interrupted, run it again to resume. Exits with 1 where some clips could not be read.
+    If interrupted, run it again to resume. Exits with 1 if some clips could not be read.
     """
     from cliplab import datasets
     from cliplab.cli import tables as render
 
     with bar() as progress:
         report = datasets.dataset_prepare(
-            data, output, fps=fps, merge=merge, seed=seed, force=force, on_progress=progress.stage
+            data,
+            one_output(output, output_option),
+            fps=fps,
+            merge=merge,
+            seed=seed,
+            force=force,
+            on_progress=progress.stage,
         )
     write_json(report.to_json()) if as_json else show(*render.prepared(report))
     return FAILED if report.skipped else None
 
 
 def dataset_stats(data: Data, as_json: AsJson = False) -> int | None:
-    """Count clips, groups and seconds, and say what a model would refuse. Exits with 1 where there is such a thing."""
+    """Count clips, groups and seconds, and list what training would refuse. Exits with 1 if it would."""
     from cliplab import datasets
     from cliplab.cli import tables as render
 
@@ -232,12 +243,14 @@ def dataset_stats(data: Data, as_json: AsJson = False) -> int | None:
 
 
 def demo(
-    output: Annotated[Path, opt("FOLDER", "Where model, figures and timeline go.")] = Path("demo_output"),
-    samples: Annotated[Path | None, opt("FOLDER", "The sample clips; default: those of the checkout.")] = None,
+    output: Annotated[Path, opt("DIR", "Folder for the model, figures and timeline.", "-o", "--output")] = Path(
+        "demo_output"
+    ),
+    samples: Annotated[Path | None, opt("DIR", "The sample clips; default: those of the repository.")] = None,
     force: Force = False,
     as_json: AsJson = False,
 ) -> int | None:
-    """Train on the sample clips, evaluate, convert, and find the ad break in a broadcast."""
+    """Train on the sample clips, evaluate, convert, and find an ad break."""
     from cliplab.cli import tables as render
     from cliplab.demo import demo as run_demo
 

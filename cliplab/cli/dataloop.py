@@ -20,13 +20,11 @@ def register(app: typer.Typer) -> None:
 
 
 def dataloop_manifest(
-    output: Annotated[Path, opt("FILE", "The manifest.", "--output")] = Path("dataloop.json"),
-    check: Annotated[
-        bool, typer.Option("--check", help="Write nothing; exit with 1 where FILE is out of date.")
-    ] = False,
+    output: Annotated[Path, opt("FILE", "The manifest to write.", "-o", "--output")] = Path("dataloop.json"),
+    check: Annotated[bool, typer.Option("--check", help="Write nothing; exit with 1 if FILE is out of date.")] = False,
     git_url: Annotated[
         str | None,
-        opt("URL", "Where the platform finds the code, at this version's tag; default: publishing packs a folder."),
+        opt("URL", "Git address of the code, at this version's tag; default: publish a folder."),
     ] = None,
     model_id: Annotated[
         str | None, opt("SIZE", "Size of the MoViNet models, a0 to a5, with the pods that fit it; default: a0.")

@@ -8,41 +8,40 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cliplab.cli.ads import clock
-from cliplab.cli.console import FAILED, bar, command, say, show, write_json, write_row
+from cliplab.cli.console import FAILED, bar, command, note, show, write_json, write_row
 from cliplab.cli.options import AsJson, DryRun, Force, TrustAdapters, arg, opt
 
 if TYPE_CHECKING:
     from cliplab.detect import GeneratedClip, HighlightReport
 
 ClipSeconds = Annotated[float, opt("S", "Length of a clip in seconds.")]
-MinGapSeconds = Annotated[float, opt("S", "Least time from one highlight to the next, in seconds.")]
-MinScore = Annotated[float, opt("X", "Leave out candidates with a lower score, 0 to 1.")]
+MinGapSeconds = Annotated[float, opt("S", "Minimum time between two highlights, in seconds.")]
+MinScore = Annotated[float, opt("X", "Minimum score of a candidate, 0 to 1.")]
 Most = Annotated[int | None, opt("N", "Keep the N best candidates of each source.", "--most", "--top")]
 Before = Annotated[
     str | None,
-    opt("SHARES", "How much of a clip lies before its peak, by event, such as cheer=0.7,motion=0.5."),
+    opt("SHARES", "Share of a clip before its peak, by event: cheer=0.7,motion=0.5."),
 ]
 Frames = Annotated[
     str,
-    opt("WHICH", "Pictures to decode: reference, key (fastest), or auto (reference up to 720p at 30 per second)."),
+    opt("WHICH", "Frames to decode: reference, key (fastest), or auto (reference up to 720p30)."),
 ]
 Stage2Model = Annotated[
     str | None,
     opt(
-        "BUNDLE",
-        "A model, or a folder of models with a manifest, that drops candidates and orders the rest; default: that of "
-        "DETECTION_STAGE2_MODEL where DETECTION_USE_ML_STAGE2=true (environment or .env).",
+        "MODEL",
+        "Model, or folder of models, that filters and orders candidates; default: DETECTION_STAGE2_MODEL.",
         "--stage2",
     ),
 ]
-Stage2Min = Annotated[float, opt("X", "Drop candidates that stage 2 scores lower; 0 only orders them.", "--stage2-min")]
+Stage2Min = Annotated[float, opt("X", "Minimum score of stage 2; 0 only orders candidates.", "--stage2-min")]
 Stage2Label = Annotated[
     str | None, opt("LABEL", "The model's label for highlights; default: its positive label.", "--stage2-label")
 ]
-RatingModel = Annotated[Path, opt("FILE", "Models of ratings, which label and order candidates where one serves.")]
-Chat = Annotated[Path | None, opt("FILE", "The chat beside the one source: a JSON object per line.")]
+RatingModel = Annotated[Path, opt("FILE", "Rating models, which order candidates.")]
+Chat = Annotated[Path | None, opt("FILE", "Chat of the source: one JSON object per line.")]
 Header = Annotated[
-    list[str] | None, typer.Option("--header", metavar="'NAME: VALUE'", help="A header for URLs; may be given again.")
+    list[str] | None, typer.Option("--header", metavar="'NAME: VALUE'", help="HTTP header for URLs; repeatable.")
 ]
 
 
@@ -60,11 +59,9 @@ def detect(
     min_score: MinScore = 0.3,
     most: Most = None,
     before: Before = None,
-    snap_seconds: Annotated[
-        float, opt("S", "How far an edge may move to a pause or a cut; 0 leaves edges where they are.")
-    ] = 1.5,
+    snap_seconds: Annotated[float, opt("S", "Move edges to a pause or cut up to S seconds away; 0: never.")] = 1.5,
     frames: Frames = "auto",
-    audio_stream: Annotated[int | None, opt("N", "Which sound stream is heard, from 0.")] = None,
+    audio_stream: Annotated[int | None, opt("N", "Audio stream to analyse, from 0.")] = None,
     stage2: Stage2Model = None,
     stage2_min: Stage2Min = 0.5,
     stage2_label: Stage2Label = None,
@@ -73,14 +70,14 @@ def detect(
     trust_adapters: TrustAdapters = None,
     header: Header = None,
     output: Annotated[
-        Path | None, opt("X.json", "Write the candidates there; a folder for several sources.", "--output", "-o")
+        Path | None, opt("PATH", "Write candidates to X.json; a folder for several sources.", "-o", "--output")
     ] = None,
     force: Force = False,
     as_json: AsJson = False,
 ) -> int | None:
-    """Find highlights in recordings and streams by their sound and picture. Nothing is cut: see generate.
+    """Find highlights in recordings and streams by sound and picture. To cut them, see generate.
 
-    Exits with 1 where sources could not be read; the others are done.
+    Exits with 1 if sources could not be read; the others are done.
     """
     from cliplab.detect import detect_all, highlight_options
 
@@ -109,7 +106,7 @@ def detect(
             force=force,
             on_progress=progress.update,
             on_report=lambda found: None if as_json else show(*_lines(found)),
-            on_note=lambda text: say(f"note: {text}"),
+            on_note=note,
         )
     if as_json:
         write_json(reports[0].to_json() if len(reports) == 1 else [one.to_json() for one in reports])
@@ -117,12 +114,12 @@ def detect(
 
 
 def generate(
-    source: Annotated[str, arg("SOURCE", "A recording, an HLS stream, or the candidates that detect wrote (X.json).")],
-    output: Annotated[Path, opt("DIR", "The folder of the clips.", "--output", "-o")] = Path("output_clips"),
+    source: Annotated[str, arg("SOURCE", "A recording, an HLS stream, or X.json from detect.")],
+    output: Annotated[Path, opt("DIR", "Folder for the clips.", "-o", "--output")] = Path("output_clips"),
     database: Annotated[
-        str, opt("DB", "The clip database: a file, or postgresql://USER@HOST/NAME.", "--database", "--db")
+        str, opt("DB", "Clip database: a file, or postgresql://USER@HOST/NAME.", "--database", "--db")
     ] = "clips.db",
-    no_database: Annotated[bool, typer.Option("--no-database", help="Do not enter the clips anywhere.")] = False,
+    no_database: Annotated[bool, typer.Option("--no-database", help="Do not add the clips to a database.")] = False,
     clip_seconds: ClipSeconds = 30.0,
     min_gap_seconds: MinGapSeconds = 30.0,
     min_score: MinScore = 0.3,
@@ -168,7 +165,7 @@ def generate(
             dry_run=dry_run,
             on_progress=progress.update,
             on_clip=lambda made: None if as_json else show(*_clip_lines(made)),
-            on_note=lambda text: say(f"note: {text}"),
+            on_note=note,
         )
     if as_json:
         write_json(report.to_json())
@@ -181,22 +178,24 @@ def generate(
 
 
 def worker(
-    queue: Annotated[Path, arg("QUEUE_FOLDER", "Jobs: X.json with a source and options of detect, or videos.")],
-    output: Annotated[Path, opt("DIR", "The folder of the clips.", "--output", "-o")] = Path("output_clips"),
+    queue: Annotated[
+        Path, arg("QUEUE_FOLDER", "Folder of jobs: videos, or X.json with a source and options of detect.")
+    ],
+    output: Annotated[Path, opt("DIR", "Folder for the clips.", "-o", "--output")] = Path("output_clips"),
     database: Annotated[
-        str, opt("DB", "The clip database: a file, or postgresql://USER@HOST/NAME.", "--database", "--db")
+        str, opt("DB", "Clip database: a file, or postgresql://USER@HOST/NAME.", "--database", "--db")
     ] = "clips.db",
     stage2: Stage2Model = None,
     stage2_min: Stage2Min = 0.5,
     stage2_label: Stage2Label = None,
     rating_model: RatingModel = Path("models/highlight_model.skops"),
-    once: Annotated[bool, typer.Option("--once", help="End when the queue is empty; default: wait for more.")] = False,
+    once: Annotated[bool, typer.Option("--once", help="End when the folder is empty; default: wait for jobs.")] = False,
     trust_adapters: TrustAdapters = None,
     as_json: AsJson = False,
 ) -> int | None:
-    """Take sources from a folder, cut their highlights and enter them for rating. A promoted model is used at once.
+    """Process the jobs of a folder as generate does, and wait for more. A promoted model is used at once.
 
-    Several workers may share one folder. With --json, a JSON line for each job. Ctrl-C puts the job back.
+    Several workers may share one folder. With --json, one JSON line per job. Ctrl-C puts the job back.
     """
     from cliplab.detect import worker as run
 
@@ -219,7 +218,7 @@ def worker(
         once=once,
         trust_adapters=trust_adapters or (),
         on_job=report,
-        on_note=lambda text: say(f"note: {text}"),
+        on_note=note,
     )
     return FAILED if failed else None
 

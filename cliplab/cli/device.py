@@ -16,16 +16,16 @@ if TYPE_CHECKING:
 
 Models = Annotated[
     Path | None,
-    opt("DIR", "The folder of this device's models (default: CLIPLAB_DEVICE_MODELS, else the user's data)."),
+    opt("DIR", "Folder of the models; default: CLIPLAB_DEVICE_MODELS, or the user's data."),
 ]
 RegistryPlace = Annotated[
-    str | None, opt("PATH_OR_URL", "The registry: a folder, or postgresql://... (default: CLIPLAB_REGISTRY).")
+    str | None, opt("PATH|URL", "Registry: a folder, or postgresql://...; default: CLIPLAB_REGISTRY.")
 ]
 
 
 def register(app: typer.Typer) -> None:
     """Add these commands to the app."""
-    device = typer.Typer(help="Keep this device's models current.", no_args_is_help=True, rich_markup_mode=None)
+    device = typer.Typer(help="Keep the models of this device up to date.", no_args_is_help=True, rich_markup_mode=None)
     device.command("run")(command(device_run))
     device.command("status")(command(device_status))
     app.add_typer(device, name="device")
@@ -35,7 +35,9 @@ def register(app: typer.Typer) -> None:
 def register_in_registry(registry: typer.Typer) -> None:
     """Add the commands of ``cliplab registry`` that are about devices."""
     registry.command("serve")(command(registry_serve))
-    devices = typer.Typer(help="The devices that may ask this registry.", no_args_is_help=True, rich_markup_mode=None)
+    devices = typer.Typer(
+        help="Manage the devices that may use this registry.", no_args_is_help=True, rich_markup_mode=None
+    )
     devices.command("add")(command(registry_device_add))
     devices.command("list")(command(registry_device_list))
     devices.command("remove")(command(registry_device_remove))
@@ -44,17 +46,17 @@ def register_in_registry(registry: typer.Typer) -> None:
 
 def doctor(
     file: Annotated[
-        Path | None, typer.Argument(metavar="[FILE]", help="A .tflite to examine; without it, only this machine.")
+        Path | None, typer.Argument(metavar="FILE", help="A .tflite to check; without it, only this machine.")
     ] = None,
     golden: Annotated[
         Path | None,
-        opt("BUNDLE", "The bundle that it was made from, for its golden scores (default: X beside X.tflite)."),
+        opt("BUNDLE", "Bundle that it was made from; default: X beside X.tflite."),
     ] = None,
-    max_size_mb: Annotated[float, opt("MB", "The largest file that is good for a device.")] = 10,
+    max_size_mb: Annotated[float, opt("MB", "Maximum file size for a device.")] = 10,
     trust_adapters: TrustAdapters = None,
     as_json: AsJson = False,
 ) -> int | None:
-    """Say whether a model will load and run on this machine, and why not. Exits with 1 if it will not."""
+    """Check this machine, and whether a model runs on it. Exits with 1 if it does not."""
     from cliplab import models
 
     report = models.doctor(file, golden=golden, max_size_mb=max_size_mb, trust_adapters=trust_adapters or ())
@@ -76,25 +78,23 @@ def doctor(
 
 
 def device_run(
-    name: Annotated[str, opt("NAME", "What this device is called: A-Z a-z 0-9 . _ -, such as kitchen-01.")],
-    registry: Annotated[str, opt("URL", "The address that `cliplab registry serve` prints.")],
+    name: Annotated[str, opt("NAME", "Name of this device, such as kitchen-01 (A-Z a-z 0-9 . _ -).")],
+    registry: Annotated[str, opt("URL", "Address that `cliplab registry serve` prints.")],
     models: Models = None,
-    environment: Annotated[str, opt("NAME", "Which environment's versions to run outside of rollouts.")] = "production",
-    only: Annotated[
-        list[str] | None, opt("MODEL", "Only this model; may be given again (default: all).", "--only")
-    ] = None,
+    environment: Annotated[str, opt("NAME", "Environment whose versions to use outside rollouts.")] = "production",
+    only: Annotated[list[str] | None, opt("MODEL", "Only this model; repeatable; default: all.", "--only")] = None,
     token_file: Annotated[
-        Path | None, opt("FILE", "Holds this device's token (default: CLIPLAB_DEVICE_TOKEN, else none).")
+        Path | None, opt("FILE", "File with this device's token; default: CLIPLAB_DEVICE_TOKEN.")
     ] = None,
     root: Annotated[
         Path | None,
-        opt("FILE", "The registry's root.json, copied here by hand (default: trust that of the first contact)."),
+        opt("FILE", "The registry's root.json, copied by hand; default: trust the first answer."),
     ] = None,
-    poll_seconds: Annotated[float, opt("S", "Time between two looks at the registry.")] = 60,
-    once: Annotated[bool, typer.Option("--once", help="Look once, and exit with 1 if anything went wrong.")] = False,
+    poll_seconds: Annotated[float, opt("S", "Time between two requests, in seconds.")] = 60,
+    once: Annotated[bool, typer.Option("--once", help="Ask once, and exit with 1 if something failed.")] = False,
     as_json: AsJson = False,
 ) -> int | None:
-    """Keep models current by what a registry signs, and report how they do. SIGTERM or Ctrl-C ends it."""
+    """Keep models up to date from a registry, and report how they work. SIGTERM or Ctrl-C ends it."""
     from cliplab.rollout import device
 
     last: dict[str, Any] = {}
@@ -136,7 +136,7 @@ def _say_round(done: Round, last: dict[str, Any]) -> None:
 
 
 def device_status(models: Models = None, as_json: AsJson = False) -> int | None:
-    """Show what is on this device, without asking the registry. Exits with 1 where a model's file is damaged."""
+    """Show the models of this device, without asking the registry. Exits with 1 if a model is damaged."""
     from cliplab.rollout import device
 
     found = device.device_status(models)
@@ -162,17 +162,17 @@ def device_status(models: Models = None, as_json: AsJson = False) -> int | None:
 def registry_serve(
     registry: RegistryPlace = None,
     host: Annotated[
-        str, opt("HOST", "The address to listen on; on others than this machine's each device needs a token.")
+        str, opt("HOST", "Address to listen on; on others than this machine's, devices need tokens.")
     ] = "127.0.0.1",
-    port: Annotated[int, opt("N", "The port; 0 lets the system choose one.")] = 8470,
+    port: Annotated[int, opt("N", "Port; 0: the system chooses one.")] = 8470,
     publish: Annotated[
-        bool, typer.Option("--publish/--no-publish", help="Sign again what is due, where the keys are on this machine.")
+        bool, typer.Option("--publish/--no-publish", help="Renew signatures when they are due, if the keys are here.")
     ] = True,
-    certificate: Annotated[Path | None, opt("FILE", "PEM certificate, for https.")] = None,
-    key: Annotated[Path | None, opt("FILE", "PEM private key of the certificate.")] = None,
+    certificate: Annotated[Path | None, opt("FILE", "Certificate (PEM), for https.")] = None,
+    key: Annotated[Path | None, opt("FILE", "Private key (PEM) of the certificate.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Serve the signed models of a registry to devices, and take their reports. Ctrl-C ends it."""
+    """Serve signed models to devices, and receive their reports. Ctrl-C ends it."""
     from cliplab.rollout import serving
 
     def on_ready(url: str) -> None:
@@ -196,10 +196,10 @@ def registry_serve(
 def registry_device_add(
     name: Annotated[str, arg("NAME", "The device's name.")],
     registry: RegistryPlace = None,
-    replace: Annotated[bool, typer.Option("--replace", help="Replace the token that it has.")] = False,
+    replace: Annotated[bool, typer.Option("--replace", help="Replace the device's token.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Make a device's token and print it. It is shown once: the registry keeps its digest only."""
+    """Create a token for a device and print it. It is shown once: only its digest is kept."""
     from cliplab.rollout import serving
 
     token = serving.registry_device_add(name, registry, replace=replace)
@@ -211,7 +211,7 @@ def registry_device_add(
 
 
 def registry_device_list(registry: RegistryPlace = None, as_json: AsJson = False) -> None:
-    """List the devices that have tokens, with their last reports."""
+    """List the devices with tokens, and their last reports."""
     from cliplab.rollout import serving
 
     devices = serving.registry_device_list(registry)
@@ -236,7 +236,7 @@ def registry_device_list(registry: RegistryPlace = None, as_json: AsJson = False
 def registry_device_remove(
     name: Annotated[str, arg("NAME", "The device's name.")], registry: RegistryPlace = None, as_json: AsJson = False
 ) -> None:
-    """Refuse a device's token from now on. Its reports stay."""
+    """Revoke the token of a device. Its reports are kept."""
     from cliplab.rollout import serving
 
     serving.registry_device_remove(name, registry)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cliplab.cli.console import bar, command, show, write_json
-from cliplab.cli.options import AsJson, Force, Model, Overrides, TrustAdapters, arg, opt, parsed
+from cliplab.cli.options import AsJson, Device, Force, Model, Overrides, Threads, TrustAdapters, arg, opt, parsed
 
 if TYPE_CHECKING:
     from cliplab.models import Explanation
@@ -21,25 +21,27 @@ def register(app: typer.Typer) -> None:
 
 def explain(
     model: Model,
-    video: Annotated[str, arg("CLIP", "A video file.")],
-    label: Annotated[str | None, opt("LABEL", "The class to explain; default: the one that scores highest.")] = None,
+    video: Annotated[str, arg("VIDEO", "A video file.")],
+    label: Annotated[str | None, opt("LABEL", "Class to explain; default: the highest score.")] = None,
     start_seconds: Annotated[
         float | None,
-        opt("S", "Where the clip begins, in seconds; default: the window that scores highest.", "--start"),
+        opt("S", "Start of the clip, in seconds; default: the window with the highest score.", "--start"),
     ] = None,
-    end_seconds: Annotated[float | None, opt("S", "Where the clip ends, in seconds.", "--end")] = None,
+    end_seconds: Annotated[float | None, opt("S", "End of the clip, in seconds.", "--end")] = None,
     overrides: Overrides = None,
-    window_seconds: Annotated[float | None, opt("S", "Length of each window in seconds.")] = None,
-    stride_seconds: Annotated[float | None, opt("S", "Seconds from one window's start to the next.")] = None,
-    grid: Annotated[int, opt("N", "Cells of the heat map along each side, 2 to 32.")] = 7,
+    window_seconds: Annotated[float | None, opt("S", "Length of each window, in seconds.")] = None,
+    stride_seconds: Annotated[float | None, opt("S", "Time from one window's start to the next, in seconds.")] = None,
+    grid: Annotated[int, opt("N", "Cells on each side of the heat map, 2 to 32.")] = 7,
     output: Annotated[
         Path | None, opt("PATH", "A folder for explain.png and explain.json, or X.png or X.json.", "-o", "--output")
     ] = None,
+    device_option: Device = None,
+    threads_option: Threads = None,
     force: Force = False,
     trust_adapters: TrustAdapters = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show what a model saw of a clip, its score over time, and what hiding each time and part does to the score."""
+    """Show which times and parts of a clip decide its score."""
     from cliplab import models
 
     with bar() as progress:
@@ -49,7 +51,7 @@ def explain(
             label=label,
             start_seconds=start_seconds,
             end_seconds=end_seconds,
-            overrides=parsed(overrides),
+            overrides=parsed(overrides, device_option, threads_option),
             window_seconds=window_seconds,
             stride_seconds=stride_seconds,
             grid=grid,

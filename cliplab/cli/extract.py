@@ -21,29 +21,28 @@ def extract(
         list[str] | None,
         typer.Argument(
             metavar="SOURCE...",
-            help="Video files, folders, patterns, a device such as /dev/video0, a URL that FFmpeg opens (an HLS "
-            "playlist by its .m3u8), or - for stdin.",
+            help="Video files, folders, patterns, a camera such as /dev/video0, a URL that FFmpeg opens (for HLS, the "
+            ".m3u8), or - for stdin.",
         ),
     ] = None,
-    output_dir: Annotated[Path, opt("FOLDER", "Where the pictures and their index go.")] = Path("frames"),
+    output_dir: Annotated[
+        Path, opt("DIR", "Folder for the pictures and frames.jsonl.", "-o", "--output", "--output-dir")
+    ] = Path("frames"),
     fps: Annotated[float, opt("F", "Frames per second of video.")] = 1.0,
     distinct: Annotated[
         bool,
         typer.Option(
             "--distinct",
-            help="Leave out frames that are nearly identical to one that was kept: at most 6 of 64 bits of their "
-            "difference hashes and 8 levels of their mean colours differ.",
+            help="Leave out frames nearly identical to one that was kept.",
         ),
     ] = False,
-    seconds: Annotated[float | None, opt("S", "Stop a live source after this long; default: at its end.")] = None,
-    video_source: Annotated[
-        list[str] | None, opt("SOURCE", "Another way to name a source; may be given again.")
-    ] = None,
+    seconds: Annotated[float | None, opt("S", "Stop a live source after S seconds; default: at its end.")] = None,
+    video_source: Annotated[list[str] | None, opt("SOURCE", "Same as SOURCE; repeatable.")] = None,
     as_json: AsJson = False,
 ) -> int | None:
-    """Write frames as pictures, with their times in the names and in frames.jsonl.
+    """Write frames of videos as pictures, with an index of their times.
 
-    If interrupted, run it again to resume; what exists is skipped. Exits with 1 where some sources could not be read.
+    If interrupted, run it again to resume. Exits with 1 if some sources could not be read.
     """
     from cliplab import datasets
     from cliplab.cli import tables as render

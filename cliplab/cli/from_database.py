@@ -17,20 +17,18 @@ _SHOWN = 10
 
 
 def dataset_from_db(
-    database: Annotated[str, arg("DB", "A SQLite file, or postgresql://USER@HOST/NAME. It is only read.")],
+    database: Annotated[str, arg("DB", "A SQLite file, or postgresql://USER@HOST/NAME.")],
     output: Annotated[Path, opt("DIR", "The folder to write.", "-o", "--output")],
-    query: Annotated[Path | None, opt("FILE", "A file with one SELECT; default: every row of the table clips.")] = None,
-    positive: Annotated[str, opt("CONDITION", "Which rows get the first label.")] = "rating >= 4",
-    negative: Annotated[str, opt("CONDITION", "Which rows get the second label.")] = "rating <= 2",
+    query: Annotated[Path | None, opt("FILE", "File with one SELECT; default: all rows of the table clips.")] = None,
+    positive: Annotated[str, opt("CONDITION", "Rows that get the first label.")] = "rating >= 4",
+    negative: Annotated[str, opt("CONDITION", "Rows that get the second label.")] = "rating <= 2",
     labels: Annotated[str, opt("A,B", "The names of the two labels.")] = "trick,non-trick",
-    root: Annotated[
-        Path | None, opt("DIR", "What relative paths are relative to; default: the database's folder.")
-    ] = None,
-    reference: Annotated[bool, typer.Option("--reference", help="Leave the clips where they are.")] = False,
+    root: Annotated[Path | None, opt("DIR", "Base folder of relative paths; default: the database's folder.")] = None,
+    reference: Annotated[bool, typer.Option("--reference", help="Do not copy the clips; refer to them.")] = False,
     force: Force = False,
     as_json: AsJson = False,
 ) -> int | None:
-    """Make a dataset of the rated clips of a database, which is only read."""
+    """Make a dataset from the rated clips of a database. The database is not changed."""
     from cliplab import datasets
 
     with bar() as progress:

@@ -8,16 +8,14 @@ from typing import Annotated
 import typer
 
 from cliplab.cli.console import command, say, write_row
-from cliplab.cli.options import AsJson, Model, Overrides, TrustAdapters, arg, opt, parsed
+from cliplab.cli.options import AsJson, Device, Model, Overrides, Threads, TrustAdapters, arg, opt, parsed
 
 Decoders = Annotated[
     int | None,
-    opt("N", "Processes that decode videos, apart from the host (default: one per worker); 0: the host decodes."),
+    opt("N", "Processes that decode videos; 0: none; default: one per worker."),
 ]
-DecoderMemory = Annotated[float, opt("MB", "Memory for decoding one video; limited on Linux only.")]
-DecoderSeconds = Annotated[
-    float | None, opt("S", "Time for decoding one video, without the model's (default: --timeout-seconds).")
-]
+DecoderMemory = Annotated[float, opt("MB", "Memory limit for decoding one video (Linux only).")]
+DecoderSeconds = Annotated[float | None, opt("S", "Time limit for decoding one video; default: --timeout-seconds.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -31,38 +29,30 @@ def register(app: typer.Typer) -> None:
 def host_http(
     models: Annotated[
         list[str],
-        arg("MODEL", "A bundle directory, a .tflite, a config file or a ready config's name; NAME=MODEL to name it."),
+        arg("MODEL", "A bundle, a .tflite, a config file or a ready config; NAME=MODEL names it."),
     ],
     overrides: Overrides = None,
-    host: Annotated[
-        str, opt("HOST", "The address to listen on; others than this machine's need a token.")
-    ] = "127.0.0.1",
-    port: Annotated[int, opt("N", "The port; 0 is one that the system chooses.")] = 8000,
-    root: Annotated[
-        Path | None, opt("DIR", "The folder of which requests may name files; default: only uploads.")
-    ] = None,
-    token_file: Annotated[
-        Path | None, opt("FILE", "Holds the token that callers must show; default: CLIPLAB_TOKEN in the environment.")
-    ] = None,
-    max_body_mb: Annotated[float, opt("MB", "The largest upload.")] = 500,
-    max_tensor_mb: Annotated[
-        float, opt("MB", "The largest tensor request, also counted at the model's frame size.")
-    ] = 64,
-    queue: Annotated[
-        int, opt("N", "Requests that wait for a worker; further requests get 429 Too Many Requests.")
-    ] = 64,
-    workers: Annotated[int | None, opt("N", "Requests computed at a time; default: one per core.")] = None,
-    timeout_seconds: Annotated[float, opt("S", "For a request's body to arrive, and then for its answer.")] = 60,
-    max_megapixels: Annotated[float, opt("MP", "The largest frame, in millions of pixels.")] = 10,
-    max_streams: Annotated[int, opt("N", "WebSockets at a time.")] = 32,
+    device_option: Device = None,
+    threads_option: Threads = None,
+    host: Annotated[str, opt("HOST", "Address to listen on; others than this machine's need a token.")] = "127.0.0.1",
+    port: Annotated[int, opt("N", "Port; 0: the system chooses one.")] = 8000,
+    root: Annotated[Path | None, opt("DIR", "Folder of files that requests may name; default: uploads only.")] = None,
+    token_file: Annotated[Path | None, opt("FILE", "File with the token of callers; default: CLIPLAB_TOKEN.")] = None,
+    max_body_mb: Annotated[float, opt("MB", "Maximum size of an upload.")] = 500,
+    max_tensor_mb: Annotated[float, opt("MB", "Maximum size of a tensor request.")] = 64,
+    queue: Annotated[int, opt("N", "Requests that may wait; further ones get 429.")] = 64,
+    workers: Annotated[int | None, opt("N", "Requests computed in parallel; default: one per core.")] = None,
+    timeout_seconds: Annotated[float, opt("S", "Time limit for a request's body, and for its answer.")] = 60,
+    max_megapixels: Annotated[float, opt("MP", "Maximum frame size, in millions of pixels.")] = 10,
+    max_streams: Annotated[int, opt("N", "Maximum number of open WebSockets.")] = 32,
     trust_adapters: TrustAdapters = None,
-    max_windows: Annotated[int, opt("N", "The most windows that a video is cut into.")] = 10_000,
+    max_windows: Annotated[int, opt("N", "Maximum number of windows per video.")] = 10_000,
     decoders: Decoders = None,
     decoder_memory_mb: DecoderMemory = 800,
     decoder_seconds: DecoderSeconds = None,
     as_json: AsJson = False,
 ) -> None:
-    """Serve models over HTTP: tensors (Open Inference Protocol v2), videos, streams. Ctrl-C ends it."""
+    """Serve models over HTTP for videos, tensors and streams. Ctrl-C ends it."""
     from cliplab.models import host_http as serve
 
     def on_ready(url: str, names: tuple[str, ...]) -> None:
@@ -73,7 +63,7 @@ def host_http(
 
     serve(
         models,
-        overrides=parsed(overrides),
+        overrides=parsed(overrides, device_option, threads_option),
         host=host,
         port=port,
         root=root,
@@ -97,36 +87,30 @@ def host_http(
 def host_label_studio(
     model: Model,
     overrides: Overrides = None,
-    host: Annotated[
-        str, opt("HOST", "The address to listen on; others than this machine's need a token.")
-    ] = "127.0.0.1",
-    port: Annotated[int, opt("N", "The port; 0 is one that the system chooses.")] = 9090,
-    root: Annotated[
-        Path | None, opt("DIR", "Label Studio's folder of local files; default: only uploads are read.")
-    ] = None,
-    label_studio_url: Annotated[
-        str | None, opt("URL", "Where Label Studio is, for its uploads and annotations; default: only local files.")
-    ] = None,
+    device_option: Device = None,
+    threads_option: Threads = None,
+    host: Annotated[str, opt("HOST", "Address to listen on; others than this machine's need a token.")] = "127.0.0.1",
+    port: Annotated[int, opt("N", "Port; 0: the system chooses one.")] = 9090,
+    root: Annotated[Path | None, opt("DIR", "Label Studio's folder of local files; default: uploads only.")] = None,
+    label_studio_url: Annotated[str | None, opt("URL", "Address of Label Studio; default: local files only.")] = None,
     label_studio_token_file: Annotated[
-        Path | None, opt("FILE", "Holds an access token of Label Studio; default: LABEL_STUDIO_API_KEY.")
+        Path | None, opt("FILE", "File with its access token; default: LABEL_STUDIO_API_KEY.")
     ] = None,
-    train_config: Annotated[
-        str | None, opt("CONFIG", "What trainings start from: a config file or a ready config's name.")
-    ] = None,
-    train_output: Annotated[Path | None, opt("DIR", "The folder below which trainings write their models.")] = None,
+    train_config: Annotated[str | None, opt("CONFIG", "Config that trainings start from.")] = None,
+    train_output: Annotated[Path | None, opt("DIR", "Folder for the models of trainings.")] = None,
     token_file: Annotated[
-        Path | None, opt("FILE", "Holds the password that Label Studio must show; default: CLIPLAB_TOKEN.")
+        Path | None, opt("FILE", "File with Label Studio's password; default: CLIPLAB_TOKEN.")
     ] = None,
-    max_video_mb: Annotated[float, opt("MB", "The largest upload that is fetched.")] = 500,
-    timeout_seconds: Annotated[float, opt("S", "For an answer; Label Studio itself waits for 100.")] = 100,
+    max_video_mb: Annotated[float, opt("MB", "Maximum size of a video.")] = 500,
+    timeout_seconds: Annotated[float, opt("S", "Time limit for an answer; Label Studio waits for 100 s.")] = 100,
     trust_adapters: TrustAdapters = None,
-    max_windows: Annotated[int, opt("N", "The most windows that a video is cut into.")] = 10_000,
+    max_windows: Annotated[int, opt("N", "Maximum number of windows per video.")] = 10_000,
     decoders: Decoders = None,
     decoder_memory_mb: DecoderMemory = 800,
     decoder_seconds: DecoderSeconds = None,
     as_json: AsJson = False,
 ) -> None:
-    """Serve a model as Label Studio's ML backend: pre-labels, and trainings. Ctrl-C ends it."""
+    """Serve a model to Label Studio, which gets pre-labels and trains it. Ctrl-C ends it."""
     from cliplab.models import host_label_studio as serve
 
     def on_ready(url: str) -> None:
@@ -137,7 +121,7 @@ def host_label_studio(
 
     serve(
         model,
-        overrides=parsed(overrides),
+        overrides=parsed(overrides, device_option, threads_option),
         host=host,
         port=port,
         root=root,

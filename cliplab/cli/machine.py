@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def register(app: typer.Typer) -> None:
     """Add these commands to the app."""
     cache = typer.Typer(
-        help="Show and clear what can be made or downloaded again.", no_args_is_help=True, rich_markup_mode=None
+        help="Show and clear the cache; its files can be made again.", no_args_is_help=True, rich_markup_mode=None
     )
     for function in (cache_show, cache_clear):
         cache.command(function.__name__.removeprefix("cache_"))(command(function))
@@ -36,14 +36,12 @@ def cache_show(as_json: AsJson = False) -> None:
 
 
 def cache_clear(
-    names: Annotated[list[str] | None, arg("NAME", "Folders to clear; default: all of them.")] = None,
-    older_than_days: Annotated[
-        float | None, opt("N", "Only files that were not used for this many days; default: all.")
-    ] = None,
+    names: Annotated[list[str] | None, arg("NAME", "Folders to clear; default: all.")] = None,
+    older_than_days: Annotated[float | None, opt("N", "Only files not used for N days; default: all.")] = None,
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
-    """Remove files of the cache. All of them can be made or downloaded again."""
+    """Remove files of the cache. They can all be made or downloaded again."""
     from cliplab import models
 
     cleared = models.cache_clear(tuple(names or ()), older_than_days=older_than_days, dry_run=dry_run)

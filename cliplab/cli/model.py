@@ -13,10 +13,12 @@ from cliplab.cli.console import FAILED, bar, command, say_error, show, write_jso
 from cliplab.cli.options import (
     AsJson,
     Data,
+    Device,
     Force,
     MinScoreOption,
     Model,
     Overrides,
+    Threads,
     TrustAdapters,
     arg,
     opt,
@@ -34,36 +36,38 @@ def predict(
     model: Model,
     videos: Annotated[
         list[str],
-        arg("VIDEO", "Files, folders (every video below them) and quoted patterns."),
+        arg("VIDEO", "Video files, folders (searched recursively) and quoted patterns."),
     ],
     overrides: Overrides = None,
-    window_seconds: Annotated[float | None, opt("S", "Length of each window in seconds.")] = None,
-    stride_seconds: Annotated[float | None, opt("S", "Seconds from one window's start to the next.")] = None,
-    top_k: Annotated[int | None, opt("K", "How many of the best labels to show.")] = None,
+    window_seconds: Annotated[float | None, opt("S", "Length of each window, in seconds.")] = None,
+    stride_seconds: Annotated[float | None, opt("S", "Time from one window's start to the next, in seconds.")] = None,
+    top_k: Annotated[int | None, opt("K", "Show the K best labels.")] = None,
     segments: Annotated[
-        str | None, opt("LABEL", "Also the segments of this label, by --min-score or the config's threshold.")
+        str | None, opt("LABEL", "Show the times of this label: where it reaches --min-score or its threshold.")
     ] = None,
     min_score: MinScoreOption = None,
     shape: Annotated[
-        Shape, opt("SHAPE", "Of the JSON: rows, or hf for the lists of Hugging Face's video-classification pipeline.")
+        Shape, opt("SHAPE", "Form of the JSON: rows, or hf as Hugging Face's video-classification pipeline.")
     ] = "rows",
-    output: Annotated[Path | None, opt("FILE", "Also write the JSON rows to this file.")] = None,
+    output: Annotated[Path | None, opt("FILE", "Also write the JSON to this file.", "-o", "--output")] = None,
+    device_option: Device = None,
+    threads_option: Threads = None,
     force: Force = False,
     trust_adapters: TrustAdapters = None,
     as_json: AsJson = False,
 ) -> int | None:
-    """Predict videos. Exits with 1 where some of them could not be read; the others are predicted."""
+    """Label videos, and find when a label occurs. Exits with 1 if a video could not be read; the others are done."""
     from adapters.errors import ConfigError
     from cliplab import models
 
     if shape != "rows" and not as_json and output is None:
-        raise ConfigError("--shape is of the JSON. Add --json, or --output FILE")
+        raise ConfigError(f"--shape {shape} is a form of the JSON, and no JSON is written. Add --json or --output FILE")
 
     with bar() as progress:
         report = models.predict(
             model,
             videos,
-            overrides=parsed(overrides),
+            overrides=parsed(overrides, device_option, threads_option),
             window_seconds=window_seconds,
             stride_seconds=stride_seconds,
             top_k=top_k,
@@ -94,38 +98,40 @@ def evaluate(
         str | None,
         opt(
             "SPLIT",
-            "Which clips: train, validation, test or all; default: the first that has clips of test and validation; "
-            "without both, the figures that training kept, or all clips.",
+            "Clips to measure: train, validation, test or all. Default: test, or else validation, or else the figures "
+            "that training kept, or all clips.",
         ),
     ] = None,
     cross_validate: Annotated[
         bool,
         typer.Option(
             "--cross-validate",
-            help="Refit the head for each fold of whole groups and measure it on the others: for small sets, and for "
-            "configs that are not trained.",
+            help="Train and measure in folds of whole groups: for small datasets and untrained configs.",
         ),
     ] = False,
     leave_one_group_out: Annotated[
-        bool, typer.Option("--leave-one-group-out", help="Cross-validate with each group as a fold of its own.")
+        bool, typer.Option("--leave-one-group-out", help="Cross-validate with one fold per group.")
     ] = False,
     segment_metrics: Annotated[
         bool,
         typer.Option(
             "--segment-metrics",
-            help="Measure breaks instead of clips: DATA is a folder of recordings with marks (.edl) beside each, or "
-            "labelled stretches of recordings.",
+            help="Measure breaks, not clips: DATA is a folder of recordings, each with marks (.edl) beside it, or "
+            "labelled intervals.",
         ),
     ] = False,
     output: Annotated[
-        Path | None, opt("FOLDER", "A folder for evaluation.json and plots, or X.json for the figures alone.")
+        Path | None,
+        opt("PATH", "A folder for evaluation.json and plots, or X.json for the figures only.", "-o", "--output"),
     ] = None,
     overrides: Overrides = None,
+    device_option: Device = None,
+    threads_option: Threads = None,
     force: Force = False,
     trust_adapters: TrustAdapters = None,
     as_json: AsJson = False,
 ) -> int | None:
-    """Measure a model on labelled clips. Exits with 1 where it misses a gate of its config, and says which."""
+    """Measure a model on labelled clips. Exits with 1 if it misses a gate (a minimum in its config)."""
     from cliplab import models
     from cliplab.cli import model_tables as render
 
@@ -134,7 +140,8 @@ def evaluate(
             from adapters.errors import ConfigError
 
             raise ConfigError("--segment-metrics measures recordings. Leave --split and --cross-validate out")
-        return _evaluate_breaks(model, data, output, parsed(overrides), force, trust_adapters or (), as_json)
+        keys = parsed(overrides, device_option, threads_option)
+        return _evaluate_breaks(model, data, output, keys, force, trust_adapters or (), as_json)
     with bar() as progress:
         evaluation = models.evaluate(
             model,
@@ -142,7 +149,7 @@ def evaluate(
             split=split,
             cross_validate="groups" if leave_one_group_out else "folds" if cross_validate else None,
             output=output,
-            overrides=parsed(overrides),
+            overrides=parsed(overrides, device_option, threads_option),
             force=force,
             trust_adapters=trust_adapters or (),
             on_progress=progress.video,
@@ -185,19 +192,20 @@ def _evaluate_breaks(
 def bench(
     model: Model,
     overrides: Overrides = None,
-    threads: Annotated[int | None, opt("N", "Processor cores to use; default: the config's.")] = None,
-    clips: Annotated[int, opt("N", "How many clips to time.")] = 50,
-    video: Annotated[Path | None, opt("FILE", "Time this video's clips; default: rendered ones.")] = None,
+    threads: Threads = None,
+    device_option: Device = None,
+    clips: Annotated[int, opt("N", "Number of clips to time.")] = 50,
+    video: Annotated[Path | None, opt("FILE", "Time clips of this video; default: rendered clips.")] = None,
     trust_adapters: TrustAdapters = None,
     as_json: AsJson = False,
 ) -> None:
-    """Time a model's predictions on this machine, decoding not included."""
+    """Time a model on this machine, without decoding."""
     from cliplab import models
     from cliplab.cli import model_tables as render
 
     report = models.bench(
         model,
-        overrides=parsed(overrides),
+        overrides=parsed(overrides, device_option),
         threads=threads,
         clips=clips,
         video=video,

@@ -23,66 +23,67 @@ def opt(metavar: str, text: str, *names: str) -> Any:
 Model = Annotated[
     str,
     typer.Argument(
-        metavar="BUNDLE_OR_CONFIG",
-        help="A bundle directory, a self-describing .tflite, a config file (JSON or YAML), or a ready config's name.",
+        metavar="MODEL",
+        help="A model directory (bundle), a self-describing .tflite, a config file, or the name of a ready config.",
     ),
 ]
 Data = Annotated[
     Path,
     typer.Argument(
         metavar="DATA",
-        help="Labelled clips: dataset.jsonl, a CSV, labels.json, COCO-style JSON, a folder for each class, or a "
-        "Dataloop export.",
+        help="Labelled clips: a folder per class, a CSV, dataset.jsonl, or another format of docs/formats.md.",
     ),
 ]
 OptionalData = Annotated[Path | None, typer.Argument(metavar="DATA", help="Labelled clips, as for train.")]
 BaseModel = Annotated[
     Path | None,
-    opt("FILE", "A file of weights to begin from: of Keras (.h5, .keras), PyTorch (.pth) or .safetensors."),
+    opt("FILE", "Weights to start from: Keras (.h5, .keras), PyTorch (.pth) or .safetensors."),
 ]
 Overrides = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the config; may be given again. Nested: a.b=1."),
+    typer.Option("--set", metavar="KEY=VALUE", help="Set a config key; repeatable. Nested: a.b=1."),
 ]
 TrustAdapters = Annotated[
     list[str] | None,
     typer.Option(
         "--trust-adapter",
-        metavar="MODULE:CLASS",
-        help="Run this adapter, of a package that is not installed as one, where a model or config names it; may be "
-        "given again.",
+        metavar="CLASS",
+        help="Trust this adapter (module:Class); repeatable.",
     ),
 ]
 Output = Annotated[
     Path | None,
     typer.Argument(
         metavar="OUTPUT",
-        help="Where the bundle goes; or X.tflite for one self-describing file, with its bundle kept beside it as X.",
+        help="The model directory (bundle) to write; or X.tflite for one file, with its bundle beside it as X.",
     ),
 ]
-OutputOption = Annotated[Path | None, typer.Option("--output", "--output-dir", metavar="PATH", help="The same, named.")]
-Epochs = Annotated[int | None, opt("N", "Short for --set num_epochs=N: most epochs that the head is trained.")]
-BatchSize = Annotated[int | None, opt("N", "Short for --set batch_size=N: clips per step.")]
-LearningRate = Annotated[float | None, opt("R", "Short for --set learning_rate=R.")]
-FreezeLayers = Annotated[
-    int | None, opt("N", "Short for --set freeze_layers=N: train all layers of the backbone but the first N.")
+OutputOption = Annotated[
+    Path | None,
+    typer.Option("-o", "--output", "--output-dir", metavar="PATH", help="Same as OUTPUT."),
 ]
+Epochs = Annotated[int | None, opt("N", "Train the head for at most N epochs (key num_epochs).")]
+BatchSize = Annotated[int | None, opt("N", "Clips per training step (key batch_size).")]
+LearningRate = Annotated[float | None, opt("R", "Learning rate (key learning_rate).")]
+FreezeLayers = Annotated[int | None, opt("N", "Freeze the first N layers of the backbone (key freeze_layers).")]
 OnDevices = Annotated[
     str | None,
-    typer.Option("--devices", metavar="N", help="How many GPUs share each batch, or all; default: one."),
+    typer.Option("--devices", metavar="N", help="Number of GPUs that share each batch, or all; default: 1."),
 ]
-MultiGpu = Annotated[bool, typer.Option("--multi-gpu", help="Short for --devices all.")]
+MultiGpu = Annotated[bool, typer.Option("--multi-gpu", help="Use all GPUs, as --devices all.")]
+Device = Annotated[str | None, opt("DEVICE", "cpu or gpu (key device); default: the model's.", "--device")]
+Threads = Annotated[int | None, opt("N", "Processor cores (key num_threads); default: the model's.", "--threads")]
 MinScoreOption = Annotated[
     str | None,
-    opt("X", "Leave out labels with a lower score; best: the threshold that training chose for each label."),
+    opt("X", "Leave out labels that score lower; best: the thresholds that training chose."),
 ]
 Optimize = Annotated[
     str | None,
-    opt("FIGURE", "Choose each label's threshold for f1, accuracy, precision@P or recall@R (--min-score best)."),
+    opt("FIGURE", "Choose the thresholds of --min-score best by f1, accuracy, precision@P or recall@R."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Write JSON to stdout.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace the output if it exists.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be written, and write nothing.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be written; write nothing.")]
 
 
 def one_output(argument: Path | None, option: Path | None) -> Path:
@@ -94,7 +95,7 @@ def one_output(argument: Path | None, option: Path | None) -> Path:
     if option is not None and argument is None:
         return option
     received = "none" if argument is None else f"{argument} and --output {option}"
-    raise ConfigError(f"one output is needed, got {received}. Give a bundle directory or X.tflite: --output PATH")
+    raise ConfigError(f"one output is required, got {received}. Name it once: as an argument, or with --output PATH")
 
 
 def parsed_devices(devices: str | None, multi_gpu: bool) -> Devices:
@@ -127,7 +128,7 @@ def training_keys(
     for key, value in given.items():
         if value is not None and key in keys:
             option = "--epochs" if key == "num_epochs" else f"--{key.replace('_', '-')}"
-            raise ConfigError(f"{option} is short for --set {key}=..., got both. Give one of them")
+            raise ConfigError(f"{option} sets the key {key}, and --set {key}=... sets it too. Give one of them")
     chosen = {key: value for key, value in given.items() if value is not None}
     # Whoever sets one of them by hand asks for gradient steps, even where the value is the default.
     if further:  # of fine-tuning the backbone's layers too
@@ -137,12 +138,19 @@ def training_keys(
     others: dict[str, Any] = {"optimize": optimize, "freeze_layers": freeze_layers}
     for key, value in others.items():
         if value is not None and key in keys:
-            raise ConfigError(f"--{key.replace('_', '-')} is short for --set {key}=..., got both. Give one of them")
+            option = f"--{key.replace('_', '-')}"
+            raise ConfigError(f"{option} sets the key {key}, and --set {key}=... sets it too. Give one of them")
     return keys | chosen | solver | {key: value for key, value in others.items() if value is not None}
 
 
-def parsed(assignments: list[str] | None) -> dict[str, Any]:
-    """What ``--set`` was given, as nested keys and values."""
+def parsed(assignments: list[str] | None, device: str | None = None, threads: int | None = None) -> dict[str, Any]:
+    """Keys and values of ``--set``, ``--device`` and ``--threads``. ConfigError where one is given twice."""
     from adapters.config import parse_assignments
+    from adapters.errors import ConfigError
 
-    return parse_assignments(assignments or [])
+    keys = parse_assignments(assignments or [])
+    for option, key, value in (("--device", "device", device), ("--threads", "num_threads", threads)):
+        if value is not None and key in keys:
+            raise ConfigError(f"{option} sets the key {key}, and --set {key}=... sets it too. Give one of them")
+        keys |= {} if value is None else {key: value}
+    return keys

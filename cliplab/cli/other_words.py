@@ -42,7 +42,17 @@ OPTIONS: dict[str, dict[str, str | int]] = {
     "dataset prepare": {"--labels": 0, "--output": 1, "--output-dir": 1},
 }
 # Commands that take a model first and what it is used on second.
-MODEL_FIRST = ("train", "evaluate", "predict", "scan", "score", "stream", "explain", "finetune")
+MODEL_FIRST = (
+    "train",
+    "evaluate",
+    "predict",
+    "scan",
+    "score",
+    "stream",
+    "explain",
+    "finetune",
+    "active collect",
+)
 _CONFIG_SUFFIXES = (".json", ".yaml", ".yml")
 _CONFIG_BYTES = 65536  # a config names its adapter well before that
 

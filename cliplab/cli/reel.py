@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cliplab.cli.console import FAILED, bar, command, show, write_json
-from cliplab.cli.options import AsJson, DryRun, Force, arg, opt
+from cliplab.cli.options import AsJson, DryRun, Force, OutputOption, arg, one_output, opt
 
 if TYPE_CHECKING:
     from cliplab.reel import ReelReport
@@ -21,33 +21,34 @@ def register(app: typer.Typer) -> None:
 
 def reel(
     highlights: Annotated[Path, arg("HIGHLIGHTS", "The highlights.json that cliplab scan wrote.")],
-    output: Annotated[Path, arg("OUT.mp4", "Where the reel goes.")],
+    output: Annotated[Path | None, arg("OUTPUT", "The video to write, X.mp4.")] = None,
+    output_option: OutputOption = None,
     top: Annotated[int, opt("N", "At most N clips.")] = 50,
-    min_score: Annotated[
-        str, opt("X", "Only videos with at least this score; best: the threshold that training chose for the model.")
-    ] = "0.85",
-    duration: Annotated[float | None, opt("S", "At most S seconds; default: all the clips.")] = None,
-    transitions: Annotated[bool, typer.Option("--transitions", help="Crossfades of half a second.")] = False,
-    per_clip_seconds: Annotated[float | None, opt("S", "Longer windows are cut to this around their middle.")] = None,
-    order: Annotated[str, opt("ORDER", "score: best first; time: as recorded.")] = "score",
-    audio: Annotated[str, opt("keep|none|FILE", "The clips' own sound, none, or a file laid under them.")] = "keep",
-    export: Annotated[
-        str | None, opt("FORMAT", "otio, edl or fcpxml: a cut list for an editor, beside the reel.")
+    min_score: Annotated[str, opt("X", "Minimum score of a video; best: the threshold that training chose.")] = "0.85",
+    duration: Annotated[float | None, opt("S", "At most S seconds; default: all clips.")] = None,
+    transitions: Annotated[
+        bool, typer.Option("--transitions", help="Crossfade for half a second between clips.")
+    ] = False,
+    per_clip_seconds: Annotated[
+        float | None, opt("S", "Shorten longer windows to S seconds around their middle.")
     ] = None,
+    order: Annotated[str, opt("ORDER", "score: best first; time: as recorded.")] = "score",
+    audio: Annotated[str, opt("keep|none|FILE", "The clips' own sound, no sound, or a sound file.")] = "keep",
+    export: Annotated[str | None, opt("FORMAT", "Also write a cut list for an editor: otio, edl or fcpxml.")] = None,
     dry_run: DryRun = False,
     force: Force = False,
     as_json: AsJson = False,
 ) -> int | None:
     """Join the best windows of a scan's best videos into one MP4.
 
-    Exits with 1 where sources were missing, changed or damaged; the next best take their place.
+    Exits with 1 if videos were missing, changed or damaged; the next best replace them.
     """
     from cliplab.reel import reel as make_reel
 
     with bar() as progress:
         report = make_reel(
             highlights,
-            output,
+            one_output(output, output_option),
             top=top,
             min_score=min_score,
             duration=duration,

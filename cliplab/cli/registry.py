@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def register(app: typer.Typer) -> None:
     """Add these commands to the app."""
     registry = typer.Typer(
-        help="Keep versions of models, and which of them is in use.", no_args_is_help=True, rich_markup_mode=None
+        help="Keep versions of models, and choose which one is in use.", no_args_is_help=True, rich_markup_mode=None
     )
     registry_keeping.register(registry)
     registry_versions.register(registry)
@@ -28,26 +28,24 @@ def register(app: typer.Typer) -> None:
 
 
 def registry_manifest(
-    folder: Annotated[Path, arg("DIR", "The folder of .tflite files and model_manifest.json.")],
+    folder: Annotated[Path, arg("DIR", "Folder of .tflite files and model_manifest.json.")],
     add: Annotated[
-        Path | None, opt("FILE", "Enter this .tflite, copied into DIR where it is not there; default: all of DIR.")
+        Path | None, opt("FILE", "Add this .tflite, and copy it into DIR; default: all files of DIR.")
     ] = None,
-    metrics: Annotated[
-        Path | None, opt("FILE", "Its figures: evaluation.json, a bundle's metrics.json, or names and numbers.")
-    ] = None,
+    metrics: Annotated[Path | None, opt("FILE", "Its figures: evaluation.json, or a bundle's metrics.json.")] = None,
     keep_best: Annotated[
         str | None,
-        opt("METRIC", "Make the best model by this metric current; lower is better for loss, error, latency, size."),
+        opt("METRIC", "Use the model that is best by this metric (lower for loss, error, latency and size)."),
     ] = None,
-    current: Annotated[str | None, opt("NAME", "Make this model current.")] = None,
+    current: Annotated[str | None, opt("NAME", "Use this model.")] = None,
     next_name: Annotated[
         str | None,
-        opt("PREFIX", "With --add, enter it as the next version, PREFIX_v002.tflite; alone, only tell that name."),
+        opt("PREFIX", "With --add: name it as the next version, PREFIX_v002.tflite; alone: print that name."),
     ] = None,
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> int | None:
-    """Write and update DIR/model_manifest.json. Exits with 1 where a file of DIR is damaged or half-written."""
+    """Write and update DIR/model_manifest.json. Exits with 1 if a file of DIR is damaged."""
     from cliplab import registry
 
     report = registry.registry_manifest(

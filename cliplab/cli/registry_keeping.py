@@ -15,13 +15,9 @@ if TYPE_CHECKING:
     from cliplab.registry import KeysReport, PublishReport
 
 _ROLES = "root, targets, snapshot or timestamp"
-Count = Annotated[
-    list[str] | None, opt("ROLE=N", f"How many keys {_ROLES} has; may be given again.", "--keys-per-role")
-]
-Threshold = Annotated[
-    list[str] | None, opt("ROLE=N", "How many of its keys must sign; may be given again.", "--threshold")
-]
-Days = Annotated[list[str] | None, opt("ROLE=N", "For how many days its metadata is valid; may be given again.")]
+Count = Annotated[list[str] | None, opt("ROLE=N", f"Number of keys of {_ROLES}; repeatable.", "--keys-per-role")]
+Threshold = Annotated[list[str] | None, opt("ROLE=N", "Number of keys that must sign; repeatable.", "--threshold")]
+Days = Annotated[list[str] | None, opt("ROLE=N", "Days that its metadata is valid; repeatable.")]
 
 
 def register(registry: typer.Typer) -> None:
@@ -38,23 +34,19 @@ def register(registry: typer.Typer) -> None:
 def registry_init(
     registry: RegistryOption = None,
     database: Annotated[str | None, opt("URL", "postgresql://USER@HOST/NAME; default: SQLite in the folder.")] = None,
-    tracking: Annotated[
-        str | None, opt("URL|none", "Where MLflow keeps runs; default: SQLite in the folder where it is installed.")
-    ] = None,
+    tracking: Annotated[str | None, opt("URL|none", "MLflow tracking address; default: SQLite in the folder.")] = None,
     artifacts: Annotated[
-        str | None, opt("URL", "Where files are kept, such as s3://BUCKET/PATH; default: the folder.")
+        str | None, opt("URL", "Store of files, such as s3://BUCKET/PATH; default: the folder.")
     ] = None,
-    keys_folder: Annotated[
-        Path | None, opt("DIR", "Where private keys are kept; default: keys/ in the folder.")
-    ] = None,
-    keys: Annotated[bool, typer.Option("--keys/--no-keys", help="Whether to make keys and publish.")] = True,
+    keys_folder: Annotated[Path | None, opt("DIR", "Folder of private keys; default: keys/ in the registry.")] = None,
+    keys: Annotated[bool, typer.Option("--keys/--no-keys", help="Make keys and publish.")] = True,
     count: Count = None,
     thresholds: Threshold = None,
     days: Days = None,
     who: Who = "",
     as_json: AsJson = False,
 ) -> None:
-    """Begin a registry: folder, database, keys, first signed metadata. On one that exists, add what it lacks."""
+    """Create a registry: folder, database, keys and signed metadata. An existing one gets what it lacks."""
     from cliplab import registry as library
 
     report = library.registry_init(
@@ -79,13 +71,13 @@ def registry_init(
 def registry_publish(
     registry: RegistryOption = None,
     recover: Annotated[
-        bool, typer.Option("--recover", help="After a backup was restored: raise all version numbers; needs --reason.")
+        bool, typer.Option("--recover", help="After restoring a backup: raise all version numbers; needs --reason.")
     ] = False,
     reason: Reason = "",
     who: Who = "",
     as_json: AsJson = False,
 ) -> None:
-    """Sign what the environments have now, and renew metadata before it expires."""
+    """Sign the current versions, and renew metadata before it expires."""
     from cliplab import registry as library
 
     report = library.registry_publish(registry=registry, recover=recover, reason=reason, who=who)
@@ -96,7 +88,7 @@ def registry_publish(
 
 
 def registry_keys(registry: RegistryOption = None, as_json: AsJson = False) -> None:
-    """The root of trust: keys, thresholds and days of each role."""
+    """Show the keys, thresholds and days of each role."""
     from cliplab import registry as library
 
     report = library.registry_keys(registry=registry)
@@ -108,7 +100,7 @@ def registry_keys(registry: RegistryOption = None, as_json: AsJson = False) -> N
 
 def registry_rotate(
     roles: Annotated[
-        list[str] | None, arg("ROLE", f"Whose keys are replaced: {_ROLES}; none renews root.json.")
+        list[str] | None, arg("ROLE", f"Roles whose keys to replace: {_ROLES}; without one, renew root.json.")
     ] = None,
     registry: RegistryOption = None,
     count: Count = None,
@@ -118,7 +110,7 @@ def registry_rotate(
     who: Who = "",
     as_json: AsJson = False,
 ) -> None:
-    """Replace keys and sign everything again; devices follow by themselves."""
+    """Replace keys and sign everything again. Devices follow by themselves."""
     from cliplab import registry as library
 
     keys, published = library.registry_rotate(

@@ -8,20 +8,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cliplab.cli.console import FAILED, command, show, write_json
-from cliplab.cli.options import AsJson, DryRun, Force, TrustAdapters, arg, opt
+from cliplab.cli.options import AsJson, DryRun, Force, OutputOption, TrustAdapters, arg, one_output, opt
 
 if TYPE_CHECKING:
     from cliplab.registry import FolderReport, ListedVersion, PromotionReport
 
 RegistryOption = Annotated[
     str | None,
-    opt("PATH|URL", "The registry: its folder, or postgresql://...; default: CLIPLAB_REGISTRY, or the user's own."),
+    opt("PATH|URL", "Registry: a folder, or postgresql://...; default: CLIPLAB_REGISTRY, or your own."),
 ]
-Reason = Annotated[str, opt("TEXT", "Why; kept in the history.")]
-Who = Annotated[str, opt("NAME", "Who does it; default: CLIPLAB_USER, or this user.")]
+Reason = Annotated[str, opt("TEXT", "Reason, kept in the history.")]
+Who = Annotated[str, opt("NAME", "Who does this; default: CLIPLAB_USER, or this user.")]
 Reference = Annotated[
     str,
-    arg("MODEL", "NAME@VERSION, NAME-vVERSION, NAME@ENVIRONMENT, or NAME (or NAME@latest) for its highest version."),
+    arg("MODEL", "NAME@VERSION, NAME@ENVIRONMENT, or NAME for its highest version."),
 ]
 Environment = Annotated[str | None, opt("NAME", "Only this environment: development, staging or production.")]
 
@@ -47,22 +47,23 @@ def register(registry: typer.Typer) -> None:
 
 
 def registry_upload(
-    model: Annotated[Path, opt("PATH", "A bundle directory, or a .tflite that `cliplab convert` wrote.")],
-    name: Annotated[str, opt("NAME", "What it is called, TYPE-VARIANT, such as base-ad-detector.")],
-    version: Annotated[str, opt("X.Y.Z", "Its semantic version, or minor, patch or major for the next; checked.")],
-    description: Annotated[str, opt("TEXT", "What is to be said of it.")] = "",
-    metrics: Annotated[
-        Path | None, opt("FILE", "Its evaluation.json (gates and intervals come from it), or names and numbers.")
-    ] = None,
-    parent: Annotated[str | None, opt("NAME@VERSION", "The version that it was trained from.")] = None,
-    data: Annotated[Path | None, opt("FILE", "The file of clips that it was trained on; its digest is kept.")] = None,
+    model: Annotated[Path, opt("MODEL", "A model directory (bundle), or a .tflite from `cliplab convert`.")],
+    name: Annotated[str, opt("NAME", "Name, TYPE-VARIANT, such as base-ad-detector.")],
+    version: Annotated[str, opt("X.Y.Z", "Version, or major, minor or patch for the next one.")],
+    description: Annotated[str, opt("TEXT", "Description.")] = "",
+    metrics: Annotated[Path | None, opt("FILE", "Its evaluation.json, or a JSON object of names and numbers.")] = None,
+    parent: Annotated[str | None, opt("NAME@VERSION", "Version that it was trained from.")] = None,
+    data: Annotated[Path | None, opt("DATA", "File of clips that it was trained on; its digest is kept.")] = None,
     registry: RegistryOption = None,
     who: Who = "",
     trust_adapters: TrustAdapters = None,
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
-    """Keep a model as a new version, which never changes. Another input, labels or architecture is a major version."""
+    """Store a model as a new version, which never changes.
+
+    A change of input, labels or architecture needs a new major version.
+    """
     from cliplab import registry as library
 
     report = library.registry_upload(
@@ -92,7 +93,7 @@ def registry_list(
     registry: RegistryOption = None,
     as_json: AsJson = False,
 ) -> None:
-    """Every version with its figures and the environments that have it."""
+    """List versions with their figures and the environments that use them."""
     from cliplab import registry as library
     from cliplab.cli.tables import size, table
 
@@ -115,7 +116,7 @@ def registry_list(
 
 
 def registry_show(reference: Reference, registry: RegistryOption = None, as_json: AsJson = False) -> None:
-    """One version with all that is kept of it."""
+    """Show all that is stored of a version."""
     from cliplab import registry as library
     from cliplab.cli.tables import size, table
 
@@ -148,15 +149,16 @@ def registry_show(reference: Reference, registry: RegistryOption = None, as_json
 
 def registry_download(
     reference: Reference,
-    output: Annotated[Path, arg("OUTPUT", "The .tflite or the bundle's folder to write.")],
+    output: Annotated[Path | None, arg("OUTPUT", "The .tflite or model directory to write.")] = None,
+    output_option: OutputOption = None,
     registry: RegistryOption = None,
     force: Force = False,
     as_json: AsJson = False,
 ) -> None:
-    """Write a version's model, verified by its digest."""
+    """Write the model of a version, verified by its digest."""
     from cliplab import registry as library
 
-    path = library.registry_download(reference, output, registry=registry, force=force)
+    path = library.registry_download(reference, one_output(output, output_option), registry=registry, force=force)
     if as_json:
         write_json({"path": str(path)})
     else:
@@ -165,17 +167,17 @@ def registry_download(
 
 def registry_promote(
     model_id: Annotated[str, opt("NAME", "The model.", "--model-id")],
-    version: Annotated[str | None, opt("X.Y.Z", "The version; or give --model-id NAME@X.Y.Z.")] = None,
+    version: Annotated[str | None, opt("X.Y.Z", "Version; or give --model-id NAME@X.Y.Z.")] = None,
     environment: Annotated[str, opt("NAME", "development, staging or production.")] = "staging",
     reason: Reason = "",
-    force: Annotated[bool, typer.Option("--force", help="Promote although a check failed; needs --reason.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Promote even if a check failed; needs --reason.")] = False,
     registry: RegistryOption = None,
     who: Who = "",
     trust_adapters: TrustAdapters = None,
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> int | None:
-    """Give an environment a version, after its golden clip and the gates of its config were checked."""
+    """Use a version in an environment, after checking its golden clip and its gates."""
     from cliplab import registry as library
 
     report = library.registry_promote(
@@ -196,14 +198,14 @@ def registry_promote(
 def registry_rollback(
     model_id: Annotated[str, opt("NAME", "The model.", "--model-id")],
     environment: Annotated[str, opt("NAME", "development, staging or production.")],
-    version: Annotated[str | None, opt("X.Y.Z", "A version that it had; default: the one before.")] = None,
+    version: Annotated[str | None, opt("X.Y.Z", "An earlier version; default: the one before.")] = None,
     reason: Reason = "",
     registry: RegistryOption = None,
     who: Who = "",
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
-    """Give an environment the version back that it had before; nothing is checked."""
+    """Return an environment to an earlier version, without checks."""
     from cliplab import registry as library
 
     report = library.registry_rollback(
@@ -214,11 +216,11 @@ def registry_rollback(
 
 def registry_compare(
     one: Reference,
-    other: Annotated[str, arg("OTHER", "As MODEL.")],
+    other: Annotated[str, arg("OTHER", "The other version, named as MODEL.")],
     registry: RegistryOption = None,
     as_json: AsJson = False,
 ) -> None:
-    """Two versions side by side: interface, figures, intervals."""
+    """Compare two versions: interface, figures, intervals."""
     from cliplab import registry as library
     from cliplab.cli.tables import interval, table
 
@@ -248,7 +250,7 @@ def registry_history(
     registry: RegistryOption = None,
     as_json: AsJson = False,
 ) -> None:
-    """Who did what, when and why: what was live when."""
+    """Show who changed what, when and why."""
     from cliplab import registry as library
 
     events = library.registry_history(name, environment=environment, registry=registry, last=last)
@@ -259,7 +261,7 @@ def registry_history(
 
 
 def registry_lineage(reference: Reference, registry: RegistryOption = None, as_json: AsJson = False) -> None:
-    """Where a version came from, what was trained from it, and what happened to it."""
+    """Show what a version was trained from, and what happened to it."""
     from cliplab import registry as library
 
     found = library.registry_lineage(reference, registry=registry)
@@ -278,18 +280,18 @@ def registry_lineage(reference: Reference, registry: RegistryOption = None, as_j
 
 
 def registry_zoo(
-    output: Annotated[
-        Path | None, arg("FILE", "The page: .html, .md or .json; without it only --json is useful.")
-    ] = None,
+    output: Annotated[Path | None, arg("OUTPUT", "Page to write: X.html, X.md or X.json; or give --json.")] = None,
+    output_option: OutputOption = None,
     environment: Environment = None,
     registry: RegistryOption = None,
     force: Force = False,
     as_json: AsJson = False,
 ) -> None:
-    """Write a page of every model: task, figures with intervals, size, latency, card."""
+    """Write a page of all models: task, figures with intervals, size, latency, card."""
     from cliplab import registry as library
 
-    entries = library.registry_zoo(output, environment=environment, registry=registry, force=force)
+    path = None if output is None and output_option is None else one_output(output, output_option)
+    entries = library.registry_zoo(path, environment=environment, registry=registry, force=force)
     if as_json:
         write_json([entry.to_json() for entry in entries])
         return
@@ -300,19 +302,22 @@ def registry_zoo(
 
 def registry_export(
     reference: Reference,
-    output: Annotated[Path, arg("OUTPUT", "The .tflite or the bundle's folder to write.")],
+    output: Annotated[Path | None, arg("OUTPUT", "The .tflite or model directory to write.")] = None,
+    output_option: OutputOption = None,
     sign: Annotated[
         Path | None,
-        opt("KEY", "Write OUTPUT.sig too, of the OpenSSF model-signing form, by this private EC key (PEM)."),
+        opt("KEY", "Also write OUTPUT.sig (OpenSSF model signing) with this private EC key (PEM)."),
     ] = None,
     registry: RegistryOption = None,
     force: Force = False,
     as_json: AsJson = False,
 ) -> None:
-    """Write a version's model, and a signature beside it that others verify without a registry."""
+    """Write the model of a version, with a signature that others can verify without a registry."""
     from cliplab import registry as library
 
-    path, signature = library.registry_export(reference, output, registry=registry, sign=sign, force=force)
+    path, signature = library.registry_export(
+        reference, one_output(output, output_option), registry=registry, sign=sign, force=force
+    )
     if as_json:
         write_json({"path": str(path), "signature": None if signature is None else str(signature)})
     else:
@@ -321,28 +326,28 @@ def registry_export(
 
 def registry_to_folder(
     name: Annotated[str, arg("NAME", "The model.")],
-    folder: Annotated[Path, arg("DIR", "The folder of .tflite files and model_manifest.json.")],
+    folder: Annotated[Path, arg("DIR", "Folder of .tflite files and model_manifest.json.")],
     environment: Annotated[
-        str | None, opt("NAME", "Whose current version becomes the folder's; default: the highest version.")
+        str | None, opt("NAME", "Environment whose version to use; default: the highest version.")
     ] = None,
     registry: RegistryOption = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write a model's versions into a folder with model_manifest.json, which workers follow."""
+    """Write the versions of a model into a folder that workers follow."""
     from cliplab import registry as library
 
     _show_folder(library.registry_to_folder(name, folder, environment=environment, registry=registry), as_json)
 
 
 def registry_from_folder(
-    folder: Annotated[Path, arg("DIR", "The folder of .tflite files and model_manifest.json.")],
-    name: Annotated[str, arg("NAME", "What the model is called in the registry.")],
+    folder: Annotated[Path, arg("DIR", "Folder of .tflite files and model_manifest.json.")],
+    name: Annotated[str, arg("NAME", "Name of the model in the registry.")],
     registry: RegistryOption = None,
     who: Who = "",
     trust_adapters: TrustAdapters = None,
     as_json: AsJson = False,
 ) -> None:
-    """Upload the models of a folder's model_manifest.json under version numbers that fit."""
+    """Upload the models of a folder with a model_manifest.json."""
     from cliplab import registry as library
 
     report = library.registry_from_folder(folder, name, registry=registry, who=who, trust_adapters=trust_adapters or ())

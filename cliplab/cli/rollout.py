@@ -14,15 +14,15 @@ from cliplab.cli.options import AsJson, DryRun, Force, TrustAdapters, arg, opt
 if TYPE_CHECKING:
     from cliplab.rollout import Decision, RolloutReport
 
-RegistryOption = Annotated[str | None, opt("DIR|URL", "The registry; default: CLIPLAB_REGISTRY, or the user's own.")]
-Name = Annotated[str, arg("ROLLOUT", "The rollout's id, or its model for the latest one.")]
-Reason = Annotated[str, opt("TEXT", "Why; kept in the history.")]
+RegistryOption = Annotated[str | None, opt("PATH|URL", "Registry; default: CLIPLAB_REGISTRY, or your own.")]
+Name = Annotated[str, arg("ROLLOUT", "Id of a rollout, or a model for its latest one.")]
+Reason = Annotated[str, opt("TEXT", "Reason, kept in the history.")]
 
 
 def register(app: typer.Typer) -> None:
     """Add these commands to the app."""
     group = typer.Typer(
-        help="Give a new version to a fleet in stages, and take it back where it is worse.",
+        help="Give a new version to devices in stages, and withdraw it if it is worse.",
         no_args_is_help=True,
         rich_markup_mode=None,
     )
@@ -41,22 +41,22 @@ def register(app: typer.Typer) -> None:
 
 
 def rollout_start(
-    model_id: Annotated[str, opt("NAME", "The model, such as base-ad-detector.")],
-    version: Annotated[str, opt("X.Y.Z", "The version to try.")],
-    environment: Annotated[str, opt("NAME", "The environment whose devices try it.")] = "production",
+    model_id: Annotated[str, opt("NAME", "Model, such as base-ad-detector.")],
+    version: Annotated[str, opt("X.Y.Z", "Version to try.")],
+    environment: Annotated[str, opt("NAME", "Environment whose devices try it.")] = "production",
     registry: RegistryOption = None,
-    stages: Annotated[str, opt("P,P,...", "Percentages of the fleet, the last one 100.")] = "1,5,25,100",
-    min_devices: Annotated[int, opt("N", "Devices that must have reported with it before a stage ends.")] = 5,
-    stage_minutes: Annotated[float, opt("M", "How long each stage lasts at least.")] = 60.0,
-    silent_minutes: Annotated[float, opt("M", "A device that is silent for longer counts as failed.")] = 360.0,
-    on_drift: Annotated[str, opt("ACTION", "halt, pause or ignore where scores are distributed differently.")] = "halt",
-    manual: Annotated[bool, typer.Option("--manual", help="Widen only when told so; halts stay automatic.")] = False,
+    stages: Annotated[str, opt("P,P,...", "Percentages of the devices; the last is 100.")] = "1,5,25,100",
+    min_devices: Annotated[int, opt("N", "Devices that must report before a stage ends.")] = 5,
+    stage_minutes: Annotated[float, opt("M", "Minimum length of a stage, in minutes.")] = 60.0,
+    silent_minutes: Annotated[float, opt("M", "A device counts as failed after M minutes without a report.")] = 360.0,
+    on_drift: Annotated[str, opt("ACTION", "If the distribution of scores changes: halt, pause or ignore.")] = "halt",
+    manual: Annotated[bool, typer.Option("--manual", help="Widen only on command; it still halts by itself.")] = False,
     force: Force = False,
     reason: Reason = "",
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
-    """Give a version to part of the fleet; it widens by itself while it is not worse, and halts where it is."""
+    """Give a version to some devices, then to more while it is not worse."""
     from cliplab import rollout
 
     report = rollout.rollout_start(
@@ -78,11 +78,11 @@ def rollout_start(
 
 
 def rollout_status(
-    rollout: Annotated[str | None, arg("ROLLOUT", "Its id or model; default: all that are active.")] = None,
+    rollout: Annotated[str | None, arg("ROLLOUT", "Id or model; default: all active rollouts.")] = None,
     registry: RegistryOption = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show rollouts with the figures of both groups, and what they wait for."""
+    """Show rollouts: figures of both groups, and what is awaited."""
     from cliplab import rollout as rollouts
 
     reports = rollouts.rollout_status(rollout, registry=registry)
@@ -93,21 +93,21 @@ def rollout_status(
 
 
 def rollout_widen(rollout: Name, registry: RegistryOption = None, reason: Reason = "", as_json: AsJson = False) -> None:
-    """Begin the next stage now."""
+    """Start the next stage now."""
     from cliplab import rollout as rollouts
 
     _change(rollouts.rollout_widen, rollout, registry, reason, as_json)
 
 
 def rollout_pause(rollout: Name, registry: RegistryOption = None, reason: Reason = "", as_json: AsJson = False) -> None:
-    """Decide nothing until it is resumed; devices keep what they have."""
+    """Pause a rollout; devices keep their versions."""
     from cliplab import rollout as rollouts
 
     _change(rollouts.rollout_pause, rollout, registry, reason, as_json)
 
 
 def rollout_halt(rollout: Name, registry: RegistryOption = None, reason: Reason = "", as_json: AsJson = False) -> None:
-    """Send all devices back to the version before. Needs --reason."""
+    """Return all devices to the earlier version. Needs --reason."""
     from cliplab import rollout as rollouts
 
     _change(rollouts.rollout_halt, rollout, registry, reason, as_json)
@@ -116,7 +116,7 @@ def rollout_halt(rollout: Name, registry: RegistryOption = None, reason: Reason 
 def rollout_resume(
     rollout: Name, registry: RegistryOption = None, reason: Reason = "", as_json: AsJson = False
 ) -> None:
-    """Go on after a pause."""
+    """Resume a paused rollout."""
     from cliplab import rollout as rollouts
 
     _change(rollouts.rollout_resume, rollout, registry, reason, as_json)
@@ -129,7 +129,7 @@ def rollout_promote(
     trust_adapters: TrustAdapters = None,
     as_json: AsJson = False,
 ) -> None:
-    """Give the environment the candidate, and all devices with it. Before the last stage it needs --reason."""
+    """Give the new version to all devices. Before the last stage, this needs --reason."""
     from cliplab import rollout as rollouts
 
     report = rollouts.rollout_promote(rollout, registry=registry, reason=reason, trust_adapters=trust_adapters or ())
@@ -137,7 +137,7 @@ def rollout_promote(
 
 
 def rollout_history(rollout: Name, registry: RegistryOption = None, as_json: AsJson = False) -> None:
-    """Show every decision about a rollout; --json has the numbers that each rests on."""
+    """Show every decision about a rollout; --json adds its figures."""
     from cliplab import rollout as rollouts
 
     found = rollouts.rollout_history(rollout, registry=registry)

@@ -10,26 +10,26 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from adapters.records import Aggregation
-from cliplab.cli.console import FAILED, Bar, bar, command, say, show, write_json
-from cliplab.cli.options import AsJson, TrustAdapters, arg, one_output, opt
+from cliplab.cli import verbosity
+from cliplab.cli.console import FAILED, Bar, bar, command, note, say, show, write_json
+from cliplab.cli.options import AsJson, Device, OutputOption, TrustAdapters, arg, one_output, opt
 
 if TYPE_CHECKING:
     from cliplab.scan import ScanProgress, ScanReport
 
 # Where stderr is not a terminal: one line after this many videos.
 VIDEOS_PER_LINE = 100
-Bundle = Annotated[str, arg("BUNDLE", "A bundle directory or a self-describing .tflite.")]
-Label = Annotated[str | None, opt("LABEL", "Whose score counts; default: the model's positive label.")]
-SampleFps = Annotated[float | None, opt("F", "Frames per second that a model of frames sees; default: 1.")]
+Bundle = Annotated[str, arg("MODEL", "A model directory (bundle) or a self-describing .tflite.")]
+Label = Annotated[str | None, opt("LABEL", "Label to score; default: the model's positive label.")]
+SampleFps = Annotated[float | None, opt("F", "Frames per second for models of single frames; default: 1.")]
 KeyFrames = Annotated[
     bool, typer.Option("--keyframes", help="Score key frames only, at most --sample-fps per second (fastest).")
 ]
 Frames = Annotated[int | None, opt("N", "Sample N frames evenly from each video.")]
 HowAggregated = Annotated[
-    Aggregation | None, opt("HOW", "mean, max or top_mean of a video's scores; default: the model's.")
+    Aggregation | None, opt("HOW", "A video's score: mean, max or top_mean; default: the model's.")
 ]
-WindowSeconds = Annotated[float, opt("S", "Length of the best windows that are listed of each video.")]
-Device = Annotated[str | None, opt("DEVICE", "cpu or gpu; default: the model's.")]
+WindowSeconds = Annotated[float, opt("S", "Length of the best windows, in seconds.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -41,14 +41,12 @@ def register(app: typer.Typer) -> None:
 def scan(
     bundle: Bundle,
     library: Annotated[
-        str, arg("LIBRARY", "A folder or an address, as s3://bucket/folder: every video below it is scored.")
+        str, arg("LIBRARY", "A folder, or an address such as s3://bucket/folder; every video below it is scored.")
     ],
-    output: Annotated[Path | None, arg("OUTPUT", "Where the highlights go; default: highlights.json.")] = None,
-    output_option: Annotated[
-        Path | None, typer.Option("-o", "--output", metavar="FILE", help="The same, named.")
-    ] = None,
+    output: Annotated[Path | None, arg("OUTPUT", "The file of highlights; default: highlights.json.")] = None,
+    output_option: OutputOption = None,
     min_score: Annotated[
-        str, opt("X", "Videos with at least this score are highlights; best: the threshold that training chose.")
+        str, opt("X", "Minimum score of a highlight; best: the threshold that training chose.")
     ] = "0.7",
     label: Label = None,
     sample_fps: SampleFps = None,
@@ -56,27 +54,27 @@ def scan(
     frames: Frames = None,
     aggregation: HowAggregated = None,
     window_seconds: WindowSeconds = 5.0,
-    store: Annotated[Path | None, opt("FILE", "Where all scores are kept; default: scan.db beside the output.")] = None,
-    engine: Annotated[str, opt("ENGINE", "What scores: local is this machine, ray a cluster.")] = "local",
+    store: Annotated[
+        Path | None, opt("PATH", "File that keeps all scores; default: scan.db beside the output.")
+    ] = None,
+    engine: Annotated[str, opt("ENGINE", "local: this machine; ray: a cluster.")] = "local",
     ray_address: Annotated[
         str | None,
-        opt("ADDRESS", "HOST:PORT of the Ray cluster, or auto; default: that in RAY_ADDRESS, else this machine."),
+        opt("ADDRESS", "Ray cluster, HOST:PORT or auto; default: RAY_ADDRESS, or a local one."),
     ] = None,
-    workers: Annotated[int | None, opt("N", "Videos decoded at the same time; default: one per core.")] = None,
+    workers: Annotated[int | None, opt("N", "Videos decoded in parallel; default: one per core.")] = None,
     device: Device = None,
     retry_failed: Annotated[
-        bool, typer.Option("--retry-failed", help="Try again what could not be decoded and has not changed since.")
+        bool, typer.Option("--retry-failed", help="Try videos again that could not be decoded.")
     ] = False,
-    watch: Annotated[bool, typer.Option("--watch", help="Go on looking for new videos until interrupted.")] = False,
-    settle_seconds: Annotated[
-        float, opt("S", "With --watch: how long a file must stay unchanged, and the time between two looks.")
-    ] = 10.0,
+    watch: Annotated[bool, typer.Option("--watch", help="Keep looking for new videos until interrupted.")] = False,
+    settle_seconds: Annotated[float, opt("S", "With --watch: time between two looks, in seconds.")] = 10.0,
     trust_adapters: TrustAdapters = None,
     as_json: AsJson = False,
 ) -> int | None:
-    """Score a library of videos and write the best as highlights.json. Killed, it goes on where it was when run again.
+    """Score a library of videos and list the best. If interrupted, run it again to resume.
 
-    Exits with 1 where videos or folders could not be read; the others are scored.
+    Exits with 1 if videos or folders could not be read; the others are scored.
     """
     from cliplab.scan import scan as scan_library
 
@@ -131,7 +129,7 @@ def score(
     trust_adapters: TrustAdapters = None,
     as_json: AsJson = False,
 ) -> None:
-    """Score one video as scan does, and say what the score means."""
+    """Score one video as scan does, and show its best windows."""
     from cliplab.library import printable
     from cliplab.scan import score as score_video
 
@@ -167,7 +165,7 @@ class _ProgressReporter:
         self._announced = False
 
     def note(self, text: str) -> None:
-        say(f"note: {text}")
+        note(text)
 
     def progress(self, now: ScanProgress) -> None:
         if now.to_score is None:
@@ -187,7 +185,8 @@ class _ProgressReporter:
             self._say(_line(now))
 
     def _say(self, text: str) -> None:
-        say(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}")
+        if not verbosity.settings.quiet:
+            say(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}")
 
 
 def _line(now: ScanProgress) -> str:

@@ -10,28 +10,27 @@ import typer
 
 from cliplab.cli.console import FAILED, bar, command, say, show, write_json, write_row
 from cliplab.cli.dashed_names import HintingGroup
-from cliplab.cli.options import AsJson, Force, Overrides, TrustAdapters, arg, opt, parsed
+from cliplab.cli.options import AsJson, Device, Force, Overrides, Threads, TrustAdapters, arg, opt, parsed
 
 if TYPE_CHECKING:
     from cliplab.cli.tables import Shown
     from cliplab.studio import PrelabelReport
 
 _SHOWN_CLASSES, _SHOWN_FAILED = 20, 5
-Port = Annotated[int, opt("N", "The port; 0 is one that the system chooses.")]
-Host = Annotated[str, opt("HOST", "The address to listen on; others than this machine's need a token.")]
-Labels = Annotated[
-    str | None, opt("A,B", "The classes in their order (default: those that the folder has, or the browser asks).")
-]
+Port = Annotated[int, opt("N", "Port; 0: the system chooses one.")]
+Host = Annotated[str, opt("HOST", "Address to listen on; others than this machine's need a token.")]
+Labels = Annotated[str | None, opt("A,B", "Classes in order; default: those of the folder, or the browser asks.")]
 OutputFile = Annotated[
-    Path | None, opt("FILE", "Keep this file in step with the labels: labels.json or dataset.jsonl.")
+    Path | None,
+    opt("FILE", "Keep labels.json or dataset.jsonl up to date with the labels.", "-o", "--output"),
 ]
 TokenFile = Annotated[
     Path | None,
-    opt("FILE", "Holds the token for other machines (default: CLIPLAB_TOKEN, or a new one that is printed once)."),
+    opt("FILE", "File with the token for other machines; default: CLIPLAB_TOKEN, or a new one is printed."),
 ]
-Models = Annotated[Path | None, opt("DIR", "The folder of your models (default: models in DIR).", "--models")]
-Annotator = Annotated[str | None, opt("NAME", "The name that labels are stored under (default: the browser asks).")]
-Open = Annotated[bool, typer.Option("--open", help="Open it in the browser.")]
+Models = Annotated[Path | None, opt("DIR", "Folder of your models; default: DIR/models.", "--models")]
+Annotator = Annotated[str | None, opt("NAME", "Name stored with each label; default: the browser asks.")]
+Open = Annotated[bool, typer.Option("--open", help="Open the browser.")]
 
 
 class _LabelCommands(HintingGroup):
@@ -54,7 +53,7 @@ def register(app: typer.Typer) -> None:
 
 
 def studio(
-    data_dir: Annotated[Path, arg("DIR", "The folder of your media; labels.db is written into it.")],
+    data_dir: Annotated[Path, arg("DIR", "Folder of your media; labels.db is kept in it.")],
     port: Port = 8080,
     labels: Labels = None,
     output: OutputFile = None,
@@ -65,7 +64,7 @@ def studio(
     open_browser: Open = False,
     as_json: AsJson = False,
 ) -> None:
-    """Label frames, clips and videos in the browser, review them and manage models. Ctrl-C ends it."""
+    """Label, review and manage models in the browser. Ctrl-C ends it."""
     from cliplab.api import studio as run
 
     run(
@@ -83,7 +82,7 @@ def studio(
 
 
 def label_launch(
-    data_dir: Annotated[Path, opt("DIR", "The folder of your media; labels.db is written into it.")],
+    data_dir: Annotated[Path, opt("DIR", "Folder of your media; labels.db is kept in it.")],
     port: Port = 8080,
     labels: Labels = None,
     output: OutputFile = None,
@@ -108,7 +107,7 @@ def label_launch(
 
 
 def label_server(
-    data_dir: Annotated[Path, opt("DIR", "The folder of your media; labels.db is written into it.")],
+    data_dir: Annotated[Path, opt("DIR", "Folder of your media; labels.db is kept in it.")],
     port: Port = 8080,
     labels: Labels = None,
     output: OutputFile = None,
@@ -150,21 +149,23 @@ def _on_ready(data_dir: Path, as_json: bool) -> Callable[[str], object]:
 
 
 def label_auto(
-    model: Annotated[str, opt("MODEL", "A bundle, a .tflite, a config file, or a ready config's name.", "--model")],
-    data_dir: Annotated[Path, opt("DIR", "A studio's folder, or a folder of frames, clips or videos.", "--data-dir")],
+    model: Annotated[str, opt("MODEL", "A bundle, a .tflite, a config file, or a ready config.", "--model")],
+    data_dir: Annotated[Path, opt("DIR", "Folder of frames, clips or videos, or a studio's folder.", "--data-dir")],
     output: Annotated[
-        Path | None, opt("FILE", "Where the pre-labels go, as JSON (default: in labels.db only).", "--output", "-o")
+        Path | None, opt("FILE", "Also write the pre-labels as JSON; default: labels.db only.", "-o", "--output")
     ] = None,
-    threshold: Annotated[float, opt("X", "Items with a best score below it go to review.")] = 0.8,
+    threshold: Annotated[float, opt("X", "Minimum best score; other items go to review.")] = 0.8,
     overrides: Overrides = None,
+    device_option: Device = None,
+    threads_option: Threads = None,
     force: Force = False,
     trust_adapters: TrustAdapters = None,
     as_json: AsJson = False,
 ) -> int | None:
-    """Have a model label a folder: sure items get pre-labels, the others wait on the studio's Review page.
+    """Let a model label a folder: certain items get pre-labels, the others go to the Review page.
 
-    Pre-labels never count as a person's labels. If interrupted, run it again to resume. Exits with 1 where items could
-    not be read; the others are scored.
+    Pre-labels never count as labels by people. If interrupted, run it again to resume. Exits with 1 if items could not
+    be read; the others are scored.
     """
     from cliplab.api import label_auto as run
 
@@ -174,7 +175,7 @@ def label_auto(
             data_dir,
             output=output,
             threshold=threshold,
-            overrides=parsed(overrides),
+            overrides=parsed(overrides, device_option, threads_option),
             force=force,
             trust_adapters=trust_adapters or (),
             on_progress=progress.stage,

@@ -43,7 +43,7 @@ def register(app: typer.Typer) -> None:
 
 
 def train(
-    config: Annotated[str, arg("CONFIG", "A config file (JSON or YAML), or a ready config's name.")],
+    config: Annotated[str, arg("CONFIG", "A config file (JSON or YAML), or the name of a ready config.")],
     data: Data,
     output: Output = None,
     output_option: OutputOption = None,
@@ -53,13 +53,11 @@ def train(
     learning_rate: LearningRate = None,
     optimize: Optimize = None,
     additional_data: Annotated[
-        Path | None, opt("DIR", "More labelled clips of the same classes, such as hard examples from devices.")
+        Path | None, opt("DIR", "More clips of the same classes, such as hard examples.")
     ] = None,
     cross_validate: Annotated[
         bool,
-        typer.Option(
-            "--cross-validate", help="First say what such a model gets right on groups of clips that it did not see."
-        ),
+        typer.Option("--cross-validate", help="First estimate the accuracy on groups of clips held out of training."),
     ] = False,
     overrides: Overrides = None,
     devices: OnDevices = None,
@@ -70,8 +68,7 @@ def train(
 ) -> int | None:
     """Train a model on labelled clips. If interrupted, run it again to resume.
 
-    With X.tflite as output it writes one self-describing file of the config's precision, and keeps the bundle as X.
-    Device, memory and a line for each epoch are written to stderr.
+    Device, memory and one line per epoch go to stderr.
     """
     from cliplab import models
 
@@ -94,7 +91,9 @@ def train(
 
 
 def finetune(
-    model: Annotated[str, arg("BUNDLE", "The bundle to go on from, which is not altered; left out with --base-model.")],
+    model: Annotated[
+        str, arg("MODEL", "The model to train further; it is not changed. Leave it out with --base-model.")
+    ],
     data: OptionalData = None,
     output: Output = None,
     output_option: OutputOption = None,
@@ -111,16 +110,16 @@ def finetune(
     trust_adapters: TrustAdapters = None,
     as_json: AsJson = False,
 ) -> int | None:
-    """Train a bundle's model further on other clips of the same labels, e.g. with --set fine_tune_layers=20."""
+    """Train a model further on other clips of the same labels, for example with --set fine_tune_layers=20."""
     from adapters.errors import ConfigError
     from cliplab import models
 
     if base_model is not None:  # the arguments are then DATA and OUTPUT
         if output is not None:
-            raise ConfigError(f"--base-model {base_model} takes BUNDLE's place, got {model} too. Give one of them")
+            raise ConfigError(f"--base-model {base_model} takes the place of MODEL, got {model} too. Give one of them")
         data, output = Path(model), data
     if data is None:
-        raise ConfigError("finetune takes BUNDLE and DATA, or DATA with --base-model FILE. Give the labelled clips")
+        raise ConfigError("finetune takes MODEL and DATA, or DATA with --base-model FILE. Name the labelled clips")
 
     with bar() as progress:
         report = models.finetune(

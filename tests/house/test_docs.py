@@ -27,6 +27,7 @@ SECOND_SPELLINGS: dict[Any, str] = {
     "video_source": "sources",
     "leave_one_group_out": "cross_validate",
     **dict.fromkeys(("epochs", "batch_size", "learning_rate", "freeze_layers", "optimize"), "overrides"),
+    **dict.fromkeys(("device_option", "threads_option"), "overrides"),
 }
 SHOWING = {"as_json"}
 

@@ -123,7 +123,7 @@ def test_the_shape_of_hugging_faces_pipeline(bundle: Path, video: Path, tmp_path
     assert json.loads(failed.stdout) == [found, None]
     assert "missing.mp4: no such file" in failed.stderr
     for more, reason in (
-        ((), "--shape is of the JSON"),
+        ((), "--shape hf"),
         (("--json", "--segments", "warm"), "no place in the shape hf"),
     ):
         refused = cli(*command, *more)
