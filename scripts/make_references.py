@@ -141,13 +141,24 @@ def _allowed(key: Mapping[str, Any]) -> str:
 
 
 def api_reference() -> dict[str, str]:
-    """The pages of docs/api/: each public folder's exported names; mkdocstrings puts their docstrings there."""
+    """The pages of docs/api/: each public folder's exported names; mkdocstrings puts their docstrings there.
+
+    What two packages export is documented once, on the page of the package that defines it; the other page links to it.
+    """
     pages = {}
-    for package in API_PACKAGES:
-        module = importlib.import_module(package)
+    modules = {package: importlib.import_module(package) for package in API_PACKAGES}
+    owners: dict[tuple[str, str], str] = {}
+    for package in sorted(API_PACKAGES, key=len):  # the longer name, which is the nearer package, comes last and wins
+        for home, name in _exports(modules[package]):
+            if (home, name) not in owners or home.startswith(f"{package}."):
+                owners[home, name] = package
+    for package, module in modules.items():
         title = (module.__doc__ or "").strip().partition("\n\n")[0].replace("\n", " ")
         parts = [f"# {package}", title, "Written by `make docs` from what the package exports."]
-        parts += [f"::: {home}.{name}" for home, name in _exports(module)]
+        for home, name in _exports(module):
+            owner = owners[home, name]
+            page = f"{'index' if owner == 'adapters' else owner}.md"
+            parts.append(f"::: {home}.{name}" if owner == package else f"`{name}`: see [{owner}]({page}).")
         pages[f"api/{'index' if package == 'adapters' else package}.md"] = "\n\n".join(parts) + "\n"
     return pages
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import inspect
 import re
-import shlex
 from pathlib import Path
 from typing import Any
 
@@ -65,36 +64,6 @@ def test_each_command_is_a_function_of_the_same_name_and_arguments(name: str) ->
     assert inspect.getdoc(function)
     given = {SECOND_SPELLINGS.get(parameter.name, parameter.name) for parameter in COMMANDS[name].params} - SHOWING
     assert given <= set(inspect.signature(function).parameters)
-
-
-def snippets() -> list[Any]:
-    """Every line of a shell block that runs cliplab or make, with the page it stands on."""
-    found = []
-    for page in PAGES:
-        for block in re.findall(r"```(?:sh|bash|console)\n(.*?)```", page.read_text(encoding="utf-8"), re.S):
-            for line in block.replace("\\\n", " ").splitlines():
-                line = line.strip().removeprefix("$ ")
-                if re.match(r"(\.venv/bin/)?cliplab |make ", line):
-                    found.append(pytest.param(line, id=f"{page.name}: {line[:60]}"))
-    return found
-
-
-@pytest.mark.parametrize("line", snippets())
-def test_commands_in_the_documents_exist(line: str) -> None:
-    words = shlex.split(line.partition(" #")[0].partition(" > ")[0].partition(" | ")[0])
-    if words[0] == "make":
-        targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M)
-        assert words[1] in targets
-        return
-    name = "cliplab"
-    rest = words[1:]
-    while rest and f"{name} {rest[0]}" in COMMANDS:
-        name = f"{name} {rest.pop(0)}"
-    command = COMMANDS[name]
-    options = {option for parameter in command.params for option in parameter.opts} | {"--help"}
-    assert name != "cliplab" or not rest or rest[0].startswith("--"), f"no command {rest[0]}"
-    for word in rest:
-        assert not word.startswith("--") or word in options, f"{name} has no option {word}"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
