@@ -2,42 +2,23 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import os
 import sys
-from typing import Annotated, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.main import get_command
 
 from adapters.system import terminal_text
 from cliplab import __version__
-from cliplab.cli import (
-    active,
-    ads,
-    clips,
-    compare,
-    conversion,
-    data,
-    dataloop,
-    detect,
-    device,
-    explain,
-    extract,
-    host,
-    interrupts,
-    machine,
-    model,
-    reel,
-    registry,
-    rollout,
-    scan,
-    stream,
-    studio,
-    training,
-)
+from cliplab.cli import interrupts
 from cliplab.cli.console import guard_terminal, say
 from cliplab.cli.dashed_names import HintingGroup
 from cliplab.cli.other_words import own_words
+from cliplab.cli.plain_values import convert_plainly
 
 
 class _Commands(HintingGroup):
@@ -58,26 +39,12 @@ class _Commands(HintingGroup):
             raise
 
 
-app = typer.Typer(
-    name="cliplab",
-    cls=_Commands,
-    help="Train, evaluate, convert and run video models. Every command takes --json. Exit codes: 0 good, 1 some inputs "
-    "failed, 2 bad usage or config, 130 interrupted. CLIPLAB_DEBUG=1 shows tracebacks.",
-    no_args_is_help=True,
-    add_completion=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-)
-
-
 def _print_version(wanted: bool) -> None:
     if wanted:
         typer.echo(f"cliplab {__version__}")
         raise typer.Exit
 
 
-@app.callback()
 def options(
     version: Annotated[
         bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)
@@ -86,31 +53,101 @@ def options(
     """What stands before a command."""
 
 
-# In the order of the help.
-for module in (
-    model,
-    training,
-    conversion,
-    explain,
-    compare,
-    stream,
-    scan,
-    ads,
-    detect,
-    reel,
-    data,
-    clips,
-    extract,
-    registry,
-    rollout,
-    active,
-    device,
-    dataloop,
-    host,
-    studio,
-    machine,
-):
-    module.register(app)
+# The modules of commands in the order of the help, each with its commands and groups. Only the module of the command
+# that runs is imported; a test compares this with what they register.
+MODULES: dict[str, tuple[str, ...]] = {
+    "model": ("predict", "evaluate", "bench"),
+    "training": ("train", "finetune"),
+    "conversion": ("convert", "verify", "adopt", "ensemble"),
+    "explain": ("explain",),
+    "compare": ("compare",),
+    "stream": ("stream",),
+    "scan": ("scan", "score"),
+    "ads": ("ads", "ads-learn"),
+    "detect": ("detect", "generate", "worker"),
+    "reel": ("reel",),
+    "data": ("config", "dataset", "demo"),
+    "clips": ("clips",),
+    "extract": ("extract",),
+    "registry": ("registry",),
+    "rollout": ("rollout",),
+    "active": ("active",),
+    "device": ("device", "doctor"),
+    "dataloop": ("dataloop",),
+    "host": ("host",),
+    "studio": ("studio", "label"),
+    "machine": ("cache",),
+}
+
+
+def make_app(name: str | None = None) -> typer.Typer:
+    """The program with all of its commands.
+
+    Args:
+        name: A command or group: only those of its module are there. None, and an unknown name, are all.
+    """
+    app = typer.Typer(
+        name="cliplab",
+        cls=_Commands,
+        help="Train, evaluate, convert and run video models. Every command takes --json. Exit codes: 0 good, 1 some "
+        "inputs failed, 2 bad usage or config, 130 interrupted. CLIPLAB_DEBUG=1 shows tracebacks.",
+        no_args_is_help=True,
+        add_completion=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+    )
+    app.callback()(options)
+    for module in [module for module, names in MODULES.items() if name in names] or MODULES:
+        importlib.import_module(f"cliplab.cli.{module}").register(app)
+    return app
+
+
+if TYPE_CHECKING:
+    app = make_app()
+else:
+
+    def __getattr__(name: str) -> Any:
+        """``app``: the whole program, made when it is first asked for."""
+        if name != "app":
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        globals()["app"] = make_app()
+        return globals()["app"]
+
+
+def program(words: Sequence[str]) -> Any:
+    """The program as far as a command line needs it.
+
+    Args:
+        words: The arguments. What they name as the command is there, with every other command of its module.
+
+    Returns:
+        A click command.
+    """
+    name = next((word for word in words if not word.startswith("-")), None)
+    found = make_app(name)
+    if name is None and "--version" not in words:
+        _keep_help_alone(found)
+    command = get_command(found)
+    convert_plainly(command)
+    return command
+
+
+def _keep_help_alone(app: typer.Typer) -> None:
+    """Replace the commands by what the help of the program shows of them: its options take long to read."""
+    for info in app.registered_commands:
+        info.callback = _documented(info.callback)
+    for group in app.registered_groups:
+        assert group.typer_instance is not None
+        for info in group.typer_instance.registered_commands:
+            info.callback = _documented(info.callback)
+
+
+def _documented(function: Any) -> Any:
+    def command() -> None: ...
+
+    command.__name__, command.__doc__ = function.__name__, function.__doc__
+    return command
 
 
 def main() -> None:
@@ -123,7 +160,7 @@ def main() -> None:
         if isinstance(output, io.TextIOWrapper):  # a name that is not text is escaped as JSON does, whatever the locale
             output.reconfigure(errors="backslashreplace")
     try:
-        app()
+        program(sys.argv[1:])()
     except KeyboardInterrupt:
         interrupts.leave()
 

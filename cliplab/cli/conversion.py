@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from adapters.records import RequestedPrecision
+from adapters.choices import RequestedPrecision
 from cliplab.cli.console import bar, command, show, write_json
 from cliplab.cli.options import (
     AsJson,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from adapters.records import Aggregation
+from adapters.choices import Aggregation
 from cliplab.cli.console import FAILED, Bar, bar, command, say, show, write_json
 from cliplab.cli.options import AsJson, TrustAdapters, arg, one_output, opt
 
