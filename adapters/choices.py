@@ -11,6 +11,7 @@ Aggregation = Literal["mean", "max", "top_mean"]
 Precision = Literal["float32", "float16", "dynamic", "int8"]  # of a program's weights and arithmetic
 # What "quantize" accepts: "none", the older word, is float32.
 RequestedPrecision = Literal["float32", "float16", "dynamic", "int8", "none"]
+WantedPrecision = Literal["auto", "float32", "float16", "dynamic", "int8"]  # of a model that may have several programs
 Phase = Literal["head", "fine_tune"]  # of a training
 KeepBest = Literal["val_loss", "val_accuracy"]
 Devices = int | Literal["all"]  # how many devices share each batch in training

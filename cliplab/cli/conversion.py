@@ -41,6 +41,10 @@ def convert(
         opt("DATA", "Labelled clips: train calibrates int8, the other splits measure."),
     ] = None,
     overrides: Overrides = None,
+    keep_in_bundle: Annotated[
+        bool,
+        typer.Option("--keep-in-bundle", help="Also keep the program in the bundle, for scan --precision auto."),
+    ] = False,
     force: Force = False,
     trust_adapters: TrustAdapters = None,
     as_json: AsJson = False,
@@ -59,6 +63,7 @@ def convert(
             quantize=quantize,
             data=data,
             overrides=parsed(overrides),
+            keep_in_bundle=keep_in_bundle,
             force=force,
             trust_adapters=trust_adapters or (),
             on_progress=progress.stage,

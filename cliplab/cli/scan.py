@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from adapters.choices import Aggregation
+from adapters.choices import Aggregation, WantedPrecision
 from cliplab.cli.console import FAILED, Bar, bar, command, say, show, write_json
 from cliplab.cli.options import AsJson, TrustAdapters, arg, one_output, opt
 
@@ -64,6 +64,14 @@ def scan(
     ] = None,
     workers: Annotated[int | None, opt("N", "Videos decoded at the same time; default: one per core.")] = None,
     device: Device = None,
+    precision: Annotated[
+        WantedPrecision | None,
+        opt(
+            "P",
+            "float32, float16, dynamic or int8; auto: int8 where it is known to cost little accuracy; default: the "
+            "model's.",
+        ),
+    ] = None,
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Try again what could not be decoded and has not changed since.")
     ] = False,
@@ -102,6 +110,7 @@ def scan(
             ray_address=ray_address,
             workers=workers,
             device=device,
+            precision=precision,
             retry_failed=retry_failed,
             watch=watch,
             settle_seconds=settle_seconds,
