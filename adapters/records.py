@@ -8,11 +8,20 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from adapters.choices import Aggregation as Aggregation
+from adapters.choices import Aspect as Aspect
+from adapters.choices import Devices as Devices
+from adapters.choices import KeepBest as KeepBest
+from adapters.choices import Phase as Phase
+from adapters.choices import Precision as Precision
+from adapters.choices import RequestedPrecision as RequestedPrecision
+from adapters.choices import SamplingMode as SamplingMode
+from adapters.choices import ShortClip as ShortClip
 from adapters.errors import ScoresError
 
 Int8Array = npt.NDArray[np.int8]
@@ -20,16 +29,6 @@ UInt8Array = npt.NDArray[np.uint8]
 Float32Array = npt.NDArray[np.float32]
 Float64Array = npt.NDArray[np.float64]
 
-Aspect = Literal["crop", "pad", "stretch"]
-SamplingMode = Literal["spread", "rate", "every"]
-ShortClip = Literal["repeat_last", "wrap", "error"]
-Aggregation = Literal["mean", "max", "top_mean"]
-Precision = Literal["float32", "float16", "dynamic", "int8"]  # of a program's weights and arithmetic
-# What "quantize" accepts: "none", the older word, is float32.
-RequestedPrecision = Literal["float32", "float16", "dynamic", "int8", "none"]
-Phase = Literal["head", "fine_tune"]  # of a training
-KeepBest = Literal["val_loss", "val_accuracy"]
-Devices = int | Literal["all"]  # how many devices share each batch in training
 PRECISIONS: tuple[Precision, ...] = ("float32", "float16", "dynamic", "int8")
 
 

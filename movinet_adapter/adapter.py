@@ -233,17 +233,28 @@ class MoViNetAdapter(ModelAdapter):
             return super().open_program(source, num_threads, name)
         return StreamProgram(source, num_threads=num_threads, name=name)
 
-    def ready_program(self) -> bytes | None:
+    def ready_program(self) -> Path | bytes | None:
         """A published int8 model predicts as it is, unless another precision, size or labels are asked for."""
-        config = self.config
-        precision_is_open = config["quantize"] == "int8" or not self._names_precision
-        if self.trained or not self.streams or not _is_tflite(str(config["weights"])) or not precision_is_open:
-            return None
-        if not self.brings_classifier:
+        if not self._may_be_ready or not self.brings_classifier:
             return None
         from movinet_adapter.streaming.published import published_program
 
-        return published_program(Path(config["weights"]), self.image_size, output_activation(self.network_config))
+        return published_program(Path(self.config["weights"]), self.image_size, output_activation(self.network_config))
+
+    @property
+    def _may_be_ready(self) -> bool:
+        config = self.config
+        precision_is_open = config["quantize"] == "int8" or not self._names_precision
+        return not self.trained and self.streams and _is_tflite(str(config["weights"])) and precision_is_open
+
+    def _require_trained(self) -> None:
+        # A file whose program was made before is whole; reading its weights takes longer than all of a short stream.
+        if self._may_be_ready and self.config["labels"] is None:
+            from movinet_adapter.streaming.published import is_known
+
+            if is_known(Path(self.config["weights"]), self.image_size, output_activation(self.network_config)):
+                return
+        super()._require_trained()
 
     @property
     def _names_precision(self) -> bool:

@@ -10,18 +10,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from adapters.bundle.golden import Golden
-from adapters.bundle.golden_file import golden_from_bytes, golden_to_bytes
 from adapters.bundle.sealed_folder import SEAL, SealedContents, SealedFile, check_name, read_sealed
-from adapters.bundle.sealed_writer import write_sealed
 from adapters.config import without_local_paths
 from adapters.errors import BundleError
 from adapters.system import MAX_DEPTH, parse_json, parse_safetensors
+
+if TYPE_CHECKING:
+    from adapters.bundle.golden import Golden
 
 CONFIG, METRICS, CARD, GOLDEN, WEIGHTS = "config.json", "metrics.json", "card.md", "golden.npz", "weights.safetensors"
 _PROGRAMS, _SUFFIX = "programs/", ".tflite"
@@ -71,6 +71,8 @@ class Bundle:
         """
         if self.golden_file is None:
             return None
+        from adapters.bundle.golden_file import golden_from_bytes
+
         return golden_from_bytes(self.golden_file.read(), self.golden_file.label)
 
     def weights(self) -> dict[str, npt.NDArray[Any]]:
@@ -124,6 +126,9 @@ def write_bundle(
         BundleError: Values cannot be stored, the folder has files that are not a bundle's, or another process is
             writing into it.
     """
+    from adapters.bundle.golden_file import golden_to_bytes
+    from adapters.bundle.sealed_writer import write_sealed
+
     folder = Path(path)
     files = {
         CONFIG: _to_json(folder / CONFIG, without_local_paths(config)),

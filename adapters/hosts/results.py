@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Literal, TypedDict, get_args
+from typing import TypedDict, get_args
 
 import numpy as np
 
+from adapters.choices import ResultShape
 from adapters.errors import MediaError
 from adapters.records import VideoResult
 
-# "rows": the rows of ``cliplab predict --json``. "hf": those of Hugging Face's video-classification pipeline.
-Shape = Literal["rows", "hf"]
+Shape = ResultShape
 SHAPES: tuple[Shape, ...] = get_args(Shape)
 
 

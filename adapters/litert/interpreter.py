@@ -62,19 +62,30 @@ def read_program(path: Path, name: str) -> bytes:
         ) from error
 
 
-def open_interpreter(model: bytes, name: str, threads: int = 1, input_shape: tuple[int, ...] | None = None) -> Any:
-    """A LiteRT interpreter with its tensors allocated.
+def open_interpreter(
+    model: bytes,
+    name: str,
+    threads: int = 1,
+    input_shape: tuple[int, ...] | None = None,
+    allocated: bool = True,
+    tried: bool = False,
+) -> Any:
+    """A LiteRT interpreter.
 
     Args:
         model: The bytes of the .tflite.
         name: What messages call it.
         threads: The interpreter's threads.
         input_shape: What the only input is resized to; None for its own shape.
+        allocated: Whether it is ready to run. If not, it tells what its tensors are at little cost, and ``allocate``
+            packs the weights.
+        tried: Whether these bytes were opened by this function before, so that nothing is asked of them again.
 
     Raises:
         BundleError: The bytes are not a program that can run here.
     """
-    require_tried(model, name, threads, input_shape)
+    if not tried:
+        require_tried(model, name, threads, input_shape)
     from ai_edge_litert.interpreter import Interpreter
 
     try:
@@ -83,13 +94,35 @@ def open_interpreter(model: bytes, name: str, threads: int = 1, input_shape: tup
             interpreter = Interpreter(model_content=model, num_threads=threads)
             if input_shape is not None:
                 interpreter.resize_tensor_input(interpreter.get_input_details()[0]["index"], list(input_shape))
+    except (ValueError, RuntimeError) as error:
+        raise _not_opened(name, error) from error
+    if allocated:
+        allocate(interpreter, name)
+    return interpreter
+
+
+def allocate(interpreter: Any, name: str) -> None:
+    """Make an interpreter ready to run.
+
+    Args:
+        interpreter: The program's interpreter.
+        name: What messages call it.
+
+    Raises:
+        BundleError: The program cannot run here.
+    """
+    try:
+        with captured_stderr():
             interpreter.allocate_tensors()
     except (ValueError, RuntimeError) as error:
-        raise BundleError(
-            f"{name} is damaged or is not a LiteRT program that can run here ({first_line(error)}). Fetch it again, or "
-            "write it again with cliplab convert."
-        ) from error
-    return interpreter
+        raise _not_opened(name, error) from error
+
+
+def _not_opened(name: str, error: Exception) -> BundleError:
+    return BundleError(
+        f"{name} is damaged or is not a LiteRT program that can run here ({first_line(error)}). Fetch it again, or "
+        "write it again with cliplab convert."
+    )
 
 
 def not_run(name: str, error: Exception) -> BundleError:

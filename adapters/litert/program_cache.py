@@ -45,6 +45,19 @@ def digest_path(program: Path) -> Path:
     return program.with_name(f"{program.name}.sha256")
 
 
+def cached_program(identity: Config) -> Path | None:
+    """The cached program of an identity, if it is there and whole.
+
+    Args:
+        identity: What the program's bytes follow from, as JSON values.
+
+    Returns:
+        The path of the cached .tflite; None where it has to be made.
+    """
+    path = program_path(identity)
+    return path if _is_whole(path) else None
+
+
 def get_or_make(identity: Config, make: Callable[[], bytes]) -> Path:
     """The cached program of an identity; made and cached first if it does not exist or is damaged.
 

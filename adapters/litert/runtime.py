@@ -24,6 +24,7 @@ import numpy.typing as npt
 from adapters.errors import BundleError, ConfigError
 from adapters.litert import graph as litert_graph
 from adapters.litert.interpreter import (
+    allocate,
     not_run,
     open_interpreter,
     outputs_by_name,
@@ -112,7 +113,11 @@ class Program:
         self._free, self._waiting = self.num_threads, 0
         self._helpers: ThreadPoolExecutor | None = None
         self._resize = input_shape
-        first = open_interpreter(self.model_bytes, self.name, self._together, input_shape)
+        # The first one says what the tensors are, and packs the weights when it is needed: where frames come in batches
+        # those of one thread compute, and it never is. Shapes that are known only then are those of other programs.
+        known = input_shape is None and not quantized
+        first = open_interpreter(self.model_bytes, self.name, self._together, input_shape, not known)
+        self._unallocated = first if known else None
         self._idle: dict[int, list[Any]] = {1: [], self._together: [first]}  # by their threads
         self._input, self.input_shape = single_input(first, self.name, quantized)
         self._quantization = quantization_of(first.get_input_details()[0])
@@ -215,7 +220,10 @@ class Program:
             interpreter = idle.pop() if idle else None
         try:
             if interpreter is None:
-                interpreter = open_interpreter(self.model_bytes, self.name, threads, self._resize)
+                interpreter = open_interpreter(self.model_bytes, self.name, threads, self._resize, True, True)
+            elif interpreter is self._unallocated:
+                allocate(interpreter, self.name)
+                self._unallocated = None
             yield interpreter
         finally:
             with self._cores:

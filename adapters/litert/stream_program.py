@@ -139,7 +139,7 @@ class StreamProgram:
                     return slot
                 self._idle.wait()
         try:
-            return _Slot(open_interpreter(self.model_bytes, self.name), self)
+            return _Slot(open_interpreter(self.model_bytes, self.name, tried=True), self)
         except BaseException:
             with self._idle:
                 self._made -= 1

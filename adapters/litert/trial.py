@@ -92,12 +92,18 @@ def _marker(key: str) -> Path:
 
 @cache
 def _runtime_version() -> str:
-    from importlib.metadata import PackageNotFoundError, version
+    import ai_edge_litert
 
-    try:
-        return f"ai-edge-litert-{version('ai-edge-litert')}"
-    except PackageNotFoundError:
-        return "ai-edge-litert"
+    # importlib.metadata takes longer to import than LiteRT; it is asked where a release does not name itself.
+    found: Any = vars(ai_edge_litert).get("__version__")
+    if not isinstance(found, str):
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            found = version("ai-edge-litert")
+        except PackageNotFoundError:
+            return "ai-edge-litert"
+    return f"ai-edge-litert-{found}"
 
 
 def _unsound(model: bytes) -> str | None:

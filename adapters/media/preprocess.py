@@ -193,10 +193,10 @@ def resize(frames: UInt8Array, width: int, height: int) -> UInt8Array:
     Returns:
         uint8 [T, height, width, 3]; the frames themselves where the size is the same.
     """
-    import cv2
-
     if frames.shape[1:3] == (height, width):
         return frames
+    import cv2  # after the check: it takes long to import, and frames are decoded at this size
+
     smaller = width * height <= frames.shape[1] * frames.shape[2]
     how = cv2.INTER_AREA if smaller else cv2.INTER_CUBIC
     return np.stack([cv2.resize(frame, (width, height), interpolation=how) for frame in frames]).astype(np.uint8)

@@ -12,7 +12,6 @@ from adapters.inference import merge_frames
 from adapters.media import to_model_input
 from adapters.models.model_adapter import ModelAdapter
 from adapters.models.network import Pretrained, Variables
-from adapters.models.weights import fitting_classifier, require_finite
 from adapters.records import Clip, Float32Array, Prediction
 
 
@@ -68,6 +67,8 @@ class FrameModelAdapter(ModelAdapter):
         return self._read[1]
 
     def _fit(self, name: str) -> Pretrained:
+        from adapters.models.weights import fitting_classifier, require_finite
+
         found = self.file_weights()
         fitting = fitting_classifier(found.classifier, self.config, self.labels)
         if fitting is not None:
@@ -85,6 +86,8 @@ class FrameModelAdapter(ModelAdapter):
     def brings_classifier(self) -> bool:
         if self.config["labels"] is None or not self.names_a_file:
             return self.config["labels"] is None
+        from adapters.models.weights import fitting_classifier
+
         return fitting_classifier(self.pretrained().classifier, self.config, self.labels) is not None
 
     @property

@@ -17,7 +17,6 @@ from adapters.models.first_weights import build_network, initial_variables
 from adapters.models.network import Backbone, BackboneShapes, Network, Pretrained, Variables
 from adapters.models.programs import PROGRAM_BATCH, backbone_identity
 from adapters.models.state import AnyProgram, LoadedModel
-from adapters.models.weights import require_finite
 from adapters.protocols import LiteRTProgram
 from adapters.records import Clip, Float32Array, InputSpec, Precision
 from adapters.training import is_linear
@@ -211,6 +210,8 @@ class NetworkAdapter(BaseModelAdapter):
             if model.stored is None:
                 model.variables = initial_variables(self, network)
             else:
+                from adapters.models.weights import require_finite
+
                 weights = model.stored.weights()
                 require_finite(weights, model.where)
                 model.variables = weights
@@ -230,7 +231,7 @@ class NetworkAdapter(BaseModelAdapter):
         """The network of the config, with fresh variables. Imports TensorFlow."""
         return build_network(self)
 
-    def ready_program(self) -> bytes | None:
+    def ready_program(self) -> Path | bytes | None:
         """The program that the file of ``weights`` is itself, if it predicts as it is; None where it is to be made."""
         return None
 

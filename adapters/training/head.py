@@ -9,7 +9,6 @@ import numpy as np
 from adapters.config import Config
 from adapters.records import Float32Array, expand_binary
 from adapters.system import import_keras, import_tensorflow
-from adapters.training.devices import same_noise
 
 VARIABLE_PREFIX = "scores_"
 
@@ -155,6 +154,8 @@ def _dropout_layer(rate: float, step: Any, index: int) -> Any:
         seed = step + tf.constant([0, index * 1_000_003])
         if tf.distribute.get_strategy().num_replicas_in_sync == 1:
             return tf.nn.experimental.stateless_dropout(value, rate, seed=seed)
+        from adapters.training.devices import same_noise
+
         kept = same_noise(lambda shape: tf.nn.experimental.stateless_dropout(tf.ones(shape), rate, seed=seed), value)
         return value * kept
 

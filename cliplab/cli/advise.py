@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from rich.text import Text
-
 from cliplab.cli.console import bar, show, write_json
 from cliplab.cli.options import AsJson, Data, Device, Force, Overrides, Threads, TrustAdapters, opt, parsed
 
@@ -58,13 +56,13 @@ def dataset_advise(
 
 def advice(report: AdviseReport) -> Shown:
     """The findings first, then the tables that they come from."""
-    from cliplab.cli.tables import problem
+    from cliplab.cli.tables import problem, styled
 
     shown: Shown = [f"{report.data}: {len(report.examples)} clips, features of {report.model}", ""]
     for finding in report.findings:
-        shown += [problem(finding.text) if finding.serious else finding.text, Text(f"  -> {finding.next_step}"), ""]
+        shown += [problem(finding.text) if finding.serious else finding.text, styled(f"  -> {finding.next_step}"), ""]
     shown += [*_curve(report), *_alike(report), *_shortcuts(report), *_issues(report)]
-    shown += [Text(f"note: {warning}", style="yellow") for warning in report.warnings]
+    shown += [styled(f"note: {warning}", "yellow") for warning in report.warnings]
     shown += [problem(f"left out: {reason}") for reason in report.skipped[:_SHOWN_SKIPPED]]
     if len(report.skipped) > _SHOWN_SKIPPED:
         shown.append(problem(f"left out: {len(report.skipped) - _SHOWN_SKIPPED} more clips"))

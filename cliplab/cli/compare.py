@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.text import Text
 
 from cliplab.cli.console import FAILED, bar, command, show, write_json
 from cliplab.cli.options import AsJson, Data, Force, Overrides, Threads, TrustAdapters, opt, parsed
-from cliplab.cli.tables import Shown, number, problem, size, table
+from cliplab.cli.tables import Shown, number, problem, size, styled, table
 
 if TYPE_CHECKING:
     from cliplab.models import Comparison, ModelFigures
@@ -115,7 +114,7 @@ def _shown(found: Comparison, data: Path) -> Shown:
         + ("" if factor == 1 else f"; the device is {factor:g} times slower than this machine"),
     ]
     notes = [note for model in found.models for note in model.notes]
-    shown += [Text(f"note: {text}", style="yellow") for text in (*found.warnings, *notes)]
+    shown += [styled(f"note: {text}", "yellow") for text in (*found.warnings, *notes)]
     shown += _left_out(found)
     shown += [problem(f"left out: {reason}") for reason in found.skipped]
     shown += ["", *found.why]
@@ -129,7 +128,7 @@ def _row(model: ModelFigures, found: Comparison) -> tuple[Any, ...]:
     low, high = model.interval
     style = "bold" if model.model == found.recommended else ""
     return (
-        Text(model.model, style=style),
+        styled(model.model, style),
         f"{model.accuracy:.0%} ({100 * low:.0f} to {high:.0%})",
         f"{model.mean_recall:.0%}",
         number(model.device_latency_ms, 1),
@@ -155,7 +154,7 @@ def _left_out(found: Comparison) -> Shown:
     for item in found.left_out:
         by_reason.setdefault((_in_short(item.reason), item.asked_for), []).append(item.model)
     lines = {f"left out: {', '.join(names)}: {reason}": asked_for for (reason, asked_for), names in by_reason.items()}
-    return [problem(text) if asked_for else Text(text, style="dim") for text, asked_for in lines.items()]
+    return [problem(text) if asked_for else styled(text, "dim") for text, asked_for in lines.items()]
 
 
 def _in_short(reason: str) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from adapters.records import RequestedPrecision
+from adapters.choices import RequestedPrecision
 from cliplab.cli.console import bar, command, note, show, write_json
 from cliplab.cli.options import (
     AsJson,
@@ -42,6 +42,10 @@ def convert(
         opt("DATA", "Labelled clips: its train split calibrates int8, the others measure the file."),
     ] = None,
     overrides: Overrides = None,
+    keep_in_bundle: Annotated[
+        bool,
+        typer.Option("--keep-in-bundle", help="Also keep the program in the bundle, for scan --precision auto."),
+    ] = False,
     force: Force = False,
     trust_adapters: TrustAdapters = None,
     as_json: AsJson = False,
@@ -60,6 +64,7 @@ def convert(
             quantize=quantize,
             data=data,
             overrides=parsed(overrides),
+            keep_in_bundle=keep_in_bundle,
             force=force,
             trust_adapters=trust_adapters or (),
             on_progress=progress.stage,

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from adapters.hosts.results import Shape
+from adapters.choices import ResultShape as Shape
 from cliplab.cli.console import FAILED, bar, command, say_error, show, write_json
 from cliplab.cli.options import (
     AsJson,

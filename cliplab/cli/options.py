@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from adapters.records import Devices
+from adapters.choices import Devices
 
 
 def arg(metavar: str, text: str) -> Any:

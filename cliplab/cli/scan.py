@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from adapters.records import Aggregation
+from adapters.choices import Aggregation, WantedPrecision
 from cliplab.cli import verbosity
 from cliplab.cli.console import FAILED, Bar, bar, command, note, say, show, write_json
 from cliplab.cli.options import AsJson, Device, OutputOption, TrustAdapters, arg, one_output, opt
@@ -64,6 +64,14 @@ def scan(
     ] = None,
     workers: Annotated[int | None, opt("N", "Videos decoded in parallel; default: one per core.")] = None,
     device: Device = None,
+    precision: Annotated[
+        WantedPrecision | None,
+        opt(
+            "P",
+            "float32, float16, dynamic or int8; auto: int8 where it is known to cost little accuracy; default: the "
+            "model's.",
+        ),
+    ] = None,
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Try videos again that could not be decoded.")
     ] = False,
@@ -100,6 +108,7 @@ def scan(
             ray_address=ray_address,
             workers=workers,
             device=device,
+            precision=precision,
             retry_failed=retry_failed,
             watch=watch,
             settle_seconds=settle_seconds,

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from rich.table import Table
-from rich.text import Text
-
 from adapters.system import terminal_text
 
 if TYPE_CHECKING:
+    from rich.table import Table
+    from rich.text import Text
+
     from cliplab.datasets import DatasetReport, ExtractReport, PrepareReport
     from cliplab.demo import DemoReport
     from cliplab.models import ConfigCheck
@@ -20,6 +20,8 @@ Shown = list[Any]
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Table:
     """A table whose cells are plain text, never markup; columns that begin with ">" are numbers, set right."""
+    from rich.table import Table
+
     made = Table(header_style="bold", box=None, pad_edge=False)
     for name in columns:
         made.add_column(_cell(name.lstrip(">")), justify="right" if name.startswith(">") else "left", overflow="fold")
@@ -30,6 +32,8 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Table:
 
 def _cell(value: Any) -> Text:
     """A value as text in one line, fit for a terminal."""
+    from rich.text import Text
+
     style = value.style if isinstance(value, Text) else ""
     return Text(terminal_text(value.plain if isinstance(value, Text) else str(value), one_line=True), style=style)
 
@@ -52,7 +56,14 @@ def clock(seconds: float) -> str:
 
 
 def problem(text: str) -> Text:
-    return Text(text, style="red")
+    return styled(text, "red")
+
+
+def styled(text: str, style: Any = "") -> Text:
+    """Text in a style of rich, which is imported when something is shown."""
+    from rich.text import Text
+
+    return Text(text, style=style)
 
 
 def after(path: str, error: str) -> str:
@@ -86,7 +97,7 @@ def config(complete: Mapping[str, Any]) -> Shown:
     rows = []
     for name, value in complete.items():
         style = "" if value == keys[name].get("default") else "bold"
-        rows.append((Text(name, style=style), json.dumps(value, ensure_ascii=False), keys[name]["x-effect"]))
+        rows.append((styled(name, style), json.dumps(value, ensure_ascii=False), keys[name]["x-effect"]))
     return [table(("key", "value", "takes effect"), rows)]
 
 
@@ -187,7 +198,7 @@ def demo(report: DemoReport) -> Shown:
         "",
         table(("program", ">size", ">ms per clip", ">same label", ">score difference"), programs),
         "",
-        *(Text(f"gate: {failure}", style="red") for failure in report.gate_failures),
+        *(problem(f"gate: {failure}") for failure in report.gate_failures),
         table(("step", ">seconds"), [(name, f"{seconds:.1f}") for name, seconds in report.seconds.items()]),
         "",
         f"bundle    {report.files['bundle']}\ntimeline  {report.files['timeline']}",

@@ -39,6 +39,9 @@ if TYPE_CHECKING:
     from cliplab.models.explanation import explain as explain
     from cliplab.models.explanation import explain_video as explain_video
     from cliplab.models.explanation import write_explanation as write_explanation
+    from cliplab.models.kept_programs import PrecisionChoice as PrecisionChoice
+    from cliplab.models.kept_programs import choose_precision as choose_precision
+    from cliplab.models.kept_programs import own_precision as own_precision
     from cliplab.models.machine_report import MachineReport as MachineReport
     from cliplab.models.machine_report import machine as machine
     from cliplab.models.measure import rendered_clips as rendered_clips
@@ -72,6 +75,7 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
             "explain_figure": ("explanation_png",),
             "explain_report": ("Explanation",),
             "explanation": ("explain", "explain_video", "write_explanation"),
+            "kept_programs": ("PrecisionChoice", "choose_precision", "own_precision"),
             "machine_report": ("MachineReport", "machine"),
             "measure": ("rendered_clips", "time_predict"),
             "prediction": ("PredictReport", "find_segments", "predict"),

@@ -32,6 +32,7 @@ def convert(
     quantize: RequestedPrecision = "float32",
     data: str | Path | None = None,
     overrides: Mapping[str, Any] | None = None,
+    keep_in_bundle: bool = False,
     force: bool = False,
     trust_adapters: Sequence[str] = (),
     on_progress: Callable[[str, int, int], object] | None = None,
@@ -48,6 +49,8 @@ def convert(
         data: Labelled clips. int8 is calibrated on the train split (at most ``calibration_clips``), and the report
             compares on windows of the other splits (``held_out_windows``). None compares on rendered clips.
         overrides: Config keys to change.
+        keep_in_bundle: Also write the program, with what was measured, into the bundle that it was made of, where
+            ``scan`` with precision "auto" or its own finds it. The bundle's own program stays; its digest changes.
         force: Replace output if it exists.
         trust_adapters: Adapters of other packages that the model may name, "module:Class" each; their code is run.
         on_progress: Called with the stage's name, the clips done and the clips in all.
@@ -58,7 +61,7 @@ def convert(
         tensors and the order of the labels.
 
     Raises:
-        ConfigError: A key is wrong, or output has another ending.
+        ConfigError: A key is wrong, output has another ending, or keep_in_bundle is asked for what is not a bundle.
         WeightsError: A state dict is asked for, and the model came without weights.
         ConversionError: The accuracy on labelled windows drops by more than ``max_accuracy_drop`` and by more than
             chance, or fewer than ``min_agreement`` of the windows keep their label where the config asks for that.
@@ -72,6 +75,8 @@ def convert(
             f"{str(output)!r}"
         )
     require_new(output, force)
+    if keep_in_bundle:
+        return _convert_and_keep(model, output, quantize, data, overrides, trust_adapters, on_progress)
     if not isinstance(model, Mapping) and is_keras_file(model):
         if suffix != ".tflite":
             raise ConfigError(f"{model}: is a network of Keras, which is converted to X.tflite, got {str(output)!r}")
@@ -84,6 +89,38 @@ def convert(
     return convert_measured(
         model, output, quantize, data, overrides=overrides, trust_adapters=trust_adapters, on_progress=on_progress
     )
+
+
+def _convert_and_keep(
+    model: ModelSource,
+    output: str | Path,
+    quantize: RequestedPrecision,
+    data: str | Path | None,
+    overrides: Mapping[str, Any] | None,
+    trust_adapters: Sequence[str],
+    on_progress: Callable[[str, int, int], object] | None,
+) -> ConversionReport:
+    from cliplab.models.kept_programs import keep_program, require_bundle
+
+    bundle = require_bundle(model)
+    if Path(output).suffix.lower() != ".tflite":
+        raise ConfigError(f"keep_in_bundle goes with a program, X.tflite, got {str(output)!r}")
+    changed = sorted(set(overrides or {}) - {"max_accuracy_drop", "min_agreement", "calibration_clips", "num_threads"})
+    if changed:
+        raise ConfigError(
+            f"keep_in_bundle: the program must be of the bundle's own config, and {changed[0]!r} changes it"
+        )
+    adapter = open_model(bundle, overrides, trust_adapters)
+    if as_precision(quantize) == as_precision(adapter.config["quantize"]):
+        raise ConfigError(f"keep_in_bundle: {quantize} is the precision of the bundle's own program already")
+    if data is None:
+        report = adapter.convert(output, quantize)
+    else:
+        report = convert_measured(
+            model, output, quantize, data, overrides=overrides, trust_adapters=trust_adapters, on_progress=on_progress
+        )
+    keep_program(bundle, Path(output), report)
+    return report
 
 
 def convert_measured(

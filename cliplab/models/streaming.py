@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adapters.errors import AdapterError, ConfigError, MediaError, describe_failure
-from adapters.inference import MinScore, min_scores_of, open_model
+from adapters.inference import MinScore, min_scores_of, open_model, read_ahead
 from adapters.protocols import OpenStream
 from adapters.records import Prediction
 from cliplab.models.prediction import reaches
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from adapters.records import InputSpec
 
 Row = dict[str, Any]
+FRAMES_AHEAD = 8  # of a file, scaled: enough to bridge a key frame, and below 3 MB at 320 pixels
 OnNote = Callable[[str], object]
 
 
@@ -126,8 +127,17 @@ def _live_frames(video: Any) -> Iterator[tuple[float, Any]]:
 
 
 def _file_frames(video: Any, spec: InputSpec, fps: float, source: str, on_note: OnNote) -> Iterator[tuple[float, Any]]:
-    """The frame that is shown at each tick, as ``cliplab predict`` takes them."""
-    with video:
-        yield from video.frames(height=spec.height, width=spec.width, aspect=spec.aspect, fps=fps)
+    """The frame that is shown at each tick, as ``cliplab predict`` takes them, decoded ahead in a thread."""
+
+    def read(opened: Any) -> Iterator[tuple[float, Any]]:
+        frames: Iterator[tuple[float, Any]] = opened.frames(
+            height=spec.height, width=spec.width, aspect=spec.aspect, fps=fps
+        )
+        return frames
+
+    with video, closing(read_ahead([video], read, threads=1, limit=FRAMES_AHEAD, name="stream-decode")) as frames:
+        for _, frame in frames:
+            if frame is not None:
+                yield frame
         for warning in video.warnings:
             on_note(f"{source}: {warning}")

@@ -150,6 +150,7 @@ def score_on_ray(
     digest: str,
     library: str,
     device: str | None,
+    overrides: dict[str, Any],
     ray_address: str | None,
     trust_adapters: tuple[str, ...],
     on_note: OnNote,
@@ -161,6 +162,7 @@ def score_on_ray(
         digest: The model's digest.
         library: The library's absolute path or address.
         device: "cpu" or "gpu"; None is the model's.
+        overrides: What else ``open_model`` needs to predict in the scan's precision.
         ray_address: HOST:PORT of the cluster; None is that in RAY_ADDRESS, and this computer without it.
         trust_adapters: As for ``open_model``.
         on_note: Called with a sentence for each unusual event.
@@ -175,7 +177,7 @@ def score_on_ray(
     from adapters.hosts.ray_cluster import cluster_connection, share
     from adapters.hosts.ray_pool import ITEMS_PER_WORKER, LostItem, process_items
 
-    overrides: dict[str, Any] = {"num_threads": 1} | ({} if device is None else {"device": device})
+    changes = {"num_threads": 1, **overrides, **({} if device is None else {"device": device})}
 
     def engine(
         adapter: BaseModelAdapter, jobs: Iterable[ScoringJob], sampling: Sampling, workers: int | None = None
@@ -185,7 +187,7 @@ def score_on_ray(
             return
         with cluster_connection(ray_address):
             model = share(pack_model(bundle, digest))
-            arguments = (model, overrides, sampling, library, cliplab.__version__, trust_adapters)
+            arguments = (model, changes, sampling, library, cliplab.__version__, trust_adapters)
             options: dict[str, Any] = {"workers": workers, "on_note": on_note, "gpus": 1 if device == "gpu" else 0}
             options["items_per_worker"] = ITEMS_PER_WORKER_REMOTE if is_remote(library) else ITEMS_PER_WORKER
             for job, result in process_items(ScanWorker, arguments, chain([first], left), **options):

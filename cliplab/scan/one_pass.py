@@ -13,6 +13,7 @@ from adapters.base import BaseModelAdapter
 from adapters.errors import MediaError
 from adapters.media import UnreadablePath, VideoFile
 from cliplab.library import SettleFilter, fingerprint, is_remote, printable, walk
+from cliplab.models import PrecisionChoice
 from cliplab.scan.report import HighlightCriteria, all_failures, write_highlights
 from cliplab.scan.sampling import Sampling
 from cliplab.scan.scoring import ScoredVideo, ScoringJob, what_changed
@@ -85,6 +86,8 @@ class ScanReport:
         videos_per_second: Rate of scoring.
         video_hours: Length of the videos that were decoded.
         failures: Path and reason of the first failures; highlights.json lists all.
+        precision: Precision of the program that scored.
+        precision_reason: Why it is this one.
     """
 
     output: str
@@ -99,6 +102,8 @@ class ScanReport:
     videos_per_second: float
     video_hours: float
     failures: tuple[tuple[str, str], ...]
+    precision: str = "float32"
+    precision_reason: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """The attributes as a JSON object, each failure as "path" and "error"."""
@@ -121,8 +126,9 @@ class ScanPlan:
         workers: Videos decoded at the same time; None is one per core.
         sampling: Which moments of each video are scored.
         criteria: How scores become highlights.
-        run: Number of the run (model and sampling) in the store.
+        run: Number of the run (model, precision and sampling) in the store.
         retry_failed: Whether videos that could not be decoded are scored again.
+        precision: Of the program that scores, and why.
         output: The highlights.json.
         head: The first keys of highlights.json.
         on_progress: Called with the progress for each video.
@@ -137,6 +143,7 @@ class ScanPlan:
     criteria: HighlightCriteria
     run: int
     retry_failed: bool
+    precision: PrecisionChoice
     output: Path
     head: dict[str, Any]
     on_progress: OnProgress
@@ -197,6 +204,8 @@ def scan_once(
         videos_per_second=round(rate, 2),
         video_hours=round(progress.video_seconds / 3600, 3),
         failures=tuple(islice(all_failures(store, plan.run), LISTED_FAILURES)),
+        precision=plan.precision.precision,
+        precision_reason=plan.precision.reason,
     )
     return report, now
 

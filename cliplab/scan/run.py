@@ -14,11 +14,13 @@ from typing import Any
 
 from adapters.base import BaseModelAdapter
 from adapters.bundle import model_digest
+from adapters.choices import WantedPrecision
+from adapters.config import trusting
 from adapters.errors import BundleError, ConfigError
 from adapters.inference import MinScore, min_score_of, open_model, parse_min_score
 from adapters.records import Aggregation
 from cliplab.library import HIGHLIGHTS_FORMAT, HIGHLIGHTS_VERSION, is_remote, storage
-from cliplab.models import name_list
+from cliplab.models import PrecisionChoice, choose_precision, name_list, own_precision
 from cliplab.outputs import require_new
 from cliplab.scan.one_pass import Engine, OnNote, OnProgress, OnReport, ScanPlan, ScanReport, scan_once
 from cliplab.scan.one_pass import watch as watching
@@ -37,6 +39,7 @@ class EngineOptions:
         digest: The model's digest.
         library: The library's absolute path or address.
         device: "cpu" or "gpu"; None is the model's.
+        overrides: What else ``open_model`` needs to predict in the scan's precision.
         ray_address: HOST:PORT of the Ray cluster; None is that in RAY_ADDRESS.
         trust_adapters: As for ``scan``.
         on_note: Called with a sentence for each unusual event.
@@ -46,6 +49,7 @@ class EngineOptions:
     digest: str
     library: str
     device: str | None
+    overrides: dict[str, Any]
     ray_address: str | None
     trust_adapters: tuple[str, ...]
     on_note: OnNote
@@ -79,6 +83,7 @@ def scan(
     ray_address: str | None = None,
     workers: int | None = None,
     device: str | None = None,
+    precision: WantedPrecision | None = None,
     retry_failed: bool = False,
     watch: bool = False,
     settle_seconds: float = 10.0,
@@ -108,6 +113,9 @@ def scan(
         ray_address: HOST:PORT of the Ray cluster, or "auto"; None is that in RAY_ADDRESS, and this computer without it.
         workers: Videos decoded at the same time; None is one per core.
         device: "cpu" or "gpu"; None is the model's.
+        precision: Of the program that scores: "auto" takes int8 where the bundle has measured that it costs at most
+            ``max_accuracy_drop``, otherwise float32; "float32", "float16", "dynamic" or "int8" is that one; None is the
+            model's. Scores of each precision are kept apart.
         retry_failed: Score again the videos that could not be decoded.
         watch: Continue to look for new videos until interrupted.
         settle_seconds: With watch: how long a file must stay unchanged before it is scored, and the time between
@@ -137,19 +145,28 @@ def scan(
     require_replaceable(output)
     digest = model_digest(bundle)
     note = on_note or (lambda text: None)
-    scores = ENGINES[engine](EngineOptions(bundle, digest, library, device, ray_address, tuple(trust_adapters), note))
+    chosen = _choice(bundle, precision, trust_adapters, note)
+    more = {} if chosen is None else chosen.overrides
+    scores = ENGINES[engine](
+        EngineOptions(bundle, digest, library, device, more, ray_address, tuple(trust_adapters), note)
+    )
     # A cluster's driver does not predict, so it needs no GPU.
     changes = {} if device is None else {"device": device if engine == "local" else "cpu"}
-    adapter = open_model(bundle, changes, trust_adapters)
+    adapter = open_model(bundle, {**changes, **more}, trust_adapters)
+    if chosen is not None and (device or adapter.config["device"]) == "gpu":
+        raise ConfigError(f"precision {precision} is of the program that the CPU runs; device is gpu. Leave one out")
+    if more:
+        adapter.program()  # one that has to be made is made before the library is listed
+    chosen = chosen or own_precision(adapter.config)
     if model_digest(bundle) != digest:
         raise BundleError(f"{bundle}: was replaced while it was read. Start the scan again.")
     sampling = choose_sampling(adapter, sample_fps, keyframes, frames)
     criteria = make_criteria(adapter, bundle, label, aggregation, min_score, window_seconds)
     place = Path(store) if store is not None else output.absolute().parent / STORE_NAME
     with open_store(place, note) as kept:
-        run, is_other = kept.run({"model": digest, "sampling": sampling.to_json()})
+        run, is_other = kept.run(_run_key(digest, sampling, chosen))
         if is_other:
-            note(f"{place}: has scores of another model or sampling; these stay, and every video is scored anew")
+            note(f"{place}: has scores of another model, precision or sampling; these stay, and every video is scored")
         plan = ScanPlan(
             library=library,
             adapter=adapter,
@@ -160,7 +177,8 @@ def scan(
             run=run,
             retry_failed=retry_failed,
             output=output,
-            head=_head(library, adapter, digest, sampling, criteria),
+            precision=chosen,
+            head=_head(library, adapter, digest, sampling, criteria, chosen),
             on_progress=on_progress or (lambda progress: None),
             on_note=note,
         )
@@ -221,8 +239,38 @@ def make_criteria(
     return HighlightCriteria(chosen, labels.index(chosen), how, fraction, least, window_seconds)
 
 
+def _choice(
+    bundle: str | Path,
+    precision: WantedPrecision | None,
+    trust_adapters: Sequence[str],
+    note: OnNote,
+) -> PrecisionChoice | None:
+    """The precision that was asked for; None where none was."""
+    if precision is None:
+        return None
+    with trusting(trust_adapters):
+        chosen = choose_precision(bundle, precision)
+    if precision == "auto":
+        note(f"scores in {chosen.precision}: {chosen.reason}")
+    return chosen
+
+
+def _run_key(digest: str, sampling: Sampling, chosen: PrecisionChoice) -> dict[str, Any]:
+    """What scores follow from beside the video; for the model's own precision the key is that of older stores."""
+    return {
+        "model": digest,
+        "sampling": sampling.to_json(),
+        **({} if chosen.own else {"precision": chosen.precision}),
+    }
+
+
 def _head(
-    library: str, adapter: BaseModelAdapter, digest: str, sampling: Sampling, criteria: HighlightCriteria
+    library: str,
+    adapter: BaseModelAdapter,
+    digest: str,
+    sampling: Sampling,
+    criteria: HighlightCriteria,
+    chosen: PrecisionChoice,
 ) -> dict[str, Any]:
     best = adapter.config["best_thresholds"].get(criteria.label)
     return {
@@ -230,6 +278,7 @@ def _head(
         "version": HIGHLIGHTS_VERSION,
         "library": library,
         "model": {"name": adapter.config.get("name", ""), "adapter": adapter.config["adapter"], "digest": digest},
+        "precision": chosen.precision,
         "sampling": sampling.to_json(),
         "label": criteria.label,
         "aggregation": criteria.aggregation,

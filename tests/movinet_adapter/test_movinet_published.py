@@ -97,3 +97,30 @@ def test_a_model_without_the_layer_or_output_is_refused(published: Path) -> None
     for logits, layer in (("other", "classifier_head/head/"), ("logits", "no such layer")):
         with pytest.raises(BundleError, match="damaged"):
             with_scores(model, logits, "softmax", lambda kernel, layer=layer: layer in kernel)
+
+
+def test_the_next_process_neither_edits_the_file_nor_reads_its_weights(
+    published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CLIPLAB_CACHE", str(tmp_path))
+    first = opened(published).program()
+    assert first is not None
+
+    def unexpected(*_: object, **__: object) -> None:
+        raise AssertionError("the file was read part by part")
+
+    for name in ("published.read_graph", "published.with_scores"):
+        monkeypatch.setattr(f"movinet_adapter.streaming.{name}", unexpected)
+    monkeypatch.setattr(ModelAdapter, "pretrained", unexpected)
+    model = opened(published)
+    model.open_stream()
+    assert model.active_program() is model.program()
+    assert model.program().model_bytes == first.model_bytes  # type: ignore[union-attr]
+
+
+def test_a_cache_that_cannot_be_written_is_done_without(
+    published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setenv("CLIPLAB_CACHE", str(tmp_path / "file"))
+    assert isinstance(opened(published).ready_program(), bytes)
