@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from adapters.system import terminal_text
+from cliplab.cli.fitting_table import FittingTable
 
 if TYPE_CHECKING:
     from cliplab.datasets import DatasetReport, ExtractReport, PrepareReport
@@ -20,7 +21,7 @@ Shown = list[Any]
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Table:
     """A table whose cells are plain text, never markup; columns that begin with ">" are numbers, set right."""
-    made = Table(header_style="bold", box=None, pad_edge=False)
+    made = FittingTable(header_style="bold", box=None, pad_edge=False)
     for name in columns:
         made.add_column(_cell(name.lstrip(">")), justify="right" if name.startswith(">") else "left", overflow="fold")
     for row in rows:
