@@ -10,6 +10,7 @@ from rich.text import Text
 
 from adapters.system import terminal_text
 from cliplab.cli.fitting_table import FittingTable
+from cliplab.cli.shown_paths import from_here
 
 if TYPE_CHECKING:
     from cliplab.datasets import DatasetReport, ExtractReport, PrepareReport
@@ -53,7 +54,7 @@ def clock(seconds: float) -> str:
 
 
 def problem(text: str) -> Text:
-    return Text(text, style="red")
+    return Text(from_here(text), style="red")
 
 
 def after(path: str, error: str) -> str:
