@@ -150,3 +150,11 @@ def test_completion_knows_commands_and_options() -> None:
     assert "predict" in complete("cliplab pre")
     assert "--quantize" in complete("cliplab convert --qu")
     assert "--quiet" not in complete("cliplab convert --qua")
+
+
+def test_verbose_logs_what_is_loaded(config: Path, tmp_path: Path) -> None:
+    video = render_video(tmp_path / "warm.mp4", "warm", 1, seconds=1)
+    shown = cli("predict", config, video, "-v", "--json", code=0)
+    assert "tiny.json: config of tiny_adapter:TinyAdapter" in shown.stderr
+    assert json.loads(shown.stdout)
+    assert cli("predict", config, video, "--json", code=0).stderr == ""
