@@ -21,6 +21,7 @@ import typer
 from adapters.errors import AdapterError, ConfigError, MissingExtraError
 from adapters.system import terminal_json, terminal_text
 from cliplab.cli import interrupts, verbosity
+from cliplab.cli.shown_paths import from_here
 
 P = ParamSpec("P")
 GOOD, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
@@ -83,12 +84,12 @@ def _unexpected(error: Exception) -> int:
 def say_error(message: str) -> None:
     """One error on stderr, its first word in red where that is a terminal."""
     red, plain = ("\033[31m", "\033[0m") if verbosity.colored(sys.stderr) else ("", "")
-    print(f"{red}error:{plain} {terminal_text(message)}", file=sys.stderr, flush=True)
+    print(f"{red}error:{plain} {terminal_text(from_here(message))}", file=sys.stderr, flush=True)
 
 
 def say(message: str) -> None:
     """A line of text on stderr."""
-    print(terminal_text(message), file=sys.stderr, flush=True)
+    print(terminal_text(from_here(message)), file=sys.stderr, flush=True)
 
 
 def note(message: str) -> None:

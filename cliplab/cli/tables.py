@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from adapters.system import terminal_text
+from cliplab.cli.shown_paths import from_here
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -20,9 +21,9 @@ Shown = list[Any]
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Table:
     """A table whose cells are plain text, never markup; columns that begin with ">" are numbers, set right."""
-    from rich.table import Table
+    from cliplab.cli.fitting_table import FittingTable
 
-    made = Table(header_style="bold", box=None, pad_edge=False)
+    made = FittingTable(header_style="bold", box=None, pad_edge=False)
     for name in columns:
         made.add_column(_cell(name.lstrip(">")), justify="right" if name.startswith(">") else "left", overflow="fold")
     for row in rows:
@@ -56,7 +57,7 @@ def clock(seconds: float) -> str:
 
 
 def problem(text: str) -> Text:
-    return styled(text, "red")
+    return styled(from_here(text), "red")
 
 
 def styled(text: str, style: Any = "") -> Text:

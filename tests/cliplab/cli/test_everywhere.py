@@ -64,6 +64,7 @@ def test_an_option_of_one_name_is_the_same_everywhere() -> None:
             short = tuple(one for one in option.opts if not one.startswith("--"))
             seen[long][short, "PLACE" if option.metavar in PLACES else option.metavar].append(name)
     found = {option: dict(forms) for option, forms in seen.items() if len(forms) > 1}
+    found.pop("--model-id", None)  # of the registry a model's name; of Dataloop the config's key of this name
     found.pop("--database", None)  # registry init has the address of a database of its own
     assert not found
     assert set(seen["--output"]) == {(("-o",), "PLACE")}
@@ -130,8 +131,8 @@ def test_no_color_is_respected_on_a_terminal(config: Path) -> None:
 
 def test_a_second_argument_is_the_output_where_it_is_plain(config: Path, tmp_path: Path) -> None:
     twice = cli("convert", config, tmp_path / "a.tflite", "-o", tmp_path / "b.tflite", code=2).stderr
-    assert "one output is required" in twice
-    assert "one output is required" in cli("convert", config, code=2).stderr
+    assert "one output is needed" in twice
+    assert "one output is needed" in cli("convert", config, code=2).stderr
     assert "a.tflite" not in cli("dataset", "split", tmp_path / "none", "-o", tmp_path / "x.jsonl").stderr
 
 
@@ -150,3 +151,11 @@ def test_completion_knows_commands_and_options() -> None:
     assert "predict" in complete("cliplab pre")
     assert "--quantize" in complete("cliplab convert --qu")
     assert "--quiet" not in complete("cliplab convert --qua")
+
+
+def test_verbose_logs_what_is_loaded(config: Path, tmp_path: Path) -> None:
+    video = render_video(tmp_path / "warm.mp4", "warm", 1, seconds=1)
+    shown = cli("predict", config, video, "-v", "--json", code=0)
+    assert "tiny.json: config of tiny_adapter:TinyAdapter" in shown.stderr
+    assert json.loads(shown.stdout)
+    assert cli("predict", config, video, "--json", code=0).stderr == ""

@@ -106,6 +106,33 @@ def test_a_manifest_makes_its_folder_for_the_first_model(tmp_path: Path) -> None
     assert "--add" in cli("registry", "manifest", tmp_path / "other", code=2).stderr
 
 
+def test_paths_in_messages_are_relative_to_where_the_user_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from cliplab.cli.shown_paths import from_here
+
+    monkeypatch.chdir(tmp_path)
+    assert from_here(f"{tmp_path}/a b/c.mp4: is damaged ({tmp_path}/x)") == "a b/c.mp4: is damaged (x)"
+    assert from_here(f"'{tmp_path}/x'") == "'x'"
+    assert from_here(f"{tmp_path}/-x.mp4") == "./-x.mp4"
+    for same in (
+        f"{tmp_path}: is a folder",
+        f"file://{tmp_path}/x",
+        f"/other{tmp_path}/x",
+        f"{tmp_path}2/x",
+        "no path",
+    ):
+        assert from_here(same) == same
+    monkeypatch.chdir("/")
+    assert from_here("/etc/x: unreadable") == "/etc/x: unreadable"
+
+
+def test_an_error_names_the_path_from_here(tmp_path: Path) -> None:
+    (tmp_path / "below").mkdir()
+    (tmp_path / "below" / "bad.json").write_text("{")
+    shown = cli("config", "show", tmp_path / "below" / "bad.json", process=True, cwd=tmp_path, code=2).stderr
+    assert "below/bad.json" in shown
+    assert str(tmp_path) not in shown
+
+
 def test_a_diagram_joins_no_bins_with_an_empty_one_between() -> None:
     import math
 
