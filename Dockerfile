@@ -31,6 +31,10 @@ FROM build-lab AS build-train
 RUN /opt/cliplab/bin/pip install --no-cache-dir '.[train]' \
  && rm -rf build ./*.egg-info
 
+# What an image never runs.
+FROM build AS build-predict
+RUN /opt/cliplab/bin/pip uninstall --yes setuptools pip
+
 FROM python:${PYTHON}-slim AS runtime
 # The cache has downloaded weights and converted programs; give it a volume to keep them.
 RUN useradd --system --create-home --uid 10001 cliplab \
@@ -48,4 +52,4 @@ FROM runtime AS lab
 COPY --from=build-lab /opt/cliplab /opt/cliplab
 
 FROM runtime AS predict
-COPY --from=build /opt/cliplab /opt/cliplab
+COPY --from=build-predict /opt/cliplab /opt/cliplab

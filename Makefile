@@ -16,19 +16,30 @@ FLOORS_CORE := .venv-floors-core
 # What the container of deploy/Dockerfile has: its Python, the tools that list its packages, and the packages alone.
 LOCK_PYTHON ?= python3.11
 LOCK_TOOLS := .venv-lock
+DIST_TOOLS := .venv-dist
 LOCKED := .venv-container
 COMPILE := $(LOCK_TOOLS)/bin/pip-compile --quiet --upgrade --strip-extras --generate-hashes --no-emit-options \
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host
 # Packages of the `train` extra that work without TensorFlow.
 LIGHT_TRAIN := scikit-learn scipy threadpoolctl matplotlib
 
-.PHONY: demo test test-full test-floors test-floors-core lint docs docs-check docs-serve bench mutants fuzz lock clean
+.PHONY: demo check dist test test-full test-floors test-floors-core lint docs docs-check docs-serve bench mutants fuzz lock clean
 
 demo: $(RUN_STAMP)
 	$(BIN)/cliplab demo --output demo_output --force
 
 test: lint
 	$(BIN)/python $(TESTS) -m "not slow" $(PARALLEL)
+
+# Everything that CI asks of a change.
+check: test docs-check test-floors-core
+
+# Wheel and sdist, as they would be published.
+dist: $(DIST_TOOLS)/.installed
+	rm -rf dist
+	$(DIST_TOOLS)/bin/python -m build --outdir dist .
+	$(DIST_TOOLS)/bin/twine check --strict dist/*
+	$(DIST_TOOLS)/bin/check-wheel-contents dist/*.whl
 
 test-full: lint
 	$(BIN)/python $(TESTS) $(PARALLEL)
@@ -94,6 +105,11 @@ $(DEV_STAMP): setup.py pyproject.toml | $(BIN)/python
 $(LOCK_TOOLS)/.installed: setup.py
 	$(LOCK_PYTHON) -m venv --clear $(LOCK_TOOLS)
 	$(LOCK_TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check 'pip-tools>=7.5' 'cyclonedx-bom>=7.0'
+	@touch $@
+
+$(DIST_TOOLS)/.installed:
+	$(PYTHON) -m venv --clear $(DIST_TOOLS)
+	$(DIST_TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check build twine check-wheel-contents
 	@touch $@
 
 $(FLOORS_ALL)/.installed: setup.py pyproject.toml $(FLOORS)

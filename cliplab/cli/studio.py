@@ -28,6 +28,10 @@ TokenFile = Annotated[
     Path | None,
     opt("FILE", "File with the token for other machines; default: CLIPLAB_TOKEN, or a new one is printed."),
 ]
+Database = Annotated[
+    str | None,
+    opt("DB", "Clip database: a file, or postgresql://USER@HOST/NAME; default: DIR/clips.db.", "--database"),
+]
 Models = Annotated[Path | None, opt("DIR", "Folder of your models; default: DIR/models.", "--models")]
 Annotator = Annotated[str | None, opt("NAME", "Name stored with each label; default: the browser asks.")]
 Open = Annotated[bool, typer.Option("--open", help="Open the browser.")]
@@ -60,6 +64,7 @@ def studio(
     host: Host = "127.0.0.1",
     token_file: TokenFile = None,
     models: Models = None,
+    database: Database = None,
     annotator: Annotator = None,
     open_browser: Open = False,
     as_json: AsJson = False,
@@ -75,6 +80,7 @@ def studio(
         output=output,
         token_file=token_file,
         models=models,
+        database=database,
         annotator=annotator,
         open_browser=open_browser,
         on_ready=_on_ready(data_dir, as_json),

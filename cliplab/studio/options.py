@@ -21,6 +21,7 @@ class StudioOptions:
         output: File that is kept in step with the labels; None for none.
         token: Secret that opens the studio from other machines; None where it listens on loopback.
         models_dir: Folder of bundles; None for ``data_dir/models``.
+        database: The clip database, a path or ``postgresql://...``; None for ``data_dir/clips.db``.
         annotator: Name that labels are stored under until a person types another; None asks for it.
     """
 
@@ -31,6 +32,7 @@ class StudioOptions:
     output: Path | None = None
     token: str | None = None
     models_dir: Path | None = None
+    database: str | None = None
     annotator: str | None = None
 
     def __post_init__(self) -> None:
@@ -54,6 +56,11 @@ class StudioOptions:
     def models_folder(self) -> Path:
         """``models_dir``, or ``data_dir/models``."""
         return self.data_dir / "models" if self.models_dir is None else self.models_dir
+
+    @property
+    def clip_database(self) -> str:
+        """``database``, or the path of ``data_dir/clips.db``."""
+        return str(self.data_dir / "clips.db") if self.database is None else self.database
 
 
 def check_class_names(names: tuple[str, ...]) -> None:

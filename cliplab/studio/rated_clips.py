@@ -8,17 +8,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from adapters.errors import MissingExtraError
+from adapters.errors import MissingExtraError, StorageError
 from adapters.hosts.http_server.errors import RequestError
+from cliplab.sql import is_postgres
 from cliplab.studio.context import Studio, shown
 from cliplab.studio.security import inside
 
 if TYPE_CHECKING:
     from cliplab.clips import ClipManager, RatingBasedTrainer
 
-DATABASE = "clips.db"
-_HOW = "make some on the Generate page, or register clips in {path} (docs/guides/clips.md shows how)"
-_open: dict[Path, tuple[ClipManager, RatingBasedTrainer]] = {}
+_HOW = "make some on the Generate page, or register clips in {name} (docs/guides/clips.md shows how)"
+_open: dict[str, tuple[ClipManager, RatingBasedTrainer]] = {}
 _guard = threading.Lock()
 
 
@@ -26,23 +26,32 @@ def clips_of(studio: Studio) -> tuple[ClipManager, RatingBasedTrainer]:
     """The database and the trainer of a studio, which trains in the background after every five new ratings.
 
     Args:
-        studio: The studio; its folder has a ``clips.db``.
+        studio: The studio.
 
     Raises:
-        RequestError: 404, the folder has no ``clips.db``; a request does not make one.
+        RequestError: 404, the file of the database does not exist; a request does not make one.
         StorageError: The database cannot be opened.
         MissingExtraError: The ``clips`` extra is not installed.
     """
     from cliplab.clips import ClipManager, RatingBasedTrainer
 
-    path = (studio.options.data_dir / DATABASE).resolve()
-    if not path.is_file():
-        raise RequestError(404, f"There are no clips to rate yet: {_HOW.format(path=DATABASE)}.")
+    database = studio.options.clip_database
+    if not _exists(database):
+        raise RequestError(404, f"There are no clips to rate yet: {_HOW.format(name=_shown(database))}.")
     with _guard:
-        if path not in _open:
-            manager = ClipManager(path)
-            _open[path] = manager, RatingBasedTrainer(manager, path.parent / "models" / "highlight_model.skops")
-        return _open[path]
+        if database not in _open:
+            manager = ClipManager(database)
+            folder = studio.options.data_dir if is_postgres(database) else Path(database).resolve().parent
+            _open[database] = manager, RatingBasedTrainer(manager, folder / "models" / "highlight_model.skops")
+        return _open[database]
+
+
+def _exists(database: str) -> bool:
+    return is_postgres(database) or Path(database).is_file()
+
+
+def _shown(database: str) -> str:
+    return "the database" if is_postgres(database) else Path(database).name
 
 
 def why_no_clips(studio: Studio) -> str | None:
@@ -51,15 +60,15 @@ def why_no_clips(studio: Studio) -> str | None:
     Args:
         studio: The studio.
     """
-    path = studio.options.data_dir / DATABASE
-    if not path.is_file():
-        return f"There are no clips to rate yet: {_HOW.format(path=DATABASE)}."
+    database = studio.options.clip_database
+    if not _exists(database):
+        return f"There are no clips to rate yet: {_HOW.format(name=_shown(database))}."
     try:
         manager, _ = clips_of(studio)
-    except MissingExtraError as error:
+    except (MissingExtraError, StorageError) as error:
         return str(error)
     if not manager.list_clips(1):
-        return f"The database has no clips yet: {_HOW.format(path=DATABASE)}."
+        return f"The database has no clips yet: {_HOW.format(name=_shown(database))}."
     return None
 
 

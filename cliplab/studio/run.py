@@ -21,6 +21,7 @@ def studio(
     output: str | Path | None = None,
     token_file: str | Path | None = None,
     models: str | Path | None = None,
+    database: str | Path | None = None,
     annotator: str | None = None,
     open_browser: bool = False,
     on_ready: Callable[[str], object] | None = None,
@@ -36,6 +37,7 @@ def studio(
         token_file: File with the token that opens the studio from other machines; None reads it from CLIPLAB_TOKEN, or
             makes one where it is needed.
         models: Folder of bundles; None for ``data_dir/models``.
+        database: The clip database, a path or ``postgresql://...``; None for ``data_dir/clips.db``.
         annotator: Name that labels are stored under; None asks for it in the browser.
         open_browser: Open the first page in this machine's browser.
         on_ready: Called with the URL once requests are accepted; it has the token in its fragment.
@@ -71,6 +73,7 @@ def studio(
         output=None if output is None else Path(output),
         token=secrets.token_urlsafe(24) if token is None and not is_loopback(host) else token,
         models_dir=None if models is None else Path(models),
+        database=None if database is None else str(database),
         annotator=annotator,
     )
 

@@ -23,7 +23,6 @@ from cliplab.studio.context import Page, Studio, shown
 from cliplab.studio.jobs import Job
 from cliplab.studio.media_files import folder_videos
 from cliplab.studio.pages import json_body, render, studio_of
-from cliplab.studio.rated_clips import DATABASE
 from cliplab.studio.security import audit, inside
 from cliplab.studio.web_addresses import is_address, require_public_address
 
@@ -147,7 +146,7 @@ def _generate(studio: Studio, body: Mapping[str, Any]) -> Response:
         "local": not is_address(found["source"]),
         "folder": str(root),
         "output": str(inside(studio, OUTPUT)),
-        "database": str(root / DATABASE),
+        "database": studio.options.clip_database,
         "clips": clips,
     }
     title = f"Generate {len(clips)} clips of {shown(Path(found['source']).name)}"
