@@ -23,10 +23,14 @@ COMPILE := $(LOCK_TOOLS)/bin/pip-compile --quiet --upgrade --strip-extras --gene
 # Packages of the `train` extra that work without TensorFlow.
 LIGHT_TRAIN := scikit-learn scipy threadpoolctl matplotlib
 
-.PHONY: demo check dist test test-full test-floors test-floors-core lint docs docs-check docs-serve bench mutants fuzz lock clean
+.PHONY: demo demo-takes check dist test test-full test-floors test-floors-core lint docs docs-check docs-serve bench mutants fuzz lock clean
 
-demo: $(RUN_STAMP)
+demo: demo-takes $(RUN_STAMP)
 	$(BIN)/cliplab demo --output demo_output --force
+
+# Before anything is downloaded. The size is that of the extra's packages, unpacked.
+demo-takes:
+	@test -e $(RUN_STAMP) || echo 'make demo: first installs TensorFlow and other packages into $(VENV): about 2.8 GB, some minutes'
 
 test: lint
 	$(BIN)/python $(TESTS) -m "not slow" $(PARALLEL)

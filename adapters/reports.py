@@ -115,7 +115,7 @@ class ConversionReport:
     Attributes:
         output_path: The .tflite that was written.
         quantize: Its precision.
-        clips: How many clips were compared.
+        clips: How many clips were compared; windows count as clips.
         clip_origin: Where the clips came from, in words.
         max_score_difference: Largest absolute difference of any class score on any clip, in 0..1.
         agreement: Share of the clips whose top label is the same, in 0..1.
@@ -127,6 +127,7 @@ class ConversionReport:
         operators: How often each LiteRT operator occurs in the .tflite.
         partitions: Into how many parts the XNNPACK delegate divides the graph; None where not known.
         accuracy: What both get right on labelled clips; None without labels.
+        source_clips: How many labelled clips the compared ones are windows of; None without labels.
     """
 
     output_path: str
@@ -143,6 +144,7 @@ class ConversionReport:
     partitions: int | None = None
     near_ties: int = 0
     accuracy: AccuracyDrop | None = None
+    source_clips: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object of the same names; fractions have six digits."""

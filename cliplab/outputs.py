@@ -8,12 +8,13 @@ from pathlib import Path
 from adapters.errors import StorageError
 
 
-def require_new(path: str | Path | None, force: bool) -> None:
+def require_new(path: str | Path | None, force: bool, otherwise: str = "or name another path") -> None:
     """Check, before long work begins, that a result can be written.
 
     Args:
         path: The file or folder to write; None for no output.
         force: Allow replacing what exists.
+        otherwise: What else may be done about it, which ends the message.
 
     Raises:
         StorageError: It exists without force, or cannot be written.
@@ -23,7 +24,7 @@ def require_new(path: str | Path | None, force: bool) -> None:
     target = Path(path)
     filled = any(target.iterdir()) if target.is_dir() else target.exists()
     if filled and not force:
-        raise StorageError(f"{path}: already exists; use --force (force=True) to replace it, or name another path")
+        raise StorageError(f"{path}: already exists; use --force (force=True) to replace it, {otherwise}")
     parent = target if target.is_dir() else target.absolute().parent
     while not parent.exists():
         parent = parent.parent

@@ -104,7 +104,7 @@ def _picture(frames: PreparedFrames, number: int, spec: InputSpec) -> UInt8Array
         picture = None
     if picture is None:
         raise MediaError(
-            f"{path}: is missing or no picture. Put it back; if it is of a prepared dataset, prepare that anew"
+            f"{path}: is missing or is not a picture. Put it back; if it is of a prepared dataset, prepare that anew"
         )
     height, width = picture.shape[:2]
     return np.asarray(resize(picture[None], *decode_size(spec, width, height))[0], np.uint8)

@@ -128,9 +128,9 @@ def draw_reliability(bins: Mapping[str, Any], before: Mapping[str, Any] | None, 
     axes.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1, label="perfectly calibrated")
     if before is not None and before.get("score"):
         name = f"before calibration: error {before['error']:.3f}"
-        axes.plot(before["score"], before["share"], "o--", color=ORANGE, markersize=4, label=name)
+        axes.plot(*_joined(before), "o--", color=ORANGE, markersize=4, label=name)
     name = "scores" if before is None else "after calibration"
-    axes.plot(bins["score"], bins["share"], "o-", color=BLUE, label=f"{name}: error {bins['error']:.3f}")
+    axes.plot(*_joined(bins), "o-", color=BLUE, label=f"{name}: error {bins['error']:.3f}")
     axes.set(ylabel="share right", xlim=(0, 1), ylim=(0, 1.02), title=f"Reliability: {clips}")
     axes.legend(loc="upper left", fontsize="small")
     middles = [start + _BIN_WIDTH / 2 for start in bins["start"]]
@@ -139,6 +139,19 @@ def draw_reliability(bins: Mapping[str, Any], before: Mapping[str, Any] | None, 
     below.margins(y=0.25)
     below.set(xlabel=f"score, in {CALIBRATION_BINS} bins", ylabel="clips")
     return _save(figure, path)
+
+
+def _joined(bins: Mapping[str, Any]) -> tuple[list[float], list[float]]:
+    """Scores and shares of neighbouring bins; NaN where bins without clips lie between, so that no line joins them."""
+    scores: list[float] = []
+    shares: list[float] = []
+    for number, start in enumerate(bins["start"]):
+        if number and start - bins["start"][number - 1] > 1.5 * _BIN_WIDTH:
+            scores.append(float("nan"))
+            shares.append(float("nan"))
+        scores.append(bins["score"][number])
+        shares.append(bins["share"][number])
+    return scores, shares
 
 
 def plot_learning_curves(epochs: Sequence[EpochLog], path: str | Path) -> Path:

@@ -282,7 +282,7 @@ def _block(program: bytes, payload: bytes) -> bytes:
     root = follow(program, 0)
     old = fields_of(program, root)
     if any(old[_MODEL_FIELDS:]):
-        raise BundleError("model: its weights lie in other files, so no file can stand alone. Convert it to one file.")
+        raise BundleError("model: its weights are in other files, so one file is not enough. Convert it to one file.")
     old = [*old, *[0] * _MODEL_FIELDS][:_MODEL_FIELDS]
     buffers = items_of(program, old[_BUFFERS])
     if not buffers or any(_lies_outside(program, buffer) for buffer in buffers):

@@ -97,7 +97,7 @@ def _why_no_footage(tables: Mp4Tables, size: int) -> str | None:
         return None
     videos = [track for track in tables.tracks if track.handler == b"vide"]
     if (videos and all(track.external for track in videos)) or (not tables.tracks and b"rmra" in tables.kinds):
-        return "a MOV whose media data lie in another file, which it only names. Export it as a self-contained file"
+        return "a MOV whose media data are in another file. Export it as a self-contained file"
     starts = [track.first_byte for track in videos]
     empty = bool(starts) and all(start is not None and start >= size for start in starts)
     if empty or (videos and any(track.samples for track in videos) and not tables.kinds & {b"mdat", b"moof"}):

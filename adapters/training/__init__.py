@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from adapters.training.clip_features import LabelledFeatures as LabelledFeatures
     from adapters.training.cross_validation import CrossValidated as CrossValidated
     from adapters.training.cross_validation import cross_validate_examples as cross_validate_examples
+    from adapters.training.devices import GPU_ADVICE as GPU_ADVICE
     from adapters.training.devices import describe_devices as describe_devices
     from adapters.training.head import VARIABLE_PREFIX as VARIABLE_PREFIX
     from adapters.training.head import apply_head as apply_head
@@ -45,7 +46,7 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
             "calibration": ("clip_probabilities",),
             "clip_features": ("LabelledFeatures",),
             "cross_validation": ("CrossValidated", "cross_validate_examples"),
-            "devices": ("describe_devices",),
+            "devices": ("GPU_ADVICE", "describe_devices"),
             "head": (
                 "VARIABLE_PREFIX",
                 "apply_head",

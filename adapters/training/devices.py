@@ -19,6 +19,11 @@ from adapters.errors import ConfigError, TrainingError
 from adapters.records import Devices
 from adapters.system import captured_stderr, import_tensorflow
 
+# What to do about a GPU that TensorFlow does not see: https://www.tensorflow.org/install/pip
+GPU_ADVICE = (
+    'A GPU that is missing needs its driver and TensorFlow\'s GPU packages (pip install "tensorflow[and-cuda]")'
+)
+
 Array = npt.NDArray[Any]
 # Gradients of activations in float16 are multiplied by this, since small ones would become 0; a constant is enough for
 # a fine-tune, whose gradients are far from float16's largest number (Micikevicius et al. 2018, arXiv:1710.03740, 3.2).
@@ -105,8 +110,7 @@ def pick_devices(wanted: Devices) -> Replicas:
     if count > len(names):
         raise TrainingError(
             f"{count} devices are asked for and TensorFlow sees {len(names)}: {', '.join(names)}. "
-            f"Ask for at most {len(names)}, or for all (--devices all). A GPU that is missing needs its driver and "
-            'TensorFlow\'s GPU packages (pip install "tensorflow[and-cuda]")'
+            f"Ask for at most {len(names)}, or for all (--devices all). {GPU_ADVICE}"
         )
     if count == 1:
         return one_device()

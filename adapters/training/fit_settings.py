@@ -38,7 +38,7 @@ class FitSettings:
 
     Attributes:
         phase: The head alone on cached features, or the last layers of the backbone too.
-        epochs: The most epochs.
+        epochs: Maximum number of epochs.
         learning_rate: Adam's.
         batch_size: Clips per step, over all devices together.
         seed: The seed of order, dropout and augmentation.

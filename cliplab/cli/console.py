@@ -21,6 +21,7 @@ import typer
 from adapters.errors import AdapterError, ConfigError, MissingExtraError
 from adapters.system import terminal_json, terminal_text
 from cliplab.cli import interrupts, verbosity
+from cliplab.cli.shown_paths import from_here
 
 P = ParamSpec("P")
 GOOD, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
@@ -43,7 +44,7 @@ def command(function: Callable[P, int | None]) -> Callable[P, None]:
             code = function(*args, **kwargs) or GOOD
             sys.stdout.flush()
         except KeyboardInterrupt:
-            code = _interrupted()
+            code = _interrupted(function.__name__)
         except BrokenPipeError:
             # The reader of stdout has gone, as `| head` does; Python must not try to flush to it once more at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -56,7 +57,7 @@ def command(function: Callable[P, int | None]) -> Callable[P, None]:
         except Exception as error:
             if debug():
                 raise
-            code = _interrupted() if interrupts.pressed() else _unexpected(error)
+            code = _interrupted(function.__name__) if interrupts.pressed() else _unexpected(error)
         if verbosity.settings.verbose:
             say(verbosity.taken())
         raise typer.Exit(code)
@@ -64,8 +65,9 @@ def command(function: Callable[P, int | None]) -> Callable[P, None]:
     return run
 
 
-def _interrupted() -> int:
-    say_error("interrupted; no half-written file is left")
+def _interrupted(name: str) -> int:
+    resume = interrupts.RESUME.get(name)
+    say_error("interrupted; no half-written file is left" + ("" if resume is None else f"; {resume}"))
     return INTERRUPTED
 
 
@@ -82,12 +84,12 @@ def _unexpected(error: Exception) -> int:
 def say_error(message: str) -> None:
     """One error on stderr, its first word in red where that is a terminal."""
     red, plain = ("\033[31m", "\033[0m") if verbosity.colored(sys.stderr) else ("", "")
-    print(f"{red}error:{plain} {terminal_text(message)}", file=sys.stderr, flush=True)
+    print(f"{red}error:{plain} {terminal_text(from_here(message))}", file=sys.stderr, flush=True)
 
 
 def say(message: str) -> None:
     """A line of text on stderr."""
-    print(terminal_text(message), file=sys.stderr, flush=True)
+    print(terminal_text(from_here(message)), file=sys.stderr, flush=True)
 
 
 def note(message: str) -> None:

@@ -255,6 +255,6 @@ def demo(
     from cliplab.demo import demo as run_demo
 
     with bar() as progress:
-        report = run_demo(output, samples=samples, force=force, on_progress=progress.stage)
+        report = run_demo(output, samples=samples, force=force, on_progress=progress.stage, on_line=progress.line)
     write_json(report.to_json()) if as_json else show(*render.demo(report))
     return None if report.found_break else FAILED

@@ -135,9 +135,9 @@ def generate(
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> int | None:
-    """Write highlights as clips with thumbnails and features, and enter them in the clip database for rating.
+    """Cut highlights into clips with thumbnails and features, and add them to the clip database.
 
-    Run it again to resume: clips that exist are kept. Exits with 1 where clips could not be made; the others are done.
+    Run it again to resume: clips that exist are kept. Exits with 1 if clips could not be made; the others are done.
     """
     from cliplab.detect import RatingOrder, Stage2, generate_clips, highlight_options, stage2_model
 

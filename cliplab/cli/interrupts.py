@@ -10,6 +10,16 @@ import sys
 import threading
 from types import FrameType
 
+# What to do after Ctrl-C, by the name of the command's function. "Run the same command again" is true of commands that
+# keep what they finished.
+_AGAIN = "run the same command again to resume"
+RESUME = {
+    **dict.fromkeys(("train", "finetune", "scan", "extract", "dataset_prepare", "generate", "label_auto"), _AGAIN),
+    "ads": "run the same command again to resume: recordings that are analysed are not analysed again",
+    "reel": "the reel is made in one go: run the same command again to make it",
+    "predict": "predict keeps nothing: run it again, or use cliplab scan, which resumes, for large folders",
+    "worker": "the job is back in the folder: run the same command again",
+}
 _pressed = threading.Event()
 
 

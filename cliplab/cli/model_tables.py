@@ -54,8 +54,11 @@ def epoch_name(log: EpochLog) -> str:
     return f"{'fine-tuning ' if log.phase == 'fine_tune' else ''}epoch {log.epoch + 1}"
 
 
-def training(report: TrainReport) -> Shown:
-    """The last epochs, best marked, and where the bundle is, which holds the curves of all."""
+def training(report: TrainReport, epochs: bool = True) -> Shown:
+    """The last epochs, best marked, and where the bundle is, which holds the curves of all.
+
+    epochs: Show them; not where each was shown as it ended.
+    """
     left_out = max(0, len(report.epochs) - LAST_EPOCHS)
     # None of the epochs where the model that training started from was better than each.
     kept = next((log for log in reversed(report.epochs) if log.best), None)
@@ -80,8 +83,8 @@ def training(report: TrainReport) -> Shown:
     names = ("phase", ">epoch", ">loss", ">accuracy", ">val loss", ">val accuracy", "")
     clips = ", ".join(f"{count} {name}" for name, count in report.clips.items())
     return [
-        *([f"the last {LAST_EPOCHS} of {len(report.epochs)} epochs"] if left_out else []),
-        table(names, rows),
+        *([f"the last {LAST_EPOCHS} of {len(report.epochs)} epochs"] if left_out and epochs else []),
+        *([table(names, rows)] if epochs else []),
         f"{report.output_path}: labels {', '.join(report.labels)}; {clips} clips; {report.stopped}, "
         f"{best}{reached}; {report.decoded_clips} clips decoded, {report.seconds:.1f} s",
         *_held_out(report),
@@ -196,7 +199,7 @@ def conversion(report: ConversionReport | StateDictReport) -> Shown:
     ]
     shown: Shown = [
         table((report.output_path, ">source", f">{report.quantize}"), rows),
-        f"same top label on {report.agreement:.1%} of {report.clips} clips ({report.clip_origin}); "
+        f"same top label on {report.agreement:.1%} of {_compared(report)}; "
         f"largest score difference {report.max_score_difference:.4f}",
     ]
     if report.accuracy is not None:
@@ -209,6 +212,14 @@ def conversion(report: ConversionReport | StateDictReport) -> Shown:
     if report.partitions is not None:
         shown.append(f"{sum(report.operators.values())} operators, {report.partitions} XNNPACK partition(s)")
     return shown
+
+
+def _compared(report: ConversionReport) -> str:
+    """How many clips of which kind, and of how many windows where a clip has several."""
+    count, windows = report.source_clips or report.clips, ""
+    if count != report.clips:
+        windows = f" ({report.clips} windows)"
+    return f"{counted(count, 'clip')}{windows}, {report.clip_origin}"
 
 
 def ensemble(report: EnsembleReport) -> Shown:

@@ -9,6 +9,8 @@ from rich.table import Table
 from rich.text import Text
 
 from adapters.system import terminal_text
+from cliplab.cli.fitting_table import FittingTable
+from cliplab.cli.shown_paths import from_here
 
 if TYPE_CHECKING:
     from cliplab.datasets import DatasetReport, ExtractReport, PrepareReport
@@ -20,7 +22,7 @@ Shown = list[Any]
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Table:
     """A table whose cells are plain text, never markup; columns that begin with ">" are numbers, set right."""
-    made = Table(header_style="bold", box=None, pad_edge=False)
+    made = FittingTable(header_style="bold", box=None, pad_edge=False)
     for name in columns:
         made.add_column(_cell(name.lstrip(">")), justify="right" if name.startswith(">") else "left", overflow="fold")
     for row in rows:
@@ -52,7 +54,7 @@ def clock(seconds: float) -> str:
 
 
 def problem(text: str) -> Text:
-    return Text(text, style="red")
+    return Text(from_here(text), style="red")
 
 
 def after(path: str, error: str) -> str:

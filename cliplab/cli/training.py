@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cliplab.cli import verbosity
 from cliplab.cli.console import FAILED, bar, command, show, write_json
 from cliplab.cli.options import (
     AsJson,
@@ -142,5 +143,5 @@ def finetune(
 def _trained(report: TrainReport, as_json: bool) -> int | None:
     from cliplab.cli import model_tables as render
 
-    write_json(report.to_json()) if as_json else show(*render.training(report))
+    write_json(report.to_json()) if as_json else show(*render.training(report, epochs=verbosity.settings.quiet))
     return FAILED if report.skipped or report.stopped == "non_finite_loss" else None

@@ -90,7 +90,7 @@ def dataset_prepare(
     root = Path(os.path.abspath(output))
     listing = root / FILE_NAME
     if not merge:
-        require_new(listing, force)
+        require_new(listing, force, "or --merge (merge=True) to add to it")
     dataset = read_dataset(data)
     known = _known(listing)
     if merge:

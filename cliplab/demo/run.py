@@ -26,6 +26,11 @@ CONFIG = "ads_base"
 TOLERANCE_SECONDS = 1.0
 # Of 30 held-out clips, each is 3%: the config's 0.98 would let one undecided clip stop the demo.
 MIN_AGREEMENT = 0.9
+STEPS = 6
+TAKES = (
+    "the demo trains, measures and converts a model on the sample clips: about 70 s of processor time; its files go to "
+    "{output}"
+)
 CHECKOUT_SAMPLES = Path(__file__).resolve().parents[2] / "samples"
 
 
@@ -35,6 +40,7 @@ def demo(
     samples: str | Path | None = None,
     force: bool = False,
     on_progress: OnProgress | None = None,
+    on_line: Callable[[str], object] | None = None,
 ) -> DemoReport:
     """Train the ad-break model on the samples, measure and convert it, and find the break in samples/broadcast.mp4.
 
@@ -43,6 +49,7 @@ def demo(
         samples: The folder with dataset.jsonl and broadcast.mp4; None is that of the source checkout.
         force: Replace output if it exists.
         on_progress: Called with the stage's name, the steps done and the steps in all.
+        on_line: Called with a line of text for what the demo takes, and for each step.
 
     Returns:
         The figures of the model and of a baseline, and where the files are.
@@ -55,16 +62,18 @@ def demo(
     output = Path(output)
     require_new(output, force)
     seconds: dict[str, float] = {}
+    say = on_line or (lambda text: None)
+    say(TAKES.format(output=output))
     report = on_progress or (lambda stage, done, total: None)
     data, broadcast = folder / "dataset.jsonl", folder / "broadcast.mp4"
     bundle = output / "bundle"
-    with _timed(seconds, "train"):
+    with _timed(seconds, "train", say):
         train(CONFIG, data, bundle, force=True, on_progress=report)
-    with _timed(seconds, "evaluate"):
+    with _timed(seconds, "evaluate", say):
         evaluation = evaluate(bundle, data, output=output / "evaluation", force=True, on_progress=_files(report))
     programs = {}
     for quantize in ("float16", "int8"):
-        with _timed(seconds, f"convert to {quantize}"):
+        with _timed(seconds, f"convert to {quantize}", say):
             converted = convert(
                 bundle,
                 output / f"ad_{quantize}.tflite",
@@ -76,12 +85,12 @@ def demo(
             )
         assert isinstance(converted, ConversionReport)  # of a .tflite
         programs[quantize] = converted
-    with _timed(seconds, "predict the broadcast"):
+    with _timed(seconds, "predict the broadcast", say):
         found = predict(bundle, [broadcast], segments=LABEL, on_progress=_files(report))
     truth = _truth(folder / "broadcast.json")
     predictions = _good(found)
     model = _contender(evaluation.report, predictions, (found.segments or ((),))[0], truth)
-    with _timed(seconds, "baseline"):
+    with _timed(seconds, "baseline", say):
         baseline = _baseline(folder, bundle, predictions, truth)
     files = {"bundle": str(bundle), "evaluation": str(output / "evaluation"), "timeline": str(output / "timeline.png")}
     counts = (evaluation.report.clips, evaluation.report.groups)
@@ -109,7 +118,8 @@ def _samples_folder(samples: str | Path | None) -> Path:
 
 
 @contextmanager
-def _timed(seconds: dict[str, float], name: str) -> Iterator[None]:
+def _timed(seconds: dict[str, float], name: str, say: Callable[[str], object]) -> Iterator[None]:
+    say(f"step {len(seconds) + 1} of {STEPS}: {name}")
     start = time.perf_counter()
     yield
     seconds[name] = round(time.perf_counter() - start, 2)

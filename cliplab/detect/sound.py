@@ -239,7 +239,7 @@ def _choose(path: str | Path, container: Any, wanted: int | None, notes: list[st
     best = container.streams.best("audio") or streams[0]
     if len(streams) > 1:
         number = list(streams).index(best) if best in streams else 0
-        notes.append(f"sound stream {number} of {len(streams)} is heard (--audio-stream chooses another)")
+        notes.append(f"sound stream {number} of {len(streams)} is analysed (--audio-stream chooses another)")
     return best
 
 

@@ -1,4 +1,4 @@
-"""`cliplab adopt`: a .tflite that others made becomes a model that predicts here."""
+"""`cliplab adopt`: a .tflite made elsewhere becomes a model that predicts here."""
 
 from __future__ import annotations
 

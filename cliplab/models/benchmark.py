@@ -27,7 +27,7 @@ class BenchReport:
         latency_ms: Milliseconds per clip, predicted alone: "min", "median" and "p95".
         clips_per_second: Rate in batches of the config's ``batch_size``.
         size_bytes: Size of the LiteRT program; None for a model without one.
-        peak_memory_bytes: The most memory that this process used, including the interpreter and its libraries.
+        peak_memory_bytes: Peak memory of this process, including the interpreter and its libraries.
         threads: Cores that prediction may use.
         clips: How many clips were timed.
     """
@@ -107,7 +107,7 @@ def _clips_of(spec: Any, video: str | Path, limit: int) -> list[Clip]:
 
 
 def peak_memory_bytes() -> int:
-    """The most memory in bytes that this process used; 0 where the system does not report it (Windows)."""
+    """Peak memory of this process in bytes; 0 where the system does not report it (Windows)."""
     try:
         import resource
     except ImportError:

@@ -72,7 +72,7 @@ def compare(
         models: Ready configs' names, config files, configs or bundles; None: small and large backbones whose weights
             are on this machine.
         vary: Values by config key: every combination of them is compared, for the one model in ``models``.
-        max_latency_ms: The most milliseconds per clip on the device.
+        max_latency_ms: Maximum milliseconds per clip on the device.
         max_size: The largest file: bytes, or a size with its unit such as "5MB".
         device_factor: How many times slower than this machine the device is.
         threads: Short for the key ``num_threads``; None keeps the configs'.

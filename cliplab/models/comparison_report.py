@@ -18,7 +18,7 @@ class Limits:
     """What the model may need on the device.
 
     Attributes:
-        latency_ms: The most milliseconds per clip; None for any.
+        latency_ms: Maximum milliseconds per clip; None for any.
         size_bytes: The largest file in bytes; None for any.
         device_factor: How many times slower the device is than this machine.
     """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -247,7 +247,7 @@ def _compare(
     least, asked = source.config["min_agreement"], min_agreement
     if asked is None and least != DEFAULT_AGREEMENT:
         asked = least
-    return compare_models(
+    report = compare_models(
         source,
         converted,
         held.clips,
@@ -258,3 +258,4 @@ def _compare(
         accuracy=drop_measure(source, held.examples) if labelled else None,
         max_accuracy_drop=source.config["max_accuracy_drop"],
     )
+    return replace(report, source_clips=len({example.key() for example in held.examples})) if labelled else report

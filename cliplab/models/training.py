@@ -179,7 +179,7 @@ def finetune(
         adapter = open_model(own, overrides, trust_adapters)
         return _train(adapter, data, output, devices, on_epoch_end, on_progress, on_line)
     if not is_stored(model):
-        raise ConfigError(f"{model}: is not a trained model to go on from. Name a bundle directory, or use train")
+        raise ConfigError(f"{model}: is not a trained model to start from. Name a bundle directory, or use train")
     adapter = open_model(model, trust_adapters=trust_adapters)
     given = with_own_names(overrides or {}, adapter.config["adapter"])
     for key in given:
@@ -202,11 +202,14 @@ def _train(
     on_line: OnLine | None,
 ) -> TrainReport:
     """Train, and report each epoch to on_progress as a stage and to on_line as a line."""
-    from adapters.training import describe_devices
+    from adapters.training import GPU_ADVICE, describe_devices
     from cliplab.models.single_file import bundle_path, is_single_file, write_single_file
 
     if on_line is not None:
-        on_line(f"device: {describe_devices(devices)}")
+        found = describe_devices(devices)
+        on_line(f"device: {found}")
+        if devices == "all" and "GPU" not in found:
+            on_line(f"warning: --devices all (--multi-gpu) found no GPU, so training uses the processor. {GPU_ADVICE}")
     most = {"head": adapter.config["num_epochs"], "fine_tune": adapter.config["fine_tune_epochs"]}
 
     def epoch_done(log: EpochLog) -> object:

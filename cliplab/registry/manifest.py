@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from adapters.errors import BundleError, ConfigError
+from adapters.errors import BundleError, ConfigError, StorageError
 from adapters.litert import clean_description
 from adapters.system import open_regular_file, write_bytes_atomic
 from cliplab.registry.manifest_file import (
@@ -96,7 +96,7 @@ def registry_manifest(
     before the manifest names it.
 
     Args:
-        folder: The folder of the models.
+        folder: The folder of the models; with add it is made where it is missing.
         add: A .tflite to enter; it is copied into the folder if it is not there, without the path of its first weights
             that older versions wrote. The name of another file is refused.
         metrics: A JSON file with the metrics of add, see ``read_metrics``; they replace those of a listed model. None
@@ -117,8 +117,10 @@ def registry_manifest(
         StorageError: The folder cannot be written, or another writer does not finish.
     """
     place = Path(folder)
-    _check_usage(place, add, metrics, keep_best, current, next_name)
     only_name = next_name is not None and add is None
+    if add is not None and Path(add).is_file() and not dry_run:  # the first model makes the folder
+        _make_folder(place)
+    _check_usage(place, add, metrics, keep_best, current, next_name)
     with contextlib.nullcontext() if dry_run or only_name else locked(place):
         before = read_manifest(place)
         name = None if next_name is None else next_version(next_name, _taken(before))
@@ -171,6 +173,13 @@ def _taken(manifest: Manifest) -> set[str]:
     return {*manifest.names, *(path.name for path in manifest.path.parent.iterdir())}
 
 
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(f"{folder}: cannot be made ({error.strerror}). Name another folder") from error
+
+
 def _check_usage(
     folder: Path,
     add: str | Path | None,
@@ -180,7 +189,9 @@ def _check_usage(
     next_name: str | None,
 ) -> None:
     if not folder.is_dir():
-        raise ConfigError(f"{folder}: there is no such folder. Make it first (mkdir -p), or name the folder of models")
+        raise ConfigError(
+            f"{folder}: there is no such folder. Name the folder of models, or --add X.tflite to begin one"
+        )
     if metrics is not None and add is None:
         raise ConfigError("metrics are those of a model that is entered: give add (--add X.tflite) too")
     if keep_best is not None and current is not None:

@@ -184,6 +184,6 @@ def require_replaceable(path: Path) -> None:
         raise storage_error(path, error) from error
     if begin and f'"format": "{HIGHLIGHTS_FORMAT}"'.encode() not in begin:
         raise StorageError(
-            f"{path}: is there already and is not a highlights.json of a scan, so it is not replaced. "
+            f"{path}: already exists and is not a highlights.json of a scan, so it is not replaced. "
             "Name another --output."
         )

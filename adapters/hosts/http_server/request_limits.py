@@ -97,7 +97,7 @@ class RequestLimits:
             pass
         except Exception:
             _log.exception("a request failed: %s %s", scope["method"], scope["path"])
-            await refuse(RequestError(500, "this is a fault of the server, whose log tells more"))
+            await refuse(RequestError(500, "this is a fault of the server, whose log has the details"))
         operation = getattr(scope.get("endpoint"), "__name__", "none")
         self._host.metrics.requests.labels(operation, str(status)).inc()
         self._host.metrics.request_seconds.labels(operation).observe(time.monotonic() - begun)
@@ -124,7 +124,7 @@ class RequestLimits:
 def _routed(scope: Scope, error: HTTPException) -> RequestError:
     what = {404: "there is nothing at this path", 405: f"{scope['method']} is not for this path"}
     message = what.get(error.status_code, error.detail)
-    return RequestError(error.status_code, f"{message}; GET /openapi.json tells what there is", error.headers)
+    return RequestError(error.status_code, f"{message}; GET /openapi.json lists the requests", error.headers)
 
 
 def _shown_token(authorization: str) -> bytes | None:

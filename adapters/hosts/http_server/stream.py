@@ -63,7 +63,7 @@ async def stream(socket: WebSocket) -> None:
         await _end(socket, POLICY_VIOLATION if refused.status < 500 else INTERNAL_ERROR, refused.message)
     except Exception:
         _log.exception("a stream failed")
-        await _end(socket, INTERNAL_ERROR, "this is a fault of the server, whose log tells more")
+        await _end(socket, INTERNAL_ERROR, "this is a fault of the server, whose log has the details")
     finally:
         host.streams -= 1
 

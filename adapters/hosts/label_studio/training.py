@@ -134,7 +134,7 @@ class Trainer:
         code = self.process.poll()  # before the state is read, so that the state of an ended process is its last one
         state: dict[str, Any] = json.loads((self.folder / _STATE).read_text(encoding="utf-8"))
         if code is not None and state["status"] not in _ENDED:
-            error = f"the training process ended with code {code}; {self.folder / _LOG} tells more"
+            error = f"the training process ended with code {code}; {self.folder / _LOG} has the details"
             state = {**state, "status": "failed", "error": error}
         return {"folder": str(self.folder), **state}
 
@@ -302,7 +302,7 @@ def _labelled(task: Mapping[str, Any], control: Control) -> list[tuple[tuple[str
 def _label(control: Control, value: str) -> str:
     label = control.label_of(value)
     if label is None:
-        raise MediaError(f"is labelled {value!r}, which {control.name!r} has not any more: {', '.join(control.values)}")
+        raise MediaError(f"is labelled {value!r}, which {control.name!r} no longer has: {', '.join(control.values)}")
     return label
 
 

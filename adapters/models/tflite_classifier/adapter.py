@@ -1,4 +1,4 @@
-"""The adapter of a .tflite that others made: its program is the file itself, its config says what the file does not."""
+"""The adapter of a .tflite made elsewhere: its program is the file itself, its config says what the file does not."""
 
 from __future__ import annotations
 
@@ -250,7 +250,7 @@ class TfliteClassifierAdapter(BaseModelAdapter):
     def embed(self, batch: Sequence[Clip]) -> Float32Array:
         """Not offered: a program that others made returns its classes and no features."""
         raise AdapterError(
-            "a .tflite that others made returns its classes and no features, so it cannot embed clips. Use a model "
+            "a .tflite made elsewhere returns its classes and no features, so it cannot embed clips. Use a model "
             "that was trained here, such as a bundle of MoViNet"
         )
 
@@ -265,7 +265,7 @@ class TfliteClassifierAdapter(BaseModelAdapter):
     ) -> TrainReport:
         """Not offered: a program has no weights to train."""
         raise TrainingError(
-            "a .tflite that others made holds a program and no weights, so it predicts and cannot be trained. Train "
+            "a .tflite made elsewhere holds a program and no weights, so it predicts and cannot be trained. Train "
             'from the weights that it came from ("weights" in a config; docs/weights.md), or from published ones'
         )
 

@@ -1,4 +1,4 @@
-"""A .tflite that others made becomes one that describes itself: what the file says is read, the rest given or said."""
+"""A .tflite made elsewhere becomes one that describes itself: what the file says is read, the rest given or said."""
 
 from __future__ import annotations
 

@@ -155,7 +155,7 @@ def _arrays(file: Any, file_size: int) -> dict[str, Array]:
         raise _UnfitError(f"its arrays would take {sum(sizes)} bytes, more than {_MAX_EXPANSION} times the file")
     for path, item in datasets.items():
         if item.external or item.is_virtual:
-            raise _UnfitError(f"{path} lies in another file")
+            raise _UnfitError(f"{path} is in another file")
     return {path: np.asarray(item[()]) for path, item in datasets.items() if item.dtype.kind in "fiub"}
 
 

@@ -247,4 +247,4 @@ def _as_request_error(scope: Scope, error: Exception) -> RequestError:
     if isinstance(error, AdapterError):
         return to_request_error(error)
     _log.error("a request failed: %s %s", scope["method"], scope["path"], exc_info=error)
-    return RequestError(500, "this is a fault of the registry, whose log tells more")
+    return RequestError(500, "this is a fault of the registry, whose log has the details")

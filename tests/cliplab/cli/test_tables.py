@@ -40,3 +40,32 @@ def test_thresholds_have_what_they_reach_or_the_highest() -> None:
     entry["intervals"] = {"precision": [0.5, 0.8], "recall": [0.2, 0.7], "f1": None}
     chosen = {"optimize": "precision@0.95", "clips": 9, "groups": 3, "classes": {"a": entry}}
     assert "thresholds chosen on 9 clips in 3 groups" in text_of(thresholds=chosen)
+
+
+def test_a_table_breaks_no_name_while_another_column_can_give_way() -> None:
+    from cliplab.cli.fitting_table import widths
+
+    names = ["key", "fine_tune_learning_rate"]
+    text = ["meaning", "a step of the optimiser, which is small " * 3]
+    found = widths([names, text], [False, False], 60)
+    assert found[0] == len(names[1])
+    assert sum(found) == 60
+    assert widths([names, text], [False, False], 500) == [len(names[1]), len(text[1])]
+    figures = widths([[">f1", "0.900 (0.80 to 1.00)"], text], [True, False], 50)
+    assert figures[0] == 20
+    assert sum(widths([["a" * 90], ["b" * 30]], [False, False], 60)) == 60
+    assert widths([["a" * 9], ["b"]], [False, False], 1) == [1, 1]
+
+
+def test_tables_fit_80_columns() -> None:
+    from rich.console import Console
+
+    from cliplab.cli.tables import table
+
+    rows = [("movinet_a0_stream_with_a_long_name", "92% (80 to 97%)", "12.3", "13.20 MB", "3.40 MB", "too slow, large")]
+    made = table(("model", ">accuracy (95%)", ">ms/clip", ">size", ">int8 est.", ""), rows)
+    console = Console(width=80, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+    console.print(made)
+    lines = console.export_text().splitlines()
+    assert max(map(len, lines)) <= 80
+    assert any("movinet_a0_stream_with_a_long_name" in line for line in lines)
