@@ -175,6 +175,6 @@ def _detect(path: Path) -> tuple[str, Path]:
         raise DatasetError(f"{path}: no such file or folder. Name a dataset.jsonl, labels.json, CSV or folder.")
     suffixes = dict.fromkeys(suffix for known in formats.values() for suffix in known.suffixes)
     raise DatasetError(
-        f"{path}: is not a dataset: its name does not end in one of {', '.join(suffixes)}. "
+        f"{path}: is not a dataset: its name ends in none of {', '.join(suffixes)}. "
         "A folder with a subfolder for each class is one too."
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +23,9 @@ from adapters.config import (
 )
 from adapters.errors import BundleError, ConfigError
 from adapters.protocols import StoredModel
+from adapters.system import quoted_list
 
+_log = logging.getLogger(__name__)
 WEIGHTS_SUFFIXES = (".h5", ".hdf5", ".keras", ".pth", ".pt", ".ckpt", ".safetensors")
 CONFIG_SUFFIXES = (".json", ".yaml", ".yml")
 # Keys that govern training alone, so that fine-tuning a stored model may change them: its network stays the same.
@@ -145,6 +148,7 @@ def _open(source: str | Path | Mapping[str, Any], overrides: Config) -> BaseMode
         )
     require_trusted(config["adapter"], "config" if isinstance(source, Mapping) else str(source))
     cls = model_class(config["adapter"])
+    _log.info("%s: config of %s", "config" if isinstance(source, Mapping) else source, config["adapter"])
     return cls(config if folder is None else cls.resolve_paths(config, folder))
 
 
@@ -163,6 +167,7 @@ def _open_stored(path: Path, overrides: Config) -> BaseModelAdapter:
     config, _ = override_config(stored.config, changes, str(path))
     adapter = model_class(config["adapter"], str(path))(config, explicit=True)
     adapter.load_stored(stored)
+    _log.info("%s: loaded and verified, %s, labels %s", path, config["adapter"], quoted_list(adapter.labels, 10))
     return adapter
 
 

@@ -60,6 +60,7 @@ def get_or_make(identity: Config, make: Callable[[], bytes]) -> Path:
     """
     path = program_path(identity)
     if _is_whole(path):
+        _log.info("%s: cached program is used", path)
         return path
     if path.exists():
         _log.warning("%s: this cached program was damaged; it is made again", path)
@@ -70,6 +71,7 @@ def get_or_make(identity: Config, make: Callable[[], bytes]) -> Path:
             f"{path.parent}: the cache of programs cannot be written ({error.strerror}). Set CLIPLAB_CACHE to a "
             "folder that can, or use a bundle, which brings its programs along"
         ) from error
+    _log.info("%s: program is converted and cached", path)
     program = make()
     # Locked, so that program and digest are of one writer where several make the same program.
     with file_lock(path.parent / ".writing.lock", busy=StorageError, wait=True):

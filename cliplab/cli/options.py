@@ -95,7 +95,7 @@ def one_output(argument: Path | None, option: Path | None) -> Path:
     if option is not None and argument is None:
         return option
     received = "none" if argument is None else f"{argument} and --output {option}"
-    raise ConfigError(f"one output is required, got {received}. Name it once: as an argument, or with --output PATH")
+    raise ConfigError(f"one output is needed, got {received}. Name it once: as an argument, or with --output PATH")
 
 
 def parsed_devices(devices: str | None, multi_gpu: bool) -> Devices:
@@ -128,7 +128,7 @@ def training_keys(
     for key, value in given.items():
         if value is not None and key in keys:
             option = "--epochs" if key == "num_epochs" else f"--{key.replace('_', '-')}"
-            raise ConfigError(f"{option} sets the key {key}, and --set {key}=... sets it too. Give one of them")
+            raise ConfigError(f"{option} is short for --set {key}=..., got both. Give one of them")
     chosen = {key: value for key, value in given.items() if value is not None}
     # Whoever sets one of them by hand asks for gradient steps, even where the value is the default.
     if further:  # of fine-tuning the backbone's layers too
@@ -139,7 +139,7 @@ def training_keys(
     for key, value in others.items():
         if value is not None and key in keys:
             option = f"--{key.replace('_', '-')}"
-            raise ConfigError(f"{option} sets the key {key}, and --set {key}=... sets it too. Give one of them")
+            raise ConfigError(f"{option} is short for --set {key}=..., got both. Give one of them")
     return keys | chosen | solver | {key: value for key, value in others.items() if value is not None}
 
 
@@ -151,6 +151,6 @@ def parsed(assignments: list[str] | None, device: str | None = None, threads: in
     keys = parse_assignments(assignments or [])
     for option, key, value in (("--device", "device", device), ("--threads", "num_threads", threads)):
         if value is not None and key in keys:
-            raise ConfigError(f"{option} sets the key {key}, and --set {key}=... sets it too. Give one of them")
+            raise ConfigError(f"{option} is short for --set {key}=..., got both. Give one of them")
         keys |= {} if value is None else {key: value}
     return keys

@@ -118,7 +118,7 @@ def _detect(source: IntervalSource) -> str:
         reason = (
             f"its content is none of {', '.join(fitting)}"
             if fitting
-            else f"its name does not end in one of {', '.join(suffixes)}"
+            else f"its name ends in none of {', '.join(suffixes)}"
         )
         raise DatasetError(f"{source.path}: is in no format of intervals: {reason}. Name the format (--format).")
     return found

@@ -131,8 +131,8 @@ def test_no_color_is_respected_on_a_terminal(config: Path) -> None:
 
 def test_a_second_argument_is_the_output_where_it_is_plain(config: Path, tmp_path: Path) -> None:
     twice = cli("convert", config, tmp_path / "a.tflite", "-o", tmp_path / "b.tflite", code=2).stderr
-    assert "one output is required" in twice
-    assert "one output is required" in cli("convert", config, code=2).stderr
+    assert "one output is needed" in twice
+    assert "one output is needed" in cli("convert", config, code=2).stderr
     assert "a.tflite" not in cli("dataset", "split", tmp_path / "none", "-o", tmp_path / "x.jsonl").stderr
 
 
@@ -151,3 +151,11 @@ def test_completion_knows_commands_and_options() -> None:
     assert "predict" in complete("cliplab pre")
     assert "--quantize" in complete("cliplab convert --qu")
     assert "--quiet" not in complete("cliplab convert --qua")
+
+
+def test_verbose_logs_what_is_loaded(config: Path, tmp_path: Path) -> None:
+    video = render_video(tmp_path / "warm.mp4", "warm", 1, seconds=1)
+    shown = cli("predict", config, video, "-v", "--json", code=0)
+    assert "tiny.json: config of tiny_adapter:TinyAdapter" in shown.stderr
+    assert json.loads(shown.stdout)
+    assert cli("predict", config, video, "--json", code=0).stderr == ""
