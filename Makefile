@@ -30,7 +30,7 @@ demo: demo-takes $(RUN_STAMP)
 
 # Before anything is downloaded. The size is that of the extra's packages, unpacked.
 demo-takes:
-	@test -e $(RUN_STAMP) || echo 'make demo: first installs TensorFlow and other packages into $(VENV): about 2.5 GB, some minutes'
+	@test -e $(RUN_STAMP) || echo 'make demo: first installs TensorFlow and other packages into $(VENV): about 2.8 GB, some minutes'
 
 test: lint
 	$(BIN)/python $(TESTS) -m "not slow" $(PARALLEL)

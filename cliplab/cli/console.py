@@ -53,6 +53,8 @@ def command(function: Callable[P, int | None]) -> Callable[P, None]:
             if debug():
                 raise
             say_error(str(error))
+            if sys.stderr.isatty():  # for people; logs and scripts get the error alone
+                note(f"more on this kind of error: {troubleshooting(error)}")
             code = USAGE if isinstance(error, (ConfigError, MissingExtraError)) else FAILED
         except Exception as error:
             if debug():
@@ -85,6 +87,13 @@ def say_error(message: str) -> None:
     """One error on stderr, its first word in red where that is a terminal."""
     red, plain = ("\033[31m", "\033[0m") if verbosity.colored(sys.stderr) else ("", "")
     print(f"{red}error:{plain} {terminal_text(from_here(message))}", file=sys.stderr, flush=True)
+
+
+def troubleshooting(error: AdapterError) -> str:
+    """The section of the documentation about errors of this kind: that of its nearest class in adapters.errors."""
+    kinds = (kind.__name__ for kind in type(error).__mro__ if kind.__module__ == "adapters.errors")
+    nearest = next(kinds)
+    return f"docs/troubleshooting.md#{'by-message' if nearest == 'AdapterError' else nearest.lower()}"
 
 
 def say(message: str) -> None:

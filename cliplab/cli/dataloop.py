@@ -53,7 +53,7 @@ def dataloop_programs(
     models: Annotated[
         list[str] | None, typer.Argument(metavar="MODEL...", help="Models of the manifest; default: all.")
     ] = None,
-    model_id: Annotated[str, opt("A,B", "Sizes of MoViNet, a0 to a5.")] = "a0",
+    model_ids: Annotated[str, opt("A,B", "Sizes of MoViNet, a0 to a5.", "--model-id")] = "a0",
     overrides: Overrides = None,
     as_json: AsJson = False,
 ) -> None:
@@ -65,7 +65,7 @@ def dataloop_programs(
 
     report = functions.dataloop_programs(
         models or (),
-        [name.strip() for name in model_id.split(",") if name.strip()],
+        [name.strip() for name in model_ids.split(",") if name.strip()],
         parsed(overrides),
         on_program=lambda done: say(
             f"{done.name}: {'converted' if done.converted else 'ready'} ({done.seconds:.1f} s)"

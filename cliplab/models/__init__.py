@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from cliplab.models.conversion import verify as verify
     from cliplab.models.dataloop_app import DataloopManifestReport as DataloopManifestReport
     from cliplab.models.dataloop_app import dataloop_manifest as dataloop_manifest
-    from cliplab.models.dataloop_programs import DataloopProgramsReport as DataloopProgramsReport
-    from cliplab.models.dataloop_programs import PreparedProgram as PreparedProgram
-    from cliplab.models.dataloop_programs import dataloop_programs as dataloop_programs
+    from cliplab.models.dataloop_prepared import DataloopProgramsReport as DataloopProgramsReport
+    from cliplab.models.dataloop_prepared import PreparedProgram as PreparedProgram
+    from cliplab.models.dataloop_prepared import dataloop_programs as dataloop_programs
     from cliplab.models.ensembles import EnsembleReport as EnsembleReport
     from cliplab.models.ensembles import ensemble as ensemble
     from cliplab.models.evaluation import Evaluation as Evaluation
@@ -68,7 +68,7 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
             "configs": ("ConfigCheck", "config_check", "config_schema", "config_show"),
             "conversion": ("StateDictReport", "convert", "verify"),
             "dataloop_app": ("DataloopManifestReport", "dataloop_manifest"),
-            "dataloop_programs": ("DataloopProgramsReport", "PreparedProgram", "dataloop_programs"),
+            "dataloop_prepared": ("DataloopProgramsReport", "PreparedProgram", "dataloop_programs"),
             "examination": ("DoctorReport", "doctor"),
             "ensembles": ("EnsembleReport", "ensemble"),
             "evaluation": ("Evaluation", "evaluate"),

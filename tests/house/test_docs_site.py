@@ -11,6 +11,11 @@ from typing import Any
 import yaml
 from places import ROOT
 
+from adapters import errors
+from adapters.data.formats.foreign_rows import NoClipsError
+from cliplab.cli.console import troubleshooting
+from cliplab.rollout.record import RolloutError
+
 DOCS = ROOT / "docs"
 PACKAGES = ("adapters", "cliplab", "movinet_adapter")
 # Pages that scripts/docs_site.py takes from elsewhere in the project.
@@ -119,6 +124,16 @@ def test_each_class_of_errors_has_an_entry() -> None:
     names = list(error_classes())
     assert len(names) > 20
     assert [name for name in names if not re.search(rf"\b{name}\b", TROUBLE)] == []
+
+
+def test_an_error_leads_to_a_section_that_exists() -> None:
+    sections = {f"docs/troubleshooting.md#{title.lower()}" for title in re.findall(r"^### (\w+)$", TROUBLE, re.M)}
+    assert "## By message" in TROUBLE
+    for name, kind in vars(errors).items():
+        if isinstance(kind, type) and issubclass(kind, errors.AdapterError) and kind is not errors.AdapterError:
+            assert troubleshooting(kind.__new__(kind)) in sections, name
+    assert troubleshooting(NoClipsError("x")) == "docs/troubleshooting.md#dataseterror"
+    assert troubleshooting(RolloutError("x")) == "docs/troubleshooting.md#by-message"
 
 
 def messages() -> Iterator[tuple[str, str]]:
