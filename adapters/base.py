@@ -259,6 +259,14 @@ class BaseModelAdapter(ABC):
         """The LiteRT program that predicts on the CPU; None for a model without one, or with several."""
         return None
 
+    def prepare(self) -> None:
+        """Open what ``predict`` needs, so that the first prediction does not wait for it. The default does nothing.
+
+        Raises:
+            AdapterError: As ``predict`` would.
+        """
+        return
+
     def feature_source(self) -> FeatureSource | None:
         """The frozen backbone, for heads that are trained on its features; None for a model without one.
 
