@@ -270,6 +270,14 @@ class BaseModelAdapter(ABC):
         """
         return False
 
+    def prepare(self) -> None:
+        """Open what ``predict`` needs, so that the first prediction does not wait for it. The default does nothing.
+
+        Raises:
+            AdapterError: As ``predict`` would.
+        """
+        return
+
     def feature_source(self) -> FeatureSource | None:
         """The frozen backbone, for heads that are trained on its features; None for a model without one.
 

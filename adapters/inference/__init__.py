@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from adapters.inference.pipeline import read_as_ready as read_as_ready
     from adapters.inference.predict import OnVideoProgress as OnVideoProgress
     from adapters.inference.predict import input_spec as input_spec
+    from adapters.inference.predict import open_early as open_early
     from adapters.inference.predict import predict_examples as predict_examples
     from adapters.inference.predict import predict_videos as predict_videos
     from adapters.inference.segments import match_segments as match_segments
@@ -49,7 +50,7 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
             ),
             "clip_faults": ("ClipFunction", "FailedClip"),
             "pipeline": ("map_ahead", "read_ahead", "read_as_ready"),
-            "predict": ("OnVideoProgress", "input_spec", "predict_examples", "predict_videos"),
+            "predict": ("OnVideoProgress", "input_spec", "open_early", "predict_examples", "predict_videos"),
             "segments": ("match_segments", "scores_to_segments", "timeline"),
             "stored_thresholds": ("MinScore", "min_score_of", "min_scores_of", "parse_min_score"),
             "stream_session": ("StreamSession",),

@@ -33,6 +33,7 @@ def read_ahead(
     ahead: int | None = None,
     wait: bool = True,
     name: str = "read-ahead",
+    meanwhile: Callable[[], object] | None = None,
 ) -> Generator[tuple[Source, Item | None], None, None]:
     """Read sources ahead in threads; each source's items come in the order of the sources.
 
@@ -45,6 +46,7 @@ def read_ahead(
         wait: Whether leaving waits until the threads have ended. If not, a thread that is blocked in ``read`` or
             ``sources`` delays nothing, and ends when it comes back.
         name: The threads are named after it.
+        meanwhile: Called in the caller's thread once the threads have begun, before the first item is waited for.
 
     Yields:
         Each source with each of its items, and with None at its end.
@@ -53,7 +55,7 @@ def read_ahead(
         ValueError: threads, limit or ahead is less than 1.
     """
     pipeline = _Pipeline(sources, read, threads, limit, threads if ahead is None else ahead, name)
-    return cast("Generator[tuple[Source, Item | None], None, None]", _messages(pipeline, None, wait))
+    return cast("Generator[tuple[Source, Item | None], None, None]", _messages(pipeline, None, wait, meanwhile))
 
 
 def read_as_ready(
@@ -65,6 +67,7 @@ def read_as_ready(
     patience_seconds: float | None = None,
     wait: bool = True,
     name: str = "read-ahead",
+    meanwhile: Callable[[], object] | None = None,
 ) -> Generator[tuple[Source, Item | None] | None, None, None]:
     """Read sources ahead in threads; items come as they are ready. Those of one source keep their order.
 
@@ -76,6 +79,7 @@ def read_as_ready(
         patience_seconds: Yield None in place of a pair whenever nothing has come for this long; None: wait.
         wait: Whether leaving waits until the threads have ended; see ``read_ahead``.
         name: The threads are named after it.
+        meanwhile: As for ``read_ahead``.
 
     Yields:
         Each source with each of its items, and with None at its end.
@@ -84,7 +88,7 @@ def read_as_ready(
         ValueError: threads or limit is less than 1.
     """
     pipeline = _Pipeline(sources, read, threads, limit, None, name)
-    return _messages(pipeline, patience_seconds, wait)
+    return _messages(pipeline, patience_seconds, wait, meanwhile)
 
 
 def map_ahead(
@@ -127,11 +131,16 @@ def map_ahead(
 
 
 def _messages(
-    pipeline: _Pipeline[Source, Item], patience: float | None, wait: bool
+    pipeline: _Pipeline[Source, Item],
+    patience: float | None,
+    wait: bool,
+    meanwhile: Callable[[], object] | None,
 ) -> Generator[tuple[Source, Item | None] | None, None, None]:
     """What the pipeline has read. A generator that no thread refers to, so that dropping it stops the threads."""
     try:
         pipeline.start()
+        if meanwhile is not None:
+            meanwhile()
         while (message := pipeline.take(patience)) is not _DONE:
             yield message
             if message is not None and message[1] is None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -188,7 +188,15 @@ def _predict(
     done = pulled = 0
     report = on_progress or (lambda *_: None)
     # A blocked decoder or source holds nobody up who leaves: it ends by itself once it comes back.
-    decoded = read_ahead(files, _File.clips, threads=at_a_time, limit=size, wait=False, name="decode")
+    decoded = read_ahead(
+        files,
+        _File.clips,
+        threads=at_a_time,
+        limit=size,
+        wait=False,
+        name="decode",
+        meanwhile=lambda: open_early(adapter),
+    )
     with closing(decoded):
         for file, clip in decoded:
             if not waiting or waiting[-1] is not file:
@@ -216,6 +224,16 @@ def _predict(
         done += 1
         report(file.path, file.seconds or 0.0, file.seconds, done, count or pulled)
         yield file.result()
+
+
+def open_early(adapter: BaseModelAdapter) -> None:
+    """Open what the adapter's first prediction needs, while the first frames are decoded.
+
+    Args:
+        adapter: The model. What is wrong with it is left to its first prediction.
+    """
+    with suppress(Exception):
+        adapter.prepare()
 
 
 def _run(adapter: BaseModelAdapter, batch: list[tuple[_File, Clip]]) -> None:

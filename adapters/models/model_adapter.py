@@ -89,6 +89,11 @@ class ModelAdapter(NetworkAdapter):
         self._require_trained()
         return self.predict_with(self.active_program(), batch)
 
+    def prepare(self) -> None:
+        """Open the program that predicts."""
+        self._require_trained()
+        self.active_program()
+
     def predict_with(self, program: AnyProgram, batch: Sequence[Clip]) -> list[Prediction]:
         """``predict`` with a certain program of this model.
 

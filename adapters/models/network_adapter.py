@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -118,7 +119,7 @@ class NetworkAdapter(BaseModelAdapter):
     def labels(self) -> tuple[str, ...]:
         if self.config["labels"] is not None:
             return tuple(self.config["labels"])
-        return tuple(self.own_labels_path.read_text(encoding="utf-8").splitlines())
+        return _names_in(self.own_labels_path)
 
     @property
     def image_size(self) -> int:
@@ -330,3 +331,9 @@ class NetworkAdapter(BaseModelAdapter):
     def names_a_file(self) -> bool:
         """Whether ``weights`` is the path of a file or folder."""
         return self.config["weights"] not in ("random", *self.published_names)
+
+
+@cache
+def _names_in(path: Path) -> tuple[str, ...]:
+    """The lines of a file of this library: read once, as a stream asks for its labels at each frame."""
+    return tuple(path.read_text(encoding="utf-8").splitlines())

@@ -1,8 +1,8 @@
 """Values of arguments and options without pydantic, whose import takes as long as that of numpy.
 
-From 0.28 on Typer converts each value with pydantic. A value of a plain type that is surely right - a text, a path, a
-number in its usual form, one of a few words - is converted here as Typer would. Everything else is left to Typer: also
-a value that is wrong, so that the message is Typer's.
+Recent versions of Typer convert each value with pydantic. A value of a plain type that is surely right - a text, a
+path, a number in its usual form, one of a few words - is converted here as Typer would. Everything else is left to
+Typer: also a value that is wrong, so that the message is Typer's.
 """
 
 from __future__ import annotations

@@ -178,7 +178,7 @@ def _require_program(stored: StoredModel, wanted: Precision) -> None:
 
 
 def _how(stored: StoredModel) -> str:
-    return f"Make one: cliplab convert {stored.path} X.tflite --quantize int8 --data DATASET --keep-in-bundle"
+    return f"Make one: cliplab convert {stored.path} --quantize int8 --data DATASET --output X.tflite --keep-in-bundle"
 
 
 def _against_int8(stored: StoredModel) -> str | None:
@@ -206,8 +206,8 @@ def _cost(figures: Mapping[str, Any], stored: StoredModel) -> str:
     of = figures["accuracy"]
     return (
         f"int8 loses {100 * of['drop']:.1f} points of accuracy on {of['clips']} labelled clips (95% interval "
-        f"{100 * of['interval'][0]:.1f} to {100 * of['interval'][1]:.1f}; max_accuracy_drop "
-        f"{100 * stored.config['max_accuracy_drop']:g})"
+        f"{100 * of['interval'][0]:.1f} to {100 * of['interval'][1]:.1f}; max_accuracy_drop is "
+        f"{100 * stored.config['max_accuracy_drop']:g} points)"
     )
 
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from adapters.base import BaseModelAdapter
 from adapters.errors import ConfigError, MediaError, describe_failure
-from adapters.inference import ClipFunction, FailedClip, read_as_ready
+from adapters.inference import ClipFunction, FailedClip, open_early, read_as_ready
 from adapters.litert import available_cores
 from adapters.media import VideoFile
 from adapters.records import Clip, Float32Array, InputSpec
@@ -188,6 +188,7 @@ def _decoded(
         limit=min(room, 2 * size),
         patience_seconds=_PATIENCE_SECONDS,
         name="scan-decode",
+        meanwhile=lambda: open_early(adapter),
     )
 
 

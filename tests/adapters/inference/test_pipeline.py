@@ -478,3 +478,32 @@ def test_the_sources_are_dropped_when_the_threads_have_ended() -> None:
     pairs.close()
     del pairs
     until(lambda: ended == ["closed"], "the sources are still held")
+
+
+# Work of the caller's thread meanwhile --------------------------------------------------------------------------------
+
+
+@both
+def test_what_the_caller_does_meanwhile_is_done_once_while_the_threads_read(pipeline: Any) -> None:
+    reading, calls = threading.Event(), []
+
+    def read(source: int) -> Iterator[int]:
+        reading.set()
+        yield source
+
+    def meanwhile() -> None:
+        assert reading.wait(60)
+        calls.append(threading.current_thread())
+
+    found = [item for item in pipeline(read, [1, 2], meanwhile=meanwhile) if item[1] is not None]
+    assert sorted(found) == [(1, 1), (2, 2)]
+    assert calls == [threading.current_thread()]
+
+
+@both
+def test_a_fault_meanwhile_stops_the_threads(pipeline: Any) -> None:
+    def meanwhile() -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        next(pipeline(items_of, count(5), meanwhile=meanwhile))
