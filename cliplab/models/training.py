@@ -202,11 +202,11 @@ def _train(
     on_line: OnLine | None,
 ) -> TrainReport:
     """Train, and report each epoch to on_progress as a stage and to on_line as a line."""
-    from adapters.training import describe_devices
+    from adapters.training import describe_devices, describe_processor
     from cliplab.models.single_file import bundle_path, is_single_file, write_single_file
 
     if on_line is not None:
-        on_line(f"device: {describe_devices(devices)}")
+        on_line(f"device: {describe_processor() if adapter.solves_head(devices) else describe_devices(devices)}")
     most = {"head": adapter.config["num_epochs"], "fine_tune": adapter.config["fine_tune_epochs"]}
 
     def epoch_done(log: EpochLog) -> object:
