@@ -19,7 +19,7 @@ LOCK_TOOLS := .venv-lock
 LOCKED := .venv-container
 COMPILE := $(LOCK_TOOLS)/bin/pip-compile --quiet --upgrade --strip-extras --generate-hashes --no-emit-options \
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host
-# Packages of the `train` extra that work without TensorFlow.
+# Packages of the `learn` extra, without weights.
 LIGHT_TRAIN := scikit-learn scipy threadpoolctl matplotlib
 
 .PHONY: demo test test-full test-floors test-floors-core lint docs docs-check docs-serve bench mutants fuzz lock clean

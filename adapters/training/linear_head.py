@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from adapters.errors import MissingExtraError
 from adapters.records import Float32Array
 from adapters.training.calibration import fit_temperature
 from adapters.training.clip_features import FloatArray, IntArray, LabelledFeatures
@@ -72,6 +73,21 @@ class CrossValidation:
     penalty: float
     logits: Float32Array
     folds: int
+
+
+def require_solver() -> None:
+    """MissingExtraError where a package is missing that solving, cross-validation or the report needs."""
+    from importlib.util import find_spec
+
+    packages = {
+        "sklearn": "scikit-learn",
+        "scipy": "scipy",
+        "threadpoolctl": "threadpoolctl",
+        "matplotlib": "matplotlib",
+    }
+    for module, package in packages.items():
+        if find_spec(module) is None:
+            raise MissingExtraError(package, "learn", "training a head")
 
 
 def mean_loss(logits: FloatArray, data: LabelledFeatures) -> float:

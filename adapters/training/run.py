@@ -19,6 +19,7 @@ from adapters.training.devices import check_batch, pick_devices
 from adapters.training.feature_cache import CachedFeatures, ExampleView, read_view
 from adapters.training.head_phase import HAND_SET_KEYS, fit_head, only_solves
 from adapters.training.held_out_figures import held_out_metrics, held_out_notes
+from adapters.training.linear_head import require_solver
 from adapters.training.phases import TrainingRun, fine_tune, layers_to_tune, start_run
 from adapters.training.results import curve_files, training_metrics
 from adapters.training.trainable import Trainable
@@ -113,6 +114,7 @@ def _is_solved(adapter: Trainable, options: TrainOptions) -> bool:
     MissingExtraError where gradient steps are asked for without TensorFlow; it says what needs none.
     """
     if only_solves(adapter, options.devices):
+        require_solver()
         return True
     try:
         import_keras()

@@ -22,6 +22,7 @@ def write_base(writer: GraphWriter, of: Architecture, values: Mapping[str, Float
     Returns:
         The features, float32 [1, D].
     """
+    writer.in_order_of_need = True
     net = NetworkWriter.begin(writer, of, values)
     _, times, height, width, channels = writer.shape(writer.images)
     x = net.stem(writer.reshape(writer.images, (times, height, width, channels), name="frames"))
