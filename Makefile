@@ -20,7 +20,7 @@ DIST_TOOLS := .venv-dist
 LOCKED := .venv-container
 COMPILE := $(LOCK_TOOLS)/bin/pip-compile --quiet --upgrade --strip-extras --generate-hashes --no-emit-options \
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host
-# Packages of the `train` extra that work without TensorFlow.
+# Packages of the `learn` extra, without weights.
 LIGHT_TRAIN := scikit-learn scipy threadpoolctl matplotlib
 
 .PHONY: demo demo-takes check dist test test-full test-floors test-floors-core lint docs docs-check docs-serve bench mutants fuzz lock clean

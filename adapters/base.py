@@ -278,6 +278,14 @@ class BaseModelAdapter(ABC):
         """
         return
 
+    def solves_head(self, devices: Devices = 1) -> bool:
+        """Whether ``train`` only solves a linear head on cached features, which needs no TensorFlow; False by default.
+
+        Args:
+            devices: How many devices are asked for; several are TensorFlow's.
+        """
+        return False
+
     def feature_source(self) -> FeatureSource | None:
         """The frozen backbone, for heads that are trained on its features; None for a model without one.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +11,29 @@ import numpy as np
 from adapters.config import Config, check_config
 from adapters.errors import ConfigError, WeightsError
 from adapters.inference import StreamSession
-from adapters.litert import StreamProgram
+from adapters.litert import GraphWriter, StreamProgram
 from adapters.media import to_model_input
-from adapters.models import AnyProgram, ModelAdapter, Network, Pretrained, Variables, even_frames
+from adapters.models import (
+    AnyProgram,
+    BackboneShapes,
+    ModelAdapter,
+    Network,
+    Pretrained,
+    Variables,
+    checked_variables,
+    even_frames,
+)
 from adapters.models.weights import OUTPUT_BIAS
 from adapters.protocols import LiteRTProgram
 from adapters.records import Clip, Float32Array, InputSpec, Precision, take_evenly
 from adapters.training import class_scores, output_activation, output_units
 from movinet_adapter.architecture import DENSE_UNITS, Architecture, architecture
-from movinet_adapter.backbone import MoViNetBackbone, published_variables, random_movinet_variables
+from movinet_adapter.backbone import (
+    MoViNetBackbone,
+    backbone_shapes,
+    published_variables,
+    random_movinet_variables,
+)
 from movinet_adapter.weights.variant import variant_of_file
 
 # What the published weights were trained at: https://tfhub.dev/google/collections/movinet
@@ -43,6 +57,7 @@ class MoViNetAdapter(ModelAdapter):
     family = "movinet"
     network_format = 1  # the network and its lowering to two dimensions
     published_names = ("kinetics-600",)
+    quantises_written = False  # which layers compute in 8 bits is the architecture's to say
 
     def __init__(self, config: Any, *, explicit: bool = False) -> None:
         # The variant follows the file, where the config does not name one.
@@ -165,8 +180,29 @@ class MoViNetAdapter(ModelAdapter):
     def build_backbone(self) -> MoViNetBackbone:
         return MoViNetBackbone.build(self.architecture, self.image_size, _n_frames(self.config))
 
+    def backbone_shapes(self) -> BackboneShapes | None:
+        # A subclass that builds another network has it converted.
+        own = type(self).build_backbone is MoViNetAdapter.build_backbone
+        return backbone_shapes(self.architecture) if own else None
+
+    def write_backbone(self, writer: GraphWriter, values: Variables) -> int:
+        from movinet_adapter.writing import write_base, write_causal
+
+        return (write_causal if self.streams else write_base)(writer, self.architecture, values)
+
+    def write_program(self, quantize: Precision) -> bytes:
+        if not self.streams:
+            return super().write_program(quantize)
+        from movinet_adapter.writing import step_program
+
+        values = checked_variables(self)
+        return step_program(self.architecture, self.image_size, self.network_config, values, quantize)
+
+    def drawn_variables(self, shapes: Mapping[str, tuple[int, ...]]) -> Variables:
+        return random_movinet_variables(self.architecture, shapes, self.config["seed"])
+
     def random_variables(self, network: Network) -> Variables:
-        return random_movinet_variables(self.architecture, network, self.config["seed"])
+        return self.drawn_variables({v.name.removesuffix(":0"): tuple(v.shape) for v in network.weights})
 
     def pretrained(self) -> Pretrained:
         found = self._read_weights()

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Literal
 
 from adapters.config import Config
 from adapters.errors import WeightsError
-from adapters.models import Network, Pretrained, Variables
+from adapters.models import BackboneShapes, Pretrained, Variables
 from adapters.training import VARIABLE_PREFIX
-from movinet_adapter.architecture import Architecture
+from adapters.training import random_values as random_head
+from movinet_adapter.architecture import Architecture, variable_specs
 from movinet_adapter.lowering.quantization import computes_in_8_bits
 from movinet_adapter.network import MoViNetNetwork, build_movinet, freeze, random_values
 
@@ -85,21 +86,29 @@ class MoViNetBackbone:
         return self.network(items)["features"]
 
 
-def random_movinet_variables(of: Architecture, network: Network, seed: int) -> Variables:
+def backbone_shapes(of: Architecture) -> BackboneShapes:
+    """Every variable of a backbone, in tf-models' order.
+
+    Args:
+        of: Its architecture.
+    """
+    shapes = {spec.name: spec.shape for spec in variable_specs(of, 1) if not spec.name.startswith(CLASSIFIER)}
+    return BackboneShapes(shapes, of.feature_size)
+
+
+def random_movinet_variables(of: Architecture, shapes: Mapping[str, tuple[int, ...]], seed: int) -> Variables:
     """Seeded variables of a MoViNet backbone and its head.
 
     Args:
         of: The backbone's architecture.
-        network: Backbone and head.
+        shapes: The shapes of all variables by name; those of the head count.
         seed: The seed.
 
     Returns:
         float32 arrays by name.
     """
-    from adapters.training import random_variables as random_head
-
     values = {name: v for name, v in random_values(of, 1, seed).items() if not name.startswith(CLASSIFIER)}
-    return values | random_head(network.head, seed)
+    return values | random_head({name: shape for name, shape in shapes.items() if name not in values}, seed)
 
 
 def published_variables(config: Config) -> Pretrained:

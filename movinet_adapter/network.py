@@ -24,12 +24,9 @@ from movinet_adapter.architecture import (
     state_specs,
     variable_specs,
 )
+from movinet_adapter.lowering.budget import layers_by_frame
 from movinet_adapter.lowering.folding import fold
 from movinet_adapter.lowering.lowering import LoweredNetwork, Observe, Tensor, clip_outputs, step_outputs
-
-# A0 on 16 frames, one thread: 49 ms with no layer by frame, 40 with 4, 33 with 11, 34 with all 15. Conversion takes
-# longer with every layer and frame, which is what the limit is for.
-BY_FRAME_BUDGET = 256
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,13 +151,11 @@ def freeze(network: MoViNetNetwork, *, by_frame: int | None = None) -> MoViNetNe
         network: The network.
         by_frame: Of base mode, how many layers a program of one clip computes one frame at a time. That is faster while
             a frame's activations fit into a core's cache and those of all frames do not, and each frame adds operators.
-            None: the layers before the last block, as far as layers times frames stay within ``BY_FRAME_BUDGET``.
+            None: ``layers_by_frame``.
     """
     of = network.architecture
     if by_frame is None:
-        last_block = of.layers[-1].name.partition("_")[0]
-        early = sum(not layer.name.startswith(f"{last_block}_") for layer in of.layers)
-        by_frame = min(early, BY_FRAME_BUDGET // network.n_frames)
+        by_frame = layers_by_frame(of, network.n_frames)
     values = {name: _constant(value) for name, value in network.named.items()}
     return replace(network, named=values, by_frame=by_frame if of.mode == "base" else 0)
 

@@ -124,5 +124,5 @@ def sklearn_metrics() -> Any:
     try:
         import sklearn.metrics
     except ImportError:
-        raise MissingExtraError("scikit-learn", "train") from None
+        raise MissingExtraError("scikit-learn", "learn") from None
     return sklearn.metrics

@@ -30,7 +30,7 @@ def new_figure(width: float, height: float, **settings: Any) -> Figure:
     try:
         from matplotlib.figure import Figure
     except ImportError:
-        raise MissingExtraError("matplotlib", "train") from None
+        raise MissingExtraError("matplotlib", "learn") from None
     return Figure(figsize=(width, height), layout="constrained", **settings)
 
 

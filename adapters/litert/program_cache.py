@@ -18,7 +18,7 @@ from adapters.system import cache_dir, file_lock, storage_error, value_digest, w
 # Format numbers of the code that every program is made by. Raise one where a change of that code changes programs, so
 # that cached ones are made again; test_program_formats.py fails where the number was not raised. The number of an
 # adapter's own network is its class's ``network_format``.
-CONVERSION_FORMAT = 1  # TensorFlow to LiteRT: converting, editing and quantising; drawing random variables
+CONVERSION_FORMAT = 2  # TensorFlow to LiteRT, and writing: converting, editing, quantising; drawing random variables
 HEAD_FORMAT = 1  # the layers between features and scores
 
 _log = logging.getLogger(__name__)

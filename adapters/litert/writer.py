@@ -12,40 +12,17 @@ from typing import Any, Literal
 
 import numpy as np
 
-from adapters.litert.edit import Array, Editor
-from adapters.litert.graph import ABSENT, schema
+from adapters.litert.graph import ABSENT
+from adapters.litert.graph_parts import GraphParts
 from adapters.records import Float32Array
 
 Padding = Literal["SAME", "VALID"]
 Fused = Literal["NONE", "RELU", "RELU6"]
-
-INPUT, SIGNATURE = "images", "serving_default"
-_VERSION = 3  # of the schema, as the converter writes it
+Unary = Literal["GELU", "TANH", "HARD_SWISH", "LOGISTIC", "SOFTMAX", "SIN", "COS"]
 
 
-class GraphWriter:
-    """Writes one graph with one input. A tensor is known by its index, which each method returns.
-
-    Attributes:
-        images: The input's index.
-    """
-
-    def __init__(self, input_shape: Sequence[int]) -> None:
-        """Begin a program.
-
-        Args:
-            input_shape: The shape of the float32 input, batch first.
-        """
-        self._editor = Editor(_empty_program())
-        self._graph = self._editor.graphs()[0]
-        self._schema = self._editor.schema
-        self._constants: dict[tuple[str, tuple[int, ...], bytes], int] = {}
-        self.images = self._graph.add_tensor(INPUT, "float32", input_shape)
-        self._graph.graph.inputs = [self.images]
-
-    def shape(self, tensor: int) -> tuple[int, ...]:
-        """The shape of a tensor."""
-        return self._graph.shape(tensor)
+class GraphWriter(GraphParts):
+    """Writes the layers of one graph. A tensor is known by its index, which each method returns."""
 
     def conv(
         self,
@@ -70,43 +47,71 @@ class GraphWriter:
             name: The name of the output.
         """
         options = self._conv_options("Conv2DOptions", stride, padding, activation)
-        constants = [self._constant(f"{name}/kernel", kernel.transpose(3, 0, 1, 2)), self._constant(f"{name}/b", bias)]
+        constants = [self.constant(f"{name}/kernel", kernel.transpose(3, 0, 1, 2)), self.constant(f"{name}/b", bias)]
         shape = (*self._strided(source, kernel, stride, padding), kernel.shape[3])
-        return self._operator("CONV_2D", [source, *constants], shape, name, ("Conv2DOptions", options))
+        return self.operator("CONV_2D", [source, *constants], shape, name, ("Conv2DOptions", options))
 
     def depthwise(
-        self, source: int, kernel: Float32Array, bias: Float32Array, *, stride: int = 1, activation: Fused, name: str
+        self,
+        source: int,
+        kernel: Float32Array,
+        bias: Float32Array,
+        *,
+        stride: int = 1,
+        padding: Padding = "SAME",
+        activation: Fused = "NONE",
+        name: str,
     ) -> int:
-        """A convolution of each channel by itself, with SAME padding.
+        """A convolution of each channel by itself.
 
         Args:
             source: float32 [B, H, W, channels].
             kernel: float32 [h, w, channels, 1].
             bias: float32 [channels].
             stride: In both directions.
+            padding: As for ``conv``.
             activation: What follows it in the same operator.
             name: The name of the output.
         """
-        options = self._conv_options("DepthwiseConv2DOptions", stride, "SAME", activation)
+        options = self._conv_options("DepthwiseConv2DOptions", stride, padding, activation)
         options.depthMultiplier = 1
-        constants = [self._constant(f"{name}/kernel", kernel.transpose(3, 0, 1, 2)), self._constant(f"{name}/b", bias)]
-        shape = (*self._strided(source, kernel, stride, "SAME"), kernel.shape[2])
+        constants = [self.constant(f"{name}/kernel", kernel.transpose(3, 0, 1, 2)), self.constant(f"{name}/b", bias)]
+        shape = (*self._strided(source, kernel, stride, padding), kernel.shape[2])
         of = ("DepthwiseConv2DOptions", options)
-        return self._operator("DEPTHWISE_CONV_2D", [source, *constants], shape, name, of)
+        return self.operator("DEPTHWISE_CONV_2D", [source, *constants], shape, name, of)
 
     def add(self, one: int, other: int, *, activation: Fused = "NONE", name: str) -> int:
-        """The sum of two tensors of one shape."""
+        """The sum of two tensors, of one shape or one repeated along axes of 1."""
         options = self._schema.AddOptionsT()
         options.fusedActivationFunction = self._fused(activation)
-        return self._operator("ADD", [one, other], self.shape(one), name, ("AddOptions", options))
+        return self.operator("ADD", [one, other], self._joint(one, other), name, ("AddOptions", options))
+
+    def mul(self, one: int, other: int, *, name: str) -> int:
+        """The product of two tensors, of one shape or one repeated along axes of 1."""
+        of = ("MulOptions", self._schema.MulOptionsT())
+        return self.operator("MUL", [one, other], self._joint(one, other), name, of)
+
+    def div(self, one: int, other: int, *, name: str) -> int:
+        """The quotient of two tensors, of one shape or one repeated along axes of 1."""
+        of = ("DivOptions", self._schema.DivOptionsT())
+        return self.operator("DIV", [one, other], self._joint(one, other), name, of)
+
+    def next_count(self, count: int, *, name: str) -> int:
+        """A count, int32, plus 1."""
+        one, of = self.constant("one_more", np.ones((), np.int32)), ("AddOptions", self._schema.AddOptionsT())
+        return self.operator("ADD", [count, one], self.shape(count), name, of, dtype="int32")
+
+    def as_float(self, count: int, *, name: str) -> int:
+        """Whole numbers as float32."""
+        return self.operator("CAST", [count], self.shape(count), name)
+
+    def swish(self, source: int, *, name: str) -> int:
+        """x * sigmoid(x) (Ramachandran et al. 2017, arXiv:1710.05941), as two operators."""
+        return self.mul(source, self.unary("LOGISTIC", source, f"{name}/sigmoid"), name=name)
 
     def pad(self, source: int, pixels: int, *, name: str) -> int:
         """float32 [B, H, W, C] with zeros around each picture."""
-        batch, height, width, channels = self.shape(source)
-        sizes = np.array([[0, 0], [pixels, pixels], [pixels, pixels], [0, 0]], np.int32)
-        shape = (batch, height + 2 * pixels, width + 2 * pixels, channels)
-        options = ("PadOptions", self._schema.PadOptionsT())
-        return self._operator("PAD", [source, self._constant(f"{name}/sizes", sizes)], shape, name, options)
+        return self.padded(source, [(0, 0), (pixels, pixels), (pixels, pixels), (0, 0)], name=name)
 
     def max_pool(self, source: int, size: int, stride: int, *, name: str) -> int:
         """The largest value under each position of a window, without padding."""
@@ -116,14 +121,34 @@ class GraphWriter:
         options.filterHeight = options.filterWidth = size
         batch, height, width, channels = self.shape(source)
         shape = (batch, (height - size) // stride + 1, (width - size) // stride + 1, channels)
-        return self._operator("MAX_POOL_2D", [source], shape, name, ("Pool2DOptions", options))
+        return self.operator("MAX_POOL_2D", [source], shape, name, ("Pool2DOptions", options))
 
-    def mean(self, source: int, *, name: str) -> int:
-        """float32 [B, H, W, C] to the means over positions, [B, C]."""
-        batch, _, _, channels = self.shape(source)
-        axes = self._constant(f"{name}/axes", np.array([1, 2], np.int32))
-        options = ("ReducerOptions", self._schema.ReducerOptionsT())
-        return self._operator("MEAN", [source, axes], (batch, channels), name, options)
+    def average_pool(self, source: int, size: int, stride: int, *, name: str) -> int:
+        """The mean of what lies under each position of a window; SAME padding, which does not count in the means."""
+        options = self._schema.Pool2DOptionsT()
+        options.padding = self._schema.Padding.SAME
+        options.strideH = options.strideW = stride
+        options.filterHeight = options.filterWidth = size
+        batch, height, width, channels = self.shape(source)
+        shape = (batch, -(-height // stride), -(-width // stride), channels)
+        return self.operator("AVERAGE_POOL_2D", [source], shape, name, ("Pool2DOptions", options))
+
+    def mean(self, source: int, axes: Sequence[int] = (1, 2), *, keep: bool = False, name: str) -> int:
+        """The means over some axes, by default over the positions of pictures.
+
+        Args:
+            source: float32, e.g. [B, H, W, C].
+            axes: Which axes.
+            keep: Whether they stay, of size 1.
+            name: The name of the output.
+        """
+        options = self._schema.ReducerOptionsT()
+        options.keepDims = keep
+        shape = [
+            1 if place in axes else size for place, size in enumerate(self.shape(source)) if keep or place not in axes
+        ]
+        over = self.constant(f"{name}/axes", np.array(axes, np.int32))
+        return self.operator("MEAN", [source, over], shape, name, ("ReducerOptions", options))
 
     def dense(
         self, source: int, kernel: Float32Array, bias: Float32Array, *, activation: Fused = "NONE", name: str
@@ -139,12 +164,12 @@ class GraphWriter:
         """
         options = self._schema.FullyConnectedOptionsT()
         options.fusedActivationFunction = self._fused(activation)
-        offset = self._constant(f"{name}/b", bias) if bias.any() else ABSENT
-        inputs = [source, self._constant(f"{name}/kernel", kernel.T), offset]
+        offset = self.constant(f"{name}/b", bias) if bias.any() else ABSENT
+        inputs = [source, self.constant(f"{name}/kernel", kernel.T), offset]
         shape = (self.shape(source)[0], kernel.shape[1])
-        return self._operator("FULLY_CONNECTED", inputs, shape, name, ("FullyConnectedOptions", options))
+        return self.operator("FULLY_CONNECTED", inputs, shape, name, ("FullyConnectedOptions", options))
 
-    def unary(self, kind: Literal["GELU", "TANH", "HARD_SWISH", "LOGISTIC", "SOFTMAX"], source: int, name: str) -> int:
+    def unary(self, kind: Unary, source: int, name: str) -> int:
         """An activation as an operator of its own; GELU is the exact one, SOFTMAX of beta 1."""
         options = None
         if kind == "SOFTMAX":
@@ -152,44 +177,15 @@ class GraphWriter:
             options[1].beta = 1.0
         elif kind == "GELU":
             options = ("GeluOptions", self._schema.GeluOptionsT())
-        return self._operator(kind, [source], self.shape(source), name, options)
+        return self.operator(kind, [source], self.shape(source), name, options)
 
-    def packed(self, outputs: Mapping[str, int]) -> bytes:
-        """End the program.
-
-        Args:
-            outputs: Tensors by the names that the signature gives them.
-
-        Returns:
-            The bytes of the .tflite.
-        """
-        graph, model = self._graph.graph, self._editor.model
-        graph.outputs = list(outputs.values())
-        signature = self._schema.SignatureDefT()
-        signature.signatureKey, signature.subgraphIndex = SIGNATURE, 0
-        signature.inputs = [self._entry(INPUT, self.images)]
-        signature.outputs = [self._entry(name, tensor) for name, tensor in sorted(outputs.items())]
-        model.signatureDefs = [signature]
-        self._editor.size = sum(len(buffer.data) for buffer in model.buffers if buffer.data is not None)
-        return self._editor.packed()
-
-    def _entry(self, name: str, tensor: int) -> Any:
-        entry = self._schema.TensorMapT()
-        entry.name, entry.tensorIndex = name, tensor
-        return entry
+    def _joint(self, one: int, other: int) -> tuple[int, ...]:
+        return np.broadcast_shapes(self.shape(one), self.shape(other))
 
     def _strided(self, source: int, kernel: Float32Array, stride: int, padding: Padding) -> tuple[int, int, int]:
         batch, height, width, _ = self.shape(source)
         taken = (1, 1) if padding == "SAME" else kernel.shape[:2]
         return (batch, *(-(-(size - part + 1) // stride) for size, part in zip((height, width), taken, strict=True)))
-
-    def _constant(self, name: str, values: Array) -> int:
-        """A constant; one that is there already is used again, as the converter does."""
-        values = np.ascontiguousarray(values)
-        key = (values.dtype.name, values.shape, values.tobytes())
-        if key not in self._constants:
-            self._constants[key] = self._graph.add_constant(name, values)
-        return self._constants[key]
 
     def _conv_options(self, kind: str, stride: int, padding: Padding, activation: Fused) -> Any:
         options = {
@@ -205,17 +201,6 @@ class GraphWriter:
     def _fused(self, activation: Fused) -> int:
         kinds = self._schema.ActivationFunctionType
         return int({"NONE": kinds.NONE, "RELU": kinds.RELU, "RELU6": kinds.RELU6}[activation])
-
-    def _operator(
-        self, kind: str, inputs: Sequence[int], shape: Sequence[int], name: str, options: tuple[str, Any] | None
-    ) -> int:
-        output = self._graph.add_tensor(name, "float32", shape)
-        operator = self._graph.operator(kind, inputs, [output])
-        if options is not None:
-            operator.builtinOptionsType = vars(self._schema.BuiltinOptions)[options[0]]
-            operator.builtinOptions = options[1]
-        self._graph.graph.operators = [*self._graph.graph.operators, operator]
-        return output
 
 
 def folded(
@@ -237,14 +222,3 @@ def folded(
     along[axis] = -1
     bias = norm["beta"] - norm["moving_mean"] * factor
     return kernel * factor.astype(np.float32).reshape(along), bias.astype(np.float32)
-
-
-def _empty_program() -> bytes:
-    parts = schema()
-    model, graph = parts.ModelT(), parts.SubGraphT()
-    model.version, model.operatorCodes = _VERSION, []
-    graph.name, graph.tensors, graph.operators, graph.inputs, graph.outputs = "main", [], [], [], []
-    model.subgraphs, model.buffers = [graph], [parts.BufferT()]
-    builder = parts.flatbuffers.Builder(1024)
-    builder.Finish(model.Pack(builder), b"TFL3")
-    return bytes(builder.Output())

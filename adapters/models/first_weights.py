@@ -6,7 +6,7 @@ from adapters.errors import WeightsError
 from adapters.models.network import Network, Variables
 from adapters.models.protocols import DescribesNetwork
 from adapters.models.written_programs import variable_shapes
-from adapters.training import VARIABLE_PREFIX, build_head, output_units, random_values
+from adapters.training import VARIABLE_PREFIX, build_head, output_units
 
 
 def build_network(adapter: DescribesNetwork) -> Network:
@@ -36,7 +36,7 @@ def initial_variables(adapter: DescribesNetwork, network: Network | None = None)
     config = adapter.config
     shapes = variable_shapes(adapter)
     if shapes is not None:
-        values = random_values(shapes, config["seed"])
+        values = adapter.drawn_variables(shapes)
     else:
         values = adapter.random_variables(adapter.build_network() if network is None else network)
     if config["weights"] == "random":

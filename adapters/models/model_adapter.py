@@ -24,7 +24,7 @@ from adapters.models.network_adapter import NetworkAdapter
 from adapters.models.saving import golden_of, save_bundle
 from adapters.models.state import AnyProgram, LoadedModel, RunsItems, require_rows
 from adapters.protocols import StoredModel
-from adapters.records import Clip, Float32Array, Prediction, RequestedPrecision, UInt8Array, aggregate
+from adapters.records import Clip, Devices, Float32Array, Prediction, RequestedPrecision, UInt8Array, aggregate
 from adapters.reports import ConversionReport, TrainReport
 from adapters.training import VARIABLE_PREFIX, class_scores
 
@@ -210,6 +210,11 @@ class ModelAdapter(NetworkAdapter):
         from adapters.training import train_model
 
         return train_model(self, Path(data_path), Path(output_path), on_epoch_end, options)
+
+    def solves_head(self, devices: Devices = 1) -> bool:
+        from adapters.training import only_solves
+
+        return only_solves(self, devices)
 
     def begin_training(self, labels: Sequence[str]) -> None:
         """Take over the class order; a model without a head for it gets a new one.

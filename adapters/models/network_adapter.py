@@ -18,6 +18,7 @@ from adapters.models.first_weights import build_network, initial_variables
 from adapters.models.network import Backbone, BackboneShapes, Network, Pretrained, Variables
 from adapters.models.programs import PROGRAM_BATCH, backbone_identity
 from adapters.models.state import AnyProgram, LoadedModel
+from adapters.models.written_programs import written_program
 from adapters.protocols import LiteRTProgram
 from adapters.records import Clip, Float32Array, InputSpec, Precision
 from adapters.training import is_linear
@@ -37,6 +38,7 @@ class NetworkAdapter(BaseModelAdapter):
         network_format: Raised with a change of the network's code that changes its programs or features, so that cached
             ones are made again.
         published_names: What ``weights`` says for the published weights.
+        quantises_written: Whether int8 is made of what ``write_program`` writes; if not, TensorFlow converts.
         has_published_classifier: Whether the published weights predict classes of their own without training.
         metrics: The content of metrics.json; empty before training.
         trained: Whether it was loaded or trained.
@@ -48,6 +50,7 @@ class NetworkAdapter(BaseModelAdapter):
     family: ClassVar[str]
     network_format: ClassVar[int] = 1
     published_names: ClassVar[tuple[str, ...]] = ("imagenet",)
+    quantises_written: ClassVar[bool] = True
     has_published_classifier: ClassVar[bool] = True
 
     @property
@@ -90,6 +93,17 @@ class NetworkAdapter(BaseModelAdapter):
             The features, float32 [B, D], as the writer knows them.
         """
         raise NotImplementedError
+
+    def write_program(self, quantize: Precision) -> bytes:
+        """Write the program that predicts, where ``backbone_shapes`` is not None.
+
+        Args:
+            quantize: "float32", "float16" or "dynamic".
+
+        Returns:
+            The bytes of the .tflite.
+        """
+        return written_program(self, PROGRAM_BATCH, quantize)
 
     @abstractmethod
     def pretrained(self) -> Pretrained:
@@ -217,6 +231,16 @@ class NetworkAdapter(BaseModelAdapter):
                 require_finite(weights, model.where)
                 model.variables = weights
         return model.variables
+
+    def drawn_variables(self, shapes: Mapping[str, tuple[int, ...]]) -> Variables:
+        """``random_variables`` of a network whose variables are known by name and shape.
+
+        Args:
+            shapes: The variables' shapes by name.
+        """
+        from adapters.training import random_values
+
+        return random_values(shapes, self.config["seed"])
 
     def random_variables(self, network: Network) -> Variables:
         """The first weights if ``weights`` is "random", drawn with the config's seed.

@@ -13,7 +13,7 @@ from adapters.config import Config
 from adapters.errors import ConfigError, MissingExtraError
 from adapters.litert import program_cache
 from adapters.models.network import Network, Variables
-from adapters.models.written_programs import variable_shapes, written_backbone, written_program
+from adapters.models.written_programs import variable_shapes, written_backbone
 from adapters.records import Clip, Float32Array, Precision, as_precision, take_evenly
 from adapters.training import VARIABLE_PREFIX, output_activation, output_units
 
@@ -95,7 +95,7 @@ def make_program_bytes(adapter: HasPrograms, quantize: Precision, calibration: S
     Raises:
         ConversionError: An operator cannot be converted, or int8 has no clips.
     """
-    from adapters.litert import to_int8, with_8_bit_weights, with_16_bit_weights
+    from adapters.litert import to_int8, with_8_bit_weights
     from adapters.training import assign
 
     # Made of the float32 program, which may be there already.
@@ -103,11 +103,11 @@ def make_program_bytes(adapter: HasPrograms, quantize: Precision, calibration: S
         source = get_program_at(adapter, "float32")
         return with_8_bit_weights(source if isinstance(source, bytes) else source.read_bytes())
     precision = as_precision(quantize)
-    if precision in ("float32", "float16") and variable_shapes(adapter) is not None:
-        program = written_program(adapter, PROGRAM_BATCH)
-        return program if precision == "float32" else with_16_bit_weights(program)
-    if precision == "int8" and adapter.backbone_shapes() is not None:
-        made = to_int8(written_program(adapter, PROGRAM_BATCH), list(_calibration_items(adapter, calibration)))
+    written = variable_shapes(adapter) is not None
+    if precision != "int8" and written:
+        return adapter.write_program(precision)
+    if precision == "int8" and written and adapter.quantises_written:
+        made = to_int8(adapter.write_program("float32"), list(_calibration_items(adapter, calibration)))
         if made is not None:
             return made
     try:

@@ -48,6 +48,8 @@ class DescribesNetwork(Protocol):
 
     def random_variables(self, network: Network) -> Variables: ...
 
+    def drawn_variables(self, shapes: Mapping[str, tuple[int, ...]]) -> Variables: ...
+
 
 class HasPrograms(DescribesNetwork, Protocol):
     """An adapter whose network becomes LiteRT programs."""
@@ -93,6 +95,12 @@ class HasPrograms(DescribesNetwork, Protocol):
     def program_name(self, quantize: Precision | None = None) -> str: ...
 
     def variables(self, network: Network | None = None) -> Variables: ...
+
+    @property
+    def quantises_written(self) -> bool:
+        """Whether int8 is made of the written float32 program."""
+
+    def write_program(self, quantize: Precision) -> bytes: ...
 
     def write_backbone(self, writer: GraphWriter, values: Variables) -> int: ...
 

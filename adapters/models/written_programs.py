@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from adapters.config import Config
-from adapters.litert import GraphWriter, trust_program
+from adapters.litert import GraphWriter, trust_program, with_8_bit_weights, with_16_bit_weights
 from adapters.models.network import Variables
+from adapters.records import Precision
 from adapters.training import VARIABLE_PREFIX, head_layers, output_activation, output_units, require_variables
 
 if TYPE_CHECKING:
@@ -40,12 +41,13 @@ def variable_shapes(adapter: DescribesNetwork) -> Shapes | None:
     return {**backbone.variables, **_head_shapes(adapter, backbone.feature_size)}
 
 
-def written_program(adapter: HasPrograms, batch: int) -> bytes:
-    """Write a model's float32 program, {"scores": [batch, units], "features": [batch, D]}.
+def written_program(adapter: HasPrograms, batch: int, quantize: Precision = "float32") -> bytes:
+    """Write a model's program, {"scores": [batch, units], "features": [batch, D]}.
 
     Args:
         adapter: A model whose ``variable_shapes`` is not None.
         batch: Items that it takes at once.
+        quantize: "float32", "float16" or "dynamic".
 
     Returns:
         The bytes of the .tflite.
@@ -53,13 +55,28 @@ def written_program(adapter: HasPrograms, batch: int) -> bytes:
     Raises:
         WeightsError: A variable is missing, unknown, of another shape or not finite; the message names it.
     """
-    shapes, values = variable_shapes(adapter), adapter.variables()
-    assert shapes is not None
-    require_variables(shapes, values, f"model {adapter.family_name()!r}")
+    values = checked_variables(adapter)
     writer = GraphWriter((batch, *adapter.item_shape))
     features = adapter.write_backbone(writer, values)
     scores = write_head(writer, adapter.network_config, features, values)
-    return trust_program(writer.packed({"scores": scores, "features": features}))
+    program = writer.packed({"scores": scores, "features": features})
+    narrow = {"float16": with_16_bit_weights, "dynamic": with_8_bit_weights}.get(quantize)
+    return trust_program(program if narrow is None else narrow(program))
+
+
+def checked_variables(adapter: HasPrograms) -> Variables:
+    """The variables of a model whose ``variable_shapes`` is not None, every one of its shape and finite.
+
+    Args:
+        adapter: The model.
+
+    Raises:
+        WeightsError: A variable is missing, unknown, of another shape or not finite; the message names it.
+    """
+    shapes, values = variable_shapes(adapter), adapter.variables()
+    assert shapes is not None
+    require_variables(shapes, values, f"model {adapter.family_name()!r}")
+    return values
 
 
 def written_backbone(adapter: HasPrograms, values: Variables, batch: int) -> bytes:
@@ -108,6 +125,8 @@ def write_head(writer: GraphWriter, config: Config, features: int, values: Varia
         kernel, bias = (np.asarray(values[f"{name}/{kind}"], np.float32) for kind in ("kernel", "bias"))
         kind = layer.get("activation", "linear")
         value = writer.dense(value, kernel, bias, activation=_FUSED.get(kind, "NONE"), name=name)
+        if kind == "swish":
+            value = writer.swish(value, name=f"{name}/swish")
         if kind in _UNARY:
             value = writer.unary(_UNARY[kind], value, f"{name}/{kind}")
     return writer.unary("SOFTMAX" if output_activation(config) == "softmax" else "LOGISTIC", value, "scores")

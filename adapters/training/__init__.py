@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from adapters.training.cross_validation import cross_validate_examples as cross_validate_examples
     from adapters.training.devices import GPU_ADVICE as GPU_ADVICE
     from adapters.training.devices import describe_devices as describe_devices
+    from adapters.training.devices import describe_processor as describe_processor
     from adapters.training.head import VARIABLE_PREFIX as VARIABLE_PREFIX
     from adapters.training.head import apply_head as apply_head
     from adapters.training.head import build_head as build_head
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from adapters.training.head import is_linear as is_linear
     from adapters.training.head import output_activation as output_activation
     from adapters.training.head import output_units as output_units
+    from adapters.training.head_phase import only_solves as only_solves
     from adapters.training.labelled import evaluate_examples as evaluate_examples
     from adapters.training.linear_head import group_folds as group_folds
     from adapters.training.linear_head import solve as solve
@@ -46,7 +48,7 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
             "calibration": ("clip_probabilities",),
             "clip_features": ("LabelledFeatures",),
             "cross_validation": ("CrossValidated", "cross_validate_examples"),
-            "devices": ("GPU_ADVICE", "describe_devices"),
+            "devices": ("GPU_ADVICE", "describe_devices", "describe_processor"),
             "head": (
                 "VARIABLE_PREFIX",
                 "apply_head",
@@ -57,6 +59,7 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
                 "output_activation",
                 "output_units",
             ),
+            "head_phase": ("only_solves",),
             "linear_head": ("group_folds", "solve"),
             "labelled": ("evaluate_examples",),
             "out_of_fold": ("OutOfFold", "out_of_fold_scores", "right_labels"),

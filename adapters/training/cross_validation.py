@@ -21,6 +21,7 @@ from adapters.training.feature_cache import CachedFeatures, ExampleView
 from adapters.training.head import VARIABLE_PREFIX, class_scores
 from adapters.training.head_phase import HAND_SET_KEYS, fit_head, head_route, labelled_features, logits_of
 from adapters.training.held_out_figures import held_out_temperature
+from adapters.training.linear_network import GradientNetwork
 from adapters.training.out_of_fold import divide_clips, division_warnings, out_of_fold_scores
 from adapters.training.phases import TrainingRun
 from adapters.training.trainable import Trainable
@@ -140,7 +141,7 @@ def _by_gradient(
             state.mkdir()
             part = replace(clips, train=tuple(clips.train[row] for row in learn))
             key = value_digest([number, "cross-validation"])
-            run = TrainingRun(adapter, part, network, state, key, None, pick_devices(1))
+            run = TrainingRun(adapter, part, GradientNetwork(network), state, key, None, pick_devices(1))
             scores[judge] = _judged(run, features, [clips.train[row] for row in judge])
     if on_progress is not None:
         on_progress("heads", len(folds), len(folds))
@@ -152,7 +153,7 @@ def _judged(run: TrainingRun, features: CachedFeatures, judge: Sequence[Example]
     result = fit_head(run, features)
     temperature = held_out_temperature(run, features, [result])
     data = labelled_features(run, features, judge)
-    outputs = np.asarray(run.forward(data.features, False))
+    outputs = run.weights.scores(data.features)
     items = np.asarray(item_probabilities(logits_of(outputs, data.exclusive) / temperature, data.exclusive), np.float32)
     how, fraction = run.config.get("aggregation", "mean"), run.config.get("top_fraction", 1.0)
     return np.stack([aggregate(clip, how, fraction) for clip in class_scores(items, run.config, run.data.labels)])

@@ -90,6 +90,10 @@ class Replicas:
         )
 
 
+# What solves a head: the processor, without TensorFlow.
+PROCESSOR = Replicas(("CPU:0",), None)
+
+
 def pick_devices(wanted: Devices) -> Replicas:
     """The GPUs that train, or the processor's logical devices if TensorFlow sees no GPU.
 
@@ -137,6 +141,11 @@ def describe_devices(wanted: Devices) -> str:
         TrainingError: There are fewer devices.
     """
     return "; ".join(_describe(name) for name in pick_devices(wanted).names)
+
+
+def describe_processor() -> str:
+    """The processor as ``describe_devices`` has it, without TensorFlow: what a head is solved on."""
+    return _describe(PROCESSOR.names[0])
 
 
 def _describe(name: str) -> str:

@@ -5,21 +5,21 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Literal, cast
+from typing import Any, Literal, Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from adapters.config import AdapterClass, Config, key_schemas
 from adapters.data import Example
-from adapters.records import Float32Array
+from adapters.records import Devices, Float32Array
 from adapters.reports import EpochLog
 from adapters.training.calibration import clip_probabilities
 from adapters.training.clip_features import LabelledFeatures
 from adapters.training.feature_cache import CachedFeatures, ExampleView
 from adapters.training.fit_settings import FitData, FitResult, FitSettings, HeldOut, Inputs
 from adapters.training.fitting import Fitter
-from adapters.training.head import VARIABLE_PREFIX, is_linear
+from adapters.training.head import is_linear
 from adapters.training.linear_head import LinearHead, cross_validate, feature_scale, group_folds, mean_loss, solve
 from adapters.training.phases import TrainingRun, fit_data
 from adapters.training.training_data import label_features
@@ -36,6 +36,21 @@ _FOLDS = 3
 _SECONDS_BETWEEN_CHECKPOINTS = 2.0
 # Numbers that the solver holds at once, in all views of all clips; beyond it only the plain views are solved for.
 _MOST_NUMBERS = 200_000_000
+
+
+class HasHead(Protocol):
+    """An adapter whose head may be solved."""
+
+    @property
+    def config(self) -> Config: ...
+
+    @property
+    def trained(self) -> bool:
+        """Whether it has a head from which training continues."""
+
+    @property
+    def scores_items(self) -> bool:
+        """Whether the head scores each item of a clip by itself."""
 
 
 def head_route(config: Config, defaults: Mapping[str, Any], trained: bool, *, scores_items: bool = True) -> Route:
@@ -66,14 +81,30 @@ def fit_head(run: TrainingRun, features: CachedFeatures) -> FitResult:
         run: The training; the head's variables are set to the best ones.
         features: The backbone's features of every view.
     """
-    keys = key_schemas(cast(AdapterClass, type(run.adapter)))
-    defaults = {key: keys[key]["default"] for key in HAND_SET_KEYS}
-    route = head_route(run.config, defaults, run.continues, scores_items=run.network.scores_items)
+    route = _route(run.adapter, run.continues, run.weights.scores_items)
     if route == "logistic":
         return _solve_head(run, features)
     if route == "as_given":
         return _train_head(run, features, run.settings("head"))
     return _converge(run, features)
+
+
+def _route(adapter: HasHead, trained: bool, scores_items: bool) -> Route:
+    keys = key_schemas(cast(AdapterClass, type(adapter)))
+    defaults = {key: keys[key]["default"] for key in HAND_SET_KEYS}
+    return head_route(adapter.config, defaults, trained, scores_items=scores_items)
+
+
+def only_solves(adapter: HasHead, devices: Devices = 1) -> bool:
+    """Whether training a model solves its head and does nothing else, for which no TensorFlow is needed.
+
+    Args:
+        adapter: The model.
+        devices: How many devices are asked for; several are TensorFlow's.
+    """
+    config = adapter.config
+    tunes = config["fine_tune_layers"] is not None or config["freeze_layers"] is not None
+    return devices == 1 and not tunes and _route(adapter, adapter.trained, adapter.scores_items) == "logistic"
 
 
 # Solved -----------------------------------------------------------------------------------------------------------
@@ -109,9 +140,7 @@ def _solve_head(run: TrainingRun, features: CachedFeatures) -> FitResult:
         after(head, _figures(head, plain)[0])
     chosen = f"chosen over {found.folds} folds" if found.folds else "the default: there are too few clips to choose"
     _note(run, f"head: logistic regression solved in {len(logs)} iterations, penalty {found.penalty:.2g} ({chosen})")
-    layer = run.network.head.get_layer(f"{VARIABLE_PREFIX}output")
-    layer.kernel.assign(head.kernel)
-    layer.bias.assign(head.bias)
+    run.weights.set_output_layer(head.kernel, head.bias)
     held_out = HeldOut(found.logits, found.folds, {"penalty": found.penalty}) if found.folds else None
     return FitResult(tuple(logs), logs[-1].epoch, "interrupted" if stopped else "finished", held_out)
 

@@ -16,7 +16,7 @@ from adapters.training.calibration import fit_temperature
 from adapters.training.clip_features import LabelledFeatures, item_probabilities
 from adapters.training.feature_cache import CachedFeatures, ExampleView
 from adapters.training.fit_settings import FitResult, HeldOut
-from adapters.training.head import VARIABLE_PREFIX, class_scores
+from adapters.training.head import class_scores
 from adapters.training.head_phase import labelled_features, logits_of
 from adapters.training.phases import TrainingRun, item_inputs
 from adapters.training.training_data import label_matrix
@@ -223,9 +223,8 @@ def _calibrate(run: TrainingRun, held_out: HeldOutScores) -> dict[str, Any]:
         after, and the points of the reliability diagrams.
     """
     temperature, _ = fit_temperature(held_out.logits, held_out.data)
-    layer = run.network.head.get_layer(f"{VARIABLE_PREFIX}output")
-    for variable in (layer.kernel, layer.bias):
-        variable.assign(np.asarray(variable.numpy() / temperature, np.float32))
+    kernel, bias = run.weights.output_layer()
+    run.weights.set_output_layer(kernel / temperature, bias / temperature)
     before, after = (_reliability(run, held_out, value) for value in (1.0, temperature))
     return {
         "temperature": temperature,
@@ -268,12 +267,12 @@ def validation_scores(run: TrainingRun, features: CachedFeatures, *, tuned: bool
     Returns:
         float32 [N, items, units] in 0..1.
     """
-    items, backbone = item_inputs(run, run.data.validation), run.network.backbone if tuned else None
-    found = []
-    for row, example in enumerate(run.data.validation):
-        inputs = items(np.array([row]), None) if tuned else features.of([ExampleView(example, 0)])
-        found.append(np.asarray(run.forward(inputs, False, through=backbone))[0])
-    return np.stack(found)
+    if not tuned:
+        return run.weights.scores(features.of([ExampleView(example, 0) for example in run.data.validation]))
+    items, backbone = item_inputs(run, run.data.validation), run.network.backbone
+    rows = range(len(run.data.validation))
+    found = [run.forward(items(np.array([row]), None), False, through=backbone) for row in rows]
+    return np.concatenate([np.asarray(scores) for scores in found])
 
 
 def _reliability(run: TrainingRun, held_out: HeldOutScores, temperature: float) -> dict[str, Any]:

@@ -9,6 +9,7 @@ drawn from.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cache
@@ -16,6 +17,8 @@ from typing import Any
 
 import numpy as np
 
+from adapters.errors import MissingExtraError
+from adapters.litert import available_cores
 from adapters.records import Float32Array
 from adapters.training.calibration import fit_temperature
 from adapters.training.clip_features import FloatArray, IntArray, LabelledFeatures
@@ -32,7 +35,7 @@ _FOLDS_OF_LARGE_SETS = 3
 _LARGE_SET_CLIPS = 400
 # Items of one clip resemble each other: this many rows are enough to compare penalties.
 _ROWS_TO_COMPARE = 1500
-_NUMBERS_PER_THREAD = 1_000_000
+_NUMBERS_PER_THREAD = 10_000_000
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,21 @@ class CrossValidation:
     penalty: float
     logits: Float32Array
     folds: int
+
+
+def require_solver() -> None:
+    """MissingExtraError where a package is missing that solving, cross-validation or the report needs."""
+    from importlib.util import find_spec
+
+    packages = {
+        "sklearn": "scikit-learn",
+        "scipy": "scipy",
+        "threadpoolctl": "threadpoolctl",
+        "matplotlib": "matplotlib",
+    }
+    for module, package in packages.items():
+        if find_spec(module) is None:
+            raise MissingExtraError(package, "learn", "training a head")
 
 
 def mean_loss(logits: FloatArray, data: LabelledFeatures) -> float:
@@ -228,13 +246,12 @@ def cross_validate(data: LabelledFeatures, seed: int, most: int | None = None) -
         return best
     step = max(1, -(-count * items // _ROWS_TO_COMPARE))
     thin = LabelledFeatures(data.features[:, ::step], data.targets, data.weights, data.groups, data.exclusive)
-    heads: list[LinearHead | None] = [None] * len(folds)
+    heads: Sequence[LinearHead | None] = [None] * len(folds)
     lowest, worse = np.inf, 0
     for penalty in PENALTIES:
         logits = np.empty((count, items, units), np.float32)
-        for number, (learn, judge) in enumerate(folds):
-            head = solve(thin.take(learn), penalty, heads[number])
-            heads[number] = head
+        heads = _fold_heads(thin, penalty, folds, heads)
+        for head, (_, judge) in zip(heads, folds, strict=True):
             logits[judge] = head.logits(data.features[judge])
         _, loss = fit_temperature(logits, data)
         loss += 2 * np.log10(penalty / _TYPICAL_PENALTY) ** 2 / count
@@ -244,6 +261,22 @@ def cross_validate(data: LabelledFeatures, seed: int, most: int | None = None) -
         if worse == _WORSE_IN_A_ROW:
             break
     return best
+
+
+def _fold_heads(
+    data: LabelledFeatures,
+    penalty: float,
+    folds: Sequence[tuple[IntArray, IntArray]],
+    starts: Sequence[LinearHead | None],
+) -> list[LinearHead]:
+    """The head of each fold, one fold per core: a core of its own is worth more to a fold than a share of all cores."""
+
+    def head(learn: IntArray, start: LinearHead | None) -> LinearHead:
+        return _solve(data.take(learn), penalty, start, None)
+
+    one_thread: AbstractContextManager[object] = _blas().limit(limits=1, user_api="blas")
+    with one_thread, ThreadPoolExecutor(min(len(folds), available_cores())) as pool:
+        return list(pool.map(head, [learn for learn, _ in folds], starts))
 
 
 def group_folds(

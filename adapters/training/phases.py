@@ -15,10 +15,12 @@ from adapters.data import Example
 from adapters.errors import ConfigError, StorageError
 from adapters.records import Float32Array
 from adapters.system import import_tensorflow, value_digest
-from adapters.training.devices import Replicas, mixed_precision, pick_devices
+from adapters.training.devices import PROCESSOR, Replicas, mixed_precision, pick_devices
 from adapters.training.feature_cache import ExampleView, read_view
 from adapters.training.fit_settings import FitData, FitResult, FitSettings, Inputs
 from adapters.training.fitting import Fitter
+from adapters.training.head import output_activation
+from adapters.training.linear_network import GradientNetwork, LinearNetwork, TrainedNetwork
 from adapters.training.trainable import Trainable, TrainableNetwork, TunableBackbone
 from adapters.training.training_data import TrainingData, clip_weights, target_array
 
@@ -33,7 +35,7 @@ class TrainingRun:
     Attributes:
         adapter: The model that is trained.
         data: Its clips.
-        network: Its network with TensorFlow variables.
+        weights: Its network: TensorFlow variables, or values alone where the head is solved.
         state_folder: Where the checkpoints are, ``<output>.training``.
         key: A digest of what the run follows from: config, features and clips.
         on_epoch_end: Called after each epoch; training ends early if it returns False.
@@ -44,7 +46,7 @@ class TrainingRun:
 
     adapter: Trainable
     data: TrainingData
-    network: TrainableNetwork
+    weights: TrainedNetwork
     state_folder: Path
     key: str
     on_epoch_end: OnEpochEnd | None
@@ -56,6 +58,11 @@ class TrainingRun:
     def config(self) -> Config:
         """The adapter's config."""
         return self.adapter.config
+
+    @property
+    def network(self) -> TrainableNetwork:
+        """The network with TensorFlow variables; only gradient steps need it."""
+        return self.weights.network
 
     def settings(self, phase: Literal["head", "fine_tune"], loss_scale: float = 1.0) -> FitSettings:
         """The hyperparameters of a phase, from the config.
@@ -122,8 +129,10 @@ def start_run(
     output_path: Path,
     on_epoch_end: OnEpochEnd | None,
     options: TrainOptions = TrainOptions(),
+    *,
+    solved: bool = False,
 ) -> TrainingRun:
-    """Build the network with its first weights, and make the folder for checkpoints beside the output.
+    """Take the network with its first weights, and make the folder for checkpoints beside the output.
 
     Args:
         adapter: The model to train; takes over the labels of the data.
@@ -131,20 +140,22 @@ def start_run(
         output_path: Where the bundle will be written; the checkpoints are in ``<output_path>.training``.
         on_epoch_end: Called after each epoch.
         options: The devices, and who receives notes.
+        solved: Whether the head is solved and nothing else is trained, for which no network is built.
 
     Raises:
         StorageError: The folder cannot be made.
         WeightsError: The first weights cannot be found or do not fit.
         TrainingError: There are fewer devices than asked for.
     """
-    from adapters.training.variables import assign
-
     continues = adapter.trained
     adapter.begin_training(data.labels)
-    replicas = pick_devices(options.devices)
-    with replicas.scope():
-        network = adapter.build_network()
-    assign(network, adapter.variables(network))
+    weights: TrainedNetwork
+    if solved:
+        replicas = PROCESSOR
+        weights = LinearNetwork(adapter.variables(), output_activation(adapter.config) == "softmax")
+    else:
+        replicas = pick_devices(options.devices)
+        weights = _built(adapter, replicas)
     key = value_digest(
         [
             {k: v for k, v in adapter.config.items() if k not in UNTRAINED},
@@ -157,7 +168,16 @@ def start_run(
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StorageError(f"{folder}: cannot be made ({error.strerror}). Name another output path") from error
-    return TrainingRun(adapter, data, network, folder, key, on_epoch_end, replicas, _once(options.on_note), continues)
+    return TrainingRun(adapter, data, weights, folder, key, on_epoch_end, replicas, _once(options.on_note), continues)
+
+
+def _built(adapter: Trainable, replicas: Replicas) -> GradientNetwork:
+    from adapters.training.variables import assign
+
+    with replicas.scope():
+        network = adapter.build_network()
+    assign(network, adapter.variables(network))
+    return GradientNetwork(network)
 
 
 def _once(on_note: OnNote | None) -> OnNote | None:

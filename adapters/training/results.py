@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from adapters.records import aggregate
 from adapters.reports import EpochLog, rounded
 from adapters.training.feature_cache import CachedFeatures
 from adapters.training.fit_settings import FitResult
 from adapters.training.head import class_scores
 from adapters.training.held_out_figures import threshold_rows, validation_scores
-from adapters.training.losses import aggregate_items
 from adapters.training.phases import TrainingRun
 from adapters.training.training_data import label_matrix
 
@@ -40,7 +40,7 @@ def training_metrics(
 
     settings = run.settings("head")
     items = validation_scores(run, features, tuned=len(results) > 1)
-    clips = np.asarray(aggregate_items(items, settings.aggregation, settings.top_fraction))
+    clips = np.stack([aggregate(scores, settings.aggregation, settings.top_fraction) for scores in items])
     scores = class_scores(clips, run.config, run.data.labels)
     matrix = label_matrix(run.data.validation, run.data.labels)
     truth = matrix if run.config["task"] == "multi_label" else matrix.argmax(axis=1)

@@ -10,20 +10,20 @@ from typing import Any
 
 from adapters.base import OnEpochEnd, OnProgress, TrainOptions
 from adapters.data import clips_digest
-from adapters.errors import DatasetError
+from adapters.errors import DatasetError, MissingExtraError
 from adapters.records import take_evenly
 from adapters.reports import TrainReport
 from adapters.system import import_keras
 from adapters.training.backbone_features import features_of_views
 from adapters.training.devices import check_batch, pick_devices
 from adapters.training.feature_cache import CachedFeatures, ExampleView, read_view
-from adapters.training.head_phase import fit_head
+from adapters.training.head_phase import HAND_SET_KEYS, fit_head, only_solves
 from adapters.training.held_out_figures import held_out_metrics, held_out_notes
+from adapters.training.linear_head import require_solver
 from adapters.training.phases import TrainingRun, fine_tune, layers_to_tune, start_run
 from adapters.training.results import curve_files, training_metrics
 from adapters.training.trainable import Trainable
 from adapters.training.training_data import TrainingData, clips_note, training_data, with_chosen_sources
-from adapters.training.variables import variables
 
 
 def train_model(
@@ -53,10 +53,10 @@ def train_model(
             than asked for, or a checkpoint is damaged.
         WeightsError: The first weights cannot be found or do not fit.
         StorageError: The bundle or a checkpoint cannot be written.
-        MissingExtraError: The ``train`` extra is not installed.
+        MissingExtraError: The ``learn`` extra is not installed; or ``train``, which gradient steps need, and a backbone
+            that only TensorFlow converts.
     """
-    import_keras()  # before any work: says how to install it
-    check_batch(adapter.config["batch_size"], pick_devices(options.devices))
+    _is_solved(adapter, options)  # before any work: says how to install what is missing
     if adapter.trained:
         adapter.variables()  # likewise: a model that came without weights cannot be trained
     started = time.perf_counter()
@@ -65,13 +65,14 @@ def train_model(
     digest = clips_digest(data.train)
     if not adapter.trained:
         adapter.begin_training(data.labels)  # weights of other classes fit a model that has classes of its own
+    solved = _is_solved(adapter, options)  # weights of the same classes brought their head
     features, data = _features(adapter, data, options.on_progress)
     if options.on_note is not None:
         options.on_note(clips_note(data))
     with features.store:
-        run = start_run(adapter, data, output_path, on_epoch_end, options)
+        run = start_run(adapter, data, output_path, on_epoch_end, options, solved=solved)
         results = [fit_head(run, features)]
-        layers = layers_to_tune(run)
+        layers = 0 if solved else layers_to_tune(run)
         if layers and results[0].stopped != "interrupted":
             results.append(fine_tune(run, layers, results[0]))
         metrics = training_metrics(run, features, results, held_out_metrics(run, features, results))
@@ -107,6 +108,29 @@ def train_model(
     )
 
 
+def _is_solved(adapter: Trainable, options: TrainOptions) -> bool:
+    """Whether the head is solved and nothing else is trained; if not, the devices are looked at.
+
+    MissingExtraError where gradient steps are asked for without TensorFlow; it says what needs none.
+    """
+    if only_solves(adapter, options.devices):
+        require_solver()
+        return True
+    try:
+        import_keras()
+    except MissingExtraError as missing:
+        keys = ", ".join(f'"{key}"' for key in (*HAND_SET_KEYS, "fine_tune_layers", "freeze_layers"))
+        raise MissingExtraError(
+            missing.package,
+            missing.extra,
+            "training by gradient steps",
+            f'A new head that is solved needs no TensorFlow: set "head_solver" to "logistic" with "head" [], and leave '
+            f"{keys} and --devices as they are by default",
+        ) from missing
+    check_batch(adapter.config["batch_size"], pick_devices(options.devices))
+    return False
+
+
 def _features(
     adapter: Trainable, data: TrainingData, on_progress: OnProgress | None
 ) -> tuple[CachedFeatures, TrainingData]:
@@ -137,4 +161,4 @@ def _adopt(run: TrainingRun, metrics: dict[str, Any]) -> None:
         chosen = take_evenly(run.data.train, run.config["calibration_clips"])
         calibration = [read_view(ExampleView(example, 0), run.adapter.input_spec, {}, 0) for example in chosen]
     run.adapter.metrics = metrics
-    run.adapter.adopt(variables(run.network), calibration)
+    run.adapter.adopt(run.weights.values(), calibration)

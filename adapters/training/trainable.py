@@ -73,6 +73,10 @@ class Trainable(Protocol):
     @property
     def scores_frames(self) -> bool: ...
 
+    @property
+    def scores_items(self) -> bool:
+        """Whether the head scores each item of a clip by itself."""
+
     def items(self, clip: Clip) -> Float32Array:
         """A clip preprocessed: float32 [items, *item_shape]."""
 

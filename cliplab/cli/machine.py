@@ -66,7 +66,7 @@ def machine_text(report: MachineReport) -> list[Any]:
         ("processor", f"{report.cores} cores; {' '.join(report.instructions) or 'instruction sets unknown'}"),
         ("memory", memory),
         ("GPU", "; ".join(report.gpus) or "none found by nvidia-smi"),
-        ("TensorFlow", report.tensorflow or "not installed (needed to train MoViNet and to convert, not to predict)"),
+        ("TensorFlow", report.tensorflow or "not installed (needed to fine-tune, not to predict or to train a head)"),
         ("decodes", ", ".join(have)),
         ("encodes", ", ".join(write)),
         ("weights at hand", ", ".join(name for name, there in report.weights.items() if there) or "none"),

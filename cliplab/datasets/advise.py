@@ -112,7 +112,7 @@ def _require_packages(picture: bool) -> None:
 
     for module, name in (("sklearn", "scikit-learn"), ("matplotlib", "matplotlib")):
         if find_spec(module) is None and (picture or module == "sklearn"):
-            raise MissingExtraError(name, "train")
+            raise MissingExtraError(name, "learn")
 
 
 def _advised(

@@ -128,7 +128,7 @@ def _require_solver() -> None:
     try:
         import sklearn  # noqa: F401
     except ImportError:
-        raise MissingExtraError("scikit-learn", "train") from None
+        raise MissingExtraError("scikit-learn", "learn") from None
 
 
 def _pooled(data: str | Path) -> tuple[Dataset, list[str]]:

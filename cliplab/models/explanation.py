@@ -222,7 +222,7 @@ def _check_output(output: str | Path | None, force: bool) -> None:
         try:
             import matplotlib.figure  # noqa: F401
         except ImportError:
-            raise MissingExtraError("matplotlib", "train") from None
+            raise MissingExtraError("matplotlib", "learn") from None
 
 
 def _notes(chosen: ChosenClip, clip: Clip) -> tuple[str, ...]:

@@ -202,11 +202,11 @@ def _train(
     on_line: OnLine | None,
 ) -> TrainReport:
     """Train, and report each epoch to on_progress as a stage and to on_line as a line."""
-    from adapters.training import GPU_ADVICE, describe_devices
+    from adapters.training import GPU_ADVICE, describe_devices, describe_processor
     from cliplab.models.single_file import bundle_path, is_single_file, write_single_file
 
     if on_line is not None:
-        found = describe_devices(devices)
+        found = describe_processor() if adapter.solves_head(devices) else describe_devices(devices)
         on_line(f"device: {found}")
         if devices == "all" and "GPU" not in found:
             on_line(f"warning: --devices all (--multi-gpu) found no GPU, so training uses the processor. {GPU_ADVICE}")

@@ -48,6 +48,23 @@ def fold(of: Architecture, num_classes: int, values: Mapping[str, Any]) -> dict[
     Returns:
         Convolutions by name.
     """
+    found = fold_backbone(of, values)
+    for conv in classifier_convs(of, num_classes):
+        kernel, bias = _kernel_and_bias(conv, values)
+        found[conv.name] = FoldedConv(_reshape(kernel, conv.shape[-2:]), bias)
+    return found
+
+
+def fold_backbone(of: Architecture, values: Mapping[str, Any]) -> dict[str, FoldedConv]:
+    """Fold every convolution of a network but its classifier's.
+
+    Args:
+        of: The architecture.
+        values: The variables by name: numpy arrays or tf.Variables.
+
+    Returns:
+        Convolutions by name.
+    """
     stem, head = stem_conv(of), head_conv(of)
     kernel, bias = _kernel_and_bias(stem, values)
     found = {stem.name: FoldedConv(_reshape(kernel, stem.shape[-4:]), bias)}
@@ -60,9 +77,6 @@ def fold(of: Architecture, num_classes: int, values: Mapping[str, Any]) -> dict[
             found[conv.name] = FoldedConv(_arrange(part, conv, kernel), bias)
     kernel, bias = _kernel_and_bias(head, values)
     found[head.name] = FoldedConv(_reshape(kernel, head.shape[-4:]), bias)
-    for conv in classifier_convs(of, num_classes):
-        kernel, bias = _kernel_and_bias(conv, values)
-        found[conv.name] = FoldedConv(_reshape(kernel, conv.shape[-2:]), bias)
     return found
 
 

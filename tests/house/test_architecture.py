@@ -177,7 +177,7 @@ def distribution(text: str) -> str:
 def test_the_extras_name_the_same_packages_as_requirements_txt() -> None:
     lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
     listed = [line for line in lines if line and not line.startswith("#")]
-    assert listed == requirements()["CORE"] + requirements()["TRAIN"]
+    assert listed == requirements()["CORE"] + requirements()["LEARN"] + requirements()["TRAIN"]
 
 
 # Imports whose distribution has another name.

@@ -14,6 +14,7 @@ from places import ROOT
 # What users install. Of the packages for tests only s3fs is held down, as it asks for the fsspec of its version.
 LISTS = (
     "CORE",
+    "LEARN",
     "TRAIN",
     "DATALOOP",
     "HTTP",

@@ -184,7 +184,7 @@ def test_a_missing_package_is_named_with_the_command_that_installs_it(package: s
     )
     done = python(code, tmp_path)
     assert done.stdout.startswith(f"MissingExtraError {named} is not installed"), done.stderr
-    assert "pip install 'cliplab[train]'" in done.stdout
+    assert "pip install 'cliplab[learn]'" in done.stdout
     assert list(tmp_path.iterdir()) == []
 
 
