@@ -39,6 +39,9 @@ Float32Array = npt.NDArray[np.float32]
 # The most threads that compute one batch together. Two threads are 1.5 times as fast as one for MoViNet A0
 # (benchmarks/bench_movinet.py); each more waits longer for the others, at every one of some thousand operators.
 THREADS_TOGETHER = 4
+# The interpreter for a batch that is alone holds a copy of the weights, and is closed where calls with several batches
+# come: at the first one, and where it was wanted again, after this many times more of them in a row.
+_MORE_PATIENCE = 8
 
 
 def available_cores() -> int:
@@ -111,7 +114,7 @@ class Program:
         self._cores = threading.Condition()
         self._free, self._waiting = self.num_threads, 0
         self._helpers: ThreadPoolExecutor | None = None
-        self._resize = input_shape
+        self._resize, self._without_alone, self._patience = input_shape, 0, 1
         first = open_interpreter(self.model_bytes, self.name, self._together, input_shape)
         self._idle: dict[int, list[Any]] = {1: [], self._together: [first]}  # by their threads
         self._input, self.input_shape = single_input(first, self.name, quantized)
@@ -152,6 +155,8 @@ class Program:
             batch = self._quantization.quantize(batch)
         starts = deque(range(0, len(batch), self.batch_size))
         alone = len(starts) == 1
+        if not alone and self._together > 1:
+            self._close_unused()
 
         def work() -> None:
             while (start := _next(starts)) is not None:
@@ -163,6 +168,14 @@ class Program:
 
         self._spread(work, min(self.num_threads, len(starts)))
         return {key: self._numbers(key, value) for key, value in results.items()} if self._dequantize else results
+
+    def _close_unused(self) -> None:
+        """Close the interpreter of several threads where only calls with several batches come."""
+        with self._cores:
+            self._without_alone += 1
+            if self._without_alone >= self._patience and self._idle[self._together]:
+                self._idle[self._together].clear()
+                self._patience *= _MORE_PATIENCE
 
     def _numbers(self, key: str, values: Array) -> Array:
         """An output as float32, whatever the program computes it in."""
@@ -210,6 +223,7 @@ class Program:
                 self._waiting -= 1
             together = alone and not self._waiting and self._free >= self._together
             threads = self._together if together else 1
+            self._without_alone = 0 if together else self._without_alone
             self._free -= threads
             idle = self._idle[threads]
             interpreter = idle.pop() if idle else None
