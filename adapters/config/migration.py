@@ -55,9 +55,9 @@ def complete_stored_config(config: Mapping[str, Any]) -> Config:
     """The config of a stored model with the keys that did not exist when it was stored; the given one is not changed.
 
     Args:
-        config: As it was stored, with all keys of its time.
+        config: As it was stored, with all keys of its time. What an ensemble sees is in its members' configs.
     """
-    return {**VALUES_BEFORE_KEYS, **config}
+    return dict(config) if "members" in config else {**VALUES_BEFORE_KEYS, **config}
 
 
 def migrate_config(config: Mapping[str, Any], where: str = "config") -> Config:
