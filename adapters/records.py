@@ -83,6 +83,9 @@ class InputSpec:
         crop_fraction: With ``crop``, the share of the shorter side that is kept, above 0 and at most 1: frames are
             scaled to the model's input divided by it, and the middle is cut out (torchvision's "resize 256, crop 224"
             is 0.875).
+        sampling_tolerance_seconds: Where moments are at least 0.5 s apart: most seconds, at least 0, between a moment
+            and the reference frame that is taken for it where another is shown; never more than half the time between
+            two moments. 0: the frame that is shown.
         parts: The specs of several models that share one decoding: the moments of all of them are taken, and n_frames
             is their number.
     """
@@ -97,6 +100,7 @@ class InputSpec:
     stride_seconds: float | None = None
     short_clip: ShortClip = "repeat_last"
     crop_fraction: float = 1.0
+    sampling_tolerance_seconds: float = 0.0
     parts: tuple[InputSpec, ...] = ()
 
     def __post_init__(self) -> None:
@@ -110,6 +114,8 @@ class InputSpec:
         _require(self.short_clip in ("repeat_last", "wrap", "error"), f"short_clip is unknown: {self.short_clip!r}")
         _require(self.sampling in ("spread", "rate", "every"), f"sampling is unknown: {self.sampling!r}")
         _require(self.sampling == "spread" or self.fps is not None, f'sampling "{self.sampling}" needs fps')
+        tolerance = self.sampling_tolerance_seconds
+        _require(0 <= tolerance < math.inf, f"sampling_tolerance_seconds must be at least 0, got {tolerance!r}")
         _require(0 < self.crop_fraction <= 1, f"crop_fraction must be above 0 and at most 1: {self.crop_fraction!r}")
 
     def with_windows(self, window_seconds: float | None, stride_seconds: float | None) -> InputSpec:

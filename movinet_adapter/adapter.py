@@ -143,6 +143,7 @@ class MoViNetAdapter(ModelAdapter):
             window_seconds=window,
             stride_seconds=stride,
             short_clip=config["short_clip"],
+            sampling_tolerance_seconds=config["sampling_tolerance_seconds"],
         )
 
     @property

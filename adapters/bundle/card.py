@@ -26,6 +26,7 @@ _INPUT_KEYS = (
     "window_seconds",
     "stride_seconds",
     "aspect",
+    "sampling_tolerance_seconds",
     "short_clip",
     "mean",
     "scale",

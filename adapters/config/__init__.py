@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from adapters.config.local_paths import first_weights as first_weights
     from adapters.config.local_paths import without_local_paths as without_local_paths
     from adapters.config.messages import allowed_words as allowed_words
+    from adapters.config.migration import complete_stored_config as complete_stored_config
     from adapters.config.migration import migrate_config as migrate_config
     from adapters.config.objective import OBJECTIVES as OBJECTIVES
     from adapters.config.objective import Objective as Objective
@@ -55,7 +56,7 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
             "label_file": ("read_label_file",),
             "local_paths": ("file_name", "first_weights", "without_local_paths"),
             "messages": ("allowed_words",),
-            "migration": ("migrate_config",),
+            "migration": ("complete_stored_config", "migrate_config"),
             "objective": ("OBJECTIVES", "Objective", "parse_objective"),
             "old_dataloop": ("is_old_dataloop",),
             "schemas": (

@@ -46,6 +46,20 @@ def _from_version_1(config: Config) -> Config:
 MIGRATIONS = {0: _from_version_0, 1: _from_version_1}
 
 
+# Keys that came later and change what a model sees, with what was done before. A stored config is complete, so that its
+# model continues to see what it was trained on.
+VALUES_BEFORE_KEYS = {"sampling_tolerance_seconds": 0.0}
+
+
+def complete_stored_config(config: Mapping[str, Any]) -> Config:
+    """The config of a stored model with the keys that did not exist when it was stored; the given one is not changed.
+
+    Args:
+        config: As it was stored, with all keys of its time. What an ensemble sees is in its members' configs.
+    """
+    return dict(config) if "members" in config else {**VALUES_BEFORE_KEYS, **config}
+
+
 def migrate_config(config: Mapping[str, Any], where: str = "config") -> Config:
     """The config in the present version; the given one is not changed.
 

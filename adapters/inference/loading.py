@@ -13,6 +13,7 @@ from adapters.config import (
     PACKAGES,
     Config,
     check_config,
+    complete_stored_config,
     merge_config,
     migrate_config,
     override_config,
@@ -190,7 +191,7 @@ def read_stored(path: str | Path, *, trusted_only: bool = False) -> StoredModel:
     found = read_bundle(path) if path.is_dir() else read_described(path)
     if trusted_only:
         require_trusted(found.config.get("adapter"), str(path))
-    return replace(found, config=check_config(found.config, str(path)))
+    return replace(found, config=check_config(complete_stored_config(found.config), str(path)))
 
 
 def stored_config(path: Path) -> Config:
@@ -207,8 +208,8 @@ def stored_config(path: Path) -> Config:
     from adapters.litert import read_description
 
     if _existing(path).is_dir():
-        return migrate_config(read_bundle_config(path), str(path))
-    return migrate_config(read_description(path)["config"], str(path))
+        return migrate_config(complete_stored_config(read_bundle_config(path)), str(path))
+    return migrate_config(complete_stored_config(read_description(path)["config"]), str(path))
 
 
 def _existing(path: Path) -> Path:

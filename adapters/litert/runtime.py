@@ -40,6 +40,9 @@ Float32Array = npt.NDArray[np.float32]
 # The most threads that compute one batch together. Two threads are 1.5 times as fast as one for MoViNet A0
 # (benchmarks/bench_movinet.py); each more waits longer for the others, at every one of some thousand operators.
 THREADS_TOGETHER = 4
+# The interpreter for a batch that is alone holds a copy of the weights, and is closed where calls with several batches
+# come: at the first one, and where it was wanted again, after this many times more of them in a row.
+_MORE_PATIENCE = 8
 
 
 def available_cores() -> int:
@@ -112,7 +115,7 @@ class Program:
         self._cores = threading.Condition()
         self._free, self._waiting = self.num_threads, 0
         self._helpers: ThreadPoolExecutor | None = None
-        self._resize = input_shape
+        self._resize, self._without_alone, self._patience = input_shape, 0, 1
         # The first one says what the tensors are, and packs the weights when it is needed: where frames come in batches
         # those of one thread compute, and it never is. Shapes that are known only then are those of other programs.
         known = input_shape is None and not quantized
@@ -157,6 +160,8 @@ class Program:
             batch = self._quantization.quantize(batch)
         starts = deque(range(0, len(batch), self.batch_size))
         alone = len(starts) == 1
+        if not alone and self._together > 1:
+            self._close_unused()
 
         def work() -> None:
             while (start := _next(starts)) is not None:
@@ -168,6 +173,15 @@ class Program:
 
         self._spread(work, min(self.num_threads, len(starts)))
         return {key: self._numbers(key, value) for key, value in results.items()} if self._dequantize else results
+
+    def _close_unused(self) -> None:
+        """Close the interpreter of several threads where only calls with several batches come."""
+        with self._cores:
+            self._without_alone += 1
+            packed = [one for one in self._idle[self._together] if one is not self._unallocated]
+            if self._without_alone >= self._patience and packed:
+                self._idle[self._together] = [one for one in self._idle[self._together] if one is self._unallocated]
+                self._patience *= _MORE_PATIENCE
 
     def _numbers(self, key: str, values: Array) -> Array:
         """An output as float32, whatever the program computes it in."""
@@ -215,6 +229,7 @@ class Program:
                 self._waiting -= 1
             together = alone and not self._waiting and self._free >= self._together
             threads = self._together if together else 1
+            self._without_alone = 0 if together else self._without_alone
             self._free -= threads
             idle = self._idle[threads]
             interpreter = idle.pop() if idle else None
@@ -229,7 +244,7 @@ class Program:
             with self._cores:
                 self._free += threads
                 if interpreter is not None:
-                    idle.append(interpreter)
+                    self._idle[threads].append(interpreter)
                 self._cores.notify(threads)
 
     def _pool(self) -> ThreadPoolExecutor:

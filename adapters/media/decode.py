@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -14,22 +14,19 @@ from av.video.frame import PictureType, VideoFrame
 from adapters.errors import MediaError
 from adapters.media.container_index import ContainerIndex, has_table
 from adapters.media.damage import Damage
+from adapters.media.decoding_plan import DecodingPlan
 from adapters.media.frame_times import DecodedFrame, FrameTimes
-from adapters.media.opening import (
-    MediaLimits,
-    Source,
-    StoredFile,
-    ffmpeg_reason,
-    open_container,
-)
-from adapters.media.packets import (
-    NO_STAMP,
-    PacketReader,
-    TimedPacket,
-    frame_rate,
-)
+from adapters.media.nearby_frames import NearbyFrames
+from adapters.media.opening import MediaLimits, Source, StoredFile, ffmpeg_reason, open_container
+from adapters.media.packets import NO_STAMP, PacketReader, TimedPacket, frame_rate, times_are_doubtful
+from adapters.media.references import classifier_of
 from adapters.media.single_thread import RecentPackets, decodes_in_parallel
 from adapters.media.stream_choice import encrypted_message, open_stream, prepare_stream
+
+# Packets that are remembered from the beginning of a pass until it is planned: more than any decoder has in work.
+_MOST_OPENING_PACKETS = 64
+# A pass is planned where the moments are at least this many frames apart.
+_LEAST_FRAMES_APART = 2
 
 
 class Decoder:
@@ -43,6 +40,7 @@ class Decoder:
         damage: What was skipped so far.
         index: What the container lists of its packets.
         wants: Whether to decode a packet; None: all of them.
+        plan: Which packets are needed; None: all of them. See ``plan_for``.
         rate: Frames per second, on average; None where unknown.
         interval: Seconds from one frame to the next, on average.
         slack: Seconds by which a frame may be late, since containers round timestamps.
@@ -78,6 +76,7 @@ class Decoder:
         self.source, self.allow_url, self.limits, self.threads = source, allow_url, limits, threads
         self.damage = damage or Damage()
         self.wants: Callable[[TimedPacket], bool] | None = None
+        self.plan: DecodingPlan | None = None
         self._live = container is not None
         self._recent: RecentPackets | None = None
         self._open(video_stream, container)
@@ -138,6 +137,9 @@ class Decoder:
             self._recent.end()
             self._recent.clear()
         self.packet_count = 0
+        self._opening: list[TimedPacket] | None = [] if self.plan is None and not self._live else None
+        if self.plan is not None:
+            self.plan.begin(self._reader.read, [])
 
     def close(self) -> None:
         """Close the source. A later ``read`` raises MediaError."""
@@ -176,15 +178,52 @@ class Decoder:
                 if self.limits is not None:
                     self.limits.check_stop(self.source)
                 self._advance()
+                if self.plan is not None and self.plan.failed:
+                    self.decode_all()
             if not self._decoded:
                 self._times.settle(None)
                 return None
             if (decoded := self._accept(*self._decoded.popleft())) is not None:
                 return decoded
 
+    # -- planning ----------------------------------------------------------------------------------------------------
+
+    def plan_for(self, moments: Iterator[float], near: NearbyFrames, interlaced: bool) -> None:
+        """From here on decode only what the frames of some moments depend on, where packets say what that is.
+
+        Args:
+            moments: Source times in seconds, never decreasing, at which a ``FrameCursor`` will look.
+            near: Which frames may be taken in place of those that are shown at the moments.
+            interlaced: Whether frames are shown with the help of their neighbours.
+        """
+        classify, sent, recent = classifier_of(self.stream), self._opening, self._recent
+        self._opening = None
+        if classify is None or sent is None or interlaced or self.wants is not None:
+            return
+        if near.gap < _LEAST_FRAMES_APART * self.interval:  # nearly all are needed
+            return
+        damaged = self.damage.failures or self.damage.concealed or (recent is not None and recent.decoder is not None)
+        if damaged or times_are_doubtful(self.stream) or not self.index.packets_have_times():
+            return
+        plan = DecodingPlan(classify, moments, near, self.slack, self.index.is_sound())
+        plan.begin(self._reader.read, sent)
+        self.plan = plan if plan.is_active else None
+
+    def decode_all(self) -> None:
+        """Begin the pass again without a plan: what is missing for it was not decoded.
+
+        Raises:
+            MediaError: The file cannot be opened again.
+        """
+        self.plan = None
+        self.restart()
+
+    def _next_packet(self) -> TimedPacket | None:
+        return self._reader.read() if self.plan is None else self.plan.read()
+
     def _advance(self) -> None:
         """Decode one packet."""
-        timed = self._reader.read()
+        timed = self._next_packet()
         if timed is None:
             self._ended = True
         else:
@@ -195,6 +234,12 @@ class Decoder:
         if packet.size:
             if self.wants is not None and not self.wants(timed):
                 return
+            if timed.dropped:
+                self._times.waiting.append(timed)
+                return
+            if self._opening is not None:
+                self._opening.append(timed)
+                self._opening = self._opening if len(self._opening) <= _MOST_OPENING_PACKETS else None
             self.packet_count += 1
             if self.packet_count == 1 and packet.has_sidedata("encryption_info"):
                 raise MediaError(encrypted_message(self.source))
@@ -212,11 +257,11 @@ class Decoder:
             if isinstance(error, MemoryError):  # of the machine or of a limit, no fault of this packet
                 raise
             if isinstance(error, av.EOFError) or self._decode_again(at_end=not packet.size):
-                return
+                return  # the latter also where the pass begins again without a plan
             self._times.fail(timed, ffmpeg_reason(error))
             return
         # At the end PyAV keeps an error for itself, and with it the frames that come after.
-        lost_at_end = not packet.size and len(self._times.waiting) > len(self._decoded) + len(frames)
+        lost_at_end = not packet.size and self._times.waiting_count > len(self._decoded) + len(frames)
         damaged = lost_at_end or any(frame.is_corrupt for frame in frames)
         if damaged and self._decode_again(at_end=not packet.size):
             return
@@ -234,6 +279,9 @@ class Decoder:
 
     def _decode_again(self, at_end: bool) -> bool:
         """Decode what was sent since a key frame by one thread, and what follows; False where it cannot be done."""
+        if self.plan is not None:
+            self.plan.failed = True
+            return True
         packets = self._recent.begin() if self._recent is not None else []
         if not packets:
             return False
@@ -322,11 +370,12 @@ class Decoder:
             except (av.FFmpegError, OSError):
                 return False
             self._begin()
-            timed = self._reader.read()
+            timed = self._next_packet()
             if timed is None or timed.pts is None or timed.pts <= NO_STAMP or not timed.packet.is_keyframe:
                 return False
             self._floor = timed.pts * self._tick
             if self._floor <= seconds + self.slack:
+                timed.dropped = False
                 self._decode(timed)
                 return self._lands_on_key()
         return False

@@ -44,18 +44,31 @@ class FrameCursor:
         return near[0].frame if near[0] else None, near[1].frame if near[1] else None
 
     def at(self, moment: float) -> DecodedFrame | None:
-        """The frame that is shown at a moment, or None past the end of the video.
+        """The frame that is shown at a moment, or the one that the decoder's plan takes for it; None past the end.
 
         Args:
             moment: Source time in seconds, not before the moment of the last call.
         """
         # An interlaced frame is shown with the help of the one before it, which must be decoded too.
         interlaced = self._upcoming is not None and self._upcoming.frame.interlaced_frame
+        plan = self.decoder.plan
+        if plan is not None:
+            plan.come_to(moment)
         self._jump_towards(moment - 1.5 * self.decoder.interval if interlaced else moment)
-        while self._upcoming is not None:
-            if self._current is not None and self._upcoming.seconds > moment + self.decoder.slack:
-                return self._current
+        goal = moment if plan is None else plan.goal(moment)
+        while self._upcoming is not None and self.decoder.plan is plan:
+            if self._current is not None and self._upcoming.seconds > goal + self.decoder.slack:
+                break
             self.step()
+        missed = plan is not None and (self._current is None or abs(self._current.seconds - goal) > self.decoder.slack)
+        if missed and plan is not None and plan.is_active and self.decoder.plan is plan:
+            self.decoder.decode_all()
+            self._previous = self._current = None
+            self._upcoming = self.decoder.read()
+        if self.decoder.plan is not plan:  # the pass began again
+            return self.at(moment)
+        if self._upcoming is not None:
+            return self._current
         end = self.decoder.end_seconds
         return None if end is None or moment > end + self.decoder.interval else self._current
 

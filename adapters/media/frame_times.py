@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from av.video.frame import VideoFrame
@@ -53,13 +54,22 @@ class FrameTimes:
         self._lost_stamps: set[int | None] = set()
         self._reason: str | None = None  # of the last failure, which may cost more frames up to the next key frame
         self._last: tuple[float, float] | None = None
+        self._last_dropped = -math.inf  # when the last frame is shown that was not decoded, at the end
         self._backwards_pts = self._backwards_dts = self._lost = 0
 
     @property
     def end_seconds(self) -> float | None:
         """When the last frame so far stops being shown; None before the first."""
         last = self._clock.last
-        return None if last is None else last + self._lasting.seconds(last)
+        if last is None:
+            return None
+        last = max(last, self._last_dropped)
+        return last + self._lasting.seconds(last)
+
+    @property
+    def waiting_count(self) -> int:
+        """How many packets were decoded and gave no frame yet."""
+        return sum(not timed.dropped for timed in self.waiting)
 
     def fail(self, timed: TimedPacket, reason: str) -> None:
         """Note that decoding failed at a packet; the frame that is lost may be that of another."""
@@ -147,7 +157,9 @@ class FrameTimes:
             other.passed = True
             if timed is not None:
                 waiting.remove(other)
-            if self._errors:
+            if other.dropped:
+                self._note_dropped(other, at_end=timed is None)
+            elif self._errors:
                 own = next((place for place, (failed, _) in enumerate(self._errors) if failed is other), 0)
                 self._note_failure(other, self._errors.pop(own)[1])
             elif self._reason is not None and not self._reader.may_be_joined:
@@ -158,6 +170,13 @@ class FrameTimes:
                 if not failed.done:
                     self._note_failure(failed, reason)
             self._errors = []
+
+    def _note_dropped(self, timed: TimedPacket, at_end: bool) -> None:
+        """Frames that are not decoded count for how long frames are shown."""
+        if timed.seconds is not None:
+            self._lasting.add(timed.seconds, self._reader.stored_duration(timed))
+            if at_end:
+                self._last_dropped = max(self._last_dropped, timed.seconds)
 
     def _is_before(self, other: TimedPacket, timed: TimedPacket, places: int) -> bool:
         """Whether a packet is shown before another, which is decoded that many places after it."""

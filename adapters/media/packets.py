@@ -48,6 +48,8 @@ class TimedPacket:
         out: Whether its frame came out of the decoder.
         passed: Whether a frame that is shown later, or its own, was returned.
         done: Whether its frame was returned to the reader of the video, or counted as lost.
+        wanted: Whether its frame is one of those that are looked at, as far as a plan has chosen them.
+        dropped: Whether it is not decoded, as nothing that is looked at depends on it.
     """
 
     packet: Packet[VideoStream]
@@ -57,6 +59,8 @@ class TimedPacket:
     out: bool = False
     passed: bool = False
     done: bool = False
+    wanted: bool = False
+    dropped: bool = False
 
 
 def is_raw(container: InputContainer, stream: VideoStream) -> bool:

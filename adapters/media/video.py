@@ -25,6 +25,7 @@ from adapters.media.frame_cursor import FrameCursor
 from adapters.media.frame_listing import packet_times
 from adapters.media.frame_times import DecodedFrame
 from adapters.media.info import VideoInfo, describe_video, note_chosen_stream, nothing_decoded
+from adapters.media.nearby_frames import NearbyFrames, nearby_frames
 from adapters.media.opening import MOST_FRAME_PIXELS, MediaLimits, Source
 from adapters.media.preprocess import decode_size
 from adapters.media.reading_limits import current_guard
@@ -203,7 +204,8 @@ class Video:
         start, end = self._range(start_seconds, end_seconds)
         most = None if self._limits is None else self._limits.windows
         check_window_count(spec, start, end, str(self._source), most)
-        return self._take(spec, plan_windows(spec, start, end))
+        near = nearby_frames(spec, start, end, self.info.start_seconds, one_clip=False)
+        return self._take(spec, plan_windows(spec, start, end), near)
 
     def clip(self, spec: InputSpec, start_seconds: float | None = None, end_seconds: float | None = None) -> Clip:
         """One clip of the whole range, whatever windows the spec has.
@@ -217,7 +219,8 @@ class Video:
             MediaError: As ``clips``.
         """
         start, end = self._range(start_seconds, end_seconds)
-        return next(self._take(one_clip_spec(spec), iter([plan_clip(spec, start, end)])))
+        near = nearby_frames(spec, start, end, self.info.start_seconds, one_clip=True)
+        return next(self._take(one_clip_spec(spec), iter([plan_clip(spec, start, end)]), near))
 
     def key_frames(self, spec: InputSpec, every_seconds: float = 0.0) -> Iterator[Clip]:
         """Clips of one frame each: the video's key frames, which can be decoded without other frames.
@@ -418,9 +421,9 @@ class Video:
             yield from one.frames(fps, start, end)
 
     @pass_over_source
-    def _take(self, spec: InputSpec, windows: Iterator[Window]) -> Iterator[Clip]:
+    def _take(self, spec: InputSpec, windows: Iterator[Window], near: NearbyFrames) -> Iterator[Clip]:
         with self._pass(decode_size(spec, self.info.width, self.info.height)) as one:
-            yield from one.clips(spec, windows, self._limits)
+            yield from one.clips(spec, windows, near, self._limits)
 
     def _scaler(self, size: tuple[int, int], layout: Layout = "rgb24") -> Scaler:
         if size[0] * size[1] > MOST_FRAME_PIXELS or max(size) > LONGEST_SIDE:

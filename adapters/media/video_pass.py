@@ -6,6 +6,7 @@ import math
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import tee
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from adapters.media.frame_cursor import FrameCursor
 from adapters.media.frame_times import DecodedFrame
 from adapters.media.info import VideoInfo
 from adapters.media.key_frames import read_keys
+from adapters.media.nearby_frames import NearbyFrames
 from adapters.media.opening import MediaLimits, Source
 from adapters.media.packets import TimedPacket
 from adapters.media.sampling import EPSILON_SECONDS, Window, fill_clip, merged_moments
@@ -95,12 +97,15 @@ class VideoPass:
                 count += 1
                 shown = cursor.step() if fps is None else cursor.at(origin + start + count / fps)
 
-    def clips(self, spec: InputSpec, windows: Iterator[Window], limits: MediaLimits | None) -> Iterator[Clip]:
+    def clips(
+        self, spec: InputSpec, windows: Iterator[Window], near: NearbyFrames, limits: MediaLimits | None
+    ) -> Iterator[Clip]:
         """The clip of each window, in order.
 
         Args:
             spec: What the model needs.
             windows: In the order of their beginnings.
+            near: Which frames may be taken in place of those that are shown.
             limits: Whose ``stop`` is asked meanwhile; None: none.
 
         Raises:
@@ -112,7 +117,10 @@ class VideoPass:
         last: DecodedFrame | None = None
         picture: UInt8Array | None = None
         made = 0
-        for looked, (moment, number, window) in enumerate(merged_moments(windows)):
+        moments, ahead = tee(merged_moments(windows))
+        interlaced = cursor.first is not None and bool(cursor.first.frame.interlaced_frame)
+        self.decoder.plan_for((origin + moment for moment, *_ in ahead), near, interlaced)
+        for looked, (moment, number, window) in enumerate(moments):
             if limits is not None and looked % _MOMENTS_PER_STOP == 0:
                 limits.check_stop(self.source)
             pictures = taken.setdefault(number, [])

@@ -153,6 +153,7 @@ class NetworkAdapter(BaseModelAdapter):
             window_seconds=config["window_seconds"],
             stride_seconds=config["stride_seconds"],
             short_clip=config["short_clip"],
+            sampling_tolerance_seconds=config["sampling_tolerance_seconds"],
             crop_fraction=config.get("crop_fraction", 1.0),
         )
 
@@ -344,6 +345,9 @@ class NetworkAdapter(BaseModelAdapter):
         """What cached features follow from, beside the clip."""
         keys = ("aspect", "mean", "scale", "n_frames", "sampling", "fps", "short_clip")
         own = {key: self.config[key] for key in keys} | {"crop_fraction": self.input_spec.crop_fraction}
+        # Without a tolerance the features are those that were cached before there was one.
+        if tolerance := self.config["sampling_tolerance_seconds"]:
+            own["sampling_tolerance_seconds"] = tolerance
         return own | {"backbone": backbone_identity(self)}
 
     @property

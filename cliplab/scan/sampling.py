@@ -32,6 +32,8 @@ class Sampling:
         frames: With "frames": how many.
         window_seconds: With "clips": length of a window; None for both is one clip of the whole video.
         stride_seconds: With "clips": seconds from one window's start to the next.
+        tolerance_seconds: Most seconds between a moment and the frame that is scored for it; None: 0. See
+            ``InputSpec.sampling_tolerance_seconds``.
     """
 
     mode: Literal["fps", "keyframes", "frames", "clips"]
@@ -39,6 +41,7 @@ class Sampling:
     frames: int | None = None
     window_seconds: float | None = None
     stride_seconds: float | None = None
+    tolerance_seconds: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The attributes that are set, as a JSON object."""
@@ -66,10 +69,13 @@ def choose_sampling(
     if frames is not None and (keyframes or sample_fps is not None):
         other = "keyframes" if keyframes else "sample_fps"
         raise ConfigError(f"frames and {other} are two ways to choose frames. Give one of them")
+    tolerance = adapter.input_spec.sampling_tolerance_seconds or None
     if adapter.scores_frames:
         if frames is not None:
-            return Sampling("frames", frames=frames)
-        return Sampling("keyframes" if keyframes else "fps", fps=sample_fps or DEFAULT_FPS)
+            return Sampling("frames", frames=frames, tolerance_seconds=tolerance)
+        if keyframes:
+            return Sampling("keyframes", fps=sample_fps or DEFAULT_FPS)
+        return Sampling("fps", fps=sample_fps or DEFAULT_FPS, tolerance_seconds=tolerance)
     if keyframes or sample_fps is not None or frames is not None:
         raise ConfigError(
             "sample_fps, keyframes and frames choose single frames, and this model sees clips of "
@@ -86,7 +92,8 @@ def _clip_sampling(adapter: BaseModelAdapter) -> Sampling:
     if window is None and stride is None and fps is not None:
         stride = spec.n_frames / fps
         window = stride if spec.sampling == "spread" else None
-    return Sampling("clips", window_seconds=window, stride_seconds=stride)
+    tolerance = spec.sampling_tolerance_seconds or None
+    return Sampling("clips", window_seconds=window, stride_seconds=stride, tolerance_seconds=tolerance)
 
 
 def read_rows(video: Video, spec: InputSpec, sampling: Sampling) -> Iterator[Clip]:
@@ -103,6 +110,7 @@ def read_rows(video: Video, spec: InputSpec, sampling: Sampling) -> Iterator[Cli
     Raises:
         MediaError: The sampling needs the video's duration, which is unknown.
     """
+    spec = replace(spec, sampling_tolerance_seconds=sampling.tolerance_seconds or 0.0)
     one = replace(spec, n_frames=1, window_seconds=None, stride_seconds=None, parts=())
     if sampling.mode == "clips":
         return video.clips(spec.with_windows(sampling.window_seconds, sampling.stride_seconds))

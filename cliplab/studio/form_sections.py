@@ -22,7 +22,17 @@ FIRST = (
 )
 _SECTIONS = {
     "Gates": ("gates",),
-    "Frames": ("aspect", "mean", "scale", "sampling", "fps", "short_clip", "crop_fraction", "input"),
+    "Frames": (
+        "aspect",
+        "mean",
+        "scale",
+        "sampling",
+        "fps",
+        "sampling_tolerance_seconds",
+        "short_clip",
+        "crop_fraction",
+        "input",
+    ),
     "Scores and segments": (
         "task",
         "smoothing_seconds",

@@ -21,7 +21,7 @@ from adapters.system import did_you_mean
 
 RUNTIME_KEYS = ("num_threads", "device")  # of the ensemble's config, handed on to every member
 _MOST_ENTRIES = 10_000  # of a folder, that are looked through for a similar name
-_SAME_TIMES = ("sampling", "n_frames", "fps", "short_clip")
+_SAME_TIMES = ("sampling", "n_frames", "fps", "short_clip", "sampling_tolerance_seconds")
 _SAME_PICTURE = ("height", "width", "aspect", "crop_fraction")
 
 
@@ -191,9 +191,14 @@ def shared_spec(members: Sequence[Member], config: Config) -> InputSpec:
         sides = [decode_size(spec, spec.width, spec.height) for spec in specs]
         picture = {"height": max(s[1] for s in sides), "width": max(s[0] for s in sides), "aspect": "crop"}
     if all(spec.sampling == "every" and spec.fps == first.fps for spec in specs):
-        frames = min(spec.n_frames for spec in specs)
         return InputSpec(
-            **picture, n_frames=frames, sampling="every", fps=first.fps, window_seconds=window, stride_seconds=stride
+            **picture,
+            n_frames=min(spec.n_frames for spec in specs),
+            sampling="every",
+            fps=first.fps,
+            window_seconds=window,
+            stride_seconds=stride,
+            sampling_tolerance_seconds=min(spec.sampling_tolerance_seconds for spec in specs),
         )
     if all(_values(spec, _SAME_TIMES) == _values(first, _SAME_TIMES) for spec in specs):
         times = {key: getattr(first, key) for key in _SAME_TIMES}

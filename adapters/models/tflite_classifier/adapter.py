@@ -88,6 +88,7 @@ class TfliteClassifierAdapter(BaseModelAdapter):
             window_seconds=window,
             stride_seconds=stride,
             short_clip=config["short_clip"],
+            sampling_tolerance_seconds=config["sampling_tolerance_seconds"],
             crop_fraction=config["crop_fraction"],
         )
 

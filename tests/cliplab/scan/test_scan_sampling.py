@@ -241,3 +241,11 @@ def test_which_file_may_be_replaced(tmp_path: Path) -> None:
             require_replaceable(path)
     with pytest.raises(StorageError, match="is a folder"):
         require_replaceable(tmp_path)
+
+
+def test_scores_of_another_tolerance_are_another_sampling() -> None:
+    exact, near = (
+        choose_sampling(model(sampling_tolerance_seconds=seconds), None, False, None) for seconds in (0, 0.1)
+    )
+    assert exact.to_json() == {"mode": "fps", "fps": 1.0}  # as in stores of earlier versions
+    assert near.to_json() == {"mode": "fps", "fps": 1.0, "tolerance_seconds": 0.1}
