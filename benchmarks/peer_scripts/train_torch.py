@@ -56,10 +56,16 @@ def fitted(frames: torch.Tensor, random: np.random.Generator | None) -> torch.Te
 
 def embed(rows: list[dict[str, str]], folder: Path, views: int) -> dict[str, np.ndarray]:
     network, random = backbone(), np.random.default_rng(0)
+    import decord
+
     features, indices = [], []
     with torch.inference_mode():
         for index, row in enumerate(rows):
-            frames = read_clip(str(folder / row["path"]))
+            try:
+                frames = read_clip(str(folder / row["path"]))
+            except decord.DECORDError as error:  # it reads no frames of some widths
+                print(f"{row['path']}: skipped, {str(error)[-90:]}", file=sys.stderr)
+                continue
             for view in range(1 + (views if row["split"] == "train" else 0)):
                 maps = network.extract_features(fitted(frames, random if view else None))
                 features.append(maps.mean((0, 2, 3)).numpy())
