@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 BEGIN, END = "<!-- peers: begin, written by benchmarks/peers.py --docs -->", "<!-- peers: end -->"
+MOST_DIFFERENCE = 0.003  # of scores of the same model and frames, on average over the videos
 HEAD = ["", "seconds", "rate", "ours is faster by", "aim", "memory, MB", "answers"]
 
 
@@ -60,14 +61,14 @@ def _cells(contest: dict[str, Any], row: dict[str, Any], first: bool) -> list[st
         ratio = ratio if len(row["ratios"]) > 1 else f"{row['ratio']:.2f} (one run)"
         target = contest["target"]
         aim = "" if target is None else f"{target:g}: {'reached' if row['ratio'] >= target else 'missed'}"
-    return [row["name"], f"{seconds:.2f}", rate, ratio, aim, memory, row["note"] or _theirs(row)]
+    return [row["name"], f"{seconds:.2f}", rate, ratio, aim, memory, row["note"] or _theirs(row, contest["same_model"])]
 
 
 def _ours(answer: dict[str, Any]) -> str:
     return ", ".join(_figure(name, value) for name, value in answer.items() if value is not None)
 
 
-def _theirs(row: dict[str, Any]) -> str:
+def _theirs(row: dict[str, Any], same_model: bool) -> str:
     found = [
         _figure(name, row[f"answer_{name}"])
         for name in ("frames", "accuracy", "seconds")
@@ -75,6 +76,8 @@ def _theirs(row: dict[str, Any]) -> str:
     ]
     if difference := row.get("score_difference"):
         found.append(f"scores differ by {difference['mean']:.4f} on average, {difference['largest']:.4f} at most")
+        if same_model and difference["mean"] > MOST_DIFFERENCE:
+            found.append(f"not the same work: more than {MOST_DIFFERENCE} on average")
         if difference["missing"]:
             found.append(f"{difference['missing']} of only one")
     return ", ".join(found)

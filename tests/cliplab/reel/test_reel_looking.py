@@ -30,7 +30,8 @@ def test_each_source_is_looked_at_once_and_in_order(monkeypatch: pytest.MonkeyPa
     for _ in range(2):  # a second attempt, after a rendering that failed
         found = list(ours.best_first())
         assert [path for path in found if isinstance(path, str)] == [f"v{n}" for n in range(30) if n != 1]
-        assert isinstance(found[1], SkippedSource) and found[1].failed
+        assert isinstance(found[1], SkippedSource)
+        assert found[1].failed
     assert looked == Counter({f"v{number}": 1 for number in range(30)})
 
 
