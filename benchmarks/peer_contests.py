@@ -100,7 +100,7 @@ def scan_contest(
         answer=answer,
     )
     amount = len(list(library.glob("*.mp4")))
-    return Contest(key, title, "videos" if amount > 1 else "", amount, target, (ours, *peers), same_model=True)
+    return Contest(key, title, "videos" if amount > 1 else "", amount, target, (ours, *peers), same_model=amount > 1)
 
 
 def opencv_peer(model: Path, library: Path, processes: int) -> Entrant:
