@@ -73,21 +73,21 @@ def render_sources(folder: Path, sizes: list[tuple[int, int]], count: int) -> li
     return paths
 
 
-def write_highlights(path: Path, clips: list[Path]) -> None:
-    """As a scan writes them: windows of SHOWN seconds."""
+def write_highlights(path: Path, clips: list[Path], shown: float = SHOWN) -> None:
+    """As a scan writes them: windows of shown seconds."""
     rows = [
         {
             "path": str(clip),
             "score": 0.99,
             "duration": SECONDS,
-            "windows": [{"start": 0.5, "end": 0.5 + SHOWN, "score": 0.99}],
+            "windows": [{"start": 0.5, "end": 0.5 + shown, "score": 0.99}],
         }
         for clip in clips
     ]
     head = {
         "format": "cliplab-highlights", "version": 1, "library": str(path.parent), "label": "highlight",
         "model": {"name": "", "adapter": "a:B", "digest": "0"}, "sampling": {"mode": "fps", "fps": 1.0},
-        "aggregation": "mean", "min_score": 0.7, "window_seconds": SHOWN, "total_scanned": len(rows),
+        "aggregation": "mean", "min_score": 0.7, "window_seconds": shown, "total_scanned": len(rows),
         "highlights_found": len(rows), "failed": 0,
     }  # fmt: skip
     path.write_text(json.dumps({**head, "highlights": rows, "failures": []}))

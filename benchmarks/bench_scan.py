@@ -32,8 +32,8 @@ SECONDS, FPS, WIDTH, HEIGHT = 10, 28, 340, 256
 SOURCE = Path(__file__).resolve().parent.parent / "samples" / "broadcast.mp4"
 
 
-def render_library(folder: Path, count: int) -> None:
-    """Clips of 10 s, each of its own content."""
+def render_library(folder: Path, count: int, gop: int = 250) -> None:
+    """Clips of 10 s, each of its own content, with a key frame at least every gop frames."""
     from adapters.media import open_video
 
     with open_video(SOURCE) as video:
@@ -42,7 +42,8 @@ def render_library(folder: Path, count: int) -> None:
     for number in range(count):
         first = number * (len(frames) - SECONDS * FPS) // count
         with av.open(str(folder / f"{number:03}.mp4"), "w") as container:
-            stream: Any = container.add_stream("libx264", rate=FPS, options={"crf": "23", "preset": "medium"})
+            options = {"crf": "23", "preset": "medium", "g": str(gop)}
+            stream: Any = container.add_stream("libx264", rate=FPS, options=options)
             stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
             stream.time_base = Fraction(1, FPS)
             for frame in frames[first : first + SECONDS * FPS]:

@@ -16,7 +16,7 @@ from adapters.records import Float32Array
 from adapters.system import atomic_path, storage_error
 from cliplab.reel.pictures import decode_ahead
 from cliplab.reel.plan import PlacedClip, ReelFormat
-from cliplab.reel.sound import SAMPLE_RATE, sample_of, sound_of_clips, sound_of_file
+from cliplab.reel.sound import SAMPLE_RATE, mixed_ahead, sample_of, sound_of_clips, sound_of_file
 
 _BT709, _LIMITED = 1, 1  # code points of ITU-T H.273, and AVCOL_RANGE_*
 # A step slower, 1920x1080 is written at 1.48 times real time on two cores, and at 1.9 so.
@@ -65,13 +65,14 @@ def _encode(
     name = os.fsdecode(b"file:" + os.fsencode(path))
     with av.open(name, "w", format="mp4", options={"movflags": "+faststart"}) as container:
         video = _video_stream(container, reel_format)
-        sound = _Sound(container, _pieces(timeline, reel_format, audio, total, notes)) if audio != "none" else None
-        with contextlib.closing(decode_ahead(timeline, reel_format)) as pictures:
+        pieces = mixed_ahead(_pieces(timeline, reel_format, audio, total, notes))
+        sound = _Sound(container, pieces) if audio != "none" else None
+        with contextlib.closing(pieces), contextlib.closing(decode_ahead(timeline, reel_format)) as pictures:
             for number, picture in enumerate(pictures):
                 # Sound goes ahead of the picture, a piece each time, so that both lie near each other in the file.
                 if sound is not None:
                     sound.encode_until(sample_of(number + 1, reel_format))
-                frame = av.VideoFrame.from_ndarray(picture, format="yuv420p")
+                frame = av.VideoFrame.from_numpy_buffer(picture, format="yuv420p")  # the encoder copies it, once
                 frame.pts, frame.time_base = number, 1 / reel_format.fps
                 container.mux(video.encode(frame))
                 if number % 10 == 9 or number == total - 1:

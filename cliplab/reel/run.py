@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from adapters.config import OBJECTIVES
 from adapters.errors import ConfigError, DatasetError, describe_failure
-from adapters.inference import MinScore, parse_min_score
+from adapters.inference import MinScore, map_ahead, parse_min_score
+from adapters.litert import available_cores
 from adapters.system import write_bytes_atomic
 from cliplab.library import read_highlights
 from cliplab.outputs import require_new
@@ -32,6 +34,8 @@ from cliplab.reel.sources import SkippedSource, SourceClip, inspect_source, requ
 
 # What is done at present, how much of it, and of how much.
 OnReelProgress = Callable[[str, float, float], None]
+# Sources that are looked at together. More of them would be for nothing where the reel is full before them.
+_MOST_TOGETHER = 8
 
 
 @dataclass(frozen=True)
@@ -172,7 +176,7 @@ def reel(
 
 
 class _Candidates:
-    """The videos of a scan, best first, each inspected once."""
+    """The videos of a scan, best first, each inspected once, some ahead in threads."""
 
     def __init__(
         self,
@@ -184,33 +188,44 @@ class _Candidates:
     ) -> None:
         self._rows, self._per_clip, self._scanned_at = rows, per_clip_seconds, scanned_at
         self._expected, self._on_progress = expected, on_progress
+        cores = available_cores()
+        self._together = max(1, min(cores, _MOST_TOGETHER, len(rows)))
+        # Several decoders of one thread cost less than one decoder of several.
+        self._decoder_threads = max(1, cores // self._together)
         self._known: dict[str, SourceClip | SkippedSource] = {}
         self._whole: set[str] | None = None  # what was decoded from end to end; None: nothing needs to be
 
     def best_first(self) -> Iterator[SourceClip | SkippedSource]:
-        """The clip of each video, or why it is skipped; inspected only when asked for."""
-        for number, row in enumerate(self._rows):
-            path = str(row["path"])
-            if path not in self._known:
-                self._on_progress("looking at sources", number, max(self._expected, number))
-                self._known[path] = self._inspect(row)
-            found = self._known[path]
-            if self._whole is not None and path not in self._whole and isinstance(found, SourceClip):
-                self._on_progress("checking sources", number, max(self._expected, number))
-                self._known[path] = found = self._checked(found)
-                self._whole.add(path)
-            yield found
+        """The clip of each video, or why it is skipped; inspected only when asked for, or a few ahead."""
+        threads = self._together
+        unknown = {str(row["path"]): row for row in self._rows if str(row["path"]) not in self._known}
+        rows = list(unknown.values())
+        with closing(map_ahead(rows, self._inspect, threads=threads, ahead=threads, name="reel-look")) as inspected:
+            for number, row in enumerate(self._rows):
+                path = str(row["path"])
+                if path in unknown:
+                    self._on_progress("looking at sources", number, max(self._expected, number))
+                    del unknown[path]
+                    next(inspected)
+                found = self._known[path]
+                if self._whole is not None and path not in self._whole and isinstance(found, SourceClip):
+                    self._on_progress("checking sources", number, max(self._expected, number))
+                    self._known[path] = found = self._checked(found)
+                    self._whole.add(path)
+                yield found
 
     def mark_failed(self, failure: SourceFailed) -> None:
         """Skip a source whose rendering failed. As each such failure costs a rendering, others are decoded first."""
         self._known[failure.clip.path] = SkippedSource(failure.clip.path, failure.reason, True)
         self._whole = self._whole or set()
 
-    def _inspect(self, row: dict[str, Any]) -> SourceClip | SkippedSource:
+    def _inspect(self, row: dict[str, Any]) -> None:
+        # Kept at once: a source that was looked at ahead for nothing is not looked at again by the next attempt.
+        path = str(row["path"])
         try:
-            return inspect_source(row, self._per_clip, self._scanned_at)
+            self._known[path] = inspect_source(row, self._per_clip, self._scanned_at, self._decoder_threads)
         except Exception as error:
-            return SkippedSource(str(row["path"]), describe_failure(row["path"], error), True)
+            self._known[path] = SkippedSource(path, describe_failure(row["path"], error), True)
 
     def _checked(self, clip: SourceClip) -> SourceClip | SkippedSource:
         try:

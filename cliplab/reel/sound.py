@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import contextlib
+from collections.abc import Generator, Iterator, Sequence
 
 import av
 import numpy as np
 
 from adapters.errors import MediaError
+from adapters.inference import read_ahead
 from adapters.media import ffmpeg_reason, open_container
 from adapters.records import Float32Array
 from cliplab.library import openable
@@ -21,6 +23,8 @@ _LAST_FADE_SECONDS = 1.0
 _JUMP_SAMPLES = SAMPLE_RATE // 50
 # A decoder needs some packets before it gives the right samples.
 _EARLIER_SECONDS = 0.5
+# A piece is the sound of a whole clip: 23 MB per minute.
+_PIECES_AHEAD = 1
 
 
 def sample_of(frame: int, reel_format: ReelFormat) -> int:
@@ -85,6 +89,22 @@ def sound_of_clips(timeline: Sequence[PlacedClip], reel_format: ReelFormat, note
         sound[:, : tail.shape[1]] += tail
         tail = sound[:, sound.shape[1] - shared :]
         yield sound[:, : sound.shape[1] - shared].clip(-1, 1)
+
+
+def mixed_ahead(pieces: Iterator[Float32Array]) -> Generator[Float32Array, None, None]:
+    """Pieces of sound, made in another thread while the caller encodes; close it to end that thread.
+
+    Args:
+        pieces: As ``sound_of_clips`` or ``sound_of_file`` make them.
+
+    Yields:
+        The same pieces.
+    """
+    made = read_ahead([pieces], lambda pieces: pieces, threads=1, limit=_PIECES_AHEAD, name="reel-sound")
+    with contextlib.closing(made):
+        for _, piece in made:
+            if piece is not None:
+                yield piece
 
 
 def sound_of_file(path: str, length: int, notes: list[str]) -> Iterator[Float32Array]:

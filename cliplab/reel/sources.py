@@ -123,19 +123,22 @@ def best_window(row: dict[str, Any], per_clip_seconds: float | None) -> tuple[fl
     return start, end
 
 
-def inspect_source(row: dict[str, Any], per_clip_seconds: float | None, scanned_at: float) -> SourceClip:
+def inspect_source(
+    row: dict[str, Any], per_clip_seconds: float | None, scanned_at: float, threads: int | None = None
+) -> SourceClip:
     """The best window of a source as it is now.
 
     Args:
         row: The video in highlights.json.
         per_clip_seconds: The most seconds of the clip; None is no limit.
         scanned_at: When highlights.json was written, in seconds since 1970.
+        threads: Of the decoder; None: FFmpeg's choice.
 
     Raises:
         MediaError: The source is missing, cannot be decoded, or was changed since the scan.
     """
     path = str(row["path"])
-    with open_video(openable(path)) as video:
+    with open_video(openable(path), threads=threads) as video:
         info = video.info
         duration = info.duration_seconds or float(row["duration"])
         _require_unchanged(path, duration, float(row["duration"]), scanned_at)
