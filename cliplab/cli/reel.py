@@ -20,12 +20,22 @@ def register(app: typer.Typer) -> None:
 
 
 def reel(
-    highlights: Annotated[Path, arg("HIGHLIGHTS", "The highlights.json that cliplab scan wrote.")],
+    highlights: Annotated[
+        Path, arg("HIGHLIGHTS", "The highlights.json of cliplab scan, or what cliplab detect -o wrote.")
+    ],
     output: Annotated[Path, arg("OUT.mp4", "Where the reel goes.")],
     top: Annotated[int, opt("N", "At most N clips.")] = 50,
     min_score: Annotated[
-        str, opt("X", "Only videos with at least this score; best: the threshold that training chose for the model.")
-    ] = "0.85",
+        str | None,
+        opt(
+            "X",
+            "Only videos with at least this score; best: the threshold that training chose for the model; default: "
+            "0.85, and 0 for candidates of detect.",
+        ),
+    ] = None,
+    label: Annotated[
+        str | None, opt("LABEL", "With several prompts: the one whose score counts; default: the best of them.")
+    ] = None,
     duration: Annotated[float | None, opt("S", "At most S seconds; default: all the clips.")] = None,
     transitions: Annotated[bool, typer.Option("--transitions", help="Crossfades of half a second.")] = False,
     per_clip_seconds: Annotated[float | None, opt("S", "Longer windows are cut to this around their middle.")] = None,
@@ -50,6 +60,7 @@ def reel(
             output,
             top=top,
             min_score=min_score,
+            label=label,
             duration=duration,
             transitions=transitions,
             per_clip_seconds=per_clip_seconds,

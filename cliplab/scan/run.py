@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from adapters.base import BaseModelAdapter
-from adapters.bundle import model_digest
 from adapters.errors import BundleError, ConfigError
 from adapters.inference import MinScore, min_score_of, open_model, parse_min_score
 from adapters.records import Aggregation
 from cliplab.library import HIGHLIGHTS_FORMAT, HIGHLIGHTS_VERSION, is_remote, storage
 from cliplab.models import name_list
 from cliplab.outputs import require_new
+from cliplab.scan.models import choose_model
 from cliplab.scan.one_pass import Engine, OnNote, OnProgress, OnReport, ScanPlan, ScanReport, scan_once
 from cliplab.scan.one_pass import watch as watching
 from cliplab.scan.report import HighlightCriteria, require_replaceable
@@ -64,8 +64,11 @@ STORE_NAME = "scan.db"  # beside highlights.json
 
 def scan(
     library: str | Path,
-    bundle: str | Path,
+    bundle: str | Path | None = None,
     *,
+    prompt: str | None = None,
+    prompt_model: str | Path | None = None,
+    neutral_prompt: str | None = None,
     output: str | Path = "highlights.json",
     min_score: MinScore = 0.7,
     label: str | None = None,
@@ -93,10 +96,14 @@ def scan(
 
     Args:
         library: A folder, or an address that fsspec opens, such as s3://bucket/folder.
-        bundle: A bundle directory or a self-describing .tflite.
+        bundle: A bundle directory or a self-describing .tflite; None with prompt.
+        prompt: Instead of a bundle: what is looked for in words, such as "sunset; dive; fast turn".
+        prompt_model: With prompt: a folder with an image and a text network; see docs/prompts.md.
+        neutral_prompt: With prompt: what else pictures may show, in the same form; None for
+            ``adapters.inference.NEUTRAL_PROMPTS``.
         output: The highlights.json to write; an older one of a scan is replaced.
         min_score: Least score, 0..1, of a highlight; or "best" for the threshold that training chose for the label.
-        label: The label whose score counts; None is the model's positive label.
+        label: The label whose score counts; None is the model's positive label, or the best of all prompts.
         sample_fps: For a model of frames: frames per second to score; None is 1. With keyframes, at most this many key
             frames per second.
         keyframes: For a model of frames: score key frames only (fastest).
@@ -135,16 +142,21 @@ def scan(
         raise ConfigError(f"ray_address is {ray_address!r} and engine is {engine!r}. Give engine ray, or leave it out")
     require_new(output, True)
     require_replaceable(output)
-    digest = model_digest(bundle)
+    model = choose_model(bundle, prompt, prompt_model, neutral_prompt)
+    if model.is_prompt and engine != "local":
+        raise ConfigError(f"engine is {engine!r}, and prompts are scored on this machine. Leave engine out")
+    digest = model.digest()
     note = on_note or (lambda text: None)
-    scores = ENGINES[engine](EngineOptions(bundle, digest, library, device, ray_address, tuple(trust_adapters), note))
+    scores = ENGINES[engine](
+        EngineOptions(model.name, digest, library, device, ray_address, tuple(trust_adapters), note)
+    )
     # A cluster's driver does not predict, so it needs no GPU.
     changes = {} if device is None else {"device": device if engine == "local" else "cpu"}
-    adapter = open_model(bundle, changes, trust_adapters)
-    if model_digest(bundle) != digest:
-        raise BundleError(f"{bundle}: was replaced while it was read. Start the scan again.")
+    adapter = open_model(model.source, changes, trust_adapters)
+    if model.digest() != digest:
+        raise BundleError(f"{model.name}: was replaced while it was read. Start the scan again.")
     sampling = choose_sampling(adapter, sample_fps, keyframes, frames)
-    criteria = make_criteria(adapter, bundle, label, aggregation, min_score, window_seconds)
+    criteria = make_criteria(adapter, model.name, label, aggregation, min_score, window_seconds)
     place = Path(store) if store is not None else output.absolute().parent / STORE_NAME
     with open_store(place, note) as kept:
         run, is_other = kept.run({"model": digest, "sampling": sampling.to_json()})
@@ -209,6 +221,9 @@ def make_criteria(
             min_score is "best" and the model has no chosen threshold for it.
     """
     labels, chosen = adapter.labels, label if label is not None else adapter.config.get("positive_label")
+    prompts = adapter.config.get("prompts")
+    if chosen is None and prompts:
+        return _prompt_criteria(adapter, prompts, aggregation, min_score, window_seconds)
     if chosen is None:
         raise ConfigError(f"{bundle}: has no positive_label, so label is needed, one of: {name_list(labels)}")
     if chosen not in labels:
@@ -219,6 +234,27 @@ def make_criteria(
     fraction = float(adapter.config.get("top_fraction", 0.25))
     least = min_score_of(adapter, min_score, chosen)
     return HighlightCriteria(chosen, labels.index(chosen), how, fraction, least, window_seconds)
+
+
+def _prompt_criteria(
+    adapter: BaseModelAdapter,
+    prompts: Sequence[str],
+    aggregation: Aggregation | None,
+    min_score: MinScore,
+    window_seconds: float,
+) -> HighlightCriteria:
+    """A video's score is that of its best prompt at each moment; several prompts are also listed one by one."""
+    config, label = adapter.config, "; ".join(prompts)
+    parts = tuple((name, adapter.labels.index(name)) for name in prompts)
+    return HighlightCriteria(
+        label,
+        parts[0][1],
+        aggregation or config["aggregation"],
+        float(config["top_fraction"]),
+        min_score_of(adapter, min_score, label),
+        window_seconds,
+        parts if len(parts) > 1 else (),
+    )
 
 
 def _head(

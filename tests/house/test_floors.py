@@ -25,6 +25,7 @@ LISTS = (
     "REEL",
     "ADS",
     "CLIPS",
+    "PROMPT",
 )
 
 
