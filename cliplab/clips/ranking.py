@@ -147,6 +147,25 @@ def advantage(
     return float(low), float(high)
 
 
+def correlation_interval(
+    division: Division, scores: Float64Array, targets: Float64Array, less: Float64Array | None = None
+) -> tuple[float, tuple[float, float]]:
+    """Spearman's rank correlation of scores with targets, and its 95% interval over resampled units.
+
+    Args:
+        division: Whose ``units`` are resampled.
+        scores: float64 [N].
+        targets: float64 [N].
+        less: float64 [N]: further scores, whose correlation is subtracted; None: none.
+    """
+    drawn = _correlations(division, scores[None], targets, 0)
+    value = _spearman(scores, targets)
+    if less is not None:
+        drawn, value = drawn - _correlations(division, less[None], targets, 0), value - _spearman(less, targets)
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    return value, (float(low), float(high))
+
+
 def _resampled(division: Division, seed: int, count: int) -> Float64Array:
     """How often each clip is drawn, float64 [count, N], where whole units are drawn with replacement."""
     rng, units = np.random.default_rng(seed), int(division.units.max()) + 1

@@ -170,7 +170,7 @@ def judge(
         if len(candidates) < before:
             notes.append(f"stage 2 dropped {before - len(candidates)} of {before} candidates")
     if ratings is not None:
-        candidates, served = ratings.apply(candidates)
+        candidates, served = ratings.apply(candidates, str(source))
     return candidates, model, served, notes
 
 

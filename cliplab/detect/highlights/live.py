@@ -203,7 +203,7 @@ class _Follower:
                 for note in notes:
                     self.note(note)
             if self.ratings is not None:
-                kept, self.served = self.ratings.apply(kept)
+                kept, self.served = self.ratings.apply(kept, self.url)
             for one in kept:
                 self.candidates.append(one)
                 if self.on_ready is not None:
