@@ -251,7 +251,7 @@ def measure_ab(manager: ClipManager, test: AbTest) -> AbReport:
 def _verdict(lead: float | None, interval: tuple[float, float] | None, clips: int) -> str:
     if lead is None or interval is None:
         return f"{clips} clips that neither version learned from were rated: too few to compare them"
-    words = f"(rank correlation {lead:+.2f}, 95% interval {interval[0]:+.2f} to {interval[1]:+.2f}, {clips} clips)"
+    words = f"(difference of rank correlations {lead:+.2f}, {interval[0]:+.2f} to {interval[1]:+.2f}, {clips} clips)"
     if interval[0] > 0:
         return f"B ranks better than A {words}: cliplab clips ab-stop --keep b"
     if interval[1] < 0:
