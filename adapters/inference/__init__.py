@@ -25,6 +25,14 @@ if TYPE_CHECKING:
     from adapters.inference.predict import open_early as open_early
     from adapters.inference.predict import predict_examples as predict_examples
     from adapters.inference.predict import predict_videos as predict_videos
+    from adapters.inference.prompts import IMAGE_FILES as IMAGE_FILES
+    from adapters.inference.prompts import NEUTRAL_PROMPTS as NEUTRAL_PROMPTS
+    from adapters.inference.prompts import PREPROCESSOR_FILE as PREPROCESSOR_FILE
+    from adapters.inference.prompts import TEXT_FILES as TEXT_FILES
+    from adapters.inference.prompts import layout_text as layout_text
+    from adapters.inference.prompts import parse_prompts as parse_prompts
+    from adapters.inference.prompts import prompt_config as prompt_config
+    from adapters.inference.prompts import prompt_digest as prompt_digest
     from adapters.inference.segments import match_segments as match_segments
     from adapters.inference.segments import scores_to_segments as scores_to_segments
     from adapters.inference.segments import timeline as timeline
@@ -51,6 +59,16 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
             "clip_faults": ("ClipFunction", "FailedClip"),
             "pipeline": ("map_ahead", "read_ahead", "read_as_ready"),
             "predict": ("OnVideoProgress", "input_spec", "open_early", "predict_examples", "predict_videos"),
+            "prompts": (
+                "IMAGE_FILES",
+                "NEUTRAL_PROMPTS",
+                "PREPROCESSOR_FILE",
+                "TEXT_FILES",
+                "layout_text",
+                "parse_prompts",
+                "prompt_config",
+                "prompt_digest",
+            ),
             "segments": ("match_segments", "scores_to_segments", "timeline"),
             "stored_thresholds": ("MinScore", "min_score_of", "min_scores_of", "parse_min_score"),
             "stream_session": ("StreamSession",),

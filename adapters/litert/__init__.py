@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from adapters.litert.int8 import Observer as Observer
     from adapters.litert.int8 import with_8_bit_layers as with_8_bit_layers
     from adapters.litert.int8_choice import to_int8 as to_int8
+    from adapters.litert.interpreter import first_line as first_line
     from adapters.litert.interpreter import open_interpreter as open_interpreter
+    from adapters.litert.interpreter import outputs_by_name as outputs_by_name
     from adapters.litert.interpreter import xnnpack_partitions as xnnpack_partitions
     from adapters.litert.outputs import with_scores as with_scores
     from adapters.litert.runtime import Program as Program
@@ -34,7 +36,10 @@ if TYPE_CHECKING:
     from adapters.litert.tflite_file import read_description as read_description
     from adapters.litert.tflite_file import with_description as with_description
     from adapters.litert.tflite_file import without_description as without_description
+    from adapters.litert.trial import TrialRuntime as TrialRuntime
+    from adapters.litert.trial import require_tried as require_tried
     from adapters.litert.trial import trust_program as trust_program
+    from adapters.litert.trial_process import limit_process as limit_process
     from adapters.litert.writer import GraphWriter as GraphWriter
     from adapters.litert.writer import folded as folded
 else:  # hidden from type checkers, so that a name that is not exported is an error
@@ -47,7 +52,7 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
             "graph": ("builtin_code", "operator_name", "operators", "precision", "read_graph"),
             "int8": ("Observer", "with_8_bit_layers"),
             "int8_choice": ("to_int8",),
-            "interpreter": ("open_interpreter", "xnnpack_partitions"),
+            "interpreter": ("first_line", "open_interpreter", "outputs_by_name", "xnnpack_partitions"),
             "outputs": ("with_scores",),
             "runtime": ("Program", "available_cores"),
             "stream_program": ("StreamProgram",),
@@ -59,7 +64,8 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
                 "with_description",
                 "without_description",
             ),
-            "trial": ("trust_program",),
+            "trial": ("TrialRuntime", "require_tried", "trust_program"),
+            "trial_process": ("limit_process",),
             "writer": ("GraphWriter", "folded"),
         },
     )

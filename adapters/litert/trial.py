@@ -3,6 +3,8 @@
 LiteRT checks a file's offsets, but not all that its operators do: a changed shape or option can make it read past its
 memory, ask for gigabytes, or compute for minutes. What passed is remembered by its digest, in the process and in the
 cache, so that it is tried once on each machine; what was converted in this process is not tried at all.
+
+``LITERT`` says how programs of LiteRT are tried; another runtime has a ``TrialRuntime`` of its own.
 """
 
 from __future__ import annotations
@@ -14,8 +16,9 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -38,6 +41,25 @@ _logger = logging.getLogger(__name__)
 _known: set[str] = set()
 
 
+@dataclass(frozen=True)
+class TrialRuntime:
+    """How programs of one runtime are tried.
+
+    Attributes:
+        package: The runtime's package; what passed with one release of it is tried again with another.
+        kind: What messages call such a program.
+        child: The file of the process that runs one; None for ``trial_process.py``.
+        unsound: What is wrong with a file before it is run; None if nothing is.
+        remedy: What a user can do, as a sentence.
+    """
+
+    package: str
+    kind: str
+    child: Path | None
+    unsound: Callable[[bytes], str | None]
+    remedy: str
+
+
 def trust_program(model: bytes) -> bytes:
     """Remember a program that this process has made, so that it is not tried before it runs.
 
@@ -47,63 +69,72 @@ def trust_program(model: bytes) -> bytes:
     Returns:
         The same bytes.
     """
-    _remember(hashlib.sha256(model).hexdigest())
+    _remember(f"{LITERT.package} {hashlib.sha256(model).hexdigest()}")
     return model
 
 
-def require_tried(model: bytes, name: str, threads: int, input_shape: Sequence[int] | None = None) -> None:
+def require_tried(
+    model: bytes,
+    name: str,
+    threads: int,
+    input_shape: Sequence[int] | None = None,
+    runtime: TrialRuntime | None = None,
+) -> None:
     """Return if a program may be opened in this process; one that is new here is run in another process first.
 
     Args:
         model: The bytes of the .tflite.
         name: What messages call it.
         threads: The threads of its first run.
-        input_shape: What its only input is resized to; None for its own shape.
+        input_shape: What its only input is resized to; None for its own shape. Other runtimes get these numbers too.
+        runtime: What runs it; None for LiteRT.
 
     Raises:
         BundleError: It cannot run, ends the process that runs it, or needs more memory or time than is allowed.
         ConfigError: A variable that sets a limit is not a number.
     """
+    runtime = runtime or LITERT
     key = "x".join([hashlib.sha256(model).hexdigest(), *map(str, input_shape or ())])
-    if key in _known or _marker(key).is_file():
-        _known.add(key)
+    known = f"{runtime.package} {key}"
+    if known in _known or _marker(known).is_file():
+        _known.add(known)
         return
-    reason = _unsound(model) or _try(model, threads, input_shape or ())
+    reason = runtime.unsound(model) or _try(model, threads, input_shape or (), runtime.child)
     if reason is not None:
-        raise BundleError(
-            f"{name} is damaged or is not a LiteRT program that can run here ({reason}). Fetch it again, or write it "
-            "again with cliplab convert."
-        )
-    _remember(key)
+        raise BundleError(f"{name} is damaged or is not {runtime.kind} that can run here ({reason}). {runtime.remedy}")
+    _remember(known)
 
 
-def _remember(key: str) -> None:
-    _known.add(key)
-    marker = _marker(key)
+def _remember(known: str) -> None:
+    _known.add(known)
+    marker = _marker(known)
     with suppress(OSError):  # a cache that cannot be written costs another trial, in the next process
         marker.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         marker.touch()
 
 
-def _marker(key: str) -> Path:
-    """The empty file that says that a program passed with this release of LiteRT. key: its digest, and other sizes."""
-    return cache_dir() / "tried_programs" / _runtime_version() / key
+def _marker(known: str) -> Path:
+    """The empty file that says that a program passed with this release. known: package, digest, and other sizes."""
+    package, key = known.split(" ")
+    return cache_dir() / "tried_programs" / _release(package) / key
 
 
 @cache
-def _runtime_version() -> str:
-    import ai_edge_litert
-
+def _release(package: str) -> str:
     # importlib.metadata takes longer to import than LiteRT; it is asked where a release does not name itself.
-    found: Any = vars(ai_edge_litert).get("__version__")
+    found: Any = None
+    if package == LITERT.package:
+        import ai_edge_litert
+
+        found = vars(ai_edge_litert).get("__version__")
     if not isinstance(found, str):
         from importlib.metadata import PackageNotFoundError, version
 
         try:
-            found = version("ai-edge-litert")
+            found = version(package)
         except PackageNotFoundError:
-            return "ai-edge-litert"
-    return f"ai-edge-litert-{found}"
+            return package
+    return f"{package}-{found}"
 
 
 def _unsound(model: bytes) -> str | None:
@@ -115,11 +146,16 @@ def _unsound(model: bytes) -> str | None:
     return None
 
 
-def _try(model: bytes, threads: int, input_shape: Sequence[int]) -> str | None:
+LITERT = TrialRuntime(
+    "ai-edge-litert", "a LiteRT program", None, _unsound, "Fetch it again, or write it again with cliplab convert."
+)
+
+
+def _try(model: bytes, threads: int, input_shape: Sequence[int], child: Path | None) -> str | None:
     """Why a program must not be opened here; None if it ran."""
     memory = _limit(MEMORY_VARIABLE, MB) or MEMORY_BYTES + MEMORY_PER_BYTE * len(model)
     seconds = _limit(SECONDS_VARIABLE, 1) or CPU_SECONDS + CPU_SECONDS_PER_MB * len(model) // MB
-    command = [sys.executable or "python3", str(CHILD), *map(str, (threads, memory, seconds, *input_shape))]
+    command = [sys.executable or "python3", str(child or CHILD), *map(str, (threads, memory, seconds, *input_shape))]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "PYTHONSAFEPATH": "1"}
     try:
         done = subprocess.run(

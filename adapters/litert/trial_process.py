@@ -45,7 +45,7 @@ def try_program(model: bytes, threads: int, input_shape: list[int] | None = None
             runner()
 
 
-def _limit(memory_bytes: int, cpu_seconds: int) -> None:
+def limit_process(memory_bytes: int, cpu_seconds: int) -> None:
     """Limit the memory beyond what the process has now, and its time. Systems without such limits go on without."""
     with suppress(ImportError, OSError, ValueError):
         import resource
@@ -70,7 +70,7 @@ def main(arguments: list[str]) -> None:
 
     print(json.dumps({"ready": True}), flush=True)
     model = sys.stdin.buffer.read()
-    _limit(memory_bytes, cpu_seconds)
+    limit_process(memory_bytes, cpu_seconds)
     try:
         try_program(model, threads, input_shape)
     except MemoryError:

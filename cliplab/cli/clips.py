@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _SHOWN_TRAININGS = 8
 Database = Annotated[str, opt("DB", "Clip database: a file, or postgresql://USER@HOST/NAME.", "--database", "--db")]
+Models = Annotated[Path, opt("FILE", "File of the models of ratings.", "--model")]
 Rater = Annotated[str, opt("NAME", "Name of the person who rates.")]
 
 
@@ -30,6 +31,9 @@ def register(app: typer.Typer) -> None:
         ("stats", clips_stats),
         ("features", clips_features),
         ("train", clips_train),
+        ("ab-start", clips_ab_start),
+        ("ab-status", clips_ab_status),
+        ("ab-stop", clips_ab_stop),
         ("export", clips_export),
         ("import", clips_import),
         ("cleanup", clips_cleanup),
@@ -149,6 +153,76 @@ def clips_train(
         if report.serves:
             show(f"written: {model}")
     return None if report.results else FAILED
+
+
+def clips_ab_start(
+    b: Annotated[Path, arg("B.skops", "The other version of the models of ratings.")],
+    a: Annotated[Path | None, opt("FILE", "The first version; default: the models that serve.")] = None,
+    model: Models = Path("models/highlight_model.skops"),
+    share: Annotated[float, opt("X", "How many sources B orders, above 0 and below 1.")] = 0.5,
+    as_json: AsJson = False,
+) -> None:
+    """Compare two versions of a model of ratings: each source is ordered by one of them, always the same one."""
+    from cliplab import clips
+
+    test = clips.clips_ab_start(b, a, model, share)
+    if as_json:
+        write_json(vars(test))
+    else:
+        show(
+            f"begun: A orders {1 - share:.0%} of the sources, B {share:.0%}. Rate clips, then: cliplab clips ab-status"
+        )
+
+
+def clips_ab_status(
+    database: Database = "clips.db",
+    model: Models = Path("models/highlight_model.skops"),
+    as_json: AsJson = False,
+) -> int | None:
+    """How people like the clips of both versions: share of 4 and 5 stars and rank correlation, with intervals."""
+    from cliplab import clips
+    from cliplab.cli.tables import number, table
+
+    report = clips.clips_ab_status(database, model)
+    if report is None:
+        write_json(None) if as_json else show("no comparison is under way: cliplab clips ab-start B.skops")
+        return FAILED
+    if as_json:
+        write_json(report.to_json())
+        return None
+
+    def spread(value: float | None, interval: tuple[float, float] | None) -> str:
+        return "-" if value is None or interval is None else f"{value:.2f} ({interval[0]:.2f} to {interval[1]:.2f})"
+
+    rows = [
+        (
+            arm.upper(),
+            number(found.clips, 0),
+            number(found.ratings, 0),
+            number(found.sources, 0),
+            spread(found.liked, found.liked_interval),
+            spread(found.spearman, found.spearman_interval),
+        )
+        for arm, found in report.arms.items()
+    ]
+    names = ("version", ">clips", ">ratings", ">sources", "share of 4 and 5 stars", "rank correlation")
+    show(f"since {report.test.started_at[:16]}, 95% intervals:", table(names, rows), report.verdict)
+    return None
+
+
+def clips_ab_stop(
+    model: Models = Path("models/highlight_model.skops"),
+    keep: Annotated[str | None, opt("a|b", "Let this version serve; default: what the last training wrote.")] = None,
+    as_json: AsJson = False,
+) -> int | None:
+    """End the comparison of two versions."""
+    from cliplab import clips
+
+    ended = clips.clips_ab_stop(model, keep)
+    said = "ended" if ended else "no comparison is under way"
+    kept = f": version {keep.upper()} serves now" if ended and keep is not None else ""
+    write_json({"ended": ended, "keep": keep}) if as_json else show(f"{said}{kept}")
+    return None if ended else FAILED
 
 
 def clips_export(

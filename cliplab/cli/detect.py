@@ -9,7 +9,17 @@ import typer
 
 from cliplab.cli.ads import clock
 from cliplab.cli.console import FAILED, bar, command, note, show, write_json, write_row
-from cliplab.cli.options import AsJson, DryRun, Force, TrustAdapters, arg, opt
+from cliplab.cli.options import (
+    AsJson,
+    DryRun,
+    Force,
+    NeutralPrompt,
+    Prompt,
+    PromptModel,
+    TrustAdapters,
+    arg,
+    opt,
+)
 
 if TYPE_CHECKING:
     from cliplab.detect import GeneratedClip, HighlightReport
@@ -65,6 +75,9 @@ def detect(
     stage2: Stage2Model = None,
     stage2_min: Stage2Min = 0.5,
     stage2_label: Stage2Label = None,
+    prompt: Prompt = None,
+    prompt_model: PromptModel = None,
+    neutral_prompt: NeutralPrompt = None,
     rating_model: RatingModel = Path("models/highlight_model.skops"),
     chat: Chat = None,
     trust_adapters: TrustAdapters = None,
@@ -99,6 +112,9 @@ def detect(
             stage2=stage2,
             stage2_label=stage2_label,
             stage2_min=stage2_min,
+            prompt=prompt,
+            prompt_model=prompt_model,
+            neutral_prompt=neutral_prompt,
             rating_model=rating_model,
             chat=chat,
             trust_adapters=trust_adapters or (),
@@ -129,6 +145,9 @@ def generate(
     stage2: Stage2Model = None,
     stage2_min: Stage2Min = 0.5,
     stage2_label: Stage2Label = None,
+    prompt: Prompt = None,
+    prompt_model: PromptModel = None,
+    neutral_prompt: NeutralPrompt = None,
     rating_model: RatingModel = Path("models/highlight_model.skops"),
     chat: Chat = None,
     trust_adapters: TrustAdapters = None,
@@ -139,7 +158,7 @@ def generate(
 
     Run it again to resume: clips that exist are kept. Exits with 1 if clips could not be made; the others are done.
     """
-    from cliplab.detect import RatingOrder, Stage2, generate_clips, highlight_options, stage2_model
+    from cliplab.detect import RatingOrder, generate_clips, highlight_options, make_judge
 
     options = highlight_options(
         clip_seconds=clip_seconds,
@@ -149,10 +168,15 @@ def generate(
         before=before,
         headers=header or (),
     )
-    model = stage2_model() if stage2 is None else stage2
-    looker = None
-    if model is not None:
-        looker = Stage2(model, label=stage2_label, least=stage2_min, trust_adapters=trust_adapters or ())
+    looker = make_judge(
+        stage2=stage2,
+        stage2_label=stage2_label,
+        stage2_min=stage2_min,
+        trust_adapters=trust_adapters or (),
+        prompt=prompt,
+        prompt_model=prompt_model,
+        neutral_prompt=neutral_prompt,
+    )
     with bar() as progress:
         report = generate_clips(
             source,
@@ -248,8 +272,10 @@ def _lines(found: HighlightReport) -> list[str]:
         cues = ", ".join(f"{cue} {value:.2f}" for cue, value in strongest if value >= 0.05)
         stages = "" if one.stage2 is None else f"  stage 2 {one.stage2:.2f}"
         stars = "" if one.why is None else f"  {one.why}"
+        if one.prompts:
+            stars += "  " + ", ".join(f"{printable(name)} {value:.2f}" for name, value in one.prompts.items())
         lines.append(
             f"  {clock(one.start)} to {clock(one.end)}  {one.score:.2f}  {one.kind}, {one.event} at {clock(one.peak)} "
-            f"({cues}){stages}{stars}"
+            f"{f'({cues})' if cues else ''}{stages}{stars}"
         )
     return [*lines, *(f"  note: {printable(note)}" for note in found.notes)]

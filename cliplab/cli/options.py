@@ -86,6 +86,18 @@ Force = Annotated[bool, typer.Option("--force", help="Replace the output if it e
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be written; write nothing.")]
 
 
+Prompt = Annotated[
+    str | None, opt("'TEXT; TEXT'", "What to look for in words, such as 'sunset; dive'; needs --prompt-model.")
+]
+PromptModel = Annotated[
+    Path | None,
+    opt("DIR", "A folder with an image and a text network that compare pictures with words (docs/prompts.md)."),
+]
+NeutralPrompt = Annotated[
+    str | None, opt("'TEXT; TEXT'", "With --prompt: what else pictures may show; default: ordinary scenes.")
+]
+
+
 def one_output(argument: Path | None, option: Path | None) -> Path:
     """The output, given as an argument or by name. ConfigError where it is missing or given twice."""
     from adapters.errors import ConfigError

@@ -158,8 +158,8 @@ def _places(given: Sequence[str], command: Any) -> list[int]:
 def _model_first(given: list[str], command: Any, name: str) -> tuple[list[str], list[str]]:
     """A model and what it is used on, in that order, where it is plain that they came in the other."""
     places = _places(given, command)
-    if len(places) < 2:
-        return given, []
+    if len(places) < 2 or any(word.partition("=")[0] == "--prompt" for word in given):
+        return given, []  # with a prompt, no model is among the arguments
     first, second = given[places[0]], given[places[1]]
     if not is_model(second) or is_model(first):
         return given, []

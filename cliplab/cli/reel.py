@@ -20,11 +20,17 @@ def register(app: typer.Typer) -> None:
 
 
 def reel(
-    highlights: Annotated[Path, arg("HIGHLIGHTS", "The highlights.json that cliplab scan wrote.")],
+    highlights: Annotated[Path, arg("HIGHLIGHTS", "The highlights.json of cliplab scan, or what detect -o wrote.")],
     output: Annotated[Path | None, arg("OUTPUT", "The video to write, X.mp4.")] = None,
     output_option: OutputOption = None,
     top: Annotated[int, opt("N", "At most N clips.")] = 50,
-    min_score: Annotated[str, opt("X", "Minimum score of a video; best: the threshold that training chose.")] = "0.85",
+    min_score: Annotated[
+        str | None,
+        opt("X", "Minimum score; best: the threshold that training chose; default: 0.85 (detect's candidates: 0)."),
+    ] = None,
+    label: Annotated[
+        str | None, opt("LABEL", "With several prompts: the one whose score counts; default: the best of them.")
+    ] = None,
     duration: Annotated[float | None, opt("S", "At most S seconds; default: all clips.")] = None,
     transitions: Annotated[
         bool, typer.Option("--transitions", help="Crossfade for half a second between clips.")
@@ -51,6 +57,7 @@ def reel(
             one_output(output, output_option),
             top=top,
             min_score=min_score,
+            label=label,
             duration=duration,
             transitions=transitions,
             per_clip_seconds=per_clip_seconds,

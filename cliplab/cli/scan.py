@@ -10,9 +10,21 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from adapters.choices import Aggregation, WantedPrecision
+from adapters.errors import ConfigError
 from cliplab.cli import verbosity
 from cliplab.cli.console import FAILED, Bar, bar, command, note, say, show, write_json
-from cliplab.cli.options import AsJson, Device, OutputOption, TrustAdapters, arg, one_output, opt
+from cliplab.cli.options import (
+    AsJson,
+    Device,
+    NeutralPrompt,
+    OutputOption,
+    Prompt,
+    PromptModel,
+    TrustAdapters,
+    arg,
+    one_output,
+    opt,
+)
 
 if TYPE_CHECKING:
     from cliplab.scan import ScanProgress, ScanReport
@@ -39,16 +51,20 @@ def register(app: typer.Typer) -> None:
 
 
 def scan(
-    bundle: Bundle,
+    bundle: Annotated[str, arg("BUNDLE", "A bundle directory or a self-describing .tflite; left out with --prompt.")],
     library: Annotated[
-        str, arg("LIBRARY", "A folder, or an address such as s3://bucket/folder; every video below it is scored.")
-    ],
+        str | None,
+        arg("LIBRARY", "A folder, or an address such as s3://bucket/folder; every video below it is scored."),
+    ] = None,
     output: Annotated[Path | None, arg("OUTPUT", "The file of highlights; default: highlights.json.")] = None,
     output_option: OutputOption = None,
     min_score: Annotated[
         str, opt("X", "Minimum score of a highlight; best: the threshold that training chose.")
     ] = "0.7",
     label: Label = None,
+    prompt: Prompt = None,
+    prompt_model: PromptModel = None,
+    neutral_prompt: NeutralPrompt = None,
     sample_fps: SampleFps = None,
     keyframes: KeyFrames = False,
     frames: Frames = None,
@@ -86,6 +102,8 @@ def scan(
     """
     from cliplab.scan import scan as scan_library
 
+    model, where, target = _places(prompt is not None, bundle, library, output)
+
     def show_report(report: ScanReport) -> None:
         write_json(report.to_json()) if as_json else show(*_summary(report))
         sys.stdout.flush()
@@ -93,9 +111,12 @@ def scan(
     with bar() as progress:
         reporter = _ProgressReporter(progress)
         report = scan_library(
-            library,
-            bundle,
-            output=_highlights_file(output, output_option),
+            where,
+            model,
+            prompt=prompt,
+            prompt_model=prompt_model,
+            neutral_prompt=neutral_prompt,
+            output=_highlights_file(target, output_option),
             min_score=min_score,
             label=label,
             sample_fps=sample_fps,
@@ -119,6 +140,19 @@ def scan(
         )
     show_report(report)
     return FAILED if report.failed else None
+
+
+def _places(
+    has_prompt: bool, bundle: str, library: str | None, output: Path | None
+) -> tuple[str | None, str, Path | None]:
+    """Model, library and output. With a prompt there is no model, so that each argument moves up one place."""
+    if has_prompt:
+        if output is not None:
+            raise ConfigError(f"with --prompt no BUNDLE is given: LIBRARY [OUTPUT], got {bundle} before them")
+        return None, bundle, None if library is None else Path(library)
+    if library is None:
+        raise ConfigError("LIBRARY is missing: cliplab scan BUNDLE LIBRARY [OUTPUT]")
+    return bundle, library, output
 
 
 def _highlights_file(argument: Path | None, option: Path | None) -> Path:

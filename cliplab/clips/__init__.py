@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from cliplab.clips.commands import ClipList as ClipList
     from cliplab.clips.commands import RatingsReport as RatingsReport
     from cliplab.clips.commands import ResetReport as ResetReport
+    from cliplab.clips.commands import clips_ab_start as clips_ab_start
+    from cliplab.clips.commands import clips_ab_status as clips_ab_status
+    from cliplab.clips.commands import clips_ab_stop as clips_ab_stop
     from cliplab.clips.commands import clips_backup as clips_backup
     from cliplab.clips.commands import clips_cleanup as clips_cleanup
     from cliplab.clips.commands import clips_export as clips_export
@@ -26,6 +29,12 @@ if TYPE_CHECKING:
     from cliplab.clips.commands import clips_train as clips_train
     from cliplab.clips.features import clip_features as clip_features
     from cliplab.clips.manager import ClipManager as ClipManager
+    from cliplab.clips.rating_ab import AbReport as AbReport
+    from cliplab.clips.rating_ab import AbTest as AbTest
+    from cliplab.clips.rating_ab import measure_ab as measure_ab
+    from cliplab.clips.rating_ab import read_ab as read_ab
+    from cliplab.clips.rating_ab import start_ab as start_ab
+    from cliplab.clips.rating_ab import stop_ab as stop_ab
     from cliplab.clips.rating_files import ImportReport as ImportReport
     from cliplab.clips.rating_files import export_ratings as export_ratings
     from cliplab.clips.rating_files import import_ratings as import_ratings
@@ -48,6 +57,9 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
                 "ClipList",
                 "RatingsReport",
                 "ResetReport",
+                "clips_ab_start",
+                "clips_ab_status",
+                "clips_ab_stop",
                 "clips_backup",
                 "clips_cleanup",
                 "clips_export",
@@ -62,6 +74,7 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
             ),
             "features": ("clip_features",),
             "manager": ("ClipManager",),
+            "rating_ab": ("AbReport", "AbTest", "measure_ab", "read_ab", "start_ab", "stop_ab"),
             "rating_files": ("ImportReport", "export_ratings", "import_ratings"),
             "rating_model": ("read_models",),
             "ratings": ("RatingBasedTrainer",),

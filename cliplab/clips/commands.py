@@ -20,6 +20,7 @@ from cliplab.outputs import require_new
 
 if TYPE_CHECKING:
     from cliplab.clips.manager import ClipManager
+    from cliplab.clips.rating_ab import AbReport, AbTest
     from cliplab.clips.rating_files import ImportReport
     from cliplab.clips.rating_training import TrainingResult
     from cliplab.clips.remeasuring import FeaturesReport
@@ -239,6 +240,62 @@ def clips_train(
         trainer = RatingBasedTrainer(manager, model, automatic=False)
         serves = trainer.train_from_ratings(min_samples)
         return RatingsReport(serves, trainer.results, manager.get_statistics()["rated_clips"], str(model))
+
+
+def clips_ab_start(
+    b: str | Path, a: str | Path | None = None, model: str | Path = DEFAULT_MODEL, share: float = 0.5
+) -> AbTest:
+    """Compare two versions of the models of ratings; see ``start_ab``.
+
+    Args:
+        b: The other version, X.skops.
+        a: The first version; None for ``model``.
+        model: The models that serve otherwise.
+        share: How many sources are ordered by B, above 0 and below 1.
+
+    Raises:
+        AdapterError: As ``start_ab``.
+    """
+    from cliplab.clips.rating_ab import start_ab
+
+    return start_ab(model, b, a, share)
+
+
+def clips_ab_status(database: str | Path = DEFAULT_DATABASE, model: str | Path = DEFAULT_MODEL) -> AbReport | None:
+    """How both versions do since their comparison began; None where none is under way.
+
+    Args:
+        database: A file, or ``postgresql://...``.
+        model: The models that serve otherwise.
+
+    Raises:
+        AdapterError: The database or the models cannot be read.
+    """
+    from cliplab.clips.rating_ab import measure_ab, read_ab
+
+    test = read_ab(model)
+    if test is None:
+        return None
+    with _open(database) as manager:
+        return measure_ab(manager, test)
+
+
+def clips_ab_stop(model: str | Path = DEFAULT_MODEL, keep: str | None = None) -> bool:
+    """End a comparison; see ``stop_ab``.
+
+    Args:
+        model: The models that serve otherwise.
+        keep: "a" or "b": these serve from now on; None: those that the last training wrote.
+
+    Returns:
+        Whether one was under way.
+
+    Raises:
+        AdapterError: As ``stop_ab``.
+    """
+    from cliplab.clips.rating_ab import stop_ab
+
+    return stop_ab(model, keep) is not None
 
 
 def clips_export(output: str | Path, database: str | Path = DEFAULT_DATABASE, force: bool = False) -> int:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from cliplab.clips.consensus import Consensus
 from cliplab.clips.feature_table import feature_table
 from cliplab.clips.learners import LEARNERS, fitted, may_learn
-from cliplab.clips.ranking import Ranking, divide, rank
+from cliplab.clips.ranking import Ranking, advantage, divide, rank
 from cliplab.clips.rating_model import RatingModel
 from cliplab.clips.records import FEATURES_VERSION, VERSION_KEY
 
@@ -116,23 +116,22 @@ def _train(kind: str, clips: RatedClips, old: RatingModel | None, trained_at: st
         return division.held_out(predict)
 
     everything = np.arange(len(targets))
-    found = {
-        name: rank(division, held_out(name, everything), targets, seed)
-        for name in LEARNERS
-        if may_learn(name, len(targets))
-    }
+    scored = {name: held_out(name, everything) for name in LEARNERS if may_learn(name, len(targets))}
+    found = {name: rank(division, scores, targets, seed) for name, scores in scored.items()}
     best = max(found, key=lambda name: found[name].share)
+    gain = advantage(division, scored[best], clips.scores, targets, seed)
     stage1 = rank(division, clips.scores, targets, seed)
     before = None
     if old is not None:
         known = np.flatnonzero(np.isin(clips.ids, old.clip_ids))
         same = old.learner if may_learn(old.learner, len(targets)) else best
         before = rank(division, held_out(same, known), targets, seed)
-    serves, why = _decide(kind, found[best], stage1, before)
+    serves, why = _decide(kind, found[best], stage1, before, gain)
     figures = {
         "features_version": FEATURES_VERSION if any(VERSION_KEY in values for values in clips.features) else None,
         "ranking": found[best].to_json(),
         "stage1": stage1.to_json(),
+        "better_than_stage1_by": list(gain),
         "by_learner": _shares(found),
     }
     model = RatingModel(
@@ -147,18 +146,24 @@ def _train(kind: str, clips: RatedClips, old: RatingModel | None, trained_at: st
     return TrainingResult(kind, serves, why, best, found[best], stage1, before, model)
 
 
-def _decide(kind: str, new: Ranking, stage1: Ranking, before: Ranking | None) -> tuple[bool, str]:
-    """Whether a new model may serve, and why, in words with figures."""
+def _decide(
+    kind: str, new: Ranking, stage1: Ranking, before: Ranking | None, gain: tuple[float, float]
+) -> tuple[bool, str]:
+    """Whether a new model may serve, and why, in words with figures. gain: 80% interval of its lead over stage 1."""
     low, high = new.interval
+    least, most = new.spearman_interval
     said = (
         f"{kind}: {new.share:.0%} of pairs in the right order (95% interval {low:.0%} to {high:.0%}, {new.clips} "
-        f"clips, chance 50%), stage 1 {stage1.share:.0%}"
-        + ("" if before is None else f", the model before {before.share:.0%}")
+        f"clips, chance 50%), rank correlation {new.spearman:.2f} ({least:.2f} to {most:.2f}), stage 1 "
+        f"{stage1.share:.0%}" + ("" if before is None else f", the model before {before.share:.0%}")
     )
     if not new.better_than_chance:
         return False, f"Not yet better: {said}. It is not shown to be better than chance"
     if new.share <= stage1.share:
         return False, f"Not yet better: {said}. It ranks no better than stage 1's score"
+    if gain[0] <= 0:
+        lead = f"its lead in rank correlation is {gain[0]:.2f} to {gain[1]:.2f} (80% interval)"
+        return False, f"Not yet better: {said}. It is not shown to rank better than stage 1's score: {lead}"
     if before is not None and new.share < before.share:
         return False, f"Not yet better: {said}. It ranks no better than the model before"
     return True, said

@@ -122,7 +122,7 @@ def own_precision(config: Mapping[str, Any]) -> PrecisionChoice:
     Args:
         config: Its config.
     """
-    return PrecisionChoice(as_precision(config["quantize"]), "it is the precision of the model", True)
+    return PrecisionChoice(as_precision(config.get("quantize", "none")), "it is the precision of the model", True)
 
 
 def choose_precision(path: str | Path, wanted: WantedPrecision) -> PrecisionChoice:

@@ -33,11 +33,13 @@ class ReelLimits:
         top: The most clips.
         duration: The most seconds; None is no limit.
         overlap: Length of a crossfade in seconds; 0 for hard cuts.
+        keeps_alike: Whether clips that look the same are all kept, as where each was chosen by a person.
     """
 
     top: int
     duration: float | None
     overlap: float
+    keeps_alike: bool = False
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,7 @@ def choose_clips(
         if isinstance(clip, SkippedSource):
             skipped.append(clip)
             continue
-        twin = next((other for other in chosen if clip.perceptual_hash.matches(other.perceptual_hash)), None)
+        twin = None if limits.keeps_alike else next((other for other in chosen if _is_twin(clip, other)), None)
         if twin is not None:
             skipped.append(SkippedSource(clip.path, f"looks the same as {twin.path}", False))
             continue
@@ -109,6 +111,13 @@ def choose_clips(
         if len(chosen) == limits.top or (limits.duration is not None and total >= limits.duration - 1e-6):
             break
     return chosen
+
+
+def _is_twin(clip: SourceClip, other: SourceClip) -> bool:
+    """Whether both are the same footage. What a fixed camera shows at other times of one recording is not."""
+    if clip.path == other.path:
+        return clip.start < other.end and other.start < clip.end
+    return clip.perceptual_hash.matches(other.perceptual_hash)
 
 
 def common_format(clips: Sequence[SourceClip]) -> ReelFormat:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -14,9 +15,9 @@ from adapters.errors import ConfigError, DatasetError, describe_failure
 from adapters.inference import MinScore, map_ahead, parse_min_score
 from adapters.litert import available_cores
 from adapters.system import write_bytes_atomic
-from cliplab.library import read_highlights
 from cliplab.outputs import require_new
 from cliplab.reel.export import check_export, cut_list, export_path
+from cliplab.reel.listing import read_listing
 from cliplab.reel.pictures import SourceFailed
 from cliplab.reel.plan import (
     TRANSITION_SECONDS,
@@ -95,7 +96,8 @@ def reel(
     output: str | Path,
     *,
     top: int = 50,
-    min_score: MinScore = 0.85,
+    min_score: MinScore | None = None,
+    label: str | None = None,
     duration: float | None = None,
     transitions: bool = False,
     per_clip_seconds: float | None = None,
@@ -112,11 +114,13 @@ def reel(
     place.
 
     Args:
-        highlights: The highlights.json of :func:`cliplab.scan.scan`.
+        highlights: The highlights.json of :func:`cliplab.scan.scan`, or the candidates of ``cliplab detect -o``, whose
+            windows are all of one video.
         output: The MP4 to write.
         top: The most clips.
         min_score: Least score, 0..1, of a video; or "best" for the threshold that training chose for the scan's model,
-            which the scan wrote down.
+            which the scan wrote down. None: 0.85 of a scan, and 0 of candidates.
+        label: Whose score counts, of a scan or detection with several prompts; None for the best of them.
         duration: The most seconds; None is no limit.
         transitions: Crossfade clips for half a second.
         per_clip_seconds: Longer windows are cut to this length, around their middle.
@@ -138,9 +142,65 @@ def reel(
         MissingExtraError: The package for the export is not installed.
     """
     source, target = Path(highlights), Path(output)
-    check_options(top, min_score, duration, per_clip_seconds, order)
+    check_options(top, 0.0 if min_score is None else min_score, duration, per_clip_seconds, order)
     check_export(export)
-    scan = read_highlights(source)
+    listing = read_listing(source, label)
+    return reel_of(
+        listing,
+        target,
+        source=source,
+        top=top,
+        min_score=listing["usual_min_score"] if min_score is None else min_score,
+        duration=duration,
+        transitions=transitions,
+        per_clip_seconds=per_clip_seconds,
+        order=order,
+        audio=audio,
+        export=export,
+        dry_run=dry_run,
+        force=force,
+        on_progress=on_progress,
+    )
+
+
+def reel_of(
+    scan: dict[str, Any],
+    target: Path,
+    *,
+    source: Path,
+    top: int = 50,
+    min_score: MinScore = 0.0,
+    duration: float | None = None,
+    transitions: bool = False,
+    per_clip_seconds: float | None = None,
+    order: str = "score",
+    audio: str = "keep",
+    export: str | None = None,
+    dry_run: bool = False,
+    force: bool = False,
+    on_progress: OnReelProgress | None = None,
+) -> ReelReport:
+    """Join windows into one MP4, as ``reel`` does.
+
+    Args:
+        scan: Of ``read_listing`` or ``listing_of``.
+        target: The MP4 to write.
+        source: What messages call the listing, and when it was written.
+        top: As for ``reel``.
+        min_score: As for ``reel``.
+        duration: As for ``reel``.
+        transitions: As for ``reel``.
+        per_clip_seconds: As for ``reel``.
+        order: As for ``reel``.
+        audio: As for ``reel``.
+        export: As for ``reel``.
+        dry_run: As for ``reel``.
+        force: As for ``reel``.
+        on_progress: As for ``reel``.
+
+    Returns:
+        As ``reel``.
+    """
     least = _min_score_of(source, scan, min_score)
     _check_output(target, scan, audio, force or dry_run)
     list_path = export_path(target, export)
@@ -148,8 +208,9 @@ def reel(
     _check_audio(audio)
     rows = _rows_above(source, scan, least)
     report_progress = on_progress or (lambda stage, done, total: None)
-    limits = ReelLimits(top, duration, TRANSITION_SECONDS if transitions else 0.0)
-    candidates = _Candidates(rows, per_clip_seconds, os.stat(source).st_mtime, min(top, len(rows)), report_progress)
+    limits = ReelLimits(top, duration, TRANSITION_SECONDS if transitions else 0.0, scan.get("listed", False))
+    written_at = os.stat(source).st_mtime if source.is_file() else time.time()
+    candidates = _Candidates(rows, per_clip_seconds, written_at, min(top, len(rows)), report_progress)
     while True:
         skipped: list[SkippedSource] = []
         chosen = choose_clips(candidates.best_first(), limits, skipped)
@@ -192,40 +253,45 @@ class _Candidates:
         self._together = max(1, min(cores, _MOST_TOGETHER, len(rows)))
         # Several decoders of one thread cost less than one decoder of several.
         self._decoder_threads = max(1, cores // self._together)
-        self._known: dict[str, SourceClip | SkippedSource] = {}
-        self._whole: set[str] | None = None  # what was decoded from end to end; None: nothing needs to be
+        self._known: dict[int, SourceClip | SkippedSource] = {}
+        self._whole: set[int] | None = None  # what was decoded from end to end; None: nothing needs to be
 
     def best_first(self) -> Iterator[SourceClip | SkippedSource]:
-        """The clip of each video, or why it is skipped; inspected only when asked for, or a few ahead."""
+        """The clip of each row, or why it is skipped; inspected only when asked for, or a few ahead."""
         threads = self._together
-        unknown = {str(row["path"]): row for row in self._rows if str(row["path"]) not in self._known}
-        rows = list(unknown.values())
-        with closing(map_ahead(rows, self._inspect, threads=threads, ahead=threads, name="reel-look")) as inspected:
-            for number, row in enumerate(self._rows):
-                path = str(row["path"])
-                if path in unknown:
+        unknown = [number for number in range(len(self._rows)) if number not in self._known]
+        waiting = set(unknown)
+        with closing(map_ahead(unknown, self._inspect, threads=threads, ahead=threads, name="reel-look")) as inspected:
+            for number in range(len(self._rows)):
+                if number in waiting:
                     self._on_progress("looking at sources", number, max(self._expected, number))
-                    del unknown[path]
                     next(inspected)
-                found = self._known[path]
-                if self._whole is not None and path not in self._whole and isinstance(found, SourceClip):
+                found = self._known[number]
+                if self._whole is not None and number not in self._whole and isinstance(found, SourceClip):
                     self._on_progress("checking sources", number, max(self._expected, number))
-                    self._known[path] = found = self._checked(found)
-                    self._whole.add(path)
+                    self._known[number] = found = self._checked(found)
+                    self._whole.add(number)
                 yield found
 
     def mark_failed(self, failure: SourceFailed) -> None:
         """Skip a source whose rendering failed. As each such failure costs a rendering, others are decoded first."""
-        self._known[failure.clip.path] = SkippedSource(failure.clip.path, failure.reason, True)
+        bad = failure.clip
+        for number, found in list(self._known.items()):  # sources are looked at in other threads
+            # A clip may have been shortened since it was inspected.
+            if isinstance(found, SourceClip) and found.path == bad.path and found.start <= bad.start < found.end:
+                self._known[number] = SkippedSource(bad.path, failure.reason, True)
         self._whole = self._whole or set()
 
-    def _inspect(self, row: dict[str, Any]) -> None:
+    def _inspect(self, number: int) -> None:
         # Kept at once: a source that was looked at ahead for nothing is not looked at again by the next attempt.
+        row = self._rows[number]
         path = str(row["path"])
         try:
-            self._known[path] = inspect_source(row, self._per_clip, self._scanned_at, self._decoder_threads)
+            found = inspect_source(row, self._per_clip, self._scanned_at, self._decoder_threads)
         except Exception as error:
-            self._known[path] = SkippedSource(path, describe_failure(row["path"], error), True)
+            self._known[number] = SkippedSource(path, describe_failure(row["path"], error), True)
+        else:
+            self._known[number] = found
 
     def _checked(self, clip: SourceClip) -> SourceClip | SkippedSource:
         try:

@@ -140,8 +140,9 @@ def inspect_source(
     path = str(row["path"])
     with open_video(openable(path), threads=threads) as video:
         info = video.info
-        duration = info.duration_seconds or float(row["duration"])
-        _require_unchanged(path, duration, float(row["duration"]), scanned_at)
+        then = row["duration"]  # None of clips that no scan measured
+        duration = info.duration_seconds or float(then or 0.0) or float(row["windows"][0]["end"])
+        _require_unchanged(path, duration, duration if then is None else float(then), scanned_at)
         start, end = best_window(row, per_clip_seconds)
         end = min(end, duration)
         if end - start < SHORTEST_SECONDS:

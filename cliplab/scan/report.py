@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
+
+import numpy as np
 
 from adapters.errors import StorageError
 from adapters.records import Aggregation, Float32Array, aggregate
@@ -26,12 +28,14 @@ class HighlightCriteria:
     """How stored scores become a video's score and its best windows.
 
     Attributes:
-        label: The label whose score counts.
+        label: The label whose score counts; of prompts, all of them as they were typed.
         column: The label's index among the classes.
         aggregation: How the scores of a video become one.
         top_fraction: For "top_mean": the share, 0..1, of the highest scores that counts.
         min_score: Least score, 0..1, of a highlight.
         window_seconds: Length of the best windows.
+        parts: Several prompts with their indices, instead of one column: at each moment the highest of their scores
+            counts, and highlights.json also lists them one by one.
     """
 
     label: str
@@ -40,6 +44,7 @@ class HighlightCriteria:
     top_fraction: float
     min_score: float
     window_seconds: float
+    parts: tuple[tuple[str, int], ...] = ()
 
     def score(self, scores: Float32Array) -> float:
         """A video's score, 0..1, rounded to 6 places.
@@ -47,7 +52,7 @@ class HighlightCriteria:
         Args:
             scores: float32 [N, C] in 0..1, one row per window or frame.
         """
-        column = scores[:, self.column : self.column + 1]
+        column = self._column(scores)[:, None]
         return round(float(aggregate(column, self.aggregation, self.top_fraction)[0]), 6)
 
     def windows(self, result: Scores) -> list[dict[str, float]]:
@@ -58,8 +63,24 @@ class HighlightCriteria:
         """
         assert result.spans is not None
         assert result.scores is not None
-        found = best_windows(result.spans, result.scores[:, self.column], self.window_seconds)
+        found = best_windows(result.spans, self._column(result.scores), self.window_seconds)
         return [{"start": round(a, 3), "end": round(b, 3), "score": round(score, 6)} for a, b, score in found]
+
+    def _column(self, scores: Float32Array) -> Float32Array:
+        """float32 [N]: what counts at each moment."""
+        if not self.parts:
+            return scores[:, self.column]
+        return np.asarray(scores[:, [column for _, column in self.parts]].max(axis=1))
+
+    def by_label(self, result: Scores) -> dict[str, dict[str, Any]]:
+        """Score and best windows of each of ``parts``.
+
+        Args:
+            result: The video's scores; not those of a video that failed.
+        """
+        assert result.scores is not None
+        each = {name: replace(self, label=name, column=column, parts=()) for name, column in self.parts}
+        return {name: {"score": one.score(result.scores), "windows": one.windows(result)} for name, one in each.items()}
 
 
 @dataclass(frozen=True)
@@ -147,6 +168,8 @@ def _row(name: str, result: Scores, criteria: HighlightCriteria) -> dict[str, An
         "duration": round(result.duration, 3),
         "windows": criteria.windows(result),
     }
+    if criteria.parts:
+        row["labels"] = criteria.by_label(result)
     return row | ({"warnings": list(result.warnings)} if result.warnings else {})
 
 

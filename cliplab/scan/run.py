@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from adapters.base import BaseModelAdapter
-from adapters.bundle import model_digest
 from adapters.choices import WantedPrecision
 from adapters.config import trusting
 from adapters.errors import BundleError, ConfigError
@@ -22,6 +21,7 @@ from adapters.records import Aggregation
 from cliplab.library import HIGHLIGHTS_FORMAT, HIGHLIGHTS_VERSION, is_remote, storage
 from cliplab.models import PrecisionChoice, choose_precision, name_list, own_precision
 from cliplab.outputs import require_new
+from cliplab.scan.models import ScanModel, choose_model
 from cliplab.scan.one_pass import Engine, OnNote, OnProgress, OnReport, ScanPlan, ScanReport, scan_once
 from cliplab.scan.one_pass import watch as watching
 from cliplab.scan.report import HighlightCriteria, require_replaceable
@@ -68,8 +68,11 @@ STORE_NAME = "scan.db"  # beside highlights.json
 
 def scan(
     library: str | Path,
-    bundle: str | Path,
+    bundle: str | Path | None = None,
     *,
+    prompt: str | None = None,
+    prompt_model: str | Path | None = None,
+    neutral_prompt: str | None = None,
     output: str | Path = "highlights.json",
     min_score: MinScore = 0.7,
     label: str | None = None,
@@ -98,10 +101,14 @@ def scan(
 
     Args:
         library: A folder, or an address that fsspec opens, such as s3://bucket/folder.
-        bundle: A bundle directory or a self-describing .tflite.
+        bundle: A bundle directory or a self-describing .tflite; None with prompt.
+        prompt: Instead of a bundle: what is looked for in words, such as "sunset; dive; fast turn".
+        prompt_model: With prompt: a folder with an image and a text network; see docs/prompts.md.
+        neutral_prompt: With prompt: what else pictures may show, in the same form; None for
+            ``adapters.inference.NEUTRAL_PROMPTS``.
         output: The highlights.json to write; an older one of a scan is replaced.
         min_score: Least score, 0..1, of a highlight; or "best" for the threshold that training chose for the label.
-        label: The label whose score counts; None is the model's positive label.
+        label: The label whose score counts; None is the model's positive label, or the best of all prompts.
         sample_fps: For a model of frames: frames per second to score; None is 1. With keyframes, at most this many key
             frames per second.
         keyframes: For a model of frames: score key frames only (fastest).
@@ -143,25 +150,28 @@ def scan(
         raise ConfigError(f"ray_address is {ray_address!r} and engine is {engine!r}. Give engine ray, or leave it out")
     require_new(output, True)
     require_replaceable(output)
-    digest = model_digest(bundle)
+    model = choose_model(bundle, prompt, prompt_model, neutral_prompt)
+    if model.is_prompt and engine != "local":
+        raise ConfigError(f"engine is {engine!r}, and prompts are scored on this machine. Leave engine out")
+    digest = model.digest()
     note = on_note or (lambda text: None)
-    chosen = _choice(bundle, precision, trust_adapters, note)
+    chosen = _choice(model, precision, trust_adapters, note)
     more = {} if chosen is None else chosen.overrides
     scores = ENGINES[engine](
-        EngineOptions(bundle, digest, library, device, more, ray_address, tuple(trust_adapters), note)
+        EngineOptions(model.name, digest, library, device, more, ray_address, tuple(trust_adapters), note)
     )
     # A cluster's driver does not predict, so it needs no GPU.
     changes = {} if device is None else {"device": device if engine == "local" else "cpu"}
-    adapter = open_model(bundle, {**changes, **more}, trust_adapters)
+    adapter = open_model(model.source, {**changes, **more}, trust_adapters)
     if chosen is not None and (device or adapter.config["device"]) == "gpu":
         raise ConfigError(f"precision {precision} is of the program that the CPU runs; device is gpu. Leave one out")
     if more:
         adapter.program()  # one that has to be made is made before the library is listed
     chosen = chosen or own_precision(adapter.config)
-    if model_digest(bundle) != digest:
-        raise BundleError(f"{bundle}: was replaced while it was read. Start the scan again.")
+    if model.digest() != digest:
+        raise BundleError(f"{model.name}: was replaced while it was read. Start the scan again.")
     sampling = choose_sampling(adapter, sample_fps, keyframes, frames)
-    criteria = make_criteria(adapter, bundle, label, aggregation, min_score, window_seconds)
+    criteria = make_criteria(adapter, model.name, label, aggregation, min_score, window_seconds)
     place = Path(store) if store is not None else output.absolute().parent / STORE_NAME
     with open_store(place, note) as kept:
         run, is_other = kept.run(_run_key(digest, sampling, chosen))
@@ -227,6 +237,9 @@ def make_criteria(
             min_score is "best" and the model has no chosen threshold for it.
     """
     labels, chosen = adapter.labels, label if label is not None else adapter.config.get("positive_label")
+    prompts = adapter.config.get("prompts")
+    if chosen is None and prompts:
+        return _prompt_criteria(adapter, prompts, aggregation, min_score, window_seconds)
     if chosen is None:
         raise ConfigError(f"{bundle}: has no positive_label, so label is needed, one of: {name_list(labels)}")
     if chosen not in labels:
@@ -240,7 +253,7 @@ def make_criteria(
 
 
 def _choice(
-    bundle: str | Path,
+    model: ScanModel,
     precision: WantedPrecision | None,
     trust_adapters: Sequence[str],
     note: OnNote,
@@ -248,8 +261,12 @@ def _choice(
     """The precision that was asked for; None where none was."""
     if precision is None:
         return None
+    if model.is_prompt:
+        raise ConfigError(
+            f"precision is {precision!r}, and prompts are scored by the networks as they are. Leave it out"
+        )
     with trusting(trust_adapters):
-        chosen = choose_precision(bundle, precision)
+        chosen = choose_precision(model.name, precision)
     if precision == "auto":
         note(f"scores in {chosen.precision}: {chosen.reason}")
     return chosen
@@ -262,6 +279,27 @@ def _run_key(digest: str, sampling: Sampling, chosen: PrecisionChoice) -> dict[s
         "sampling": sampling.to_json(),
         **({} if chosen.own else {"precision": chosen.precision}),
     }
+
+
+def _prompt_criteria(
+    adapter: BaseModelAdapter,
+    prompts: Sequence[str],
+    aggregation: Aggregation | None,
+    min_score: MinScore,
+    window_seconds: float,
+) -> HighlightCriteria:
+    """A video's score is that of its best prompt at each moment; several prompts are also listed one by one."""
+    config, label = adapter.config, "; ".join(prompts)
+    parts = tuple((name, adapter.labels.index(name)) for name in prompts)
+    return HighlightCriteria(
+        label,
+        parts[0][1],
+        aggregation or config["aggregation"],
+        float(config["top_fraction"]),
+        min_score_of(adapter, min_score, label),
+        window_seconds,
+        parts if len(parts) > 1 else (),
+    )
 
 
 def _head(

@@ -26,6 +26,7 @@ LISTS = (
     "REEL",
     "ADS",
     "CLIPS",
+    "PROMPT",
 )
 
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from cliplab.detect.highlights.live import ReadyClip as ReadyClip
     from cliplab.detect.highlights.live import follow_highlights as follow_highlights
     from cliplab.detect.highlights.options import HighlightOptions as HighlightOptions
+    from cliplab.detect.highlights.prompts import PromptStage as PromptStage
+    from cliplab.detect.highlights.prompts import make_judge as make_judge
     from cliplab.detect.highlights.rating_order import RatingOrder as RatingOrder
     from cliplab.detect.highlights.stage2 import Stage2 as Stage2
     from cliplab.detect.highlights.stage2 import stage2_model as stage2_model
@@ -38,6 +40,7 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
             "generating": ("GenerateReport", "GeneratedClip", "generate_clips"),
             "live": ("ReadyClip", "follow_highlights"),
             "options": ("HighlightOptions",),
+            "prompts": ("PromptStage", "make_judge"),
             "rating_order": ("RatingOrder",),
             "stage2": ("Stage2", "stage2_model"),
             "worker": ("work", "worker"),

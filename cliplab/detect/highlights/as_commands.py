@@ -10,8 +10,9 @@ from cliplab.clips import DEFAULT_MODEL
 from cliplab.detect.highlights.candidates import HighlightReport
 from cliplab.detect.highlights.commands import detect_all, highlight_options
 from cliplab.detect.highlights.generating import DEFAULT_OUTPUT, GenerateReport, generate_clips
+from cliplab.detect.highlights.prompts import make_judge
 from cliplab.detect.highlights.rating_order import RatingOrder
-from cliplab.detect.highlights.stage2 import LEAST_SCORE, Stage2, stage2_model
+from cliplab.detect.highlights.stage2 import LEAST_SCORE
 
 
 def detect(
@@ -29,6 +30,9 @@ def detect(
     stage2: str | Path | None = None,
     stage2_min: float = LEAST_SCORE,
     stage2_label: str | None = None,
+    prompt: str | None = None,
+    prompt_model: str | Path | None = None,
+    neutral_prompt: str | None = None,
     rating_model: str | Path | None = DEFAULT_MODEL,
     chat: str | Path | None = None,
     trust_adapters: Sequence[str] = (),
@@ -52,6 +56,9 @@ def detect(
         stage2: As for ``detect_all``.
         stage2_min: As for ``detect_all``.
         stage2_label: As for ``detect_all``.
+        prompt: As for ``detect_all``.
+        prompt_model: As for ``detect_all``.
+        neutral_prompt: As for ``detect_all``.
         rating_model: As for ``detect_all``.
         chat: As for ``detect_all``.
         trust_adapters: As for ``open_model``.
@@ -79,6 +86,9 @@ def detect(
         stage2=stage2,
         stage2_min=stage2_min,
         stage2_label=stage2_label,
+        prompt=prompt,
+        prompt_model=prompt_model,
+        neutral_prompt=neutral_prompt,
         rating_model=rating_model,
         chat=chat,
         trust_adapters=trust_adapters,
@@ -103,6 +113,9 @@ def generate(
     stage2: str | Path | None = None,
     stage2_min: float = LEAST_SCORE,
     stage2_label: str | None = None,
+    prompt: str | None = None,
+    prompt_model: str | Path | None = None,
+    neutral_prompt: str | None = None,
     rating_model: str | Path = DEFAULT_MODEL,
     chat: str | Path | None = None,
     trust_adapters: Sequence[str] = (),
@@ -125,6 +138,9 @@ def generate(
         stage2: As for ``detect_all``.
         stage2_min: As for ``detect_all``.
         stage2_label: As for ``detect_all``.
+        prompt: As for ``detect_all``.
+        prompt_model: As for ``detect_all``.
+        neutral_prompt: As for ``detect_all``.
         rating_model: As for ``detect_all``.
         chat: As for ``generate_clips``.
         trust_adapters: As for ``open_model``.
@@ -142,9 +158,14 @@ def generate(
         before=before,
         headers=header,
     )
-    model = stage2_model() if stage2 is None else stage2
-    looker = (
-        None if model is None else Stage2(model, label=stage2_label, least=stage2_min, trust_adapters=trust_adapters)
+    looker = make_judge(
+        stage2=stage2,
+        stage2_label=stage2_label,
+        stage2_min=stage2_min,
+        trust_adapters=trust_adapters,
+        prompt=prompt,
+        prompt_model=prompt_model,
+        neutral_prompt=neutral_prompt,
     )
     return generate_clips(
         source,

@@ -32,6 +32,7 @@ class Candidate:
         stage1: The score of stage 1.
         stage2: The score of a model of stage 2; None: none looked.
         rating: What a model of ratings expects, 0..1 for 1 to 5 stars; None: no model serves.
+        prompts: How well the pictures fit each prompt, 0..1; None: no prompt was given.
         why: Further words for people, such as the stars that are expected.
     """
 
@@ -46,6 +47,7 @@ class Candidate:
     stage2: float | None = None
     rating: float | None = None
     why: str | None = None
+    prompts: Mapping[str, float] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object; what no stage said is left out."""
@@ -63,6 +65,8 @@ class Candidate:
             value = getattr(self, name)
             if value is not None:
                 values[name] = round(value, 4) if isinstance(value, float) else value
+        if self.prompts is not None:
+            values["prompts"] = dict(self.prompts)
         return values
 
 
@@ -179,7 +183,12 @@ def _candidate(path: str | Path, number: int, row: Any) -> Candidate:
     first = _number(path, f"stage1 of {where}", row.get("stage1", score))
     found = Candidate(start, end, peak, kind, str(row.get("event", "motion")), score, known, first)
     later = {name: _number(path, f"{name} of {where}", row[name]) for name in ("stage2", "rating") if name in row}
-    return replace(found, **later, why=_text(row.get("why")))  # type: ignore[arg-type]
+    prompts = row.get("prompts")
+    if prompts is not None:
+        if not isinstance(prompts, dict):
+            raise DatasetError(f"{path}: prompts of {where} must be numbers by prompt, got {prompts!r:.40}")
+        prompts = {name: _number(path, f"prompt {name!r:.40} of {where}", value) for name, value in prompts.items()}
+    return replace(found, **later, why=_text(row.get("why")), prompts=prompts)  # type: ignore[arg-type]
 
 
 def _number(path: str | Path, name: str, value: Any) -> float:

@@ -12,8 +12,9 @@ from cliplab.clips import DEFAULT_MODEL
 from cliplab.detect.highlights.candidates import HighlightReport, write_report
 from cliplab.detect.highlights.finding import OnProgress, find_highlights
 from cliplab.detect.highlights.options import HighlightOptions, parse_headers, parse_shares
+from cliplab.detect.highlights.prompts import make_judge
 from cliplab.detect.highlights.rating_order import RatingOrder
-from cliplab.detect.highlights.stage2 import LEAST_SCORE, Stage2, stage2_model
+from cliplab.detect.highlights.stage2 import LEAST_SCORE
 from cliplab.library import find_videos
 from cliplab.outputs import require_new
 
@@ -39,6 +40,9 @@ def detect_all(
     stage2: str | Path | None = None,
     stage2_label: str | None = None,
     stage2_min: float = LEAST_SCORE,
+    prompt: str | None = None,
+    prompt_model: str | Path | None = None,
+    neutral_prompt: str | None = None,
     rating_model: str | Path | None = DEFAULT_MODEL,
     chat: str | Path | None = None,
     trust_adapters: Sequence[str] = (),
@@ -57,6 +61,10 @@ def detect_all(
             the environment where ``DETECTION_USE_ML_STAGE2`` is true.
         stage2_label: Which of its labels means a highlight; None: its positive label.
         stage2_min: Candidates that it scores lower are dropped, 0..1.
+        prompt: What is looked for in words, such as "sunset; dive; fast turn": scores all candidates, and proposes
+            stretches that stage 1 did not see; None: nothing.
+        prompt_model: With prompt: a folder with an image and a text network; see docs/prompts.md.
+        neutral_prompt: With prompt: what else pictures may show; None: the usual ones.
         rating_model: The models of ``cliplab clips train``, which label and order candidates where one serves; None:
             none.
         chat: A log of the chat beside the one source, in JSON lines.
@@ -80,9 +88,14 @@ def detect_all(
         require_new(target, force)
     if chat is not None and len(named) > 1:
         raise ConfigError(f"chat belongs to one source, got {len(named)}. Name one of them")
-    model = stage2_model() if stage2 is None else stage2
-    looker = (
-        None if model is None else Stage2(model, label=stage2_label, least=stage2_min, trust_adapters=trust_adapters)
+    looker = make_judge(
+        stage2=stage2,
+        stage2_label=stage2_label,
+        stage2_min=stage2_min,
+        trust_adapters=trust_adapters,
+        prompt=prompt,
+        prompt_model=prompt_model,
+        neutral_prompt=neutral_prompt,
     )
     ratings = None if rating_model is None else RatingOrder(rating_model)
     reports = []

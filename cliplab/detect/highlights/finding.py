@@ -18,10 +18,11 @@ from cliplab.detect.highlights.edges import with_edges
 from cliplab.detect.highlights.live import follow_highlights
 from cliplab.detect.highlights.options import HighlightOptions
 from cliplab.detect.highlights.pages import stream_address
+from cliplab.detect.highlights.prompts import add_proposals
 from cliplab.detect.highlights.proposing import Peak, Proposer, keep_apart
 from cliplab.detect.highlights.rating_order import RatingOrder
 from cliplab.detect.highlights.reading import ContainerReader, Pass
-from cliplab.detect.highlights.stage2 import Stage2
+from cliplab.detect.highlights.stage2 import Judge
 
 OnProgress = Callable[[str, float, float], object]
 OnCandidate = Callable[[Candidate], object]
@@ -32,7 +33,7 @@ def find_highlights(
     source: str | Path,
     options: HighlightOptions | None = None,
     *,
-    stage2: Stage2 | None = None,
+    stage2: Judge | None = None,
     ratings: RatingOrder | None = None,
     chat: str | Path | None = None,
     on_progress: OnProgress | None = None,
@@ -86,6 +87,9 @@ def find_highlights(
     found, candidates = _watch_file(source, options, messages, on_progress, on_candidate, check_stop)
     if on_progress is not None and stage2 is not None:
         on_progress("stage 2", 0, 1)
+    if stage2 is not None and found.seen:
+        proposed = stage2.propose(source, options, found.end_seconds)
+        candidates = add_proposals(candidates, proposed, options.min_gap_seconds)
     candidates, model, rating_model, said = judge(source, candidates, stage2, ratings)
     return HighlightReport(
         str(source),
@@ -143,7 +147,7 @@ def _watch_file(
 def judge(
     source: str | Path,
     candidates: list[Candidate],
-    stage2: Stage2 | None,
+    stage2: Judge | None,
     ratings: RatingOrder | None,
     offset: float = 0.0,
 ) -> tuple[list[Candidate], str | None, str | None, list[str]]:
@@ -166,7 +170,7 @@ def judge(
         if len(candidates) < before:
             notes.append(f"stage 2 dropped {before - len(candidates)} of {before} candidates")
     if ratings is not None:
-        candidates, served = ratings.apply(candidates)
+        candidates, served = ratings.apply(candidates, str(source))
     return candidates, model, served, notes
 
 

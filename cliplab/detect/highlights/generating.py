@@ -22,7 +22,7 @@ from cliplab.detect.highlights.live import ReadyClip, follow_highlights
 from cliplab.detect.highlights.options import HighlightOptions
 from cliplab.detect.highlights.pages import stream_address
 from cliplab.detect.highlights.rating_order import RatingOrder, candidate_features
-from cliplab.detect.highlights.stage2 import Stage2
+from cliplab.detect.highlights.stage2 import Judge
 
 if TYPE_CHECKING:
     from cliplab.clips import ClipManager
@@ -100,7 +100,7 @@ def generate_clips(
     database: str | Path | ClipManager | None = "clips.db",
     options: HighlightOptions | None = None,
     candidates: Sequence[Candidate] | None = None,
-    stage2: Stage2 | None = None,
+    stage2: Judge | None = None,
     ratings: RatingOrder | None = None,
     chat: str | Path | None = None,
     dry_run: bool = False,
@@ -233,7 +233,7 @@ def clip_name(source: str, candidate: Candidate, fingerprint: str | None, suffix
 def _report(
     source: str | Path | HighlightReport,
     options: HighlightOptions | None,
-    stage2: Stage2 | None,
+    stage2: Judge | None,
     ratings: RatingOrder | None,
     chat: str | Path | None,
     on_progress: OnProgress | None,

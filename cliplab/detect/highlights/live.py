@@ -19,7 +19,7 @@ from cliplab.detect.highlights.proposing import LiveChoice, Peak, Proposer
 from cliplab.detect.highlights.rating_order import RatingOrder
 from cliplab.detect.highlights.reading import ContainerReader, Pass
 from cliplab.detect.highlights.recording import KEPT_SECONDS, Kept, Recording
-from cliplab.detect.highlights.stage2 import Stage2
+from cliplab.detect.highlights.stage2 import Judge
 
 STALL_SECONDS = 60.0
 _EDGE_SECONDS = 0.3  # beyond an edge, of what an edge is moved by
@@ -49,7 +49,7 @@ def follow_highlights(
     folder: str | Path | None = None,
     kept_seconds: float = KEPT_SECONDS,
     stall_seconds: float = STALL_SECONDS,
-    stage2: Stage2 | None = None,
+    stage2: Judge | None = None,
     ratings: RatingOrder | None = None,
     check_url: Callable[[str], object] | None = None,
     on_ready: Callable[[ReadyClip], object] | None = None,
@@ -106,7 +106,7 @@ class _Follower:
     options: HighlightOptions
     folder: Path
     kept_seconds: float
-    stage2: Stage2 | None
+    stage2: Judge | None
     ratings: RatingOrder | None
     on_ready: Callable[[ReadyClip], object] | None
     on_note: Callable[[str], object] | None
@@ -203,7 +203,7 @@ class _Follower:
                 for note in notes:
                     self.note(note)
             if self.ratings is not None:
-                kept, self.served = self.ratings.apply(kept)
+                kept, self.served = self.ratings.apply(kept, self.url)
             for one in kept:
                 self.candidates.append(one)
                 if self.on_ready is not None:

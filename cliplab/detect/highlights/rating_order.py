@@ -32,13 +32,14 @@ class RatingOrder:
             path: The file of ``cliplab clips train``, such as models/highlight_model.skops; it need not exist.
         """
         self._path = Path(path)
-        self._read: tuple[int, dict[str, Any]] | None = None
+        self._read: dict[Path, tuple[int, dict[str, Any]]] = {}
 
-    def apply(self, candidates: Sequence[Candidate]) -> tuple[list[Candidate], str | None]:
+    def apply(self, candidates: Sequence[Candidate], source: str = "") -> tuple[list[Candidate], str | None]:
         """Label candidates and order them.
 
         Args:
             candidates: In any order.
+            source: What they are of; while two versions are compared, it decides which of them orders.
 
         Returns:
             The candidates, in the order given, with expected stars and new scores, the mean of both; and the models
@@ -47,7 +48,7 @@ class RatingOrder:
         Raises:
             BundleError: The file of models is damaged.
         """
-        models = self._models()
+        arm, models = self._models(source)
         done, used = list[Candidate](), dict[str, int]()
         for one in candidates:
             model = models.get(one.kind)
@@ -61,17 +62,30 @@ class RatingOrder:
             stars = 1 + 4 * value
             why = f"{stars:.1f} stars expected, {_WORDS[round(stars)]}"
             done.append(replace(one, rating=value, score=(one.score + value) / 2, why=why))
-        return done, ", ".join(f"{kind} {version}" for kind, version in sorted(used.items())) or None
+        words = ", ".join(f"{kind} {version}" for kind, version in sorted(used.items()))
+        return done, f"{words}{arm}" if words else None
 
-    def _models(self) -> dict[str, Any]:
+    def _models(self, source: str) -> tuple[str, dict[str, Any]]:
+        """The models that order a source, and which arm of a comparison they are, in words."""
+        if not self._path.is_file() and not self._path.with_suffix(".ab.json").is_file():
+            return "", {}  # nothing is imported where nothing serves
         try:
-            changed = self._path.stat().st_mtime_ns
+            from cliplab.clips import read_ab
+        except MissingExtraError:
+            return "", {}
+        test = read_ab(self._path)
+        if test is None:
+            return "", self._of(self._path)
+        arm = test.arm(source)
+        return f" (arm {arm.upper()})", self._of(test.path(arm))
+
+    def _of(self, path: Path) -> dict[str, Any]:
+        from cliplab.clips import read_models
+
+        try:
+            changed = path.stat().st_mtime_ns
         except FileNotFoundError:
             return {}
-        if self._read is None or self._read[0] != changed:
-            try:
-                from cliplab.clips import read_models
-            except MissingExtraError:
-                return {}
-            self._read = (changed, read_models(self._path))
-        return self._read[1]
+        if path not in self._read or self._read[path][0] != changed:
+            self._read[path] = (changed, read_models(path))
+        return self._read[path][1]

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Protocol
 
 from adapters.base import BaseModelAdapter
 from adapters.errors import ConfigError, MediaError
@@ -14,6 +15,7 @@ from adapters.inference import ClipFunction, open_model
 from adapters.media import open_video
 from adapters.records import Clip, InputSpec, Prediction
 from cliplab.detect.highlights.candidates import Candidate
+from cliplab.detect.highlights.options import HighlightOptions
 from cliplab.registry import CurrentModel
 
 SWITCH, MODEL_KEY = "DETECTION_USE_ML_STAGE2", "DETECTION_STAGE2_MODEL"
@@ -72,6 +74,18 @@ def _env_file(path: Path) -> dict[str, str]:
     return found
 
 
+class Judge(Protocol):
+    """What looks at the candidates of stage 1 again: a model, or prompts."""
+
+    def propose(self, source: str | Path, options: HighlightOptions, duration: float) -> list[Candidate]:
+        """Further candidates of a whole file, which stage 1 did not see."""
+
+    def apply(
+        self, source: str | Path, candidates: Sequence[Candidate], offset: float = 0.0
+    ) -> tuple[list[Candidate], str, list[str]]:
+        """Candidates that are kept, with new scores; the model's name; and notes."""
+
+
 class Stage2:
     """Scores candidates with a bundle, or with the model that a folder's manifest calls current at that moment.
 
@@ -117,6 +131,10 @@ class Stage2:
             return self._current.get_named()
         assert self._fixed is not None
         return self._name, self._fixed
+
+    def propose(self, source: str | Path, options: HighlightOptions, duration: float) -> list[Candidate]:
+        """Nothing: a model of stage 2 judges what stage 1 found."""
+        return []
 
     def apply(
         self, source: str | Path, candidates: Sequence[Candidate], offset: float = 0.0

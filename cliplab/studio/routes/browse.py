@@ -1,28 +1,35 @@
-"""The Browse page: the clips as a gallery, filters, and files to take away."""
+"""The Browse page: the clips as a gallery, filters, files to take away, and reels of chosen clips."""
 
 from __future__ import annotations
 
 import os
+import re
+import secrets
 import tempfile
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlencode
 
 from starlette.background import BackgroundTask
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
-from adapters.hosts.http_server.errors import RequestError
+from adapters.hosts.http_server.errors import RequestError, json_response
+from cliplab.studio.child_job import run_child
 from cliplab.studio.context import Page, Studio
-from cliplab.studio.pages import render, studio_of
+from cliplab.studio.pages import json_body, render, studio_of
 from cliplab.studio.rated_clips import clip_file, clips_of, refusing, why_no_clips
 from cliplab.studio.security import audit
 
 PAGE = Page(path="/browse", title="Browse", order=70, available=why_no_clips)
 _PAGE = 50
 _MOST_BYTES = 4 << 30  # of a zip, which is made on this machine's disk first
+_REELS, _KEPT_REELS = Path(".studio") / "reels", 20
+_REEL, _REEL_WORK = re.compile(r"[0-9a-f]{16}"), "cliplab.studio.reel_work:make_reel"
 _FILTERS = ("= 1", "= 2", "= 3", "= 4", "= 5", ">= 2", ">= 3", ">= 4", "unrated")
 
 
@@ -74,6 +81,62 @@ def archive(request: Request) -> Response:
     return FileResponse(path, media_type="application/zip", filename="clips.zip", background=remove)
 
 
+async def make_reel(request: Request) -> Response:
+    """Answer ``POST /browse/reels`` with ``clips``, ``order`` and ``transitions``: begin a reel of these clips."""
+    body = await json_body(request, ("clips", "order", "transitions"))
+    return await run_in_threadpool(_make_reel, studio_of(request), body)
+
+
+def _make_reel(studio: Studio, body: Mapping[str, Any]) -> Response:
+    numbers = body["clips"]
+    if not isinstance(numbers, list) or not all(type(number) is int and 0 < number < 2**53 for number in numbers):
+        raise RequestError(400, "clips must be a list of their numbers")
+    numbers = list(dict.fromkeys(numbers))
+    if not 0 < len(numbers) <= _PAGE:
+        raise RequestError(400, f"choose 1 to {_PAGE} clips, got {len(numbers)}")
+    if body["order"] not in ("rating", "time") or not isinstance(body["transitions"], bool):
+        raise RequestError(400, "order must be rating or time, and transitions true or false")
+    manager, _ = clips_of(studio)
+    with refusing():
+        clips = [manager.get_clip(number) for number in numbers]
+    if body["order"] == "rating":
+        clips.sort(key=lambda clip: (-(clip.rating or 0), -clip.score, clip.id))
+    else:
+        clips.sort(key=lambda clip: (clip.source_url or "", clip.start_time, clip.id))
+    paths = [str(clip_file(studio, clip.id)[0]) for clip in clips]
+    if any(job.state == "running" for job in studio.jobs.all("reel")):
+        raise RequestError(409, "a reel is being made. Wait for it, or stop it")
+    _remove_old(studio)
+    reel = secrets.token_hex(8)
+    arguments = {"clips": paths, "output": str(_reel_path(studio, reel)), "transitions": body["transitions"]}
+    title = f"Reel of {len(paths)} clips"
+    job = studio.jobs.start("reel", title, lambda job: run_child(job, _REEL_WORK, arguments), "/browse")
+    audit(studio, "reel begun", {"clips": numbers, "job": job.id})
+    return json_response({"job": job.id, "reel": reel})
+
+
+def reel(request: Request) -> Response:
+    """Answer ``GET /browse/reels/REEL``: the MP4, to be kept."""
+    studio, name = studio_of(request), request.path_params["reel"]
+    path = _reel_path(studio, name) if _REEL.fullmatch(name) else None
+    if path is None or not path.is_file():
+        raise RequestError(404, "there is no such reel any more. Make it again")
+    audit(studio, "reel downloaded", {"reel": name})
+    return FileResponse(path, media_type="application/octet-stream", filename="reel.mp4")
+
+
+def _reel_path(studio: Studio, reel: str) -> Path:
+    return studio.options.data_dir / _REELS / f"{reel}.mp4"
+
+
+def _remove_old(studio: Studio) -> None:
+    """Keep the latest reels only: each can be made again."""
+    made = (studio.options.data_dir / _REELS).glob("*.mp4")
+    found = sorted((path.stat().st_mtime, path) for path in made if path.is_file())
+    for _, path in found[: max(len(found) - _KEPT_REELS + 1, 0)]:
+        path.unlink(missing_ok=True)
+
+
 def _zip(studio: Studio, numbers: Sequence[int]) -> Path:
     files = [clip_file(studio, number) for number in numbers]
     total = sum(path.stat().st_size for path, _ in files)
@@ -100,4 +163,6 @@ ROUTES = [
     Route("/browse", page),
     Route("/browse/clips/{clip:number}/download", download),
     Route("/browse/zip", archive),
+    Route("/browse/reels", make_reel, methods=["POST"]),
+    Route("/browse/reels/{reel}", reel),
 ]

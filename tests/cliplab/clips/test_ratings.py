@@ -24,7 +24,7 @@ from cliplab.clips import ClipManager, RatingBasedTrainer, next_to_rate, rating_
 from cliplab.clips.consensus import Rating, find_consensus
 from cliplab.clips.feature_table import feature_table
 from cliplab.clips.learners import ridge
-from cliplab.clips.ranking import divide, rank
+from cliplab.clips.ranking import advantage, divide, rank
 
 
 @pytest.fixture(autouse=True)
@@ -284,6 +284,29 @@ def test_scores_at_random_are_rarely_better_than_chance() -> None:
         scores, targets = rng.random((2, 40))
         passed += rank(divide([str(n) for n in range(40)], seed), scores, targets, seed).better_than_chance
     assert passed <= 3
+
+
+def test_many_clips_of_few_sources_prove_little() -> None:
+    # Scores and stars are of the source alone, and have nothing to do with each other.
+    passed = 0
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        scores, targets = (np.repeat(rng.random(8), 10) for _ in range(2))
+        sources = [f"s{n // 10}" for n in range(80)]
+        passed += rank(divide(sources, seed), scores, targets, seed).better_than_chance
+    assert passed <= 3
+
+
+def test_a_lead_over_stage_1_has_an_interval() -> None:
+    rng, targets = np.random.default_rng(0), np.linspace(0, 1, 60)
+    division = divide([f"s{n // 3}" for n in range(60)])
+    low, high = advantage(division, targets, rng.random(60), targets)
+    assert 0 < low < high
+    low, high = advantage(division, targets + rng.normal(0, 0.5, 60), targets + rng.normal(0, 0.5, 60), targets)
+    assert low < 0 < high
+    assert advantage(division, targets, 2 * targets, targets) == (0, 0)
+    (interval,) = {rank(division, np.zeros(60), targets).spearman_interval}
+    assert interval == (0, 0)
 
 
 def test_clips_of_one_source_stay_together() -> None:
