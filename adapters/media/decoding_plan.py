@@ -3,8 +3,8 @@
 The frame of a moment is the one that is shown then. Sparse sampling may take a reference frame near it in its place,
 within a tolerance; its own time is reported. What none of these frames depends on is not decoded: frames that others
 do not refer to, and references after the last frame that is wanted before the next entry. Frames that are decoded are
-the same as ever. Where packets do not say enough (no time, an unknown role, two frames at one time), all are decoded from
-there on; where the decoder reports damage, the pass starts again and decodes everything.
+the same as ever. Where packets do not say enough (no time, an unknown role, two frames at one time), all are decoded
+from there on; where the decoder reports damage, the pass starts again and decodes everything.
 """
 
 from __future__ import annotations

@@ -2,9 +2,10 @@
 
 A frame that others do not refer to can be left out alone (H.264 7.4.1 ``nal_ref_idc``; H.265 7.4.2.2 sub-layer
 non-reference pictures; MPEG-1 and MPEG-2 B pictures, MPEG-4 Part 2 B-VOPs). FFmpeg's ``skip_frame`` "bidir" leaves out
-more, but in H.264 and H.265 other frames may refer to B frames: on x264's defaults it changed 9 of 10 frames that were left. At an
-entry a decoder can begin; nothing that is shown after it depends on what is before. The container's mark of key frames
-is not relied on. VP8, VP9 and AV1 adapt their probabilities frame by frame, so that only entries are known of them.
+more, but in H.264 and H.265 other frames may refer to B frames: on x264's defaults it changed 9 of 10 frames that were
+left. At an entry a decoder can begin; nothing that is shown after it depends on what is before. The container's mark
+of key frames is not relied on. VP8, VP9 and AV1 adapt their probabilities frame by frame, so that only entries are
+known of them.
 """
 
 from __future__ import annotations
