@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _SHOWN_TRAININGS = 8
 Database = Annotated[str, opt("DB", "Clip database: a file, or postgresql://USER@HOST/NAME.", "--database", "--db")]
-Models = Annotated[Path, opt("FILE", "File of the models of ratings.", "--model")]
+Models = Annotated[Path, opt("MODEL", "File of the models of ratings.", "--model")]
 Rater = Annotated[str, opt("NAME", "Name of the person who rates.")]
 
 

@@ -40,15 +40,13 @@ Stage2Model = Annotated[
     str | None,
     opt(
         "MODEL",
-        "Model, or folder of models, that filters and orders candidates; default: DETECTION_STAGE2_MODEL.",
+        "Model or folder that filters candidates; default: DETECTION_STAGE2_MODEL.",
         "--stage2",
     ),
 ]
-Stage2Min = Annotated[float, opt("X", "Minimum score of stage 2; 0 only orders candidates.", "--stage2-min")]
-Stage2Label = Annotated[
-    str | None, opt("LABEL", "The model's label for highlights; default: its positive label.", "--stage2-label")
-]
-RatingModel = Annotated[Path, opt("FILE", "Rating models, which order candidates.")]
+Stage2Min = Annotated[float, opt("X", "Minimum score of stage 2.", "--stage2-min")]
+Stage2Label = Annotated[str | None, opt("LABEL", "The model's label; default: its positive label.", "--stage2-label")]
+RatingModel = Annotated[Path, opt("FILE", "Models of ratings, which order candidates.")]
 Chat = Annotated[Path | None, opt("FILE", "Chat of the source: one JSON object per line.")]
 Header = Annotated[
     list[str] | None, typer.Option("--header", metavar="'NAME: VALUE'", help="HTTP header for URLs; repeatable.")

@@ -86,16 +86,12 @@ Force = Annotated[bool, typer.Option("--force", help="Replace the output if it e
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be written; write nothing.")]
 
 
-Prompt = Annotated[
-    str | None, opt("'TEXT; TEXT'", "What to look for in words, such as 'sunset; dive'; needs --prompt-model.")
-]
+Prompt = Annotated[str | None, opt("TEXTS", "Look for words; needs --prompt-model.")]
 PromptModel = Annotated[
     Path | None,
-    opt("DIR", "A folder with an image and a text network that compare pictures with words (docs/prompts.md)."),
+    opt("DIR", "Folder of an image and a text network (docs/prompts.md)."),
 ]
-NeutralPrompt = Annotated[
-    str | None, opt("'TEXT; TEXT'", "With --prompt: what else pictures may show; default: ordinary scenes.")
-]
+NeutralPrompt = Annotated[str | None, opt("TEXTS", "With --prompt: what other pictures show.")]
 
 
 def one_output(argument: Path | None, option: Path | None) -> Path:

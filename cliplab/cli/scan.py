@@ -32,16 +32,12 @@ if TYPE_CHECKING:
 # Where stderr is not a terminal: one line after this many videos.
 VIDEOS_PER_LINE = 100
 Bundle = Annotated[str, arg("MODEL", "A model directory (bundle) or a self-describing .tflite.")]
-Label = Annotated[str | None, opt("LABEL", "Label to score; default: the model's positive label.")]
-SampleFps = Annotated[float | None, opt("F", "Frames per second for models of single frames; default: 1.")]
-KeyFrames = Annotated[
-    bool, typer.Option("--keyframes", help="Score key frames only, at most --sample-fps per second (fastest).")
-]
+Label = Annotated[str | None, opt("LABEL", "Label to score; default: the positive label.")]
+SampleFps = Annotated[float | None, opt("F", "Frames per second for frame models; default: 1.")]
+KeyFrames = Annotated[bool, typer.Option("--keyframes", help="Score key frames only (fastest).")]
 Frames = Annotated[int | None, opt("N", "Sample N frames evenly from each video.")]
-HowAggregated = Annotated[
-    Aggregation | None, opt("HOW", "A video's score: mean, max or top_mean; default: the model's.")
-]
-WindowSeconds = Annotated[float, opt("S", "Length of the best windows, in seconds.")]
+HowAggregated = Annotated[Aggregation | None, opt("HOW", "Score of a video: mean, max or top_mean.")]
+WindowSeconds = Annotated[float, opt("S", "Length of the best windows, in s.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -51,16 +47,14 @@ def register(app: typer.Typer) -> None:
 
 
 def scan(
-    bundle: Annotated[str, arg("BUNDLE", "A bundle directory or a self-describing .tflite; left out with --prompt.")],
+    bundle: Annotated[str, arg("MODEL", "A model directory (bundle) or .tflite; leave it out with --prompt.")],
     library: Annotated[
         str | None,
-        arg("LIBRARY", "A folder, or an address such as s3://bucket/folder; every video below it is scored."),
+        arg("LIBRARY", "A folder of videos, or an address such as s3://bucket/folder."),
     ] = None,
     output: Annotated[Path | None, arg("OUTPUT", "The file of highlights; default: highlights.json.")] = None,
     output_option: OutputOption = None,
-    min_score: Annotated[
-        str, opt("X", "Minimum score of a highlight; best: the threshold that training chose.")
-    ] = "0.7",
+    min_score: Annotated[str, opt("X", "Minimum score of a highlight, or best (as trained).")] = "0.7",
     label: Label = None,
     prompt: Prompt = None,
     prompt_model: PromptModel = None,
@@ -70,13 +64,11 @@ def scan(
     frames: Frames = None,
     aggregation: HowAggregated = None,
     window_seconds: WindowSeconds = 5.0,
-    store: Annotated[
-        Path | None, opt("PATH", "File that keeps all scores; default: scan.db beside the output.")
-    ] = None,
-    engine: Annotated[str, opt("ENGINE", "local: this machine; ray: a cluster.")] = "local",
+    store: Annotated[Path | None, opt("PATH", "File of all scores; default: scan.db.")] = None,
+    engine: Annotated[str, opt("ENGINE", "local or ray (a cluster).")] = "local",
     ray_address: Annotated[
         str | None,
-        opt("ADDRESS", "Ray cluster, HOST:PORT or auto; default: RAY_ADDRESS, or a local one."),
+        opt("ADDRESS", "HOST:PORT of the Ray cluster, or auto."),
     ] = None,
     workers: Annotated[int | None, opt("N", "Videos decoded in parallel; default: one per core.")] = None,
     device: Device = None,
@@ -84,15 +76,14 @@ def scan(
         WantedPrecision | None,
         opt(
             "P",
-            "float32, float16, dynamic or int8; auto: int8 where it is known to cost little accuracy; default: the "
-            "model's.",
+            "float32, float16, dynamic, int8, or auto: int8 where its measured cost is small.",
         ),
     ] = None,
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Try videos again that could not be decoded.")
     ] = False,
     watch: Annotated[bool, typer.Option("--watch", help="Keep looking for new videos until interrupted.")] = False,
-    settle_seconds: Annotated[float, opt("S", "With --watch: time between two looks, in seconds.")] = 10.0,
+    settle_seconds: Annotated[float, opt("S", "With --watch: time between two looks.")] = 10.0,
     trust_adapters: TrustAdapters = None,
     as_json: AsJson = False,
 ) -> int | None:
@@ -148,10 +139,10 @@ def _places(
     """Model, library and output. With a prompt there is no model, so that each argument moves up one place."""
     if has_prompt:
         if output is not None:
-            raise ConfigError(f"with --prompt no BUNDLE is given: LIBRARY [OUTPUT], got {bundle} before them")
+            raise ConfigError(f"with --prompt no MODEL is given: LIBRARY [OUTPUT], got {bundle} before them")
         return None, bundle, None if library is None else Path(library)
     if library is None:
-        raise ConfigError("LIBRARY is missing: cliplab scan BUNDLE LIBRARY [OUTPUT]")
+        raise ConfigError("LIBRARY is missing: cliplab scan MODEL LIBRARY [OUTPUT]")
     return bundle, library, output
 
 

@@ -30,7 +30,7 @@ def read_highlights(path: Path) -> dict[str, Any]:
     try:
         text = read_regular_bytes(path, MAX_BYTES, DatasetError)
     except FileNotFoundError:
-        raise DatasetError(f"{path}: no such file. cliplab scan BUNDLE LIBRARY writes one.") from None
+        raise DatasetError(f"{path}: no such file. cliplab scan MODEL LIBRARY writes one.") from None
     except OSError as error:
         raise DatasetError(f"{path}: cannot be read ({error.strerror}). Give the highlights.json of a scan.") from None
     try:

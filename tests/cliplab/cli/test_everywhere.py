@@ -64,7 +64,6 @@ def test_an_option_of_one_name_is_the_same_everywhere() -> None:
             short = tuple(one for one in option.opts if not one.startswith("--"))
             seen[long][short, "PLACE" if option.metavar in PLACES else option.metavar].append(name)
     found = {option: dict(forms) for option, forms in seen.items() if len(forms) > 1}
-    found.pop("--model-id", None)  # of the registry a model's name; of Dataloop the config's key of this name
     found.pop("--database", None)  # registry init has the address of a database of its own
     found.pop("--model-id", None)  # a model's name in a registry, and a size of MoViNet for Dataloop
     assert not found
