@@ -1,7 +1,7 @@
 """Hooks of the documentation site: pages outside docs/ become part of it.
 
 mkdocs calls these functions by name (``hooks`` in mkdocs.yml). README.md is the first page; CHANGELOG.md,
-benchmarks/results.md and samples/NOTICE.md are pages of their own. A link to another file of the project becomes a copy
+CONTRIBUTING.md, SECURITY.md, benchmarks/results.md and samples/NOTICE.md are pages of their own. A link to another file of the project becomes a copy
 of that file in the site.
 """
 
@@ -15,8 +15,8 @@ from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
-PAGES = {"index.md": "README.md", "changelog.md": "CHANGELOG.md"} | {
-    name: name for name in ("benchmarks/results.md", "samples/NOTICE.md")
+PAGES = {"index.md": "README.md", "changelog.md": "CHANGELOG.md", "contributing.md": "CONTRIBUTING.md"} | {
+    name: name for name in ("benchmarks/results.md", "samples/NOTICE.md", "SECURITY.md")
 }
 LINK = re.compile(r"(\]\()(?!https?:|#|mailto:)([^)#\s]+)")
 
