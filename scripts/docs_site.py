@@ -1,8 +1,8 @@
 """Hooks of the documentation site: pages outside docs/ become part of it.
 
 mkdocs calls these functions by name (``hooks`` in mkdocs.yml). README.md is the first page; CHANGELOG.md,
-CONTRIBUTING.md, SECURITY.md, benchmarks/results.md and samples/NOTICE.md are pages of their own. A link to another file of the project becomes a copy
-of that file in the site.
+CONTRIBUTING.md, SECURITY.md, benchmarks/results.md and samples/NOTICE.md are pages of their own. A link to another file
+of the project becomes a copy of that file in the site.
 """
 
 from __future__ import annotations
