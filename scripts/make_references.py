@@ -1,5 +1,5 @@
 """The generated references: docs/cli.md from the commands, docs/config.md from the schemas, docs/api/ from the exports,
-docs/from-your-script.md from a table.
+docs/from-your-script.md from a table, docs/images/architecture.svg from the layers in pyproject.toml.
 
 ``python scripts/make_references.py`` writes them; with ``--check`` it changes nothing and exits with 1 where they are
 out of date.
@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from architecture_picture import architecture_svg
 from script_map import script_map
 
 from adapters.config import COMMON_SCHEMA, adapter_class, key_schemas
@@ -174,6 +175,7 @@ def _exports(module: Any) -> Iterator[tuple[str, str]]:
 def references() -> dict[str, str]:
     """Every generated page of docs/: its path there -> its text."""
     written = {"cli.md": cli_reference(), "config.md": config_reference(), "from-your-script.md": script_map()}
+    written["images/architecture.svg"] = architecture_svg()
     return written | api_reference()
 
 
