@@ -267,6 +267,10 @@ def _find_entry(data: bytes) -> tuple[int, int, int] | None:
             )
         start, end = bytes_at(data, content)
         return start, end, _aligned(end + _DIGEST_BYTES, _ALIGN)
+    # Without a description nothing says how long the file is; the weights of one that was cut lie past its end.
+    for buffer in items_of(data, field_at(data, root, _BUFFERS)):
+        if content := field_at(data, buffer, 0):
+            bytes_at(data, content)
     return None
 
 

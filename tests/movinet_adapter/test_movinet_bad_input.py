@@ -105,7 +105,7 @@ def test_one_clear_line_and_nothing_kept(
     assert "Traceback" not in said
     kept = [path for path in tmp_path.rglob("*") if path.is_file()]
     if "short_clip" in keys:  # the clip's own fault stands in its row
-        assert kept == [rows]
+        assert [path for path in kept if tmp_path / "cache" not in path.parents] == [rows]
     elif not keys.get("weights", "").endswith("five"):  # which are good to train from, and kept for that
         assert kept == []
 

@@ -20,7 +20,7 @@ from adapters.hosts.dataloop.config import (
     own_config,
     remove_unlisted_files,
 )
-from adapters.hosts.dataloop.pods import require_memory
+from adapters.hosts.dataloop.pods import warn_of_memory
 from adapters.hosts.dataloop.training import check_uploaded
 
 logger = logging.getLogger("cliplab.dataloop")
@@ -124,7 +124,7 @@ class PlatformModel(dl.BaseModelAdapter):  # type: ignore[misc]
                 f"artifacts of model {name!r}: there are none, and its status is trained. It would predict with the "
                 "weights that training begins with. Train it again, upload its bundle, or set its status to pre-trained"
             )
-        require_memory(self.loaded_adapter, name)
+        warn_of_memory(self.loaded_adapter, name)
         self._trained_in = None
 
     def save(self, local_path: str, **kwargs: Any) -> None:

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from adapters.base import BaseModelAdapter
-from adapters.errors import AdapterError
 from adapters.system import memory_limit
 
 logger = logging.getLogger("cliplab.dataloop")
@@ -22,14 +21,13 @@ PODS = {
 _RISING = ("regular-xs", "regular-s", "regular-m", "regular-l", "highmem-l")
 # Which sizes of MoViNet are not small.
 _SIZES = {"a2": "medium", "a3": "medium", "a4": "large", "a5": "large"}
-# Peak memory in MB of a process that converts MoViNet and predicts one clip (docs/dataloop.md, "Which compute"). Sizes
-# that were not measured have the number of the next smaller one, so that no pod is refused without reason.
-_CONVERSION_MB = {
-    "base": {"a0": 2150, "a1": 2150, "a2": 3130, "a3": 3620, "a4": 3620, "a5": 6290},
-    "stream": {"a0": 1350, "a1": 1350, "a2": 1870, "a3": 1870, "a4": 1870, "a5": 5340},
+# Peak memory in MB of a process that writes MoViNet's program and predicts a window of 8 s, without TensorFlow, whose
+# import takes as much again; published weights are read with it (docs/dataloop.md, "Which compute").
+_WRITING_MB = {
+    "base": {"a0": 250, "a1": 320, "a2": 430, "a3": 510, "a4": 710, "a5": 910},
+    "stream": {"a0": 240, "a1": 340, "a2": 410, "a3": 730, "a4": 1170, "a5": 1840},
 }
-# Below this part of the measured peak a conversion cannot succeed; from there to the peak it may.
-_HOPELESS = 0.75
+_TENSORFLOW_MB, _READ_WITH_TENSORFLOW = 700, "kinetics-600"
 
 
 def size_of(config: Mapping[str, Any]) -> str:
@@ -52,30 +50,32 @@ def is_too_small(pod: str, size: str) -> bool:
     return pod in _RISING and _RISING.index(pod) < _RISING.index(needed)
 
 
-def require_memory(adapter: BaseModelAdapter, name: str) -> None:
-    """Refuse to convert a model that the pod's memory cannot hold; a conversion that is only likely to fail is logged.
+def warn_of_memory(adapter: BaseModelAdapter, name: str) -> None:
+    """Log a warning where the pod has less memory than the model may need, with the pod to choose.
 
-    Without this the platform ends the process, and no log says why.
+    Without this the platform may end the process, and no log says why. A model that came as a bundle needs less than
+    one whose program is written, so that none is refused.
 
     Args:
         adapter: The model, before its first prediction.
         name: The model's name on the platform.
-
-    Raises:
-        AdapterError: The pod's memory is far below what the conversion takes.
-        WeightsError: The pod's memory is below it, and the weights cannot be found.
     """
     limit, config = memory_limit(), adapter.config
-    needed = _CONVERSION_MB.get(config.get("model_mode", ""), {}).get(config.get("model_id", ""))
-    if limit is None or needed is None or limit >= needed * 10**6 or not adapter.needs_conversion:
+    needed = _WRITING_MB.get(config.get("model_mode", ""), {}).get(config.get("model_id", ""))
+    if limit is None or needed is None:
         return
-    message = (
-        f'model {name!r}: "model_id" {config["model_id"]} needs about {needed / 1000:.1f} GB of memory while its '
-        f"weights are converted, and this pod has {limit / 10**9:.1f} GB. Choose the pod type "
-        f'"{PODS[size_of(config)][0]}" in the settings of the model\'s service, or deploy with '
-        f'service_config={{"runtime": {{"podType": "{PODS[size_of(config)][0]}"}}}}; or use a runner image with '
-        "converted programs (docs/dataloop.md)"
+    needed += _TENSORFLOW_MB if config.get("weights") == _READ_WITH_TENSORFLOW else 0
+    if limit >= needed * 10**6:
+        return
+    pod = PODS[size_of(config)][0]
+    logger.warning(
+        'model %r: "model_id" %s may need %.1f GB of memory to load and predict, and this pod has %.1f GB. If it runs '
+        'out of memory, choose the pod type "%s" in the settings of the model\'s service, or deploy with '
+        'service_config={"runtime": {"podType": "%s"}} (docs/dataloop.md)',
+        name,
+        config["model_id"],
+        needed / 1000,
+        limit / 10**9,
+        pod,
+        pod,
     )
-    if limit < needed * 10**6 * _HOPELESS:
-        raise AdapterError(message)
-    logger.warning("%s. The conversion is tried and may run out of memory", message)

@@ -236,7 +236,7 @@ def test_a_damaged_picture_is_named(labels: Path, tmp_path: Path) -> None:
     example = read_dataset(tmp_path / "out").examples[0]
     assert example.frames is not None
     (example.frames.folder / "000002.jpg").write_bytes(b"no picture")
-    with pytest.raises(MediaError, match=r"000002\.jpg: is missing or no picture"):
+    with pytest.raises(MediaError, match=r"000002\.jpg: is missing or is not a picture"):
         read_prepared_clip(example, InputSpec(height=32, width=32, n_frames=3, sampling="spread"))
 
 

@@ -280,8 +280,8 @@ def test_the_options_of_the_command_line(tmp_path: Path, own_cache: Path) -> Non
     assert trained.labels == ("warm", "cold")
     assert trained.config["variant"] == "lite0"
     for arguments, expected in (
-        (["finetune", "--base-model", "m.h5", data, tmp_path / "o", tmp_path / "p"], "takes BUNDLE's place"),
-        (["finetune", tmp_path / "out"], "takes BUNDLE and DATA"),
+        (["finetune", "--base-model", "m.h5", data, tmp_path / "o", tmp_path / "p"], "takes the place of MODEL"),
+        (["finetune", tmp_path / "out"], "takes MODEL and DATA"),
         (["train", "mobilenet_v2", data, tmp_path / "o", "--base-model", tmp_path / "out"], "is a trained model"),
     ):
         failed = cli(*arguments)

@@ -117,7 +117,7 @@ def test_the_commands(library: Path, pair: Path, tmp_path: Path) -> None:
     missing = cli("scan", str(library))
     assert (missing.exit_code, "LIBRARY is missing" in missing.output) == (2, True)
     twice = cli("scan", *words, str(pair), str(library), str(tmp_path / "x.json"))
-    assert (twice.exit_code, "no BUNDLE" in twice.output) == (2, True)
+    assert (twice.exit_code, "no MODEL" in twice.output) == (2, True)
     without = cli("detect", "--prompt", "red", str(library / "sea.mp4"))
     assert without.exit_code == 2
     assert "image.onnx or image.tflite, text.onnx or text.tflite, tokenizer.json" in " ".join(without.output.split())
