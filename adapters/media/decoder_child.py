@@ -103,8 +103,8 @@ class Lease:
             if head.get("done"):
                 self._take_end(head)
             return head, content
-        except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError):
-            raise self.broken() from None
+        except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise self.broken() from error
         finally:
             self._waiting_since = None
             self._used_seconds += time.monotonic() - start
