@@ -37,6 +37,7 @@ def test_prepare_on_a_folder_that_exists_names_merge(data: Path, tmp_path: Path)
 
 
 def test_each_epoch_is_shown_once(data: Path, config: Path, tmp_path: Path) -> None:
+    pytest.importorskip("tensorflow", reason="gradient training needs the train extra: pip install 'cliplab[train]'")
     shown = cli("train", config, data, tmp_path / "a", code=0)
     assert shown.output.count("epoch 1/") == 1
     assert "val loss" not in shown.stdout
