@@ -82,6 +82,7 @@ def bench_schedules(path: Path, every: int) -> Iterator[dict[str, Any]]:
     profiles = {
         channel: profile_of_schedules([each for each in schedules if each.channel != channel]) for channel in channels
     }
+    decided: dict[float, float] = defaultdict(float)  # processor seconds
     for auc in (0.9, 0.95, 0.99):
         rows: dict[str, list[RecordingBreaks]] = defaultdict(list)
         for number, schedule in enumerate(schedules[::every]):
@@ -90,13 +91,19 @@ def bench_schedules(path: Path, every: int) -> Iterator[dict[str, Any]]:
             # A single advert is not a break of the measure, and to find one is not a mistake.
             inside = [(a, b) for a, b, kind in schedule.segments if kind in ("advert", "promo", "separator")]
             profile = replace(profiles[schedule.channel], second_weights={"ad_scores": 1.0})
+            began = time.process_time()
             found = tuple((each.start_seconds, each.end_seconds) for each in decide_breaks(seen, profile))
+            decided[auc] += time.process_time() - began
             ignored = tuple((a, b) for a, b in inside if not any(s <= a and b <= e for s, e in truth))
             group, length = schedule.channel, seen.duration_seconds
             rows["decoder"].append(RecordingBreaks(found, truth, length, ignored, group))
             rows["threshold"].append(RecordingBreaks(tuple(threshold_breaks(seen)), truth, length, ignored, group))
         for name, recordings in rows.items():
-            yield {"bench": "schedules", "auc": auc, "method": name, **figures(recordings)}
+            shown = {"bench": "schedules", "auc": auc, "method": name, **figures(recordings)}
+            if name == "decoder":
+                hours = sum(each.duration_seconds for each in recordings) / 3600
+                shown["decide_seconds_per_hour"] = round(decided[auc] / hours, 3)
+            yield shown
 
 
 def figures(recordings: list[RecordingBreaks]) -> dict[str, Any]:

@@ -173,7 +173,7 @@ def start_ab(model: str | Path, b: str | Path, a: str | Path | None = None, shar
         raise ConfigError(f"{target}: a comparison is under way. End it first: cliplab clips ab-stop")
     for path in (first, second):
         if not path.is_file():
-            raise ConfigError(f"{path}: there is no such file of models. cliplab clips train writes one")
+            raise ConfigError(f"{path}: no such file. cliplab clips train writes one")
         read_models(path)
     if first.read_bytes() == second.read_bytes():
         raise ConfigError(f"{first} and {second} are the same models. Name two versions")

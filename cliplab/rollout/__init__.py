@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from cliplab.rollout.report import DeviceReport as DeviceReport
     from cliplab.rollout.report import ReportError as ReportError
     from cliplab.rollout.report import read_report as read_report
+    from cliplab.rollout.settings import CLONE_SECONDS as CLONE_SECONDS
     from cliplab.rollout.settings import RolloutSettings as RolloutSettings
     from cliplab.rollout.settings import parse_stages as parse_stages
     from cliplab.rollout.storing import StoredReport as StoredReport
@@ -73,7 +74,7 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
             "example_queue": ("ExampleQueue", "QueuedExample", "sampled", "uncertain"),
             "record": ("Decision", "Rollout", "RolloutError", "load_history", "load_rollout", "load_rollouts"),
             "report": ("LATENCY_EDGES_MS", "SCORE_BINS", "DeviceReport", "ReportError", "read_report"),
-            "settings": ("RolloutSettings", "parse_stages"),
+            "settings": ("CLONE_SECONDS", "RolloutSettings", "parse_stages"),
             "storing": ("StoredReport", "forget_reports", "make_tables", "store_report", "store_reports"),
         },
     )

@@ -11,6 +11,8 @@ from adapters.errors import ConfigError
 
 OnDrift = Literal["halt", "pause", "ignore"]
 STAGES = (1.0, 5.0, 25.0, 100.0)
+# How long two devices of one name are shown as such after both reported.
+CLONE_SECONDS = 24 * 3600.0
 # How the permitted rate of false halts is divided among the tests: a union bound over all of them.
 SHARES = {
     "errors": 0.30,

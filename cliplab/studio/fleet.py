@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from adapters.errors import AdapterError, MissingExtraError
+from cliplab.rollout import CLONE_SECONDS, RolloutSettings
 from cliplab.studio.context import Studio
 
 if TYPE_CHECKING:
@@ -24,8 +25,7 @@ if TYPE_CHECKING:
     from cliplab.rollout import Decision, Rollout
 
 MOST_ROWS = 100
-SILENT_SECONDS = 6 * 3600.0  # as `cliplab rollout start` counts without --silent-minutes
-_CLONE_SECONDS = 24 * 3600.0
+SILENT_SECONDS = RolloutSettings.silent_minutes * 60.0
 _RECENT_HOURS = 24
 _MOST_EVENTS = 50
 _FAILING_SHARE = 0.05
@@ -168,14 +168,23 @@ def read_devices(
     with registry.engine.connect() as connection:
         if not _has_tables(connection):
             return [], ""
+        models = {
+            name for text in connection.execute(sa.select(DEVICES.c.versions)).scalars() for name in json.loads(text)
+        }
+        # Hours before a rollout began are negative. Each range is read by the index of model and hour.
+        ranges = [
+            sa.select(SUMS).where(SUMS.c.model.in_(sorted(models)), hours)
+            for hours in (SUMS.c.hour >= since, SUMS.c.hour <= -since)
+        ]
+        recent = sa.union_all(*ranges).subquery()
+        failures = recent.c.errors + recent.c.golden_failures + recent.c.restarts
         sums = (
             sa.select(
-                SUMS.c.device,
-                sa.func.sum(SUMS.c.predictions).label("predictions"),
-                sa.func.sum(SUMS.c.errors + SUMS.c.golden_failures + SUMS.c.restarts).label("errors"),
+                recent.c.device,
+                sa.func.sum(recent.c.predictions).label("predictions"),
+                sa.func.sum(failures).label("errors"),
             )
-            .where(sa.func.abs(SUMS.c.hour) >= since)
-            .group_by(SUMS.c.device)
+            .group_by(recent.c.device)
             .subquery()
         )
         query = (
@@ -195,7 +204,7 @@ def read_devices(
         elif kind == "failing":
             query = query.where(sums.c.errors > _FAILING_SHARE * sums.c.predictions)
         elif kind == "warning":
-            query = query.where(DEVICES.c.cloned_at > at - _CLONE_SECONDS)
+            query = query.where(DEVICES.c.cloned_at > at - CLONE_SECONDS)
         found = connection.execute(query).all()
     rows = [_device(row, at) for row in found[:MOST_ROWS]]
     return rows, rows[-1].name if len(found) > MOST_ROWS else ""
@@ -304,7 +313,7 @@ def _last_reason(registry: Registry, rollout: Rollout) -> str:
 
 
 def _device(row: Any, at: float) -> DeviceRow:
-    cloned = row.cloned_at is not None and at - row.cloned_at < _CLONE_SECONDS
+    cloned = row.cloned_at is not None and at - row.cloned_at < CLONE_SECONDS
     return DeviceRow(
         row.device,
         tuple(sorted((str(model), str(version)) for model, version in json.loads(row.versions).items())),

@@ -37,6 +37,8 @@ NAMES = {
     "cold": ("b.mp4", "flight.mp4", "videos/two.mp4", "footage/two.mp4"),
 }
 MODELS = ("my_model", "ads", "models/ads")
+# Blocks with these install something, or run until they are stopped.
+NEVER = re.compile(r"^(pip |docker |cliplab (studio|label|worker|host|registry serve|device run)\b)")
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +73,7 @@ def run_block(block: Block, names: dict[str, Any]) -> None:
         exec(compile("\n" * block.line + block.code, block.page, "exec"), names)
         return
     for line in command_lines(block):
+        assert not NEVER.match(line), f"{line}: put <!-- not run: REASON --> before the block"
         if line.startswith("cliplab ") and words(line) == shlex.split(line, comments=True):
             cli(*words(line)[1:], code=0)
         else:

@@ -174,7 +174,7 @@ class PromptPairAdapter(BaseModelAdapter):
 
     def load(self, local_path: str | Path) -> None:
         """Not offered: a pair is a folder that a config names."""
-        raise BundleError(f"{local_path}: prompts are no saved model. Name the pair's folder in a config's \"pair\"")
+        raise BundleError(f"{local_path}: prompts are not a saved model. Name the pair's folder in a config's \"pair\"")
 
     def save(self, local_path: str | Path) -> None:
         """Not offered: the networks stay where they are."""

@@ -46,7 +46,7 @@ def open_tokenizer(files: Sequence[Path], context: int) -> Callable[[Sequence[st
         filler = _filler(tokenizer)
     except (BundleError, KeyboardInterrupt, SystemExit):
         raise
-    except BaseException as error:  # a panic of its Rust code is no Exception
+    except BaseException as error:  # a panic of its Rust code is a BaseException
         raise _damaged(files[0], error) from None
 
     def encode(texts: Sequence[str]) -> Tokens:

@@ -11,8 +11,7 @@ from typing import Any
 
 from adapters.errors import ConfigError
 from cliplab.rollout.serving.devices import add_device, list_devices, remove_device
-
-_CLONE_SECONDS = 24 * 3600.0
+from cliplab.rollout.settings import CLONE_SECONDS
 
 
 def registry_serve(
@@ -120,7 +119,7 @@ def registry_device_list(registry: str | Path | None = None) -> list[dict[str, A
 
 
 def _shown(name: str, added: str | None, row: Any) -> dict[str, Any]:
-    cloned = row is not None and row.cloned_at is not None and time.time() - row.cloned_at < _CLONE_SECONDS
+    cloned = row is not None and row.cloned_at is not None and time.time() - row.cloned_at < CLONE_SECONDS
     return {
         "name": name,
         "token_since": added,

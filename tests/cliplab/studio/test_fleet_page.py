@@ -72,6 +72,14 @@ def test_devices_rollout_and_history(client: TestClient) -> None:
     assert "<script>alert" not in page
 
 
+def test_predictions_of_the_last_day_count_those_before_the_rollout(registry: tuple[Path, Fleet]) -> None:
+    with open_registry(registry[0], read_only=True) as opened:
+        rows, _ = fleet.read_devices(opened, "device-0", now=registry[1].now)
+        later, _ = fleet.read_devices(opened, "device-0", now=registry[1].now + 30 * 3600.0)
+    assert [row.predictions for row in rows] == [400]
+    assert [row.predictions for row in later] == [0]
+
+
 def test_pages_of_devices_cover_the_fleet_once(client: TestClient) -> None:
     names: list[str] = []
     after = ""
